@@ -1,0 +1,1 @@
+"""The messages and stubs of the package flowgram.runtime.v1: generated from its protos."""

@@ -1,0 +1,32 @@
+#!/bin/sh
+# Runs the tests of the clients and of the service with the oldest gRPC and Protocol Buffers that
+# pyproject.toml allows, in an environment of their own. The arguments go to pytest.
+set -eu
+
+# These versions were never built for Python 3.14 and newer.
+is_old_enough() {
+    "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1
+}
+
+python=
+for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11}; do
+    if is_old_enough "$candidate"; then
+        python=$candidate
+        break
+    fi
+done
+if [ -z "$python" ]; then
+    echo "test-oldest: skipped, it needs Python 3.11, 3.12 or 3.13" >&2
+    exit 0
+fi
+
+PYTHON=$python tools/setup_venv.sh .venv-oldest constraints.txt tools/constraints-oldest.txt
+.venv-oldest/bin/python - <<'CHECK'
+from importlib.metadata import version
+
+for line in open("tools/constraints-oldest.txt"):
+    name, _, wanted = line.strip().partition("==")
+    if wanted and version(name) != wanted:
+        raise SystemExit(f".venv-oldest has {name} {version(name)}, not {wanted}")
+CHECK
+exec .venv-oldest/bin/python -m pytest "$@" tests/clients tests/server

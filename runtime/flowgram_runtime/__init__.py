@@ -1,0 +1,1 @@
+"""The runtime: executes FlowGram workflows, durably, as a library without a server."""

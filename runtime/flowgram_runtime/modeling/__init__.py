@@ -1,0 +1,1 @@
+"""Modeling: from the text of a schema to a `Document`."""

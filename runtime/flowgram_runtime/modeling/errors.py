@@ -1,0 +1,57 @@
+"""Errors of modeling: of texts, schemas and bindings.
+
+    ModelingError
+    ├── JSONTextError      a text is not JSON, or is JSON that cannot be represented (also a ValueError)
+    ├── SchemaInvalid      a workflow schema breaks the rules; carries all problems
+    └── BindingError       a value binding is a mistake; raised when a node uses it
+
+A `Problem` is no exception: it is one of the findings that `SchemaInvalid` carries.
+"""
+
+from typing import NamedTuple
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong with what a user handed in.
+
+    Attributes:
+        path: Where, from `schema` or `inputs` on: `schema.nodes[2].blocks[0].id`.
+        text: What, in FlowGram's own words where it has some.
+    """
+
+    path: str
+    text: str
+
+
+class ModelingError(Exception):
+    """Base of all errors of modeling."""
+
+
+class JSONTextError(ModelingError, ValueError):
+    """A text is not JSON, or is JSON that cannot be represented. The text of the error names the place.
+
+    Attributes:
+        reason: What is wrong, without the place.
+        position: Line and column of the place, both from 1; the column in characters.
+    """
+
+    def __init__(self, reason: str, position: tuple[int, int]) -> None:
+        super().__init__(f"{reason} (line {position[0]}, column {position[1]})")
+        self.reason = reason
+        self.position = position
+
+
+class SchemaInvalid(ModelingError):
+    """A workflow schema breaks the rules.
+
+    Attributes:
+        problems: All that is wrong, in order; never empty.
+    """
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("; ".join(problem.text for problem in problems))
+        self.problems = problems
+
+
+class BindingError(ModelingError):
+    """A value binding is a mistake. The text is shown as the error of the node that uses it."""

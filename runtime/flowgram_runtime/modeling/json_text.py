@@ -1,0 +1,220 @@
+"""JSON text: the one place where texts become JSON values and values become texts.
+
+Reading is strict, as `JSON.parse` is, and exact: integers of any size stay integers. Writing follows `JSON.stringify`.
+orjson does nearly all the work; texts that it cannot read exactly, and values that it cannot write exactly, take a
+slower way.
+"""
+
+import json
+import math
+import re
+from json.encoder import encode_basestring
+from typing import Any, NoReturn
+
+import orjson
+
+from flowgram_runtime.modeling import javascript
+from flowgram_runtime.modeling.errors import JSONTextError
+
+__all__ = ["MAX_DEPTH", "JSONObject", "JSONTextError", "JSONValue", "dumps", "loads"]
+
+JSONObject = dict[str, Any]
+"""A JSON object: its members by name, in the order of the text."""
+
+JSONValue = None | bool | int | float | str | list[Any] | JSONObject
+"""Any JSON value."""
+
+MAX_DEPTH = 200
+"""Arrays and objects may be nested so deeply. Schemas stay far below it, recursion over values far above."""
+
+_DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
+# Integers of up to 18 digits fit into 64 bits; orjson reads longer ones as floats if they do not. The first look is fast,
+# the second one spares fractions the slower way.
+_LONG_DIGITS = b"0" * 19
+_LONG_INTEGER = re.compile(rb"(?<![0-9.])[0-9]{19}")
+_STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"'
+_BRACKETS = re.compile(rf"{_STRING}|[\[\]{{}}]", re.DOTALL)
+_WORDS = re.compile(rf"{_STRING}|[^\s,:\[\]{{}}\"]+", re.DOTALL)
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def loads(text: str | bytes, *, max_depth: int = MAX_DEPTH) -> JSONValue:
+    """Reads a JSON text (bytes: UTF-8). Of members with the same name the last one wins.
+
+    Raises:
+        JSONTextError: The text is no JSON (`NaN` and `Infinity` are not), is nested more than `max_depth` levels deep,
+            or has a number whose size no double can have.
+    """
+    try:
+        data = text.encode() if isinstance(text, str) else text
+        if _LONG_DIGITS in data.translate(_DIGITS_TO_ZERO) and _LONG_INTEGER.search(data):
+            return _read_exactly(text, max_depth)
+        value: JSONValue = orjson.loads(data)
+    except (orjson.JSONDecodeError, UnicodeEncodeError):
+        return _read_exactly(text, max_depth)
+    if data.count(b"[") + data.count(b"{") > max_depth and _is_deeper(value, max_depth):
+        _check_depth(_decode(text), max_depth)
+    return value
+
+
+def dumps(value: JSONValue) -> str:
+    """Writes a JSON value as compact text that is valid Unicode.
+
+    The order of members is kept; numbers are written as JavaScript prints them, integers of any size in full; NaN and
+    infinities become null; lone surrogates are escaped.
+
+    Raises:
+        TypeError: The value is no JSON value.
+    """
+    try:
+        data = orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return _write_exactly(value)
+    # JavaScript prints 3.0 as `3`; whole and tiny floats show themselves by these characters (as do harmless texts).
+    if (b".0" in data or b"0e" in data.translate(_DIGITS_TO_ZERO)) and _has_odd_float(value):
+        return _write_exactly(value)
+    return data.decode()
+
+
+def _is_deeper(value: JSONValue, max_depth: int) -> bool:
+    level: list[Any] = [value]
+    for _ in range(max_depth + 1):
+        level = [
+            member
+            for container in level
+            if container.__class__ is dict or container.__class__ is list
+            for member in (container.values() if container.__class__ is dict else container)
+            if member.__class__ is dict or member.__class__ is list
+        ]
+        if not level:
+            return False
+    return True
+
+
+class _NotRepresentable(Exception):
+    """A number that the decoder met, told to the place that knows the text."""
+
+
+def _parse_int(digits: str) -> int:
+    # A double has at most 309 digits before the point; int() would take a time that grows with the square.
+    if len(digits) > 308 and math.isinf(float(digits)):
+        raise _NotRepresentable(digits)
+    return int(digits)
+
+
+def _parse_float(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise _NotRepresentable(digits)
+    return number
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise _NotRepresentable(name)
+
+
+_DECODER = json.JSONDecoder(parse_int=_parse_int, parse_float=_parse_float, parse_constant=_refuse_constant)
+
+
+def _read_exactly(text: str | bytes, max_depth: int) -> JSONValue:
+    decoded = _decode(text)
+    # First, because the decoder recurses.
+    _check_depth(decoded, max_depth)
+    try:
+        value: JSONValue = _DECODER.decode(decoded)
+    except json.JSONDecodeError as error:
+        raise JSONTextError(error.msg, (error.lineno, error.colno)) from None
+    except _NotRepresentable as error:
+        word = str(error)
+        index = next(match.start() for match in _WORDS.finditer(decoded) if match[0] == word)
+        reason = "Number out of range" if word[-1].isdigit() else f"{word} is no JSON value"
+        raise JSONTextError(reason, _position(decoded, index)) from None
+    return value
+
+
+def _decode(text: str | bytes) -> str:
+    if isinstance(text, str):
+        return text
+    try:
+        return text.decode()
+    except UnicodeDecodeError as error:
+        valid = text[: error.start].decode()
+        raise JSONTextError("Text is not valid UTF-8", _position(valid, len(valid))) from None
+
+
+def _check_depth(text: str, max_depth: int) -> None:
+    depth = 0
+    for match in _BRACKETS.finditer(text):
+        mark = match[0]
+        if mark in "[{":
+            depth += 1
+            if depth > max_depth:
+                reason = f"Nested too deeply: more than {max_depth} levels"
+                raise JSONTextError(reason, _position(text, match.start()))
+        elif mark in "]}":
+            depth -= 1
+
+
+def _position(text: str, index: int) -> tuple[int, int]:
+    return text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index)
+
+
+def _has_odd_float(value: JSONValue) -> bool:
+    """Whether the value holds a number that orjson (or Python) and JavaScript may write differently."""
+    pending: list[Any] = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, dict):
+            pending.extend(item.values())
+        elif isinstance(item, list):
+            pending.extend(item)
+        elif isinstance(item, float) and _is_odd(item):
+            return True
+    return False
+
+
+def _is_odd(number: float) -> bool:
+    # Every double from 2**53 on is whole, and below it all three write the same digits.
+    return number.is_integer() or abs(number) < 1e-4
+
+
+def _write_exactly(value: JSONValue) -> str:
+    # A stack instead of recursion, so that the nesting of a value has no limit here. Bytes on it are text as it is.
+    parts: list[str] = []
+    pending: list[Any] = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, bytes):
+            parts.append(item.decode())
+        elif isinstance(item, str):
+            parts.append(_quote(item))
+        elif isinstance(item, dict):
+            pending.append(b"}")
+            for index, (key, member) in reversed(list(enumerate(item.items()))):
+                if not isinstance(key, str):
+                    raise TypeError(f"a member of a JSON object has a name of type {type(key).__name__}")
+                pending += (member, b":", key, b"," if index else b"{")
+            if not item:
+                pending.append(b"{")
+        elif isinstance(item, list):
+            pending.append(b"]")
+            for index, member in reversed(list(enumerate(item))):
+                pending += (member, b"," if index else b"[")
+            if not item:
+                pending.append(b"[")
+        elif item is None or (isinstance(item, float) and not math.isfinite(item)):
+            parts.append("null")
+        elif isinstance(item, float) and not _is_odd(item):
+            parts.append(repr(item))
+        elif isinstance(item, bool | int | float):
+            parts.append(javascript.to_string(item))
+        else:
+            raise TypeError(f"{type(item).__name__} is no JSON value")
+    return "".join(parts)
+
+
+def _quote(text: str) -> str:
+    quoted = encode_basestring(text)
+    if text.isascii():
+        return quoted
+    return _SURROGATES.sub(lambda match: f"\\u{ord(match[0]):04x}", quoted)

@@ -1,0 +1,86 @@
+"""Values and variables: their types, as FlowGram tells them apart.
+
+A JSON value has one of nine types (`type_of`). A variable also has a *declared* type, which its value need not have:
+FlowGram believes declarations and never checks them.
+"""
+
+import re
+from typing import Any, Final, NamedTuple
+
+STRING: Final = "string"
+INTEGER: Final = "integer"
+NUMBER: Final = "number"
+BOOLEAN: Final = "boolean"
+OBJECT: Final = "object"
+ARRAY: Final = "array"
+MAP: Final = "map"
+DATE_TIME: Final = "date-time"
+NULL: Final = "null"
+
+JSON_TYPES: Final = frozenset({OBJECT, ARRAY, MAP})
+"""Declared types whose constants and defaults may be written as JSON text."""
+
+_NUMERIC = frozenset({INTEGER, NUMBER})
+
+_DATE_TIME = re.compile(
+    r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
+    r"T(?:(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{3})?|24:00:00(?:\.000)?)Z?"
+)
+"""What FlowGram's pattern accepts and `Date` finds valid: any day up to 31 in every month, 24:00:00 included."""
+
+
+class Undefined:
+    """The type of `UNDEFINED`: a variable that exists and was never set (JavaScript's undefined)."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "UNDEFINED"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+UNDEFINED: Final = Undefined()
+
+
+class Variable(NamedTuple):
+    """A value with its type: what a reference finds.
+
+    Attributes:
+        value: A JSON value, or `UNDEFINED`.
+        type: The declared type where the variable was named whole, else the type of the value found inside it.
+        items_type: For arrays, the type of their items; None where it is unknown.
+    """
+
+    value: Any
+    type: str | None
+    items_type: str | None = None
+
+
+def type_of(value: object) -> str:
+    """The type of a JSON value. `1.0` is an integer, a valid ISO 8601 text a date-time, `UNDEFINED` is null.
+
+    Source: FlowGram's `WorkflowRuntimeType.getWorkflowType`.
+    """
+    if isinstance(value, str):
+        # The length check spares nearly all strings the pattern.
+        if 19 <= len(value) <= 24 and _DATE_TIME.fullmatch(value):
+            return DATE_TIME
+        return STRING
+    if isinstance(value, bool):
+        return BOOLEAN
+    if isinstance(value, int):
+        return INTEGER
+    if isinstance(value, float):
+        return INTEGER if value.is_integer() else NUMBER
+    if isinstance(value, list):
+        return ARRAY
+    if isinstance(value, dict):
+        return OBJECT
+    return NULL
+
+
+def types_equal(left: str | None, right: str | None) -> bool:
+    """Whether two types are interchangeable: the same, or `integer` and `number`."""
+    return left == right or (left in _NUMERIC and right in _NUMERIC)

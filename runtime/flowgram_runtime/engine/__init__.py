@@ -1,0 +1,1 @@
+"""The engine: from a `Document` and inputs to events, without I/O."""

@@ -1,0 +1,79 @@
+"""Inputs of the core: what the host tells it, one at a time. The log keeps each as JSON, so that a task can be rebuilt."""
+
+from typing import NamedTuple
+
+from flowgram_runtime.engine.errors import ProtocolError
+from flowgram_runtime.modeling import json_text
+from flowgram_runtime.modeling.json_text import JSONObject
+
+
+class Queue(NamedTuple):
+    """The task was accepted and waits for its turn."""
+
+    at: int
+
+
+class Start(NamedTuple):
+    """The task begins to run."""
+
+    at: int
+
+
+class CallSucceeded(NamedTuple):
+    """A call gave its outputs, a JSON object."""
+
+    at: int
+    key: str
+    outputs: JSONObject
+
+
+class CallFailed(NamedTuple):
+    """A call failed with a text for users."""
+
+    at: int
+    key: str
+    error: str
+
+
+class Cancel(NamedTuple):
+    """Somebody asked the task to stop; the reason may be empty."""
+
+    at: int
+    reason: str
+
+
+class TimeOut(NamedTuple):
+    """The task has run for longer than it may (the limit in microseconds)."""
+
+    at: int
+    limit: int
+
+
+Input = Queue | Start | CallSucceeded | CallFailed | Cancel | TimeOut
+
+_KINDS: dict[str, type[Input]] = {
+    "queue": Queue,
+    "start": Start,
+    "succeeded": CallSucceeded,
+    "failed": CallFailed,
+    "cancel": Cancel,
+    "timeout": TimeOut,
+}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
+
+
+def to_json(given: Input) -> str:
+    """The input as JSON text: its kind, then its fields in order."""
+    return json_text.dumps([_NAMES[type(given)], *given])
+
+
+def from_json(text: str) -> Input:
+    """The input that a JSON text of `to_json` stands for. Raises `ProtocolError` for any other text."""
+    try:
+        recorded = json_text.loads(text)
+        if isinstance(recorded, list):
+            name, *fields = recorded
+            return _KINDS[str(name)](*fields)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ProtocolError("not a recorded input") from error
+    raise ProtocolError("not a recorded input")

@@ -1,0 +1,16 @@
+"""Limits of one execution: what keeps a workflow from filling memory and disk."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one execution. Beyond each, the task fails with a message that names the limit.
+
+    Attributes:
+        max_events: Events of the task.
+        max_loop_iterations: Items that one loop goes over.
+    """
+
+    max_events: int = 1_000_000
+    max_loop_iterations: int = 100_000

@@ -1,0 +1,114 @@
+"""The program: a document linked with node types, ready to run. One per document, shared by its tasks.
+
+For every node it holds the bound behavior, and for every port that the node may choose the decisions about all of its
+outgoing edges, so that a running task only walks tuples.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from flowgram_runtime.engine.node_type import Behavior, CallBehavior, NodeTypes, PureBehavior
+from flowgram_runtime.modeling.bindings import Binding, InputsResolver, compile_reference
+from flowgram_runtime.modeling.document import Declaration, Document, Graph, Node
+
+Decisions = tuple[tuple[int, bool], ...]
+"""What becomes of a node's outgoing edges, in the order of the schema: (target position, taken)."""
+
+_LEAVES: Final = frozenset({"end", "block-end", "break", "continue"})
+"""Node types that may be the last of their path."""
+
+
+class Control(Enum):
+    """What the engine itself does when a node of a control type has run."""
+
+    NONE = 0
+    END = 1
+    BREAK = 2
+    CONTINUE = 3
+
+
+_CONTROLS: Final = {"end": Control.END, "break": Control.BREAK, "continue": Control.CONTINUE}
+
+
+class LoopPlan:
+    """How a loop node runs: the array it goes over, its block, and what it collects."""
+
+    __slots__ = ("block", "items", "locals_id", "outputs")
+
+    def __init__(self, node: Node, block: "Plan | None") -> None:
+        self.block = block
+        self.items: Binding = compile_reference(node.data.get("loopFor"))
+        declared = node.data.get("loopOutputs")
+        self.outputs = tuple(
+            (name, compile_reference(reference))
+            for name, reference in (declared.items() if isinstance(declared, dict) else ())
+        )
+        self.locals_id = f"{node.id}_locals"
+
+
+class Step:
+    """A node as the engine runs it."""
+
+    __slots__ = (
+        "branches", "control", "id", "is_leaf", "key", "loop", "node", "outputs", "prepare", "resolve_inputs", "run", "skipped",
+        "taken",
+    )  # fmt: skip
+
+    def __init__(self, node: Node, behavior: Behavior | None, loop: LoopPlan | None) -> None:
+        self.node = node
+        self.id = node.id
+        self.key = _escape(node.id)
+        self.run = behavior.run if isinstance(behavior, PureBehavior) else None
+        self.prepare = behavior.prepare if isinstance(behavior, CallBehavior) else None
+        self.loop = loop
+        self.control = _CONTROLS.get(node.type, Control.NONE)
+        self.resolve_inputs: InputsResolver = node.resolve_inputs
+        self.outputs: tuple[Declaration, ...] = node.outputs
+        self.is_leaf = node.type in _LEAVES
+        self.skipped: Decisions = tuple((edge.target, False) for edge in node.edges)
+        # A path ends with its leaf, whatever has been drawn behind it.
+        self.taken: Decisions = (
+            self.skipped if self.is_leaf else tuple((edge.target, True) for edge in node.edges)
+        )
+        self.branches: dict[str, Decisions] = {
+            port: tuple((edge.target, edge.port == port) for edge in node.edges)
+            for port in dict.fromkeys(edge.port for edge in node.edges)
+        }
+
+
+class Plan:
+    """A graph as the engine runs it: its steps by position, and how many decisions each waits for."""
+
+    __slots__ = ("start", "steps", "waits")
+
+    def __init__(self, graph: Graph, node_types: NodeTypes) -> None:
+        self.steps = tuple(_link(node, node_types) for node in graph.nodes)
+        self.waits = [node.waits for node in graph.nodes]
+        self.start = self.steps[graph.start]
+
+
+def _link(node: Node, node_types: NodeTypes) -> Step:
+    if node.type == "loop":
+        block = None if node.block is None else Plan(node.block, node_types)
+        return Step(node, None, LoopPlan(node, block))
+    node_type = node_types.get(node.type)
+    return Step(node, None if node_type is None else node_type.bind(node), None)
+
+
+def _escape(node_id: str) -> str:
+    """Keeps identities made of node ids unambiguous, whatever characters an id has."""
+    return node_id.replace("%", "%25").replace("/", "%2F").replace("[", "%5B")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Program:
+    """A document, linked."""
+
+    document: Document
+    root: Plan
+
+
+def link(document: Document, node_types: NodeTypes) -> Program:
+    """Binds the node types to the nodes of a document."""
+    return Program(document, Plan(document.root, node_types))

@@ -1,0 +1,113 @@
+"""The recorder: numbers the events of a task, here and nowhere else, and keeps them until they are taken."""
+
+from flowgram_runtime.engine.events import (
+    Event,
+    MessageLogged,
+    MessageType,
+    NodeStatusChanged,
+    TaskStatusChanged,
+)
+from flowgram_runtime.engine.frame import Frame
+from flowgram_runtime.engine.program import Step
+from flowgram_runtime.engine.status import Status
+from flowgram_runtime.modeling.json_text import JSONObject
+
+# A NamedTuple's own constructor costs twice as much, and every node run makes one.
+_new = tuple.__new__
+
+
+class Recorder:
+    """What has happened in one task.
+
+    Attributes:
+        sequence: The number of the last event.
+        at: The time of what happens now, in microseconds since the epoch.
+        start_time: When the task began to run; 0 if it has not.
+        errors: The error messages, in order.
+    """
+
+    __slots__ = ("_events", "at", "errors", "sequence", "start_time")
+
+    def __init__(self) -> None:
+        self.sequence = 0
+        self.at = 0
+        self.start_time = 0
+        self.errors: list[MessageLogged] = []
+        self._events: list[Event] = []
+
+    def take(self) -> list[Event]:
+        """The events since the last time."""
+        events, self._events = self._events, []
+        return events
+
+    def task(self, status: Status, outputs: JSONObject | None = None) -> None:
+        """The task moved to a status."""
+        self.sequence += 1
+        end_time = self.at if status.terminated else None
+        self._events.append(
+            TaskStatusChanged(self.sequence, self.at, status, self.start_time, end_time, outputs)
+        )
+
+    def started(self, frame: Frame, step: Step, key: str, inputs: JSONObject) -> None:
+        """A node run began that takes time."""
+        self.sequence += 1
+        at = self.at
+        self._events.append(
+            NodeStatusChanged(
+                self.sequence,
+                at,
+                step.id,
+                Status.PROCESSING,
+                at,
+                None,
+                key,
+                frame.iterations,
+                inputs,
+                None,
+                "",
+                "",
+            )
+        )
+
+    def ended(
+        self,
+        status: Status,
+        frame: Frame,
+        step: Step,
+        key: str,
+        started_at: int,
+        inputs: JSONObject | None = None,
+        outputs: JSONObject | None = None,
+        branch: str = "",
+        error: str = "",
+    ) -> None:
+        """A node run ended; `inputs` are None if its start has told them."""
+        self.sequence = sequence = self.sequence + 1
+        at = self.at
+        self._events.append(
+            _new(
+                NodeStatusChanged,
+                (
+                    sequence,
+                    at,
+                    step.id,
+                    status,
+                    started_at,
+                    at,
+                    key,
+                    frame.iterations,
+                    inputs,
+                    outputs,
+                    branch,
+                    error,
+                ),
+            )
+        )
+
+    def message(self, kind: MessageType, text: str, node_id: str = "") -> None:
+        """Something is to be said."""
+        self.sequence += 1
+        message = MessageLogged(self.sequence, self.at, f"message_{self.sequence}", kind, text, node_id)
+        self._events.append(message)
+        if kind is MessageType.ERROR:
+            self.errors.append(message)

@@ -1,0 +1,1 @@
+"""Node types: one module each, and one registry."""

@@ -1,0 +1,19 @@
+"""end: its inputs are its outputs, and the outputs of the task."""
+
+from flowgram_runtime.engine.node_type import NodeResult, PureBehavior, RunScope
+from flowgram_runtime.modeling.document import Node
+from flowgram_runtime.modeling.json_text import JSONObject
+
+
+class EndNode:
+    """The node that gathers what a workflow gives."""
+
+    type = "end"
+
+    def bind(self, node: Node) -> PureBehavior:  # noqa: ARG002 - all end nodes behave alike
+        """The outputs are the inputs; the engine makes them the task's."""
+        return PureBehavior(_run)
+
+
+def _run(scope: RunScope, inputs: JSONObject) -> NodeResult:  # noqa: ARG001
+    return NodeResult(inputs)

@@ -1,0 +1,111 @@
+"""variable: declares variables of its own, and assigns to those of others (a node of the editor only).
+
+`data.assign` is a list of `{operator: "declare", left: name, right: binding}` and
+`{operator: "assign", left: ref, right: binding}`, carried out in order.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from flowgram_runtime.engine.errors import NodeError
+from flowgram_runtime.engine.node_type import NodeResult, PureBehavior, RunScope
+from flowgram_runtime.modeling import javascript
+from flowgram_runtime.modeling.bindings import Binding, compile_value
+from flowgram_runtime.modeling.document import Node
+from flowgram_runtime.modeling.json_text import JSONObject
+from flowgram_runtime.modeling.values import UNDEFINED, Variable, type_of
+
+
+class VariableNode:
+    """A node that sets variables. Its outputs are the variables that it declared."""
+
+    type = "variable"
+
+    def bind(self, node: Node) -> PureBehavior:
+        """Resolves the assignments' sides once."""
+        assignments = node.data.get("assign")
+        steps = [_compile(node.id, item) for item in (assignments if isinstance(assignments, list) else ())]
+
+        def run(scope: RunScope, inputs: JSONObject) -> NodeResult:  # noqa: ARG001
+            outputs: JSONObject = {}
+            for step in steps:
+                step.run(scope, outputs)
+            return NodeResult(outputs)
+
+        return PureBehavior(run)
+
+
+class _Declare:
+    def __init__(self, node_id: str, name: str, right: Binding) -> None:
+        self._node_id = node_id
+        self._name = name
+        self._right = right
+
+    def run(self, scope: RunScope, outputs: JSONObject) -> None:
+        found = self._right.resolve(scope)
+        value = None if found is None or found.value is UNDEFINED else found.value
+        declared = Variable(value, type_of(value)) if found is None else found._replace(value=value)
+        scope.declare(self._node_id, self._name, declared)
+        outputs[self._name] = value
+
+
+class _Assign:
+    def __init__(self, node_id: str, key: str, path: Sequence[Any], right: Binding) -> None:
+        self._node_id = node_id
+        self._key = key
+        self._path = path
+        self._right = right
+
+    def run(self, scope: RunScope, outputs: JSONObject) -> None:  # noqa: ARG002 - declares nothing
+        variable = scope.lookup(self._node_id, self._key)
+        if variable is None:
+            raise NodeError(f'Variable "{self._node_id}.{self._key}" is not declared')
+        # A constant takes the type of the variable that it is assigned to.
+        found = self._right.resolve(scope, None if self._path else variable.type)
+        value = None if found is None or found.value is UNDEFINED else found.value
+        changed = _replace(variable.value, self._path, value) if self._path else value
+        scope.assign(self._node_id, self._key, variable._replace(value=changed))
+
+
+class _Invalid:
+    def __init__(self, message: str) -> None:
+        self._message = message
+
+    def run(self, scope: RunScope, outputs: JSONObject) -> None:  # noqa: ARG002 - a mistake whatever the scope is
+        raise NodeError(self._message)
+
+
+def _compile(node_id: str, item: Any) -> _Declare | _Assign | _Invalid:
+    if not isinstance(item, dict):
+        return _Invalid("Variable assignment must be an object")
+    operator, left = item.get("operator"), item.get("left")
+    right = compile_value(item.get("right"))
+    if operator == "declare":
+        if not isinstance(left, str) or not left:
+            return _Invalid('Variable declaration "left" must be a name')
+        return _Declare(node_id, left, right)
+    if operator == "assign":
+        content = left.get("content") if isinstance(left, dict) and left.get("type") == "ref" else None
+        if (
+            not isinstance(content, list)
+            or len(content) < 2
+            or not all(isinstance(part, str) for part in content[:2])
+        ):
+            return _Invalid('Variable assignment "left" must be a ref to a variable')
+        return _Assign(content[0], content[1], content[2:], right)
+    return _Invalid(f'Unknown variable operator "{javascript.to_string(operator)}"')
+
+
+def _replace(value: Any, path: Sequence[Any], new: Any) -> Any:
+    """The value with what lies at the path replaced: copies along the path, since values are shared between variables."""
+    if not path:
+        return new
+    key, *rest = path
+    if isinstance(value, list):
+        index = int(key) if javascript.to_string(key).isdecimal() else -1
+        if not 0 <= index < len(value):
+            raise NodeError(f'Variable path "{javascript.to_string(key)}" is not an index of the array')
+        return [*value[:index], _replace(value[index], rest, new), *value[index + 1 :]]
+    name = javascript.to_string(key)
+    inner = value if isinstance(value, dict) else {}
+    return {**inner, name: _replace(inner.get(name), rest, new)}

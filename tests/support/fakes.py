@@ -1,0 +1,166 @@
+"""Fakes of what the runtime is driven with: a clock that tests move, calls that tests answer, an encoder that tests read."""
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from flowgram_runtime.application import Application
+from flowgram_runtime.clock import Timer
+from flowgram_runtime.engine.errors import NodeError
+from flowgram_runtime.engine.events import Event, Finished
+from flowgram_runtime.engine.node_type import Call, CallBehavior, RunScope
+from flowgram_runtime.journal.memory import MemoryJournal
+from flowgram_runtime.journal.port import Journal
+from flowgram_runtime.modeling.document import Node
+from flowgram_runtime.nodes.executor import CallContext
+from flowgram_runtime.nodes.registry import Registry, pure_node_types
+from flowgram_runtime.settings import RuntimeSettings
+
+
+class _Timer:
+    def __init__(self, callback: Callable[[], object]) -> None:
+        self.callback: Callable[[], object] | None = callback
+
+    def cancel(self) -> None:
+        self.callback = None
+
+
+class FakeClock:
+    """A clock that stands still until the test moves it."""
+
+    def __init__(self) -> None:
+        self._now = 1_700_000_000_000_000
+        self._timers: list[tuple[int, int, _Timer]] = []
+        self._order = itertools.count()
+        self._changed = asyncio.Event()
+
+    def now(self) -> int:
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        timer = self.call_later(seconds, lambda: over.done() or over.set_result(None))
+        try:
+            await over
+        finally:
+            timer.cancel()
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
+        timer = _Timer(callback)
+        heapq.heappush(self._timers, (self._now + round(seconds * 1e6), next(self._order), timer))
+        self._changed.set()
+        return timer
+
+    def advance(self, seconds: float) -> None:
+        """Moves the time on, and calls what is due, in order."""
+        until = self._now + round(seconds * 1e6)
+        while self._timers and self._timers[0][0] <= until:
+            self._now, _, timer = heapq.heappop(self._timers)
+            if timer.callback is not None:
+                timer.callback()
+        self._now = until
+
+    async def sleeping(self) -> None:
+        """Returns once somebody waits for the time to go on."""
+        while not any(timer.callback for _, _, timer in self._timers):
+            self._changed.clear()
+            await self._changed.wait()
+
+
+class ScriptedCalls:
+    """A node type whose calls wait until the test answers them.
+
+    Attributes:
+        type: The name that schemas use.
+        made: The keys of all calls that were made, in order.
+        canceled: The keys of the calls that were cancelled.
+    """
+
+    def __init__(self, node_type: str = "code") -> None:
+        self.type = node_type
+        self.made: list[str] = []
+        self.canceled: list[str] = []
+        self._open: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._contexts: dict[str, CallContext] = {}
+        self._changed = asyncio.Event()
+
+    def bind(self, node: Node) -> CallBehavior:
+        def prepare(scope: RunScope, inputs: dict[str, Any]) -> dict[str, Any]:
+            return inputs
+
+        return CallBehavior(prepare)
+
+    async def execute(self, call: Call, context: CallContext) -> dict[str, Any]:
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._open[call.key] = answer
+        self._contexts[call.key] = context
+        self.made.append(call.key)
+        self._changed.set()
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            self.canceled.append(call.key)
+            self._changed.set()
+            raise
+        finally:
+            del self._open[call.key]
+
+    async def running(self, *keys: str) -> None:
+        """Returns once calls with these keys wait for an answer."""
+        while not self._open.keys() >= set(keys):
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def stopped(self, *keys: str) -> None:
+        """Returns once calls with these keys have been cancelled."""
+        while not set(self.canceled) >= set(keys):
+            self._changed.clear()
+            await self._changed.wait()
+
+    def context(self, key: str) -> CallContext:
+        """What surrounds a running call."""
+        return self._contexts[key]
+
+    def answer(self, key: str, outputs: dict[str, Any]) -> None:
+        """Ends a running call with outputs."""
+        self._open[key].set_result(outputs)
+
+    def fail(self, key: str, error: str | Exception) -> None:
+        """Ends a running call with an error."""
+        self._open[key].set_exception(NodeError(error) if isinstance(error, str) else error)
+
+
+class ListingCodec:
+    """An encoder whose bytes are the events as Python prints them, one a line."""
+
+    def encode(self, events: Sequence[Event]) -> bytes:
+        return "".join(f"{event!r}\n" for event in events).encode()
+
+    def encode_result(self, finished: Finished) -> bytes:
+        return repr(
+            (finished.status.name, finished.outputs, [error.text for error in finished.errors])
+        ).encode()
+
+
+@asynccontextmanager
+async def running_application(
+    *node_types: Any,
+    journal: Journal | None = None,
+    settings: RuntimeSettings | None = None,
+    clock: FakeClock | None = None,
+) -> AsyncIterator[Application]:
+    """An application on a journal in memory, with task ids `task-1`, `task-2` and so on."""
+    numbers = itertools.count(1)
+    application = Application(
+        journal=journal or MemoryJournal(),
+        codec=ListingCodec(),
+        registry=Registry([*pure_node_types(), *node_types]),
+        settings=settings or RuntimeSettings(),
+        clock=clock or FakeClock(),
+        new_task_id=lambda: f"task-{next(numbers)}",
+    )
+    async with application.opened():
+        yield application

@@ -1,0 +1,61 @@
+"""Runs single node types as the engine and the host do, without either."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flowgram_runtime.engine.node_type import Call, CallBehavior, NodeType
+from flowgram_runtime.modeling.bindings import compile_inputs
+from flowgram_runtime.modeling.document import Node
+from flowgram_runtime.modeling.values import Variable, type_of
+
+
+class FakeScope:
+    """Variables by `node.key`, with the types that their values have."""
+
+    def __init__(self, variables: Mapping[str, Any] | None = None) -> None:
+        self._variables = dict(variables or {})
+
+    @property
+    def task_inputs(self) -> dict[str, Any]:
+        return {}
+
+    def lookup(self, node_id: str, key: str) -> Variable | None:
+        name = f"{node_id}.{key}"
+        if name not in self._variables:
+            return None
+        return Variable(self._variables[name], type_of(self._variables[name]))
+
+    def declare(self, node_id: str, key: str, variable: Variable) -> None:
+        raise NotImplementedError
+
+    def assign(self, node_id: str, key: str, variable: Variable) -> bool:
+        raise NotImplementedError
+
+
+@dataclass
+class FakeContext:
+    """Keeps the deltas."""
+
+    idempotency_key: str = "task-1/node_0"
+    deltas: list[str] = field(default_factory=list)
+
+    def emit_delta(self, text: str) -> None:
+        self.deltas.append(text)
+
+
+def make_node(node_type: str, data: dict[str, Any]) -> Node:
+    return Node(id="node_0", type=node_type, title="", data=data, resolve_inputs=compile_inputs(None, None))
+
+
+def prepare(
+    node_type: NodeType,
+    data: dict[str, Any],
+    inputs: dict[str, Any] | None = None,
+    variables: Mapping[str, Any] | None = None,
+) -> Call:
+    """The call of a node with these data and inputs. Raises what its preparation raises."""
+    node = make_node(node_type.type, data)
+    behavior = node_type.bind(node)
+    assert isinstance(behavior, CallBehavior)
+    return Call("node_0", node, behavior.prepare(FakeScope(variables), inputs or {}))

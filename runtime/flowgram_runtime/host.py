@@ -1,0 +1,317 @@
+"""The host of one task: drives its `Execution` with asyncio.
+
+It feeds inputs to the core, commits the events of each step, and only then shows them and carries out the commands. The
+order of these three is what keeps the promise that nothing observed is ever lost.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from flowgram_runtime.clock import Clock, Timer
+from flowgram_runtime.engine.errors import NodeError
+from flowgram_runtime.engine.events import Event, Finished
+from flowgram_runtime.engine.execution import Execution
+from flowgram_runtime.engine.inputs import (
+    CallFailed,
+    CallSucceeded,
+    Cancel,
+    Input,
+    Queue,
+    Start,
+    TimeOut,
+    from_json,
+    to_json,
+)
+from flowgram_runtime.engine.node_type import Call, Command
+from flowgram_runtime.engine.status import Status
+from flowgram_runtime.errors import ShuttingDown
+from flowgram_runtime.feed import Feed, OutputDelta
+from flowgram_runtime.journal.errors import JournalUnavailable
+from flowgram_runtime.journal.port import Batch, Finish, Journal, NewTask, TaskRecord, Write
+from flowgram_runtime.nodes.executor import Executor
+from flowgram_runtime.secrets import Secrets, scrub
+from flowgram_runtime.settings import RuntimeSettings
+
+_log = logging.getLogger(__name__)
+
+_RETRY_COMMIT = 1.0
+"""Seconds between attempts to commit while the journal is unavailable."""
+
+
+class Codec(Protocol):
+    """Turns events into the bytes that are kept and sent."""
+
+    def encode(self, events: Sequence[Event]) -> bytes:
+        """The events of one step, in the form of a response to watchers."""
+        ...
+
+    def encode_result(self, finished: Finished) -> bytes:
+        """The result of a task, in the form of a response to those who ask for it."""
+        ...
+
+
+class CallSlots(Protocol):
+    """Bounds how many calls run at once."""
+
+    def slot(self, node_type: str) -> AbstractAsyncContextManager[None]:
+        """Waits for its turn, and holds a slot while it is entered."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What all tasks are driven with."""
+
+    journal: Journal
+    codec: Codec
+    clock: Clock
+    executors: Mapping[str, Executor]
+    settings: RuntimeSettings
+    secrets: Secrets
+    slots: CallSlots
+
+
+class _CallContext:
+    """What surrounds one call; see `CallContext`."""
+
+    def __init__(self, host: "TaskHost", call: Call) -> None:
+        self._host = host
+        self._call = call
+
+    @property
+    def idempotency_key(self) -> str:
+        return f"{self._host.task_id}/{self._call.key}"
+
+    def emit_delta(self, text: str) -> None:
+        host = self._host
+        host.feed.emit(OutputDelta(self._call.node.id, self._call.key, text, host.services.clock.now()))
+
+
+class TaskHost:
+    """Drives one task from its acceptance, or from where a crash left it, to its end.
+
+    Attributes:
+        task_id: The task.
+        services: What it is driven with.
+        feed: The live end of its log.
+        record: The task as of the last commit.
+        accepted: Done once the task is durable, or failed if it could not be made so.
+    """
+
+    def __init__(
+        self, record: TaskRecord, execution: Execution, services: Services, accept: NewTask | None
+    ) -> None:
+        self.task_id = record.task_id
+        self.services = services
+        self.record = record
+        self.feed = Feed(services.settings.tail_bytes, record.last_sequence)
+        self.accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Whoever asked may be gone before the answer: that is no error.
+        self.accepted.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._accept = accept
+        self._execution = execution
+        self._inbox: deque[tuple[Input, str]] = deque()
+        self._interrupt: Cancel | TimeOut | None = None
+        self._wake = asyncio.Event()
+        self._calls: dict[str, asyncio.Task[None]] = {}
+        self._timer: Timer | None = None
+
+    def start(self) -> None:
+        """Lets the task run."""
+        self._post(Start(self.services.clock.now()))
+
+    def queue(self) -> None:
+        """Lets the task wait for its turn."""
+        self._post(Queue(self.services.clock.now()))
+
+    def cancel(self, reason: str) -> bool:
+        """Asks the task to stop; False if it is ending already."""
+        if self._interrupt is not None or self._execution.finished is not None:
+            return False
+        self._interrupt = Cancel(self.services.clock.now(), reason)
+        self._wake.set()
+        return True
+
+    async def run(self) -> None:
+        """Drives the task until it ends. Cancelled, it leaves the task as the log has it, to go on after a restart."""
+        try:
+            if self._accept is None:
+                self._resume()
+            while self._execution.finished is None:
+                step = self._work()
+                if step is None:
+                    await self._wake.wait()
+                    self._wake.clear()
+                    continue
+                batches, commands = step
+                if not await self._commit(batches):
+                    return
+                self._perform(commands)
+                if self._execution.has_work:
+                    await asyncio.sleep(0)
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            self.feed.end()
+            if not self.accepted.done():
+                self.accepted.set_exception(ShuttingDown())
+            if self._calls:
+                await self._stop_calls()
+
+    def _resume(self) -> None:
+        """Goes on after a restart: calls without an outcome are made again, and the time-out is what was left of it."""
+        self.accepted.set_result(None)
+        if self._execution.status is Status.PROCESSING:
+            self._set_timer(elapsed=self._execution.now - self._execution.start_time)
+        self._perform(self._execution.running_calls())
+
+    def _post(self, given: Input, text: str | None = None) -> None:
+        self._inbox.append((given, text or to_json(given)))
+        self._wake.set()
+
+    def _next_input(self) -> tuple[Input, str] | None:
+        if self._interrupt is not None:
+            return self._interrupt, to_json(self._interrupt)
+        if self._inbox and not self._execution.has_work:
+            return self._inbox.popleft()
+        return None
+
+    def _work(self) -> tuple[list[Batch], list[Command]] | None:
+        """Lets the core do a bounded amount of work: the batches to commit, and the commands to carry out then."""
+        execution, clock, codec = self._execution, self.services.clock, self.services.codec
+        batches: list[Batch] = []
+        commands: list[Command] = []
+        budget = self.services.settings.step_budget
+        while budget > 0 and execution.finished is None:
+            following = self._next_input()
+            if following is None and not execution.has_work:
+                break
+            first, cause = execution.sequence + 1, None
+            if following is not None:
+                given, cause = following
+                execution.apply(given)
+                if type(given) is Start:
+                    self._set_timer(elapsed=0)
+            at = clock.now()
+            budget -= 1 + execution.advance(budget, at)
+            events, step_commands = execution.take()
+            batches.append(Batch(first, execution.sequence, at, cause, codec.encode(events)))
+            commands += step_commands
+        return (batches, commands) if batches else None
+
+    async def _commit(self, batches: list[Batch]) -> bool:
+        """Commits what the core did, then shows it. False if the task could not be accepted."""
+        finished = self._execution.finished
+        record = self.record
+        started = self._execution.start_time or None
+        finish = None
+        if finished is not None:
+            finish = Finish(finished.status, finished.end_time, self.services.codec.encode_result(finished))
+        write = Write(
+            task_id=self.task_id,
+            accept=self._accept,
+            batches=tuple(batches),
+            started=started if record.start_time is None else None,
+            finish=finish,
+        )
+        if self._accept is not None:
+            try:
+                await self.services.journal.commit(write)
+            except Exception as error:  # noqa: BLE001 - whoever asked for the task is told
+                self.accepted.set_exception(error)
+                return False
+            self._accept = None
+        else:
+            await self._commit_again(write)
+        self.record = replace(
+            record,
+            status=self._execution.status,
+            start_time=started,
+            end_time=None if finish is None else finish.end_time,
+            last_sequence=batches[-1].last_sequence,
+            result=None if finish is None else finish.result,
+        )
+        self.feed.publish(batches)
+        if not self.accepted.done():
+            self.accepted.set_result(None)
+        return True
+
+    async def _commit_again(self, write: Write) -> None:
+        """Commits; while the journal is unavailable the task stands still, and nothing of the step is shown."""
+        while True:
+            try:
+                await self.services.journal.commit(write)
+            except JournalUnavailable:
+                _log.exception("cannot commit, trying again", extra={"task_id": self.task_id})
+                await self.services.clock.sleep(_RETRY_COMMIT)
+            else:
+                return
+
+    def _set_timer(self, elapsed: int) -> None:
+        """Sets the time-out, of which so many microseconds have passed."""
+        limit = self.record.timeout
+        if limit is not None:
+            left = max(0, limit - elapsed) / 1e6
+            self._timer = self.services.clock.call_later(left, lambda: self._time_out(limit))
+
+    def _time_out(self, limit: int) -> None:
+        if self._interrupt is None and self._execution.finished is None:
+            self._interrupt = TimeOut(self.services.clock.now(), limit)
+            self._wake.set()
+
+    def _perform(self, commands: Sequence[Command]) -> None:
+        for command in commands:
+            if isinstance(command, Call):
+                self._calls[command.key] = asyncio.create_task(self._call(command), name=command.key)
+            elif (running := self._calls.get(command.key)) is not None:
+                running.cancel()
+
+    async def _call(self, call: Call) -> None:
+        """Makes one call, and posts its outcome."""
+        try:
+            outcome = await self._outcome(call)
+        finally:
+            self._calls.pop(call.key, None)
+        self.feed.forget_deltas(call.key)
+        text = to_json(outcome)
+        limit = self.services.settings.max_output_bytes
+        if len(text) > limit:
+            error = f"Node outputs are larger than the limit max_output_bytes = {limit}"
+            text = to_json(CallFailed(outcome.at, outcome.key, error))
+        # The core goes on with exactly what the log will say, so that a replay cannot differ.
+        self._post(from_json(text), text)
+
+    async def _outcome(self, call: Call) -> CallSucceeded | CallFailed:
+        services = self.services
+        executor = services.executors.get(call.node.type)
+        limit = services.settings.call_timeouts.get(call.node.type)
+        timeout = asyncio.timeout(limit)
+        try:
+            if executor is None:
+                raise NodeError(f"No executor found for node type {call.node.type}")  # noqa: TRY301 - as any other
+            async with services.slots.slot(call.node.type), timeout:
+                outputs = await executor.execute(call, _CallContext(self, call))
+        except NodeError as error:
+            text = str(error)
+        except Exception as error:  # noqa: BLE001 - a node type's mistake fails its node, and is logged
+            if isinstance(error, TimeoutError) and timeout.expired():
+                text = (
+                    f'Node timed out after {limit:g} s (setting call_timeouts, node type "{call.node.type}")'
+                )
+            else:
+                _log.exception("a node type raised", extra={"task_id": self.task_id, "node_id": call.node.id})
+                text = f"Node type {call.node.type} failed with an internal error"
+        else:
+            return CallSucceeded(services.clock.now(), call.key, outputs)
+        return CallFailed(services.clock.now(), call.key, scrub(text, services.secrets.values(call.inputs)))
+
+    async def _stop_calls(self) -> None:
+        calls = list(self._calls.values())
+        for call in calls:
+            call.cancel()
+        await asyncio.wait(calls)

@@ -1,0 +1,68 @@
+"""The library: compiled workflows, kept for the next task of the same schema."""
+
+from collections import OrderedDict
+
+from flowgram_runtime.engine.node_type import NodeTypes
+from flowgram_runtime.engine.program import Program, link
+from flowgram_runtime.errors import InvalidWorkflow
+from flowgram_runtime.modeling import json_text
+from flowgram_runtime.modeling.compiler import compile_schema
+from flowgram_runtime.modeling.errors import JSONTextError, Problem, SchemaInvalid
+from flowgram_runtime.modeling.inputs_validation import validate_inputs
+from flowgram_runtime.modeling.json_text import JSONObject
+from flowgram_runtime.settings import RuntimeSettings
+
+
+class Library:
+    """Compiles schemas and checks inputs; keeps the programs that were used last."""
+
+    def __init__(self, node_types: NodeTypes, settings: RuntimeSettings) -> None:
+        self._node_types = node_types
+        self._settings = settings
+        self._programs: OrderedDict[str, Program] = OrderedDict()
+
+    def program(self, schema: str) -> Program:
+        """The program of a schema's text. Raises `InvalidWorkflow` with all problems."""
+        program = self._programs.get(schema)
+        if program is not None:
+            self._programs.move_to_end(schema)
+            return program
+        self._check_size("schema", schema, self._settings.max_schema_bytes)
+        try:
+            document = compile_schema(schema)
+        except SchemaInvalid as error:
+            raise InvalidWorkflow(error.problems) from None
+        nodes, limit = len(document.node_data), self._settings.max_nodes
+        if nodes > limit:
+            text = f"Workflow schema has {nodes} nodes, more than the limit max_nodes = {limit}"
+            raise InvalidWorkflow((Problem("schema.nodes", text),))
+        program = self._programs[schema] = link(document, self._node_types)
+        if len(self._programs) > self._settings.cached_documents:
+            self._programs.popitem(last=False)
+        return program
+
+    def inputs(self, program: Program, text: str) -> JSONObject:
+        """The inputs that a text gives to a program, checked; empty text means `{}`. Raises `InvalidWorkflow`."""
+        self._check_size("inputs", text, self._settings.max_inputs_bytes, in_inputs=True)
+        try:
+            inputs = json_text.loads(text) if text else {}
+        except JSONTextError as error:
+            problem = Problem("inputs", f"Workflow inputs are not valid JSON: {error}")
+            raise InvalidWorkflow((problem,), in_inputs=True) from None
+        if not isinstance(inputs, dict):
+            raise InvalidWorkflow(
+                (Problem("inputs", "Workflow inputs must be a JSON object"),), in_inputs=True
+            )
+        error_text = validate_inputs(program.document.inputs_schema, inputs)
+        if error_text is not None:
+            raise InvalidWorkflow((Problem("inputs", error_text),), in_inputs=True)
+        return inputs
+
+    @staticmethod
+    def _check_size(name: str, text: str, limit: int, *, in_inputs: bool = False) -> None:
+        # A character takes one to four bytes: most texts need not be encoded to know that they fit.
+        if len(text) * 4 > limit and (size := len(text.encode("utf-8", "surrogatepass"))) > limit:
+            problem = Problem(
+                name, f"Workflow {name} has {size} bytes, more than the limit max_{name}_bytes = {limit}"
+            )
+            raise InvalidWorkflow((problem,), in_inputs=in_inputs)

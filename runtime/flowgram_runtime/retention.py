@@ -1,0 +1,35 @@
+"""Retention: finished tasks are removed by age and by count, a few at a time."""
+
+import logging
+
+from flowgram_runtime.clock import Clock
+from flowgram_runtime.journal.errors import JournalError
+from flowgram_runtime.journal.port import Journal
+from flowgram_runtime.settings import RuntimeSettings
+
+_log = logging.getLogger(__name__)
+
+_BATCH = 200
+
+
+async def retain(journal: Journal, settings: RuntimeSettings, clock: Clock) -> None:
+    """Looks through the finished tasks again and again, until it is cancelled."""
+    if not settings.retention_age and not settings.retention_count:
+        return
+    while True:
+        try:
+            while await _remove_some(journal, settings, clock) == _BATCH:
+                pass
+        except JournalError:
+            _log.exception("finished tasks cannot be removed")
+        await clock.sleep(settings.retention_interval)
+
+
+async def _remove_some(journal: Journal, settings: RuntimeSettings, clock: Clock) -> int:
+    age = round(settings.retention_age * 1e6)
+    removed = await journal.remove_finished(
+        ended_before=clock.now() - age if age else None,
+        keep_newest=settings.retention_count or None,
+        limit=_BATCH,
+    )
+    return len(removed)

@@ -1,0 +1,49 @@
+"""Errors of the journal.
+
+JournalError
+├── JournalClosed             used after close
+├── JournalUnavailable        the file cannot be opened, read or written; the text is for operators
+│   └── JournalDamaged            its content is not what was written
+└── WriteRejected             this write cannot be, and left nothing behind; others are untouched
+    ├── DuplicateRequest          the request id belongs to another task
+    └── InvalidWrite              contradicts the log: a gap, an unknown or a finished task
+"""
+
+
+class JournalError(Exception):
+    """Base of all errors of the journal."""
+
+
+class JournalClosed(JournalError):
+    """The journal was closed."""
+
+    def __init__(self) -> None:
+        super().__init__("the journal is closed")
+
+
+class JournalUnavailable(JournalError):
+    """The journal cannot be opened, read or written. The text is for operators: it names the file, never content."""
+
+
+class JournalDamaged(JournalUnavailable):
+    """The journal's content is not what was written."""
+
+
+class WriteRejected(JournalError):
+    """A write cannot be applied. It left nothing behind, and other writes are untouched."""
+
+
+class DuplicateRequest(WriteRejected):
+    """A request id belongs to a task already.
+
+    Attributes:
+        request_id: The request id.
+    """
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"a task with the request id {request_id!r} exists already")
+        self.request_id = request_id
+
+
+class InvalidWrite(WriteRejected):
+    """A write contradicts the log: a gap, a repeat, an unknown or a finished task."""

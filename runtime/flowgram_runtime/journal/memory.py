@@ -1,0 +1,166 @@
+"""The journal in memory: the same meaning as on disk, and gone with the process."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from flowgram_runtime.journal.errors import DuplicateRequest, JournalClosed
+from flowgram_runtime.journal.port import Batch, NewTask, TaskRecord, Write
+from flowgram_runtime.journal.rules import PENDING, UNFINISHED, Standing, follow
+
+_ACCEPTED = Standing(PENDING, 0)
+
+
+@dataclass(slots=True)
+class _Task:
+    order: int
+    accepted: NewTask
+    log: list[Batch] = field(default_factory=list)
+    standing: Standing = _ACCEPTED
+    start_time: int | None = None
+    end_time: int | None = None
+    result: bytes | None = None
+
+    def record(self) -> TaskRecord:
+        accepted = self.accepted
+        return TaskRecord(
+            task_id=accepted.task_id,
+            create_time=accepted.create_time,
+            inputs=accepted.inputs,
+            schema_hash=accepted.schema_hash,
+            labels=dict(accepted.labels),
+            timeout=accepted.timeout,
+            status=self.standing.status,
+            start_time=self.start_time,
+            end_time=self.end_time,
+            last_sequence=self.standing.last_sequence,
+            result=self.result,
+            order=self.order,
+            request_hash=accepted.request_hash,
+        )
+
+
+class MemoryJournal:
+    """A `Journal` that is kept in memory, for tests and for servers whose tasks need not survive them."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, _Task] = {}  # in the order of acceptance
+        self._requests: dict[str, str] = {}
+        self._schemas: dict[bytes, str] = {}
+        self._accepted = 0
+        self._closed = False
+
+    async def commit(self, write: Write) -> None:
+        """See `Journal.commit`."""
+        self._check_open()
+        self._apply(write)
+        await asyncio.sleep(0)  # as with a real journal, others run before the caller goes on
+
+    async def task(self, task_id: str) -> TaskRecord | None:
+        """See `Journal.task`."""
+        self._check_open()
+        task = self._tasks.get(task_id)
+        return None if task is None else task.record()
+
+    async def find_request(self, request_id: str) -> TaskRecord | None:
+        """See `Journal.find_request`."""
+        self._check_open()
+        task_id = self._requests.get(request_id)
+        return None if task_id is None else self._tasks[task_id].record()
+
+    async def schema(self, schema_hash: bytes) -> str | None:
+        """See `Journal.schema`."""
+        self._check_open()
+        return self._schemas.get(schema_hash)
+
+    async def read(self, task_id: str, after_sequence: int, max_bytes: int) -> list[Batch]:
+        """See `Journal.read`."""
+        self._check_open()
+        task = self._tasks.get(task_id)
+        batches: list[Batch] = []
+        size = 0
+        for batch in task.log if task is not None else ():
+            if batch.last_sequence <= after_sequence:
+                continue
+            size += len(batch.events)
+            if batches and size > max_bytes:
+                break
+            batches.append(batch)
+        return batches
+
+    async def tasks(
+        self, *, limit: int, before: int | None, statuses: frozenset[int], labels: Mapping[str, str]
+    ) -> list[TaskRecord]:
+        """See `Journal.tasks`."""
+        self._check_open()
+        page: list[TaskRecord] = []
+        for task in reversed(self._tasks.values()):
+            if len(page) >= limit:
+                break
+            if before is not None and task.order >= before:
+                continue
+            if statuses and task.standing.status not in statuses:
+                continue
+            if labels.items() <= task.accepted.labels.items():
+                page.append(replace(task.record(), inputs="", result=None))
+        return page
+
+    async def unfinished(self, *, after: int = 0, limit: int | None = None) -> list[TaskRecord]:
+        """See `Journal.unfinished`."""
+        self._check_open()
+        records = [
+            task.record()
+            for task in self._tasks.values()
+            if task.standing.status in UNFINISHED and task.order > after
+        ]
+        return records[:limit]
+
+    async def remove_finished(
+        self, *, ended_before: int | None, keep_newest: int | None, limit: int
+    ) -> list[str]:
+        """See `Journal.remove_finished`."""
+        self._check_open()
+        finished = sorted(
+            (task.end_time, task.order, task_id)
+            for task_id, task in self._tasks.items()
+            if task.end_time is not None
+        )
+        too_many = 0 if keep_newest is None else max(0, len(finished) - keep_newest)
+        removed = [
+            task_id
+            for index, (end_time, _, task_id) in enumerate(finished)
+            if index < too_many or (ended_before is not None and end_time < ended_before)
+        ][:limit]
+        for task_id in removed:
+            self._requests.pop(self._tasks.pop(task_id).accepted.request_id, None)
+        used = {task.accepted.schema_hash for task in self._tasks.values()}
+        self._schemas = {key: text for key, text in self._schemas.items() if key in used}
+        return removed
+
+    async def close(self) -> None:
+        """See `Journal.close`."""
+        self._closed = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise JournalClosed
+
+    def _apply(self, write: Write) -> None:
+        accept = write.accept
+        if accept is not None and accept.request_id in self._requests:
+            raise DuplicateRequest(accept.request_id)
+        task = self._tasks.get(write.task_id)
+        standing = follow(None if task is None else task.standing, write)
+        if accept is not None:
+            self._accepted += 1
+            task = self._tasks[write.task_id] = _Task(self._accepted, accept)
+            self._schemas.setdefault(accept.schema_hash, accept.schema)
+            if accept.request_id:
+                self._requests[accept.request_id] = accept.task_id
+        assert task is not None  # noqa: S101 - follow has refused writes about unknown tasks
+        task.standing = standing
+        task.log.extend(write.batches)
+        if write.started is not None:
+            task.start_time = write.started
+        if write.finish is not None:
+            task.end_time, task.result = write.finish.end_time, write.finish.result

@@ -1,0 +1,158 @@
+"""Opening the journal's file: its rights, its lock, its settings, and what operators read when that fails."""
+
+import fcntl
+import os
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+from flowgram_runtime.journal.errors import JournalDamaged, JournalUnavailable
+from flowgram_runtime.journal.migrations import UnknownVersion, migrate, version_of
+
+Synchronous = Literal["normal", "full"]
+"""What a commit survives. "normal": the death of the process; if the machine loses power, the last commits may be lost,
+the file is whole. "full": that too, for one disk flush per group of commits."""
+
+_BUSY_TIMEOUT = 5.0
+"""Seconds to wait for another program, such as an operator's shell, to let go of the file."""
+
+_CACHED_STATEMENTS = 512
+"""Statements with up to 64 rows of values exist in several kinds; compiling one again costs more than running it."""
+
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+_REASONS = {
+    sqlite3.SQLITE_FULL: "there is no space left for it",
+    sqlite3.SQLITE_READONLY: "it cannot be written to (read-only file, directory or file system)",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened (missing directory, or no right to it)",
+    sqlite3.SQLITE_PERM: "there is no right to open it",
+    sqlite3.SQLITE_IOERR: "the disk reports an input/output error",
+    sqlite3.SQLITE_BUSY: "another program holds it",
+    sqlite3.SQLITE_LOCKED: "another program holds it",
+    sqlite3.SQLITE_NOMEM: "there is not enough memory",
+}
+
+
+def unavailable(path: Path, error: Exception) -> JournalUnavailable:
+    """The journal's error for one of SQLite or of the system. Its text names the file, never content."""
+    if isinstance(error, OSError):
+        return JournalUnavailable(f"the journal {path} cannot be used: {error.strerror or 'system error'}")
+    code = getattr(error, "sqlite_errorcode", None)
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    # Errors without a code come from Python's side of the module: text that is not UTF-8, JSON that is none.
+    if code is None or code & 0xFF in _DAMAGED:
+        return JournalDamaged(
+            f"the journal {path} is damaged ({name}): restore it from a backup, or move it away to start empty"
+        )
+    reason = _REASONS.get(code & 0xFF, "SQLite reports an error")
+    return JournalUnavailable(f"the journal {path} cannot be used: {reason} ({name})")
+
+
+def resolve(path: Path) -> Path:
+    """The absolute path of the journal's file, whose directory is created with mode 0700 if it is missing.
+
+    Raises:
+        JournalUnavailable: The directory cannot be made.
+    """
+    try:
+        path = path.resolve()
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise unavailable(path, error) from error
+    return path
+
+
+class FileLock:
+    """An exclusive lock beside the journal's file, held until `release` or the end of the process.
+
+    SQLite's own locks are not used for this: they come and go with transactions, and operators may read the file
+    while a server runs.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Takes the lock `<path>.lock`.
+
+        Raises:
+            JournalUnavailable: Another server has it, or it cannot be made.
+        """
+        lock = path.with_name(path.name + ".lock")
+        try:
+            self._descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise unavailable(path, error) from error
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            owner = os.read(self._descriptor, 20).decode("ascii", "replace").strip()
+            os.close(self._descriptor)
+            raise JournalUnavailable(
+                f"the journal {path} is in use by another server (process {owner or 'unknown'})"
+            ) from error
+        except OSError as error:
+            os.close(self._descriptor)
+            raise unavailable(path, error) from error
+        with suppress(OSError):  # the number is a courtesy to whoever finds the file locked
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Lets go of the lock. The file stays: deleting it would let two servers hold two locks."""
+        os.close(self._descriptor)
+
+
+def open_writer(path: Path, synchronous: Synchronous) -> sqlite3.Connection:
+    """Opens the file for writing, creates it with mode 0600 if it is missing, and brings its tables up to date.
+
+    Raises:
+        JournalUnavailable: It cannot be opened or written, is damaged, no journal, or of a newer program.
+    """
+    try:
+        # SQLite gives the files beside it (-wal, -shm) the rights of this one.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        connection = _connect(path)
+        try:
+            version = version_of(connection)
+            _configure(connection, synchronous)
+            migrate(connection, version)
+        except BaseException:
+            connection.close()
+            raise
+    except UnknownVersion as error:
+        raise JournalUnavailable(f"the file {path} {error}") from error
+    except (sqlite3.Error, OSError) as error:
+        raise unavailable(path, error) from error
+    return connection
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """Opens one more connection that only reads.
+
+    Raises:
+        sqlite3.Error: It cannot be opened.
+    """
+    connection = _connect(path)
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def _configure(connection: sqlite3.Connection, synchronous: Synchronous) -> None:
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # works only while the file is empty
+    connection.execute("PRAGMA secure_delete = FAST")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA synchronous = {synchronous.upper()}")
+    # Every 4 MB the writer carries the log over into the file, which takes some 5 ms. A thread of its own for that costs
+    # more in all, and never finds the moment to start the log from its beginning while commits go on.
+    connection.execute("PRAGMA wal_autocheckpoint = 1000")
+    connection.execute(f"PRAGMA journal_size_limit = {64 << 20}")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # Transactions are begun and ended by hand, and each connection is used by one thread at a time.
+    return sqlite3.connect(
+        path,
+        timeout=_BUSY_TIMEOUT,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=_CACHED_STATEMENTS,
+    )

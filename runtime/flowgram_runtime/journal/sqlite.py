@@ -1,0 +1,148 @@
+"""The journal in a SQLite file."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from flowgram_runtime.journal import reading, retention
+from flowgram_runtime.journal.errors import JournalClosed
+from flowgram_runtime.journal.opening import FileLock, Synchronous, open_writer, resolve, unavailable
+from flowgram_runtime.journal.port import Batch, TaskRecord, Write
+from flowgram_runtime.journal.relief import Relief
+from flowgram_runtime.journal.threads import Action, Readers, WritingThread
+from flowgram_runtime.journal.writing import Writer
+
+_T = TypeVar("_T")
+
+
+class SQLiteJournal:
+    """A `Journal` in a file. `open` makes one; it belongs to the event loop that called it.
+
+    All writes that are asked for while a transaction runs go into the next one: under load a transaction carries many
+    writes, and without load a write waits for nothing but its own.
+    """
+
+    def __init__(
+        self, lock: FileLock, connection: sqlite3.Connection, writing: WritingThread, readers: Readers
+    ) -> None:
+        self._lock = lock
+        self._connection = connection
+        self._writing = writing
+        self._readers = readers
+        self._closing: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, path: Path, *, synchronous: Synchronous = "normal", readers: int = 2) -> Self:
+        """Opens the journal, and creates it (mode 0600, its directory 0700) if it is missing.
+
+        Args:
+            path: The file. `<path>.lock`, `-wal` and `-shm` lie beside it.
+            synchronous: "normal": commits survive the death of the process; "full": the loss of power too.
+            readers: Number of threads that read.
+
+        Raises:
+            JournalUnavailable: It is in use by another server, cannot be read or written, is damaged, no journal, or of a
+                newer program.
+        """
+        return await asyncio.to_thread(cls._open, path, synchronous, readers, asyncio.get_running_loop())
+
+    @classmethod
+    def _open(
+        cls, path: Path, synchronous: Synchronous, readers: int, loop: asyncio.AbstractEventLoop
+    ) -> Self:
+        path = resolve(path)
+        relief = Relief(loop)
+        lock = FileLock(path)
+        try:
+            connection = open_writer(path, synchronous)
+            try:
+                writer = Writer(connection, path)
+                reading_threads = Readers(path, readers, relief)
+            except sqlite3.Error as error:
+                connection.close()
+                raise unavailable(path, error) from error
+        except BaseException:
+            lock.release()
+            raise
+        return cls(lock, connection, WritingThread(writer, path, relief, loop), reading_threads)
+
+    async def commit(self, write: Write) -> None:
+        """See `Journal.commit`."""
+        await self._write(write)
+
+    async def task(self, task_id: str) -> TaskRecord | None:
+        """See `Journal.task`."""
+        return await self._read(reading.task, task_id)
+
+    async def find_request(self, request_id: str) -> TaskRecord | None:
+        """See `Journal.find_request`."""
+        return await self._read(reading.find_request, request_id)
+
+    async def schema(self, schema_hash: bytes) -> str | None:
+        """See `Journal.schema`."""
+        return await self._read(reading.schema, schema_hash)
+
+    async def read(self, task_id: str, after_sequence: int, max_bytes: int) -> list[Batch]:
+        """See `Journal.read`.
+
+        Raises:
+            JournalDamaged: The log is not what was written.
+        """
+        return await self._read(reading.read, task_id, after_sequence, max_bytes)
+
+    async def tasks(
+        self, *, limit: int, before: int | None, statuses: frozenset[int], labels: Mapping[str, str]
+    ) -> list[TaskRecord]:
+        """See `Journal.tasks`."""
+        return await self._read(reading.tasks, limit, before, statuses, dict(labels))
+
+    async def unfinished(self, *, after: int = 0, limit: int | None = None) -> list[TaskRecord]:
+        """See `Journal.unfinished`. A task that cannot be read is reported in the program's log and left out."""
+        return await self._read(reading.unfinished, after, limit)
+
+    async def remove_finished(
+        self, *, ended_before: int | None, keep_newest: int | None, limit: int
+    ) -> list[str]:
+        """See `Journal.remove_finished`. Made of small transactions, between which others commit."""
+        removed: list[str] = []
+        while len(removed) < limit:
+            size = min(retention.SLICE, limit - len(removed))
+            task_ids = await self._write(
+                partial(
+                    Writer.remove_finished, ended_before=ended_before, keep_newest=keep_newest, limit=size
+                )
+            )
+            removed += task_ids
+            if len(task_ids) < size:
+                break
+        while await self._write(Writer.remove_logs):
+            pass
+        while await self._write(Writer.free_pages):
+            pass
+        return removed
+
+    async def close(self) -> None:
+        """See `Journal.close`."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(asyncio.to_thread(self._close))
+        await asyncio.shield(self._closing)
+
+    def _close(self) -> None:
+        self._readers.close()
+        self._writing.stop()
+        # The last connection that closes carries the write-ahead log over into the file and removes it.
+        self._connection.close()
+        self._lock.release()
+
+    async def _write(self, work: Write | Action) -> Any:
+        if self._closing is not None:
+            raise JournalClosed
+        return await self._writing.ask(work)
+
+    async def _read(self, query: Callable[..., _T], *args: object) -> _T:
+        if self._closing is not None:
+            raise JournalClosed
+        return await self._readers.run(query, *args)

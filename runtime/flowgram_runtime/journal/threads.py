@@ -1,0 +1,191 @@
+"""The threads of the SQLite journal: one that writes groups, a few that read."""
+
+import asyncio
+import json
+import logging
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, LifoQueue, SimpleQueue
+from typing import Any, NamedTuple, TypeVar
+
+from flowgram_runtime.journal.errors import JournalUnavailable
+from flowgram_runtime.journal.opening import open_reader, unavailable
+from flowgram_runtime.journal.port import Write
+from flowgram_runtime.journal.relief import Relief
+from flowgram_runtime.journal.writing import Writer
+
+_logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+_GROUP_WRITES = 256
+_GROUP_BYTES = 4 << 20
+"""A group that has reached one of these is committed; what else waits goes into the next."""
+
+Action = Callable[[Writer], Any]
+"""Something to do with the writer between two groups."""
+
+
+class _Asked(NamedTuple):
+    """Something asked of the writing thread."""
+
+    future: "asyncio.Future[Any]"
+    work: Write | Action
+
+
+_Answer = tuple["asyncio.Future[Any]", Any, Exception | None]
+
+
+class WritingThread:
+    """Applies writes in the order in which they are asked for: all that wait become one group."""
+
+    def __init__(self, writer: Writer, path: Path, relief: Relief, loop: asyncio.AbstractEventLoop) -> None:
+        self._writer = writer
+        self._path = path
+        self._relief = relief
+        self._loop = loop
+        self._queue: SimpleQueue[_Asked | None] = SimpleQueue()
+        self._waiting: deque[_Asked | None] = deque()
+        self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
+        self._thread.start()
+
+    async def ask(self, work: Write | Action) -> Any:
+        """Waits until a write is committed, or an action done; gives back what the action returns.
+
+        It is done even if the waiter is cancelled.
+
+        Raises:
+            JournalError: It was not done.
+        """
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._relief.ask()
+        self._queue.put(_Asked(future, work))
+        return await future
+
+    def stop(self) -> None:
+        """Waits until all that was asked for is done. Blocks; nothing may be asked for any more."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            self._fetch()
+            if group := self._group():
+                self._deliver(self._commit(group))
+                continue
+            asked = self._waiting.popleft()
+            if asked is None:
+                return
+            self._deliver([self._act(asked)])
+
+    def _fetch(self) -> None:
+        if not self._waiting:
+            self._waiting.append(self._queue.get())
+        with suppress(Empty):
+            while len(self._waiting) < _GROUP_WRITES:
+                self._waiting.append(self._queue.get_nowait())
+
+    def _group(self) -> list[tuple["asyncio.Future[Any]", Write]]:
+        group: list[tuple[asyncio.Future[Any], Write]] = []
+        size = 0
+        while self._waiting and size < _GROUP_BYTES:
+            asked = self._waiting[0]
+            if asked is None or not isinstance(asked.work, Write):
+                break
+            self._waiting.popleft()
+            group.append((asked.future, asked.work))
+            size += _size(asked.work)
+        return group
+
+    def _commit(self, group: list[tuple["asyncio.Future[Any]", Write]]) -> list[_Answer]:
+        outcomes: list[Any]
+        try:
+            outcomes = self._writer.apply([write for _, write in group])
+        except Exception:  # the thread must live on, and each waiter hear of it
+            _logger.exception("a group of writes failed")
+            outcomes = [JournalUnavailable(f"the journal {self._path} failed on a write") for _ in group]
+        return [(future, None, error) for (future, _), error in zip(group, outcomes, strict=True)]
+
+    def _act(self, asked: _Asked) -> _Answer:
+        assert not isinstance(asked.work, Write)  # noqa: S101 - writes go into groups
+        try:
+            return asked.future, asked.work(self._writer), None
+        except sqlite3.Error as error:
+            unusable = unavailable(self._path, error)
+            unusable.__cause__ = error
+            return asked.future, None, unusable
+
+    def _deliver(self, answers: list[_Answer]) -> None:
+        self._relief.advanced()
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._resolve, answers)
+
+    def _resolve(self, answers: list[_Answer]) -> None:
+        """Runs on the loop."""
+        self._relief.answered(len(answers))
+        for future, value, error in answers:
+            if future.done():  # its waiter was cancelled
+                continue
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)
+
+
+class Readers:
+    """A few threads, each with a connection of its own, that read while the writer writes."""
+
+    def __init__(self, path: Path, threads: int, relief: Relief) -> None:
+        """Opens the connections.
+
+        Raises:
+            sqlite3.Error: They cannot be opened.
+        """
+        self._path = path
+        self._relief = relief
+        self._connections: LifoQueue[sqlite3.Connection] = LifoQueue()
+        for _ in range(threads):
+            self._connections.put(open_reader(path))
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="journal-reader")
+
+    async def run(self, query: Callable[..., _T], *args: object) -> _T:
+        """Runs `query(connection, *args)` in a thread.
+
+        Raises:
+            JournalUnavailable: It cannot be read.
+        """
+        self._relief.ask()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, query, args)
+        finally:
+            self._relief.answered()
+
+    def close(self) -> None:
+        """Waits for what is being read, and closes the connections. Blocks."""
+        self._threads.shutdown()
+        while not self._connections.empty():
+            self._connections.get().close()
+
+    def _run(self, query: Callable[..., _T], args: tuple[object, ...]) -> _T:
+        connection = self._connections.get()
+        try:
+            return query(connection, *args)
+        except (sqlite3.Error, json.JSONDecodeError) as error:
+            raise unavailable(self._path, error) from error
+        finally:
+            self._connections.put(connection)
+            self._relief.advanced()
+
+
+def _size(write: Write) -> int:
+    size = sum(len(batch.events) for batch in write.batches)
+    if write.accept is not None:
+        size += len(write.accept.inputs) + len(write.accept.schema)
+    if write.finish is not None:
+        size += len(write.finish.result)
+    return size

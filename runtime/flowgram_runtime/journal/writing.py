@@ -1,0 +1,286 @@
+"""Groups of writes as one SQLite transaction of few statements.
+
+However many writes a group has, it is made of: BEGIN, at most two look-ups, one INSERT per table and 64 rows, one UPDATE per
+64 rows, COMMIT. A task that is accepted and finished in one group is inserted in its final state.
+"""
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Sequence
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from flowgram_runtime.journal import retention
+from flowgram_runtime.journal.errors import DuplicateRequest, InvalidWrite, JournalError, WriteRejected
+from flowgram_runtime.journal.opening import unavailable
+from flowgram_runtime.journal.port import Batch, NewTask, Write
+from flowgram_runtime.journal.rules import PENDING, UNFINISHED, Standing, follow
+from flowgram_runtime.journal.transaction import transaction
+
+_ROWS = 64
+"""Rows per statement. Each number of rows is a statement of its own to compile and keep, so there must be an end."""
+
+_KNOWN_SCHEMAS = 10_000
+"""Hashes remembered as stored. One that is forgotten costs an insert that does nothing."""
+
+_NEXT_NUMBER = """
+    SELECT 1 + max((SELECT coalesce(max(number), 0) FROM tasks), (SELECT coalesce(max(task), 0) FROM removed))
+"""
+_STANDINGS = """
+    SELECT task_id, number, status, (SELECT coalesce(max(last_sequence), 0) FROM events WHERE task = number)
+    FROM ({values}) AS wanted CROSS JOIN tasks ON task_id = wanted.column1
+"""
+_REQUESTS = "SELECT request_id FROM ({values}) AS wanted CROSS JOIN tasks ON request_id = wanted.column1"
+_ADD_SCHEMAS = "INSERT OR IGNORE INTO schemas (hash, text) {values}"
+_ADD_TASKS = """
+    INSERT INTO tasks (number, task_id, create_time, schema_hash, request_id, request_hash, timeout, labels,
+        status, start_time, end_time, result, inputs) {values}
+"""
+_ADD_EVENTS = """
+    INSERT INTO events (task, first_sequence, last_sequence, at, checksum, cause, events) {values}
+"""
+_UPDATE_TASKS = """
+    UPDATE tasks SET status = new.column2, start_time = coalesce(new.column3, start_time),
+        end_time = new.column4, result = new.column5
+    FROM ({values}) AS new WHERE number = new.column1
+"""
+
+_Row = tuple[Any, ...]
+
+
+def checksum(cause: str | None, events: bytes) -> int:
+    """The CRC-32 of a batch as it is stored."""
+    return zlib.crc32(events, 0 if cause is None else zlib.crc32(cause.encode()))
+
+
+class Writer:
+    """Applies groups of writes to a connection. Not for more than one thread at a time.
+
+    It remembers where the unfinished tasks stand, so that a write looks nothing up.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self._standings: dict[str, tuple[int, Standing]] = {}  # by task id: its number, and where it stands
+        self._schemas: set[bytes] = set()
+        (self._next_number,) = connection.execute(_NEXT_NUMBER).fetchone()
+
+    def apply(self, writes: Sequence[Write]) -> list[JournalError | None]:
+        """Makes writes durable in one transaction if possible.
+
+        Returns:
+            For each write what prevented it, or None. A write that is prevented prevents no other.
+        """
+        try:
+            return list(self._transact(writes))
+        except (sqlite3.Error, ValueError, OverflowError) as error:
+            if len(writes) == 1:
+                return [self._explain(writes[0], error)]
+        return [outcome for write in writes for outcome in self.apply([write])]
+
+    def remove_finished(self, ended_before: int | None, keep_newest: int | None, limit: int) -> list[str]:
+        """Removes tasks that are due, without their logs; returns their ids.
+
+        Raises:
+            sqlite3.Error: Nothing was removed.
+        """
+        self._schemas.clear()  # some may go with the tasks
+        return retention.remove_tasks(self._connection, ended_before, keep_newest, limit)
+
+    def remove_logs(self) -> bool:
+        """Removes a slice of the logs of removed tasks; says whether there is more.
+
+        Raises:
+            sqlite3.Error: Nothing was removed.
+        """
+        return retention.remove_logs(self._connection)
+
+    def free_pages(self) -> bool:
+        """Makes the file smaller by some of its free pages; says whether there are more.
+
+        Raises:
+            sqlite3.Error: The file is as it was.
+        """
+        return retention.free_pages(self._connection)
+
+    def _explain(self, write: Write, error: Exception) -> JournalError:
+        cause: JournalError
+        if isinstance(error, sqlite3.IntegrityError):
+            cause = InvalidWrite(f"task {write.task_id!r} exists already")
+        elif not isinstance(error, sqlite3.Error) or isinstance(
+            error, sqlite3.DataError | sqlite3.InterfaceError | sqlite3.ProgrammingError
+        ):
+            cause = InvalidWrite(f"task {write.task_id!r}: a value is too large or cannot be stored")
+        else:
+            cause = unavailable(self._path, error)
+        cause.__cause__ = error
+        return cause
+
+    def _transact(self, writes: Sequence[Write]) -> list[WriteRejected | None]:
+        connection = self._connection
+        with transaction(connection):
+            group = _Group(
+                self._next_number, self._look_up(writes), self._taken_requests(writes), self._schemas
+            )
+            outcomes = [group.add(write) for write in writes]
+            _execute(connection, _ADD_SCHEMAS, [*group.schemas.items()])
+            _execute(connection, _ADD_TASKS, [new.row() for new in group.tasks.values()])
+            _execute(connection, _ADD_EVENTS, group.events)
+            _execute(connection, _UPDATE_TASKS, [update.row() for update in group.updates.values()])
+        self._remember(group)
+        return outcomes
+
+    def _look_up(self, writes: Sequence[Write]) -> dict[str, tuple[int, Standing]]:
+        """Where the tasks of these writes stand, so far as they are stored (new ones are taken to be new)."""
+        standings = {
+            write.task_id: self._standings[write.task_id]
+            for write in writes
+            if write.task_id in self._standings
+        }
+        unknown = {write.task_id for write in writes if write.accept is None} - standings.keys()
+        rows = _execute(self._connection, _STANDINGS, [(task_id,) for task_id in unknown])
+        for task_id, number, status, last_sequence in rows:
+            standings[task_id] = (number, Standing(status, last_sequence))
+        return standings
+
+    def _taken_requests(self, writes: Sequence[Write]) -> set[str]:
+        requests = [
+            (write.accept.request_id,) for write in writes if write.accept and write.accept.request_id
+        ]
+        return {request_id for (request_id,) in _execute(self._connection, _REQUESTS, requests)}
+
+    def _remember(self, group: "_Group") -> None:
+        self._next_number = group.next_number
+        for task_id, known in group.standings.items():
+            if known[1].status in UNFINISHED:
+                self._standings[task_id] = known
+            else:
+                self._standings.pop(task_id, None)
+        if len(self._schemas) > _KNOWN_SCHEMAS:
+            self._schemas.clear()
+        self._schemas.update(group.schemas)
+
+
+class _NewTask:
+    """A row to insert."""
+
+    def __init__(self, number: int, task: NewTask) -> None:
+        self.number = number
+        self.task = task
+        self.state = _State(number)
+
+    def row(self) -> _Row:
+        task = self.task
+        return (
+            self.number,
+            task.task_id,
+            task.create_time,
+            task.schema_hash,
+            task.request_id or None,
+            task.request_hash,
+            task.timeout,
+            json.dumps(task.labels, ensure_ascii=False) if task.labels else "{}",
+            *self.state.row()[1:],
+            task.inputs,
+        )
+
+
+class _State:
+    """What changes in a task's row."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.status = PENDING
+        self.start_time: int | None = None
+        self.end_time: int | None = None
+        self.result: bytes | None = None
+
+    def row(self) -> _Row:
+        return (self.number, self.status, self.start_time, self.end_time, self.result)
+
+
+class _Group:
+    """The rows of a group of writes."""
+
+    def __init__(
+        self,
+        next_number: int,
+        standings: dict[str, tuple[int, Standing]],
+        requests: set[str],
+        schemas: set[bytes],
+    ) -> None:
+        self.next_number = next_number
+        self.standings = standings
+        self.schemas: dict[bytes, str] = {}
+        self.tasks: dict[int, _NewTask] = {}
+        self.updates: dict[int, _State] = {}
+        self.events: list[_Row] = []
+        self._requests = requests
+        self._stored_schemas = schemas
+
+    def add(self, write: Write) -> WriteRejected | None:
+        """Adds a write, or returns why it cannot be."""
+        accept = write.accept
+        if accept is not None and accept.request_id and accept.request_id in self._requests:
+            return DuplicateRequest(accept.request_id)
+        known = self.standings.get(write.task_id)
+        try:
+            standing = follow(known[1] if known else None, write)
+        except InvalidWrite as error:
+            return error
+        number = known[0] if known else self._accept(write)
+        self.standings[write.task_id] = (number, standing)
+        self.events.extend(_event_row(number, batch) for batch in write.batches)
+        if write.started is not None or write.finish is not None:
+            new = self.tasks.get(number)
+            state = new.state if new else self.updates.setdefault(number, _State(number))
+            state.status = standing.status
+            if write.started is not None:
+                state.start_time = write.started
+            if write.finish is not None:
+                state.end_time, state.result = write.finish.end_time, write.finish.result
+        return None
+
+    def _accept(self, write: Write) -> int:
+        task = write.accept
+        assert task is not None  # noqa: S101 - follow has refused writes about unknown tasks
+        number = self.next_number
+        self.next_number += 1
+        self.tasks[number] = _NewTask(number, task)
+        if task.schema_hash not in self._stored_schemas:
+            self.schemas.setdefault(task.schema_hash, task.schema)
+        if task.request_id:
+            self._requests.add(task.request_id)
+        return number
+
+
+def _event_row(task: int, batch: Batch) -> _Row:
+    return (
+        task,
+        batch.first_sequence,
+        batch.last_sequence,
+        batch.at,
+        checksum(batch.cause, batch.events),
+        batch.cause,
+        batch.events,
+    )
+
+
+@cache
+def _statement(template: str, columns: int, rows: int) -> str:
+    row = f"({', '.join('?' * columns)})"
+    return template.format(values=f"VALUES {', '.join([row] * rows)}")
+
+
+def _execute(connection: sqlite3.Connection, template: str, values: Sequence[_Row]) -> list[_Row]:
+    """Executes a statement with these rows of values, or several if they are many; returns the rows it gives."""
+    found: list[_Row] = []
+    for start in range(0, len(values), _ROWS):
+        part = values[start : start + _ROWS]
+        statement = _statement(template, len(part[0]), len(part))
+        found += connection.execute(statement, [*chain.from_iterable(part)])
+    return found

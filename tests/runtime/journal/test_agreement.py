@@ -1,0 +1,165 @@
+"""The journals agree with each other on random histories."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.journals import new_task
+
+from flowgram_runtime.journal.errors import WriteRejected
+from flowgram_runtime.journal.memory import MemoryJournal
+from flowgram_runtime.journal.port import Batch, Finish, Journal, TaskRecord, Write
+from flowgram_runtime.journal.sqlite import SQLiteJournal
+
+TASKS = ("a", "b", "c", "d", "e")
+
+
+class Together(NamedTuple):
+    """Writes that are asked for without waiting in between."""
+
+    writes: tuple["Step", ...]
+
+
+class Step(NamedTuple):
+    """A write; its events follow the log, but for a gap that is mostly 0."""
+
+    task_id: str
+    accept: bool
+    request_id: str
+    schema_hash: bytes
+    labels: dict[str, str]
+    lengths: list[int]
+    gap: int
+    started: bool
+    status: int
+    time: int
+    blob: bytes
+
+
+class Remove(NamedTuple):
+    ended_before: int | None
+    keep_newest: int | None
+    limit: int
+
+
+class Reopen(NamedTuple):
+    """The file is closed and opened again."""
+
+
+STEPS = st.builds(
+    Step,
+    task_id=st.sampled_from(TASKS),
+    accept=st.booleans(),
+    request_id=st.sampled_from(("", "", "r", "s\0", "s")),
+    schema_hash=st.sampled_from((b"1", b"2")),
+    labels=st.dictionaries(st.sampled_from(("k", 'l"', "")), st.sampled_from(("v", "w'", "{}")), max_size=2),
+    lengths=st.lists(st.integers(1, 3), max_size=3),
+    gap=st.sampled_from((0, 0, 0, 0, 1, -1)),
+    started=st.booleans(),
+    status=st.sampled_from((0, 0, 2, 3, 4, 5)),
+    time=st.integers(0, 20),
+    blob=st.binary(max_size=50),
+)
+HISTORIES = st.lists(
+    st.one_of(
+        st.builds(Together, st.lists(STEPS, min_size=1, max_size=8).map(tuple)),
+        st.builds(
+            Remove,
+            st.none() | st.integers(0, 20),
+            st.none() | st.integers(0, 4),
+            st.integers(0, 3),
+        ),
+        st.just(Reopen()),
+    ),
+    max_size=12,
+)
+
+
+async def as_writes(together: Together, journal: Journal) -> list[Write]:
+    ends = {task_id: await journal.task(task_id) for task_id in TASKS}
+    last = {task_id: record.last_sequence if record else 0 for task_id, record in ends.items()}
+    writes = []
+    for step in together.writes:
+        end = last[step.task_id] + step.gap
+        batches = []
+        for length in step.lengths:
+            batches.append(Batch(end + 1, end + length, step.time, str(length), step.blob * length))
+            end += length
+        task = new_task(
+            step.task_id,
+            schema_hash=step.schema_hash,
+            schema=f"schema {step.schema_hash!r}",
+            request_id=step.request_id,
+            labels=step.labels,
+        )
+        finish = Finish(step.status, step.time, step.blob) if step.status else None
+        started = step.time if step.started else None
+        writes.append(Write(step.task_id, task if step.accept else None, tuple(batches), started, finish))
+        if not step.gap:
+            last[step.task_id] = end
+    return writes
+
+
+async def outcome(journal: Journal, write: Write) -> str:
+    try:
+        await journal.commit(write)
+    except WriteRejected as error:
+        return type(error).__name__
+    return "committed"
+
+
+def ranked(records: list[TaskRecord]) -> list[TaskRecord]:
+    """Without the orders themselves: a file that is opened again may give those of removed tasks anew."""
+    return [replace(record, order=0) for record in records]
+
+
+async def everything(journal: Journal) -> list[Any]:
+    """All that can be read."""
+    seen: list[Any] = []
+    for statuses in (set[int](), {1, 2}, {3, 5}, {4}):
+        for labels in ({}, {"k": "v"}, {"k": "w'", 'l"': "{}"}):
+            for limit in (2, 100):
+                records = await journal.tasks(
+                    limit=limit, before=None, statuses=frozenset(statuses), labels=labels
+                )
+                seen.append(ranked(records))
+    seen.append(ranked(await journal.unfinished()))
+    for task_id in TASKS:
+        seen += [await journal.read(task_id, after, limit) for after in (0, 2) for limit in (0, 60, 9_999)]
+        record = await journal.task(task_id)
+        seen.append(None if record is None else ranked([record]))
+    for request_id in ("r", "s", "s\0"):
+        record = await journal.find_request(request_id)
+        seen.append(None if record is None else ranked([record]))
+    return [*seen, await journal.schema(b"1"), await journal.schema(b"2")]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(history=HISTORIES)
+def test_the_journals_agree(history: list[Together | Remove | Reopen]) -> None:
+    """After every step of a random history each journal gave the same answers and shows the same."""
+
+    async def compare(path: Path) -> None:
+        memory, sqlite = MemoryJournal(), await SQLiteJournal.open(path)
+        try:
+            for step in history:
+                if isinstance(step, Together):
+                    writes = await as_writes(step, memory)
+                    expected = [await outcome(memory, write) for write in writes]
+                    assert await asyncio.gather(*(outcome(sqlite, write) for write in writes)) == expected
+                elif isinstance(step, Remove):
+                    removed = await memory.remove_finished(**step._asdict())
+                    assert await sqlite.remove_finished(**step._asdict()) == removed
+                else:
+                    await sqlite.close()
+                    sqlite = await SQLiteJournal.open(path)
+                assert await everything(sqlite) == await everything(memory)
+        finally:
+            await sqlite.close()
+
+    with TemporaryDirectory() as directory:
+        asyncio.run(compare(Path(directory) / "journal.db"))

@@ -1,0 +1,181 @@
+import random
+import sqlite3
+from pathlib import Path
+
+import pytest
+from support.journals import accepted, batch, finished
+
+from flowgram_runtime.journal.errors import JournalDamaged, JournalUnavailable
+from flowgram_runtime.journal.migrations import APPLICATION_ID, VERSION
+from flowgram_runtime.journal.sqlite import SQLiteJournal
+
+
+def noise(seed: int, size: int) -> bytes:
+    return random.Random(seed).randbytes(size)  # noqa: S311 - the same bytes in every run
+
+
+def content_of(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def overwrite(path: Path, content: bytes | bytearray) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+
+
+@pytest.fixture
+async def filled(path: Path) -> Path:
+    """A closed journal with some hundred pages."""
+    journal = await SQLiteJournal.open(path)
+    for index in range(50):
+        await journal.commit(accepted(f"task-{index}", batch(1, events=noise(index, 5_000))))
+    await journal.close()
+    return path
+
+
+async def refused(path: Path) -> str:
+    with pytest.raises(JournalUnavailable) as caught:
+        await SQLiteJournal.open(path)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+async def test_a_second_server_is_refused(path: Path, sqlite: SQLiteJournal) -> None:
+    """While one has the journal open another gets an error that names the file; afterwards it may have it."""
+    await sqlite.commit(accepted("a"))
+    assert "in use by another server (process " in await refused(path)
+    alias = path.parent.parent / "alias.db"
+    alias.symlink_to(path)
+    with pytest.raises(JournalUnavailable, match="in use by another server"):
+        await SQLiteJournal.open(alias)
+    await sqlite.close()
+    again = await SQLiteJournal.open(path)
+    assert await again.task("a") is not None
+    await again.close()
+
+
+async def test_the_lock_ends_with_a_failed_opening(path: Path) -> None:
+    """A file that could not be opened is not left locked."""
+    overwrite(path, b"no database at all" * 1_000)
+    await refused(path)
+    overwrite(path, b"")
+    journal = await SQLiteJournal.open(path)
+    await journal.close()
+
+
+@pytest.mark.parametrize("kept", [100, 5_000, 0.5, 0.9])
+async def test_a_truncated_file_is_damaged(filled: Path, kept: float) -> None:
+    """A file that lost its end is refused when it is opened."""
+    content = content_of(filled)
+    overwrite(filled, content[: int(kept if kept > 1 else kept * len(content))])
+    with pytest.raises(JournalDamaged, match="is damaged"):
+        await SQLiteJournal.open(filled)
+
+
+async def test_random_bytes_are_damaged(path: Path) -> None:
+    """A file of something else is refused when it is opened, and not touched."""
+    path.parent.mkdir()
+    content = noise(1, 50_000)
+    overwrite(path, content)
+    with pytest.raises(JournalDamaged, match="is damaged"):
+        await SQLiteJournal.open(path)
+    assert content_of(path) == content
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_what_can_be_read_of_a_damaged_file_is_served(filled: Path, seed: int) -> None:
+    """With random bytes in some pages every read gives what was written, nothing, or `JournalDamaged`; never anything else."""
+    content = bytearray(content_of(filled))
+    rng = random.Random(seed)  # noqa: S311 - the same places in every run
+    for _ in range(3):
+        start = rng.randrange(4_096, len(content) - 2_000)
+        content[start : start + 2_000] = rng.randbytes(2_000)
+    overwrite(filled, content)
+    whole = 0
+    try:
+        journal = await SQLiteJournal.open(filled)
+    except JournalDamaged:
+        return
+    for index in range(50):
+        try:
+            log = await journal.read(f"task-{index}", 0, 1 << 20)
+        except JournalDamaged:
+            continue
+        if log:
+            assert log == [batch(1, events=noise(index, 5_000))]
+            whole += 1
+    assert whole
+    await journal.close()
+
+
+async def test_a_changed_event_is_found(filled: Path) -> None:
+    """A single changed bit in a log is noticed by its checksum; other logs are read as before."""
+    content = content_of(filled)
+    wanted = noise(7, 5_000)[2_000:2_020]
+    position = content.index(wanted)
+    overwrite(filled, content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :])
+    journal = await SQLiteJournal.open(filled)
+    with pytest.raises(JournalDamaged, match="events 1 to 1 of task 'task-7'"):
+        await journal.read("task-7", 0, 1 << 20)
+    assert len(await journal.read("task-8", 0, 1 << 20)) == 1
+    await journal.close()
+
+
+async def test_an_unfinished_task_that_cannot_be_read_is_left_out(
+    filled: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A restart goes on with the others, and the program's log says which one is missing."""
+    connection = sqlite3.connect(filled)
+    connection.execute("UPDATE tasks SET labels = 'no JSON' WHERE number = 3")
+    connection.execute("UPDATE tasks SET inputs = CAST(x'ff' AS TEXT) WHERE number = 5")
+    connection.commit()
+    connection.close()
+    journal = await SQLiteJournal.open(filled)
+    assert [record.order for record in await journal.unfinished(limit=5)] == [1, 2, 4]
+    assert "number 3 cannot be read" in caplog.text
+    assert "number 5 cannot be read" in caplog.text
+    with pytest.raises(JournalDamaged):
+        await journal.task("task-2")
+    await journal.close()
+
+
+async def test_a_newer_file_is_refused(filled: Path) -> None:
+    """A file of a newer program is refused with both versions, and not touched."""
+    connection = sqlite3.connect(filled)
+    connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+    connection.close()
+    content = content_of(filled)
+    text = await refused(filled)
+    assert f"has version {VERSION + 1}, this program knows versions up to {VERSION}" in text
+    assert content_of(filled) == content
+
+
+async def test_another_programs_database_is_refused(path: Path) -> None:
+    """A database that is no journal is refused, and not touched."""
+    path.parent.mkdir()
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE cookies (name TEXT)")
+    connection.commit()
+    connection.close()
+    content = content_of(path)
+    assert "is a database, but no journal" in await refused(path)
+    assert content_of(path) == content
+
+
+async def test_paths_that_cannot_be(tmp_path: Path) -> None:
+    """A directory in place of the file, and a file in place of the directory, are clear errors."""
+    (tmp_path / "directory").mkdir()
+    assert "Is a directory" in await refused(tmp_path / "directory")
+    (tmp_path / "file").touch()
+    assert "cannot be used" in await refused(tmp_path / "file" / "journal.db")
+
+
+async def test_a_new_file_has_the_current_version(path: Path, sqlite: SQLiteJournal) -> None:
+    """The file says what it is and of which version."""
+    await sqlite.commit(finished("a"))
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
+    assert connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()

@@ -1,0 +1,279 @@
+import asyncio
+import signal
+import sqlite3
+import stat
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.journals import accepted, batch, finished, new_task
+
+from flowgram_runtime.journal import reading
+from flowgram_runtime.journal.errors import InvalidWrite, JournalUnavailable
+from flowgram_runtime.journal.port import Finish, Write
+from flowgram_runtime.journal.sqlite import SQLiteJournal
+from flowgram_runtime.journal.writing import Writer
+
+EVERYTHING = 1 << 30
+
+
+def size_of(path: Path) -> int:
+    return path.stat().st_size
+
+
+class Held:
+    """Keeps the writing thread busy until it is let go."""
+
+    def __init__(self, journal: SQLiteJournal) -> None:
+        self._let_go = threading.Event()
+        self._task = asyncio.create_task(journal._writing.ask(lambda _: self._let_go.wait()))
+
+    async def __aenter__(self) -> None:
+        await asyncio.sleep(0)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._let_go.set()
+        await self._task
+
+
+async def test_what_is_committed_is_there_after_a_restart(path: Path) -> None:
+    """A journal that is opened again goes on where the last one ended."""
+    journal = await SQLiteJournal.open(path)
+    await journal.commit(finished("a"))
+    await journal.commit(accepted("b", batch(1, 3), request_id="r"))
+    await journal.close()
+    assert sorted(file.name for file in path.parent.iterdir()) == ["journal.db", "journal.db.lock"]
+    journal = await SQLiteJournal.open(path)
+    assert [record.task_id for record in await journal.unfinished()] == ["b"]
+    with pytest.raises(InvalidWrite):
+        await journal.commit(Write("b", batches=(batch(3),)))
+    await journal.commit(Write("b", batches=(batch(4),), started=1, finish=Finish(3, 2, b"")))
+    await journal.commit(accepted("c"))
+    records = await journal.tasks(limit=9, before=None, statuses=frozenset(), labels={})
+    assert [(record.order, record.task_id, record.last_sequence) for record in records] == [
+        (3, "c", 0),
+        (2, "b", 4),
+        (1, "a", 7),
+    ]
+    await journal.close()
+
+
+_COMMIT_UNTIL_KILLED = """
+import asyncio, sys
+from pathlib import Path
+from flowgram_runtime.journal.port import Batch, NewTask, Write
+from flowgram_runtime.journal.sqlite import SQLiteJournal
+
+async def one(journal, name):
+    await journal.commit(Write(name, accept=NewTask(name, 1, b"hash", "schema", "{}")))
+    for sequence in range(1, 1_000_000):
+        await journal.commit(Write(name, batches=(Batch(sequence, sequence, 1, None, b"x" * 300),)))
+        print(name, sequence, flush=True)
+
+async def main():
+    journal = await SQLiteJournal.open(Path(sys.argv[1]))
+    await asyncio.gather(*(one(journal, f"task-{index}") for index in range(20)))
+
+asyncio.run(main())
+"""
+
+
+async def test_what_was_told_survives_a_kill(path: Path) -> None:
+    """After SIGKILL in the middle of commits, every event that was reported as committed is in its log, without a gap."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _COMMIT_UNTIL_KILLED, str(path), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    told: dict[str, int] = {}
+    for _ in range(3_000):
+        name, sequence = (await process.stdout.readline()).split()
+        told[name.decode()] = int(sequence)
+    process.send_signal(signal.SIGKILL)
+    for line in (await process.stdout.read()).splitlines(keepends=True):
+        if line.endswith(b"\n"):
+            name, sequence = line.split()
+            told[name.decode()] = int(sequence)
+    await process.wait()
+    journal = await SQLiteJournal.open(path)
+    assert len(await journal.unfinished()) == 20
+    for task_id, sequence in told.items():
+        log = await journal.read(task_id, 0, EVERYTHING)
+        assert [each.first_sequence for each in log] == [*range(1, len(log) + 1)]
+        assert len(log) >= sequence
+    await journal.close()
+
+
+async def test_writes_that_wait_share_a_transaction(sqlite: SQLiteJournal) -> None:
+    """Whatever was asked for while the writer was busy becomes one transaction of few statements."""
+    statements: list[str] = []
+    async with Held(sqlite):
+        commits = [asyncio.create_task(sqlite.commit(finished(f"task-{index}"))) for index in range(60)]
+        await asyncio.sleep(0)
+        sqlite._connection.set_trace_callback(statements.append)
+    await asyncio.gather(*commits)
+    assert [statement.split()[0] for statement in statements] == [
+        "BEGIN",
+        "INSERT",
+        "INSERT",
+        "INSERT",
+        "COMMIT",
+    ]
+
+
+async def test_commits_return_although_the_loop_never_rests(sqlite: SQLiteJournal) -> None:
+    """Callbacks without end do not starve the journal's threads."""
+    loop = asyncio.get_running_loop()
+    spinning = True
+
+    def spin() -> None:
+        if spinning:
+            sum(range(2_000))
+            loop.call_soon(spin)
+
+    spin()
+    for index in range(20):
+        await sqlite.commit(finished(f"task-{index}"))
+        assert await sqlite.task(f"task-{index}") is not None
+    spinning = False
+
+
+async def test_a_full_disk_fails_its_writes_and_no_later_ones(sqlite: SQLiteJournal) -> None:
+    """Without space a write is refused with a text for operators, leaves nothing, and can be made again with space."""
+    await sqlite.commit(accepted("a"))
+    (pages,) = sqlite._connection.execute("PRAGMA page_count").fetchone()
+    sqlite._connection.execute(f"PRAGMA max_page_count = {pages + 20}")
+    large = Write("a", batches=(batch(1, events=bytes(1_000_000)),))
+    async with Held(sqlite):
+        commits = [
+            asyncio.create_task(sqlite.commit(write)) for write in (accepted("b"), large, accepted("c"))
+        ]
+        await asyncio.sleep(0)
+    outcomes = await asyncio.gather(*commits, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [type(None), JournalUnavailable, type(None)]
+    assert "there is no space left for it" in str(outcomes[1])
+    assert await sqlite.read("a", 0, EVERYTHING) == []
+    sqlite._connection.execute("PRAGMA max_page_count = 1000000")
+    await sqlite.commit(large)
+    assert len(await sqlite.read("a", 0, EVERYTHING)) == 1
+
+
+async def test_a_file_that_became_read_only(sqlite: SQLiteJournal) -> None:
+    """Writes and removals are refused with a clear text, reads go on."""
+    await sqlite.commit(finished("a"))
+    sqlite._connection.execute("PRAGMA query_only = ON")
+    with pytest.raises(JournalUnavailable, match="cannot be written to"):
+        await sqlite.commit(accepted("b"))
+    with pytest.raises(JournalUnavailable, match="cannot be written to"):
+        await sqlite.remove_finished(ended_before=None, keep_newest=0, limit=1)
+    assert await sqlite.task("a") is not None
+    sqlite._connection.execute("PRAGMA query_only = OFF")
+    await sqlite.commit(accepted("b"))
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        Write("x", accept=new_task("x", create_time=1 << 70)),
+        Write("x", accept=new_task("x", inputs="\ud800")),
+        Write("x", accept=new_task("x"), batches=(batch(1, cause="\ud800"),)),
+    ],
+    ids=["number", "text", "cause"],
+)
+async def test_a_value_that_cannot_be_stored_fails_its_write_only(
+    sqlite: SQLiteJournal, write: Write
+) -> None:
+    """A number beyond 64 bits or text that is no Unicode is an invalid write, whatever shares its group."""
+    async with Held(sqlite):
+        commits = [asyncio.create_task(sqlite.commit(each)) for each in (accepted("a"), write, accepted("b"))]
+        await asyncio.sleep(0)
+    outcomes = await asyncio.gather(*commits, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [type(None), InvalidWrite, type(None)]
+    assert await sqlite.task("x") is None
+
+
+async def test_a_defect_in_the_writer_is_told_to_its_waiters(
+    sqlite: SQLiteJournal, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An unexpected exception fails the group, is logged, and the thread lives on."""
+    broken: Any = Write("a", accept=new_task("a", labels={("no", "text"): "x"}))
+    with pytest.raises(JournalUnavailable, match="failed on a write"):
+        await sqlite.commit(broken)
+    assert "a group of writes failed" in caplog.text
+    await sqlite.commit(accepted("a"))
+
+
+async def test_removal_makes_the_file_smaller(path: Path) -> None:
+    """The pages of removed logs go back to the file system, also of logs that span many transactions."""
+    journal = await SQLiteJournal.open(path)
+    log = tuple(batch(sequence, events=bytes(2_000)) for sequence in range(1, 1_500))
+    await journal.commit(Write("a", accept=new_task("a"), batches=log, finish=Finish(3, 1, b"")))
+    await journal.commit(accepted("b", batch(1)))
+    journal._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    before = size_of(path)
+    assert await journal.remove_finished(ended_before=None, keep_newest=0, limit=10) == ["a"]
+    await journal.close()
+    assert size_of(path) < before / 20
+
+
+async def test_a_removal_that_was_interrupted_goes_on(path: Path) -> None:
+    """Logs of tasks that were removed just before a crash are removed with the next removal, and harm nobody before."""
+    journal = await SQLiteJournal.open(path)
+    await journal.commit(finished("a"))
+    assert await journal._writing.ask(lambda writer: writer.remove_finished(None, 0, 10)) == ["a"]
+    await journal.close()
+    journal = await SQLiteJournal.open(path)
+    await journal.commit(accepted("b"))
+    assert await journal.read("b", 0, EVERYTHING) == []
+    assert await journal.remove_finished(ended_before=None, keep_newest=0, limit=10) == []
+    assert journal._connection.execute("SELECT count(*) FROM events").fetchone() == (0,)
+    await journal.commit(Write("b", batches=(batch(1),)))
+    await journal.close()
+
+
+async def test_commits_go_on_between_the_steps_of_a_removal(sqlite: SQLiteJournal) -> None:
+    """A removal of many tasks lets writes that came later pass."""
+    for index in range(200):
+        await sqlite.commit(finished(f"task-{index}"))
+    removal = asyncio.create_task(sqlite.remove_finished(ended_before=None, keep_newest=0, limit=200))
+    await asyncio.sleep(0)
+    await sqlite.commit(accepted("a"))
+    assert not removal.done()
+    assert len(await removal) == 200
+
+
+async def test_pages_use_indices(sqlite: SQLiteJournal) -> None:
+    """No page of tasks, and no look-up, scans the table or sorts more than a page."""
+    statements: list[str] = []
+    connection = sqlite3.connect(f"file:{sqlite._readers._path}?mode=ro", uri=True)
+    connection.set_trace_callback(statements.append)
+    reading.tasks(connection, 10, 5, frozenset(), {})
+    reading.tasks(connection, 10, None, frozenset({3, 4}), {})
+    reading.unfinished(connection, 0, 10)
+    reading.task(connection, "a")
+    reading.find_request(connection, "a")
+    reading.read(connection, "a", 0, 10)
+    connection.set_trace_callback(None)
+    for statement in statements:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
+        assert [step for step in plan if step.startswith("SCAN") and "subquery" not in step] == [], statement
+    connection.close()
+    assert len(statements) == 6
+
+
+async def test_new_files_are_private(path: Path, sqlite: SQLiteJournal) -> None:
+    """The directory has mode 0700, every file in it 0600."""
+    await sqlite.commit(accepted("a"))
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    names = ("journal.db", "journal.db-shm", "journal.db-wal", "journal.db.lock")
+    assert modes == dict.fromkeys(names, 0o600)
+
+
+async def test_the_writer_forgets_finished_tasks(sqlite: SQLiteJournal) -> None:
+    """Only unfinished tasks take memory."""
+    await asyncio.gather(*(sqlite.commit(finished(f"task-{index}")) for index in range(100)))
+    await sqlite.commit(accepted("a"))
+    writer: Writer = await sqlite._writing.ask(lambda writer: writer)
+    assert [*writer._standings] == ["a"]

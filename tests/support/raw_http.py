@@ -26,16 +26,27 @@ def response(body: bytes = b"", status: str = "200 OK", **headers: str) -> bytes
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
+OK = response()
+
+
 class RawServer:
     """Listens on a port of its own while it is entered.
+
+    Args:
+        respond: The response, or what makes one.
+        head: Sent as soon as a request has arrived.
+        tls: Makes it a secure server.
 
     Attributes:
         received: All requests so far.
         closed: Set when a client has closed its connection before it was answered.
     """
 
-    def __init__(self, respond: Respond | bytes = response(), *, tls: ssl.SSLContext | None = None) -> None:  # noqa: B008
+    def __init__(
+        self, respond: Respond | bytes = OK, *, head: bytes = b"", tls: ssl.SSLContext | None = None
+    ) -> None:
         self._respond = respond
+        self._head = head
         self._tls = tls
         self._server: asyncio.Server | None = None
         self.received: list[Received] = []
@@ -61,6 +72,7 @@ class RawServer:
             received = await _read(reader)
             self.received.append(received)
             self.arrived.set()
+            writer.write(self._head)
             if isinstance(self._respond, bytes):
                 writer.write(self._respond)
             else:

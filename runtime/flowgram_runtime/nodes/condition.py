@@ -128,7 +128,7 @@ def _resolve(conditions: list[_Condition], scope: RunScope) -> list[_Decider]:
             deciders.append(_Decider(holds if right_type == NULL else None, left, None))
         else:
             right = None if found.value is UNDEFINED else found.value
-            fits = found.type == right_type or types_equal(found.type, right_type)
+            fits = found.type == right_type or types_equal(found.type or NULL, right_type)
             deciders.append(_Decider(holds if fits else None, left, right))
     if mistake is not None:
         raise mistake

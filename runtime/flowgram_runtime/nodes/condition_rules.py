@@ -5,11 +5,11 @@ Source: FlowGram's condition rules and handlers. Different here: an unset text c
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from flowgram_runtime.engine.errors import NodeError
 from flowgram_runtime.modeling import javascript
+from flowgram_runtime.modeling.dates import time_value
 from flowgram_runtime.modeling.values import (
     ARRAY,
     BOOLEAN,
@@ -80,7 +80,9 @@ def _in(left: Any, right: Any) -> bool:
     if isinstance(right, str):
         # A constant for an array that is no JSON stays text, and texts have `includes` too.
         return javascript.to_string(left) in right
-    raise NodeError(f"Condition right value must be an array, but got: {type_of(right)}")
+    # Here and below: what FlowGram's users see of JavaScript where a value is not of its declared type.
+    missing = "Cannot read properties of null (reading 'includes')"
+    raise NodeError(missing if right is None else "rightValue.includes is not a function")
 
 
 def _not_in(left: Any, right: Any) -> bool:
@@ -94,7 +96,7 @@ def _contains(left: Any, right: Any) -> bool:
         return javascript.includes(left, right)
     if isinstance(left, str):
         return javascript.to_string(right) in left
-    raise NodeError(f"Condition left value must be a string, but got: {type_of(left)}")
+    raise NodeError("leftValue.includes is not a function")
 
 
 def _contains_not(left: Any, right: Any) -> bool:
@@ -117,26 +119,9 @@ def _is_not_empty(left: Any, right: Any) -> bool:
     return not _is_empty(left, right)
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _instant(value: Any) -> int | None:
-    """A date-time in milliseconds since the epoch, without `Z` as UTC; None for what is none."""
-    if type_of(value) != DATE_TIME:
-        return None
-    year, month, day = int(value[:4]), int(value[5:7]), int(value[8:10])
-    hours, minutes, seconds = int(value[11:13]), int(value[14:16]), int(value[17:19])
-    milliseconds = int(value[20:23]) if len(value) > 20 else 0
-    # Year 0 and days beyond their month's end are valid for `Date`, not for datetime: count on from the nearest valid day.
-    cycles = 1 if year == 0 else 0
-    days = (datetime(year + 400 * cycles, month, 1, tzinfo=UTC) - _EPOCH).days - 146_097 * cycles + day - 1
-    clock = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds, milliseconds=milliseconds)
-    return clock // timedelta(milliseconds=1)
-
-
 def _dated(compare: Callable[[int, int], bool], *, otherwise: bool = False) -> Holds:
     def holds(left: Any, right: Any) -> bool:
-        left_instant, right_instant = _instant(left), _instant(right)
+        left_instant, right_instant = time_value(left), time_value(right)
         if left_instant is None or right_instant is None:
             return otherwise
         return compare(left_instant, right_instant)

@@ -4,7 +4,7 @@
 `{operator: "assign", left: ref, right: binding}`, carried out in order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flowgram_runtime.engine.errors import NodeError
@@ -24,29 +24,33 @@ class VariableNode:
     def bind(self, node: Node) -> PureBehavior:
         """Resolves the assignments' sides once."""
         assignments = node.data.get("assign")
-        steps = [_compile(node.id, item) for item in (assignments if isinstance(assignments, list) else ())]
+        types = {declaration.key: declaration.type for declaration in node.outputs}
+        steps = [
+            _compile(node.id, item, types) for item in (assignments if isinstance(assignments, list) else ())
+        ]
 
         def run(scope: RunScope, inputs: JSONObject) -> NodeResult:  # noqa: ARG001
-            outputs: JSONObject = {}
+            declared: dict[str, None] = {}
             for step in steps:
-                step.run(scope, outputs)
-            return NodeResult(outputs)
+                step.run(scope, declared)
+            return NodeResult({name: _value(scope.lookup(node.id, name)) for name in declared})
 
         return PureBehavior(run)
 
 
 class _Declare:
-    def __init__(self, node_id: str, name: str, right: Binding) -> None:
+    def __init__(self, node_id: str, name: str, declared_type: str | None, right: Binding) -> None:
         self._node_id = node_id
         self._name = name
+        self._type = declared_type
         self._right = right
 
-    def run(self, scope: RunScope, outputs: JSONObject) -> None:
-        found = self._right.resolve(scope)
-        value = None if found is None or found.value is UNDEFINED else found.value
-        declared = Variable(value, type_of(value)) if found is None else found._replace(value=value)
-        scope.declare(self._node_id, self._name, declared)
-        outputs[self._name] = value
+    def run(self, scope: RunScope, declared: dict[str, None]) -> None:
+        found = self._right.resolve(scope, self._type)
+        value = _value(found)
+        variable = Variable(value, type_of(value)) if found is None else found._replace(value=value)
+        scope.declare(self._node_id, self._name, variable)
+        declared[self._name] = None
 
 
 class _Assign:
@@ -56,13 +60,12 @@ class _Assign:
         self._path = path
         self._right = right
 
-    def run(self, scope: RunScope, outputs: JSONObject) -> None:  # noqa: ARG002 - declares nothing
+    def run(self, scope: RunScope, declared: dict[str, None]) -> None:  # noqa: ARG002 - declares nothing
         variable = scope.lookup(self._node_id, self._key)
         if variable is None:
             raise NodeError(f'Variable "{self._node_id}.{self._key}" is not declared')
         # A constant takes the type of the variable that it is assigned to.
-        found = self._right.resolve(scope, None if self._path else variable.type)
-        value = None if found is None or found.value is UNDEFINED else found.value
+        value = _value(self._right.resolve(scope, None if self._path else variable.type))
         changed = _replace(variable.value, self._path, value) if self._path else value
         scope.assign(self._node_id, self._key, variable._replace(value=changed))
 
@@ -71,11 +74,16 @@ class _Invalid:
     def __init__(self, message: str) -> None:
         self._message = message
 
-    def run(self, scope: RunScope, outputs: JSONObject) -> None:  # noqa: ARG002 - a mistake whatever the scope is
+    def run(self, scope: RunScope, declared: dict[str, None]) -> None:  # noqa: ARG002 - a mistake whatever the scope is
         raise NodeError(self._message)
 
 
-def _compile(node_id: str, item: Any) -> _Declare | _Assign | _Invalid:
+def _value(variable: Variable | None) -> Any:
+    """The value of a variable; null where it is absent or unset."""
+    return None if variable is None or variable.value is UNDEFINED else variable.value
+
+
+def _compile(node_id: str, item: Any, types: Mapping[str, str | None]) -> _Declare | _Assign | _Invalid:
     if not isinstance(item, dict):
         return _Invalid("Variable assignment must be an object")
     operator, left = item.get("operator"), item.get("left")
@@ -83,7 +91,7 @@ def _compile(node_id: str, item: Any) -> _Declare | _Assign | _Invalid:
     if operator == "declare":
         if not isinstance(left, str) or not left:
             return _Invalid('Variable declaration "left" must be a name')
-        return _Declare(node_id, left, right)
+        return _Declare(node_id, left, types.get(left), right)
     if operator == "assign":
         content = left.get("content") if isinstance(left, dict) and left.get("type") == "ref" else None
         if (

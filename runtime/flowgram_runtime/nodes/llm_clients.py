@@ -1,0 +1,87 @@
+"""Clients of OpenAI-compatible APIs: one for each API host, so that hosts do not take connections from each other."""
+
+import ssl
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx2
+import openai
+
+from flowgram_runtime.nodes.node_settings import LLMSettings
+from flowgram_runtime.nodes.public_network import PublicNetworkTransport
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    client: openai.AsyncOpenAI
+    users: int = 0
+
+
+class LLMClients:
+    """Keeps the clients that were used last. One that is in use is never closed."""
+
+    def __init__(self, settings: LLMSettings) -> None:
+        self._settings = settings
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._ssl: ssl.SSLContext | None = None
+
+    @asynccontextmanager
+    async def client(self, base_url: str) -> AsyncIterator[openai.AsyncOpenAI]:
+        """The client of an API host, for as long as it is entered. It has no key: use `with_options(api_key=…)`."""
+        entry = self._entries.get(base_url)
+        if entry is None:
+            entry = self._entries[base_url] = _Entry(self._make(base_url))
+        self._entries.move_to_end(base_url)
+        entry.users += 1
+        try:
+            yield entry.client
+        finally:
+            entry.users -= 1
+            await self._close_surplus()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    async def aclose(self) -> None:
+        """Closes all clients."""
+        entries = list(self._entries.values())
+        self._entries.clear()
+        for entry in entries:
+            await entry.client.close()
+
+    async def _close_surplus(self) -> None:
+        surplus = len(self._entries) - self._settings.max_clients
+        for base_url, entry in list(self._entries.items()):
+            if surplus <= 0:
+                return
+            if not entry.users and base_url in self._entries:
+                surplus -= 1
+                del self._entries[base_url]
+                await entry.client.close()
+
+    def _make(self, base_url: str) -> openai.AsyncOpenAI:
+        settings = self._settings
+        if self._ssl is None:
+            # Reading the system's certificates takes longer than everything else here.
+            self._ssl = httpx2.create_ssl_context()
+        return openai.AsyncOpenAI(
+            base_url=base_url,
+            api_key="unused",
+            max_retries=settings.max_retries,
+            timeout=_timeout(settings),
+            http_client=httpx2.AsyncClient(
+                transport=PublicNetworkTransport(verify=self._ssl) if settings.deny_private else None,
+                verify=self._ssl,
+                trust_env=settings.trust_env and not settings.deny_private,
+                follow_redirects=True,
+                timeout=_timeout(settings),
+                limits=httpx2.Limits(max_connections=settings.max_connections, max_keepalive_connections=20),
+            ),
+        )
+
+
+def _timeout(settings: LLMSettings) -> httpx2.Timeout:
+    # Waiting for a free connection has no limit of its own: calls queue up, and the task's time-out bounds them.
+    return httpx2.Timeout(settings.read_timeout, connect=settings.connect_timeout, pool=None)

@@ -1,0 +1,89 @@
+"""Settings of the node types that reach outside: plain values, wherever they come from. Durations are in seconds."""
+
+import os
+from dataclasses import dataclass, field
+
+MIB = 1024 * 1024
+
+
+def _cpu_count() -> int:
+    return os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True)
+class LLMSettings:
+    """How llm nodes call their APIs.
+
+    Attributes:
+        connect_timeout: How long connecting may take.
+        read_timeout: How long the API may be silent, before its first word and between two.
+        max_retries: How often a call is tried again after connection failures and the statuses 408, 409, 429 and 5xx.
+        max_clients: So many API hosts are kept connected; the one unused for longest is closed first.
+        max_connections: Connections to one API host at once; more calls wait.
+        max_answer_bytes: Length of an answer's text, in UTF-8.
+        deny_private: As for http nodes.
+        trust_env: Whether proxies are taken from the environment (`HTTPS_PROXY` and so on); not with `deny_private`.
+    """
+
+    connect_timeout: float = 10
+    read_timeout: float = 300
+    max_retries: int = 3
+    max_clients: int = 64
+    max_connections: int = 1000
+    max_answer_bytes: int = 16 * MIB
+    deny_private: bool = False
+    trust_env: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HTTPSettings:
+    """How http nodes make their requests.
+
+    Attributes:
+        timeout: How long one attempt may take where the node names no time-out.
+        max_parallel: Requests at once, over all tasks; more wait, before their time-out begins.
+        max_keepalive: Idle connections that are kept for the next request.
+        keepalive: How long they are kept.
+        max_redirects: How many redirects are followed.
+        max_response_bytes: Length of a response's body, decompressed.
+        user_agent: The `User-Agent` header where the node names none.
+        ca_file: A PEM file of the certificate authorities to trust instead of the system's.
+        deny_private: Refuses addresses that are not public (loopback, private networks, link-local …), also behind
+            redirects, so that a workflow cannot reach the server's own network. No connection is kept then.
+        trust_env: Whether proxies are taken from the environment (`HTTPS_PROXY` and so on); not with `deny_private`.
+    """
+
+    timeout: float = 10
+    max_parallel: int = 256
+    max_keepalive: int = 20
+    keepalive: float = 4
+    max_redirects: int = 20
+    max_response_bytes: int = 16 * MIB
+    user_agent: str = "flowgram-runtime"
+    ca_file: str | None = None
+    deny_private: bool = False
+    trust_env: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CodeSettings:
+    """How code nodes run their scripts.
+
+    Attributes:
+        workers: Processes, each of which runs one script at a time; more scripts wait.
+        time_limit: How long one script may run, by the wall clock.
+        heap_bytes: Memory of a script's objects.
+        stack_bytes: Stack of a script. Scripts recurse about as deep in these 5 MiB as in the 512 KiB of FlowGram's own
+            runtime, whose engine is compiled to WebAssembly, where most of a call's state is kept elsewhere.
+        max_result_bytes: Length of a result, as JSON text.
+        process_bytes: Address space of a worker process: its hard limit on memory.
+        jobs_per_worker: A process is replaced after so many scripts; 0: never.
+    """
+
+    workers: int = field(default_factory=_cpu_count)
+    time_limit: float = 60
+    heap_bytes: int = 32 * MIB
+    stack_bytes: int = 5 * MIB
+    max_result_bytes: int = 16 * MIB
+    process_bytes: int = 512 * MIB
+    jobs_per_worker: int = 0

@@ -1,0 +1,175 @@
+"""http: everything that can go wrong between a request and its response."""
+
+import asyncio
+import shutil
+import socket
+import ssl
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.http_node import Sleeps, execute, failure, send
+from support.raw_http import RawServer, Received, never, response
+
+from flowgram_runtime.engine.errors import NodeError
+from flowgram_runtime.nodes.http import HTTPNode
+from flowgram_runtime.nodes.node_settings import HTTPSettings
+
+
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+async def test_connection_failures_are_tried_again_with_growing_waits() -> None:
+    """After 1, 2, 4 seconds; then the node fails with a text that names the place."""
+    sleeps = Sleeps()
+    port = closed_port()
+    async with HTTPNode(sleep=sleeps) as node:
+        with pytest.raises(NodeError) as caught:
+            await execute(node, f"http://127.0.0.1:{port}/secret?token=1", retryTimes=3)
+    assert str(caught.value) == f'HTTP request failed: "127.0.0.1:{port}" refused the connection'
+    assert sleeps.seconds == [1, 2, 4]
+
+
+async def test_a_connection_that_breaks_is_tried_again() -> None:
+    """Before the response or within its body; what comes at last is the result, and other statuses are results at once."""
+    answers = iter([b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", response(b"whole", "503 Busy")])
+
+    async def respond(received: Received) -> bytes:
+        return next(answers)
+
+    sleeps = Sleeps()
+    async with RawServer(respond) as server, HTTPNode(sleep=sleeps) as node:
+        outputs = await execute(node, server.url, retryTimes=9)
+    assert (outputs["statusCode"], outputs["body"]) == (503, "whole")
+    assert sleeps.seconds == [1, 2]
+
+
+async def test_each_attempt_has_the_whole_time_out() -> None:
+    """A server that never answers is asked as often as the node says."""
+    sleeps = Sleeps()
+    async with RawServer(never) as server, HTTPNode(sleep=sleeps) as node:
+        with pytest.raises(NodeError) as caught:
+            await execute(node, server.url, retryTimes=2, timeout=50)
+        assert (
+            str(caught.value)
+            == f'HTTP request failed: no response from "127.0.0.1:{server.port}" within 50 ms'
+        )
+        assert len(server.received) == 3
+    assert sleeps.seconds == [1, 2]
+
+
+async def test_the_time_out_covers_redirects_and_the_body() -> None:
+    """A response that does not end is none."""
+    async with RawServer(never, head=b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf") as slow:
+        assert "within 100 ms" in await failure(slow.url, timeout=100)
+        async with RawServer(response(status="307 Moved", Location=slow.url)) as server:
+            assert f'"127.0.0.1:{server.port}" within 100 ms' in await failure(server.url, timeout=100)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"timeout": "soon"}, 'HTTP timeout "soon" is not a number of milliseconds'),
+        ({"timeout": -1}, 'HTTP timeout "-1" is not a number of milliseconds'),
+        ({"retryTimes": -1}, "HTTP request failed after all retry attempts"),
+        ({"retryTimes": "x"}, "HTTP request failed after all retry attempts"),
+    ],
+)
+async def test_numbers_must_be_numbers(more: dict[str, Any], message: str) -> None:
+    """Time-out and retries are read as JavaScript reads numbers."""
+    async with RawServer() as server:
+        assert await failure(server.url, **more) == message
+        assert (await send(server.url, timeout="20000", retryTimes="0"))["statusCode"] == 200
+
+
+async def test_an_unknown_host_is_told() -> None:
+    """With its name. The domain `.invalid` is reserved for names that do not exist."""
+    assert (
+        await failure("http://nowhere.invalid:81/") == 'HTTP request failed: unknown host "nowhere.invalid"'
+    )
+
+
+async def test_cancelling_closes_the_connection() -> None:
+    """The server sees the end of a request that is no longer wanted."""
+    async with RawServer(never) as server, HTTPNode() as node:
+        request = asyncio.create_task(execute(node, server.url))
+        await server.arrived.wait()
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+        await server.closed.wait()
+
+
+async def test_waiting_for_a_turn_is_not_part_of_the_time_out() -> None:
+    """With all places taken a request waits, and then has all of its time."""
+    go_on = asyncio.Event()
+
+    async def respond(received: Received) -> bytes:
+        if received.target == "/slow":
+            await go_on.wait()
+        return response(received.target.encode())
+
+    async with RawServer(respond) as server, HTTPNode(HTTPSettings(max_parallel=1)) as node:
+        slow = asyncio.create_task(execute(node, f"{server.url}/slow"))
+        await server.arrived.wait()
+        quick = asyncio.create_task(execute(node, f"{server.url}/quick", timeout=5000))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert len(server.received) == 1
+        go_on.set()
+        assert [(await slow)["body"], (await quick)["body"]] == ["/slow", "/quick"]
+
+
+async def test_private_addresses_can_be_forbidden() -> None:
+    """Loopback by address or by name, and behind the names of IPv6."""
+    settings = HTTPSettings(deny_private=True)
+    async with RawServer() as server:
+        for host in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0.0.0.0", "169.254.169.254"):  # noqa: S104
+            message = await failure(f"http://{host}:{server.port}/", settings, retryTimes=3)
+            assert message == f'"{host.strip("[]")}" is not on the public network, which the settings forbid'
+        assert server.received == []
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 and its key, made for this run."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl, which makes the certificate")
+    path = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        [
+            *(
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+            ),
+            *("-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-keyout", path / "key.pem", "-out", path / "cert.pem"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return path
+
+
+async def test_tls_is_spoken_and_checked(certificate: Path) -> None:
+    """A certificate of an authority that is trusted is fine; another is an error that says why."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+    async with RawServer(response(b"safe"), tls=context) as server:
+        trusting = HTTPSettings(ca_file=str(certificate / "cert.pem"))
+        assert (await send(server.url, trusting))["body"] == "safe"
+        message = await failure(server.url)
+        assert message.startswith(
+            f'HTTP request failed: the certificate of "127.0.0.1:{server.port}" is not trusted: '
+        )
+        plain = server.url.replace("https", "http")
+        assert "broke" in await failure(plain)

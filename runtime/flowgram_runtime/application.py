@@ -22,7 +22,7 @@ from flowgram_runtime.errors import (
     TaskNotFound,
     TooManyTasks,
 )
-from flowgram_runtime.feed import Feed, OutputDelta
+from flowgram_runtime.feed import OutputDelta, join
 from flowgram_runtime.host import Codec, Services, TaskHost
 from flowgram_runtime.journal.errors import DuplicateRequest
 from flowgram_runtime.journal.port import Batch, Journal, NewTask, TaskRecord
@@ -30,7 +30,7 @@ from flowgram_runtime.library import Library
 from flowgram_runtime.modeling.errors import Problem
 from flowgram_runtime.modeling.json_text import dumps
 from flowgram_runtime.nodes.registry import Registry
-from flowgram_runtime.recovery import Diverged, give_up, replay
+from flowgram_runtime.recovery import Diverged, give_up, rebuild
 from flowgram_runtime.retention import retain
 from flowgram_runtime.secrets import Secrets
 from flowgram_runtime.settings import RuntimeSettings
@@ -38,6 +38,7 @@ from flowgram_runtime.settings import RuntimeSettings
 _log = logging.getLogger(__name__)
 
 _READ_BYTES: Final = 512 * 1024
+_RECOVER_PAGE: Final = 200
 _RETRY_AFTER: Final = 1.0
 
 
@@ -239,7 +240,8 @@ class Application:
 
         Args:
             task_id: The task.
-            after_sequence: The last event that the watcher has seen; the first batch may begin before it.
+            after_sequence: The last event that the watcher has seen; the first batch may begin before it. Batches that
+                are there already come joined, up to a bounded size.
             deltas: Whether to give pieces of outputs as they arrive.
             heartbeat: Give a heartbeat after so many seconds without anything else.
 
@@ -252,18 +254,22 @@ class Application:
         if after_sequence > record.last_sequence:
             raise SequenceOutOfRange(after_sequence, record.last_sequence)
         host = self._hosts.get(task_id)
+        cursor = after_sequence
         if host is None:
-            async for batch in self._replay_log(task_id, after_sequence, record.last_sequence):
+            while cursor < record.last_sequence:
+                batch = await self._read_on(task_id, cursor)
                 yield batch
+                cursor = batch.last_sequence
             if not Status(record.status).terminated:
                 raise ShuttingDown
             return
         feed = host.feed
         reader = feed.open_deltas() if deltas else None
         try:
-            cursor = after_sequence
             while True:
-                async for batch in self._catch_up(task_id, feed, cursor):
+                while cursor < feed.last_sequence:
+                    recent = feed.since(cursor)
+                    batch = await self._read_on(task_id, cursor) if recent is None else join(recent)
                     yield batch
                     cursor = batch.last_sequence
                 for delta in reader.take() if reader is not None else ():
@@ -280,23 +286,12 @@ class Application:
             if reader is not None:
                 feed.close_deltas(reader)
 
-    async def _catch_up(self, task_id: str, feed: Feed, cursor: int) -> AsyncIterator[Batch]:
-        recent = feed.since(cursor)
-        if recent is None:
-            async for batch in self._replay_log(task_id, cursor, feed.last_sequence):
-                yield batch
-        else:
-            for batch in recent:
-                yield batch
-
-    async def _replay_log(self, task_id: str, cursor: int, last_sequence: int) -> AsyncIterator[Batch]:
-        while cursor < last_sequence:
-            batches = await self._journal.read(task_id, cursor, _READ_BYTES)
-            if not batches:
-                raise TaskNotFound(task_id)
-            for batch in batches:
-                yield batch
-            cursor = batches[-1].last_sequence
+    async def _read_on(self, task_id: str, after_sequence: int) -> Batch:
+        """What the journal has after a sequence, up to a bounded size, as one batch."""
+        batches = await self._journal.read(task_id, after_sequence, _READ_BYTES)
+        if not batches:
+            raise TaskNotFound(task_id)
+        return join(batches)
 
     def _new_task(self, request: TaskRequest, program: Program) -> NewTask:
         default = round(self._settings.default_timeout * 1e6) or None
@@ -349,35 +344,36 @@ class Application:
 
     async def _recover(self) -> None:
         """Rebuilds every task that has not ended, oldest first, and lets it go on."""
-        for record in await self._journal.unfinished():
-            try:
-                host = await self._rebuild(record)
-            except Diverged as error:
-                _log.error("a task cannot be rebuilt: %s", error, extra={"task_id": record.task_id})
-                reason = f"Task cannot go on after a restart: {error}"
-                await give_up(record, reason, self._clock.now(), self._journal, self._codec)
-                continue
-            self._drive(host)
-            if host.record.status == Status.PENDING:
-                self._waiting.append(host)
-            else:
-                self._running += 1
-        while self._waiting and self._running < self._settings.max_running_tasks:
+        after = 0
+        while records := await self._journal.unfinished(after=after, limit=_RECOVER_PAGE):
+            for record in records:
+                await self._go_on(record)
+            after = records[-1].order
+        self._start_waiting()
+
+    async def _go_on(self, record: TaskRecord) -> None:
+        try:
+            execution = await rebuild(
+                record, self._library, self._settings.limits, self._journal, self._codec
+            )
+        except Diverged as error:
+            _log.error("a task cannot be rebuilt: %s", error, extra={"task_id": record.task_id})
+            reason = f"Task cannot go on after a restart: {error}"
+            await give_up(record, reason, self._clock.now(), self._journal, self._codec)
+            return
+        host = TaskHost(record, execution, self._services, None)
+        self._drive(host)
+        if record.status == Status.PENDING:
+            self._waiting.append(host)
+        else:
+            self._running += 1
+
+    def _start_waiting(self) -> None:
+        while (
+            self._waiting and self._running < self._settings.max_running_tasks and not self._closing.is_set()
+        ):
             self._running += 1
             self._waiting.popleft().start()
-
-    async def _rebuild(self, record: TaskRecord) -> TaskHost:
-        schema = await self._journal.schema(record.schema_hash)
-        if schema is None:
-            raise Diverged("its schema is missing")
-        try:
-            program = self._library.program(schema)
-            inputs = self._library.inputs(program, record.inputs)
-        except InvalidWorkflow as error:
-            raise Diverged(str(error)) from error
-        execution = Execution(program, inputs, self._settings.limits)
-        await replay(execution, record, self._journal, self._codec)
-        return TaskHost(record, execution, self._services, None)
 
 
 def _accepted(task: NewTask) -> TaskRecord:

@@ -6,11 +6,20 @@ wakes everybody who sleeps when there is more. A slow watcher slows down only it
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from flowgram_runtime.clock import Clock
 from flowgram_runtime.journal.port import Batch
+
+
+def join(batches: Sequence[Batch]) -> Batch:
+    """Batches that follow each other as one: encoded events can be put one after the other."""
+    if len(batches) == 1:
+        return batches[0]
+    first, last = batches[0], batches[-1]
+    events = b"".join(batch.events for batch in batches)
+    return Batch(first.first_sequence, last.last_sequence, last.at, None, events)
 
 
 class OutputDelta(NamedTuple):

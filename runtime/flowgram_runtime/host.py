@@ -152,8 +152,6 @@ class TaskHost:
                 if not await self._commit(batches):
                     return
                 self._perform(commands)
-                if self._execution.has_work:
-                    await asyncio.sleep(0)
         finally:
             if self._timer is not None:
                 self._timer.cancel()
@@ -197,10 +195,11 @@ class TaskHost:
                 execution.apply(given)
                 if type(given) is Start:
                     self._set_timer(elapsed=0)
-            at = clock.now()
+            # What an input leads to happens in the instant of the input; only work that is left over takes time.
+            at = clock.now() if following is None else None
             budget -= 1 + execution.advance(budget, at)
             events, step_commands = execution.take()
-            batches.append(Batch(first, execution.sequence, at, cause, codec.encode(events)))
+            batches.append(Batch(first, execution.sequence, execution.now, cause, codec.encode(events)))
             commands += step_commands
         return (batches, commands) if batches else None
 

@@ -10,9 +10,12 @@ from flowgram_runtime.engine.errors import ProtocolError
 from flowgram_runtime.engine.events import Finished, MessageLogged, MessageType, TaskStatusChanged
 from flowgram_runtime.engine.execution import Execution
 from flowgram_runtime.engine.inputs import from_json
+from flowgram_runtime.engine.limits import Limits
 from flowgram_runtime.engine.status import Status
+from flowgram_runtime.errors import InvalidWorkflow
 from flowgram_runtime.host import Codec
 from flowgram_runtime.journal.port import Batch, Finish, Journal, TaskRecord, Write
+from flowgram_runtime.library import Library
 
 _READ_BYTES = 1024 * 1024
 
@@ -21,8 +24,24 @@ class Diverged(Exception):
     """This version does not get from a task's inputs to the events in its log."""
 
 
-async def replay(execution: Execution, record: TaskRecord, journal: Journal, codec: Codec) -> None:
-    """Brings a new execution to where the log ends. Raises `Diverged`."""
+async def rebuild(
+    record: TaskRecord, library: Library, limits: Limits, journal: Journal, codec: Codec
+) -> Execution:
+    """The execution of a task, brought to where its log ends. Raises `Diverged`."""
+    schema = await journal.schema(record.schema_hash)
+    if schema is None:
+        raise Diverged("its schema is missing")
+    try:
+        program = library.program(schema)
+        inputs = library.inputs(program, record.inputs)
+    except InvalidWorkflow as error:
+        raise Diverged(str(error)) from error
+    execution = Execution(program, inputs, limits)
+    await _replay(execution, record, journal, codec)
+    return execution
+
+
+async def _replay(execution: Execution, record: TaskRecord, journal: Journal, codec: Codec) -> None:
     after = 0
     while after < record.last_sequence:
         batches = await journal.read(record.task_id, after, _READ_BYTES)

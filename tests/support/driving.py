@@ -7,7 +7,7 @@ from typing import Any
 from flowgram_runtime.engine.errors import NodeError
 from flowgram_runtime.engine.events import Event, MessageLogged, NodeStatusChanged, TaskStatusChanged
 from flowgram_runtime.engine.execution import Execution
-from flowgram_runtime.engine.inputs import CallFailed, CallSucceeded, Cancel, Input, Start, TimeOut
+from flowgram_runtime.engine.inputs import CallFailed, CallSucceeded, Cancel, Input, Queue, Start, TimeOut
 from flowgram_runtime.engine.limits import Limits
 from flowgram_runtime.engine.node_type import Call, CallBehavior, CancelCall, NodeType, RunScope
 from flowgram_runtime.engine.program import Program, link
@@ -74,6 +74,7 @@ def drive(
     stop_after: int | None = None,
     stop: Cancel | TimeOut | None = None,
     limits: Limits | None = None,
+    queued: bool = False,
 ) -> Driven:
     """Runs a program to its end; the time goes on by one with each input.
 
@@ -86,14 +87,16 @@ def drive(
         stop_after: Apply `stop` once so many events have happened.
         stop: A cancel or time-out.
         limits: Bounds of the execution.
+        queued: Let the task wait before it starts.
     """
     driven = Driven(Execution(program, inputs, limits))
     calls: list[Call] = []
     at = 1
-    given: Input | None = Start(at)
+    beginning: list[Input] = [Queue(at), Start(at)] if queued else [Start(at)]
     while driven.execution.finished is None:
+        given = beginning.pop(0) if beginning else None
         if stop is not None and stop_after is not None and len(driven.events) >= stop_after:
-            given, stop = stop, None
+            given, stop, beginning = stop, None, []
         elif given is None and not driven.execution.has_work:
             at += 1
             call = calls.pop(choose(calls))
@@ -113,7 +116,6 @@ def drive(
                 calls = [call for call in calls if call.key != command.key]
             else:
                 calls.append(command)
-        given = None
     return driven
 
 

@@ -21,7 +21,7 @@ from flowgram_runtime.engine.events import Event, Finished, MessageType
 from flowgram_runtime.engine.frame import Frame
 from flowgram_runtime.engine.inputs import CallFailed, CallSucceeded, Cancel, Input, Queue, Start, TimeOut
 from flowgram_runtime.engine.limits import Limits
-from flowgram_runtime.engine.node_type import Call, CancelCall, Command, NodeResult
+from flowgram_runtime.engine.node_type import Call, CancelCall, Command, NodeResult, failure_text
 from flowgram_runtime.engine.program import Control, Decisions, LoopPlan, Program, Step
 from flowgram_runtime.engine.recorder import Recorder
 from flowgram_runtime.engine.runs import LoopItems, LoopRun, NodeRun
@@ -105,24 +105,25 @@ class Execution:
                 self._apply_outcome(given)
             case Cancel():
                 self._move(Status.CANCELED)
-                recorder.at = given.at
+                recorder.move_on(given.at)
                 if given.reason:
                     recorder.message(MessageType.INFO, given.reason)
                 self._terminate(Status.CANCELED)
             case TimeOut():
                 self._move(Status.FAILED)
-                recorder.at = given.at
+                recorder.move_on(given.at)
                 recorder.message(MessageType.ERROR, f"Task timed out after {given.limit / 1e6:g} s")
                 self._terminate(Status.FAILED)
             case Start():
                 self._move(Status.PROCESSING)
-                recorder.at = recorder.start_time = given.at
+                recorder.move_on(given.at)
+                recorder.start_time = recorder.at
                 self._start()
             case Queue():
                 if self._status is not None:
                     raise ProtocolError("only a new task can be queued")
                 self._status = Status.PENDING
-                recorder.at = given.at
+                recorder.move_on(given.at)
                 recorder.task(Status.PENDING)
 
     def advance(self, budget: int, at: int | None = None) -> int:
@@ -133,7 +134,7 @@ class Execution:
             at: The time of the events, where it has gone on since the last input.
         """
         if at is not None:
-            self._recorder.at = at
+            self._recorder.move_on(at)
         wave, position, left = self._wave, self._position, budget
         run = self._run
         while self.finished is None:
@@ -174,7 +175,7 @@ class Execution:
         run = self._runs.get(outcome.key)
         if run is None or run.call is None:
             raise UnknownCall(outcome.key)
-        self._recorder.at = outcome.at
+        self._recorder.move_on(outcome.at)
         if isinstance(outcome, CallFailed):
             self._fail_run(run, outcome.error)
             self._move(Status.FAILED)
@@ -201,8 +202,9 @@ class Execution:
                 return
             else:
                 raise NodeError(f"No executor found for node type {step.node.type}")  # noqa: TRY301 - as any other
-        except (NodeError, BindingError) as error:
-            self._fail(frame, step, key, self._recorder.at, inputs, None, "", str(error))
+        except Exception as error:  # noqa: BLE001 - whatever a node type raises fails its node, in a replay as well
+            text = failure_text(step.node.type, error)
+            self._fail(frame, step, key, self._recorder.at, inputs, None, "", text)
             return
         self._complete(frame, step, result, key, self._recorder.at, inputs)
 

@@ -11,6 +11,7 @@ from typing import Final
 from flowgram_runtime.engine.node_type import Behavior, CallBehavior, NodeTypes, PureBehavior
 from flowgram_runtime.modeling.bindings import Binding, InputsResolver, compile_reference
 from flowgram_runtime.modeling.document import Declaration, Document, Graph, Node
+from flowgram_runtime.modeling.values import UNDEFINED
 
 Decisions = tuple[tuple[int, bool], ...]
 """What becomes of a node's outgoing edges, in the order of the schema: (target position, taken)."""
@@ -38,7 +39,7 @@ class LoopPlan:
 
     def __init__(self, node: Node, block: "Plan | None") -> None:
         self.block = block
-        self.items: Binding = compile_reference(node.data.get("loopFor"))
+        self.items: Binding = compile_reference(node.data.get("loopFor", UNDEFINED))
         declared = node.data.get("loopOutputs")
         self.outputs = tuple(
             (name, compile_reference(reference))

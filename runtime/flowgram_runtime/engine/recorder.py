@@ -35,6 +35,10 @@ class Recorder:
         self.errors: list[MessageLogged] = []
         self._events: list[Event] = []
 
+    def move_on(self, at: int) -> None:
+        """Lets the time go on. It never goes back: what came earlier and is applied now happens now."""
+        self.at = max(self.at, at)
+
     def take(self) -> list[Event]:
         """The events since the last time."""
         events, self._events = self._events, []

@@ -29,7 +29,7 @@ def validate_inputs(declared: Any, inputs: Any) -> str | None:
         text = _check(inputs, declared, _ROOT)
     except _MalformedDeclaration as error:
         text = f"Validation error: {error}"
-    return None if text is None else f"JSON Schema validation failed: {text}"
+    return None if text is None else json_text.to_well_formed(f"JSON Schema validation failed: {text}")
 
 
 def _check(value: Any, schema: Any, path: str) -> str | None:
@@ -44,7 +44,7 @@ def _check(value: Any, schema: Any, path: str) -> str | None:
         return None
     allowed = schema.get("enum")
     if _is_filled(allowed) and not _includes(allowed, value, "schema.enum"):
-        return f"Value at {path} must be one of: {_join(allowed)}, but got: {json_text.dumps(value)}"
+        return f"Value at {path} must be one of: {_join(allowed)}, but got: {_shown(value)}"
     declared = schema.get("type", UNDEFINED)
     match declared:
         case "boolean":
@@ -53,10 +53,10 @@ def _check(value: Any, schema: Any, path: str) -> str | None:
             return None if isinstance(value, str) else _expected(declared, path, javascript.typeof(value))
         case "integer":
             whole = _is_number(value) and (isinstance(value, int) or value.is_integer())
-            return None if whole else _expected(declared, path, json_text.dumps(value))
+            return None if whole else _expected(declared, path, _shown(value))
         case "number":
             number = _is_number(value) and not math.isnan(value)
-            return None if number else _expected(declared, path, json_text.dumps(value))
+            return None if number else _expected(declared, path, _shown(value))
         case "object":
             return _check_object(value, schema, path)
         case "array":

@@ -108,7 +108,7 @@ def _text_to_number(text: str) -> float:
         return 0
     if text[:2].lower() in {"0x", "0o", "0b"}:
         try:
-            return int(text, 0) if "_" not in text else math.nan
+            return int(text, 0) if text.isascii() and "_" not in text else math.nan
         except ValueError:
             return math.nan
     if text.lstrip("+-") == "Infinity" and text.count("+") + text.count("-") <= 1:
@@ -209,3 +209,21 @@ def get_path(value: Any, path: Sequence[Any]) -> Any:
         else:
             return UNDEFINED
     return value
+
+
+def in_property_order(value: Any) -> Any:
+    """A value with its objects' keys in JavaScript's order: array indexes first, by size, then all others as they came.
+
+    It shows wherever an object is turned into text. Source: ECMA-262, OrdinaryOwnPropertyKeys.
+    """
+    if isinstance(value, list):
+        return [in_property_order(item) for item in value]
+    if isinstance(value, dict):
+        indexes = sorted((key for key in value if _is_index_key(key)), key=int)
+        return {key: in_property_order(value[key]) for key in dict.fromkeys((*indexes, *value))}
+    return value
+
+
+def _is_index_key(key: str) -> bool:
+    index = _array_index(key)
+    return index is not None and index < 2**32 - 1

@@ -16,7 +16,7 @@ import orjson
 from flowgram_runtime.modeling import javascript
 from flowgram_runtime.modeling.errors import JSONTextError
 
-__all__ = ["MAX_DEPTH", "JSONObject", "JSONTextError", "JSONValue", "dumps", "loads"]
+__all__ = ["MAX_DEPTH", "JSONObject", "JSONTextError", "JSONValue", "dumps", "loads", "to_well_formed"]
 
 JSONObject = dict[str, Any]
 """A JSON object: its members by name, in the order of the text."""
@@ -60,8 +60,8 @@ def loads(text: str | bytes, *, max_depth: int = MAX_DEPTH) -> JSONValue:
 def dumps(value: JSONValue) -> str:
     """Writes a JSON value as compact text that is valid Unicode.
 
-    The order of members is kept; numbers are written as JavaScript prints them, integers of any size in full; NaN and
-    infinities become null; lone surrogates are escaped.
+    The order of members is kept; integers are written in full, and other numbers as JavaScript prints them unless that
+    would be read as another number; NaN and infinities become null; lone surrogates are escaped.
 
     Raises:
         TypeError: The value is no JSON value.
@@ -70,15 +70,21 @@ def dumps(value: JSONValue) -> str:
         data = orjson.dumps(value)
     except orjson.JSONEncodeError:
         return _write_exactly(value)
-    # JavaScript prints 3.0 as `3`; whole and tiny floats show themselves by these characters (as do harmless texts).
+    # JavaScript prints 3.0 as `3`; whole and tiny floats show themselves by these characters, which may also stand in
+    # texts.
     if (b".0" in data or b"0e" in data.translate(_DIGITS_TO_ZERO)) and _has_odd_float(value):
         return _write_exactly(value)
     return data.decode()
 
 
+def to_well_formed(text: str) -> str:
+    """A text that UTF-8 can hold: lone surrogates, which JSON escapes may bring in, become U+FFFD."""
+    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
+
+
 def _is_deeper(value: JSONValue, max_depth: int) -> bool:
     level: list[Any] = [value]
-    for _ in range(max_depth + 1):
+    for _ in range(max_depth):
         level = [
             member
             for container in level
@@ -174,34 +180,46 @@ def _has_odd_float(value: JSONValue) -> bool:
 
 
 def _is_odd(number: float) -> bool:
-    # Every double from 2**53 on is whole, and below it all three write the same digits.
-    return number.is_integer() or abs(number) < 1e-4
+    if abs(number) < 1e-4:
+        return True
+    if not number.is_integer() or abs(number) >= 1e21:
+        return False
+    # JavaScript's digits of a large number may be those of another integer when they are read exactly; then an
+    # exponent must show that it is a float.
+    return abs(number) < 2**53 or int(javascript.number_to_string(number)) == number
+
+
+class _Raw(str):
+    """Text that is written as it is."""
+
+    __slots__ = ()
+
+
+_OPEN, _CLOSE, _OPEN_ARRAY, _CLOSE_ARRAY, _COLON, _COMMA = map(_Raw, "{}[]:,")
 
 
 def _write_exactly(value: JSONValue) -> str:
-    # A stack instead of recursion, so that the nesting of a value has no limit here. Bytes on it are text as it is.
+    # A stack instead of recursion, so that the nesting of a value has no limit here.
     parts: list[str] = []
     pending: list[Any] = [value]
     while pending:
         item = pending.pop()
-        if isinstance(item, bytes):
-            parts.append(item.decode())
+        if isinstance(item, _Raw):
+            parts.append(item)
         elif isinstance(item, str):
             parts.append(_quote(item))
         elif isinstance(item, dict):
-            pending.append(b"}")
+            parts.append(_OPEN)
+            pending.append(_CLOSE)
             for index, (key, member) in reversed(list(enumerate(item.items()))):
                 if not isinstance(key, str):
                     raise TypeError(f"a member of a JSON object has a name of type {type(key).__name__}")
-                pending += (member, b":", key, b"," if index else b"{")
-            if not item:
-                pending.append(b"{")
+                pending += (member, _COLON, key, _COMMA) if index else (member, _COLON, key)
         elif isinstance(item, list):
-            pending.append(b"]")
+            parts.append(_OPEN_ARRAY)
+            pending.append(_CLOSE_ARRAY)
             for index, member in reversed(list(enumerate(item))):
-                pending += (member, b"," if index else b"[")
-            if not item:
-                pending.append(b"[")
+                pending += (member, _COMMA) if index else (member,)
         elif item is None or (isinstance(item, float) and not math.isfinite(item)):
             parts.append("null")
         elif isinstance(item, float) and not _is_odd(item):

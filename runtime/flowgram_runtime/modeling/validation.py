@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from flowgram_runtime.modeling import javascript
 from flowgram_runtime.modeling.errors import Problem
 from flowgram_runtime.modeling.inputs_validation import validate_inputs
+from flowgram_runtime.modeling.json_text import to_well_formed
 from flowgram_runtime.modeling.schema import NOT_UNICODE, WorkflowSchema
 from flowgram_runtime.modeling.values import UNDEFINED
 
@@ -107,7 +108,7 @@ def validate_schema(schema: Any) -> tuple[Problem, ...]:
             problems += rule(graph)
     problems += _identity_problems(graphs)
     problems += _inputs_problems(graphs)
-    return tuple(problems)
+    return tuple(Problem(path, to_well_formed(text)) for path, text in problems)
 
 
 def _graphs(schema: Any) -> Iterator[_Graph]:

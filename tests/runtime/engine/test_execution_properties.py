@@ -2,16 +2,16 @@
 
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
+from support.driving import Driven, drive, link_schema
+from support.graphs import workflows
+
 from flowgram_runtime.engine.events import Event, NodeStatusChanged, TaskStatusChanged
 from flowgram_runtime.engine.execution import Execution
 from flowgram_runtime.engine.inputs import Cancel, from_json, to_json
 from flowgram_runtime.engine.node_type import Call
 from flowgram_runtime.engine.status import NODE_TRANSITIONS, TASK_TRANSITIONS, Status
-from hypothesis import given
-from hypothesis import strategies as st
-
-from support.driving import Driven, drive, link_schema
-from support.graphs import workflows
 
 
 def answer(call: Call) -> dict[str, Any]:
@@ -51,7 +51,13 @@ def test_a_replay_of_the_log_gives_the_same_events(workflow: Any, data: st.DataO
     program = link_schema(schema)
     stop_after = data.draw(st.one_of(st.none(), st.integers(1, 30)))
     driven = drive(
-        program, inputs, answer, random_order(data), budget=budget, stop_after=stop_after, stop=Cancel(99, "enough")
+        program,
+        inputs,
+        answer,
+        random_order(data),
+        budget=budget,
+        stop_after=stop_after,
+        stop=Cancel(99, "enough"),
     )
     again = Execution(program, inputs)
     repeated: list[Event] = []

@@ -1,0 +1,199 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowgram_runtime.modeling.inputs_validation import validate_inputs
+from flowgram_runtime.modeling.values import UNDEFINED
+
+names = st.sampled_from(
+    ["a", "b", "$ref", "enum", "type", "required", "properties", "items", "additionalProperties"]
+)
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from(["object", "array", "map", "string", "integer"]),
+    lambda members: st.lists(members, max_size=4) | st.dictionaries(names | st.text(), members, max_size=4),
+    max_leaves=20,
+)
+
+
+def problem(declared: Any, inputs: Any) -> str | None:
+    """What is wrong, without the words that every text begins with."""
+    text = validate_inputs(declared, inputs)
+    if text is None:
+        return None
+    prefix = "JSON Schema validation failed: "
+    assert text.startswith(prefix)
+    return text.removeprefix(prefix)
+
+
+@pytest.mark.parametrize(
+    ("declared", "value"),
+    [
+        ({"type": "boolean"}, True),
+        ({"type": "string"}, ""),
+        ({"type": "integer"}, 3),
+        ({"type": "integer"}, 3.0),
+        ({"type": "integer"}, 10**30),
+        ({"type": "integer"}, 1e300),
+        ({"type": "number"}, 3),
+        ({"type": "number"}, 3.5),
+        ({"type": "object"}, {"any": "thing"}),
+        ({"type": "array"}, [1, "mixed"]),
+        ({"type": "map"}, {"any": "thing"}),
+        ({"type": "integer", "enum": [1.0, 2]}, 1),
+        ({"type": "string", "enum": []}, "anything"),
+        ({"$ref": "#/elsewhere"}, None),
+        ({"type": "object", "properties": {"a": {"type": "string"}}}, {}),
+        ({"type": "object", "properties": {"a": {"type": "string"}}}, {"a": "x", "b": 5}),
+        ({"type": "object", "additionalProperties": False}, {"b": 5}),
+        (
+            {
+                "type": "object",
+                "properties": {"a": {"$ref": "x"}},
+                "additionalProperties": {"type": "integer"},
+            },
+            {"a": "", "b": 5},
+        ),
+    ],
+)
+def test_valid_inputs(declared: Any, value: Any) -> None:
+    """Values of the declared type pass; a whole float is an integer, `false` allows any property."""
+    assert validate_inputs(declared, value) is None
+
+
+@pytest.mark.parametrize(
+    ("declared", "value", "text"),
+    [
+        ({"type": "boolean"}, 1, "Expected boolean at root, but got: number"),
+        ({"type": "boolean"}, None, "Expected boolean at root, but got: object"),
+        ({"type": "string"}, True, "Expected string at root, but got: boolean"),
+        ({"type": "string"}, [], "Expected string at root, but got: object"),
+        ({"type": "integer"}, True, "Expected integer at root, but got: true"),
+        ({"type": "integer"}, 1.5, "Expected integer at root, but got: 1.5"),
+        ({"type": "integer"}, {"a": [1.0, "é"]}, 'Expected integer at root, but got: {"a":[1,"é"]}'),
+        ({"type": "number"}, False, "Expected number at root, but got: false"),
+        ({"type": "number"}, "5", 'Expected number at root, but got: "5"'),
+        ({"type": "number"}, None, "Expected number at root, but got: null"),
+        ({"type": "number"}, float("nan"), "Expected number at root, but got: null"),
+        ({"type": "object"}, None, "Expected object at root, but got: null"),
+        ({"type": "object"}, [], "Expected object at root, but got: array"),
+        ({"type": "object"}, "x", "Expected object at root, but got: string"),
+        ({"type": "map"}, None, "Expected map at root, but got: null"),
+        ({"type": "map"}, [], "Expected map at root, but got: array"),
+        ({"type": "map"}, 5, "Expected map at root, but got: number"),
+        ({"type": "array"}, {}, "Expected array at root, but got: object"),
+        ({"type": "array"}, None, "Expected array at root, but got: object"),
+        ({"type": "date-time"}, "x", 'Unknown type "date-time" at root'),
+        ({"type": None}, "x", 'Unknown type "null" at root'),
+        ({"type": ["string", "null"]}, "x", 'Unknown type "string,null" at root'),
+        ({}, {}, 'Unknown type "undefined" at root'),
+    ],
+)
+def test_a_value_of_another_type(declared: Any, value: Any, text: str) -> None:
+    """The text says what was expected and found, in JavaScript's words for types and values."""
+    assert problem(declared, value) == text
+
+
+@pytest.mark.parametrize(
+    ("enum", "value", "shown"),
+    [
+        ([1, "a", None, True], False, "1, a, , true, but got: false"),
+        ([1], True, "1, but got: true"),
+        ([True], 1, "true, but got: 1"),
+        (["1"], 1, "1, but got: 1"),
+        ([2.0, 1e21, [1, None], {}], "x", '2, 1e+21, 1,, [object Object], but got: "x"'),
+        ([[1]], [1], "1, but got: [1]"),
+    ],
+)
+def test_a_value_outside_an_enumeration(enum: list[Any], value: Any, shown: str) -> None:
+    """Elements are compared strictly, and objects and arrays never equal each other."""
+    assert problem({"type": "string", "enum": enum}, value) == f"Value at root must be one of: {shown}"
+
+
+def test_the_path_of_what_is_wrong() -> None:
+    """The path leads through properties, items and additional properties; the root is not named on the way."""
+    declared = {
+        "type": "object",
+        "properties": {
+            "a": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {"b": {"type": "map", "additionalProperties": {"type": "integer"}}},
+                },
+            }
+        },
+        "additionalProperties": {"type": "array", "items": {"type": "string"}},
+    }
+    assert (
+        problem(declared, {"a": [{}, {"b": {"x": 1, "y": "no"}}]})
+        == 'Expected integer at a[1].b.y, but got: "no"'
+    )
+    assert problem(declared, {"other": ["x", 1]}) == "Expected string at other[1], but got: number"
+    assert (
+        problem({"type": "array", "items": {"type": "string"}}, [1])
+        == "Expected string at root[0], but got: number"
+    )
+
+
+def test_required_properties() -> None:
+    """A required property must be there, declared or not; null counts as there."""
+    declared = {
+        "type": "object",
+        "required": ["a", "b"],
+        "properties": {"a": {"$ref": "x"}, "c": {"type": "string"}},
+    }
+    assert problem(declared, {"a": None}) == 'Missing required property "b" at root'
+    assert problem(declared, {"a": None, "b": None}) is None
+    assert (
+        problem({"type": "object", "properties": {"o": declared}}, {"o": {}})
+        == 'Missing required property "a" at o'
+    )
+
+
+@pytest.mark.parametrize(
+    ("declared", "text"),
+    [
+        (UNDEFINED, "Validation error: Cannot read properties of undefined (reading '$ref')"),
+        (None, "Validation error: Cannot read properties of null (reading '$ref')"),
+        ("object", 'Unknown type "undefined" at root'),
+        ([], 'Unknown type "undefined" at root'),
+        (
+            {"type": "object", "properties": {"a": None}},
+            "Validation error: Cannot read properties of null (reading '$ref')",
+        ),
+        ({"type": "object", "properties": 5, "additionalProperties": True}, 'Unknown type "undefined" at a'),
+        ({"type": "object", "required": {"length": 1}}, "Validation error: schema.required is not iterable"),
+        (
+            {"type": "object", "required": 5, "properties": {"a": {}}},
+            "Validation error: schema.required?.includes is not a function",
+        ),
+        ({"type": "object", "required": "xy"}, 'Missing required property "x" at root'),
+        ({"enum": {"length": 1}}, "Validation error: schema.enum.includes is not a function"),
+        ({"enum": "abc"}, "Validation error: schema.enum.join is not a function"),
+    ],
+)
+def test_declarations_that_make_no_sense(declared: Any, text: str) -> None:
+    """What trips FlowGram's validator is told in the words of its TypeError."""
+    assert problem(declared, {"a": 1}) == text
+
+
+@given(json_values, json_values)
+def test_any_declaration_meets_any_inputs(declared: Any, inputs: Any) -> None:
+    """Whatever is declared and handed in, the answer is a text or None, and the text is valid Unicode."""
+    text = validate_inputs(declared, inputs)
+    assert text is None or text.encode()
+
+
+def test_half_characters_do_not_get_into_a_text() -> None:
+    """Names from the inputs may be no Unicode; the text still is."""
+    assert (
+        problem({"type": "object", "required": ["\ud800"]}, {})
+        == 'Missing required property "\ufffd" at root'
+    )

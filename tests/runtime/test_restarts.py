@@ -1,0 +1,121 @@
+"""Restarts, shutdown, an unavailable journal, and retention."""
+
+import asyncio
+
+import pytest
+from support.applications import (
+    FailingJournal,
+    call_schema,
+    echo_schema,
+    quiet,
+    reached,
+)
+from support.fakes import FakeClock, ScriptedCalls, running_application
+
+from flowgram_runtime.application import TaskRequest
+from flowgram_runtime.engine.status import Status
+from flowgram_runtime.errors import (
+    TaskNotFound,
+)
+from flowgram_runtime.journal.errors import JournalUnavailable
+from flowgram_runtime.journal.memory import MemoryJournal
+from flowgram_runtime.journal.port import Batch, Write
+from flowgram_runtime.settings import RuntimeSettings
+
+
+async def test_a_task_goes_on_after_a_restart() -> None:
+    """Finished calls are not made again, unfinished ones are; the log is continued; a waiting task keeps its turn."""
+    journal, settings = MemoryJournal(), RuntimeSettings(max_running_tasks=1)
+    before, after = ScriptedCalls(), ScriptedCalls()
+    async with running_application(before, journal=journal, settings=settings) as application:
+        record = await application.run(TaskRequest(call_schema("a", "b")))
+        waiting = await application.run(TaskRequest(call_schema("c")))
+        await before.running("a", "b")
+        before.answer("a", {"v": "1"})
+        await reached(application, record.task_id, 5)
+        old_log = await application.log(record.task_id)
+    async with running_application(after, journal=journal, settings=settings) as application:
+        await after.running("b")
+        assert after.made == ["b"]
+        assert (await application.task(waiting.task_id)).status == Status.PENDING
+        after.answer("b", {"v": "2"})
+        record = await application.wait(record.task_id)
+        assert record.result == b"('SUCCEEDED', {'a': '1', 'b': '2'}, [])"
+        new_log = await application.log(record.task_id)
+        assert new_log[: len(old_log)] == old_log
+        await after.running("c")
+
+
+async def test_the_time_out_after_a_restart_is_what_was_left() -> None:
+    """Time that had passed in the log before the restart counts; the time between does not."""
+    journal = MemoryJournal()
+    before, after, clock = ScriptedCalls(), ScriptedCalls(), FakeClock()
+    async with running_application(before, journal=journal, clock=clock) as application:
+        record = await application.run(TaskRequest(call_schema("a", "b"), timeout=10_000_000))
+        await before.running("a", "b")
+        clock.advance(4)
+        before.answer("a", {"v": "1"})
+        await reached(application, record.task_id, 5)
+    clock.advance(100)
+    async with running_application(after, journal=journal, clock=clock) as application:
+        await after.running("b")
+        clock.advance(5.9)
+        assert (await application.task(record.task_id)).status == Status.PROCESSING
+        clock.advance(0.1)
+        assert b"timed out after 10 s" in ((await application.wait(record.task_id)).result or b"")
+
+
+async def test_a_log_that_is_replayed_differently_ends_its_task_and_no_other() -> None:
+    """A task that cannot be rebuilt is FAILED with a message that says so; the others go on."""
+    journal = MemoryJournal()
+    before, after = ScriptedCalls(), ScriptedCalls()
+    async with running_application(before, journal=journal) as application:
+        good = await application.run(TaskRequest(call_schema("a")))
+        await before.running("a")
+        bad = await application.run(TaskRequest(call_schema("b")))
+        await before.running("b")
+    last = (await journal.task(bad.task_id) or bad).last_sequence
+    await journal.commit(
+        Write(bad.task_id, batches=(Batch(last + 1, last + 1, 1, None, b"from another version"),))
+    )
+    async with running_application(after, journal=journal) as application:
+        record = await application.task(bad.task_id)
+        assert record.status == Status.FAILED
+        assert b"Task cannot go on after a restart" in (record.result or b"")
+        await after.running("a")
+        after.answer("a", {"v": "1"})
+        assert (await application.wait(good.task_id)).status == Status.SUCCEEDED
+
+
+async def test_a_task_stands_still_while_the_journal_is_away() -> None:
+    """A commit that fails is tried again until it succeeds; a task that could not be accepted is refused."""
+    journal, calls, clock = FailingJournal(), ScriptedCalls(), FakeClock()
+    async with running_application(calls, journal=journal, clock=clock, settings=quiet()) as application:
+        journal.failures = 1
+        with pytest.raises(JournalUnavailable):
+            await application.run(TaskRequest(call_schema("a")))
+        record = await application.run(TaskRequest(call_schema("a"), timeout=10**12))
+        await calls.running("a")
+        journal.failures = 2
+        calls.answer("a", {"v": "1"})
+        while journal.failures:
+            clock.advance(1)
+            await asyncio.sleep(0)
+        clock.advance(1)
+        assert (await application.wait(record.task_id)).status == Status.SUCCEEDED
+
+
+async def test_finished_tasks_are_removed_by_age() -> None:
+    """A task that ended longer ago than the retention is gone; a younger one stays."""
+    journal, clock = MemoryJournal(), FakeClock()
+    settings = RuntimeSettings(retention_age=100, retention_interval=10)
+    async with running_application(journal=journal, clock=clock, settings=settings) as application:
+        old = await application.run(TaskRequest(echo_schema(), '{"x": 1}'))
+        clock.advance(95)
+        young = await application.run(TaskRequest(echo_schema(), '{"x": 2}'))
+        while await journal.task(old.task_id) is not None:
+            clock.advance(1)
+            await asyncio.sleep(0)
+        with pytest.raises(TaskNotFound):
+            await application.task(old.task_id)
+        assert (await application.task(young.task_id)).status == Status.SUCCEEDED

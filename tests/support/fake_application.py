@@ -1,0 +1,142 @@
+"""A fake of the runtime's application, for tests of the service around it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+from flowgram_runtime.application import Heartbeat, TaskRequest
+from flowgram_runtime.engine.events import Event
+from flowgram_runtime.errors import TaskNotFound
+from flowgram_runtime.feed import OutputDelta
+from flowgram_runtime.journal.port import Batch, TaskRecord
+from flowgram_runtime.modeling.errors import Problem
+from flowgram_runtime.secrets import Secrets
+from flowgram_server.codec import Codec
+
+NOW = 1_700_000_000_000_000
+SCHEMA = '{"nodes":[],"edges":[]}'
+
+
+def record(task_id: str = "t1", **changes: Any) -> TaskRecord:
+    """A task that is running, where nothing else is said."""
+    values: dict[str, Any] = {
+        "create_time": NOW,
+        "inputs": "{}",
+        "schema_hash": b"hash",
+        "labels": {},
+        "timeout": None,
+        "status": 2,
+        "start_time": NOW,
+        "end_time": None,
+        "last_sequence": 0,
+        "result": None,
+        "order": 1,
+        "request_hash": b"",
+    }
+    return TaskRecord(task_id, **(values | changes))
+
+
+def batch_of(*events: Event) -> Batch:
+    """The batch of a step."""
+    return Batch(events[0].sequence, events[-1].sequence, events[0].at, None, Codec(Secrets()).encode(events))
+
+
+class FakeApplication:
+    """Says what the test told it to say, and keeps what it was asked.
+
+    Attributes:
+        node_types: What ServerInfo tells.
+        records: The tasks, by id.
+        schemas: Their schemas, by id; `SCHEMA` where there is none.
+        logs: Their logs, by id.
+        requests: What `run` was called with.
+        asked: What the other methods were called with, by name.
+        raises: Raised by every method, if it is set.
+        problems: What `validate` finds.
+        ended: Set when the tasks have terminated: `wait` answers with `record`s of then.
+        waiting: Set when somebody waits.
+        watched: What a watch gives; it waits for more until None comes.
+        opened_watch: Set when a watch was opened.
+        open_watches: How many watches are open now.
+        closed_watch: Set when a watch was closed.
+    """
+
+    def __init__(self) -> None:
+        self.node_types: tuple[str, ...] = ("end", "start")
+        self.records: dict[str, TaskRecord] = {"t1": record()}
+        self.schemas: dict[str, str] = {}
+        self.logs: dict[str, list[Batch]] = {}
+        self.requests: list[TaskRequest] = []
+        self.asked: dict[str, Any] = {}
+        self.raises: Exception | None = None
+        self.problems: tuple[Problem, ...] = ()
+        self.ended = asyncio.Event()
+        self.waiting = asyncio.Event()
+        self.watched: asyncio.Queue[Batch | OutputDelta | Heartbeat | Exception | None] = asyncio.Queue()
+        self.open_watches = 0
+        self.opened_watch = asyncio.Event()
+        self.closed_watch = asyncio.Event()
+
+    async def run(self, request: TaskRequest) -> TaskRecord:
+        self._raise()
+        self.requests.append(request)
+        return self.records["t1"]
+
+    def validate(self, schema: str, inputs: str) -> tuple[Problem, ...]:
+        self._raise()
+        self.asked["validate"] = (schema, inputs)
+        return self.problems
+
+    async def task(self, task_id: str) -> TaskRecord:
+        self._raise()
+        if task_id not in self.records:
+            raise TaskNotFound(task_id)
+        return self.records[task_id]
+
+    async def wait(self, task_id: str) -> TaskRecord:
+        found = await self.task(task_id)
+        if found.status < 3:
+            self.waiting.set()
+            await self.ended.wait()
+        return await self.task(task_id)
+
+    async def cancel(self, task_id: str, reason: str) -> bool:
+        self.asked["cancel"] = (task_id, reason)
+        return (await self.task(task_id)).status < 3
+
+    async def tasks(
+        self, *, limit: int, before: int | None, statuses: frozenset[int], labels: Mapping[str, str]
+    ) -> list[TaskRecord]:
+        self._raise()
+        self.asked["tasks"] = (limit, before, statuses, labels)
+        newest_first = sorted(self.records.values(), key=lambda found: -found.order)
+        return [found for found in newest_first if before is None or found.order < before][:limit]
+
+    async def schema(self, task_id: str) -> str:
+        return self.schemas.get(task_id, SCHEMA)
+
+    async def log(self, task_id: str) -> list[Batch]:
+        return self.logs.get(task_id, [])
+
+    async def watch(
+        self, task_id: str, after_sequence: int, *, deltas: bool = False, heartbeat: float | None = None
+    ) -> AsyncGenerator[Batch | OutputDelta | Heartbeat, None]:
+        self.asked["watch"] = (task_id, after_sequence, deltas, heartbeat)
+        await self.task(task_id)
+        self.open_watches += 1
+        self.opened_watch.set()
+        try:
+            while (item := await self.watched.get()) is not None:
+                if isinstance(item, Exception):
+                    raise item
+                yield item
+        finally:
+            self.open_watches -= 1
+            self.closed_watch.set()
+
+    async def drain(self, grace: float) -> None:
+        self.asked["drain"] = grace
+
+    def _raise(self) -> None:
+        if self.raises is not None:
+            raise self.raises

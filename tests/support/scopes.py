@@ -1,0 +1,34 @@
+"""Variables for nodes and bindings that run without the engine."""
+
+from typing import Any
+
+from flowgram_runtime.modeling.values import Variable, type_of
+
+
+class Variables:
+    """A scope of variables by `node.key`; plain values have the types that they show.
+
+    Attributes:
+        task_inputs: The inputs of the task.
+    """
+
+    def __init__(
+        self, variables: dict[str, Any] | None = None, task_inputs: dict[str, Any] | None = None
+    ) -> None:
+        self.task_inputs = task_inputs or {}
+        self._variables = {
+            name: value if isinstance(value, Variable) else Variable(value, type_of(value))
+            for name, value in (variables or {}).items()
+        }
+
+    def lookup(self, node_id: str, key: str) -> Variable | None:
+        return self._variables.get(f"{node_id}.{key}")
+
+    def declare(self, node_id: str, key: str, variable: Variable) -> None:
+        self._variables[f"{node_id}.{key}"] = variable
+
+    def assign(self, node_id: str, key: str, variable: Variable) -> bool:
+        known = f"{node_id}.{key}" in self._variables
+        if known:
+            self.declare(node_id, key, variable)
+        return known

@@ -1,0 +1,87 @@
+"""The service on a real gRPC server, around any application, and what tests read of the statuses that it sends."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from google.rpc.status_pb2 import Status
+from support.fake_application import FakeApplication
+from support.fakes import FakeClock
+
+from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
+from flowgram_server.handlers import service_handlers
+from flowgram_server.servicer import RuntimeServicer, ServiceLimits
+
+
+@dataclass
+class Service:
+    """A service that is serving.
+
+    Attributes:
+        application: The fake behind it.
+        channel: A connection to it.
+        stub: The same, with the contract's methods.
+        address: Where it listens.
+    """
+
+    application: FakeApplication
+    channel: grpc.aio.Channel
+    stub: Any
+    address: str
+
+
+@asynccontextmanager
+async def serving(
+    limits: ServiceLimits | None = None, interceptors: Sequence[grpc.aio.ServerInterceptor] = ()
+) -> AsyncIterator[Service]:
+    """The service around a fake application, for as long as the block lasts."""
+    limits = limits or ServiceLimits()
+    application = FakeApplication()
+    servicer = RuntimeServicer(application, FakeClock(), limits)
+    server = grpc.aio.server(interceptors=interceptors)
+    server.add_generic_rpc_handlers((service_handlers(servicer, limits.max_message_bytes),))
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(address) as channel:
+            yield Service(application, channel, WorkflowRuntimeServiceStub(channel), address)
+    finally:
+        await server.stop(None)
+
+
+@dataclass
+class Refusal:
+    """How a call was refused."""
+
+    code: grpc.StatusCode
+    text: str
+    reason: str
+    metadata: dict[str, str]
+    violations: list[tuple[str, str]]
+
+
+def refusal(error: grpc.aio.AioRpcError) -> Refusal:
+    """The rich status of a call that failed."""
+    metadata = dict(error.trailing_metadata() or ())
+    status = Status.FromString(metadata["grpc-status-details-bin"])
+    assert status.message == error.details()
+    assert status.code == error.code().value[0]
+    info, bad_request = ErrorInfo(), BadRequest()
+    for detail in status.details:
+        detail.Unpack(info)
+        detail.Unpack(bad_request)
+    assert info.domain == "flowgram.runtime"
+    violations = [(violation.field, violation.description) for violation in bad_request.field_violations]
+    return Refusal(error.code(), error.details() or "", info.reason, dict(info.metadata), violations)
+
+
+async def refused(call: Any) -> Refusal:
+    """The rich status of a call that must fail."""
+    try:
+        answer = [message async for message in call] if hasattr(call, "__aiter__") else await call
+    except grpc.aio.AioRpcError as error:
+        return refusal(error)
+    raise AssertionError(f"the call was answered: {answer}")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from flowgram_runtime.clock import Clock, Timer
-from flowgram_runtime.engine.errors import NodeError
+from flowgram_runtime.engine.errors import NodeError, ProtocolError
 from flowgram_runtime.engine.events import Event, Finished
 from flowgram_runtime.engine.execution import Execution
 from flowgram_runtime.engine.inputs import (
@@ -199,6 +199,10 @@ class TaskHost:
             at = clock.now() if following is None else None
             budget -= 1 + execution.advance(budget, at)
             events, step_commands = execution.take()
+            while execution.mistakes:
+                _log.error(
+                    "a node type raised", exc_info=execution.mistakes.pop(), extra={"task_id": self.task_id}
+                )
             batches.append(Batch(first, execution.sequence, execution.now, cause, codec.encode(events)))
             commands += step_commands
         return (batches, commands) if batches else None
@@ -277,13 +281,21 @@ class TaskHost:
         finally:
             self._calls.pop(call.key, None)
         self.feed.forget_deltas(call.key)
-        text = to_json(outcome)
+        recorded, text = self._recorded(outcome)
+        self._post(recorded, text)
+
+    def _recorded(self, outcome: CallSucceeded | CallFailed) -> tuple[Input, str]:
+        """The outcome as the log will have it: with exactly that the core goes on, so that a replay cannot differ."""
         limit = self.services.settings.max_output_bytes
-        if len(text) > limit:
+        try:
+            text = to_json(outcome)
+            if len(text) <= limit:
+                return from_json(text), text
             error = f"Node outputs are larger than the limit max_output_bytes = {limit}"
-            text = to_json(CallFailed(outcome.at, outcome.key, error))
-        # The core goes on with exactly what the log will say, so that a replay cannot differ.
-        self._post(from_json(text), text)
+        except (TypeError, ProtocolError):
+            error = "Node outputs are not a JSON object, or are nested too deeply"
+        failed = CallFailed(outcome.at, outcome.key, error)
+        return failed, to_json(failed)
 
     async def _outcome(self, call: Call) -> CallSucceeded | CallFailed:
         services = self.services

@@ -8,12 +8,12 @@ from typing import Any
 import grpc
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from google.rpc.status_pb2 import Status
-from support.fake_application import FakeApplication
-from support.fakes import FakeClock
 
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
 from flowgram_server.handlers import service_handlers
 from flowgram_server.servicer import RuntimeServicer, ServiceLimits
+from support.fake_application import FakeApplication
+from support.fakes import FakeClock
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Refusal:
 
 def refusal(error: grpc.aio.AioRpcError) -> Refusal:
     """The rich status of a call that failed."""
-    metadata = dict(error.trailing_metadata() or ())
+    metadata = dict(iter(error.trailing_metadata() or ()))  # old Metadata is a mapping by other keys
     status = Status.FromString(metadata["grpc-status-details-bin"])
     assert status.message == error.details()
     assert status.code == error.code().value[0]
@@ -81,7 +81,7 @@ def refusal(error: grpc.aio.AioRpcError) -> Refusal:
 async def refused(call: Any) -> Refusal:
     """The rich status of a call that must fail."""
     try:
-        answer = [message async for message in call] if hasattr(call, "__aiter__") else await call
+        answer = await (call.read() if hasattr(call, "read") else call)
     except grpc.aio.AioRpcError as error:
         return refusal(error)
     raise AssertionError(f"the call was answered: {answer}")

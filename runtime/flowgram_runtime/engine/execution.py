@@ -21,7 +21,7 @@ from flowgram_runtime.engine.events import Event, Finished, MessageType
 from flowgram_runtime.engine.frame import Frame
 from flowgram_runtime.engine.inputs import CallFailed, CallSucceeded, Cancel, Input, Queue, Start, TimeOut
 from flowgram_runtime.engine.limits import Limits
-from flowgram_runtime.engine.node_type import Call, CancelCall, Command, NodeResult, failure_text
+from flowgram_runtime.engine.node_type import Call, CancelCall, Command, NodeResult
 from flowgram_runtime.engine.program import Control, Decisions, LoopPlan, Program, Step
 from flowgram_runtime.engine.recorder import Recorder
 from flowgram_runtime.engine.runs import LoopItems, LoopRun, NodeRun
@@ -38,10 +38,12 @@ class Execution:
 
     Attributes:
         finished: How the task ended, once it has.
+        mistakes: What node types raised that is not meant for users; the host logs it, and takes it out.
     """
 
     def __init__(self, program: Program, inputs: JSONObject, limits: Limits | None = None) -> None:
         self.finished: Finished | None = None
+        self.mistakes: list[Exception] = []
         self._recorder = Recorder()
         self._program = program
         self._inputs = inputs
@@ -203,7 +205,11 @@ class Execution:
             else:
                 raise NodeError(f"No executor found for node type {step.node.type}")  # noqa: TRY301 - as any other
         except Exception as error:  # noqa: BLE001 - whatever a node type raises fails its node, in a replay as well
-            text = failure_text(step.node.type, error)
+            if isinstance(error, NodeError | BindingError):
+                text = str(error)
+            else:
+                self.mistakes.append(error)
+                text = f"Node type {step.node.type} failed with an internal error"
             self._fail(frame, step, key, self._recorder.at, inputs, None, "", text)
             return
         self._complete(frame, step, result, key, self._recorder.at, inputs)

@@ -59,6 +59,8 @@ _KINDS: dict[str, type[Input]] = {
     "cancel": Cancel,
     "timeout": TimeOut,
 }
+# A value that is as deep as any may be comes in the outputs, and these in the list of fields.
+_MAX_DEPTH = json_text.MAX_DEPTH + 2
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
@@ -70,10 +72,11 @@ def to_json(given: Input) -> str:
 def from_json(text: str) -> Input:
     """The input that a JSON text of `to_json` stands for. Raises `ProtocolError` for any other text."""
     try:
-        recorded = json_text.loads(text)
+        recorded = json_text.loads(text, max_depth=_MAX_DEPTH)
         if isinstance(recorded, list):
             name, *fields = recorded
-            return _KINDS[str(name)](*fields)
+            if name != "succeeded" or isinstance(fields[-1], dict):
+                return _KINDS[str(name)](*fields)
     except (ValueError, TypeError, KeyError) as error:
         raise ProtocolError("not a recorded input") from error
     raise ProtocolError("not a recorded input")

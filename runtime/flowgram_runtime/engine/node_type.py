@@ -5,19 +5,14 @@ result inside the core (`PureBehavior`), or prepares a call that the host makes 
 deterministic: a task is rebuilt after a crash by running them again.
 """
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from flowgram_runtime.engine.errors import NodeError
 from flowgram_runtime.modeling.bindings import Scope
 from flowgram_runtime.modeling.document import Node
-from flowgram_runtime.modeling.errors import BindingError
 from flowgram_runtime.modeling.json_text import JSONObject
 from flowgram_runtime.modeling.values import Variable
-
-_log = logging.getLogger(__name__)
 
 
 class RunScope(Scope, Protocol):
@@ -85,14 +80,6 @@ class NodeType(Protocol):
 
 NodeTypes = Mapping[str, NodeType]
 """Node types by name, as the composition root hands them in."""
-
-
-def failure_text(node_type: str, error: Exception) -> str:
-    """What users see of an error that a behavior raised: those that are not meant for them are logged instead."""
-    if isinstance(error, NodeError | BindingError):
-        return str(error)
-    _log.error("a node type raised", exc_info=error, extra={"node_type": node_type})
-    return f"Node type {node_type} failed with an internal error"
 
 
 class Call(NamedTuple):

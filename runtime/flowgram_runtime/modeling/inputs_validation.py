@@ -171,3 +171,8 @@ def _entries(value: Any) -> Iterable[tuple[str, Any]]:
     if isinstance(value, list | str):
         return ((str(index), element) for index, element in enumerate(value))
     return ()
+
+
+def _shown(value: Any) -> str:
+    """What `JSON.stringify` prints."""
+    return json_text.dumps(javascript.in_property_order(value))

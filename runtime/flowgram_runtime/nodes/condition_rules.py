@@ -20,7 +20,6 @@ from flowgram_runtime.modeling.values import (
     NUMBER,
     OBJECT,
     STRING,
-    type_of,
 )
 
 Holds = Callable[[Any, Any], bool]

@@ -7,6 +7,7 @@ text. Watchers who asked for it see the text as it comes.
 import re
 from collections.abc import Iterator
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx2
 import openai
@@ -78,7 +79,8 @@ class LLMNode:
                     temperature=inputs["temperature"],
                     stream=True,
                     extra_headers={
-                        "Idempotency-Key": context.idempotency_key,
+                        # Headers are ASCII, node ids are not.
+                        "Idempotency-Key": quote(context.idempotency_key, safe="/[]:", errors="surrogatepass"),
                         # Else the environment of this server would tell whose they are, to any host.
                         "OpenAI-Organization": openai.omit,
                         "OpenAI-Project": openai.omit,

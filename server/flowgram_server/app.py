@@ -1,0 +1,241 @@
+"""The composition of the server, and its life: everything is opened in order, and closed in reverse.
+
+    journal -> node types -> application -> gRPC server
+
+Shutting down. The first signal drains: health says NOT_SERVING, no task is accepted any more, watches end with UNAVAILABLE,
+and what runs gets the grace period. What has not ended then goes on after the next start. A second signal ends at once.
+"""
+
+import asyncio
+import signal
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio  # type: ignore[attr-defined]  # public, and not declared so
+from grpc_reflection.v1alpha import reflection
+
+from flowgram_runtime.application import Application
+from flowgram_runtime.clock import Clock, SystemClock
+from flowgram_runtime.journal.memory import MemoryJournal
+from flowgram_runtime.journal.port import Journal
+from flowgram_runtime.journal.sqlite import SQLiteJournal
+from flowgram_runtime.nodes.code import CodeNode
+from flowgram_runtime.nodes.http import HTTPNode
+from flowgram_runtime.nodes.llm import LLMNode
+from flowgram_runtime.nodes.registry import Registry, installed_node_types, pure_node_types
+from flowgram_runtime.secrets import Secrets
+from flowgram_server.access_log import AccessLog
+from flowgram_server.codec import Codec
+from flowgram_server.handlers import SERVICE_NAME, service_handlers
+from flowgram_server.logs import configure_logs
+from flowgram_server.servicer import RuntimeServicer
+from flowgram_server.settings import Settings
+
+JOURNAL_FILE: Final = "journal.sqlite3"
+
+_CALL_GRACE: Final = 1.0
+"""Seconds that calls get to end once the application has drained: their answers are on the way."""
+
+_log = structlog.get_logger(__name__)
+
+
+class ListenError(Exception):
+    """The server cannot listen where it should; the text is for operators."""
+
+
+class Server:
+    """A server that is serving.
+
+    Attributes:
+        address: HOST:PORT, with the real port.
+        application: What it serves.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        application: Application,
+        grpc_server: grpc.aio.Server,
+        servicer: health_aio.HealthServicer,
+    ) -> None:
+        self.address = address
+        self.application = application
+        self._grpc_server = grpc_server
+        self._health = servicer
+
+    async def drain(self, grace: float) -> None:
+        """Ends what can be ended within so many seconds, and then serves no more."""
+        await self._health.enter_graceful_shutdown()
+        await self.application.drain(grace)
+        await self._grpc_server.stop(min(grace, _CALL_GRACE))
+
+
+@asynccontextmanager
+async def open_server(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Server]:
+    """A server on the running event loop, for as long as the block lasts. On leaving, calls are cut off: drain first.
+
+    Raises:
+        JournalUnavailable: The journal cannot be opened.
+        ListenError: The address cannot be listened on.
+    """
+    clock = clock or SystemClock()
+    runtime = settings.runtime()
+    registry = Registry(
+        (
+            *pure_node_types(),
+            LLMNode(settings.llm_settings()),
+            HTTPNode(settings.http_settings()),
+            CodeNode(settings.code_settings()),
+            *installed_node_types(),
+        )
+    )
+    async with _opened_journal(settings) as journal, registry.opened():
+        application = Application(
+            journal=journal,
+            codec=Codec(Secrets(runtime.secret_names)),
+            registry=registry,
+            settings=runtime,
+            clock=clock,
+            new_task_id=lambda: str(uuid.uuid4()),
+        )
+        async with (
+            application.opened(),
+            _serving(
+                settings, application, RuntimeServicer(application, clock, settings.service())
+            ) as server,
+        ):
+            yield server
+
+
+async def serve(
+    settings: Settings,
+    stops: "StopSignals",
+    on_ready: Callable[[Server], Awaitable[None]] | None = None,
+) -> None:
+    """Serves until it is told to stop.
+
+    Args:
+        settings: How.
+        stops: Tells when.
+        on_ready: Called once the server answers.
+
+    Raises:
+        JournalUnavailable: The journal cannot be opened.
+        ListenError: The address cannot be listened on.
+    """
+    async with open_server(settings) as server:
+        _log.info("serving", address=server.address)
+        if on_ready is not None:
+            await on_ready(server)
+        await stops.first.wait()
+        _log.info("draining", grace=settings.shutdown_grace)
+        drain = asyncio.create_task(server.drain(settings.shutdown_grace), name="drain")
+        impatience = asyncio.create_task(stops.second.wait(), name="second signal")
+        try:
+            await asyncio.wait((drain, impatience), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            drain.cancel()
+            impatience.cancel()
+            await asyncio.wait((drain, impatience))
+        if not drain.cancelled():
+            await drain
+    _log.info("stopped")
+
+
+class StopSignals:
+    """Requests to stop: the first one asks to drain, the second one to end at once."""
+
+    def __init__(self) -> None:
+        self.first = asyncio.Event()
+        self.second = asyncio.Event()
+
+    def stop(self) -> None:
+        """Asks once more."""
+        (self.second if self.first.is_set() else self.first).set()
+
+    def listen(self, signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT)) -> None:
+        """Makes the process's signals ask."""
+        loop = asyncio.get_running_loop()
+        for number in signals:
+            loop.add_signal_handler(number, self.stop)
+
+
+def run(settings: Settings, on_ready: Callable[[Server], Awaitable[None]] | None = None) -> None:
+    """Serves in this process until SIGTERM or SIGINT. Raises as `serve` does."""
+    configure_logs(settings.log_level, settings.log_format)
+
+    async def main() -> None:
+        stops = StopSignals()
+        stops.listen()
+        await serve(settings, stops, on_ready)
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(main())
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Uvloop's event loops, which do the same in less time, where there is a uvloop."""
+    try:
+        import uvloop  # noqa: PLC0415 - it does not exist on every platform
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+@asynccontextmanager
+async def _opened_journal(settings: Settings) -> AsyncIterator[Journal]:
+    journal: Journal = MemoryJournal()
+    if settings.storage == "sqlite":
+        journal = await SQLiteJournal.open(
+            Path(settings.data) / JOURNAL_FILE, synchronous=settings.durability
+        )
+    try:
+        yield journal
+    finally:
+        await journal.close()
+
+
+@asynccontextmanager
+async def _serving(
+    settings: Settings, application: Application, servicer: RuntimeServicer
+) -> AsyncIterator[Server]:
+    interceptors = [AccessLog(structlog.get_logger("access"))] if settings.access_log else []
+    server = grpc.aio.server(options=_options(settings), interceptors=interceptors)
+    server.add_generic_rpc_handlers((service_handlers(servicer, settings.max_message_bytes),))
+    health_servicer = health_aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)  # type: ignore[no-untyped-call]  # generated without types
+    services = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(services, server)  # type: ignore[no-untyped-call]  # the library has no types
+    try:
+        port = server.add_insecure_port(settings.listen)
+    except RuntimeError:
+        raise ListenError(f"cannot listen on {settings.listen}: is another server running there?") from None
+    await server.start()
+    try:
+        for name in ("", SERVICE_NAME):
+            await health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
+        host = settings.listen.rpartition(":")[0]
+        yield Server(f"{host}:{port}", application, server, health_servicer)
+    finally:
+        await server.stop(None)
+
+
+def _options(settings: Settings) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        # Two servers on one port would share the calls between them, each with its own tasks.
+        ("grpc.so_reuseport", 0),
+        # Clients that ping every 10 seconds, also without calls, are welcome; the rest is for their clocks.
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 8_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # A watcher whose machine has vanished is noticed, and its call ends.
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+    ]

@@ -1,0 +1,94 @@
+"""How a command ends: its exit status, and one clear message where something went wrong."""
+
+import enum
+
+import click
+
+from flowgram_client import (
+    DeadlineExceeded,
+    FlowgramError,
+    InvalidArgument,
+    InvalidValue,
+    InvalidWorkflow,
+    RequestError,
+    Status,
+    Unavailable,
+)
+
+
+class ExitStatus(enum.IntEnum):
+    """The exit statuses of all commands."""
+
+    SUCCEEDED = 0
+    FAILED = 1
+    """The task failed."""
+    INVALID = 2
+    """The command, the workflow or its inputs are wrong."""
+    CANCELED = 3
+    """The task was canceled."""
+    UNREACHABLE = 4
+    """The server cannot be reached, or does not answer."""
+    REFUSED = 5
+    """The server refused: no such task, too many tasks …"""
+    UNFINISHED = 6
+    """The task has not ended."""
+    NOT_STARTED = 7
+    """The server could not start."""
+    INTERRUPTED = 130
+    """Ctrl-C."""
+    BROKEN_PIPE = 141
+    """Nobody reads the output any more."""
+
+
+EPILOG = """\b
+Exit status:
+  0  the task succeeded, or the command did
+  1  the task failed
+  2  the command, the workflow or its inputs are wrong
+  3  the task was canceled
+  4  the server cannot be reached
+  5  the server refused: no such task, too many tasks …
+  6  the task has not ended
+  7  the server could not start
+  130  interrupted by Ctrl-C
+"""
+
+_OUTCOMES = {
+    Status.SUCCEEDED: ExitStatus.SUCCEEDED,
+    Status.FAILED: ExitStatus.FAILED,
+    Status.CANCELED: ExitStatus.CANCELED,
+}
+
+
+class CommandError(click.ClickException):
+    """Something that ends the command with a message and an exit status."""
+
+    def __init__(self, message: str, status: ExitStatus) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def of_outcome(status: Status) -> ExitStatus:
+    """The exit status for a task in this status."""
+    return _OUTCOMES.get(status, ExitStatus.UNFINISHED)
+
+
+def explain(error: FlowgramError, target: str) -> CommandError:
+    """The message and exit status for an error of the client."""
+    if isinstance(error, InvalidValue):
+        return CommandError(str(error), ExitStatus.INVALID)
+    if isinstance(error, Unavailable) and not error.reason:
+        hint = f"cannot reach {target}: {error.message or 'no answer'}\nStart a server with `flowgram serve`, or name one with --target."
+        return CommandError(hint, ExitStatus.UNREACHABLE)
+    if isinstance(error, Unavailable | DeadlineExceeded):
+        return CommandError(f"{target}: {error}", ExitStatus.UNREACHABLE)
+    if isinstance(error, InvalidWorkflow) and error.problems:
+        # the server's own message is a digest of the same problems
+        what = "the inputs are not valid" if error.reason == "INPUTS_INVALID" else "the workflow is not valid"
+        return CommandError("\n  ".join([what, *map(str, error.problems)]), ExitStatus.INVALID)
+    if isinstance(error, InvalidArgument):
+        return CommandError(str(error), ExitStatus.INVALID)
+    if isinstance(error, RequestError):
+        advice = f" (try again in {error.retry_after:g} s)" if error.retry_after else ""
+        return CommandError(f"{error}{advice}", ExitStatus.REFUSED)
+    return CommandError(str(error), ExitStatus.REFUSED)

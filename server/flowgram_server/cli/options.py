@@ -1,0 +1,89 @@
+"""What every command that uses a server takes: where it is, and how to connect."""
+
+import functools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import grpc
+
+from flowgram_client import Client, FlowgramError, RetryPolicy
+
+from .exits import CommandError, ExitStatus, explain
+
+DEFAULT_TARGET = "127.0.0.1:50051"
+
+_RETRY = RetryPolicy(attempts=3)
+"""Somebody is waiting at the terminal: say soon that there is no server."""
+
+
+class Connection(NamedTuple):
+    """How to reach a server."""
+
+    target: str
+    ca: Path | None
+    tls: bool
+    metadata: tuple[tuple[str, str], ...]
+
+    @contextmanager
+    def open(self, sleep: Callable[[float], object] = time.sleep) -> Iterator[Client]:
+        """A client; its errors become messages and exit statuses. `sleep` waits between attempts."""
+        credentials = None
+        if self.tls or self.ca is not None:
+            try:
+                roots = None if self.ca is None else self.ca.read_bytes()
+            except OSError as error:
+                raise CommandError(f"{self.ca}: {error.strerror}", ExitStatus.INVALID) from None
+            credentials = grpc.ssl_channel_credentials(roots)
+        try:
+            with Client(
+                self.target, credentials=credentials, metadata=self.metadata, retry=_RETRY, sleep=sleep
+            ) as client:
+                yield client
+        except FlowgramError as error:
+            raise explain(error, self.target) from None
+
+
+def pairs(
+    context: click.Context, option: click.Parameter, values: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
+    """Read options of the form KEY=VALUE."""
+    split = [value.partition("=") for value in values]
+    for key, equals, _ in split:
+        if not key or not equals:
+            raise click.BadParameter("should be KEY=VALUE", context, option)
+    return tuple((key, value) for key, _, value in split)
+
+
+def connects(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options for its connection, and hand it a Connection as `connection`."""
+
+    @click.option(
+        "--target",
+        envvar="FLOWGRAM_TARGET",
+        default=DEFAULT_TARGET,
+        show_default=True,
+        show_envvar=True,
+        metavar="HOST:PORT",
+        help="The server.",
+    )
+    @click.option("--tls", is_flag=True, help="Connect with TLS.")
+    @click.option(
+        "--tls-ca",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Trust these certificates (PEM) instead of the system's; implies --tls.",
+    )
+    @click.option(
+        "--metadata", multiple=True, callback=pairs, metavar="KEY=VALUE", help="Send this with every call."
+    )
+    @functools.wraps(command)
+    def with_connection(
+        target: str, tls: bool, tls_ca: Path | None, metadata: tuple[tuple[str, str], ...], **arguments: Any
+    ) -> Any:
+        return command(connection=Connection(target, tls_ca, tls, metadata), **arguments)
+
+    return with_connection

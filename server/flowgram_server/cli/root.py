@@ -1,0 +1,94 @@
+"""The root of the command line: its sub-commands, loaded when they are used, and the one place that catches errors."""
+
+import importlib
+import io
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import click
+
+from .exits import EPILOG, CommandError, ExitStatus
+from .text import clean
+
+_COMMANDS = {
+    "serve": ("serve", "Start a server."),
+    "dev-llm": ("serve", "Start the development model."),
+    "run": ("run", "Run a workflow and show its progress."),
+    "watch": ("run", "Show the progress of a task."),
+    "report": ("tasks", "Show everything about a task."),
+    "result": ("tasks", "Print the outputs of a task."),
+    "cancel": ("tasks", "Stop a task."),
+    "list": ("tasks", "List tasks, newest first."),
+    "validate": ("tasks", "Check a workflow without running it."),
+    "info": ("tasks", "Show the server's version and node types."),
+}
+"""Name: the module it is in, and its line in the help, which needs no import."""
+
+
+class _ReaderGone(Exception):
+    """Nobody reads the output any more. No OSError: click would make an exit status of its own of that."""
+
+
+class _LazyGroup(click.Group):
+    """Imports a command when it is used: a client's command does not load the server."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the signature is click's
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as above
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f".{_COMMANDS[cmd_name][0]}", __package__)
+        command: click.Command = getattr(module, cmd_name.replace("-", "_") + "_command")
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise _ReaderGone from None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group(
+    cls=_LazyGroup,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(version("flowgram-runtime"), prog_name="flowgram")
+def flowgram() -> None:
+    """Run FlowGram workflows, and watch them live."""
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command `flowgram`; its exit status."""
+    return run_command(flowgram, "flowgram", sys.argv[1:] if arguments is None else arguments)
+
+
+def run_command(command: click.Command, name: str, arguments: Sequence[str]) -> int:
+    """Run a command; its exit status. Errors are told on the standard error stream, never as a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # a text that the terminal's encoding cannot show is shown as escapes
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        status = command.main(list(arguments), prog_name=name, standalone_mode=False)
+        sys.stdout.flush()
+    except click.UsageError as error:
+        error.show()
+        return ExitStatus.INVALID
+    except click.ClickException as error:
+        click.echo(f"{name}: {clean(error.format_message())}", err=True)
+        return error.status if isinstance(error, CommandError) else ExitStatus.INVALID
+    except (click.Abort, KeyboardInterrupt):
+        return ExitStatus.INTERRUPTED
+    except (_ReaderGone, BrokenPipeError):
+        # the reader has gone, as in `flowgram list | head`; Python must not try to flush to it at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitStatus.BROKEN_PIPE
+    return status if isinstance(status, int) else ExitStatus.SUCCEEDED

@@ -1,0 +1,103 @@
+"""`flowgram serve` and `flowgram dev-llm`: the commands that stay until they are told to stop."""
+
+import asyncio
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import click
+from pydantic.fields import FieldInfo
+
+from flowgram_runtime.journal.errors import JournalUnavailable
+from flowgram_server import app, devmodel
+from flowgram_server.settings import InvalidSettings, Settings, load_settings
+
+from .exits import EPILOG, CommandError, ExitStatus
+
+_METAVARS = {"listen": "HOST:PORT", "data": "DIR", "secret_names": "NAME,…"}
+
+
+def _setting_options(command: Any) -> Any:
+    """Give a command a flag for every setting that is a single value; pydantic reads the values."""
+    for name, field in reversed(Settings.model_fields.items()):
+        option = _option(name, field)
+        if option is not None:
+            command = option(command)
+    return command
+
+
+def _option(name: str, field: FieldInfo) -> Any:
+    flag = "--" + name.replace("_", "-")
+    help_ = f"{field.description}  [default: {_shown(field.default)}]"
+    if field.annotation is bool:
+        return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=help_)
+    if get_origin(field.annotation) is Literal:
+        return click.option(flag, name, type=click.Choice(get_args(field.annotation)), help=help_)
+    if field.annotation in {str, Path, int, float} or name in _METAVARS:
+        return click.option(flag, name, metavar=_METAVARS.get(name, "NUMBER"), help=help_)
+    return None  # tables: the file and the environment hold them
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, frozenset):
+        return ",".join(sorted(default))
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    return str(default)
+
+
+@click.command("serve", epilog=EPILOG)
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="A TOML file with settings.")
+@_setting_options
+def serve_command(config: Path | None, **flags: Any) -> None:
+    """Start a server, and serve until SIGTERM or Ctrl-C.
+
+    Every flag can also be given in the environment (FLOWGRAM_MAX_NODES for --max-nodes) or in the file.
+    """
+    try:
+        settings = load_settings(config, flags)
+    except InvalidSettings as error:
+        raise CommandError(str(error), ExitStatus.INVALID) from None
+    try:
+        app.run(settings)
+    except (app.ListenError, JournalUnavailable) as error:
+        raise CommandError(str(error), ExitStatus.NOT_STARTED) from None
+
+
+@click.command("dev-llm", epilog=EPILOG)
+@click.option(
+    "--listen",
+    default=f"127.0.0.1:{devmodel.DEFAULT_PORT}",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where to listen; port 0 takes any that is free.",
+)
+@click.option(
+    "--delay",
+    type=click.FloatRange(min=0),
+    default=0.05,
+    show_default=True,
+    metavar="SECONDS",
+    help="Before each word.",
+)
+def dev_llm_command(listen: str, delay: float) -> None:
+    """Start the development model: an OpenAI-compatible endpoint for development and tests, without a key.
+
+    It is no model: its answers follow from the question by a fixed rule.
+    """
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65_535:
+        raise click.BadParameter("should be HOST:PORT", param_hint="--listen")
+    asyncio.run(_serve_model(host.strip("[]"), int(port), delay))
+
+
+async def _serve_model(host: str, port: int, delay: float) -> None:
+    stops = app.StopSignals()
+    stops.listen()
+    try:
+        async with devmodel.DevModel(host, port, delay=delay) as model:
+            click.echo(devmodel.NOTICE)
+            click.echo(f"apiHost: {model.base_url}")
+            await stops.first.wait()
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise CommandError(f"cannot listen on {host}:{port}: {why}", ExitStatus.NOT_STARTED) from None

@@ -1,0 +1,196 @@
+"""The commands that ask one thing of the server: report, result, cancel, list, validate, info."""
+
+from itertools import islice
+
+import click
+from rich.text import Text
+
+from flowgram_client import Report, Status
+
+from . import machine
+from .display import STYLES, make_console, outcome_lines
+from .exits import EPILOG, ExitStatus, of_outcome
+from .options import Connection, connects, pairs
+from .text import clean, duration, line, moment
+from .workflow_file import read_workflow
+
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.command("report", epilog=EPILOG)
+@click.argument("task")
+@_as_json
+@connects
+def report_command(connection: Connection, task: str, as_json: bool) -> None:
+    """Show everything about TASK: its status, the runs of its nodes, its messages and outputs.
+
+    --json adds what each run saw and did.
+    """
+    with connection.open() as client:
+        report = client.report(task)
+    if as_json:
+        click.echo(machine.dump(machine.jsonable(report), indent=2))
+    else:
+        _print_report(report)
+
+
+def _print_report(report: Report) -> None:
+    out = make_console()
+    out.print(_line("task", report.task_id))
+    out.print(_line("status", Text(str(report.status), STYLES.get(report.status, ""))))
+    out.print(_line("started", moment(report.start_time)))
+    if report.terminated:
+        out.print(_line("ended", f"{moment(report.end_time)} ({duration(report.time_cost)})"))
+    out.print(_line("events", str(report.last_sequence)))
+    if report.nodes:
+        out.print("nodes")
+    for node in report.nodes.values():
+        runs = f"{len(node.snapshots)} runs" if len(node.snapshots) > 1 else ""
+        out.print(
+            Text.assemble(
+                "  ",
+                (f"{node.status!s:<10} ", STYLES.get(node.status, "")),
+                f"{line(node.node_id):<28} {runs:>10} ",
+                (f"{duration(node.time_cost):>9}", "dim"),
+            )
+        )
+    if report.messages:
+        out.print("messages")
+    for message in report.messages:
+        where = f"{line(message.node_id)}: " if message.node_id else ""
+        out.print(f"  {message.type!s:<8} {where}{clean(message.text)}")
+    if report.outputs is not None:
+        out.print("outputs")
+        out.print(machine.dump(report.outputs, indent=2))
+
+
+@click.command("result", epilog=EPILOG)
+@click.argument("task")
+@click.option("--wait", is_flag=True, help="Wait until the task has ended.")
+@_as_json
+@connects
+def result_command(connection: Connection, task: str, wait: bool, as_json: bool) -> int:
+    """Print the outputs of TASK; the exit status tells how it ended."""
+    with connection.open() as client:
+        result = client.result(task, wait=wait)
+    if as_json:
+        click.echo(machine.dump(machine.jsonable(result), indent=2))
+    elif result.succeeded:
+        click.echo(machine.dump(result.outputs, indent=2))
+    else:
+        for text in outcome_lines(result):
+            click.echo(str(text), err=True)
+    return of_outcome(result.status)
+
+
+@click.command("cancel", epilog=EPILOG)
+@click.argument("task")
+@click.option("--reason", default="", help="Kept as a message of the task.")
+@connects
+def cancel_command(connection: Connection, task: str, reason: str) -> None:
+    """Stop TASK. A task that has ended already stays as it is."""
+    with connection.open() as client:
+        click.echo("canceled" if client.cancel(task, reason=reason) else "had ended already")
+
+
+@click.command("list", epilog=EPILOG)
+@click.option(
+    "--status",
+    "statuses",
+    multiple=True,
+    type=click.Choice([str(each) for each in Status if each is not Status.UNSPECIFIED]),
+    help="Only tasks in this status; may be repeated.",
+)
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    callback=pairs,
+    metavar="KEY=VALUE",
+    help="Only tasks with this label.",
+)
+@click.option(
+    "-n",
+    "--limit",
+    type=click.IntRange(min=0),
+    default=50,
+    show_default=True,
+    help="At most so many; 0: all.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per task.")
+@connects
+def list_command(
+    connection: Connection,
+    statuses: tuple[str, ...],
+    labels: tuple[tuple[str, str], ...],
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List tasks, newest first: id, status, creation, duration, labels."""
+    out = make_console()
+    with connection.open() as client:
+        tasks = client.list(
+            statuses=[Status[status.upper()] for status in statuses],
+            labels=dict(labels),
+            page_size=min(limit, 1000) or 1000,
+        )
+        for task in islice(tasks, limit or None):
+            if as_json:
+                click.echo(machine.dump(machine.jsonable(task)))
+                continue
+            shown = " ".join(f"{line(key)}={line(value)}" for key, value in sorted(task.labels.items()))
+            out.print(
+                Text.assemble(
+                    f"{line(task.task_id)}  ",
+                    (f"{task.status!s:<10}", STYLES.get(task.status, "")),
+                    f"  {moment(task.create_time):<20}  {duration(task.time_cost):>12}",
+                    f"  {shown}" if shown else "",
+                )
+            )
+
+
+@click.command("validate", epilog=EPILOG)
+@click.argument("file")
+@click.option("--inputs", metavar="JSON|@FILE", help="The inputs, in place of those in FILE.")
+@_as_json
+@connects
+def validate_command(connection: Connection, file: str, inputs: str | None, as_json: bool) -> int:
+    """Check the workflow in FILE and its inputs without running it; each problem is a line."""
+    workflow = read_workflow(file, inputs)
+    with connection.open() as client:
+        problems = client.validate(workflow.schema, workflow.inputs)
+    if as_json:
+        click.echo(machine.dump({"valid": not problems, "errors": list(problems)}))
+    elif problems:
+        for problem in problems:
+            click.echo(clean(problem), err=True)
+    else:
+        click.echo("valid")
+    return ExitStatus.INVALID if problems else ExitStatus.SUCCEEDED
+
+
+@click.command("info", epilog=EPILOG)
+@_as_json
+@connects
+def info_command(connection: Connection, as_json: bool) -> None:
+    """Show the server's name, version and node types."""
+    with connection.open() as client:
+        info = client.info()
+    if as_json:
+        click.echo(machine.dump(machine.jsonable(info), indent=2))
+        return
+    out = make_console()
+    for name, value in (
+        ("name", info.name),
+        ("title", info.title),
+        ("about", info.description),
+        ("runtime", info.runtime),
+        ("version", info.version),
+        ("time", moment(info.time)),
+        ("nodes", " ".join(info.node_types)),
+    ):
+        out.print(_line(name, value))
+
+
+def _line(name: str, value: str | Text) -> Text:
+    return Text.assemble((f"{name:<9} ", "dim"), value if isinstance(value, Text) else line(value))

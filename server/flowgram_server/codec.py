@@ -1,0 +1,216 @@
+"""The codec: events and results as wire messages of the contract.
+
+An event is encoded once, when it happens. The bytes of a batch are a serialized `WatchTaskResponse` with the batch's
+events: what is stored is what a watcher gets, and two batches one after the other are such a response again.
+
+What begins a field is written as a byte here: its number in the contract times 8, plus 0 for a number and 2 for a text
+or a message. The tests compare everything that is written with what Protocol Buffers reads.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from flowgram.runtime.v1 import runtime_service_pb2 as service
+from flowgram_runtime.engine.events import (
+    Event,
+    Finished,
+    Iterations,
+    MessageLogged,
+    NodeStatusChanged,
+    TaskStatusChanged,
+)
+from flowgram_runtime.engine.status import Status
+from flowgram_runtime.modeling.json_text import JSONObject, dumps
+from flowgram_runtime.secrets import Secrets
+from flowgram_server.wire import delimited, duration, skip_delimited, timestamp, utf8, varint
+
+HEARTBEAT = b""
+"""A `WatchTaskResponse` without events."""
+
+_CACHED_NODE_IDS = 10_000
+
+
+class Codec:
+    """Encodes events and results.
+
+    Args:
+        secrets: Masks the inputs of snapshots.
+    """
+
+    def __init__(self, secrets: Secrets) -> None:
+        self._mask_inputs = secrets.mask_inputs
+        self._node_ids: dict[str, bytes] = {}
+        self._moment = _Moment(0)
+
+    def encode(self, events: Sequence[Event]) -> bytes:
+        """The events as a serialized `WatchTaskResponse`."""
+        parts: list[bytes] = []
+        moment = self._moment
+        iterations: Iterations = ()
+        encoded_iterations = b""
+        for event in events:
+            if event.at != moment.at:
+                moment = self._moment = _Moment(event.at)
+            if isinstance(event, NodeStatusChanged):
+                if event.iterations is not iterations:
+                    iterations = event.iterations
+                    encoded_iterations = b"".join(map(_iteration, iterations))
+                kind, body = b"\x22", self._node_status_changed(event, moment, encoded_iterations)
+            elif isinstance(event, TaskStatusChanged):
+                kind, body = b"\x1a", _task_status_changed(event)
+            else:
+                kind, body = b"\x2a", _message(event, moment.time)
+            body = b"".join(
+                (b"\x08", varint(event.sequence), b"\x12", moment.time, kind, varint(len(body)), body)
+            )
+            parts += (b"\x0a", varint(len(body)), body)
+        return b"".join(parts)
+
+    def encode_result(self, finished: Finished) -> bytes:
+        """The outcome of a task as a serialized `TaskResultResponse`."""
+        end_time = finished.end_time
+        parts = [b"\x0a", _status_info(finished.status, finished.start_time, end_time, end_time)]
+        if finished.outputs is not None:
+            parts += (b"\x12", _json(finished.outputs))
+        for error in finished.errors:
+            parts += (b"\x1a", delimited(_message(error, timestamp(error.at))))
+        return b"".join(parts)
+
+    def _node_status_changed(self, event: NodeStatusChanged, moment: "_Moment", iterations: bytes) -> bytes:
+        _, at, node_id, status, start_time, end_time, snapshot_id, _, inputs, outputs, branch, error = event
+        if start_time == at == end_time:
+            status_info = moment.ended[status] or moment.end(status)
+        else:
+            status_info = _status_info(status, start_time, end_time, at)
+        encoded_id = self._node_ids.get(node_id) or self._node_id(node_id)
+        parts = [b"\x0a", _text(snapshot_id), b"\x12", encoded_id, iterations]
+        if inputs is not None:
+            parts += (b"\x22", _json(self._mask_inputs(inputs)) if inputs else _EMPTY_OBJECT)
+        if outputs is not None:
+            parts += (b"\x2a", _json(outputs) if outputs else _EMPTY_OBJECT)
+        if branch:
+            parts += (b"\x3a", _text(branch))
+        if error:
+            parts += (b"\x42", _text(error))
+        snapshot = b"".join(parts)
+        return b"".join((b"\x0a", encoded_id, b"\x12", status_info, b"\x1a", varint(len(snapshot)), snapshot))
+
+    def _node_id(self, node_id: str) -> bytes:
+        if len(self._node_ids) >= _CACHED_NODE_IDS:
+            self._node_ids.clear()
+        return self._node_ids.setdefault(node_id, _text(node_id))
+
+
+def encode_delta(*, node_id: str, snapshot_id: str, text: str, at: int) -> bytes:
+    """A piece of text that a node gave as a serialized `WatchTaskResponse`."""
+    delta = b"".join((b"\x0a", _text(node_id), b"\x12", _text(snapshot_id), b"\x1a", _text(text)))
+    return b"\x0a" + delimited(b"".join((b"\x12", timestamp(at), b"\x32", delimited(delta))))
+
+
+def without_first(events: bytes, count: int) -> bytes:
+    """A serialized `WatchTaskResponse` without its first `count` events."""
+    return events[skip_delimited(events, count) :] if count else events
+
+
+def split(events: bytes, max_bytes: int) -> Iterator[bytes]:
+    """A serialized `WatchTaskResponse` in pieces that are such responses too, of at most so many bytes.
+
+    An event is never cut: one that is larger comes as it is.
+    """
+    if len(events) <= max_bytes:
+        yield events
+        return
+    begin = end = 0
+    while end < len(events):
+        following = skip_delimited(events, 1, end)
+        if following - begin > max_bytes and end > begin:
+            yield events[begin:end]
+            begin = end
+        end = following
+    yield events[begin:]
+
+
+def to_basic(events: bytes) -> bytes:
+    """A serialized `WatchTaskResponse` in the BASIC view: without the JSON of inputs and outputs."""
+    response = service.WatchTaskResponse.FromString(events)
+    for event in response.events:
+        match event.WhichOneof("event"):
+            case "node_status_changed":
+                snapshot = event.node_status_changed.snapshot
+                snapshot.ClearField("inputs")
+                snapshot.ClearField("outputs")
+            case "task_status_changed":
+                event.task_status_changed.ClearField("outputs")
+            case _:
+                pass
+    return response.SerializeToString()
+
+
+class _Moment:
+    """What the events of one step share.
+
+    Attributes:
+        at: The time of the step.
+        time: The same, encoded.
+        ended: By status, the `StatusInfo` of runs that began and ended now; empty where it was not needed yet.
+    """
+
+    __slots__ = ("at", "ended", "time")
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self.time = timestamp(at)
+        self.ended = _NONE_ENDED.copy()
+
+    def end(self, status: Status) -> bytes:
+        """The `StatusInfo` of a run that began and ended now."""
+        self.ended[status] = encoded = _status_info(status, self.at, self.at, self.at)
+        return encoded
+
+
+_NONE_ENDED = [b""] * (max(Status) + 1)
+_STATUS = [
+    b"\x08" + varint(status) + (b"\x10\x01" if Status.SUCCEEDED <= status else b"")
+    for status in range(max(Status) + 1)
+]
+"""By status: the fields of a `StatusInfo` that follow from it, `status` and `terminated`."""
+_EMPTY_OBJECT = delimited(b"{}")
+
+
+def _task_status_changed(event: TaskStatusChanged) -> bytes:
+    status_info = _status_info(event.status, event.start_time, event.end_time, event.at)
+    if event.outputs is None:
+        return b"\x0a" + status_info
+    return b"".join((b"\x0a", status_info, b"\x12", _json(event.outputs)))
+
+
+def _message(event: MessageLogged, time: bytes) -> bytes:
+    parts = [b"\x0a", _text(event.id), b"\x10", varint(event.type), b"\x1a", _text(event.text)]
+    if event.node_id:
+        parts += (b"\x22", _text(event.node_id))
+    return b"".join((*parts, b"\x2a", time))
+
+
+def _status_info(status: Status, start_time: int, end_time: int | None, at: int) -> bytes:
+    parts = [_STATUS[status]]
+    if start_time:
+        parts += (b"\x1a", timestamp(start_time))
+    if end_time is not None:
+        parts += (b"\x22", timestamp(end_time))
+    if start_time:
+        elapsed = (at if end_time is None else end_time) - start_time
+        parts += (b"\x2a", duration(elapsed) if elapsed > 0 else b"\x00")
+    return delimited(b"".join(parts))
+
+
+def _iteration(iteration: tuple[str, int]) -> bytes:
+    loop_node_id, index = iteration
+    return b"\x1a" + delimited(b"".join((b"\x0a", _text(loop_node_id), b"\x10", varint(index))))
+
+
+def _json(value: JSONObject) -> bytes:
+    return delimited(dumps(value).encode())
+
+
+def _text(text: str) -> bytes:
+    encoded = utf8(text)
+    return varint(len(encoded)) + encoded

@@ -1,0 +1,1 @@
+"""Translation between the messages of the contract and the values of the runtime."""

@@ -1,0 +1,94 @@
+"""Checks of single request fields. Each gives the field's value in the runtime's terms.
+
+All raise `ArgumentInvalid`, which names the field and what was expected. Nothing has happened then.
+"""
+
+from collections.abc import Mapping
+
+from google.protobuf.duration_pb2 import Duration
+
+from flowgram.runtime.v1.runtime_service_pb2 import View
+from flowgram_runtime.engine.status import Status
+from flowgram_server.errors import ArgumentInvalid, Violation
+
+MAX_REQUEST_ID = 256
+MAX_REASON = 4096
+MAX_LABELS = 64
+MAX_LABEL_KEY = 128
+MAX_LABEL_VALUE = 512
+MAX_PAGE_SIZE = 1000
+DEFAULT_PAGE_SIZE = 100
+
+_MAX_DURATION_SECONDS = 315_576_000_000
+_NANOS = 1_000_000_000
+
+
+def invalid(field: str, description: str) -> ArgumentInvalid:
+    """The error that one field is not as it should be."""
+    return ArgumentInvalid(Violation(field, description))
+
+
+def required(field: str, text: str) -> str:
+    """A text that must be there."""
+    if not text:
+        raise invalid(field, "is required")
+    return text
+
+
+def short(field: str, text: str, limit: int) -> str:
+    """A text of at most so many characters."""
+    if len(text) > limit:
+        raise invalid(field, f"must have at most {limit} characters, not {len(text)}")
+    return text
+
+
+def microseconds(field: str, duration: Duration) -> int:
+    """A duration of at least one microsecond."""
+    seconds, nanos = duration.seconds, duration.nanos
+    if abs(seconds) > _MAX_DURATION_SECONDS or abs(nanos) >= _NANOS or seconds * nanos < 0:
+        raise invalid(field, f"is not a valid duration: {seconds} s and {nanos} ns")
+    total = seconds * 1_000_000 + nanos // 1000
+    if total <= 0:
+        raise invalid(field, f"must be at least one microsecond, not {seconds} s and {nanos} ns")
+    return total
+
+
+def sequence(field: str, number: int) -> int:
+    """The position in a log."""
+    if number < 0:
+        raise invalid(field, f"must be 0 or the sequence of an event, not {number}")
+    return number
+
+
+def page_size(field: str, size: int) -> int:
+    """How many there may be on a page."""
+    if not 0 <= size <= MAX_PAGE_SIZE:
+        raise invalid(field, f"must be between 0 and {MAX_PAGE_SIZE}, not {size}")
+    return size or DEFAULT_PAGE_SIZE
+
+
+def is_basic(field: str, view: int) -> bool:
+    """Whether the BASIC view is asked for; unset means FULL."""
+    if view not in (View.VIEW_UNSPECIFIED, View.VIEW_BASIC, View.VIEW_FULL):
+        raise invalid(field, f"must be VIEW_BASIC or VIEW_FULL, not {view}")
+    return view == View.VIEW_BASIC
+
+
+def status(field: str, number: int) -> Status:
+    """A status to look for."""
+    try:
+        return Status(number)
+    except ValueError:
+        names = ", ".join(f"STATUS_{known.name}" for known in Status)
+        raise invalid(field, f"must be one of {names}, not {number}") from None
+
+
+def labels(field: str, given: Mapping[str, str]) -> dict[str, str]:
+    """Labels of a task."""
+    if len(given) > MAX_LABELS:
+        raise invalid(field, f"must be at most {MAX_LABELS} labels, not {len(given)}")
+    for key, value in given.items():
+        if not 0 < len(key) <= MAX_LABEL_KEY:
+            raise invalid(field, f"must have keys of 1 to {MAX_LABEL_KEY} characters, not {len(key)}")
+        short(f"{field}[{key!r}]", value, MAX_LABEL_VALUE)
+    return dict(given)

@@ -1,0 +1,123 @@
+"""The ASGI application: the endpoints with error answers, CORS and OpenAPI around them."""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from flowgram_client import RequestError
+from flowgram_server.gateway.answers import error_answer
+from flowgram_server.gateway.endpoints import Endpoints, problems_of
+from flowgram_server.gateway.errors import (
+    INTERNAL_MESSAGE,
+    ErrorAnswer,
+    GatewayError,
+    RequestInvalid,
+    answer_to,
+)
+
+LOOPBACK = "loopback"
+"""Stands for every origin on this machine."""
+
+_LOOPBACK_ORIGINS = r"https?://(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]+)?"
+
+_DESCRIPTION = "FlowGram's REST API over the FlowGram runtime. Times are in milliseconds."
+
+_log = structlog.get_logger(__name__)
+
+
+def create_app(endpoints: Endpoints, cors_origins: Iterable[str]) -> FastAPI:
+    """The gateway as an ASGI application.
+
+    Args:
+        endpoints: Answer the requests.
+        cors_origins: The origins whose pages may use it; `*` stands for all, `loopback` for those on this machine.
+    """
+    app = FastAPI(
+        title="FlowGram Runtime",
+        description=_DESCRIPTION,
+        version=version("flowgram-runtime"),
+        openapi_url="/api/openapi.json",
+        docs_url="/api/docs",
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+        redirect_slashes=False,
+        middleware=[_cors(frozenset(cors_origins)), Middleware(_Defects)],
+        exception_handlers={
+            GatewayError: _on_error,
+            RequestError: _on_error,
+            RequestValidationError: _on_invalid_parameters,
+            HTTPException: _on_http_error,
+            ClientDisconnect: _on_disconnect,
+        },
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.include_router(endpoints.router())
+    return app
+
+
+class _Defects:
+    """Answers what nobody foresaw, inside of CORS, so that pages can read that too."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def watch_start(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch_start)
+        except Exception as error:
+            if started:
+                raise  # the server breaks off the answer, and logs why
+            _log.error("internal error", path=scope.get("path"), exc_info=error)
+            answer = ErrorAnswer(HTTPStatus.INTERNAL_SERVER_ERROR, "INTERNAL", INTERNAL_MESSAGE)
+            await error_answer(answer)(scope, receive, send)
+
+
+def _cors(origins: frozenset[str]) -> Middleware:
+    return Middleware(
+        CORSMiddleware,
+        allow_origins=origins - {LOOPBACK},
+        allow_origin_regex=_LOOPBACK_ORIGINS if LOOPBACK in origins else None,
+        allow_methods=("GET", "POST", "PUT"),
+        allow_headers=("Content-Type", "Last-Event-ID", "Cache-Control"),
+        expose_headers=("Retry-After",),
+        # A page from elsewhere that is allowed by name may reach a gateway on this machine.
+        allow_private_network=True,
+    )
+
+
+async def _on_error(_: Request, error: Any) -> Response:
+    return error_answer(answer_to(error))
+
+
+async def _on_invalid_parameters(_: Request, error: Any) -> Response:
+    problems = problems_of([{**each, "loc": each["loc"][1:]} for each in error.errors()])
+    return error_answer(answer_to(RequestInvalid(*problems)))
+
+
+async def _on_http_error(request: Request, error: Any) -> Response:
+    """Answers for a path or a method that does not exist."""
+    status = HTTPStatus(error.status_code)
+    shown = f"{request.method} {request.url.path}: {status.phrase}"
+    return error_answer(ErrorAnswer(status, status.name, shown), error.headers)
+
+
+async def _on_disconnect(_: Request, __: Any) -> Response:
+    """Nobody reads it."""
+    return Response(status_code=HTTPStatus.BAD_REQUEST)

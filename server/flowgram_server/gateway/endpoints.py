@@ -1,0 +1,248 @@
+"""The endpoints of the API: each translates a request, calls the service, and translates the answer."""
+
+import asyncio
+import re
+import uuid
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from google.protobuf.message import Message
+from pydantic import BaseModel, ValidationError
+
+from flowgram.runtime.v1 import runtime_service_pb2 as service
+from flowgram_client import AsyncClient, InvalidWorkflow
+from flowgram_server.gateway import schemas, shapes
+from flowgram_server.gateway.answers import error_answer, json_answer
+from flowgram_server.gateway.bodies import Body, read_body
+from flowgram_server.gateway.errors import RequestInvalid, answer_to
+from flowgram_server.gateway.watch import WatchQuery, WatchResponse
+
+_MAX_SEQUENCE = 2**63 - 1
+
+_Body = TypeVar("_Body", bound=BaseModel)
+_Message = TypeVar("_Message", bound=Message)
+
+_TaskID = Annotated[str, Query(alias="taskID", min_length=1, description="The task.")]
+
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    "default": {"model": schemas.Error, "description": "What went wrong."},
+    400: {
+        "model": schemas.Error,
+        "description": "The request is not valid; `errors` lists all that is wrong.",
+    },
+    503: {"model": schemas.Error, "description": "The runtime cannot be reached. Try again."},
+}
+_NOT_FOUND: dict[int | str, dict[str, Any]] = {
+    404: {"model": schemas.Error, "description": "No such task, or its retention has passed."}
+}
+_BODY_ERRORS: dict[int | str, dict[str, Any]] = {
+    413: {"model": schemas.Error, "description": "The body is too large."},
+    415: {"model": schemas.Error, "description": "The body is not sent as JSON."},
+}
+_RUN_ERRORS: dict[int | str, dict[str, Any]] = {
+    409: {"model": schemas.Error, "description": "The requestID was used before, with a different request."},
+    429: {"model": schemas.Error, "description": "Too many tasks run and wait. Try again after Retry-After."},
+}
+_WATCH_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The events. `id` is the sequence, `data` a JSON object with `type`, `sequence` and `timestamp`.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    },
+    204: {"description": "The task has ended, and all its events were seen."},
+    416: {"model": schemas.Error, "description": "The position is beyond the last event."},
+    429: {"model": schemas.Error, "description": "Too many clients watch. Try again after Retry-After."},
+}
+
+
+class Endpoints:
+    """Answers the requests of the API.
+
+    Args:
+        client: A client of the service.
+        max_body_bytes: No request body is larger.
+        heartbeat: Seconds of silence after which a watch sends a comment.
+
+    Attributes:
+        stopping: Ends all watches.
+    """
+
+    def __init__(self, client: AsyncClient, *, max_body_bytes: int, heartbeat: float) -> None:
+        self.stopping = asyncio.Event()
+        self._client = client
+        self._max_body_bytes = max_body_bytes
+        self._heartbeat = heartbeat
+
+    def router(self) -> APIRouter:
+        """All routes."""
+        router = APIRouter(prefix="/api", responses=_ERRORS)
+        router.add_api_route(
+            "/task/run",
+            self.run,
+            methods=["POST"],
+            response_model=schemas.TaskID,
+            responses=_BODY_ERRORS | _RUN_ERRORS,
+            openapi_extra=_request_body(schemas.RunBody),
+        )
+        router.add_api_route(
+            "/task/validate",
+            self.validate,
+            methods=["POST"],
+            response_model=schemas.Validation,
+            responses=_BODY_ERRORS,
+            openapi_extra=_request_body(schemas.ValidateBody),
+        )
+        router.add_api_route("/task/report", self.report, response_model=schemas.Report, responses=_NOT_FOUND)
+        router.add_api_route(
+            "/task/result", self.result, response_model=schemas.JSONObject, responses=_NOT_FOUND
+        )
+        router.add_api_route(
+            "/task/cancel",
+            self.cancel,
+            methods=["PUT"],
+            response_model=schemas.Cancellation,
+            responses=_BODY_ERRORS | _NOT_FOUND,
+            openapi_extra=_request_body(schemas.CancelBody),
+        )
+        router.add_api_route(
+            "/task/watch",
+            self.watch,
+            status_code=200,
+            response_class=WatchResponse,
+            responses=_NOT_FOUND | _WATCH_ANSWERS,
+        )
+        router.add_api_route("/tasks", self.tasks, response_model=schemas.TaskList)
+        router.add_api_route("/info", self.info, response_model=schemas.ServerInfo)
+        return router
+
+    async def run(self, request: Request) -> Response:
+        """Starts a workflow. Answers once the task is durably accepted: from then on it survives a crash."""
+        body = await read_body(request, self._max_body_bytes)
+        wanted = _checked(schemas.RunBody, body)
+        inputs = body.member_text("inputs")
+        call = service.TaskRunRequest(
+            schema=wanted.schema_text,
+            inputs=inputs,
+            # What makes it safe that the client repeats the call when the server was away.
+            request_id=wanted.request_id or str(uuid.uuid4()),
+            labels=wanted.labels,
+        )
+        try:
+            accepted = await self._call("TaskRun", call, service.TaskRunResponse)
+        except InvalidWorkflow as error:
+            # The status of a call has room for the first problems only.
+            check = service.TaskValidateRequest(schema=wanted.schema_text, inputs=inputs)
+            validation = await self._call("TaskValidate", check, service.TaskValidateResponse)
+            answer = answer_to(error)
+            return error_answer(answer._replace(errors=tuple(validation.errors) or answer.errors))
+        return json_answer({"taskID": accepted.task_id})
+
+    async def validate(self, request: Request) -> Response:
+        """Checks a workflow and its inputs without running it. Problems are the answer, not an error."""
+        body = await read_body(request, self._max_body_bytes)
+        wanted = _checked(schemas.ValidateBody, body)
+        call = service.TaskValidateRequest(schema=wanted.schema_text, inputs=body.member_text("inputs"))
+        validation = await self._call("TaskValidate", call, service.TaskValidateResponse)
+        if validation.valid:
+            return json_answer({"valid": True})
+        return json_answer({"valid": False, "errors": list(validation.errors)})
+
+    async def report(self, task_id: _TaskID) -> Response:
+        """Everything known about a task now: its status, inputs and outputs, the runs of its nodes, its messages."""
+        call = service.TaskReportRequest(task_id=task_id)
+        answer = await self._call("TaskReport", call, service.TaskReportResponse)
+        return json_answer(shapes.report(answer.report))
+
+    async def result(self, task_id: _TaskID) -> Response:
+        """The outputs of a task; an empty object unless it has succeeded."""
+        call = service.TaskResultRequest(task_id=task_id)
+        answer = await self._call("TaskResult", call, service.TaskResultResponse)
+        return json_answer(shapes.json_object(answer.outputs))
+
+    async def cancel(self, request: Request) -> Response:
+        """Stops a task and its running nodes."""
+        wanted = _checked(schemas.CancelBody, await read_body(request, self._max_body_bytes))
+        call = service.TaskCancelRequest(task_id=wanted.task_id)
+        answer = await self._call("TaskCancel", call, service.TaskCancelResponse)
+        return json_answer({"success": answer.success})
+
+    async def watch(
+        self,
+        task_id: _TaskID,
+        after: Annotated[
+            int, Query(ge=0, le=_MAX_SEQUENCE, description="The sequence of the last event that was seen.")
+        ] = 0,
+        deltas: Annotated[
+            bool, Query(description="Also send the text of language models as it arrives.")
+        ] = False,
+        last_event_id: Annotated[
+            str,
+            Header(description="As `after`, and wins over it: browsers send it when they connect again."),
+        ] = "",
+    ) -> Response:
+        """The events of a task as Server-Sent Events: those that were, then each new one, until its last."""
+        position = after if not last_event_id else _position(last_event_id)
+        query = WatchQuery(task_id, position, deltas)
+        return WatchResponse(self._client, query, stopping=self.stopping, heartbeat=self._heartbeat)
+
+    async def tasks(
+        self,
+        status: Annotated[
+            list[schemas.StatusWord], Query(description="Only tasks in one of these; may be repeated.")
+        ] = [],  # noqa: B006 - FastAPI copies it
+        label: Annotated[
+            list[str], Query(description="KEY=VALUE: only tasks that carry all of these; may be repeated.")
+        ] = [],  # noqa: B006 - as above
+        page_size: Annotated[int, Query(alias="pageSize", ge=1, le=1000)] = 100,
+        page_token: Annotated[
+            str, Query(alias="pageToken", description="The `nextPageToken` of the page before.")
+        ] = "",
+    ) -> Response:
+        """Tasks, newest first."""
+        call = service.TaskListRequest(
+            page_size=page_size, page_token=page_token, labels=dict(map(_label, label))
+        )
+        call.statuses.extend(shapes.STATUSES[word] for word in status)  # type: ignore[misc]  # numbers of the enum
+        return json_answer(shapes.task_list(await self._call("TaskList", call, service.TaskListResponse)))
+
+    async def info(self) -> Response:
+        """Name, version and capabilities of the server."""
+        answer = await self._call("ServerInfo", service.ServerInfoRequest(), service.ServerInfoResponse)
+        return json_answer(shapes.server_info(answer))
+
+    async def _call(self, method: str, request: Message, _: type[_Message]) -> _Message:
+        """The response of a call, of the type that is named."""
+        response: _Message = await self._client.call_raw(method, request)
+        return response
+
+
+def _checked(shape: type[_Body], body: Body) -> _Body:
+    """A body in the shape that it must have. Raises `RequestInvalid` with all that is wrong."""
+    try:
+        return shape.model_validate(body.value, strict=True)
+    except ValidationError as error:
+        raise RequestInvalid(*problems_of(error.errors())) from None
+
+
+def problems_of(errors: Any) -> list[str]:
+    """What pydantic found, one text for each problem, with the place first."""
+    return [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in errors]
+
+
+def _position(last_event_id: str) -> int:
+    """The sequence that a browser has seen."""
+    if not re.fullmatch("[0-9]{1,19}", last_event_id) or int(last_event_id) > _MAX_SEQUENCE:
+        raise RequestInvalid("Last-Event-ID: must be the sequence of an event")
+    return int(last_event_id)
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise RequestInvalid("label: must be KEY=VALUE")
+    return key, value
+
+
+def _request_body(shape: type[BaseModel]) -> dict[str, Any]:
+    """What OpenAPI tells of a body that is read here, and not by FastAPI."""
+    schema = shape.model_json_schema()
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

@@ -1,0 +1,144 @@
+"""What an error means to an HTTP client.
+
+GatewayError
+├── RequestInvalid          the body or the parameters are not as they should be; carries all that is wrong
+├── BodyTooLarge            the body of the request is larger than allowed
+├── ContentTypeUnsupported  the body is not sent as JSON
+└── GatewayStopping         the gateway is shutting down
+
+Those of the service are in `flowgram_client.errors`. Every error is answered with `{code, message, errors}`; no other
+answer has a `code` that the gateway put there, which is how FlowGram's editor tells the two apart.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import NamedTuple
+
+import grpc
+
+from flowgram_client import Problem, RequestError
+
+
+class GatewayError(Exception):
+    """Base of the gateway's own errors. The text is for the client."""
+
+
+class RequestInvalid(GatewayError):
+    """The body or the parameters of a request are not as they should be.
+
+    Attributes:
+        problems: All of them, each naming the place.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class BodyTooLarge(GatewayError):
+    """The body of a request is larger than allowed."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the body of the request has more than {limit} bytes")
+
+
+class ContentTypeUnsupported(GatewayError):
+    """The body of a request is not sent as JSON."""
+
+    def __init__(self, given: str) -> None:
+        shown = f"not {given}" if given else "and none was given"
+        super().__init__(f"the Content-Type of the body must be application/json, {shown}")
+
+
+class GatewayStopping(GatewayError):
+    """The gateway is shutting down."""
+
+    def __init__(self) -> None:
+        super().__init__("the gateway is shutting down")
+
+
+class ErrorAnswer(NamedTuple):
+    """What a client gets to know of an error.
+
+    Attributes:
+        status: The HTTP status.
+        code: The reason, for programs to branch on; stable, in UPPER_SNAKE.
+        message: What people read.
+        errors: All that is wrong, where it is more than the message says.
+        retry_after: Whole seconds after which trying again makes sense; None: it does not, or nobody knows.
+    """
+
+    status: int
+    code: str
+    message: str
+    errors: tuple[str, ...] = ()
+    retry_after: int | None = None
+
+
+INTERNAL_MESSAGE = "internal error: the gateway's log has more"
+
+_RETRY_AFTER = 1
+"""Seconds, where the service names none."""
+
+_OWN: Mapping[type[GatewayError], tuple[HTTPStatus, str]] = {
+    RequestInvalid: (HTTPStatus.BAD_REQUEST, "ARGUMENT_INVALID"),
+    BodyTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "BODY_TOO_LARGE"),
+    ContentTypeUnsupported: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "CONTENT_TYPE_UNSUPPORTED"),
+    GatewayStopping: (HTTPStatus.SERVICE_UNAVAILABLE, "SHUTTING_DOWN"),
+}
+_BY_REASON: Mapping[str, HTTPStatus] = {
+    # The request was fine: it is the answer that cannot be given.
+    "MESSAGE_TOO_LARGE": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "TOO_MANY_TASKS": HTTPStatus.TOO_MANY_REQUESTS,
+    "TOO_MANY_WATCHES": HTTPStatus.TOO_MANY_REQUESTS,
+}
+_BY_CODE: Mapping[grpc.StatusCode, HTTPStatus] = {
+    grpc.StatusCode.INVALID_ARGUMENT: HTTPStatus.BAD_REQUEST,
+    grpc.StatusCode.NOT_FOUND: HTTPStatus.NOT_FOUND,
+    grpc.StatusCode.ALREADY_EXISTS: HTTPStatus.CONFLICT,
+    grpc.StatusCode.OUT_OF_RANGE: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+    grpc.StatusCode.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
+    grpc.StatusCode.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    grpc.StatusCode.CANCELLED: HTTPStatus.SERVICE_UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED: HTTPStatus.GATEWAY_TIMEOUT,
+    # Without a reason it is gRPC itself that refuses a message for its size.
+    grpc.StatusCode.RESOURCE_EXHAUSTED: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+}
+_TRANSPORT_TEXTS: Mapping[HTTPStatus, str] = {
+    HTTPStatus.SERVICE_UNAVAILABLE: "the runtime cannot be reached at the moment",
+    HTTPStatus.GATEWAY_TIMEOUT: "the runtime did not answer in time",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "the request is larger than the runtime takes",
+}
+_RETRIABLE = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
+
+
+def answer_to(error: GatewayError | RequestError) -> ErrorAnswer:
+    """What a client gets to know of an error."""
+    if isinstance(error, RequestError):
+        return _answer_to_service(error)
+    status, code = _OWN[type(error)]
+    problems = error.problems if isinstance(error, RequestInvalid) else ()
+    return ErrorAnswer(
+        status, code, str(error), tuple(problems), _RETRY_AFTER if status in _RETRIABLE else None
+    )
+
+
+def _answer_to_service(error: RequestError) -> ErrorAnswer:
+    status = _BY_REASON.get(error.reason) or _BY_CODE.get(error.code, HTTPStatus.BAD_GATEWAY)
+    if error.reason:
+        code, message = error.reason, error.message
+    else:  # what the transport says of addresses and sockets is not for clients
+        code = error.code.name
+        message = _TRANSPORT_TEXTS.get(status, "the runtime gave no proper answer")
+    retry_after = None
+    if status in _RETRIABLE:
+        retry_after = math.ceil(error.retry_after or _RETRY_AFTER)
+    return ErrorAnswer(status, code, message, _texts(error.problems, error.reason), retry_after)
+
+
+def _texts(problems: Sequence[Problem], reason: str) -> tuple[str, ...]:
+    """Problems as texts: those of a workflow stand for themselves, others need the name of the field."""
+    if reason in {"SCHEMA_INVALID", "INPUTS_INVALID"}:
+        return tuple(problem.text for problem in problems)
+    return tuple(f"{problem.path} {problem.text}".strip() for problem in problems)

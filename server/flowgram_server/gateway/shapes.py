@@ -1,0 +1,201 @@
+"""FlowGram's JSON: the messages of the contract in the shapes that the editor expects.
+
+JSON objects of users, which the contract carries as text, are put in as that text: their numbers keep every digit. Times
+are whole milliseconds, since the epoch where they are moments.
+"""
+
+from typing import Any
+
+import orjson
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from flowgram.runtime.v1.event_pb2 import TaskEvent
+from flowgram.runtime.v1.report_pb2 import (
+    STATUS_CANCELED,
+    STATUS_FAILED,
+    STATUS_PENDING,
+    STATUS_PROCESSING,
+    STATUS_SUCCEEDED,
+    Message,
+    NodeReport,
+    Report,
+    Snapshot,
+    StatusInfo,
+    TaskSummary,
+)
+from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoResponse, TaskListResponse
+
+STATUSES: dict[str, int] = {
+    "pending": STATUS_PENDING,
+    "processing": STATUS_PROCESSING,
+    "succeeded": STATUS_SUCCEEDED,
+    "failed": STATUS_FAILED,
+    "canceled": STATUS_CANCELED,
+}
+"""The number of each status, by FlowGram's word for it."""
+
+_STATUS_WORDS: dict[int, str] = {number: word for word, number in STATUSES.items()}
+
+MESSAGE_TYPES: dict[int, str] = {
+    Message.TYPE_LOG: "log",
+    Message.TYPE_INFO: "info",
+    Message.TYPE_DEBUG: "debug",
+    Message.TYPE_ERROR: "error",
+    Message.TYPE_WARNING: "warning",
+}
+"""FlowGram's word for each type of message, by its number."""
+
+_EMPTY = orjson.Fragment(b"{}")
+
+
+def encode(value: Any) -> bytes:
+    """The JSON text of a shape."""
+    return orjson.dumps(value)
+
+
+def json_object(text: str) -> orjson.Fragment:
+    """A JSON object that the contract carries as text; no text is an empty object."""
+    return orjson.Fragment(text) if text else _EMPTY
+
+
+def report(told: Report) -> dict[str, Any]:
+    """The report of a task."""
+    messages: dict[str, list[dict[str, Any]]] = {word: [] for word in MESSAGE_TYPES.values()}
+    for each in told.messages:
+        shaped = message(each)
+        messages[shaped["type"]].append(shaped)
+    return {
+        "id": told.task_id,
+        "inputs": json_object(told.inputs),
+        "outputs": json_object(told.outputs),
+        "workflowStatus": status(told.status),
+        "reports": {node.node_id: node_report(node) for node in told.nodes},
+        "messages": messages,
+    }
+
+
+def node_report(node: NodeReport) -> dict[str, Any]:
+    """All runs of a node. The status is that of the latest one."""
+    return {
+        "id": node.node_id,
+        **status(node.status),
+        "snapshots": [_whole_snapshot(each) for each in node.snapshots],
+    }
+
+
+def status(info: StatusInfo) -> dict[str, Any]:
+    """A status and its times. What has not started has a `startTime` of 0: FlowGram demands a number."""
+    shaped = {
+        "status": _STATUS_WORDS.get(info.status, "pending"),
+        "terminated": info.terminated,
+        "startTime": info.start_time.ToMilliseconds(),
+        "timeCost": info.time_cost.ToMilliseconds(),
+    }
+    if info.HasField("end_time"):
+        shaped["endTime"] = info.end_time.ToMilliseconds()
+    return shaped
+
+
+def _whole_snapshot(told: Snapshot) -> dict[str, Any]:
+    """One run of a node, with the fields that FlowGram demands."""
+    return {
+        "id": told.id,
+        "nodeID": told.node_id,
+        "inputs": json_object(told.inputs),
+        "data": json_object(told.data),
+        **_outcome(told),
+    }
+
+
+def _snapshot_news(told: Snapshot) -> dict[str, Any]:
+    """What an event tells of one run of a node: the one that ends it repeats nothing."""
+    shaped: dict[str, Any] = {"id": told.id, "nodeID": told.node_id}
+    if told.iterations:
+        shaped["iterations"] = [
+            {"loopNodeID": each.loop_node_id, "index": each.index} for each in told.iterations
+        ]
+    if told.inputs:
+        shaped["inputs"] = orjson.Fragment(told.inputs)
+    return {**shaped, **_outcome(told)}
+
+
+def _outcome(told: Snapshot) -> dict[str, Any]:
+    shaped: dict[str, Any] = {}
+    if told.outputs:
+        shaped["outputs"] = orjson.Fragment(told.outputs)
+    if told.branch:
+        shaped["branch"] = told.branch
+    if told.error:
+        shaped["error"] = told.error
+    return shaped
+
+
+def message(told: Message) -> dict[str, Any]:
+    """Something that a task has to say."""
+    shaped = {"id": told.id, "type": MESSAGE_TYPES.get(told.type, "log"), "message": told.text}
+    if told.node_id:
+        shaped["nodeID"] = told.node_id
+    return {**shaped, "timestamp": told.time.ToMilliseconds()}
+
+
+def event(told: TaskEvent) -> dict[str, Any] | None:
+    """Something that happened in a task; None for a kind that came after this version."""
+    kind = told.WhichOneof("event")
+    shaped: dict[str, Any] = {"type": kind}
+    if told.sequence:
+        shaped["sequence"] = told.sequence
+    shaped["timestamp"] = told.time.ToMilliseconds()
+    match kind:
+        case "task_status_changed":
+            shaped["workflowStatus"] = status(told.task_status_changed.status)
+            if told.task_status_changed.outputs:
+                shaped["outputs"] = orjson.Fragment(told.task_status_changed.outputs)
+        case "node_status_changed":
+            changed = told.node_status_changed
+            shaped["nodeID"] = changed.node_id
+            shaped["nodeStatus"] = status(changed.status)
+            shaped["snapshot"] = _snapshot_news(changed.snapshot)
+        case "message":
+            shaped["message"] = message(told.message)
+        case "output_delta":
+            shaped["nodeID"] = told.output_delta.node_id
+            shaped["snapshotID"] = told.output_delta.snapshot_id
+            shaped["text"] = told.output_delta.text
+        case _:
+            return None
+    return shaped
+
+
+def task_list(told: TaskListResponse) -> dict[str, Any]:
+    """One page of tasks."""
+    shaped: dict[str, Any] = {"tasks": [_task_summary(task) for task in told.tasks]}
+    if told.next_page_token:
+        shaped["nextPageToken"] = told.next_page_token
+    return shaped
+
+
+def _task_summary(task: TaskSummary) -> dict[str, Any]:
+    return {
+        "taskID": task.task_id,
+        "workflowStatus": status(task.status),
+        "createTime": task.create_time.ToMilliseconds(),
+        "labels": dict(task.labels),
+    }
+
+
+def server_info(told: ServerInfoResponse) -> dict[str, Any]:
+    """What a server says of itself."""
+    return {
+        "name": told.name,
+        "title": told.title,
+        "description": told.description,
+        "runtime": told.runtime,
+        "version": told.version,
+        "time": _rfc3339(told.time),
+        "nodeTypes": list(told.node_types),
+    }
+
+
+def _rfc3339(time: Timestamp) -> str:
+    """A moment as JavaScript's `toISOString` writes it."""
+    return time.ToDatetime().isoformat(timespec="milliseconds") + "Z"

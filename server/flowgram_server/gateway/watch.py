@@ -1,0 +1,225 @@
+"""The watch: the events of a task as Server-Sent Events.
+
+    reader: gRPC stream -> outbox        writer: outbox -> HTTP connection
+
+The outbox between the two is bounded: a client that reads slowly holds up the writer, that the reader, and that the gRPC
+stream, whose server waits then. Either end's leaving ends both, and never touches the task. The gRPC client goes on after
+the last event when the server was restarted; so does a browser, by `Last-Event-ID`, when the gateway was.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import aclosing
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+from fastapi import Response
+from starlette.types import Receive, Scope, Send
+
+from flowgram.runtime.v1.event_pb2 import TaskEvent
+from flowgram.runtime.v1.runtime_service_pb2 import TaskResultRequest
+from flowgram_client import AsyncClient, RequestError
+from flowgram_server.gateway import shapes
+from flowgram_server.gateway.answers import error_body
+from flowgram_server.gateway.errors import GatewayStopping, answer_to
+
+HEARTBEAT: Final = b": heartbeat\n\n"
+
+_RETRY: Final = b"retry: 1000\n\n"
+"""Browsers come back so many milliseconds after the connection broke. It also shows at once that the watch is on."""
+
+_FIRST: Final = 1.0
+"""Seconds in which a refusal of the watch, or its end, may still become the status of the answer."""
+
+_HEADERS: Final[Mapping[str, str]] = {
+    "Cache-Control": "no-cache, no-transform",
+    "X-Accel-Buffering": "no",  # nginx would collect events otherwise
+}
+_OUTBOX_BYTES: Final = 64 * 1024
+_LINE_ENDS: Final = bytes.maketrans(b"\r\n", b"  ")
+
+
+class WatchQuery(NamedTuple):
+    """What to watch.
+
+    Attributes:
+        task_id: The task.
+        after: The sequence of the last event that the client has seen.
+        deltas: Whether to send pieces of outputs as they arrive.
+    """
+
+    task_id: str
+    after: int
+    deltas: bool
+
+
+class Outbox:
+    """Encoded events on their way from one reader to one writer.
+
+    Args:
+        limit: Bytes beyond which the reader has to wait.
+
+    Attributes:
+        error: Why the events ended early; None if they did not.
+    """
+
+    def __init__(self, limit: int = _OUTBOX_BYTES) -> None:
+        self.error: RequestError | None = None
+        self._limit = limit
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._closed = False
+        self._news = asyncio.Event()
+        self._room = asyncio.Event()
+
+    async def put(self, data: bytes) -> None:
+        """Adds an event, and waits for room if there is none left."""
+        self._parts.append(data)
+        self._size += len(data)
+        self._news.set()
+        if self._size > self._limit:
+            self._room.clear()
+            await self._room.wait()
+
+    def close(self, error: RequestError | None = None) -> None:
+        """Nothing more will come."""
+        self.error = error
+        self._closed = True
+        self._news.set()
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left and nothing will come."""
+        return self._closed and not self._parts
+
+    async def wait(self, seconds: float) -> bool:
+        """Waits until there is something, or nothing will come; False if the time was over before."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def take(self) -> bytes:
+        """All that has come."""
+        data = b"".join(self._parts)
+        self._parts.clear()
+        self._size = 0
+        if not self._closed:
+            self._news.clear()
+        self._room.set()
+        return data
+
+
+class WatchResponse(Response):
+    """Answers with the events of a task until its last one. What keeps it from beginning is raised as an error.
+
+    Args:
+        client: Where the events come from.
+        query: Which ones.
+        stopping: Ends the answer; the client is to come back then.
+        heartbeat: Seconds of silence after which a comment is sent.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self, client: AsyncClient, query: WatchQuery, *, stopping: asyncio.Event, heartbeat: float
+    ) -> None:
+        super().__init__(headers=_HEADERS)
+        del self.headers["content-length"]
+        self._client = client
+        self._query = query
+        self._stopping = stopping
+        self._heartbeat = heartbeat
+        self._started = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
+        """Sends the answer.
+
+        Raises:
+            RequestError: The task cannot be watched, for a reason that came before anything was sent.
+            GatewayStopping: Likewise.
+        """
+        if self._stopping.is_set():
+            raise GatewayStopping
+        # Says at once what the watch itself would try to wait out: no server, no task.
+        await self._client.call_raw("TaskResult", TaskResultRequest(task_id=self._query.task_id))
+        outbox = Outbox()
+        reader = asyncio.create_task(self._read(outbox), name="watch reader")
+        writer = asyncio.create_task(self._write(outbox, send), name="watch writer")
+        gone = asyncio.create_task(_disconnect(receive), name="watch disconnect")
+        stop = asyncio.create_task(self._stopping.wait(), name="watch stop")
+        tasks = (reader, writer, gone, stop)
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if reader.done() and reader.exception() is None:
+                await asyncio.wait((writer, gone, stop), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        for task in (reader, writer):
+            if not task.cancelled():
+                task.result()
+        if not self._started:
+            raise GatewayStopping
+        if not gone.done() or gone.cancelled():
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _read(self, outbox: Outbox) -> None:
+        """Fills the outbox."""
+        query = self._query
+        try:
+            events = self._client.watch_raw(query.task_id, after=query.after, deltas=query.deltas)
+            async with aclosing(events):
+                async for event in events:
+                    await outbox.put(frame(event))
+        except RequestError as error:
+            outbox.close(error)
+        else:
+            outbox.close()
+
+    async def _write(self, outbox: Outbox, send: Send) -> None:
+        """Empties the outbox."""
+        await outbox.wait(_FIRST)
+        if outbox.finished:
+            if outbox.error is not None:
+                raise outbox.error
+            # Only this tells a browser that the events it has are all there are.
+            self.status_code = HTTPStatus.NO_CONTENT
+        self._started = True
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if self.status_code == HTTPStatus.NO_CONTENT:
+            return
+        await _send_part(send, _RETRY)
+        while not outbox.finished:
+            await _send_part(send, outbox.take() if await outbox.wait(self._heartbeat) else HEARTBEAT)
+        if outbox.error is not None:
+            body = error_body(answer_to(outbox.error))
+            await _send_part(send, b"event: failure\ndata: %b\n\n" % body)
+
+
+def frame(event: TaskEvent) -> bytes:
+    """An event as a Server-Sent Event, with its sequence as the id; nothing for a kind that is not known.
+
+    What is not durable has no id, so that nobody resumes after it.
+    """
+    shaped = shapes.event(event)
+    if shaped is None:
+        return b""
+    # Ends of lines stand between the parts of a JSON text only, where a blank means the same.
+    data = shapes.encode(shaped).translate(_LINE_ENDS)
+    return b"id: %d\ndata: %b\n\n" % (event.sequence, data) if event.sequence else b"data: %b\n\n" % data
+
+
+async def _send_part(send: Send, data: bytes) -> None:
+    """Sends a part of the body; waits while the client does not read."""
+    await send({"type": "http.response.body", "body": data, "more_body": True})
+
+
+async def _disconnect(receive: Receive) -> None:
+    """Returns when the client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,317 @@
+"""Settings of the server, from flags, the environment, and a TOML file.
+
+Flags override the environment, which overrides the file, which overrides the defaults here. They spell a setting alike: `--max-nodes`, `FLOWGRAM_MAX_NODES`, `max_nodes`; one of a group is
+`FLOWGRAM_LLM__READ_TIMEOUT`, and `read_timeout` in the table `[llm]`.
+
+Durations are in seconds, sizes in bytes. The runtime takes plain dataclasses, which come out of here.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from flowgram_runtime.engine.limits import Limits
+from flowgram_runtime.nodes.node_settings import CodeSettings, HTTPSettings, LLMSettings
+from flowgram_runtime.settings import RuntimeSettings
+from flowgram_server.logs import LogFormat, LogLevel
+from flowgram_server.servicer import ServiceLimits
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+CONFIG_VARIABLE = "FLOWGRAM_CONFIG"
+"""The environment variable that names the TOML file where no flag does."""
+
+_LIMITS = Limits()
+_RUNTIME = RuntimeSettings()
+_SERVICE = ServiceLimits()
+_LLM = LLMSettings()
+_HTTP = HTTPSettings()
+_CODE = CodeSettings()
+
+_Dataclass = TypeVar("_Dataclass", bound="DataclassInstance")
+
+
+class InvalidSettings(Exception):
+    """Settings that the server cannot start with; the text names each and what was expected."""
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class LLM(_Group):
+    """How llm nodes call their APIs."""
+
+    connect_timeout: float = Field(
+        default=_LLM.connect_timeout, gt=0, description="Seconds that connecting may take."
+    )
+    read_timeout: float = Field(
+        default=_LLM.read_timeout, gt=0, description="Seconds that an API may be silent."
+    )
+    max_retries: int = Field(
+        default=_LLM.max_retries, ge=0, description="How often a failed call is tried again."
+    )
+    max_clients: int = Field(
+        default=_LLM.max_clients, ge=1, description="So many API hosts are kept connected."
+    )
+    max_connections: int = Field(
+        default=_LLM.max_connections, ge=1, description="Connections to one API host at once."
+    )
+    max_answer_bytes: int = Field(
+        default=_LLM.max_answer_bytes, ge=1, description="Bytes of an answer's text."
+    )
+    deny_private: bool = Field(default=_LLM.deny_private, description="Refuse addresses that are not public.")
+    trust_env: bool = Field(
+        default=_LLM.trust_env, description="Whether proxies are taken from the environment."
+    )
+
+
+class HTTP(_Group):
+    """How http nodes make their requests."""
+
+    timeout: float = Field(
+        default=_HTTP.timeout, gt=0, description="Seconds for one attempt where a node names none."
+    )
+    max_parallel: int = Field(
+        default=_HTTP.max_parallel, ge=1, description="Requests at once, over all tasks."
+    )
+    max_keepalive: int = Field(
+        default=_HTTP.max_keepalive, ge=0, description="Idle connections that are kept."
+    )
+    keepalive: float = Field(
+        default=_HTTP.keepalive, ge=0, description="Seconds that idle connections are kept."
+    )
+    max_redirects: int = Field(
+        default=_HTTP.max_redirects, ge=0, description="How many redirects are followed."
+    )
+    max_response_bytes: int = Field(
+        default=_HTTP.max_response_bytes, ge=1, description="Bytes of a response's body."
+    )
+    user_agent: str = Field(
+        default=_HTTP.user_agent, description="The User-Agent header where a node names none."
+    )
+    ca_file: str | None = Field(
+        default=_HTTP.ca_file, description="PEM file of the authorities to trust instead."
+    )
+    deny_private: bool = Field(
+        default=_HTTP.deny_private, description="Refuse addresses that are not public."
+    )
+    trust_env: bool = Field(
+        default=_HTTP.trust_env, description="Whether proxies are taken from the environment."
+    )
+
+
+class Code(_Group):
+    """How code nodes run their scripts."""
+
+    workers: int = Field(
+        default=_CODE.workers, ge=1, description="Processes, each running one script at a time."
+    )
+    time_limit: float = Field(default=_CODE.time_limit, gt=0, description="Seconds that one script may run.")
+    heap_bytes: int = Field(default=_CODE.heap_bytes, ge=1, description="Bytes of a script's objects.")
+    stack_bytes: int = Field(default=_CODE.stack_bytes, ge=1, description="Bytes of a script's stack.")
+    max_result_bytes: int = Field(
+        default=_CODE.max_result_bytes, ge=1, description="Bytes of a result, as JSON text."
+    )
+    process_bytes: int = Field(
+        default=_CODE.process_bytes, ge=1, description="Bytes of a process's address space."
+    )
+    jobs_per_worker: int = Field(
+        default=_CODE.jobs_per_worker, ge=0, description="Scripts per process; 0: no limit."
+    )
+
+
+class Settings(BaseSettings):
+    """All settings of the server; see the module for where they come from."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FLOWGRAM_", env_nested_delimiter="__", extra="forbid", frozen=True, allow_inf_nan=False
+    )
+
+    listen: str = Field(
+        default="127.0.0.1:50051", description="HOST:PORT to serve on; port 0 takes any that is free."
+    )
+    data: Path = Field(
+        default=Path("data"), description="The directory of the journal; made if it is missing."
+    )
+    storage: Literal["sqlite", "memory"] = Field(
+        default="sqlite", description="Where tasks are kept; memory: nowhere."
+    )
+    durability: Literal["normal", "full"] = Field(
+        default="normal",
+        description="What a commit survives: the death of the process, or (full) the loss of power too.",
+    )
+    shutdown_grace: float = Field(
+        default=10.0, ge=0, description="Seconds for running tasks and calls to end at shutdown."
+    )
+    log_level: LogLevel = Field(default="info", description="What is logged: this and what is graver.")
+    log_format: LogFormat = Field(
+        default="auto", description="json, console, or auto: console on a terminal."
+    )
+    access_log: bool = Field(default=True, description="Whether every call is logged.")
+
+    max_message_bytes: int = Field(
+        default=_SERVICE.max_message_bytes, ge=65_536, description="Bytes of one gRPC message."
+    )
+    max_watches: int = Field(default=_SERVICE.max_watches, ge=1, description="Clients that watch at once.")
+    max_running_tasks: int = Field(
+        default=_RUNTIME.max_running_tasks, ge=1, description="Tasks that run at once."
+    )
+    max_waiting_tasks: int = Field(
+        default=_RUNTIME.max_waiting_tasks, ge=0, description="Tasks that may wait to run."
+    )
+    max_schema_bytes: int = Field(default=_RUNTIME.max_schema_bytes, ge=1, description="Bytes of a schema.")
+    max_inputs_bytes: int = Field(
+        default=_RUNTIME.max_inputs_bytes, ge=1, description="Bytes of a task's inputs."
+    )
+    max_nodes: int = Field(
+        default=_RUNTIME.max_nodes, ge=2, description="Nodes of a schema, blocks included."
+    )
+    max_loop_iterations: int = Field(
+        default=_LIMITS.max_loop_iterations, ge=0, description="Items that one loop goes over."
+    )
+    max_events: int = Field(default=_LIMITS.max_events, ge=2, description="Events of one task.")
+    max_output_bytes: int = Field(
+        default=_RUNTIME.max_output_bytes, ge=1, description="Bytes of one call's outputs."
+    )
+    max_calls: int = Field(
+        default=_RUNTIME.max_calls, ge=0, description="Calls at once, over all tasks; 0: no limit."
+    )
+    max_calls_by_type: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default=dict(_RUNTIME.max_calls_by_type), description="The same for single node types."
+    )
+    default_timeout: float = Field(
+        default=_RUNTIME.default_timeout,
+        ge=0,
+        le=1e9,
+        description="Seconds that a task may run that names none; 0: no limit.",
+    )
+    call_timeouts: dict[str, Annotated[float, Field(gt=0, le=1e9)]] = Field(
+        default=dict(_RUNTIME.call_timeouts), description="Seconds that one call may run, by node type."
+    )
+    retention_age: float = Field(
+        default=_RUNTIME.retention_age,
+        ge=0,
+        description="Seconds after which finished tasks are removed; 0: never by age.",
+    )
+    retention_count: int = Field(
+        default=_RUNTIME.retention_count,
+        ge=0,
+        description="Finished tasks that are kept; 0: no limit by count.",
+    )
+    retention_interval: float = Field(
+        default=_RUNTIME.retention_interval,
+        gt=0,
+        description="Seconds between two looks through the finished tasks.",
+    )
+    cached_documents: int = Field(
+        default=_RUNTIME.cached_documents, ge=1, description="Compiled schemas that are kept."
+    )
+    secret_names: Annotated[frozenset[str], NoDecode] = Field(
+        default=_RUNTIME.secret_names,
+        description="Node inputs whose values are masked; by commas in the environment.",
+    )
+    llm: LLM = LLM()
+    http: HTTP = HTTP()
+    code: Code = Code()
+
+    @field_validator("listen")
+    @classmethod
+    def _is_address(cls, listen: str) -> str:
+        host, _, port = listen.rpartition(":")
+        if not host or not port.isdecimal() or int(port) > 65_535:
+            raise ValueError("should be HOST:PORT, such as 127.0.0.1:50051")
+        return listen
+
+    @field_validator("secret_names", mode="before")
+    @classmethod
+    def _split_names(cls, names: Any) -> Any:
+        return (
+            [name.strip() for name in names.split(",") if name.strip()] if isinstance(names, str) else names
+        )
+
+    def runtime(self) -> RuntimeSettings:
+        """What concerns the runtime."""
+        return _pick(RuntimeSettings, self, limits=_pick(Limits, self))
+
+    def service(self) -> ServiceLimits:
+        """What concerns the service."""
+        return _pick(ServiceLimits, self)
+
+    def llm_settings(self) -> LLMSettings:
+        """What concerns llm nodes."""
+        return _pick(LLMSettings, self.llm)
+
+    def http_settings(self) -> HTTPSettings:
+        """What concerns http nodes."""
+        return _pick(HTTPSettings, self.http)
+
+    def code_settings(self) -> CodeSettings:
+        """What concerns code nodes."""
+        return _pick(CodeSettings, self.code)
+
+
+def load_settings(config: Path | None = None, flags: Mapping[str, Any] | None = None) -> Settings:
+    """The settings from flags, the environment and a TOML file.
+
+    Args:
+        config: The file; None: the one that `FLOWGRAM_CONFIG` names, if it does.
+        flags: What was given by hand, by the names of `Settings`; None as a value stands for "not given".
+
+    Raises:
+        InvalidSettings: A setting is not as it should be, or unknown, or the file cannot be read.
+    """
+    if config is None and (named := os.environ.get(CONFIG_VARIABLE)):
+        config = Path(named)
+    table = {} if config is None else _read(config)
+
+    class WithFile(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, InitSettingsSource(settings_cls, table)
+
+    try:
+        return WithFile(**{name: value for name, value in (flags or {}).items() if value is not None})
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
+        raise InvalidSettings("\n".join(lines)) from None
+    except SettingsError as error:
+        raise InvalidSettings(str(error)) from None
+
+
+def _read(config: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(config.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidSettings(f"{config}: {error.strerror}") from None
+    except ValueError as error:  # not UTF-8, or not TOML
+        raise InvalidSettings(f"{config}: {error}") from None
+
+
+def _pick(wanted: type[_Dataclass], source: BaseModel, **given: Any) -> _Dataclass:
+    """A dataclass filled with the settings of the same names; the rest keeps its defaults."""
+    found = {
+        field.name: getattr(source, field.name) for field in fields(wanted) if hasattr(source, field.name)
+    }
+    return wanted(**(found | given))

@@ -1,0 +1,84 @@
+"""The Protocol Buffers wire format, as far as writing events needs it.
+
+Events repeat most of their parts: one step of the core shares one time, a loop runs the same nodes again and again. Put
+together from encoded parts, an event costs a fifth of what building and serializing its message does.
+"""
+
+import re
+from functools import lru_cache
+
+_BITS = 14
+_SMALL = 1 << _BITS
+_LOW = _SMALL - 1
+_VARINTS = tuple(
+    bytes((number,)) if number < 0x80 else bytes((number & 0x7F | 0x80, number >> 7))
+    for number in range(_SMALL)
+)
+_CONTINUED = tuple(bytes((number & 0x7F | 0x80, number >> 7 | 0x80)) for number in range(_SMALL))
+_MICROSECONDS = 1_000_000
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def varint(number: int) -> bytes:
+    """An integer from 0 on."""
+    if 0 <= number < _SMALL:
+        return _VARINTS[number]
+    if number < 0:
+        raise ValueError(f"{number} is negative")
+    encoded = _CONTINUED[number & _LOW]
+    number >>= _BITS
+    while number >= _SMALL:
+        encoded += _CONTINUED[number & _LOW]
+        number >>= _BITS
+    return encoded + _VARINTS[number]
+
+
+def delimited(payload: bytes) -> bytes:
+    """A text or message as it stands behind its field's tag."""
+    return varint(len(payload)) + payload
+
+
+def utf8(text: str) -> bytes:
+    """A text as UTF-8. What UTF-8 cannot say, half of a surrogate pair, becomes U+FFFD."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text).encode()
+
+
+def duration(microseconds: int) -> bytes:
+    """A `Duration`, delimited."""
+    seconds, remainder = divmod(microseconds, _MICROSECONDS)
+    encoded = b"\x08" + varint(seconds) if seconds else b""
+    return delimited(encoded + b"\x10" + varint(remainder * 1000) if remainder else encoded)
+
+
+@lru_cache(maxsize=1024)
+def timestamp(microseconds: int) -> bytes:
+    """A `Timestamp`, given in microseconds since the epoch, delimited. It has the form of a `Duration`."""
+    return duration(microseconds)
+
+
+def skip_delimited(data: bytes, count: int, position: int = 0) -> int:
+    """The position behind `count` fields from a position on. All are texts or messages with numbers below 16.
+
+    Raises:
+        ValueError: There are fewer.
+    """
+    size = len(data)
+    for _ in range(count):
+        position += 1
+        length = shift = 0
+        while True:
+            if position >= size:
+                raise ValueError(f"there are fewer than {count} fields")
+            byte = data[position]
+            position += 1
+            length |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                break
+            shift += 7
+        position += length
+    if position > size:
+        raise ValueError("the last field is cut off")
+    return position

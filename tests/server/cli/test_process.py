@@ -1,0 +1,220 @@
+"""What only a process of its own can show: signals, pipes, and the real server."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from support.scripted_server import HANG, ScriptedServer, history, watched
+
+from flowgram.runtime.v1 import runtime_service_pb2
+from flowgram_server.app import Server, open_server
+from flowgram_server.cli.root import run
+from flowgram_server.settings import load_settings
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "order_triage.json"
+OUTPUTS = {"pieces": 12, "heavy": True, "big": "manual:A-17"}
+
+
+async def start(*arguments: str, module: str = "flowgram_server.cli") -> asyncio.subprocess.Process:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FLOWGRAM_")}
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", module, *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=environment,
+    )
+
+
+@pytest.fixture
+async def real_server(tmp_path: Path) -> AsyncIterator[Server]:
+    async with open_server(
+        load_settings(flags={"listen": "127.0.0.1:0", "data": tmp_path, "access_log": False})
+    ) as server:
+        yield server
+
+
+async def test_ctrl_c_leaves_the_task_alone(server: ScriptedServer) -> None:
+    """Ctrl-C ends the display, says how to come back to the task, and does not cancel it."""
+    server.on("TaskRun", runtime_service_pb2.TaskRunResponse(task_id="t1"))
+    server.on("WatchTask", [watched(*history(9)[:3]), HANG])
+    process = await start("run", str(EXAMPLE), "--json", "--target", server.target)
+    assert process.stdout is not None
+    while json.loads(await process.stdout.readline()).get("sequence") != 3:
+        pass
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert process.returncode == 130
+    assert "The task goes on. Watch it again: flowgram watch t1 --after 3\n" in err.decode()
+    assert server.requests("TaskCancel") == []
+
+
+async def test_a_reader_that_leaves_ends_the_command_quietly(server: ScriptedServer) -> None:
+    """As `flowgram watch TASK | head` does."""
+    server.on("WatchTask", [watched(*history(20_000))])
+    process = await start("watch", "t1", "--target", server.target)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    await process.stdout.readline()
+    transport = process._transport.get_pipe_transport(1)  # type: ignore[attr-defined]  # asyncio has no other way
+    transport.close()
+    err = await process.stderr.read()
+    assert await process.wait() == 141
+    assert err == b""
+
+
+async def test_against_the_real_server(real_server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    """A workflow is validated, run and watched; report, result and list agree on it."""
+
+    async def flowgram(*arguments: str) -> str:
+        assert await asyncio.to_thread(run, [*arguments, "--target", real_server.address]) == 0
+        return capsys.readouterr().out
+
+    assert await flowgram("validate", str(EXAMPLE)) == "valid\n"
+    lines = [
+        json.loads(line)
+        for line in (await flowgram("run", str(EXAMPLE), "--json", "--label", "a=b")).splitlines()
+    ]
+    task_id = lines[0]["task_id"]
+    assert lines[-1]["outputs"] == OUTPUTS
+    sequences = [line["sequence"] for line in lines if "sequence" in line]
+    assert sequences == list(range(1, len(sequences) + 1))
+    assert json.loads(await flowgram("result", task_id)) == OUTPUTS
+    assert json.loads(await flowgram("report", task_id, "--json"))["last_sequence"] == sequences[-1]
+    assert (await flowgram("list", "--label", "a=b")).startswith(task_id)
+    watched_again = [json.loads(line) for line in (await flowgram("watch", task_id, "--json")).splitlines()]
+    assert watched_again[:-1] == lines[1:-1]
+    assert "condition" in await flowgram("info")
+
+
+async def test_serve_until_sigterm(tmp_path: Path) -> None:
+    """The server tells where it serves, and ends in order when asked to."""
+    process = await start("serve", "--listen", "127.0.0.1:0", "--data", str(tmp_path), "--log-format", "json")
+    assert process.stderr is not None
+    while (line := json.loads(await process.stderr.readline()))["event"] != "serving":
+        pass
+    assert await asyncio.to_thread(run, ["info", "--target", line["address"]]) == 0
+    process.terminate()
+    await process.communicate()
+    assert process.returncode == 0
+
+
+async def test_dev_llm(tmp_path: Path) -> None:
+    """The development model says what it is and where, and ends when asked to."""
+    process = await start("dev-llm", "--listen", "127.0.0.1:0")
+    assert process.stdout is not None
+    assert b"development" in await process.stdout.readline()
+    assert (await process.stdout.readline()).startswith(b"apiHost: http://127.0.0.1:")
+    process.send_signal(signal.SIGINT)
+    await process.communicate()
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["serve", "--listen", "nowhere"], 2, "listen: Value error, should be HOST:PORT"),
+        (["serve", "--max-nodes", "many"], 2, "max_nodes: Input should be a valid integer"),
+        (["serve", "--config", "/nowhere/f.toml"], 2, "/nowhere/f.toml: No such file or directory"),
+        (["serve", "--storage", "paper"], 2, "Invalid value for '--storage'"),
+        (["dev-llm", "--listen", "127.0.0.1:x"], 2, "should be HOST:PORT"),
+    ],
+)
+def test_wrong_settings(
+    arguments: list[str], status: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Settings that cannot be are told by name, before anything is started."""
+    assert run(arguments) == status
+    assert said in capsys.readouterr().err
+
+
+async def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    """Where another program listens already, each command that would serve says so and exits with 7."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        for module, arguments in {
+            "flowgram_server.cli": [
+                "serve",
+                "--listen",
+                address,
+                "--data",
+                str(tmp_path),
+                "--log-level",
+                "error",
+            ],
+            "flowgram_server.demo": [
+                "--listen",
+                address,
+                "--data",
+                str(tmp_path),
+                "--model-port",
+                "0",
+                str(EXAMPLE),
+            ],
+        }.items():
+            process = await start(*arguments, module=module)
+            _, err = await process.communicate()
+            assert (process.returncode, f"cannot listen on {address}" in err.decode()) == (7, True)
+            assert "Traceback" not in err.decode()
+        for module, arguments in {
+            "flowgram_server.cli": ["dev-llm", "--listen", address],
+            "flowgram_server.demo": ["--model-port", address.rpartition(":")[2], str(EXAMPLE)],
+        }.items():
+            process = await start(*arguments, module=module)
+            _, err = await process.communicate()
+            assert (process.returncode, address in err.decode()) == (7, True)
+            assert "in use" in err.decode()
+
+
+async def test_the_demo_once(tmp_path: Path) -> None:
+    """With --once, server and model are started, the workflow is run, and everything ends with its exit status."""
+    process = await start(
+        *("--once", "--listen", "127.0.0.1:0", "--data", str(tmp_path), "--model-port", "0", str(EXAMPLE)),
+        module="flowgram_server.demo",
+    )
+    out, err = await process.communicate()
+    assert (process.returncode, err) == (0, b"")
+    text = out.decode()
+    assert json.loads(text[text.index("\n{") :]) == OUTPUTS
+
+
+async def test_the_demo_stays(tmp_path: Path) -> None:
+    """Without --once, the server goes on for other terminals until Ctrl-C."""
+    process = await start(
+        *("--listen", "127.0.0.1:0", "--data", str(tmp_path), "--model-port", "0", str(EXAMPLE)),
+        module="flowgram_server.demo",
+    )
+    assert process.stdout is not None
+    while not (line := (await process.stdout.readline()).decode()).startswith("The server goes on at "):
+        assert line
+    address = line.split()[5].rstrip(",")
+    assert await asyncio.to_thread(run, ["info", "--target", address]) == 0
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert (process.returncode, err) == (0, b"")
+
+
+async def test_the_demo_left_in_the_middle(tmp_path: Path) -> None:
+    """Ctrl-C while the example runs ends everything in order."""
+    slow = json.loads(EXAMPLE.read_text())
+    code = next(node for node in slow["schema"]["nodes"] if node["id"] == "code_stats")
+    code["data"]["script"]["content"] = "function main() { for (;;) {} }"
+    file = tmp_path / "slow.json"
+    file.write_text(json.dumps(slow))
+    process = await start(
+        *("--once", "--listen", "127.0.0.1:0", "--data", str(tmp_path), "--model-port", "0", str(file)),
+        module="flowgram_server.demo",
+    )
+    assert process.stdout is not None
+    while not (await process.stdout.readline()).startswith(b"processing"):
+        pass
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert "Traceback" not in err.decode()
+    assert process.returncode == 130

@@ -1,0 +1,134 @@
+import json
+from typing import Any
+
+import pytest
+from support.scripted_server import ScriptedServer
+
+from flowgram.runtime.v1 import report_pb2, runtime_service_pb2
+from flowgram_server.cli.root import run
+
+SUCCEEDED = {"status": report_pb2.STATUS_SUCCEEDED}
+ERROR = {"text": "no model", "type": report_pb2.Message.TYPE_ERROR, "node_id": "llm_0"}
+
+
+def result_response(status: int, **more: Any) -> runtime_service_pb2.TaskResultResponse:
+    return runtime_service_pb2.TaskResultResponse(status={"status": status}, **more)
+
+
+async def test_result(server: ScriptedServer, flowgram: Any) -> None:
+    """The outputs go to the standard output, everything else to the other stream; the exit status tells."""
+    server.on(
+        "TaskResult",
+        result_response(report_pb2.STATUS_SUCCEEDED, outputs='{"a": 1}'),
+        result_response(report_pb2.STATUS_FAILED, errors=[ERROR]),
+        result_response(report_pb2.STATUS_PROCESSING),
+    )
+    assert await flowgram("result", "t1", "--wait") == (0, '{\n  "a": 1\n}\n', "")
+    assert server.requests("TaskResult")[0].wait
+    assert await flowgram("result", "t1") == (1, "", "failed\n  llm_0: no model\n")
+    assert await flowgram("result", "t1") == (6, "", "processing\n")
+
+
+async def test_result_as_json(server: ScriptedServer, flowgram: Any) -> None:
+    """--json gives status and errors too."""
+    server.on("TaskResult", result_response(report_pb2.STATUS_FAILED, errors=[ERROR]))
+    done = await flowgram("result", "t1", "--json")
+    told = json.loads(done.out)
+    assert (done.status, told["status"], told["errors"][0]["text"]) == (1, "failed", "no model")
+
+
+async def test_report(server: ScriptedServer, flowgram: Any) -> None:
+    """A report shows status, nodes with their runs, messages and outputs; --json has the snapshots."""
+    report = report_pb2.Report(
+        task_id="t1",
+        status=SUCCEEDED,
+        outputs='{"a": 1}',
+        nodes=[
+            {
+                "node_id": "llm_0",
+                "status": SUCCEEDED,
+                "snapshots": [{"id": "x", "inputs": '{"q": 1}'}, {"id": "y"}],
+            }
+        ],
+        messages=[ERROR],
+        last_sequence=7,
+    )
+    server.on("TaskReport", runtime_service_pb2.TaskReportResponse(report=report))
+    done = await flowgram("report", "t1")
+    lines = [" ".join(line.split()) for line in done.out.splitlines()]
+    assert "status succeeded" in lines
+    assert "succeeded llm_0 2 runs" in lines
+    assert "error llm_0: no model" in lines
+    assert '"a": 1' in lines
+    told = json.loads((await flowgram("report", "t1", "--json")).out)
+    assert told["nodes"]["llm_0"]["snapshots"][0]["inputs"] == {"q": 1}
+
+
+async def test_cancel(server: ScriptedServer, flowgram: Any) -> None:
+    """Canceling a task that had ended is no error."""
+    server.on(
+        "TaskCancel",
+        runtime_service_pb2.TaskCancelResponse(success=True),
+        runtime_service_pb2.TaskCancelResponse(success=False),
+    )
+    assert await flowgram("cancel", "t1", "--reason", "enough") == (0, "canceled\n", "")
+    assert server.requests("TaskCancel")[0].reason == "enough"
+    assert await flowgram("cancel", "t1") == (0, "had ended already\n", "")
+
+
+async def test_list(server: ScriptedServer, flowgram: Any) -> None:
+    """A line per task; --limit stops early, across pages; filters are sent."""
+    tasks = [{"task_id": f"t{i}", "status": SUCCEEDED, "labels": {"k": f"v{i}"}} for i in range(3)]
+    server.on("TaskList", runtime_service_pb2.TaskListResponse(tasks=tasks, next_page_token="x"))
+    done = await flowgram("list", "-n", "4", "--status", "succeeded", "--status", "failed", "--label", "a=b")
+    assert [line.split()[0] for line in done.out.splitlines()] == ["t0", "t1", "t2", "t0"]
+    assert "k=v0" in done.out
+    request = server.requests("TaskList")[0]
+    assert list(request.statuses) == [report_pb2.STATUS_SUCCEEDED, report_pb2.STATUS_FAILED]
+    assert (dict(request.labels), request.page_size) == ({"a": "b"}, 4)
+    done = await flowgram("list", "-n", "1", "--json")
+    assert json.loads(done.out) == {"task_id": "t0", "status": "succeeded", "labels": {"k": "v0"}}
+
+
+async def test_validate(server: ScriptedServer, flowgram: Any, tmp_path: Any) -> None:
+    """Problems are lines, and exit status 2."""
+    server.on(
+        "TaskValidate",
+        runtime_service_pb2.TaskValidateResponse(valid=True),
+        runtime_service_pb2.TaskValidateResponse(errors=["a", "b"]),
+    )
+    file = tmp_path / "w.json"
+    file.write_text('{"nodes": []}')
+    assert await flowgram("validate", str(file)) == (0, "valid\n", "")
+    assert await flowgram("validate", str(file)) == (2, "", "a\nb\n")
+    done = await flowgram("validate", str(file), "--json")
+    assert json.loads(done.out) == {"valid": False, "errors": ["a", "b"]}
+
+
+async def test_info(server: ScriptedServer, flowgram: Any) -> None:
+    """Name, version and node types are shown."""
+    server.on(
+        "ServerInfo",
+        runtime_service_pb2.ServerInfoResponse(name="n", version="1.2", node_types=["llm", "code"]),
+    )
+    done = await flowgram("info", "--metadata", "authorization=Bearer x")
+    assert "version   1.2\n" in done.out
+    assert "nodes     llm code\n" in done.out
+    assert server.servicer.metadata[0]["authorization"] == "Bearer x"
+    assert json.loads((await flowgram("info", "--json")).out)["node_types"] == ["llm", "code"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["", "serve", "dev-llm", "run", "watch", "report", "result", "cancel", "list", "validate", "info"],
+)
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The help of each command tells its exit statuses."""
+    assert run([*command.split(), "--help"]) == 0
+    assert "Exit status:" in capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """The version is that of the package."""
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("flowgram, version ")

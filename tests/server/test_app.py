@@ -1,0 +1,274 @@
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc import StatusCode
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from support.serving import refused
+from support.workflows import ECHO, ENDLESS
+
+from flowgram.runtime.v1.report_pb2 import Status
+from flowgram.runtime.v1.runtime_service_pb2 import (
+    ServerInfoRequest,
+    TaskCancelRequest,
+    TaskListRequest,
+    TaskReportRequest,
+    TaskResultRequest,
+    TaskRunRequest,
+    TaskValidateRequest,
+    WatchTaskRequest,
+)
+from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
+from flowgram_runtime.journal.errors import JournalUnavailable
+from flowgram_server.app import ListenError, Server, StopSignals, _options, open_server, serve
+from flowgram_server.handlers import SERVICE_NAME
+from flowgram_server.settings import Settings, load_settings
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def settings_for(data: Path, **flags: Any) -> Settings:
+    return load_settings(
+        flags={"listen": "127.0.0.1:0", "data": data, "code": {"workers": 1}, "shutdown_grace": 0.2, **flags}
+    )
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return settings_for(tmp_path)
+
+
+@pytest.fixture
+async def server(settings: Settings) -> AsyncIterator[Server]:
+    async with open_server(settings) as server:
+        yield server
+
+
+@pytest.fixture
+async def channel(server: Server) -> AsyncIterator[grpc.aio.Channel]:
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        yield channel
+
+
+@pytest.fixture
+def stub(channel: grpc.aio.Channel) -> Any:
+    return WorkflowRuntimeServiceStub(channel)
+
+
+async def test_one_task_through_every_call(stub: Any) -> None:
+    """A workflow is validated, run, watched, reported and listed by the real thing, journal included."""
+    request = TaskRunRequest(
+        schema=ECHO, inputs='{"text":"hi"}', wait=True, request_id="r1", labels={"a": "b"}
+    )
+    assert (await stub.TaskValidate(TaskValidateRequest(schema=ECHO, inputs=request.inputs))).valid
+    answer = await stub.TaskRun(request)
+    assert (answer.status.status, json.loads(answer.outputs)) == (Status.STATUS_SUCCEEDED, {"text": "hi"})
+    assert (await stub.TaskRun(request)).task_id == answer.task_id
+    task_id = answer.task_id
+    result = await stub.TaskResult(TaskResultRequest(task_id=task_id, wait=True))
+    assert (result.status, result.outputs) == (answer.status, answer.outputs)
+    report = (await stub.TaskReport(TaskReportRequest(task_id=task_id))).report
+    assert [node.node_id for node in report.nodes] == ["start_0", "end_0"]
+    events = [
+        event
+        async for response in stub.WatchTask(WatchTaskRequest(task_id=task_id))
+        for event in response.events
+    ]
+    assert [event.sequence for event in events] == list(range(1, report.last_sequence + 1))
+    assert events[-1].task_status_changed.status == report.status
+    assert [task.task_id for task in (await stub.TaskList(TaskListRequest(labels={"a": "b"}))).tasks] == [
+        task_id
+    ]
+    assert not (await stub.TaskCancel(TaskCancelRequest(task_id=task_id))).success
+
+
+async def test_bad_requests(stub: Any) -> None:
+    """What cannot run is refused with all its problems, and leaves no task behind."""
+    told = await refused(stub.TaskRun(TaskRunRequest(schema="{}")))
+    assert (told.code, told.reason) == (StatusCode.INVALID_ARGUMENT, "SCHEMA_INVALID")
+    assert len(told.violations) > 1
+    for schema in ("[", "null", '{"nodes": NaN}', "[" * 10_000):
+        told = await refused(stub.TaskRun(TaskRunRequest(schema=schema)))
+        assert told.reason == "SCHEMA_INVALID"
+    for inputs in ("[", "[]", '{"text": 1}', '{"text": NaN}', '{"a":' * 10_000):
+        told = await refused(stub.TaskRun(TaskRunRequest(schema=ECHO, inputs=inputs)))
+        assert (told.reason, told.violations[0][0]) == ("INPUTS_INVALID", "inputs")
+    run = await stub.TaskRun(TaskRunRequest(schema=ECHO, request_id="r1"))
+    told = await refused(stub.TaskRun(TaskRunRequest(schema=ECHO, request_id="r1", inputs='{"text":"x"}')))
+    assert (told.code, told.reason) == (StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
+    last = (await stub.TaskReport(TaskReportRequest(task_id=run.task_id))).report.last_sequence
+    told = await refused(stub.WatchTask(WatchTaskRequest(task_id=run.task_id, after_sequence=last + 1)))
+    assert told.metadata == {"last_sequence": str(last)}
+    assert len((await stub.TaskList(TaskListRequest())).tasks) == 1
+
+
+async def test_oversize_requests(tmp_path: Path) -> None:
+    """A request beyond the limit is refused, the connection stays, and one just below is taken."""
+    async with open_server(settings_for(tmp_path, max_message_bytes=5_000_000)) as server:
+        options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+        async with grpc.aio.insecure_channel(server.address, options=options) as channel:
+            stub: Any = WorkflowRuntimeServiceStub(channel)
+            with pytest.raises(grpc.aio.AioRpcError) as error:
+                await stub.TaskRun(TaskRunRequest(schema=ECHO, inputs=json.dumps({"text": "x" * 5_000_000})))
+            assert error.value.code() is StatusCode.RESOURCE_EXHAUSTED
+            inputs = json.dumps({"text": "x" * 4_900_000})
+            answer = await stub.TaskRun(TaskRunRequest(schema=ECHO, inputs=inputs))
+            assert answer.task_id
+
+
+async def test_large_messages_pass(stub: Any, server: Server) -> None:
+    """Messages larger than gRPC's own limit of 4 MB pass in both directions."""
+    options = [("grpc.max_receive_message_length", -1)]
+    async with grpc.aio.insecure_channel(server.address, options=options) as channel:
+        stub = WorkflowRuntimeServiceStub(channel)
+        request = TaskRunRequest(schema=ECHO, inputs=json.dumps({"text": "x" * 6_000_000}), wait=True)
+        assert len((await stub.TaskRun(request)).outputs) > 6_000_000
+
+
+async def test_health(channel: grpc.aio.Channel, server: Server) -> None:
+    """The health service knows the server and the service by name, and says NOT_SERVING once the server drains."""
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+    for name in ("", SERVICE_NAME):
+        assert (await stub.Check(health_pb2.HealthCheckRequest(service=name))).status == SERVING
+    with pytest.raises(grpc.aio.AioRpcError):
+        await stub.Check(health_pb2.HealthCheckRequest(service="other"))
+    watch = stub.Watch(health_pb2.HealthCheckRequest())
+    assert (await watch.read()).status == SERVING
+    drain = asyncio.create_task(server.drain(0.2))
+    assert (await watch.read()).status == NOT_SERVING
+    await drain
+
+
+async def test_reflection(channel: grpc.aio.Channel) -> None:
+    """Tools such as grpcurl find the service without its protos."""
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+    call = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
+    names = [service.name async for answer in call for service in answer.list_services_response.service]
+    assert {SERVICE_NAME, "grpc.health.v1.Health"} <= set(names)
+
+
+async def test_tasks_survive_the_server(settings: Settings) -> None:
+    """A task that was running when the server ended goes on under the next one, with the same events."""
+    async with open_server(settings) as server, grpc.aio.insecure_channel(server.address) as channel:
+        stub: Any = WorkflowRuntimeServiceStub(channel)
+        task_id = (await stub.TaskRun(TaskRunRequest(schema=ENDLESS))).task_id
+        before = await stub.WatchTask(WatchTaskRequest(task_id=task_id)).read()
+    async with open_server(settings) as server, grpc.aio.insecure_channel(server.address) as channel:
+        stub = WorkflowRuntimeServiceStub(channel)
+        assert await stub.WatchTask(WatchTaskRequest(task_id=task_id)).read() == before
+        assert (await stub.TaskCancel(TaskCancelRequest(task_id=task_id, reason="enough"))).success
+
+
+async def test_draining(server: Server, stub: Any) -> None:
+    """A draining server ends watches and takes no tasks, both with SHUTTING_DOWN, and then is gone."""
+    task_id = (await stub.TaskRun(TaskRunRequest(schema=ENDLESS))).task_id
+    watch = stub.WatchTask(WatchTaskRequest(task_id=task_id))
+    await watch.read()
+    waiting = stub.TaskRun(TaskRunRequest(schema=ENDLESS, wait=True))
+    while len((await stub.TaskList(TaskListRequest())).tasks) < 2:
+        pass
+    drain = asyncio.create_task(server.drain(0.5))
+    told = await refused(watch)
+    assert (told.code, told.reason) == (StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+    assert (await waiting).status.status == Status.STATUS_PROCESSING
+    told = await refused(stub.TaskRun(TaskRunRequest(schema=ECHO)))
+    assert (told.code, told.reason) == (StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+    await drain
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await stub.ServerInfo(ServerInfoRequest())
+    assert error.value.code() is StatusCode.UNAVAILABLE
+
+
+async def test_an_idle_server_drains_at_once(server: Server) -> None:
+    """Without running tasks nothing keeps a server from ending, whatever its grace."""
+    await asyncio.wait_for(server.drain(3600), timeout=20)
+
+
+async def test_first_request_to_stop_drains(settings: Settings) -> None:
+    """`serve` runs until it is asked to stop, and then drains."""
+    stops = StopSignals()
+    answered = asyncio.Event()
+
+    async def on_ready(server: Server) -> None:
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            await WorkflowRuntimeServiceStub(channel).ServerInfo(ServerInfoRequest())
+        answered.set()
+
+    serving = asyncio.create_task(serve(settings, stops, on_ready))
+    await answered.wait()
+    assert not serving.done()
+    stops.stop()
+    await serving
+
+
+async def test_second_request_to_stop_ends_at_once(tmp_path: Path) -> None:
+    """A second request does not wait for the grace period; the running task goes on after the next start."""
+    settings = settings_for(tmp_path, shutdown_grace=3600)
+    stops = StopSignals()
+    started = asyncio.Event()
+
+    async def on_ready(server: Server) -> None:
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            stub: Any = WorkflowRuntimeServiceStub(channel)
+            await stub.TaskRun(TaskRunRequest(schema=ENDLESS))
+        started.set()
+
+    serving = asyncio.create_task(serve(settings, stops, on_ready))
+    await started.wait()
+    stops.stop()
+    stops.stop()
+    await asyncio.wait_for(serving, timeout=20)
+    async with open_server(settings) as server, grpc.aio.insecure_channel(server.address) as channel:
+        stub: Any = WorkflowRuntimeServiceStub(channel)
+        (task,) = (await stub.TaskList(TaskListRequest())).tasks
+        assert task.status.status == Status.STATUS_PROCESSING
+
+
+async def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    """A server that cannot listen says where, and leaves nothing open."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = settings_for(tmp_path, listen=f"127.0.0.1:{taken.getsockname()[1]}")
+        with pytest.raises(ListenError, match=r"127\.0\.0\.1"):
+            async with open_server(settings):
+                pass
+    async with open_server(settings_for(tmp_path)):
+        pass
+
+
+async def test_two_servers_do_not_share_a_port(server: Server, tmp_path: Path) -> None:
+    """A second server on the same port is an error, not a second half of the calls."""
+    with pytest.raises(ListenError):
+        async with open_server(settings_for(tmp_path / "other", listen=server.address)):
+            pass
+
+
+async def test_two_servers_do_not_share_a_journal(server: Server, settings: Settings) -> None:
+    """A second server on the same directory is refused."""
+    with pytest.raises(JournalUnavailable):
+        async with open_server(settings):
+            pass
+
+
+async def test_memory_storage_leaves_no_file(tmp_path: Path) -> None:
+    """With storage in memory nothing is written."""
+    settings = settings_for(tmp_path / "data", storage="memory")
+    async with open_server(settings) as server, grpc.aio.insecure_channel(server.address) as channel:
+        stub: Any = WorkflowRuntimeServiceStub(channel)
+        assert (await stub.TaskRun(TaskRunRequest(schema=ECHO, wait=True))).outputs
+    assert not settings.data.exists()
+
+
+def test_keepalive_tolerates_frequent_pings(settings: Settings) -> None:
+    """Clients that ping every 10 seconds, with or without calls, are not sent away."""
+    options = dict(_options(settings))
+    assert options["grpc.http2.min_recv_ping_interval_without_data_ms"] <= 10_000
+    assert options["grpc.keepalive_permit_without_calls"] == 1
+    assert options["grpc.max_receive_message_length"] == options["grpc.max_send_message_length"]
+    assert options["grpc.so_reuseport"] == 0

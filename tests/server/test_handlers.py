@@ -1,0 +1,109 @@
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+from grpc import StatusCode
+from structlog.testing import capture_logs
+from support.fake_application import record
+from support.serving import Service, refused, serving
+
+from flowgram.runtime.v1 import runtime_service_pb2 as service_pb2
+from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoRequest, TaskListRequest, TaskReportRequest
+from flowgram_server.handlers import SERVICE_NAME, service_handlers
+from flowgram_server.servicer import RuntimeServicer, ServiceLimits
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    async with serving() as service:
+        yield service
+
+
+def raw(service: Service, method: str) -> grpc.aio.UnaryUnaryMultiCallable:
+    """A method that takes and gives bytes as they are."""
+    return service.channel.unary_unary(f"/{SERVICE_NAME}/{method}")
+
+
+def test_every_method_of_the_contract_has_a_handler() -> None:
+    """The contract's methods are all there, unary or streaming as the contract has them."""
+    handlers = service_handlers(RuntimeServicer(None, None, ServiceLimits()), 1)  # type: ignore[arg-type]
+    for method in service_pb2.DESCRIPTOR.services_by_name["WorkflowRuntimeService"].methods:
+        details = type("Details", (), {"method": f"/{SERVICE_NAME}/{method.name}", "invocation_metadata": ()})
+        handler = handlers.service(details)
+        assert handler is not None
+        assert (handler.request_streaming, handler.response_streaming) == (
+            method.client_streaming,
+            method.server_streaming,
+        )
+
+
+@pytest.mark.parametrize(
+    ("method", "data", "violations"),
+    [
+        ("TaskRun", b"\x0a\x03a\xffb", [("schema", "must be UTF-8, and is not at byte 1")]),
+        (
+            "TaskRun",
+            b"\x0a\x01\xff\x12\x02a\xff",
+            [
+                ("schema", "must be UTF-8, and is not at byte 0"),
+                ("inputs", "must be UTF-8, and is not at byte 1"),
+            ],
+        ),
+        ("TaskCancel", b"\x0a\x02t1\x12\x01\xc0", [("reason", "must be UTF-8, and is not at byte 0")]),
+    ],
+)
+async def test_text_that_is_not_utf8(
+    service: Service, method: str, data: bytes, violations: list[tuple[str, str]]
+) -> None:
+    """Text that is not UTF-8 is the caller's mistake, and every such field is named with the place in it."""
+    told = await refused(raw(service, method)(data))
+    assert (told.code, told.reason) == (StatusCode.INVALID_ARGUMENT, "ARGUMENT_INVALID")
+    assert told.violations == violations
+
+
+@pytest.mark.parametrize("data", [b"\xff", b"\x0a\x7fabc", b"\x2a\x03\x0a\x01\xff"])
+async def test_bytes_that_are_no_request(service: Service, data: bytes) -> None:
+    """Bytes that are no request of this method are the caller's mistake, and the type that they should be is named."""
+    told = await refused(raw(service, "TaskRun")(data))
+    assert (told.code, told.reason) == (StatusCode.INVALID_ARGUMENT, "ARGUMENT_INVALID")
+    assert "flowgram.runtime.v1.TaskRunRequest" in told.text
+
+
+async def test_a_malformed_watch(service: Service) -> None:
+    """A stream is refused in the same way."""
+    call = service.channel.unary_stream(f"/{SERVICE_NAME}/WatchTask")(b"\x0a\x01\xff")
+    told = await refused(call)
+    assert (told.code, told.violations[0][0]) == (StatusCode.INVALID_ARGUMENT, "task_id")
+
+
+async def test_unknown_fields_are_ignored(service: Service) -> None:
+    """A request of a newer contract is understood as far as it is known."""
+    assert await raw(service, "ServerInfo")(b"\xfa\x3e\x03abc")
+
+
+async def test_unknown_methods(service: Service) -> None:
+    """A method that does not exist is UNIMPLEMENTED."""
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await raw(service, "TaskFly")(b"")
+    assert error.value.code() is StatusCode.UNIMPLEMENTED
+
+
+async def test_answers_that_are_too_large() -> None:
+    """An answer beyond the limit is an error that says what to do, and not a broken connection."""
+    async with serving(ServiceLimits(max_message_bytes=70_000)) as service:
+        many = {f"t{n}": record(f"t{n}", order=n, labels={"k": "v" * 500}) for n in range(1, 200)}
+        service.application.records.update(many)
+        told = await refused(service.stub.TaskList(TaskListRequest(page_size=200)))
+        assert (told.code, told.reason) == (StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE")
+        assert len((await service.stub.TaskList(TaskListRequest(page_size=100))).tasks) == 100
+
+
+async def test_a_defect_is_logged_and_not_told(service: Service) -> None:
+    """An unexpected error ends the call with INTERNAL and an id that the log has, too; the next call is answered."""
+    service.application.raises = ZeroDivisionError("/secret/path")
+    with capture_logs() as logs:
+        told = await refused(service.stub.TaskReport(TaskReportRequest(task_id="t1")))
+    assert (told.code, told.reason) == (StatusCode.INTERNAL, "INTERNAL")
+    assert "secret" not in told.text
+    assert [line["error_id"] for line in logs] == [told.metadata["error_id"]]
+    assert await service.stub.ServerInfo(ServerInfoRequest())

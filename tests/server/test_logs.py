@@ -1,0 +1,90 @@
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from flowgram_server.logs import configure_logs
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers, root.level = handlers, level
+    structlog.reset_defaults()
+
+
+def lines(stream: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_libraries_and_the_server_log_alike() -> None:
+    """A line of the runtime, which knows the standard library only, has the form of the server's lines."""
+    stream = io.StringIO()
+    configure_logs("info", "json", stream)
+    structlog.get_logger("a").info("one", task_id="t1")
+    logging.getLogger("flowgram_runtime.host").info("two %s", "x", extra={"task_id": "t2"})
+    one, two = lines(stream)
+    assert one.keys() == two.keys() == {"event", "level", "timestamp", "task_id"}
+    assert (one["event"], one["level"], one["task_id"]) == ("one", "info", "t1")
+    assert (two["event"], two["level"], two["task_id"]) == ("two x", "info", "t2")
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_tracebacks_have_no_values(log_format: str) -> None:
+    """A traceback shows where an error came from, and no variable: it could be a secret."""
+    stream = io.StringIO()
+    configure_logs("info", log_format, stream)  # type: ignore[arg-type]
+
+    def fail(api_key: str) -> None:
+        raise ValueError("no")
+
+    try:
+        fail("sk-" + "1234")
+    except ValueError as error:
+        structlog.get_logger().error("server", exc_info=error)
+        logging.getLogger("library").exception("library")
+    text = stream.getvalue()
+    assert text.count("ValueError: no") == 2
+    assert "sk-1234" not in text
+
+
+def test_levels() -> None:
+    """What is less grave than the level is left out, of libraries too."""
+    stream = io.StringIO()
+    configure_logs("warning", "json", stream)
+    structlog.get_logger().info("one")
+    logging.getLogger("x").info("two")
+    structlog.get_logger().warning("three")
+    logging.getLogger("x").warning("four")
+    assert [line["event"] for line in lines(stream)] == ["three", "four"]
+
+
+def test_chatty_libraries_are_quiet() -> None:
+    """HTTP clients that log every request do not fill the server's log."""
+    stream = io.StringIO()
+    configure_logs("info", "json", stream)
+    logging.getLogger("httpx").info("HTTP Request: GET https://example.com/?token=1")
+    assert not lines(stream)
+
+
+def test_console_is_for_people() -> None:
+    """The console format is no JSON, and a file that is no terminal gets no colors."""
+    stream = io.StringIO()
+    configure_logs("info", "console", stream)
+    structlog.get_logger().info("hello", task_id="t1")
+    assert "hello" in stream.getvalue()
+    assert "task_id=t1" in stream.getvalue()
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_auto_is_json_where_nobody_looks() -> None:
+    """Without a terminal the format is JSON."""
+    stream = io.StringIO()
+    configure_logs("info", "auto", stream)
+    structlog.get_logger().info("hello")
+    assert lines(stream)[0]["event"] == "hello"

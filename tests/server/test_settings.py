@@ -1,0 +1,144 @@
+import os
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowgram_runtime.engine.limits import Limits
+from flowgram_runtime.nodes.node_settings import CodeSettings, HTTPSettings, LLMSettings
+from flowgram_runtime.settings import RuntimeSettings
+from flowgram_server.servicer import ServiceLimits
+from flowgram_server.settings import HTTP, LLM, Code, InvalidSettings, Settings, load_settings
+
+NOT_SETTINGS = {"step_budget", "tail_bytes", "limits"}
+"""Fields of the runtime's settings that are no settings of the server: tuning, and a group that is flat here."""
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("FLOWGRAM_")]:
+        monkeypatch.delenv(name)
+
+
+def test_defaults_are_those_of_the_runtime() -> None:
+    """Without any setting the server runs with the defaults of what it is made of."""
+    settings = load_settings()
+    assert settings.runtime() == RuntimeSettings()
+    assert settings.service() == ServiceLimits()
+    assert settings.llm_settings() == LLMSettings()
+    assert settings.http_settings() == HTTPSettings()
+    assert settings.code_settings() == CodeSettings()
+    assert settings.listen == "127.0.0.1:50051"
+
+
+@pytest.mark.parametrize(
+    ("model", "dataclass"),
+    [
+        (Settings, RuntimeSettings),
+        (Settings, Limits),
+        (Settings, ServiceLimits),
+        (LLM, LLMSettings),
+        (HTTP, HTTPSettings),
+        (Code, CodeSettings),
+    ],
+)
+def test_everything_can_be_set(model: Any, dataclass: Any) -> None:
+    """Whatever the parts can be told, operators can set."""
+    assert {field.name for field in fields(dataclass)} - NOT_SETTINGS <= model.model_fields.keys()
+
+
+@pytest.mark.parametrize("model", [Settings, LLM, HTTP, Code])
+def test_everything_is_described(model: Any) -> None:
+    """Every setting says what it is; every number among them, in which unit."""
+    units = ("Seconds", "Bytes")
+    for name, field in model.model_fields.items():
+        if name in {"llm", "http", "code"}:
+            continue
+        assert field.description, name
+        if field.annotation is float:
+            assert field.description.startswith(units), name
+        if name.endswith("_bytes"):
+            assert field.description.startswith(units), name
+
+
+def test_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flags override the environment, which overrides the file, setting by setting, also within a group."""
+    config = tmp_path / "flowgram.toml"
+    config.write_text(
+        "max_nodes = 10\nmax_events = 11\nmax_watches = 12\n[llm]\nmax_retries = 1\nmax_clients = 2\n"
+    )
+    monkeypatch.setenv("FLOWGRAM_MAX_EVENTS", "21")
+    monkeypatch.setenv("FLOWGRAM_MAX_WATCHES", "22")
+    monkeypatch.setenv("FLOWGRAM_LLM__MAX_CLIENTS", "23")
+    settings = load_settings(config, {"max_watches": 32, "max_nodes": None})
+    assert (settings.max_nodes, settings.max_events, settings.max_watches) == (10, 21, 32)
+    assert (settings.llm.max_retries, settings.llm.max_clients) == (1, 23)
+    assert settings.runtime().limits.max_events == 21
+    assert settings.llm_settings().max_clients == 23
+
+
+def test_the_environment_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FLOWGRAM_CONFIG names the file where no flag does."""
+    config = tmp_path / "flowgram.toml"
+    config.write_text('listen = "0.0.0.0:1"\n')
+    monkeypatch.setenv("FLOWGRAM_CONFIG", str(config))
+    assert load_settings().listen == "0.0.0.0:1"
+
+
+def test_collections_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names are separated by commas, tables are JSON."""
+    monkeypatch.setenv("FLOWGRAM_SECRET_NAMES", "apiKey, token,")
+    monkeypatch.setenv("FLOWGRAM_CALL_TIMEOUTS", '{"llm": 60}')
+    settings = load_settings()
+    assert settings.secret_names == {"apiKey", "token"}
+    assert settings.runtime().call_timeouts == {"llm": 60.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("max_nodes = -1", "max_nodes"),
+        ("max_nodez = 1", "max_nodez"),
+        ('max_nodes = "many"', "max_nodes"),
+        ("[llm]\nread_timeout = 0", "llm.read_timeout"),
+        ("[llm]\nread_timeouts = 1", "llm.read_timeouts"),
+        ('listen = "50051"', "listen"),
+        ('listen = "127.0.0.1:http"', "listen"),
+        ('listen = "127.0.0.1:65536"', "listen"),
+        ('log_level = "loud"', "log_level"),
+        ('storage = "postgres"', "storage"),
+        ("call_timeouts = { llm = 0 }", "call_timeouts.llm"),
+        ("max_message_bytes = 1", "max_message_bytes"),
+        ("shutdown_grace = nan", "shutdown_grace"),
+        ("max_nodes = ", "flowgram.toml"),
+        ("\xff", "flowgram.toml"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, text: str, expected: str) -> None:
+    """A setting that is unknown or impossible, and a file that is no TOML, is an error that names it."""
+    config = tmp_path / "flowgram.toml"
+    config.write_text(text, encoding="latin-1")
+    with pytest.raises(InvalidSettings) as error:
+        load_settings(config)
+    assert expected in str(error.value)
+
+
+def test_mistakes_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table that is no JSON is an error that names the setting."""
+    monkeypatch.setenv("FLOWGRAM_CALL_TIMEOUTS", "llm=60")
+    with pytest.raises(InvalidSettings, match="call_timeouts"):
+        load_settings()
+
+
+def test_all_mistakes_are_told(tmp_path: Path) -> None:
+    """Several mistakes are told at once, a line for each."""
+    with pytest.raises(InvalidSettings) as error:
+        load_settings(flags={"max_nodes": 0, "max_events": "x"})
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    """A file that was named and is not there is an error, not a default."""
+    with pytest.raises(InvalidSettings, match="No such file"):
+        load_settings(tmp_path / "none.toml")

@@ -1,0 +1,353 @@
+"""The client for asyncio: performs the flows with coroutines."""
+
+# ruff: noqa: ASYNC109 - a timeout here is the deadline of the call, which the server is told
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+
+from flowgram.runtime.v1 import event_pb2
+from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
+
+from . import _convert, models
+from ._channel import channel_options
+from ._flow import Call, Emit, Flow, Open, Read, Sleep, Walk
+from ._operations import JSONSource, Operations, Seconds
+from ._status import client_closed, error_from_rpc, silent
+from .errors import RequestError
+from .events import Event
+from .retry import RECONNECT, RETRY, RetryPolicy
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """A client of one server, for one event loop. Make it inside the loop; use `async with`, or `close` it.
+
+    Every method raises RequestError, as `errors` draws it, where its call fails.
+
+    Args:
+        target: `host:port`, or any other gRPC target.
+        credentials: for TLS, as from `grpc.ssl_channel_credentials()`; None connects in the clear.
+        metadata: sent with every call, as for authentication.
+        options: channel options of gRPC, which win over this package's own.
+        channel: use this channel, which stays open, instead of `target`, `credentials` and `options`.
+        timeout: seconds that a call may take, its retries included, unless the call says otherwise. Calls that
+            wait for a task, and watches, have no limit but their own.
+        retry: for calls that are answered at once.
+        reconnect: for watches and for calls that wait for a task; failures count anew after any progress.
+        sleep, rand, clock: where waits, jitter and (monotonic) time come from.
+    """
+
+    def __init__(
+        self,
+        target: str = "127.0.0.1:50051",
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        metadata: Sequence[tuple[str, str | bytes]] = (),
+        options: Sequence[tuple[str, Any]] = (),
+        channel: grpc.aio.Channel | None = None,
+        timeout: Seconds | None = 30.0,
+        retry: RetryPolicy = RETRY,
+        reconnect: RetryPolicy = RECONNECT,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        rand: Callable[[], float] = random.random,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._owns_channel = channel is None
+        if channel is None:
+            settings = channel_options(target, options)
+            if credentials is None:
+                channel = grpc.aio.insecure_channel(target, settings)
+            else:
+                channel = grpc.aio.secure_channel(target, credentials, settings)
+        self._channel = channel
+        self._stub = WorkflowRuntimeServiceStub(channel)
+        self._metadata = tuple(metadata)
+        self._sleep = sleep
+        self._operations = Operations(
+            timeout=timeout, retry=retry, reconnect=reconnect, rand=rand, clock=clock
+        )
+
+    async def run(
+        self,
+        schema: JSONSource,
+        inputs: JSONSource | None = None,
+        *,
+        request_id: str | None = None,
+        task_timeout: Seconds | None = None,
+        labels: Mapping[str, str] | None = None,
+        timeout: Seconds | None = None,
+    ) -> str:
+        """Start a task, and return its id once the server has accepted it durably.
+
+        Safe to repeat: after UNAVAILABLE the same request is sent again, and never starts a second task.
+
+        Args:
+            schema: the workflow, as a mapping or as JSON text.
+            inputs: the workflow's inputs, likewise; None is `{}`.
+            request_id: names this request, so that a program may repeat it even after it was restarted itself.
+            task_timeout: the task fails when it has run for this long.
+            labels: to find the task by with `list`.
+            timeout: for this call, not for the task.
+
+        Raises:
+            InvalidWorkflow: the schema or the inputs are not valid; `problems` lists all that is wrong.
+            AlreadyExists: the request id was used before with a different request.
+            ResourceExhausted: the server runs as many tasks as it may; see `retry_after`.
+            InvalidValue: something in the mappings is not JSON, such as NaN. Nothing was sent.
+        """
+        flow = self._operations.run(
+            schema, inputs, request_id=request_id, task_timeout=task_timeout, labels=labels, timeout=timeout
+        )
+        return await self._finish(flow)
+
+    async def run_and_wait(
+        self,
+        schema: JSONSource,
+        inputs: JSONSource | None = None,
+        *,
+        request_id: str | None = None,
+        task_timeout: Seconds | None = None,
+        labels: Mapping[str, str] | None = None,
+        timeout: Seconds | None = None,
+    ) -> models.Result:
+        """Start a task, and wait until it has ended; one call where all goes well.
+
+        How the task ended is no exception until its outputs are asked for: `(await run_and_wait(…)).outputs`
+        gives them, or raises TaskFailed or TaskCanceled. With a `timeout`, the result may be one that has not
+        ended yet (`terminated` is false, and `outputs` raises TaskUnfinished); the task goes on.
+
+        Arguments and errors are those of `run`.
+        """
+        flow = self._operations.run_and_wait(
+            schema, inputs, request_id=request_id, task_timeout=task_timeout, labels=labels, timeout=timeout
+        )
+        return await self._finish(flow)
+
+    def watch(
+        self,
+        task_id: str,
+        *,
+        after: int = 0,
+        view: models.View = models.View.FULL,
+        deltas: bool = False,
+        heartbeat: Seconds | None = 10.0,
+        timeout: Seconds | None = None,
+    ) -> AsyncGenerator[Event, None]:
+        """The events of a task after the sequence `after`: those that were, then each new one, until its last.
+
+        Every event comes once and in order. Where the connection breaks, or the server restarts, the watch goes
+        on after the last event seen; it gives up when `reconnect` does. A slow consumer slows down only itself.
+        Ending the watch early never touches the task; to end it at a certain point, use
+        `async with contextlib.aclosing(client.watch(…)) as events`.
+
+        Args:
+            task_id: the task.
+            after: the sequence of the last event already seen.
+            view: BASIC leaves the JSON of inputs and outputs out.
+            deltas: also give the text of language models as it arrives (live only; see OutputDelta).
+            heartbeat: how often the server shows that it is there while nothing happens. A connection that is
+                silent for three times as long counts as dead, and is made anew. None waits for ever.
+            timeout: for the whole watch.
+
+        Raises:
+            TaskNotFound: no such task.
+            SequenceOutOfRange: `after` is beyond the last event.
+        """
+        flow = self._operations.watch(
+            task_id,
+            _convert.event,
+            after=after,
+            view=view,
+            deltas=deltas,
+            heartbeat=heartbeat,
+            timeout=timeout,
+        )
+        return self._items(flow)
+
+    def watch_raw(
+        self,
+        task_id: str,
+        *,
+        after: int = 0,
+        view: models.View = models.View.FULL,
+        deltas: bool = False,
+        heartbeat: Seconds | None = 10.0,
+        timeout: Seconds | None = None,
+    ) -> AsyncGenerator[event_pb2.TaskEvent, None]:
+        """As `watch`, but gives the contract's messages, with JSON as the text it came in: for gateways."""
+        flow = self._operations.watch(
+            task_id,
+            _convert.nothing,
+            after=after,
+            view=view,
+            deltas=deltas,
+            heartbeat=heartbeat,
+            timeout=timeout,
+        )
+        return self._items(flow)
+
+    async def result(
+        self, task_id: str, *, wait: bool = False, timeout: Seconds | None = None
+    ) -> models.Result:
+        """The outcome of a task: as it is now, or, with `wait`, when it has ended or the timeout is near.
+
+        Raises:
+            TaskNotFound: no such task.
+        """
+        return await self._finish(self._operations.result(task_id, wait=wait, timeout=timeout))
+
+    async def report(
+        self, task_id: str, *, view: models.View = models.View.FULL, timeout: Seconds | None = None
+    ) -> models.Report:
+        """Everything known about a task now: the runs of every node that has started, and all messages.
+
+        Raises:
+            TaskNotFound: no such task.
+        """
+        return await self._finish(self._operations.report(task_id, view=view, timeout=timeout))
+
+    async def cancel(self, task_id: str, *, reason: str = "", timeout: Seconds | None = None) -> bool:
+        """Stop a task. True if this call did, false if it had ended already. `reason` is kept as a message.
+
+        Raises:
+            TaskNotFound: no such task.
+        """
+        return await self._finish(self._operations.cancel(task_id, reason=reason, timeout=timeout))
+
+    async def validate(
+        self, schema: JSONSource, inputs: JSONSource | None = None, *, timeout: Seconds | None = None
+    ) -> tuple[str, ...]:
+        """All problems of a schema and inputs, without running them. Empty: `run` would accept them."""
+        return await self._finish(self._operations.validate(schema, inputs, timeout=timeout))
+
+    def list(
+        self,
+        *,
+        statuses: Iterable[models.Status] = (),
+        labels: Mapping[str, str] | None = None,
+        page_size: int = 100,
+        timeout: Seconds | None = None,
+    ) -> AsyncGenerator[models.TaskSummary, None]:
+        """Tasks, newest first, in one of these statuses (any, if none is given) and with all of these labels.
+
+        A page is asked for when the iteration needs it; `timeout` is for each.
+        """
+        flow = self._operations.list(statuses=statuses, labels=labels, page_size=page_size, timeout=timeout)
+        return self._items(flow)
+
+    async def info(self, *, timeout: Seconds | None = None) -> models.ServerInfo:
+        """Name, version and capabilities of the server."""
+        return await self._finish(self._operations.info(timeout=timeout))
+
+    async def call_raw(self, method: str, request: Message, *, timeout: Seconds | None = None) -> Any:
+        """Make a unary call with the contract's own messages, with JSON as text: for gateways.
+
+        It is repeated as all calls are, so a TaskRunRequest needs a `request_id`.
+        """
+        return await self._finish(self._operations.call(method, request, timeout=timeout))
+
+    async def close(self) -> None:
+        """Close the connection; calls under way end with CallCanceled. A channel of the caller's stays open."""
+        if self._owns_channel:
+            await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _finish(self, flow: Flow[T]) -> T:
+        """Perform a flow that emits nothing."""
+        walk = Walk(flow)
+        performer = _Performer(self._stub, self._metadata, self._sleep)
+        while walk.effect is not None:
+            await performer.step(walk)
+        return walk.result
+
+    async def _items(self, flow: Flow[None]) -> AsyncGenerator[Any, None]:
+        """Perform a flow, and give what it emits."""
+        walk = Walk(flow)
+        performer = _Performer(self._stub, self._metadata, self._sleep)
+        try:
+            while walk.effect is not None:
+                if isinstance(walk.effect, Emit):
+                    yield walk.effect.item
+                    walk.reply(None)
+                else:
+                    await performer.step(walk)
+        finally:
+            performer.close()
+
+
+class _Performer:
+    """Performs the effects of one flow."""
+
+    def __init__(
+        self,
+        stub: WorkflowRuntimeServiceStub,
+        metadata: tuple[tuple[str, str | bytes], ...],
+        sleep: Callable[[float], Awaitable[object]],
+    ) -> None:
+        self._stub = stub
+        self._metadata = metadata
+        self._sleep = sleep
+        self._stream: Any = None
+
+    async def step(self, walk: Walk[Any]) -> None:
+        """Perform the walk's effect, and tell it what came of it."""
+        try:
+            reply = await self._perform(walk.effect)
+        except RequestError as error:
+            walk.fail(error)
+        except grpc.RpcError as error:
+            walk.fail(error_from_rpc(error))
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # nobody cancelled this task: gRPC says in this way that the channel was closed under the call
+            walk.fail(client_closed())
+        else:
+            walk.reply(reply)
+
+    async def _perform(self, effect: object) -> Any:
+        match effect:
+            case Call():
+                method = getattr(self._stub, effect.method)
+                return await method(effect.request, timeout=effect.timeout, metadata=self._metadata)
+            case Open():
+                self.close()
+                self._stream = self._stub.WatchTask(
+                    effect.request, timeout=effect.timeout, metadata=self._metadata
+                )
+                return None
+            case Read():
+                return await self._read(effect.silence)
+            case Sleep():
+                return await self._sleep(effect.seconds)
+        raise AssertionError(f"no such effect: {effect!r}")
+
+    async def _read(self, silence: float | None) -> Any:
+        try:
+            async with asyncio.timeout(silence):
+                response = await self._stream.read()
+        except TimeoutError:
+            raise silent(silence) from None
+        return None if response is grpc.aio.EOF else response
+
+    def close(self) -> None:
+        """End the watch, if there is one."""
+        if self._stream is not None:
+            self._stream.cancel()

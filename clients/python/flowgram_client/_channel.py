@@ -1,0 +1,35 @@
+"""How to connect: the options that every channel of this package has."""
+
+from collections.abc import Sequence
+from typing import Any
+
+MAX_RECEIVE_BYTES = 256 * 1024 * 1024
+"""Reports of large tasks are far beyond gRPC's own limit of 4 MB, which is the client's too."""
+
+Options = Sequence[tuple[str, Any]]
+
+
+def channel_options(target: str, extra: Options = ()) -> list[tuple[str, Any]]:
+    """The options for a channel to `target`; those in `extra` win."""
+    options: dict[str, Any] = {
+        "grpc.max_receive_message_length": MAX_RECEIVE_BYTES,
+        "grpc.max_send_message_length": -1,
+        # a connection that died without a word is found out while a call waits on it
+        "grpc.keepalive_time_ms": 30_000,
+        "grpc.keepalive_timeout_ms": 10_000,
+        "grpc.http2.max_pings_without_data": 0,
+        # a server that was restarted is found again soon; gRPC's own backoff grows to two minutes
+        "grpc.initial_reconnect_backoff_ms": 100,
+        "grpc.min_reconnect_backoff_ms": 1_000,
+        "grpc.max_reconnect_backoff_ms": 3_000,
+    }
+    if _is_loopback(target):
+        # HTTP_PROXY leads out of this machine, never back to it
+        options["grpc.enable_http_proxy"] = 0
+    options.update(extra)
+    return list(options.items())
+
+
+def _is_loopback(target: str) -> bool:
+    host = target.rpartition(":")[0].rpartition("/")[2]
+    return host in {"localhost", "[::1]"} or host.startswith("127.")

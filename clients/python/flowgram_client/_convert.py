@@ -1,0 +1,144 @@
+"""Messages of the contract to values of this package."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from flowgram.runtime.v1 import event_pb2, report_pb2, runtime_service_pb2
+
+from . import _json, models
+from .events import Event, MessageLogged, NodeStatusChanged, OutputDelta, TaskStatusChanged
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+def status(info: report_pb2.StatusInfo) -> dict[str, Any]:
+    """The fields of models.StatusInfo."""
+    return {
+        "status": models.Status(info.status),
+        "start_time": info.start_time.ToDatetime(tzinfo=UTC) if info.HasField("start_time") else None,
+        "end_time": info.end_time.ToDatetime(tzinfo=UTC) if info.HasField("end_time") else None,
+        "time_cost": info.time_cost.ToTimedelta() if info.HasField("time_cost") else None,
+    }
+
+
+def snapshot(message: report_pb2.Snapshot) -> models.Snapshot:
+    """A run of a node."""
+    return models.Snapshot(
+        id=message.id,
+        node_id=message.node_id,
+        iterations=tuple(models.Iteration(each.loop_node_id, each.index) for each in message.iterations),
+        inputs=_json.loads(message.inputs),
+        outputs=_json.loads(message.outputs),
+        data=_json.loads(message.data),
+        branch=message.branch,
+        error=message.error,
+    )
+
+
+def message(logged: report_pb2.Message) -> models.Message:
+    """A message of a task."""
+    return models.Message(
+        id=logged.id,
+        type=models.MessageType(logged.type),
+        text=logged.text,
+        node_id=logged.node_id,
+        time=logged.time.ToDatetime(tzinfo=UTC) if logged.HasField("time") else None,
+    )
+
+
+def report(told: report_pb2.Report) -> models.Report:
+    """Everything about a task."""
+    return models.Report(
+        task_id=told.task_id,
+        inputs=_json.loads(told.inputs),
+        outputs=_json.loads(told.outputs),
+        nodes={node.node_id: _node_report(node) for node in told.nodes},
+        messages=tuple(message(each) for each in told.messages),
+        last_sequence=told.last_sequence,
+        **status(told.status),
+    )
+
+
+def _node_report(node: report_pb2.NodeReport) -> models.NodeReport:
+    return models.NodeReport(
+        node_id=node.node_id,
+        snapshots=tuple(snapshot(each) for each in node.snapshots),
+        **status(node.status),
+    )
+
+
+def result(
+    task_id: str, response: runtime_service_pb2.TaskRunResponse | runtime_service_pb2.TaskResultResponse
+) -> models.Result:
+    """The outcome of a task, as both responses tell it."""
+    return models.Result(
+        task_id=task_id,
+        outputs_or_none=_json.loads(response.outputs),
+        errors=tuple(message(each) for each in response.errors),
+        **status(response.status),
+    )
+
+
+def summary(task: report_pb2.TaskSummary) -> models.TaskSummary:
+    """A line of a list."""
+    return models.TaskSummary(
+        task_id=task.task_id,
+        create_time=task.create_time.ToDatetime(tzinfo=UTC) if task.HasField("create_time") else None,
+        labels=dict(task.labels),
+        **status(task.status),
+    )
+
+
+def info(response: runtime_service_pb2.ServerInfoResponse) -> models.ServerInfo:
+    """What a server says of itself."""
+    return models.ServerInfo(
+        name=response.name,
+        title=response.title,
+        description=response.description,
+        runtime=response.runtime,
+        version=response.version,
+        time=response.time.ToDatetime(tzinfo=UTC) if response.HasField("time") else None,
+        node_types=tuple(response.node_types),
+    )
+
+
+def event(told: event_pb2.TaskEvent) -> Event | None:
+    """An event; None for a kind that came after this version of the package."""
+    time = told.time.ToDatetime(tzinfo=UTC) if told.HasField("time") else _EPOCH
+    match told.WhichOneof("event"):
+        case "task_status_changed":
+            task = told.task_status_changed
+            return TaskStatusChanged(
+                sequence=told.sequence, time=time, outputs=_json.loads(task.outputs), **status(task.status)
+            )
+        case "node_status_changed":
+            node = told.node_status_changed
+            return NodeStatusChanged(
+                sequence=told.sequence,
+                time=time,
+                node_id=node.node_id,
+                snapshot=snapshot(node.snapshot),
+                **status(node.status),
+            )
+        case "message":
+            return MessageLogged(sequence=told.sequence, time=time, message=message(told.message))
+        case "output_delta":
+            delta = told.output_delta
+            return OutputDelta(
+                node_id=delta.node_id,
+                snapshot_id=delta.snapshot_id,
+                text=delta.text,
+                time=time,
+                sequence=told.sequence,
+            )
+    return None
+
+
+def nothing(told: event_pb2.TaskEvent) -> event_pb2.TaskEvent:
+    """An event as it came."""
+    return told
+
+
+def seconds(value: float | timedelta | None) -> float | None:
+    """A duration given in either way, in seconds."""
+    return value.total_seconds() if isinstance(value, timedelta) else value

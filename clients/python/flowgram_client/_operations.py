@@ -1,0 +1,274 @@
+"""What each method of the clients does, as flows."""
+
+import math
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+
+from flowgram.runtime.v1 import event_pb2, runtime_service_pb2
+
+from . import _convert, _json, models
+from ._flow import Call, Emit, Flow, Open, Read, Sleep
+from ._watch import Cursor, may_resume
+from .errors import RequestError, Unavailable
+from .retry import RetryPolicy
+
+Seconds = float | timedelta
+"""A duration: a number of seconds, or a timedelta."""
+JSONSource = Mapping[str, Any] | str
+"""A JSON object: a mapping, or JSON text, which is sent as it is."""
+
+_SILENT_HEARTBEATS = 3
+"""So many heartbeats in a row that did not come mean that the connection is dead."""
+
+
+class Operations:
+    """The operations of a client. `clock` is monotonic, in seconds."""
+
+    def __init__(
+        self,
+        *,
+        timeout: Seconds | None,
+        retry: RetryPolicy,
+        reconnect: RetryPolicy,
+        rand: Callable[[], float],
+        clock: Callable[[], float],
+    ) -> None:
+        self._timeout = timeout
+        self._retry = retry
+        self._reconnect = reconnect
+        self._random = rand
+        self._clock = clock
+
+    def run(
+        self,
+        schema: JSONSource,
+        inputs: JSONSource | None,
+        *,
+        request_id: str | None,
+        task_timeout: Seconds | None,
+        labels: Mapping[str, str] | None,
+        timeout: Seconds | None,
+    ) -> Flow[str]:
+        """Start a task; its id."""
+        request = _run_request(schema, inputs, request_id, task_timeout, labels)
+        response: runtime_service_pb2.TaskRunResponse = yield from self._quick("TaskRun", request, timeout)
+        return response.task_id
+
+    def run_and_wait(
+        self,
+        schema: JSONSource,
+        inputs: JSONSource | None,
+        *,
+        request_id: str | None,
+        task_timeout: Seconds | None,
+        labels: Mapping[str, str] | None,
+        timeout: Seconds | None,
+    ) -> Flow[models.Result]:
+        """Start a task and wait for its outcome."""
+        request = _run_request(schema, inputs, request_id, task_timeout, labels)
+        request.wait = True
+        deadline = self._deadline(timeout)
+        response: runtime_service_pb2.TaskRunResponse
+        response = yield from self._call("TaskRun", request, deadline, self._reconnect)
+        outcome = _convert.result(response.task_id, response)
+        if not outcome.terminated and deadline is None:
+            outcome = yield from self.result(response.task_id, wait=True, timeout=None)
+        return outcome
+
+    def result(self, task_id: str, *, wait: bool, timeout: Seconds | None) -> Flow[models.Result]:
+        """The outcome of a task; with `wait` and no timeout, a final one."""
+        request = runtime_service_pb2.TaskResultRequest(task_id=task_id, wait=wait)
+        response: runtime_service_pb2.TaskResultResponse
+        if not wait:
+            response = yield from self._quick("TaskResult", request, timeout)
+            return _convert.result(task_id, response)
+        deadline = self._deadline(timeout)
+        while True:
+            response = yield from self._call("TaskResult", request, deadline, self._reconnect)
+            outcome = _convert.result(task_id, response)
+            if outcome.terminated or deadline is not None:
+                return outcome
+            # without a deadline only a limit of the server's own ends the wait early
+            yield Sleep(self._reconnect.initial)
+
+    def report(self, task_id: str, *, view: models.View, timeout: Seconds | None) -> Flow[models.Report]:
+        """Everything known about a task."""
+        request = runtime_service_pb2.TaskReportRequest(task_id=task_id, view=f"VIEW_{view.name}")
+        response: runtime_service_pb2.TaskReportResponse
+        response = yield from self._quick("TaskReport", request, timeout)
+        return _convert.report(response.report)
+
+    def cancel(self, task_id: str, *, reason: str, timeout: Seconds | None) -> Flow[bool]:
+        """Stop a task; whether this call did."""
+        request = runtime_service_pb2.TaskCancelRequest(task_id=task_id, reason=reason)
+        response: runtime_service_pb2.TaskCancelResponse = yield from self._quick(
+            "TaskCancel", request, timeout
+        )
+        return response.success
+
+    def validate(
+        self, schema: JSONSource, inputs: JSONSource | None, *, timeout: Seconds | None
+    ) -> Flow[tuple[str, ...]]:
+        """All problems of a schema and its inputs."""
+        request = runtime_service_pb2.TaskValidateRequest(
+            schema=_json.dumps(schema, "schema"), inputs=_inputs_text(inputs)
+        )
+        response: runtime_service_pb2.TaskValidateResponse
+        response = yield from self._quick("TaskValidate", request, timeout)
+        if response.valid:
+            return ()
+        return tuple(response.errors) or ("not valid",)
+
+    def list(
+        self,
+        *,
+        statuses: Iterable[models.Status],
+        labels: Mapping[str, str] | None,
+        page_size: int,
+        timeout: Seconds | None,
+    ) -> Flow[None]:
+        """Emits a TaskSummary for each task, newest first; a page is asked for when it is wanted."""
+        request = runtime_service_pb2.TaskListRequest(
+            page_size=page_size,
+            statuses=[f"STATUS_{each.name}" for each in statuses],
+            labels=dict(labels or {}),
+        )
+        while True:
+            response: runtime_service_pb2.TaskListResponse
+            response = yield from self._quick("TaskList", request, timeout)
+            for task in response.tasks:
+                yield Emit(_convert.summary(task))
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
+    def info(self, *, timeout: Seconds | None) -> Flow[models.ServerInfo]:
+        """What the server says of itself."""
+        request = runtime_service_pb2.ServerInfoRequest()
+        response: runtime_service_pb2.ServerInfoResponse = yield from self._quick(
+            "ServerInfo", request, timeout
+        )
+        return _convert.info(response)
+
+    def call(self, method: str, request: Message, *, timeout: Seconds | None) -> Flow[Any]:
+        """A call of the contract as it is; its response."""
+        return self._quick(method, request, timeout)
+
+    def watch(
+        self,
+        task_id: str,
+        convert: Callable[[event_pb2.TaskEvent], object | None],
+        *,
+        after: int,
+        view: models.View,
+        deltas: bool,
+        heartbeat: Seconds | None,
+        timeout: Seconds | None,
+    ) -> Flow[None]:
+        """Emits what `convert` makes of each event after `after`, once and in order; None it leaves out."""
+        request = runtime_service_pb2.WatchTaskRequest(
+            task_id=task_id, view=f"VIEW_{view.name}", include_deltas=deltas, heartbeat=_duration(heartbeat)
+        )
+        silence = _convert.seconds(heartbeat)
+        if silence is not None:
+            silence *= _SILENT_HEARTBEATS
+        deadline = self._deadline(timeout)
+        cursor = Cursor(after)
+        connected, failures = False, 0
+        while True:
+            request.after_sequence = cursor.sequence
+            try:
+                yield Open(request, self._remaining(deadline))
+                while True:
+                    complete = cursor.terminated  # then one more read, which lets the stream end by itself
+                    response: runtime_service_pb2.WatchTaskResponse | None = yield Read(silence)
+                    if response is None or complete:
+                        return
+                    connected = True
+                    if not response.events:  # a heartbeat
+                        failures = 0
+                    for told in response.events:
+                        if not cursor.accept(told):
+                            continue
+                        failures = 0
+                        item = convert(told)
+                        if item is not None:
+                            yield Emit(item)
+            except RequestError as error:
+                if cursor.terminated:
+                    return  # everything was told; how the stream ended does not matter
+                if not may_resume(error, connected=connected):
+                    raise
+                failures += 1
+                delay = self._patience(error, failures, self._reconnect, deadline)
+            yield Sleep(delay)
+
+    def _quick(self, method: str, request: Message, timeout: Seconds | None) -> Flow[Any]:
+        """A call that is answered at once."""
+        deadline = self._deadline(self._timeout if timeout is None else timeout)
+        return self._call(method, request, deadline, self._retry)
+
+    def _call(self, method: str, request: Message, deadline: float | None, policy: RetryPolicy) -> Flow[Any]:
+        """A call that is made again when the server was unavailable: every request here may be repeated."""
+        failures = 0
+        while True:
+            began = self._clock()
+            try:
+                return (yield Call(method, request, self._remaining(deadline)))
+            except Unavailable as error:
+                if self._clock() - began > policy.maximum:
+                    failures = 0  # it had been under way: not one failure after another
+                failures += 1
+                delay = self._patience(error, failures, policy, deadline)
+            yield Sleep(delay)
+
+    def _patience(
+        self, error: RequestError, failures: int, policy: RetryPolicy, deadline: float | None
+    ) -> float:
+        """How long to wait before the next attempt; raises the error if there is none."""
+        delay = policy.delay(failures, self._random, advice=error.retry_after)
+        remaining = self._remaining(deadline)
+        if delay is None or (remaining is not None and delay >= remaining):
+            raise error
+        return delay
+
+    def _deadline(self, timeout: Seconds | None) -> float | None:
+        seconds = _convert.seconds(timeout)
+        return None if seconds is None or seconds == math.inf else self._clock() + seconds
+
+    def _remaining(self, deadline: float | None) -> float | None:
+        return None if deadline is None else max(deadline - self._clock(), 0.0)
+
+
+def _run_request(
+    schema: JSONSource,
+    inputs: JSONSource | None,
+    request_id: str | None,
+    task_timeout: Seconds | None,
+    labels: Mapping[str, str] | None,
+) -> runtime_service_pb2.TaskRunRequest:
+    return runtime_service_pb2.TaskRunRequest(
+        schema=_json.dumps(schema, "schema"),
+        inputs=_inputs_text(inputs),
+        # what makes a second attempt safe: the server answers it with the first one's task
+        request_id=request_id or str(uuid.uuid4()),
+        timeout=_duration(task_timeout),
+        labels=dict(labels or {}),
+    )
+
+
+def _inputs_text(inputs: JSONSource | None) -> str:
+    return "" if inputs is None else _json.dumps(inputs, "inputs")
+
+
+def _duration(value: Seconds | None) -> Duration | None:
+    if value is None:
+        return None
+    duration = Duration()
+    duration.FromTimedelta(value if isinstance(value, timedelta) else timedelta(seconds=value))
+    return duration

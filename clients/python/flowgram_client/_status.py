@@ -1,0 +1,84 @@
+"""From a call's failure to the exception that says what it means.
+
+The service puts google.rpc.ErrorInfo, BadRequest and RetryInfo into the details of every status that it sends; a
+failure without them was made by the transport.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+
+from . import errors
+
+DOMAIN = "flowgram.runtime"
+_DETAILS_KEY = "grpc-status-details-bin"
+
+_BY_REASON: dict[str, type[errors.RequestError]] = {
+    "SCHEMA_INVALID": errors.InvalidWorkflow,
+    "INPUTS_INVALID": errors.InvalidWorkflow,
+}
+_BY_CODE: dict[grpc.StatusCode, type[errors.RequestError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidArgument,
+    grpc.StatusCode.NOT_FOUND: errors.TaskNotFound,
+    grpc.StatusCode.ALREADY_EXISTS: errors.AlreadyExists,
+    grpc.StatusCode.OUT_OF_RANGE: errors.SequenceOutOfRange,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: errors.ResourceExhausted,
+    grpc.StatusCode.UNAVAILABLE: errors.Unavailable,
+    grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceeded,
+    grpc.StatusCode.CANCELLED: errors.CallCanceled,
+}
+
+
+def error_from_rpc(error: grpc.RpcError) -> errors.RequestError:
+    """The exception for a call that ended with a status other than OK."""
+    trailing: Any = getattr(error, "trailing_metadata", tuple)()
+    return error_from_status(error.code(), error.details() or "", trailing or ())
+
+
+def error_from_status(
+    code: grpc.StatusCode, message: str, trailing_metadata: Iterable[tuple[str, str | bytes]] = ()
+) -> errors.RequestError:
+    """The exception for a status; trailing metadata that cannot be read counts as none."""
+    reason = ""
+    metadata: dict[str, str] = {}
+    problems: list[errors.Problem] = []
+    retry_after: float | None = None
+    for detail in _details(trailing_metadata):
+        if isinstance(detail, error_details_pb2.ErrorInfo):
+            if detail.domain == DOMAIN:
+                reason, metadata = detail.reason, dict(detail.metadata)
+        elif isinstance(detail, error_details_pb2.BadRequest):
+            problems += [errors.Problem(each.field, each.description) for each in detail.field_violations]
+        else:
+            retry_after = detail.retry_delay.ToNanoseconds() / 1e9
+    kind = _BY_REASON.get(reason) or _BY_CODE.get(code, errors.ServerError)
+    return kind(message, code, reason, metadata, problems, retry_after)
+
+
+def silent(seconds: float | None) -> errors.Unavailable:
+    """The exception for a stream on which nothing came for so long."""
+    text = f"the server has been silent for {seconds:g} seconds" if seconds else "the server is silent"
+    return errors.Unavailable(text, grpc.StatusCode.UNAVAILABLE)
+
+
+def client_closed() -> errors.CallCanceled:
+    """The exception for a call whose client was closed."""
+    return errors.CallCanceled("the client was closed", grpc.StatusCode.CANCELLED)
+
+
+def _details(trailing_metadata: Iterable[tuple[str, str | bytes]]) -> Iterator[Any]:
+    """The details of a status that are known here."""
+    known = (error_details_pb2.ErrorInfo, error_details_pb2.BadRequest, error_details_pb2.RetryInfo)
+    for key, value in trailing_metadata:
+        if key != _DETAILS_KEY or not isinstance(value, bytes):
+            continue
+        try:
+            for packed in status_pb2.Status.FromString(value).details:
+                for kind in known:
+                    if packed.TypeName() == kind.DESCRIPTOR.full_name:
+                        yield kind.FromString(packed.value)
+        except DecodeError:  # made by a proxy, say: the code and the message still hold
+            continue

@@ -1,0 +1,190 @@
+"""What the service tells, as plain values: times are aware datetimes in UTC, JSON objects are dicts."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import IntEnum
+
+from ._json import JSONObject
+from .errors import TaskCanceled, TaskFailed, TaskUnfinished
+
+
+class Status(IntEnum):
+    """The status of a task, or of one run of a node. The numbers are the contract's."""
+
+    UNSPECIFIED = 0
+    PENDING = 1
+    PROCESSING = 2
+    SUCCEEDED = 3
+    FAILED = 4
+    CANCELED = 5
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Status":  # noqa: ARG003 - one that came after this version
+        return cls.UNSPECIFIED
+
+    @property
+    def terminated(self) -> bool:
+        """Whether nothing more will happen."""
+        return self in (Status.SUCCEEDED, Status.FAILED, Status.CANCELED)
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+class View(IntEnum):
+    """How much of a task to tell: BASIC leaves the JSON of inputs and outputs out."""
+
+    BASIC = 1
+    FULL = 2
+
+
+class MessageType(IntEnum):
+    """How important a message is. The numbers are the contract's."""
+
+    UNSPECIFIED = 0
+    LOG = 1
+    INFO = 2
+    DEBUG = 3
+    WARNING = 4
+    ERROR = 5
+
+    @classmethod
+    def _missing_(cls, value: object) -> "MessageType":  # noqa: ARG003 - one that came after this version
+        return cls.UNSPECIFIED
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusInfo:
+    """A status and its times."""
+
+    status: Status
+    start_time: datetime | None = None
+    """None until it has started."""
+    end_time: datetime | None = None
+    """None until it has ended."""
+    time_cost: timedelta | None = None
+    """How long it took, or has taken so far."""
+
+    @property
+    def terminated(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.status.terminated
+
+
+@dataclass(frozen=True, slots=True)
+class Iteration:
+    """One run of a loop's block: the loop node, and the index of the item (from 0)."""
+
+    loop_node_id: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What one run of one node saw and did. None and empty are what is not (yet) known."""
+
+    id: str
+    node_id: str
+    iterations: tuple[Iteration, ...] = ()
+    """The loops around the node, outermost first."""
+    inputs: JSONObject | None = None
+    outputs: JSONObject | None = None
+    data: JSONObject | None = None
+    """The node's own data from the schema: in reports only."""
+    branch: str = ""
+    """The output port that was taken, for nodes that branch."""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """Something that a task has to say."""
+
+    id: str
+    type: MessageType
+    text: str
+    node_id: str = ""
+    time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeReport(StatusInfo):
+    """All runs of one node."""
+
+    node_id: str
+    snapshots: tuple[Snapshot, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report(StatusInfo):
+    """Everything known about a task at one moment."""
+
+    task_id: str
+    inputs: JSONObject | None = None
+    outputs: JSONObject | None = None
+    nodes: dict[str, NodeReport] = field(default_factory=dict)
+    """By node id, in the order in which the nodes first started."""
+    messages: tuple[Message, ...] = ()
+    last_sequence: int = 0
+    """Watch after it to go on from here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result(StatusInfo):
+    """The outcome of a task, or that it has none yet."""
+
+    task_id: str
+    outputs_or_none: JSONObject | None = None
+    """The outputs; None unless the task succeeded."""
+    errors: tuple[Message, ...] = ()
+    """Why the task failed: its error messages, in order."""
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether there are outputs."""
+        return self.status is Status.SUCCEEDED
+
+    @property
+    def outputs(self) -> JSONObject:
+        """The outputs of a task that succeeded.
+
+        Raises:
+            TaskFailed: it failed.
+            TaskCanceled: it was canceled.
+            TaskUnfinished: it goes on.
+        """
+        if self.status is Status.SUCCEEDED:
+            return self.outputs_or_none if self.outputs_or_none is not None else {}
+        if self.status is Status.FAILED:
+            why = "; ".join(message.text for message in self.errors) or "no reason given"
+            raise TaskFailed(f"task {self.task_id} failed: {why}", self.task_id, self.errors)
+        if self.status is Status.CANCELED:
+            raise TaskCanceled(f"task {self.task_id} was canceled", self.task_id, self.errors)
+        raise TaskUnfinished(f"task {self.task_id} is {self.status}", self.task_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSummary(StatusInfo):
+    """One line of a list of tasks."""
+
+    task_id: str
+    create_time: datetime | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerInfo:
+    """Name, version and capabilities of a server."""
+
+    name: str
+    title: str = ""
+    description: str = ""
+    runtime: str = ""
+    version: str = ""
+    time: datetime | None = None
+    """The server's clock."""
+    node_types: tuple[str, ...] = ()
+    """The node types that it can execute."""

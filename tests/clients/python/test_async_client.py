@@ -1,0 +1,347 @@
+"""The asyncio client against a real grpc.aio server that follows a script."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+from support.scripted_server import HANG, Refusal, history, watched
+
+import flowgram_client as fc
+from flowgram.runtime.v1 import report_pb2, runtime_service_pb2
+
+Code = grpc.StatusCode
+SUCCEEDED = {"status": report_pb2.STATUS_SUCCEEDED, "terminated": True}
+
+
+@pytest.fixture
+async def client(server: Any, naps: Any) -> AsyncIterator[fc.AsyncClient]:
+    async with fc.AsyncClient(server.target, sleep=naps, metadata=[("tenant", "blue")]) as client:
+        yield client
+
+
+async def test_run_sends_what_it_was_given(server: Any, client: fc.AsyncClient) -> None:
+    """Schema, inputs, time limit, labels and metadata arrive; integers keep all their digits."""
+    server.on("TaskRun", runtime_service_pb2.TaskRunResponse(task_id="t1"))
+    task_id = await client.run(
+        {"nodes": []},
+        {"n": 2**70, "s": "…"},
+        task_timeout=timedelta(minutes=1),
+        labels={"team": "x"},
+        timeout=5,
+    )
+    assert task_id == "t1"
+    (request,) = server.requests("TaskRun")
+    assert request.schema == '{"nodes":[]}'
+    assert request.inputs == f'{{"n":{2**70},"s":"…"}}'
+    assert request.timeout.ToTimedelta() == timedelta(minutes=1)
+    assert dict(request.labels) == {"team": "x"}
+    assert request.request_id
+    assert not request.wait
+    assert server.servicer.metadata[0]["tenant"] == "blue"
+    assert 0 < server.servicer.time_remaining[0] < 6
+
+
+async def test_run_survives_an_unavailable_server(server: Any, client: fc.AsyncClient, naps: Any) -> None:
+    """A retry carries the request id of the first attempt, after at least the wait that the server asked for."""
+    away = Refusal(Code.UNAVAILABLE, reason="SHUTTING_DOWN", retry_after=3.0)
+    server.on("TaskRun", away, runtime_service_pb2.TaskRunResponse(task_id="t1"))
+    assert await client.run({}, request_id="mine") == "t1"
+    assert [request.request_id for request in server.requests("TaskRun")] == ["mine", "mine"]
+    assert naps.taken == [3.0]
+
+
+async def test_invalid_workflow(server: Any, client: fc.AsyncClient) -> None:
+    """All problems come with the exception."""
+    server.on(
+        "TaskRun", Refusal(Code.INVALID_ARGUMENT, "no", "SCHEMA_INVALID", [("schema", "a"), ("b", "c")])
+    )
+    with pytest.raises(fc.InvalidWorkflow) as caught:
+        await client.run({})
+    assert caught.value.problems == (fc.Problem("schema", "a"), fc.Problem("b", "c"))
+
+
+async def test_nan_never_leaves_the_process(server: Any, client: fc.AsyncClient) -> None:
+    """Inputs that are not JSON are refused before anything is sent."""
+    with pytest.raises(fc.InvalidValue, match=r"inputs\.x: nan"):
+        await client.run({}, {"x": float("nan")})
+    assert server.requests("TaskRun") == []
+
+
+async def test_run_and_wait(server: Any, client: fc.AsyncClient) -> None:
+    """One call runs a workflow; its result has the outputs as a dict."""
+    server.on(
+        "TaskRun",
+        runtime_service_pb2.TaskRunResponse(
+            task_id="t1", status=SUCCEEDED, outputs='{"n": 12345678901234567890}'
+        ),
+    )
+    result = await client.run_and_wait({}, {})
+    assert result.outputs == {"n": 12345678901234567890}
+    assert server.requests("TaskRun")[0].wait
+
+
+async def test_a_failed_task_raises_where_its_outputs_are_asked_for(
+    server: Any, client: fc.AsyncClient
+) -> None:
+    """Failure is data until somebody wants the outputs."""
+    errors = [{"text": "no model", "type": 5, "node_id": "llm_0"}, {"text": "x"}]
+    failed = runtime_service_pb2.TaskRunResponse(
+        task_id="t1", status={"status": report_pb2.STATUS_FAILED, "terminated": True}, errors=errors
+    )
+    server.on("TaskRun", failed)
+    result = await client.run_and_wait({}, {})
+    assert result.status is fc.Status.FAILED
+    assert result.errors[0].node_id == "llm_0"
+    assert result.errors[0].type is fc.MessageType.ERROR
+    with pytest.raises(fc.TaskFailed, match="task t1 failed: no model; x") as caught:
+        _ = result.outputs
+    assert caught.value.errors == result.errors
+
+
+async def test_a_canceled_task_has_no_outputs(server: Any, client: fc.AsyncClient) -> None:
+    """Canceled is an exception of its own."""
+    server.on(
+        "TaskResult", runtime_service_pb2.TaskResultResponse(status={"status": report_pb2.STATUS_CANCELED})
+    )
+    with pytest.raises(fc.TaskCanceled):
+        _ = (await client.result("t1", wait=True)).outputs
+
+
+async def test_watch_gives_typed_events(server: Any, client: fc.AsyncClient) -> None:
+    """Each kind of event comes as its own class, with dicts, UTC times and timedeltas."""
+    node = runtime_service_pb2.WatchTaskResponse()
+    event = node.events.add(sequence=2)
+    event.time.FromDatetime(datetime(2024, 5, 6, 7, 8, 9, 10, UTC))
+    event.node_status_changed.node_id = "llm_0"
+    event.node_status_changed.status.status = report_pb2.STATUS_SUCCEEDED
+    event.node_status_changed.status.time_cost.FromMilliseconds(1500)
+    event.node_status_changed.status.start_time.FromSeconds(1)
+    event.node_status_changed.snapshot.id = "loop_0[3]/llm_0"
+    event.node_status_changed.snapshot.inputs = '{"prompt": "hi"}'
+    event.node_status_changed.snapshot.iterations.add(loop_node_id="loop_0", index=3)
+    delta = node.events.add()
+    delta.output_delta.text = "he"
+    log = history(4)
+    server.on("WatchTask", [watched(log[0]), node, watched(log[2], log[3])])
+    started, ran, said_more, logged, ended = [each async for each in client.watch("t1", deltas=True)]
+    assert isinstance(started, fc.TaskStatusChanged)
+    assert started.status is fc.Status.PROCESSING
+    assert isinstance(ran, fc.NodeStatusChanged)
+    assert ran.snapshot.inputs == {"prompt": "hi"}
+    assert ran.snapshot.outputs is None
+    assert ran.snapshot.iterations == (fc.Iteration("loop_0", 3),)
+    assert ran.time == datetime(2024, 5, 6, 7, 8, 9, 10, UTC)
+    assert ran.time_cost == timedelta(seconds=1.5)
+    assert ran.start_time == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
+    assert ran.end_time is None
+    assert isinstance(said_more, fc.OutputDelta)
+    assert (said_more.text, said_more.sequence) == ("he", 0)
+    assert isinstance(logged, fc.MessageLogged)
+    assert logged.message.text == "step 3"
+    assert isinstance(ended, fc.TaskStatusChanged)
+    assert ended.terminated
+    assert ended.outputs == {"a": 1}
+    assert server.requests("WatchTask")[0].include_deltas
+
+
+async def test_watch_goes_on_after_the_last_event_seen(server: Any, client: fc.AsyncClient) -> None:
+    """A stream cut in the middle is opened again with the last sequence; no gap, no repeat."""
+    log = history(6)
+    server.on(
+        "WatchTask",
+        [watched(*log[:2]), Refusal(Code.UNAVAILABLE)],
+        [Refusal(Code.UNAVAILABLE)],
+        [watched(*log[1:4]), Refusal(Code.UNAVAILABLE)],
+        [watched(*log[4:])],
+    )
+    events = [event async for event in client.watch("t1")]
+    assert [event.sequence for event in events] == [1, 2, 3, 4, 5, 6]
+    assert [request.after_sequence for request in server.requests("WatchTask")] == [0, 2, 2, 4]
+
+
+async def test_watch_survives_a_restart_of_the_server(server: Any) -> None:
+    """The server goes away in the middle of a watch, and one on the same port takes over."""
+    log = history(4)
+    server.on("WatchTask", [watched(*log[:2]), HANG], [watched(*log[2:])])
+    async with fc.AsyncClient(server.target) as client:
+        events = client.watch("t1")
+        seen = [await anext(events), await anext(events)]
+        await server.restart()
+        seen += [event async for event in events]
+    assert [event.sequence for event in seen] == [1, 2, 3, 4]
+    assert [request.after_sequence for request in server.requests("WatchTask")][-1] == 2
+
+
+async def test_watch_raises_what_cannot_be_mended(server: Any, client: fc.AsyncClient) -> None:
+    """An unknown task and a sequence beyond the end are errors at once."""
+    server.on("WatchTask", [Refusal(Code.NOT_FOUND, reason="TASK_NOT_FOUND")])
+    with pytest.raises(fc.TaskNotFound):
+        await anext(client.watch("t1"))
+    assert len(server.requests("WatchTask")) == 1
+
+
+async def test_a_silent_server_is_left(server: Any, client: fc.AsyncClient) -> None:
+    """Without a heartbeat for too long, the watch opens a new stream."""
+    log = history(3)
+    server.on("WatchTask", [watched(log[0]), HANG], [watched(*log[1:])])
+    events = [event async for event in client.watch("t1", heartbeat=0.02)]
+    assert [event.sequence for event in events] == [1, 2, 3]
+    await server.servicer.left.wait()
+
+
+async def test_leaving_a_watch_ends_its_call(server: Any, client: fc.AsyncClient) -> None:
+    """The server learns that a watcher has gone."""
+    server.on("WatchTask", [watched(history(2)[0]), HANG])
+    async with contextlib.aclosing(client.watch("t1")) as events:
+        await anext(events)
+    await server.servicer.left.wait()
+
+
+async def test_cancellation_passes_through(server: Any, client: fc.AsyncClient) -> None:
+    """A cancelled task gets its CancelledError, and the server learns of it."""
+    server.on("WatchTask", [HANG])
+    server.on("TaskResult", HANG)
+    for waiting in (anext(client.watch("t1")), client.result("t1", wait=True)):
+        server.servicer.hanging.clear()
+        server.servicer.left.clear()
+        task = asyncio.ensure_future(waiting)
+        await server.servicer.hanging.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await server.servicer.left.wait()
+
+
+async def test_closing_the_client_ends_its_calls(server: Any) -> None:
+    """Calls under way end with an exception of this package, not with a cancellation nobody asked for."""
+    server.on("WatchTask", [HANG])
+    server.on("TaskResult", HANG)
+    for method in ("watch", "result"):
+        client = fc.AsyncClient(server.target)
+        server.servicer.hanging.clear()
+        waiting = anext(client.watch("t1")) if method == "watch" else client.result("t1", wait=True)
+        task = asyncio.ensure_future(waiting)
+        await server.servicer.hanging.wait()
+        await client.close()
+        with pytest.raises(fc.CallCanceled):
+            await task
+
+
+async def test_the_deadline_is_the_callers(server: Any, client: fc.AsyncClient) -> None:
+    """A call that is not answered in time raises DeadlineExceeded."""
+    server.on("TaskReport", HANG)
+    with pytest.raises(fc.DeadlineExceeded):
+        await client.report("t1", timeout=timedelta(milliseconds=50))
+
+
+async def test_no_server(naps: Any) -> None:
+    """Where nothing listens, Unavailable is raised once the policy gives up."""
+    async with fc.AsyncClient("127.0.0.1:1", sleep=naps, retry=fc.RetryPolicy(attempts=3)) as client:
+        with pytest.raises(fc.Unavailable):
+            await client.info()
+    assert len(naps.taken) == 2
+
+
+async def test_report(server: Any, client: fc.AsyncClient) -> None:
+    """A report comes as dataclasses: nodes by id in their order, JSON as dicts."""
+    report = report_pb2.Report(
+        task_id="t1",
+        inputs='{"q": 1}',
+        status={"status": report_pb2.STATUS_PROCESSING},
+        nodes=[
+            {
+                "node_id": "b",
+                "status": SUCCEEDED,
+                "snapshots": [{"id": "b", "node_id": "b", "branch": "if_1", "data": "{}"}],
+            },
+            {"node_id": "a", "status": {"status": report_pb2.STATUS_PROCESSING}},
+        ],
+        messages=[{"text": "hello", "type": report_pb2.Message.TYPE_INFO}],
+        last_sequence=9,
+    )
+    server.on("TaskReport", runtime_service_pb2.TaskReportResponse(report=report))
+    told = await client.report("t1", view=fc.View.BASIC)
+    assert list(told.nodes) == ["b", "a"]
+    assert told.nodes["b"].snapshots[0].branch == "if_1"
+    assert told.nodes["b"].snapshots[0].data == {}
+    assert told.nodes["b"].terminated
+    assert (told.inputs, told.outputs, told.last_sequence) == ({"q": 1}, None, 9)
+    assert told.messages[0].type is fc.MessageType.INFO
+    assert server.requests("TaskReport")[0].view == runtime_service_pb2.VIEW_BASIC
+
+
+async def test_cancel_validate_and_info(server: Any, client: fc.AsyncClient) -> None:
+    """The small calls translate their requests and answers."""
+    server.on("TaskCancel", runtime_service_pb2.TaskCancelResponse(success=True))
+    assert await client.cancel("t1", reason="enough") is True
+    assert server.requests("TaskCancel")[0].reason == "enough"
+    server.on(
+        "TaskValidate",
+        runtime_service_pb2.TaskValidateResponse(errors=["a", "b"]),
+        runtime_service_pb2.TaskValidateResponse(valid=True),
+    )
+    assert await client.validate({}) == ("a", "b")
+    assert await client.validate("{}", {}) == ()
+    server.on("ServerInfo", runtime_service_pb2.ServerInfoResponse(name="n", version="1", node_types=["llm"]))
+    info = await client.info()
+    assert (info.name, info.version, info.node_types, info.time) == ("n", "1", ("llm",), None)
+
+
+async def test_list_pages_as_it_goes(server: Any, client: fc.AsyncClient) -> None:
+    """Filters go with every page; tasks come as one sequence."""
+    server.on(
+        "TaskList",
+        runtime_service_pb2.TaskListResponse(
+            tasks=[{"task_id": "b", "labels": {"k": "v"}}], next_page_token="x"
+        ),
+        runtime_service_pb2.TaskListResponse(tasks=[{"task_id": "a", "status": SUCCEEDED}]),
+    )
+    tasks = [
+        t async for t in client.list(statuses=[fc.Status.FAILED, fc.Status.SUCCEEDED], labels={"k": "v"})
+    ]
+    assert [task.task_id for task in tasks] == ["b", "a"]
+    assert tasks[0].labels == {"k": "v"}
+    assert tasks[1].status is fc.Status.SUCCEEDED
+    first, second = server.requests("TaskList")
+    assert (first.page_token, second.page_token) == ("", "x")
+    assert list(second.statuses) == [report_pb2.STATUS_FAILED, report_pb2.STATUS_SUCCEEDED]
+
+
+async def test_a_large_report_arrives(server: Any, client: fc.AsyncClient) -> None:
+    """GRPC's own limit of 4 MB on what a client receives does not hold here."""
+    text = '{"text":"' + "x" * (6 * 1024 * 1024) + '"}'
+    server.on("TaskReport", runtime_service_pb2.TaskReportResponse(report={"task_id": "t1", "outputs": text}))
+    report = await client.report("t1")
+    assert report.outputs is not None
+    assert len(report.outputs["text"]) == 6 * 1024 * 1024
+
+
+async def test_watch_raw_leaves_json_as_it_came(server: Any, client: fc.AsyncClient) -> None:
+    """For gateways: the contract's own messages, with the same reconnection."""
+    server.on("WatchTask", [watched(*history(2))])
+    events = [event async for event in client.watch_raw("t1")]
+    assert events[1].task_status_changed.outputs == '{"a":1}'
+
+
+async def test_call_raw_leaves_json_as_it_came_and_is_repeated(server: Any, client: fc.AsyncClient) -> None:
+    """For gateways: the contract's own messages, with the same retries and errors."""
+    response = runtime_service_pb2.TaskResultResponse(outputs='{"a": 1.10}')
+    server.on("TaskResult", Refusal(grpc.StatusCode.UNAVAILABLE), response)
+    request = runtime_service_pb2.TaskResultRequest(task_id="t1")
+    assert await client.call_raw("TaskResult", request) == response
+    assert server.requests("TaskResult") == [request, request]
+
+
+async def test_a_channel_of_the_callers_stays_open(server: Any) -> None:
+    """A client that was given a channel does not close it."""
+    server.on("ServerInfo", runtime_service_pb2.ServerInfoResponse(name="n"))
+    async with grpc.aio.insecure_channel(server.target) as channel:
+        async with fc.AsyncClient(channel=channel) as client:
+            await client.info()
+        async with fc.AsyncClient(channel=channel) as client:
+            assert (await client.info()).name == "n"

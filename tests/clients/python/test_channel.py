@@ -1,0 +1,20 @@
+import pytest
+
+from flowgram_client._channel import channel_options
+
+
+@pytest.mark.parametrize("target", ["localhost:1", "127.0.0.1:1", "[::1]:1", "dns:///127.0.0.2:1"])
+def test_no_proxy_stands_before_this_machine(target: str) -> None:
+    """A proxy from the environment is not used for the loopback interface."""
+    assert dict(channel_options(target))["grpc.enable_http_proxy"] == 0
+
+
+def test_a_proxy_may_stand_before_others() -> None:
+    """Elsewhere the environment decides."""
+    assert "grpc.enable_http_proxy" not in dict(channel_options("flows.example.com:443"))
+
+
+def test_the_callers_options_win() -> None:
+    """Each option can be set, those of this package included."""
+    options = dict(channel_options("a:1", [("grpc.keepalive_time_ms", 1), ("x", "y")]))
+    assert (options["grpc.keepalive_time_ms"], options["x"]) == (1, "y")

@@ -1,0 +1,93 @@
+import copy
+import pickle
+
+import grpc
+import pytest
+from support.scripted_server import Refusal
+
+import flowgram_client
+from flowgram_client import _status, errors
+
+Code = grpc.StatusCode
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "kind"),
+    [
+        (Code.INVALID_ARGUMENT, "SCHEMA_INVALID", errors.InvalidWorkflow),
+        (Code.INVALID_ARGUMENT, "INPUTS_INVALID", errors.InvalidWorkflow),
+        (Code.INVALID_ARGUMENT, "ARGUMENT_INVALID", errors.InvalidArgument),
+        (Code.INVALID_ARGUMENT, "A_REASON_OF_TOMORROW", errors.InvalidArgument),
+        (Code.NOT_FOUND, "TASK_NOT_FOUND", errors.TaskNotFound),
+        (Code.ALREADY_EXISTS, "REQUEST_ID_REUSED", errors.AlreadyExists),
+        (Code.OUT_OF_RANGE, "SEQUENCE_OUT_OF_RANGE", errors.SequenceOutOfRange),
+        (Code.RESOURCE_EXHAUSTED, "TOO_MANY_TASKS", errors.ResourceExhausted),
+        (Code.UNAVAILABLE, "SHUTTING_DOWN", errors.Unavailable),
+        (Code.UNAVAILABLE, "", errors.Unavailable),
+        (Code.DEADLINE_EXCEEDED, "", errors.DeadlineExceeded),
+        (Code.CANCELLED, "", errors.CallCanceled),
+        (Code.INTERNAL, "INTERNAL", errors.ServerError),
+        (Code.UNIMPLEMENTED, "", errors.ServerError),
+        (Code.UNAUTHENTICATED, "", errors.ServerError),
+    ],
+)
+def test_each_status_is_an_exception_of_its_own(code: Code, reason: str, kind: type[Exception]) -> None:
+    """The reason decides, and where it is unknown or missing, the status code."""
+    error = _status.error_from_status(code, "text", Refusal(code, reason=reason).trailing())
+    assert type(error) is kind
+    assert (error.code, error.reason, error.message) == (code, reason, "text")
+
+
+def test_details_are_read() -> None:
+    """Problems, particulars and the advice to wait come with the exception, and the text lists the problems."""
+    sent = Refusal(
+        Code.INVALID_ARGUMENT,
+        reason="SCHEMA_INVALID",
+        problems=[("schema.nodes[0]", "no id"), ("", "no end")],
+        retry_after=1.5,
+        metadata={"k": "v"},
+    )
+    error = _status.error_from_status(sent.code, "not valid", sent.trailing())
+    assert error.problems == (errors.Problem("schema.nodes[0]", "no id"), errors.Problem("", "no end"))
+    assert error.retry_after == 1.5
+    assert error.metadata == {"k": "v"}
+    assert str(error) == "not valid\n  schema.nodes[0]: no id\n  no end"
+
+
+def test_a_foreign_domain_gives_no_reason() -> None:
+    """Details of another service (a proxy's, say) are not taken for this one's."""
+    trailing = Refusal(Code.NOT_FOUND, reason="SCHEMA_INVALID").trailing()
+    foreign = [(key, value.replace(b"flowgram.runtime", b"somebody.else000")) for key, value in trailing]
+    error = _status.error_from_status(Code.NOT_FOUND, "", foreign)
+    assert type(error) is errors.TaskNotFound
+    assert error.reason == ""
+    assert str(error) == "not found"
+
+
+def test_garbage_in_the_details_is_ignored() -> None:
+    """Details that cannot be read leave the code and the message."""
+    error = _status.error_from_status(Code.NOT_FOUND, "text", [("grpc-status-details-bin", b"\xff\xff")])
+    assert type(error) is errors.TaskNotFound
+    assert str(error) == "text"
+
+
+def test_errors_survive_copies_and_pickles() -> None:
+    """An error that crosses a process boundary keeps what it knows."""
+    sent = Refusal(Code.INVALID_ARGUMENT, reason="SCHEMA_INVALID", problems=[("a", "b")])
+    error = _status.error_from_status(sent.code, "text", sent.trailing())
+    failed = errors.TaskFailed("text", "t1")
+    for clone in (copy.copy(error), pickle.loads(pickle.dumps(error))):  # noqa: S301 - our own bytes
+        assert type(clone) is errors.InvalidWorkflow
+        assert (str(clone), clone.problems, clone.reason) == (str(error), error.problems, error.reason)
+    assert pickle.loads(pickle.dumps(failed)).task_id == "t1"  # noqa: S301 - our own bytes
+
+
+def test_every_error_is_public_and_in_the_tree() -> None:
+    """Each exception of the package has the one base, is exported, and stands in the drawing."""
+    public = [
+        each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)
+    ]
+    for each in public:
+        assert issubclass(each, flowgram_client.FlowgramError)
+        assert getattr(flowgram_client, each.__name__) is each
+        assert each.__name__ in (errors.__doc__ or "")

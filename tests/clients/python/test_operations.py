@@ -1,0 +1,316 @@
+"""The operations without any I/O: a test plays the network."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.scripted_server import history, watched
+
+from flowgram.runtime.v1 import event_pb2, report_pb2, runtime_service_pb2
+from flowgram_client import RetryPolicy, View, _convert, errors
+from flowgram_client._flow import Call, Emit, Flow, Open, Read, Sleep, Walk
+from flowgram_client._operations import Operations
+
+UNAVAILABLE = errors.Unavailable("away", grpc.StatusCode.UNAVAILABLE)
+
+
+class Time:
+    """A clock that only moves when told."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def operations(time: Time | None = None, attempts: int = 4, timeout: float | None = None) -> Operations:
+    policy = RetryPolicy(attempts=attempts, initial=1.0, maximum=8.0)
+    return Operations(timeout=timeout, retry=policy, reconnect=policy, rand=lambda: 1.0, clock=time or Time())
+
+
+def play(
+    flow: Flow[Any], answer: Callable[[Any], Any], time: Time | None = None, items: list[Any] | None = None
+) -> tuple[list[Any], list[Any], Any]:
+    """Perform a flow with `answer`; the effects, the items emitted, and the result."""
+    walk = Walk(flow)
+    effects = []
+    items = [] if items is None else items
+    while (effect := walk.effect) is not None:
+        effects.append(effect)
+        if isinstance(effect, Emit):
+            items.append(effect.item)
+            walk.reply(None)
+        elif isinstance(effect, Sleep):
+            if time is not None:
+                time.now += effect.seconds
+            walk.reply(None)
+        else:
+            reply = answer(effect)
+            if isinstance(reply, errors.RequestError):
+                walk.fail(reply)
+            else:
+                walk.reply(reply)
+    return effects, items, walk.result
+
+
+def replies(*each: Any) -> Callable[[Any], Any]:
+    left = iter(each)
+    return lambda effect: next(left)
+
+
+def run_flow(core: Operations, timeout: float | None = None) -> Flow[str]:
+    return core.run({}, {}, request_id=None, task_timeout=None, labels=None, timeout=timeout)
+
+
+def watch_flow(core: Operations, after: int = 0, heartbeat: float | None = 10.0) -> Flow[None]:
+    return core.watch(
+        "t", _convert.nothing, after=after, view=View.FULL, deltas=False, heartbeat=heartbeat, timeout=None
+    )
+
+
+def test_run_repeats_the_very_same_request() -> None:
+    """After UNAVAILABLE, run sends the same request id and content again, after growing waits."""
+    sent: list[bytes] = []
+    answers = iter([UNAVAILABLE, UNAVAILABLE, runtime_service_pb2.TaskRunResponse(task_id="t")])
+
+    def answer(effect: Call) -> Any:
+        sent.append(effect.request.SerializeToString(deterministic=True))
+        return next(answers)
+
+    effects, _, task_id = play(run_flow(operations()), answer)
+    assert task_id == "t"
+    assert len(sent) == 3
+    assert len(set(sent)) == 1
+    assert runtime_service_pb2.TaskRunRequest.FromString(sent[0]).request_id
+    assert [each.seconds for each in effects if isinstance(each, Sleep)] == [1.0, 2.0]
+
+
+def test_two_runs_have_two_request_ids() -> None:
+    """Equal requests of two calls are two tasks."""
+    seen = set()
+    for _ in range(2):
+        effects, _, _ = play(
+            run_flow(operations()), replies(runtime_service_pb2.TaskRunResponse(task_id="t"))
+        )
+        seen.add(effects[0].request.request_id)
+    assert len(seen) == 2
+
+
+def test_calls_give_up_by_policy() -> None:
+    """After the last attempt, the failure is raised as it was."""
+    with pytest.raises(errors.Unavailable) as caught:
+        play(run_flow(operations(attempts=2)), replies(UNAVAILABLE, UNAVAILABLE))
+    assert caught.value is UNAVAILABLE
+
+
+def test_other_failures_are_not_repeated() -> None:
+    """What the server refuses it would refuse again."""
+    refused = errors.ResourceExhausted("full", grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after=1.0)
+    with pytest.raises(errors.ResourceExhausted):
+        play(run_flow(operations()), replies(refused))
+
+
+def test_no_retry_outlives_the_timeout() -> None:
+    """Each attempt gets what is left of the time, and a wait that would outlast it ends the call."""
+    time = Time()
+    timeouts = []
+
+    def answer(effect: Call) -> Any:
+        timeouts.append(effect.timeout)
+        time.now += 0.5
+        return UNAVAILABLE
+
+    with pytest.raises(errors.Unavailable):
+        play(run_flow(operations(time, attempts=9), timeout=5.0), answer, time)
+    assert timeouts == [5.0, 3.5, 1.0]
+
+
+def test_the_clients_timeout_is_for_quick_calls_only() -> None:
+    """A call that is answered at once has the client's timeout; one that waits for a task has none."""
+    core = operations(timeout=30.0)
+    done = runtime_service_pb2.TaskResultResponse(status={"status": report_pb2.STATUS_SUCCEEDED})
+    effects, _, _ = play(core.result("t", wait=False, timeout=None), replies(done))
+    assert effects[0].timeout == 30.0
+    effects, _, _ = play(core.result("t", wait=True, timeout=None), replies(done))
+    assert effects[0].timeout is None
+    effects, _, _ = play(core.result("t", wait=False, timeout=float("inf")), replies(done))
+    assert effects[0].timeout is None
+
+
+def test_waiting_goes_on_until_the_task_has_ended() -> None:
+    """A server that ends a wait early is asked again, unless the caller's own timeout is what ended it."""
+    core = operations()
+    running = runtime_service_pb2.TaskRunResponse(
+        task_id="t", status={"status": report_pb2.STATUS_PROCESSING}
+    )
+    still = runtime_service_pb2.TaskResultResponse(status={"status": report_pb2.STATUS_PROCESSING})
+    done = runtime_service_pb2.TaskResultResponse(
+        status={"status": report_pb2.STATUS_SUCCEEDED}, outputs='{"a":1}'
+    )
+
+    def flow(timeout: float | None) -> Flow[Any]:
+        return core.run_and_wait({}, None, request_id=None, task_timeout=None, labels=None, timeout=timeout)
+
+    _, _, result = play(flow(None), replies(running, still, done))
+    assert result.outputs == {"a": 1}
+    _, _, result = play(flow(5.0), replies(running))
+    assert not result.terminated
+    with pytest.raises(errors.TaskUnfinished, match="task t is processing"):
+        _ = result.outputs
+
+
+def test_a_long_wait_that_breaks_is_not_a_failure_in_a_row() -> None:
+    """A server that restarts every now and then never exhausts the patience of one that waits."""
+    time = Time()
+    done = runtime_service_pb2.TaskResultResponse(status={"status": report_pb2.STATUS_SUCCEEDED})
+    answers = iter([UNAVAILABLE] * 20 + [done])
+
+    def answer(effect: Call) -> Any:
+        time.now += 3600.0
+        return next(answers)
+
+    _, _, result = play(operations(time, attempts=2).result("t", wait=True, timeout=None), answer, time)
+    assert result.succeeded
+
+
+def test_lists_page_by_page() -> None:
+    """The next page is asked for with the token of the last, once its tasks are used up."""
+    first = runtime_service_pb2.TaskListResponse(
+        tasks=[{"task_id": "a"}, {"task_id": "b"}], next_page_token="2"
+    )
+    second = runtime_service_pb2.TaskListResponse(tasks=[{"task_id": "c"}])
+    tokens = []
+    answers = iter([first, second])
+
+    def answer(effect: Call) -> Any:
+        tokens.append(effect.request.page_token)
+        return next(answers)
+
+    flow = operations().list(statuses=(), labels=None, page_size=2, timeout=None)
+    effects, items, _ = play(flow, answer)
+    assert [task.task_id for task in items] == ["a", "b", "c"]
+    assert tokens == ["", "2"]
+    assert [type(effect) for effect in effects] == [Call, Emit, Emit, Call, Emit]
+
+
+def test_a_watch_ends_after_the_last_event() -> None:
+    """One read after the last event lets the stream end by itself; how it ends does not matter."""
+    for end in (None, UNAVAILABLE):
+        effects, items, _ = play(watch_flow(operations()), replies(None, watched(*history(4)), end))
+        assert [event.sequence for event in items] == [1, 2, 3, 4]
+        assert sum(isinstance(each, Open) for each in effects) == 1
+
+
+def test_a_finished_task_may_have_nothing_to_tell() -> None:
+    """A watch after the last event ends without one."""
+    _, items, _ = play(watch_flow(operations(), after=7), replies(None, None))
+    assert items == []
+
+
+def test_a_watch_gives_up_after_failures_in_a_row() -> None:
+    """Progress forgives earlier failures; without any, the policy's last failure is raised."""
+    events = history(9)
+    patient = [x for event in events[:3] for x in (UNAVAILABLE, None, watched(event), UNAVAILABLE)]
+    left = iter([*patient, UNAVAILABLE, UNAVAILABLE])
+    items: list[Any] = []
+    with pytest.raises(errors.Unavailable):
+        play(watch_flow(operations(attempts=3)), lambda effect: next(left), items=items)
+    assert [event.sequence for event in items] == [1, 2, 3]
+    assert next(left, "all used") == "all used"
+
+
+def test_repeats_are_no_progress() -> None:
+    """A server that sends the same event over and over does not keep a watch alive for ever."""
+    event = watched(history(5)[0])
+    script = itertools.chain([None, event, UNAVAILABLE], itertools.cycle([None, event, UNAVAILABLE]))
+    with pytest.raises(errors.Unavailable):
+        play(watch_flow(operations(attempts=3)), lambda effect: next(script))
+
+
+@pytest.mark.parametrize(
+    ("error", "connected", "resumes"),
+    [
+        (errors.Unavailable("", grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN"), False, True),
+        (errors.ServerError("reset", grpc.StatusCode.INTERNAL), True, True),
+        (errors.ServerError("reset", grpc.StatusCode.INTERNAL), False, False),
+        (errors.ServerError("bug", grpc.StatusCode.INTERNAL, "INTERNAL"), True, False),
+        (errors.ResourceExhausted("", grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after=1.0), True, True),
+        (errors.ResourceExhausted("", grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after=1.0), False, False),
+        (errors.TaskNotFound("", grpc.StatusCode.NOT_FOUND), True, False),
+        (errors.SequenceOutOfRange("", grpc.StatusCode.OUT_OF_RANGE), True, False),
+        (errors.CallCanceled("", grpc.StatusCode.CANCELLED), True, False),
+        (errors.DeadlineExceeded("", grpc.StatusCode.DEADLINE_EXCEEDED), True, False),
+    ],
+)
+def test_a_watch_reconnects_where_that_is_right(
+    error: errors.RequestError, connected: bool, resumes: bool
+) -> None:
+    """Lost connections are made anew, refusals are raised."""
+    first, *rest = history(3)
+    before = (None, watched(first)) if connected else ()
+    script = replies(*before, error, None, watched(*([] if connected else [first]), *rest), None)
+    if resumes:
+        _, items, _ = play(watch_flow(operations()), script)
+        assert [event.sequence for event in items] == [1, 2, 3]
+    else:
+        with pytest.raises(type(error)):
+            play(watch_flow(operations()), script)
+
+
+def test_unknown_kinds_of_events_are_left_out_but_counted() -> None:
+    """An event of a later version is skipped, and is no gap."""
+    log = history(3)
+    unknown = event_pb2.TaskEvent(sequence=2)
+    flow = operations().watch(
+        "t", _convert.event, after=0, view=View.FULL, deltas=False, heartbeat=None, timeout=None
+    )
+    _, items, _ = play(flow, replies(None, watched(log[0], unknown, log[2]), None))
+    assert [event.sequence for event in items] == [1, 3]
+
+
+def test_silence_is_three_heartbeats() -> None:
+    """A watch asks for heartbeats, and takes three missing ones for a dead connection."""
+    effects, _, _ = play(watch_flow(operations(), heartbeat=2.0), replies(None, None))
+    assert effects[0].request.heartbeat.ToTimedelta().total_seconds() == 2.0
+    assert effects[1] == Read(6.0)
+    effects, _, _ = play(watch_flow(operations(), heartbeat=None), replies(None, None))
+    assert not effects[0].request.HasField("heartbeat")
+    assert effects[1] == Read(None)
+
+
+@given(data=st.data(), count=st.integers(2, 30), after=st.integers(0, 31))
+def test_every_event_comes_once_and_in_order(data: st.DataObject, count: int, after: int) -> None:
+    """However the log is cut into responses, streams, repeats, gaps and failures, each event comes once, in order."""
+    after = min(after, count)
+    log = history(count)
+    position = 0  # what the current stream has sent
+    failures = 0
+
+    def answer(effect: Any) -> Any:
+        nonlocal position, failures
+        if failures < 3 and data.draw(st.integers(0, 3)) == 3:
+            failures += 1
+            return UNAVAILABLE
+        if isinstance(effect, Open):
+            # a stream may begin too early (repeats), never too late
+            position = data.draw(st.integers(0, effect.request.after_sequence))
+            return None
+        if position == count:
+            return None
+        if failures < 3 and position + 1 < count and data.draw(st.integers(0, 9)) == 9:
+            position += 1  # an event is lost: the client must notice
+            failures += 1
+        size = data.draw(st.sampled_from([5, 3, 2, 1, 0]))
+        chunk = log[position : position + size]
+        position += len(chunk)
+        if chunk:
+            failures = 0
+        return watched(*chunk)
+
+    _, items, _ = play(watch_flow(operations(attempts=50), after=after), answer)
+    assert [event.sequence for event in items] == list(range(after + 1, count + 1))

@@ -1,0 +1,166 @@
+"""The shape of the source tree: which package may import which, and how long a file may be."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCE_ROOTS = (ROOT / "runtime", ROOT / "server", ROOT / "clients/python")
+OTHER_ROOTS = (ROOT / "tests", ROOT / "benchmarks", ROOT / "tools")
+GENERATED = ROOT / "clients/python/flowgram"
+LONGEST_FILE = 400
+
+OURS = ("flowgram", "flowgram_client", "flowgram_runtime", "flowgram_server")
+
+# Each layer, with what it may import of this project. A module belongs to the layer with the
+# longest name that is a prefix of its own; a layer may always import itself.
+LAYERS: dict[str, tuple[str, ...]] = {
+    "flowgram_runtime.modeling": (),
+    "flowgram_runtime.engine": ("flowgram_runtime.modeling",),
+    "flowgram_runtime.nodes": ("flowgram_runtime.modeling", "flowgram_runtime.engine"),
+    "flowgram_runtime.journal": (),
+    "flowgram_runtime": (
+        "flowgram_runtime.modeling",
+        "flowgram_runtime.engine",
+        "flowgram_runtime.nodes",
+        "flowgram_runtime.journal",
+    ),
+    "flowgram_client": ("flowgram",),
+    "flowgram": (),
+}
+LAYERS["flowgram_server"] = tuple(LAYERS)
+
+# Modules from elsewhere that a layer must not know, and why.
+FORBIDDEN: dict[str, dict[str, str]] = {
+    "flowgram_runtime": {
+        "grpc": "the engine is a library without a transport",
+        "google": "the engine is a library without generated code",
+    },
+    "flowgram_runtime.modeling": {
+        "asyncio": "a schema is compiled without I/O",
+        "sqlite3": "SQL stays in the journal",
+    },
+    "flowgram_runtime.engine": {
+        "asyncio": "the core is sans-I/O",
+        "time": "the host gives the core its times",
+        "uuid": "identities derive from structure",
+        "random": "a replay must do the same again",
+        "secrets": "a replay must do the same again",
+        "threading": "the core is driven by one caller",
+        "sqlite3": "SQL stays in the journal",
+    },
+    "flowgram_runtime.nodes": {"sqlite3": "SQL stays in the journal"},
+}
+
+# All that the light client may need: the standard library, the contract, gRPC and Protocol Buffers.
+CLIENT_MAY_IMPORT = {"flowgram", "flowgram_client", "grpc", "google"}
+
+
+def sources(*roots: Path) -> list[Path]:
+    return sorted(
+        path
+        for root in roots
+        for path in root.rglob("*.py")
+        if GENERATED not in path.parents and "node_modules" not in path.parts
+    )
+
+
+class Source(NamedTuple):
+    name: str
+    module: str
+    package: str
+    text: str
+
+
+def read(path: Path) -> Source:
+    root = next(root for root in SOURCE_ROOTS if root in path.parents)
+    parts = path.relative_to(root).with_suffix("").parts
+    package = ".".join(parts[:-1])
+    module = package if parts[-1] == "__init__" else ".".join(parts)
+    return Source(str(path.relative_to(ROOT)), module, package, path.read_text("utf-8"))
+
+
+def imports(source: Source) -> Iterator[tuple[int, str]]:
+    """Give each imported name with its line: `from a.b import c` is a.b.c, relative ones resolved."""
+    package = source.package.split(".")
+    for node in ast.walk(ast.parse(source.text, source.name)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            prefix = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield node.lineno, f"{prefix}.{alias.name}"
+
+
+def is_within(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+def layer_of(module: str) -> str:
+    return max((layer for layer in LAYERS if is_within(module, layer)), key=len)
+
+
+def violations(source: Source) -> Iterator[str]:
+    layer = layer_of(source.module)
+    forbidden = {
+        name: reason
+        for package, names in FORBIDDEN.items()
+        if is_within(source.module, package)
+        for name, reason in names.items()
+    }
+    for line, imported in imports(source):
+        top = imported.partition(".")[0]
+        place = f"{source.name}:{line}: {source.module} imports {imported}"
+        if top in OURS and (target := layer_of(imported)) not in (layer, *LAYERS[layer]):
+            yield f"{place}, but {layer} must not import {target}"
+        if top in forbidden:
+            yield f"{place}, but {forbidden[top]}"
+        if layer == "flowgram_client" and top not in CLIENT_MAY_IMPORT | sys.stdlib_module_names:
+            yield f"{place}, which the base install does not bring"
+
+
+def test_every_package_has_its_place() -> None:
+    """Each package of the source roots is named in the table of layers."""
+    packages = {read(path).module.partition(".")[0] for path in sources(*SOURCE_ROOTS)}
+    assert packages <= set(OURS)
+
+
+@pytest.mark.parametrize("root", SOURCE_ROOTS, ids=lambda root: root.name)
+def test_imports_point_one_way(root: Path) -> None:
+    """Modeling <- engine <- nodes <- host <- server; the journal knows nobody, clients only the contract."""
+    assert [text for path in sources(root) for text in violations(read(path))] == []
+
+
+def test_a_wrong_import_is_found() -> None:
+    """The check sees absolute, relative and conditional imports, and imports inside functions."""
+    text = (
+        "import asyncio\n"
+        "from ..nodes import llm\n"
+        "from flowgram_runtime.modeling import document\n"
+        "if True:\n"
+        "    from flowgram_runtime import journal\n"
+        "def late():\n"
+        "    import flowgram_server.cli\n"
+    )
+    source = Source("core.py", "flowgram_runtime.engine.core", "flowgram_runtime.engine", text)
+    assert [violation.split(": ")[0] for violation in violations(source)] == [
+        "core.py:1",
+        "core.py:2",
+        "core.py:5",
+        "core.py:7",
+    ]
+
+
+@pytest.mark.parametrize("root", SOURCE_ROOTS + OTHER_ROOTS, ids=lambda root: root.name)
+def test_files_stay_short(root: Path) -> None:
+    """One concept per file: a file of more than 400 lines holds two."""
+    lengths = {
+        str(path.relative_to(ROOT)): len(path.read_text("utf-8").splitlines()) for path in sources(root)
+    }
+    assert {name: length for name, length in lengths.items() if length > LONGEST_FILE} == {}

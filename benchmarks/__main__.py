@@ -1,0 +1,25 @@
+"""Runs the benchmarks, all or those that are named: `python -m benchmarks [core] [service]`."""
+
+import asyncio
+import sys
+
+from benchmarks import core, service
+from benchmarks.table import render
+
+
+def main(names: list[str]) -> int:
+    """Prints the tables; the exit status says whether every goal was met."""
+    met = True
+    if not names or "core" in names:
+        rows = core.measure()
+        print(render("The core against the reference engine", rows))  # noqa: T201
+        met &= all(row.met for row in rows)
+    if not names or "service" in names:
+        rows = asyncio.run(service.measure())
+        print(render("The service", rows))  # noqa: T201
+        met &= all(row.met for row in rows)
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,106 @@
+"""The workflows that are measured."""
+
+from typing import Any
+
+JSON = dict[str, Any]
+
+META = {"position": {"x": 0, "y": 0}}
+
+
+def _node(node_id: str, node_type: str, data: JSON | None = None, **more: Any) -> JSON:
+    return {"id": node_id, "type": node_type, "meta": META, "data": data or {}, **more}
+
+
+def _edge(source: str, target: str, port: str | None = None) -> JSON:
+    edge = {"sourceNodeID": source, "targetNodeID": target}
+    return edge if port is None else {**edge, "sourcePortID": port}
+
+
+def _ref(*content: str) -> JSON:
+    return {"type": "ref", "content": list(content)}
+
+
+def _condition(node_id: str, left: JSON) -> JSON:
+    value = {"left": left, "operator": "gte", "right": {"type": "constant", "content": 0}}
+    return _node(node_id, "condition", {"conditions": [{"key": "yes", "value": value}]})
+
+
+def _start(**types: JSON) -> JSON:
+    return _node("start_0", "start", {"outputs": {"type": "object", "properties": types}})
+
+
+def _end(**values: tuple[str, JSON]) -> JSON:
+    return _node(
+        "end_0",
+        "end",
+        {
+            "inputs": {
+                "type": "object",
+                "properties": {name: {"type": kind} for name, (kind, _) in values.items()},
+            },
+            "inputsValues": {name: binding for name, (_, binding) in values.items()},
+        },
+    )
+
+
+_NUMBER = {"type": "number"}
+_ARRAY = {"type": "array", "items": {"type": "number"}}
+_X = _ref("start_0", "x")
+
+
+def echo() -> tuple[JSON, JSON]:
+    """Start and end."""
+    return {"nodes": [_start(x=_NUMBER), _end(x=("number", _X))], "edges": [_edge("start_0", "end_0")]}, {
+        "x": 1
+    }
+
+
+def chain(length: int) -> tuple[JSON, JSON]:
+    """Conditions one after the other."""
+    ids = [f"condition_{index}" for index in range(length)]
+    edges = [_edge("start_0", ids[0])]
+    edges += [_edge(source, target, "yes") for source, target in zip(ids, [*ids[1:], "end_0"], strict=True)]
+    return {
+        "nodes": [_start(x=_NUMBER), *(_condition(name, _X) for name in ids), _end(x=("number", _X))],
+        "edges": edges,
+    }, {"x": 1}
+
+
+def fan(width: int) -> tuple[JSON, JSON]:
+    """Conditions side by side, joined at the end."""
+    ids = [f"condition_{index}" for index in range(width)]
+    edges = [edge for name in ids for edge in (_edge("start_0", name), _edge(name, "end_0", "yes"))]
+    return {
+        "nodes": [_start(x=_NUMBER), *(_condition(name, _X) for name in ids), _end(x=("number", _X))],
+        "edges": edges,
+    }, {"x": 1}
+
+
+def layers(nodes: int, width: int) -> tuple[JSON, JSON]:
+    """Layers of conditions; each leads to two of the next layer."""
+    ids = [f"condition_{index}" for index in range(nodes)]
+    edges = [_edge("start_0", name) for name in ids[:width]]
+    for index, name in enumerate(ids):
+        layer, place = divmod(index, width)
+        following = ids[(layer + 1) * width : (layer + 2) * width]
+        targets = (following[place], following[(place + 1) % width]) if following else ("end_0",)
+        edges += [_edge(name, target, "yes") for target in targets]
+    return {
+        "nodes": [_start(x=_NUMBER), *(_condition(name, _X) for name in ids), _end(x=("number", _X))],
+        "edges": edges,
+    }, {"x": 1}
+
+
+def loop(items: int) -> tuple[JSON, JSON]:
+    """A loop with one condition in its block."""
+    blocks = [
+        _node("block_start_0", "block-start"),
+        _condition("condition_0", _ref("loop_0_locals", "index")),
+        _node("block_end_0", "block-end"),
+    ]
+    edges = [_edge("block_start_0", "condition_0"), _edge("condition_0", "block_end_0", "yes")]
+    data = {"loopFor": _ref("start_0", "items"), "loopOutputs": {"found": _ref("loop_0_locals", "item")}}
+    nodes = [_start(items=_ARRAY), _node("loop_0", "loop", data, blocks=blocks, edges=edges), _end()]
+    return {"nodes": nodes, "edges": [_edge("start_0", "loop_0"), _edge("loop_0", "end_0")]}, {
+        "items": list(range(items))
+    }

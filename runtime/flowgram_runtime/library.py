@@ -63,6 +63,6 @@ class Library:
         # A character takes one to four bytes: most texts need not be encoded to know that they fit.
         if len(text) * 4 > limit and (size := len(text.encode("utf-8", "surrogatepass"))) > limit:
             problem = Problem(
-                name, f"Workflow {name} has {size} bytes, more than the limit max_{name}_bytes = {limit}"
+                name, f"{size} bytes of workflow {name} are more than the limit max_{name}_bytes = {limit}"
             )
             raise InvalidWorkflow((problem,), in_inputs=in_inputs)

@@ -24,9 +24,9 @@ def mask(value: str) -> str:
 
 def scrub(text: str, secrets: Iterable[str]) -> str:
     """A text with every occurrence of the secrets masked."""
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, mask(secret))
+    # Longer ones first: one may be a part of another.
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, mask(secret))
     return text
 
 
@@ -35,6 +35,7 @@ class Secrets:
 
     def __init__(self, names: Iterable[str] = ("apiKey",)) -> None:
         self._names = frozenset(names)
+        self._header_names = SECRET_HEADERS.union(name.lower() for name in self._names)
 
     def mask_inputs(self, inputs: JSONObject) -> JSONObject:
         """The inputs of a node as they may be shown: the same object where nothing is secret."""
@@ -61,4 +62,4 @@ class Secrets:
         return value
 
     def _is_secret_header(self, header: str) -> bool:
-        return header.lower() in SECRET_HEADERS or header in self._names
+        return header.lower() in self._header_names

@@ -77,6 +77,6 @@ def from_json(text: str) -> Input:
             name, *fields = recorded
             if name != "succeeded" or isinstance(fields[-1], dict):
                 return _KINDS[str(name)](*fields)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, LookupError) as error:
         raise ProtocolError("not a recorded input") from error
     raise ProtocolError("not a recorded input")

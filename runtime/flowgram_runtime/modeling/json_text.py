@@ -64,7 +64,7 @@ def dumps(value: JSONValue) -> str:
     would be read as another number; NaN and infinities become null; lone surrogates are escaped.
 
     Raises:
-        TypeError: The value is no JSON value.
+        TypeError: The value is no JSON value, or contains itself.
     """
     try:
         data = orjson.dumps(value)
@@ -202,10 +202,19 @@ def _write_exactly(value: JSONValue) -> str:
     # A stack instead of recursion, so that the nesting of a value has no limit here.
     parts: list[str] = []
     pending: list[Any] = [value]
+    opened: list[int] = []
+    around: set[int] = set()
     while pending:
         item = pending.pop()
+        if isinstance(item, dict | list):
+            if id(item) in around:
+                raise TypeError("a JSON value contains itself")
+            opened.append(id(item))
+            around.add(id(item))
         if isinstance(item, _Raw):
             parts.append(item)
+            if item is _CLOSE or item is _CLOSE_ARRAY:
+                around.discard(opened.pop())
         elif isinstance(item, str):
             parts.append(_quote(item))
         elif isinstance(item, dict):

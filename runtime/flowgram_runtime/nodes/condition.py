@@ -76,7 +76,7 @@ def _compile(item: Any) -> _Condition:
     right = value.get("right")
     key = item.get("key")
     return _Condition(
-        key=key if isinstance(key, str) else "",
+        key=javascript.to_string(key) if javascript.truthy(key) else "",
         left=compile_reference(value.get("left", UNDEFINED)),
         operator=javascript.to_string(value.get("operator", UNDEFINED)),
         right=compile_value(right) if javascript.truthy(right) else None,

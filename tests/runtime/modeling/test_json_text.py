@@ -162,3 +162,13 @@ def test_what_is_no_json_is_not_written(value: Any) -> None:
 def test_a_text_is_made_well_formed() -> None:
     """Half characters become replacement characters; everything else stays."""
     assert to_well_formed(f"a{LONE_SURROGATE}é😀") == "a\ufffdé😀"
+
+
+def test_a_value_that_contains_itself_is_not_written() -> None:
+    """A circular value is refused; one that merely occurs twice is written twice."""
+    twice = [2**70]
+    assert dumps([twice, twice]) == "[[1180591620717411303424],[1180591620717411303424]]"
+    circular: list[Any] = []
+    circular.append(circular)
+    with pytest.raises(TypeError, match="contains itself"):
+        dumps(circular)

@@ -1,0 +1,179 @@
+"""The live end of a task's log."""
+
+import asyncio
+
+import pytest
+from support.fakes import FakeClock
+
+from flowgram_runtime.feed import DeltaReader, Feed, OutputDelta
+from flowgram_runtime.journal.port import Batch
+
+
+def batch(first: int, last: int, size: int = 10) -> Batch:
+    return Batch(first, last, at=first, cause=None, events=b"x" * size)
+
+
+ONE, TWO, THREE = batch(1, 3), batch(4, 4), batch(5, 9)
+
+
+def filled(tail_bytes: int = 1000) -> Feed:
+    feed = Feed(tail_bytes)
+    feed.publish([ONE, TWO])
+    feed.publish([THREE])
+    return feed
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        (0, [ONE, TWO, THREE]),
+        (1, [ONE, TWO, THREE]),
+        (3, [TWO, THREE]),
+        (4, [THREE]),
+        (5, [THREE]),
+        (8, [THREE]),
+        (9, []),
+        (100, []),
+    ],
+)
+def test_the_batches_after_a_sequence(after: int, expected: list[Batch]) -> None:
+    """The first of them may begin before it, since a batch is shown whole."""
+    assert filled().since(after) == expected
+
+
+def test_a_feed_remembers_only_the_last_batches() -> None:
+    """As many bytes as it may, and the last batch in any case; what is older is in the journal."""
+    feed = filled(tail_bytes=20)
+    assert feed.since(0) is None
+    assert feed.since(2) is None
+    assert feed.since(3) == [TWO, THREE]
+    feed.publish([batch(10, 10, size=5000)])
+    assert feed.since(9) == [batch(10, 10, size=5000)]
+    assert feed.since(8) is None
+    assert feed.last_sequence == 10
+
+
+def test_a_feed_that_begins_in_the_middle() -> None:
+    """After a restart it knows where the log stands, but not what is in it."""
+    feed = Feed(1000, last_sequence=9)
+    assert feed.last_sequence == 9
+    assert feed.since(9) == []
+    assert feed.since(8) is None
+    feed.publish([batch(10, 11)])
+    assert feed.since(9) == [batch(10, 11)]
+    assert feed.since(8) is None
+
+
+async def asleep(feed: Feed, clock: FakeClock, patience: float | None = None) -> "asyncio.Task[bool]":
+    sleeper = asyncio.create_task(feed.changed(clock, patience))
+    await asyncio.sleep(0)
+    assert not sleeper.done()
+    return sleeper
+
+
+async def test_news_wake_all_who_sleep() -> None:
+    """New batches, the end, and a nudge."""
+    feed, clock = Feed(1000), FakeClock()
+    sleepers = [await asleep(feed, clock), await asleep(feed, clock, 5)]
+    feed.publish([ONE])
+    assert await asyncio.gather(*sleepers) == [True, True]
+    sleepers = [await asleep(feed, clock)]
+    feed.nudge()
+    assert await asyncio.gather(*sleepers) == [True]
+    sleepers = [await asleep(feed, clock)]
+    feed.end()
+    assert await asyncio.gather(*sleepers) == [True]
+    assert feed.ended
+
+
+async def test_patience_ends() -> None:
+    """After so many seconds without news the answer is no; the time then begins anew."""
+    feed, clock = Feed(1000), FakeClock()
+    for _ in range(2):
+        sleeper = await asleep(feed, clock, 5)
+        clock.advance(4.9)
+        await asyncio.sleep(0)
+        assert not sleeper.done()
+        clock.advance(0.2)
+        assert await sleeper is False
+
+
+async def test_news_at_the_last_moment_count() -> None:
+    """Of news and the end of patience, what comes first is told; the other does no harm."""
+    feed, clock = Feed(1000), FakeClock()
+    sleeper = await asleep(feed, clock, 5)
+    feed.publish([ONE])
+    clock.advance(10)
+    assert await sleeper is True
+    sleeper = await asleep(feed, clock, 5)
+    clock.advance(10)
+    feed.publish([TWO])
+    assert await sleeper is False
+
+
+async def test_who_is_cancelled_sleeps_no_longer() -> None:
+    """Nothing stays behind, and the others are woken as ever."""
+    feed, clock = Feed(1000), FakeClock()
+    first, second = await asleep(feed, clock), await asleep(feed, clock)
+    first.cancel()
+    await asyncio.wait([first])
+    assert first.cancelled()
+    feed.publish([ONE])
+    assert await second is True
+
+
+def delta(text: str, call: str = "a", at: int = 1) -> OutputDelta:
+    return OutputDelta(call, call, text, at)
+
+
+def test_pieces_of_one_call_are_joined() -> None:
+    """One delta for each call, in the order in which the calls first gave something, with the time of the last piece."""
+    reader = DeltaReader()
+    for piece in (delta("1", at=1), delta("x", "b", at=2), delta("2", at=3)):
+        reader.add(piece)
+    assert reader.pending
+    assert reader.take() == [delta("12", at=3), delta("x", "b", at=2)]
+    assert not reader.pending
+    assert reader.take() == []
+    reader.add(delta("3", at=4))
+    assert reader.take() == [delta("3", at=4)]
+
+
+def test_every_reader_has_its_own_pace() -> None:
+    """What one has taken, the other still gets; one that comes later gets what comes later."""
+    feed = Feed(1000)
+    feed.emit(delta("lost"))
+    first, second = feed.open_deltas(), feed.open_deltas()
+    feed.emit(delta("1"))
+    assert first.take() == [delta("1")]
+    third = feed.open_deltas()
+    feed.emit(delta("2"))
+    assert first.take() == [delta("2")]
+    assert second.take() == [delta("12")]
+    assert third.take() == [delta("2")]
+
+
+def test_the_end_of_a_call_makes_its_pieces_needless() -> None:
+    """They are dropped; those of other calls are not."""
+    feed = Feed(1000)
+    reader = feed.open_deltas()
+    feed.emit(delta("1"))
+    feed.emit(delta("x", "b"))
+    feed.forget_deltas("a")
+    feed.forget_deltas("unknown")
+    assert reader.take() == [delta("x", "b")]
+
+
+async def test_pieces_wake_only_where_somebody_reads_them() -> None:
+    """A task that nobody watches costs nothing for its pieces."""
+    feed, clock = Feed(1000), FakeClock()
+    sleeper = await asleep(feed, clock)
+    feed.emit(delta("1"))
+    await asyncio.sleep(0)
+    assert not sleeper.done()
+    reader = feed.open_deltas()
+    feed.emit(delta("2"))
+    assert await sleeper is True
+    feed.close_deltas(reader)
+    feed.emit(delta("3"))
+    assert reader.take() == [delta("2")]

@@ -1,0 +1,141 @@
+"""The library: compiled workflows, and the check of schemas and inputs."""
+
+from typing import Any
+
+import pytest
+from support.graphs import declare, edge, end, node, start
+
+from flowgram_runtime.errors import InvalidWorkflow
+from flowgram_runtime.library import Library
+from flowgram_runtime.modeling import json_text
+from flowgram_runtime.modeling.errors import Problem
+from flowgram_runtime.nodes.registry import Registry, pure_node_types
+from flowgram_runtime.settings import RuntimeSettings
+
+
+def library(**settings: Any) -> Library:
+    return Library(Registry(pure_node_types()).node_types, RuntimeSettings(**settings))
+
+
+def schema(title: str = "", **types: str) -> str:
+    first = node("start_0", "start", {"title": title, "outputs": declare(**types)})
+    return json_text.dumps({"nodes": [first, end()], "edges": [edge("start_0", "end_0")]})
+
+
+def problems(caught: pytest.ExceptionInfo[InvalidWorkflow]) -> list[tuple[str, str]]:
+    return [(problem.path, problem.text) for problem in caught.value.problems]
+
+
+def test_a_schema_is_compiled_once() -> None:
+    """Tasks of the same text share one program."""
+    shelf = library()
+    assert shelf.program(schema()) is shelf.program(schema())
+    assert shelf.program(schema()) is not shelf.program(schema("other"))
+
+
+def test_the_programs_that_were_used_last_are_kept() -> None:
+    """The one that was not used for longest goes first."""
+    shelf = library(cached_documents=2)
+    a, b = shelf.program(schema("a")), shelf.program(schema("b"))
+    assert shelf.program(schema("a")) is a
+    shelf.program(schema("c"))
+    assert shelf.program(schema("a")) is a
+    assert shelf.program(schema("b")) is not b
+
+
+def test_a_library_that_keeps_nothing() -> None:
+    """It compiles every time."""
+    shelf = library(cached_documents=0)
+    assert shelf.program(schema()) is not shelf.program(schema())
+
+
+def test_a_broken_schema_is_refused_with_all_problems() -> None:
+    """And is not kept."""
+    shelf = library()
+    text = json_text.dumps({"nodes": [start(), node("", "code")], "edges": [edge("start_0", "nobody")]})
+    for _ in range(2):
+        with pytest.raises(InvalidWorkflow) as caught:
+            shelf.program(text)
+        assert len(caught.value.problems) >= 2
+        assert not caught.value.in_inputs
+        assert all(isinstance(problem, Problem) for problem in caught.value.problems)
+        assert str(caught.value) == "; ".join(problem.text for problem in caught.value.problems)
+
+
+def test_a_schema_may_not_be_longer_than_the_limit() -> None:
+    """Counted in bytes of UTF-8, and checked before anything is read."""
+    text = schema("\u20ac\u20ac")
+    size = len(text.encode())
+    library(max_schema_bytes=size).program(text)
+    with pytest.raises(InvalidWorkflow) as caught:
+        library(max_schema_bytes=size - 1).program(text)
+    assert problems(caught) == [
+        ("schema", f"Workflow schema has {size} bytes, more than the limit max_schema_bytes = {size - 1}")
+    ]
+
+
+def test_a_schema_may_not_have_more_nodes_than_the_limit() -> None:
+    """Those in blocks count as well."""
+    blocks = [node("first", "block-start"), node("last", "block-end")]
+    loop = node("loop", "loop", blocks=blocks, edges=[edge("first", "last")])
+    edges = [edge("start_0", "loop"), edge("loop", "end_0")]
+    text = json_text.dumps({"nodes": [start(), loop, end()], "edges": edges})
+    library(max_nodes=5).program(text)
+    with pytest.raises(InvalidWorkflow) as caught:
+        library(max_nodes=4).program(text)
+    assert problems(caught) == [
+        ("schema.nodes", "Workflow schema has 5 nodes, more than the limit max_nodes = 4")
+    ]
+
+
+def inputs(text: str, **settings: Any) -> dict[str, Any]:
+    shelf = library(**settings)
+    return shelf.inputs(shelf.program(schema(x="integer")), text)
+
+
+def test_inputs_are_read_exactly() -> None:
+    """What start does not declare stays, and big integers keep their digits; no text means no inputs."""
+    assert inputs('{"x": 9007199254740993, "y": [null]}') == {"x": 9007199254740993, "y": [None]}
+    assert inputs("") == {}
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "5", '"x"'])
+def test_inputs_must_be_an_object(text: str) -> None:
+    """Any other JSON value is refused."""
+    with pytest.raises(InvalidWorkflow) as caught:
+        inputs(text)
+    assert problems(caught) == [("inputs", "Workflow inputs must be a JSON object")]
+    assert caught.value.in_inputs
+
+
+def test_inputs_must_be_json() -> None:
+    """The problem names the place."""
+    with pytest.raises(InvalidWorkflow) as caught:
+        inputs('{"x": NaN}')
+    ((path, text),) = problems(caught)
+    assert path == "inputs"
+    assert text.startswith("Workflow inputs are not valid JSON: ")
+    assert "line 1, column 7" in text
+    assert caught.value.in_inputs
+
+
+def test_inputs_must_fit_what_start_declares() -> None:
+    """In FlowGram's words."""
+    with pytest.raises(InvalidWorkflow) as caught:
+        inputs('{"x": "no"}')
+    ((path, text),) = problems(caught)
+    assert path == "inputs"
+    assert text.startswith("JSON Schema validation failed: ")
+    assert caught.value.in_inputs
+
+
+def test_inputs_may_not_be_longer_than_the_limit() -> None:
+    """In bytes of UTF-8."""
+    text = '{"y": "\u20ac"}'
+    assert inputs(text, max_inputs_bytes=12) == {"y": "\u20ac"}
+    with pytest.raises(InvalidWorkflow) as caught:
+        inputs(text, max_inputs_bytes=11)
+    assert problems(caught) == [
+        ("inputs", "Workflow inputs has 12 bytes, more than the limit max_inputs_bytes = 11")
+    ]
+    assert caught.value.in_inputs

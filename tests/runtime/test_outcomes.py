@@ -1,0 +1,51 @@
+"""Outcomes of calls as the log will have them."""
+
+from typing import Any
+
+import pytest
+from support.applications import call_schema
+from support.fakes import ScriptedCalls, running_application
+
+from flowgram_runtime.application import TaskRequest
+from flowgram_runtime.modeling.json_text import MAX_DEPTH
+
+
+def nested(depth: int) -> Any:
+    value: Any = "x"
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+async def result_of(outputs: Any) -> bytes:
+    calls = ScriptedCalls()
+    async with running_application(calls) as application:
+        record = await application.run(TaskRequest(call_schema("a")))
+        await calls.running("a")
+        calls.answer("a", outputs)
+        return (await application.wait(record.task_id)).result or b""
+
+
+@pytest.mark.parametrize(
+    "outputs", [[1], None, "text", {"v": {1, 2}}, {"v": b"x"}, {1: {2}}, {"v": nested(MAX_DEPTH + 1)}]
+)
+async def test_outputs_that_no_log_can_have_fail_the_node(outputs: Any) -> None:
+    """What is no JSON object, or nested deeper than texts may be: the task fails, and does not hang."""
+    assert b"Node outputs are not a JSON object, or are nested too deeply" in await result_of(outputs)
+
+
+async def test_outputs_may_be_as_deep_as_texts_may_be() -> None:
+    """The limit itself is fine."""
+    assert (await result_of({"v": nested(MAX_DEPTH)})).startswith(b"('SUCCEEDED'")
+
+
+async def test_the_core_goes_on_with_what_the_log_says() -> None:
+    """A value that JSON changes is changed before it is used: tuples are arrays, what is not finite is null."""
+    calls = ScriptedCalls()
+    async with running_application(calls) as application:
+        record = await application.run(TaskRequest(call_schema("a")))
+        await calls.running("a")
+        calls.answer("a", {"v": "x", "w": (1, float("nan"))})
+        await application.wait(record.task_id)
+        log = await application.log(record.task_id)
+    assert b"outputs={'v': 'x', 'w': [1, None]}" in b"".join(batch.events for batch in log)

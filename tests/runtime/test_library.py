@@ -70,7 +70,7 @@ def test_a_schema_may_not_be_longer_than_the_limit() -> None:
     with pytest.raises(InvalidWorkflow) as caught:
         library(max_schema_bytes=size - 1).program(text)
     assert problems(caught) == [
-        ("schema", f"Workflow schema has {size} bytes, more than the limit max_schema_bytes = {size - 1}")
+        ("schema", f"{size} bytes of workflow schema are more than the limit max_schema_bytes = {size - 1}")
     ]
 
 
@@ -136,6 +136,6 @@ def test_inputs_may_not_be_longer_than_the_limit() -> None:
     with pytest.raises(InvalidWorkflow) as caught:
         inputs(text, max_inputs_bytes=11)
     assert problems(caught) == [
-        ("inputs", "Workflow inputs has 12 bytes, more than the limit max_inputs_bytes = 11")
+        ("inputs", "12 bytes of workflow inputs are more than the limit max_inputs_bytes = 11")
     ]
     assert caught.value.in_inputs

@@ -128,7 +128,8 @@ class WorkflowRuntimeServiceServicer(object):
     def TaskRun(self, request, context):
         """Starts one execution of a workflow. Answers once the task is durably
         accepted: from then on it survives a crash of the server. With `wait`,
-        answers when the task has terminated, or shortly before the call's deadline.
+        answers when the task has terminated, or shortly before the call's deadline,
+        or when the server shuts down.
         INVALID_ARGUMENT   the schema is not valid (SCHEMA_INVALID), or the inputs
         are not (INPUTS_INVALID), with all problems listed; or
         another field is out of its range (ARGUMENT_INVALID)

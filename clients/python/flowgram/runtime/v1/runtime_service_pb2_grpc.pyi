@@ -59,7 +59,8 @@ class WorkflowRuntimeServiceStub:
     TaskRun: _grpc.UnaryUnaryMultiCallable[_runtime_service_pb2.TaskRunRequest, _runtime_service_pb2.TaskRunResponse]
     """Starts one execution of a workflow. Answers once the task is durably
     accepted: from then on it survives a crash of the server. With `wait`,
-    answers when the task has terminated, or shortly before the call's deadline.
+    answers when the task has terminated, or shortly before the call's deadline,
+    or when the server shuts down.
       INVALID_ARGUMENT   the schema is not valid (SCHEMA_INVALID), or the inputs
                          are not (INPUTS_INVALID), with all problems listed; or
                          another field is out of its range (ARGUMENT_INVALID)
@@ -148,7 +149,8 @@ class WorkflowRuntimeServiceAsyncStub(WorkflowRuntimeServiceStub):
     TaskRun: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.TaskRunRequest, _runtime_service_pb2.TaskRunResponse]  # type: ignore[assignment]
     """Starts one execution of a workflow. Answers once the task is durably
     accepted: from then on it survives a crash of the server. With `wait`,
-    answers when the task has terminated, or shortly before the call's deadline.
+    answers when the task has terminated, or shortly before the call's deadline,
+    or when the server shuts down.
       INVALID_ARGUMENT   the schema is not valid (SCHEMA_INVALID), or the inputs
                          are not (INPUTS_INVALID), with all problems listed; or
                          another field is out of its range (ARGUMENT_INVALID)
@@ -240,7 +242,8 @@ class WorkflowRuntimeServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_runtime_service_pb2.TaskRunResponse, _abc.Awaitable[_runtime_service_pb2.TaskRunResponse]]:
         """Starts one execution of a workflow. Answers once the task is durably
         accepted: from then on it survives a crash of the server. With `wait`,
-        answers when the task has terminated, or shortly before the call's deadline.
+        answers when the task has terminated, or shortly before the call's deadline,
+        or when the server shuts down.
           INVALID_ARGUMENT   the schema is not valid (SCHEMA_INVALID), or the inputs
                              are not (INPUTS_INVALID), with all problems listed; or
                              another field is out of its range (ARGUMENT_INVALID)

@@ -3,8 +3,8 @@
 //   stdin:  [{name, schema: object, inputs: object, repeat}, …]
 //   stdout: [{name, median_ms, min_ms, runs, status}, …]
 //
-// A run is timed from TaskRun to the first TaskResult that has an answer, one run at a time, after a warm-up of a fifth
-// of the runs. The runtime mutates the schema that it is given, hence takes it as text, so that parsing is part of it.
+// A run is timed from TaskRun to the first TaskResult that has an answer, one run at a time, after ten runs to warm
+// up. The runtime mutates the schema that it is given, hence takes it as text, so that parsing is part of it.
 // The package is that of the conformance tests: tests/conformance/node_modules, or FLOWGRAM_REFERENCE names another folder.
 import { createRequire } from 'node:module';
 import { text } from 'node:stream/consumers';
@@ -20,6 +20,7 @@ const entry = found.replace(/dist[\\/].*$/, 'dist/esm/index.js');
 const { TaskRunAPI, TaskReportAPI, TaskResultAPI } = await import(pathToFileURL(entry));
 
 const SLOWEST_RUN_MS = 60_000;
+const WARM_UP_RUNS = 10;
 
 async function once(schema, inputs) {
   const began = performance.now();
@@ -34,7 +35,7 @@ async function once(schema, inputs) {
 
 async function measure({ name, schema, inputs = {}, repeat = 15 }) {
   const schemaText = JSON.stringify(schema);
-  for (let run = 0; run < Math.ceil(repeat / 5); run++) await once(schemaText, inputs);
+  for (let run = 0; run < WARM_UP_RUNS; run++) await once(schemaText, inputs);
   const times = [];
   let last;
   for (let run = 0; run < repeat; run++) {

@@ -53,19 +53,21 @@ def templates(data: Any) -> list[str]:
     return [text for value in data for text in templates(value)] if isinstance(data, list) else []
 
 
-def made_from(template: str, theirs: str, mine: str) -> bool:
-    """Whether two texts are one template, with objects, arrays and unset values printed in the two ways."""
-    literals = [re.escape(part) for part in re.split(r"(?:\{\{[^}]+\}\})+", template)]
-    pattern = re.compile("(.*?)".join(literals), re.DOTALL)
-    their_parts, my_parts = pattern.fullmatch(theirs), pattern.fullmatch(mine)
-    return (
-        their_parts is not None
-        and my_parts is not None
-        and all(map(_printed_otherwise, their_parts.groups(), my_parts.groups()))
-    )
+def sources_of(data: Any) -> set[str]:
+    """The ids of all nodes that a node's data refer to."""
+    found = {
+        part.strip().split(".")[0]
+        for text in templates(data)
+        for part in re.findall(r"\{\{([^}]+)\}\}", text)
+    }
+    if isinstance(data, dict):
+        if data.get("type") == "ref" and isinstance(data.get("content"), list) and data["content"]:
+            found.add(str(data["content"][0]))
+        return found.union(*map(sources_of, data.values()))
+    return found.union(*map(sources_of, data)) if isinstance(data, list) else found
 
 
-def _printed_otherwise(theirs: str, mine: str) -> bool:
+def printed_otherwise(theirs: str, mine: str) -> bool:
     """Whether one text becomes the other where objects and arrays in it, or nothing at all, are printed JavaScript's way."""
     decoder = json.JSONDecoder()
     seen = {(0, 0)}

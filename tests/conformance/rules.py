@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.conformance.context import Context, parsed
 from tests.conformance.observation import NodeSeen, Snapshot
-from tests.conformance.printing import equal, made_from, rounded, templates
+from tests.conformance.printing import equal, printed_otherwise, rounded, sources_of, templates
 
 REASONS = {
     "race: mixed join": "there, what is behind a branch not chosen counts as executed even if another live path leads to it",
@@ -17,6 +17,7 @@ REASONS = {
     "race: shared ports": "there, ports of one name are one port, whichever node they belong to",
     "race: unreachable source": "there, a node behind one that cannot be reached never runs",
     "race: behind a leaf": "there, a node behind an end, break or continue may run, if its other predecessors come later",
+    "race: reads what runs beside": "a node that refers to one that it does not wait for finds what timing has left there",
     "failure ends the task": "there, nodes beside a failed one go on as far as timing lets them, and stay processing for ever",
     "dead end fails the node": "there, a node without the next node it needs is succeeded, and has no message",
     "objects in templates": "there, objects and arrays print as [object Object] and 1,2, unset values as undefined",
@@ -161,7 +162,7 @@ def explain_snapshot(
         return "raw text is read"
     their_value, my_value = getattr(theirs, name), getattr(mine, name)
     if name == "branch":
-        return _explain_branch(context, node_id)
+        return _explain_branch(context, node_id) or _explain_reading(context, node_id)
     if isinstance(their_value, dict) and isinstance(my_value, dict) and their_value.keys() == my_value.keys():
         explained = {
             _explain_value(context, node_id, key, their_value[key], my_value[key])
@@ -170,7 +171,30 @@ def explain_snapshot(
         }
         if None not in explained:
             return next(iter(explained - SHOWN_ONLY or explained))
-    return None
+    if name != "inputs":
+        return None
+    return _explain_null(context, node_id, their_value, my_value) or _explain_reading(context, node_id)
+
+
+def _explain_null(context: Context, node_id: str, theirs: dict[str, Any], mine: dict[str, Any]) -> str | None:
+    """Whether inputs differ only by nulls from loop outputs: an unset value is a null in an array here, undefined there."""
+    bindings = context.flow.places[node_id].node["data"].get("inputsValues") or {}
+    more = mine.keys() - theirs.keys()
+    same = all(name in mine and equal(value, mine[name]) for name, value in theirs.items())
+    from_loops = all(
+        context.flow.places[source].node["type"] == "loop"
+        for name in more
+        for source in sources_of(bindings.get(name)) & context.flow.places.keys()
+    )
+    return (
+        "loop outputs may lack" if same and from_loops and all(mine[name] is None for name in more) else None
+    )
+
+
+def _explain_reading(context: Context, node_id: str) -> str | None:
+    named = sources_of(context.flow.places[node_id].node["data"])
+    beside = any(other in context.flow.places and context.flow.concurrent(node_id, other) for other in named)
+    return "race: reads what runs beside" if beside else None
 
 
 def _explain_branch(context: Context, node_id: str) -> str | None:
@@ -239,7 +263,9 @@ def _explain_value(context: Context, node_id: str, key: str, theirs: Any, mine: 
             # The fields of a form, as JSON text.
             return _explain_value(context, node_id, "fields", parsed(theirs), parsed(mine))
         texts = templates([node["data"].get(name) for name in ("inputsValues", "api", "body")])
-        return "objects in templates" if any(made_from(text, theirs, mine) for text in texts) else None
+        if any("{{" in text for text in texts) and printed_otherwise(theirs, mine):
+            return "objects in templates"
+        return None
     if isinstance(theirs, dict) and isinstance(mine, dict) and theirs.keys() == mine.keys():
         inner = {
             _explain_value(context, node_id, name, theirs[name], mine[name])
@@ -260,7 +286,7 @@ def explain_outcome(context: Context) -> str | None:
 
 
 _OWN_TEXTS = re.compile(
-    r"fetch failed|Invalid URL|The operation was aborted|ByteString|^\d{3} |Code execution failed:|Failed to parse URL",
+    r"fetch failed|Headers.append|Invalid URL|The operation was aborted|ByteString|^\d{3} |Code execution failed:|Failed to parse URL",
 )
 
 

@@ -1,6 +1,6 @@
 """The composition of the server, and its life: everything is opened in order, and closed in reverse.
 
-    journal -> node types -> application -> gRPC server
+    journal -> node types -> application -> gRPC server -> REST gateway
 
 Shutting down. The first signal drains: health says NOT_SERVING, no task is accepted any more, watches end with UNAVAILABLE,
 and what runs gets the grace period. What has not ended then goes on after the next start. A second signal ends at once.
@@ -8,9 +8,8 @@ and what runs gets the grace period. What has not ended then goes on after the n
 
 import asyncio
 import signal
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -32,10 +31,13 @@ from flowgram_runtime.nodes.registry import Registry, installed_node_types, pure
 from flowgram_runtime.secrets import Secrets
 from flowgram_server.access_log import AccessLog
 from flowgram_server.codec import Codec
+from flowgram_server.gateway.address import AddressUnusable, address_of
+from flowgram_server.gateway.beside import bind_beside, open_beside
 from flowgram_server.handlers import SERVICE_NAME, service_handlers
 from flowgram_server.logs import configure_logs
 from flowgram_server.servicer import RuntimeServicer
 from flowgram_server.settings import Settings
+from flowgram_server.task_ids import new_task_id
 
 JOURNAL_FILE: Final = "journal.sqlite3"
 
@@ -102,7 +104,7 @@ async def open_server(settings: Settings, clock: Clock | None = None) -> AsyncIt
             registry=registry,
             settings=runtime,
             clock=clock,
-            new_task_id=lambda: str(uuid.uuid4()),
+            new_task_id=lambda: new_task_id(clock),
         )
         async with (
             application.opened(),
@@ -129,23 +131,38 @@ async def serve(
         JournalUnavailable: The journal cannot be opened.
         ListenError: The address cannot be listened on.
     """
-    async with open_server(settings) as server:
-        _log.info("serving", address=server.address)
-        if on_ready is not None:
-            await on_ready(server)
-        await stops.first.wait()
-        _log.info("draining", grace=settings.shutdown_grace)
-        drain = asyncio.create_task(server.drain(settings.shutdown_grace), name="drain")
-        impatience = asyncio.create_task(stops.second.wait(), name="second signal")
-        try:
-            await asyncio.wait((drain, impatience), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            drain.cancel()
-            impatience.cancel()
-            await asyncio.wait((drain, impatience))
-        if not drain.cancelled():
-            await drain
+    try:
+        listener = bind_beside(settings)
+    except AddressUnusable as error:
+        raise ListenError(str(error)) from None
+    with nullcontext() if listener is None else closing(listener):
+        async with (
+            open_server(settings) as server,
+            open_beside(settings, listener, server.address) as gateway,
+        ):
+            _log.info("serving", address=server.address, http=listener and address_of(listener))
+            if on_ready is not None:
+                await on_ready(server)
+            await stops.first.wait()
+            _log.info("draining", grace=settings.shutdown_grace)
+            if gateway is not None:
+                gateway.end_watches()
+            await _drain(server, settings.shutdown_grace, stops)
     _log.info("stopped")
+
+
+async def _drain(server: Server, grace: float, stops: "StopSignals") -> None:
+    """Drains until that is done, or the second signal comes."""
+    drain = asyncio.create_task(server.drain(grace), name="drain")
+    impatience = asyncio.create_task(stops.second.wait(), name="second signal")
+    try:
+        await asyncio.wait((drain, impatience), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        drain.cancel()
+        impatience.cancel()
+        await asyncio.wait((drain, impatience))
+    if not drain.cancelled():
+        await drain
 
 
 class StopSignals:
@@ -205,7 +222,7 @@ async def _opened_journal(settings: Settings) -> AsyncIterator[Journal]:
 async def _serving(
     settings: Settings, application: Application, servicer: RuntimeServicer
 ) -> AsyncIterator[Server]:
-    interceptors = [AccessLog(structlog.get_logger("access"))] if settings.access_log else []
+    interceptors = [AccessLog(structlog.get_logger("access").bind())] if settings.access_log else []
     server = grpc.aio.server(options=_options(settings), interceptors=interceptors)
     server.add_generic_rpc_handlers((service_handlers(servicer, settings.max_message_bytes),))
     health_servicer = health_aio.HealthServicer()

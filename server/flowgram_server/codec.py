@@ -169,7 +169,7 @@ class _Moment:
 
 _NONE_ENDED = [b""] * (max(Status) + 1)
 _STATUS = [
-    b"\x08" + varint(status) + (b"\x10\x01" if Status.SUCCEEDED <= status else b"")
+    b"\x08" + varint(status) + (b"\x10\x01" if status >= Status.SUCCEEDED else b"")
     for status in range(max(Status) + 1)
 ]
 """By status: the fields of a `StatusInfo` that follow from it, `status` and `terminated`."""

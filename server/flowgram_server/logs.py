@@ -2,8 +2,9 @@
 
 import logging
 import sys
-from typing import Literal, TextIO
+from typing import Any, Literal, TextIO
 
+import orjson
 import structlog
 from structlog.typing import Processor
 
@@ -32,12 +33,12 @@ def configure_logs(level: LogLevel, log_format: LogFormat, stream: TextIO | None
             )
         ]
         if is_console
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_to_json)]
     )
     structlog.configure(
         processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(out),
+        logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(out)
@@ -56,3 +57,7 @@ def configure_logs(level: LogLevel, log_format: LogFormat, stream: TextIO | None
     root.setLevel(number)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
+
+
+def _to_json(fields: Any, **_: Any) -> str:
+    return orjson.dumps(fields, default=str).decode()

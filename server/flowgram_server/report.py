@@ -12,7 +12,7 @@ from flowgram_runtime.modeling.json_text import JSONObject, dumps, loads
 from flowgram_server.convert.responses import elapsed
 from flowgram_server.errors import MessageTooLarge
 
-_PIECE_BYTES = 128 * 1024
+_PIECE_BYTES = 64 * 1024
 _NOT_DATA = ("title", "inputs", "outputs", "inputsValues")
 
 
@@ -31,7 +31,7 @@ class ReportFold:
         self._basic = basic
         self._node_data = node_data
         self._nodes: dict[str, NodeReport] = {}
-        self._snapshots: dict[str, Snapshot] = {}
+        self._running: dict[str, Snapshot] = {}
 
     def add(self, events: bytes) -> None:
         """Adds the events of a serialized `WatchTaskResponse`."""
@@ -54,14 +54,16 @@ class ReportFold:
             node = self._nodes[change.node_id] = self.report.nodes.add(node_id=change.node_id)
         node.status.CopyFrom(change.status)
         news = change.snapshot
-        snapshot = self._snapshots.get(news.id)
+        snapshot = self._running.pop(news.id, None)
         if snapshot is None:
-            snapshot = self._snapshots[news.id] = node.snapshots.add()
+            snapshot = node.snapshots.add()
             snapshot.CopyFrom(news)
             snapshot.data = self._node_data.get(change.node_id, "")
         else:
             del news.iterations[:]  # merging would append them
             snapshot.MergeFrom(news)
+        if not change.status.terminated:
+            self._running[news.id] = snapshot
         if self._basic:
             snapshot.ClearField("inputs")
             snapshot.ClearField("outputs")

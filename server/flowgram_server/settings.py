@@ -26,6 +26,7 @@ from pydantic_settings import (
 from flowgram_runtime.engine.limits import Limits
 from flowgram_runtime.nodes.node_settings import CodeSettings, HTTPSettings, LLMSettings
 from flowgram_runtime.settings import RuntimeSettings
+from flowgram_server.gateway.settings import GatewaySettings
 from flowgram_server.logs import LogFormat, LogLevel
 from flowgram_server.servicer import ServiceLimits
 
@@ -38,6 +39,7 @@ CONFIG_VARIABLE = "FLOWGRAM_CONFIG"
 _LIMITS = Limits()
 _RUNTIME = RuntimeSettings()
 _SERVICE = ServiceLimits()
+_GATEWAY = GatewaySettings()
 _LLM = LLMSettings()
 _HTTP = HTTPSettings()
 _CODE = CodeSettings()
@@ -145,6 +147,13 @@ class Settings(BaseSettings):
     listen: str = Field(
         default="127.0.0.1:50051", description="HOST:PORT to serve on; port 0 takes any that is free."
     )
+    http_listen: str = Field(
+        default="127.0.0.1:4000", description="HOST:PORT of the REST gateway; empty: there is none."
+    )
+    cors_origins: Annotated[frozenset[str], NoDecode] = Field(
+        default=_GATEWAY.cors_origins,
+        description="Origins whose pages may use the REST gateway; loopback: those on this machine; *: all.",
+    )
     data: Path = Field(
         default=Path("data"), description="The directory of the journal; made if it is missing."
     )
@@ -229,6 +238,11 @@ class Settings(BaseSettings):
     http: HTTP = HTTP()
     code: Code = Code()
 
+    @field_validator("http_listen")
+    @classmethod
+    def _is_address_or_none(cls, listen: str) -> str:
+        return cls._is_address(listen) if listen else listen
+
     @field_validator("listen")
     @classmethod
     def _is_address(cls, listen: str) -> str:
@@ -237,7 +251,7 @@ class Settings(BaseSettings):
             raise ValueError("should be HOST:PORT, such as 127.0.0.1:50051")
         return listen
 
-    @field_validator("secret_names", mode="before")
+    @field_validator("secret_names", "cors_origins", mode="before")
     @classmethod
     def _split_names(cls, names: Any) -> Any:
         return (
@@ -251,6 +265,10 @@ class Settings(BaseSettings):
     def service(self) -> ServiceLimits:
         """What concerns the service."""
         return _pick(ServiceLimits, self)
+
+    def gateway(self) -> GatewaySettings:
+        """What concerns the REST gateway."""
+        return _pick(GatewaySettings, self, max_body_bytes=self.max_message_bytes)
 
     def llm_settings(self) -> LLMSettings:
         """What concerns llm nodes."""

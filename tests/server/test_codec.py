@@ -118,7 +118,7 @@ def built(event: Event) -> TaskEvent:
     change.snapshot.node_id = event.node_id
     for loop_node_id, index in event.iterations:
         change.snapshot.iterations.add(loop_node_id=loop_node_id, index=index)
-    change.snapshot.inputs = json_text(event.inputs)
+    change.snapshot.inputs = json_text(event.inputs and Secrets().mask_inputs(event.inputs))
     change.snapshot.outputs = json_text(event.outputs)
     change.snapshot.branch = event.branch
     change.snapshot.error = event.error

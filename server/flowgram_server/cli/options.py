@@ -31,13 +31,7 @@ class Connection(NamedTuple):
     @contextmanager
     def open(self, sleep: Callable[[float], object] = time.sleep) -> Iterator[Client]:
         """A client; its errors become messages and exit statuses. `sleep` waits between attempts."""
-        credentials = None
-        if self.tls or self.ca is not None:
-            try:
-                roots = None if self.ca is None else self.ca.read_bytes()
-            except OSError as error:
-                raise CommandError(f"{self.ca}: {error.strerror}", ExitStatus.INVALID) from None
-            credentials = grpc.ssl_channel_credentials(roots)
+        credentials = self.credentials()
         try:
             with Client(
                 self.target, credentials=credentials, metadata=self.metadata, retry=_RETRY, sleep=sleep
@@ -45,6 +39,16 @@ class Connection(NamedTuple):
                 yield client
         except FlowgramError as error:
             raise explain(error, self.target) from None
+
+    def credentials(self) -> grpc.ChannelCredentials | None:
+        """What TLS needs; None without TLS."""
+        if not self.tls and self.ca is None:
+            return None
+        try:
+            roots = None if self.ca is None else self.ca.read_bytes()
+        except OSError as error:
+            raise CommandError(f"{self.ca}: {error.strerror}", ExitStatus.INVALID) from None
+        return grpc.ssl_channel_credentials(roots)
 
 
 def pairs(

@@ -14,6 +14,7 @@ from .text import clean
 
 _COMMANDS = {
     "serve": ("serve", "Start a server."),
+    "gateway": ("gateway", "Start a REST gateway to a server."),
     "dev-llm": ("serve", "Start the development model."),
     "run": ("run", "Run a workflow and show its progress."),
     "watch": ("run", "Show the progress of a task."),

@@ -13,7 +13,15 @@ from flowgram_server.settings import InvalidSettings, Settings, load_settings
 
 from .exits import EPILOG, CommandError, ExitStatus
 
-_METAVARS = {"listen": "HOST:PORT", "data": "DIR", "secret_names": "NAME,…"}
+_METAVARS = {
+    "listen": "HOST:PORT",
+    "http_listen": "HOST:PORT",
+    "cors_origins": "ORIGIN,…",
+    "data": "DIR",
+    "secret_names": "NAME,…",
+}
+_FLAGS = {"http_listen": "--http"}
+"""Flags that are not called as their settings are."""
 
 
 def _setting_options(command: Any) -> Any:
@@ -26,7 +34,7 @@ def _setting_options(command: Any) -> Any:
 
 
 def _option(name: str, field: FieldInfo) -> Any:
-    flag = "--" + name.replace("_", "-")
+    flag = _FLAGS.get(name) or "--" + name.replace("_", "-")
     help_ = f"{field.description}  [default: {_shown(field.default)}]"
     if field.annotation is bool:
         return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=help_)
@@ -48,6 +56,7 @@ def _shown(default: Any) -> str:
 @click.command("serve", epilog=EPILOG)
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="A TOML file with settings.")
 @_setting_options
+@click.option("--no-http", "http_listen", flag_value="", help="No REST gateway.")
 def serve_command(config: Path | None, **flags: Any) -> None:
     """Start a server, and serve until SIGTERM or Ctrl-C.
 

@@ -24,9 +24,7 @@ from flowgram_server.gateway.errors import (
     RequestInvalid,
     answer_to,
 )
-
-LOOPBACK = "loopback"
-"""Stands for every origin on this machine."""
+from flowgram_server.gateway.settings import LOOPBACK
 
 _LOOPBACK_ORIGINS = r"https?://(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]+)?"
 

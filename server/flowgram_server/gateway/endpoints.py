@@ -1,13 +1,13 @@
 """The endpoints of the API: each translates a request, calls the service, and translates the answer."""
 
 import asyncio
-import re
 import uuid
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from google.protobuf.message import Message
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
+from pydantic.json_schema import SkipJsonSchema
 
 from flowgram.runtime.v1 import runtime_service_pb2 as service
 from flowgram_client import AsyncClient, InvalidWorkflow
@@ -22,6 +22,7 @@ _MAX_SEQUENCE = 2**63 - 1
 _Body = TypeVar("_Body", bound=BaseModel)
 _Message = TypeVar("_Message", bound=Message)
 
+_Label = Annotated[str, Field(json_schema_extra={"pattern": "^[^=]+="})]
 _TaskID = Annotated[str, Query(alias="taskID", min_length=1, description="The task.")]
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -107,7 +108,7 @@ class Endpoints:
             "/task/watch",
             self.watch,
             status_code=200,
-            response_class=WatchResponse,
+            response_class=Response,
             responses=_NOT_FOUND | _WATCH_ANSWERS,
         )
         router.add_api_route("/tasks", self.tasks, response_model=schemas.TaskList)
@@ -175,13 +176,17 @@ class Endpoints:
             bool, Query(description="Also send the text of language models as it arrives.")
         ] = False,
         last_event_id: Annotated[
-            str,
-            Header(description="As `after`, and wins over it: browsers send it when they connect again."),
-        ] = "",
+            int | SkipJsonSchema[None],
+            Header(
+                alias="Last-Event-ID",
+                ge=0,
+                le=_MAX_SEQUENCE,
+                description="As `after`, and wins over it: browsers send it when they connect again.",
+            ),
+        ] = None,
     ) -> Response:
         """The events of a task as Server-Sent Events: those that were, then each new one, until its last."""
-        position = after if not last_event_id else _position(last_event_id)
-        query = WatchQuery(task_id, position, deltas)
+        query = WatchQuery(task_id, after if last_event_id is None else last_event_id, deltas)
         return WatchResponse(self._client, query, stopping=self.stopping, heartbeat=self._heartbeat)
 
     async def tasks(
@@ -190,7 +195,7 @@ class Endpoints:
             list[schemas.StatusWord], Query(description="Only tasks in one of these; may be repeated.")
         ] = [],  # noqa: B006 - FastAPI copies it
         label: Annotated[
-            list[str], Query(description="KEY=VALUE: only tasks that carry all of these; may be repeated.")
+            list[_Label], Query(description="KEY=VALUE: only tasks that carry all of these; may be repeated.")
         ] = [],  # noqa: B006 - as above
         page_size: Annotated[int, Query(alias="pageSize", ge=1, le=1000)] = 100,
         page_token: Annotated[
@@ -226,13 +231,6 @@ def _checked(shape: type[_Body], body: Body) -> _Body:
 def problems_of(errors: Any) -> list[str]:
     """What pydantic found, one text for each problem, with the place first."""
     return [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in errors]
-
-
-def _position(last_event_id: str) -> int:
-    """The sequence that a browser has seen."""
-    if not re.fullmatch("[0-9]{1,19}", last_event_id) or int(last_event_id) > _MAX_SEQUENCE:
-        raise RequestInvalid("Last-Event-ID: must be the sequence of an event")
-    return int(last_event_id)
 
 
 def _label(text: str) -> tuple[str, str]:

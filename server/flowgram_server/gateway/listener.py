@@ -24,18 +24,8 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def listening(app: ASGIApp, listen: str) -> AsyncIterator[str]:
-    """Serves while the block lasts; then answers under way get a moment to end. Gives HOST:PORT, with the real port.
-
-    Args:
-        app: What to serve.
-        listen: HOST:PORT; port 0 takes any that is free.
-
-    Raises:
-        OSError: The address cannot be listened on.
-    """
-    host, _, port = listen.rpartition(":")
-    listener = _socket(host, int(port))
+async def listening(app: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
+    """Serves while the block lasts; then answers under way get a moment to end, and the socket is closed."""
     server = _Server(
         uvicorn.Config(
             app,
@@ -50,20 +40,10 @@ async def listening(app: ASGIApp, listen: str) -> AsyncIterator[str]:
             timeout_graceful_shutdown=_GRACE,
         )
     )
+    # Connections that come before it accepts them wait in the socket's backlog.
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="http server")
     try:
-        # Connections that come before it accepts them wait in the socket's backlog.
-        yield f"{host}:{listener.getsockname()[1]}"
+        yield
     finally:
         server.should_exit = True
         await serving
-
-
-def _socket(host: str, port: int) -> socket.socket:
-    name = host.removeprefix("[").removesuffix("]")
-    family = socket.AF_INET6 if ":" in name else socket.AF_INET
-    listener = socket.create_server((name, port), family=family)
-    # Connections inherit both: events leave at once, and a client whose machine has vanished is noticed.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    return listener

@@ -1,0 +1,90 @@
+"""`flowgram gateway`: the REST gateway alone, before a server elsewhere."""
+
+import asyncio
+import socket
+from typing import get_args
+
+import click
+import structlog
+
+from flowgram_client import AsyncClient
+from flowgram_server.app import StopSignals
+from flowgram_server.gateway.address import AddressUnusable, address_of, bind
+from flowgram_server.gateway.serve import PATIENCE, open_gateway
+from flowgram_server.gateway.settings import LOOPBACK, GatewaySettings
+from flowgram_server.logs import LogFormat, LogLevel, configure_logs
+
+from .exits import EPILOG, CommandError, ExitStatus
+from .options import Connection, connects
+
+_log = structlog.get_logger(__name__)
+
+
+def _address(context: click.Context, option: click.Parameter, value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65_535:
+        raise click.BadParameter("should be HOST:PORT", context, option)
+    return value
+
+
+@click.command("gateway", epilog=EPILOG)
+@click.option(
+    "--listen",
+    default="127.0.0.1:4000",
+    show_default=True,
+    callback=_address,
+    metavar="HOST:PORT",
+    help="Where to listen; port 0 takes any that is free.",
+)
+@click.option(
+    "--cors-origins",
+    default=LOOPBACK,
+    show_default=True,
+    metavar="ORIGIN,…",
+    help="Origins whose pages may use it; loopback: those on this machine; *: all.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(get_args(LogLevel)),
+    default="info",
+    show_default=True,
+    help="What is logged: this and what is graver.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(get_args(LogFormat)),
+    default="auto",
+    show_default=True,
+    help="json, console, or auto: console on a terminal.",
+)
+@connects
+def gateway_command(
+    connection: Connection, listen: str, cors_origins: str, log_level: LogLevel, log_format: LogFormat
+) -> None:
+    """Start a gateway: FlowGram's REST API, as its editor speaks it, over a server.
+
+    It holds no state, and may be started before its server. It serves until SIGTERM or Ctrl-C.
+    """
+    origins = frozenset(origin.strip() for origin in cors_origins.split(",") if origin.strip())
+    configure_logs(log_level, log_format)
+    try:
+        listener = bind(listen)
+    except AddressUnusable as error:
+        raise CommandError(str(error), ExitStatus.NOT_STARTED) from None
+    with listener:
+        asyncio.run(_serve(connection, listener, GatewaySettings(cors_origins=origins)))
+
+
+async def _serve(connection: Connection, listener: socket.socket, settings: GatewaySettings) -> None:
+    stops = StopSignals()
+    stops.listen()
+    client = AsyncClient(
+        connection.target,
+        credentials=connection.credentials(),
+        metadata=connection.metadata,
+        retry=PATIENCE,
+    )
+    async with client, open_gateway(client, listener, settings):
+        _log.info("serving", http=address_of(listener), target=connection.target)
+        await stops.first.wait()
+    _log.info("stopped")

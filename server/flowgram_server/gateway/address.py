@@ -1,0 +1,39 @@
+"""Addresses: where a gateway listens, and where it finds a server of its own process."""
+
+import errno
+import socket
+
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - they are replaced here
+
+
+class AddressUnusable(Exception):
+    """The gateway cannot listen where it should; the text is for operators."""
+
+
+def bind(listen: str) -> socket.socket:
+    """A socket that listens on HOST:PORT; port 0 takes any that is free. Raises `AddressUnusable`."""
+    host, _, port = listen.rpartition(":")
+    name = host.removeprefix("[").removesuffix("]")
+    try:
+        listener = socket.create_server(
+            (name, int(port)), family=socket.AF_INET6 if ":" in name else socket.AF_INET
+        )
+    except OSError as error:
+        why = "another program listens there" if error.errno == errno.EADDRINUSE else error.strerror
+        raise AddressUnusable(f"cannot listen on {listen} for HTTP: {why}") from None
+    # Connections inherit both: events leave at once, and a client whose machine has vanished is noticed.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    return listener
+
+
+def address_of(listener: socket.socket) -> str:
+    """HOST:PORT that a socket listens on."""
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if listener.family == socket.AF_INET6 else f"{host}:{port}"
+
+
+def from_within(address: str) -> str:
+    """HOST:PORT by which a server that listens on an address is reached in its own machine."""
+    host, _, port = address.rpartition(":")
+    return f"{_WILDCARDS.get(host, host)}:{port}"

@@ -1,0 +1,212 @@
+"""The application around the endpoints: CORS, errors of every kind, OpenAPI."""
+
+import asyncio
+from typing import Any
+
+import grpc
+import httpx2
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+from support.gateway import GatewayUnderTest, gateway_to
+from support.scripted_server import HANG, Refusal, ScriptedServer
+from support.workflows import ECHO
+
+from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoResponse, TaskReportResponse
+from flowgram_server.gateway.settings import GatewaySettings
+
+JSON_TYPE = {"Content-Type": "application/json"}
+PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+JUDGED_BY_THE_SERVICE = {"POST /api/task/run", "GET /api/tasks"}
+"""What these take cannot be told by a schema alone: a workflow, a page token."""
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://localhost:3000",
+        "https://localhost",
+        "http://127.0.0.1:8080",
+        "http://127.1.2.3",
+        "http://[::1]:5173",
+    ],
+)
+async def test_pages_of_this_machine_may_use_it(before_scripted: GatewayUnderTest, origin: str) -> None:
+    """By default; errors can be read by them too."""
+    answer = await before_scripted.http.options("/api/task/run", headers={"Origin": origin, **PREFLIGHT})
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, origin)
+    for path in ("/api/nothing", "/api/task/report"):
+        answer = await before_scripted.http.get(path, headers={"Origin": origin})
+        assert answer.headers["access-control-allow-origin"] == origin
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://example.com",
+        "http://localhost.example.com",
+        "http://127.0.0.1.example.com",
+        "http://example.com:3000",
+        "null",
+    ],
+)
+async def test_pages_from_elsewhere_may_not(before_scripted: GatewayUnderTest, origin: str) -> None:
+    """Neither by asking first, nor by a request that needs no asking."""
+    answer = await before_scripted.http.options("/api/task/run", headers={"Origin": origin, **PREFLIGHT})
+    assert answer.status_code == 400
+    assert "access-control-allow-origin" not in answer.headers
+    body = '{"schema": "{}", "inputs": {}}'
+    headers = {"Origin": origin, "Content-Type": "text/plain"}
+    answer = await before_scripted.http.post("/api/task/run", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (415, "CONTENT_TYPE_UNSUPPORTED")
+
+
+async def test_origins_by_name(scripted: ScriptedServer) -> None:
+    """Those that the settings name, and no others."""
+    scripted.on("ServerInfo", ServerInfoResponse())
+    origins = GatewaySettings(cors_origins=frozenset({"https://editor.example.com"}))
+    async with gateway_to(scripted.target, origins) as gateway:
+        for origin, allowed in (("https://editor.example.com", True), ("http://localhost:3000", False)):
+            answer = await gateway.http.get("/api/info", headers={"Origin": origin})
+            assert ("access-control-allow-origin" in answer.headers) is allowed
+    async with gateway_to(scripted.target, GatewaySettings(cors_origins=frozenset({"*"}))) as gateway:
+        answer = await gateway.http.get("/api/info", headers={"Origin": "https://any.example"})
+        assert answer.headers["access-control-allow-origin"] == "*"
+
+
+async def test_a_body_that_is_too_large(scripted: ScriptedServer) -> None:
+    """413 by the gateway's own limit."""
+    async with gateway_to(scripted.target, GatewaySettings(max_body_bytes=100)) as gateway:
+        answer = await gateway.http.post("/api/task/run", content=b"x" * 101, headers=JSON_TYPE)
+    assert (answer.status_code, answer.json()["code"]) == (413, "BODY_TOO_LARGE")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "status", "retry_after"),
+    [
+        (Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", "TOO_MANY_TASKS", retry_after=1.5), 429, "2"),
+        (Refusal(grpc.StatusCode.UNAVAILABLE, "closing", "SHUTTING_DOWN"), 503, "1"),
+        (Refusal(grpc.StatusCode.INTERNAL, "internal error", "INTERNAL"), 500, None),
+        (Refusal(grpc.StatusCode.UNIMPLEMENTED, "?"), 502, None),
+    ],
+)
+async def test_refusals_of_the_service(
+    scripted: ScriptedServer,
+    before_scripted: GatewayUnderTest,
+    refusal: Refusal,
+    status: int,
+    retry_after: str | None,
+) -> None:
+    """A fitting status, the service's reason, and when to try again."""
+    scripted.on("TaskRun", refusal)
+    answer = await before_scripted.http.post("/api/task/run", json={"schema": ECHO, "inputs": {}})
+    assert (answer.status_code, answer.headers.get("retry-after")) == (status, retry_after)
+    assert answer.json()["code"] == (refusal.reason or refusal.code.name)
+
+
+async def test_a_server_that_is_away(scripted: ScriptedServer, before_scripted: GatewayUnderTest) -> None:
+    """503, and soon; when it is back, so is the gateway."""
+    await scripted.stop()
+    answer = await before_scripted.http.get("/api/info")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.json()["message"] == "the runtime cannot be reached at the moment"
+    scripted.on("ServerInfo", ServerInfoResponse(name="back"))
+    await scripted.start()
+    async with gateway_to(scripted.target) as gateway:
+        assert (await gateway.http.get("/api/info")).json()["name"] == "back"
+
+
+async def test_a_defect_is_told_without_its_insides(
+    scripted: ScriptedServer, before_scripted: GatewayUnderTest
+) -> None:
+    """An answer that cannot be made is 500, in JSON, and can be read by pages."""
+    scripted.on(
+        "TaskReport", TaskReportResponse(report={"inputs": "{}", "status": {"start_time": {"nanos": -5}}})
+    )
+    scripted.on("ServerInfo", ServerInfoResponse(time={"seconds": 2**62}))
+    answer = await before_scripted.http.get("/api/info", headers={"Origin": "http://localhost"})
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (500, "http://localhost")
+    assert answer.json() == {
+        "code": "INTERNAL",
+        "message": "internal error: the gateway's log has more",
+        "errors": [],
+    }
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_body(before_scripted: GatewayUnderTest) -> None:
+    """Nobody is there to answer, and nothing is wrong: the gateway goes on."""
+    host, _, port = before_scripted.url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = "POST /api/task/run HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+    writer.write(head.encode() + b"{")
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    assert (await before_scripted.http.get("/api/nothing")).status_code == 404
+
+
+async def test_a_request_under_way_when_the_gateway_stops(scripted: ScriptedServer) -> None:
+    """It gets a moment; then the gateway ends without it."""
+    scripted.on("ServerInfo", HANG)
+    async with gateway_to(scripted.target) as gateway:
+        asking = asyncio.create_task(gateway.http.get("/api/info"))
+        await scripted.servicer.hanging.wait()
+    with pytest.raises(httpx2.RequestError):
+        await asking
+
+
+async def test_documentation(gateway: GatewayUnderTest) -> None:
+    """There is a page for people, and the API's description for programs."""
+    assert "/api/openapi.json" in (await gateway.http.get("/api/docs")).text
+    described = (await gateway.http.get("/api/openapi.json")).json()
+    assert set(described["paths"]) == {
+        "/api/info",
+        "/api/task/cancel",
+        "/api/task/report",
+        "/api/task/result",
+        "/api/task/run",
+        "/api/task/validate",
+        "/api/task/watch",
+        "/api/tasks",
+    }
+    assert "422" not in str(described)
+    watch = described["paths"]["/api/task/watch"]["get"]["responses"]
+    assert [list(watch[status]["content"]) for status in ("200", "404")] == [
+        ["text/event-stream"],
+        ["application/json"],
+    ]
+
+
+def probe(url: str) -> set[str]:
+    """Sends requests, valid and invalid, to every operation of an API, and checks the answers against its description."""
+    probed: set[str] = set()
+    for found in schemathesis.openapi.from_url(f"{url}/api/openapi.json").get_all_operations():
+        operation = found.ok()
+        probed.add(operation.label)
+        excluded = [positive_data_acceptance] if operation.label in JUDGED_BY_THE_SERVICE else []
+        modes = list(schemathesis.GenerationMode)
+        if operation.label == "GET /api/info":  # nothing about it can be wrong
+            modes.remove(schemathesis.GenerationMode.NEGATIVE)
+        for mode in modes:
+
+            @settings(
+                max_examples=25,
+                deadline=None,
+                database=None,
+                phases=[Phase.explicit, Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            )
+            @given(case=operation.as_strategy(generation_mode=mode))
+            def check(case: Any, excluded: Any = excluded) -> None:
+                case.call_and_validate(excluded_checks=excluded)
+
+            check()
+    return probed
+
+
+async def test_every_answer_is_as_described(gateway: GatewayUnderTest) -> None:
+    """Whatever is sent: no 5xx, no invalid request accepted, and each answer has the shape that OpenAPI tells."""
+    await gateway.run(ECHO)
+    probed = await asyncio.to_thread(probe, gateway.url)
+    assert len(probed) == 8

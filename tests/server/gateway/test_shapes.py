@@ -1,0 +1,148 @@
+import json
+from typing import Any
+
+from flowgram.runtime.v1.event_pb2 import TaskEvent
+from flowgram.runtime.v1.report_pb2 import Message, Report, Status, StatusInfo
+from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoResponse
+from flowgram_server.gateway import schemas, shapes
+
+SECOND = {"seconds": 1_700_000_000, "nanos": 999_999_999}
+
+
+def shown(value: Any) -> Any:
+    return json.loads(shapes.encode(value))
+
+
+def test_every_status_and_type_has_a_word() -> None:
+    """The words are FlowGram's, and each number of the contract has one."""
+    assert list(shapes.STATUSES) == list(schemas.StatusWord.__args__)
+    assert sorted(shapes.STATUSES.values()) == [number for number in Status.values() if number]
+    assert sorted(shapes.MESSAGE_TYPES) == [number for number in Message.Type.values() if number]
+    assert set(shapes.MESSAGE_TYPES.values()) == set(schemas.MessageWord.__args__)
+
+
+def test_what_has_not_started() -> None:
+    """FlowGram demands numbers: there are zeros, and no end."""
+    assert shown(shapes.status(StatusInfo(status="STATUS_PENDING"))) == {
+        "status": "pending",
+        "terminated": False,
+        "startTime": 0,
+        "timeCost": 0,
+    }
+
+
+def test_times_are_whole_milliseconds() -> None:
+    """Rounded down, as the moments themselves are in FlowGram."""
+    info = StatusInfo(
+        status="STATUS_CANCELED",
+        terminated=True,
+        start_time=SECOND,
+        end_time=SECOND,
+        time_cost={"nanos": 1_999_999},
+    )
+    assert shown(shapes.status(info)) == {
+        "status": "canceled",
+        "terminated": True,
+        "startTime": 1_700_000_000_999,
+        "endTime": 1_700_000_000_999,
+        "timeCost": 1,
+    }
+
+
+def test_an_empty_report_has_all_its_fields() -> None:
+    """Objects are empty, and every type of message has its list."""
+    assert shown(shapes.report(Report(task_id="t1"))) == {
+        "id": "t1",
+        "inputs": {},
+        "outputs": {},
+        "workflowStatus": {"status": "pending", "terminated": False, "startTime": 0, "timeCost": 0},
+        "reports": {},
+        "messages": {"log": [], "info": [], "debug": [], "error": [], "warning": []},
+    }
+
+
+def test_what_a_run_has_not_is_left_out() -> None:
+    """Outputs, branch and error come only where there are any; inputs and data always."""
+    snapshots = [
+        {"id": "a[0]/b", "node_id": "b", "iterations": [{"loop_node_id": "a", "index": 0}]},
+        {
+            "id": "a[1]/b",
+            "node_id": "b",
+            "inputs": '{"n":1}',
+            "outputs": "{}",
+            "branch": "else",
+            "error": "no",
+        },
+    ]
+    report = shown(shapes.report(Report(nodes=[{"node_id": "b", "snapshots": snapshots}])))
+    assert report["reports"]["b"]["snapshots"] == [
+        {"id": "a[0]/b", "nodeID": "b", "inputs": {}, "data": {}},
+        {
+            "id": "a[1]/b",
+            "nodeID": "b",
+            "inputs": {"n": 1},
+            "data": {},
+            "outputs": {},
+            "branch": "else",
+            "error": "no",
+        },
+    ]
+
+
+def test_messages_go_to_the_list_of_their_type() -> None:
+    """In order, with the node where there is one; a type of a later version counts as a log."""
+    messages = [
+        {"id": "1", "type": "TYPE_ERROR", "text": "a", "node_id": "n", "time": SECOND},
+        {"id": "2", "type": "TYPE_WARNING", "text": "b"},
+        {"id": "3", "type": 99, "text": "c"},
+        {"id": "4", "type": "TYPE_ERROR", "text": "d"},
+    ]
+    told = shown(shapes.report(Report(messages=messages)))["messages"]
+    assert told["error"] == [
+        {"id": "1", "type": "error", "message": "a", "nodeID": "n", "timestamp": 1_700_000_000_999},
+        {"id": "4", "type": "error", "message": "d", "timestamp": 0},
+    ]
+    assert [message["message"] for message in told["warning"]] == ["b"]
+    assert told["log"] == [{"id": "3", "type": "log", "message": "c", "timestamp": 0}]
+
+
+def test_events_tell_what_is_new() -> None:
+    """A node's event has its iterations, and only what it carries."""
+    snapshot = {"id": "a[2]/b", "node_id": "b", "iterations": [{"loop_node_id": "a", "index": 2}]}
+    event = TaskEvent(
+        sequence=3,
+        time=SECOND,
+        node_status_changed={"node_id": "b", "status": {"status": 2}, "snapshot": snapshot},
+    )
+    assert shown(shapes.event(event)) == {
+        "type": "node_status_changed",
+        "sequence": 3,
+        "timestamp": 1_700_000_000_999,
+        "nodeID": "b",
+        "nodeStatus": {"status": "processing", "terminated": False, "startTime": 0, "timeCost": 0},
+        "snapshot": {"id": "a[2]/b", "nodeID": "b", "iterations": [{"loopNodeID": "a", "index": 2}]},
+    }
+    said = TaskEvent(sequence=4, message={"id": "m", "type": "TYPE_INFO", "text": "hi"})
+    assert shown(shapes.event(said))["message"] == {
+        "id": "m",
+        "type": "info",
+        "message": "hi",
+        "timestamp": 0,
+    }
+
+
+def test_the_time_of_a_server_is_a_text() -> None:
+    """As JavaScript writes it."""
+    assert shapes.server_info(ServerInfoResponse(time=SECOND))["time"] == "2023-11-14T22:13:20.999Z"
+
+
+def test_shapes_fit_their_schemas() -> None:
+    """What OpenAPI tells of a report is what a report is."""
+    report = Report(
+        task_id="t1",
+        nodes=[{"node_id": "b", "snapshots": [{"id": "b", "node_id": "b", "outputs": "{}"}]}],
+        messages=[{"id": "m", "type": "TYPE_INFO", "text": "hi"}],
+    )
+    told = shown(shapes.report(report))
+    dumped = schemas.Report.model_validate(told, strict=True).model_dump(by_alias=True, exclude_unset=True)
+    assert dumped == told

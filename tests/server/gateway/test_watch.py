@@ -1,0 +1,291 @@
+"""Watches as Server-Sent Events: against the real server, and against one that does what a test says."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from support.gateway import GatewayUnderTest, gateway_to, sequences
+from support.scripted_server import HANG, Refusal, ScriptedServer, history, log_event, watched
+from support.workflows import ECHO, ENDLESS
+
+from flowgram.runtime.v1.event_pb2 import TaskEvent
+from flowgram.runtime.v1.runtime_service_pb2 import TaskResultResponse
+from flowgram_server.app import open_server
+from flowgram_server.gateway.serve import PATIENCE
+from flowgram_server.gateway.settings import GatewaySettings
+from flowgram_server.gateway.watch import Outbox, WatchQuery, WatchResponse, frame
+from flowgram_server.settings import load_settings
+
+KINDS = ["task_status_changed", "node_status_changed", "node_status_changed", "task_status_changed"]
+
+
+async def test_a_task_that_has_ended(gateway: GatewayUnderTest) -> None:
+    """All its events come, numbered, in FlowGram's shapes, and the stream ends."""
+    task_id = await gateway.run(ECHO, {"text": "line\nend"})
+    async with gateway.watch(task_id) as events:
+        assert events.answer.headers["content-type"].startswith("text/event-stream")
+        assert "no-cache" in events.answer.headers["cache-control"]
+        seen = await events.rest()
+    assert sequences(seen) == [1, 2, 3, 4]
+    assert [event.value["type"] for event in seen] == KINDS
+    assert [event.value["sequence"] for event in seen] == [1, 2, 3, 4]
+    assert seen[1].value["snapshot"]["outputs"] == {"text": "line\nend"}
+    assert seen[3].value["outputs"] == {"text": "line\nend"}
+    assert seen[3].value["workflowStatus"]["terminated"]
+
+
+@pytest.mark.parametrize(
+    ("after", "headers", "wanted"),
+    [
+        (2, None, [3, 4]),
+        (None, {"Last-Event-ID": "3"}, [4]),
+        (0, {"Last-Event-ID": "3"}, [4]),
+        (3, {"Last-Event-ID": "1"}, [2, 3, 4]),
+    ],
+)
+async def test_going_on(
+    gateway: GatewayUnderTest, after: int | None, headers: dict[str, str] | None, wanted: list[int]
+) -> None:
+    """A watch goes on after the last event that was seen; what a browser says of itself wins."""
+    task_id = await gateway.run(ECHO)
+    async with gateway.watch(task_id) as events:
+        await events.rest()
+    async with gateway.watch(task_id, after, headers) as events:
+        assert sequences(await events.rest()) == wanted
+
+
+async def test_nothing_more_to_come(gateway: GatewayUnderTest) -> None:
+    """204 tells a browser that it need not connect again."""
+    task_id = await gateway.run(ECHO)
+    async with gateway.watch(task_id) as events:
+        await events.rest()
+    async with gateway.watch(task_id, headers={"Last-Event-ID": "4"}) as events:
+        assert events.answer.status_code == 204
+        assert await events.answer.aread() == b""
+
+
+@pytest.mark.parametrize(
+    ("last_event_id", "status", "code"),
+    [
+        ("5", 416, "SEQUENCE_OUT_OF_RANGE"),
+        ("9" * 18, 416, "SEQUENCE_OUT_OF_RANGE"),
+        ("9" * 30, 400, "ARGUMENT_INVALID"),
+        ("-1", 400, "ARGUMENT_INVALID"),
+        ("four", 400, "ARGUMENT_INVALID"),
+        ("NaN", 400, "ARGUMENT_INVALID"),
+        ("1.5", 400, "ARGUMENT_INVALID"),
+    ],
+)
+async def test_positions_that_are_none(
+    gateway: GatewayUnderTest, last_event_id: str, status: int, code: str
+) -> None:
+    """No number is 400, beyond the end 416; the answer is JSON, as of every error."""
+    task_id = await gateway.run(ECHO)
+    async with gateway.watch(task_id) as events:
+        await events.rest()
+    async with gateway.watch(task_id, headers={"Last-Event-ID": last_event_id}) as events:
+        await events.answer.aread()
+        assert (events.answer.status_code, events.answer.json()["code"]) == (status, code)
+        assert events.answer.headers["content-type"] == "application/json"
+
+
+async def test_live_through_a_restart_of_the_server(tmp_path: Path) -> None:
+    """The connection stays, and every event comes once and in order, those after the restart too."""
+    flags = {"data": tmp_path, "code": {"workers": 1}, "access_log": False}
+    async with open_server(load_settings(flags={**flags, "listen": "127.0.0.1:0"})) as first:
+        address = first.address
+        gateway_context = gateway_to(address, retry=PATIENCE)
+        gateway = await gateway_context.__aenter__()
+        task_id = await gateway.run(ENDLESS)
+        watch = gateway.watch(task_id)
+        events = await watch.__aenter__()
+        before = await events.until("node_status_changed", nodeID="code_0")
+    async with open_server(load_settings(flags={**flags, "listen": address})):
+        answer = await gateway.http.put("/api/task/cancel", json={"taskID": task_id})
+        assert answer.json() == {"success": True}
+        after = await events.rest()
+        await watch.__aexit__(None, None, None)
+        await gateway_context.__aexit__(None, None, None)
+    numbers = [event["sequence"] for event in before] + sequences(after)
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert after[-1].value["workflowStatus"]["status"] == "canceled"
+
+
+async def test_the_end_of_the_gateway(gateway: GatewayUnderTest) -> None:
+    """Streams end where they are, for clients to come back after the restart; new ones are refused till then."""
+    task_id = await gateway.run(ENDLESS)
+    async with gateway.watch(task_id) as events:
+        await events.until("node_status_changed", nodeID="code_0")
+        gateway.gateway.end_watches()
+        assert await events.rest() == []
+    async with gateway.watch(task_id) as events:
+        await events.answer.aread()
+        assert (events.answer.status_code, events.answer.json()["code"]) == (503, "SHUTTING_DOWN")
+        assert events.answer.headers["retry-after"] == "1"
+    assert (await gateway.http.put("/api/task/cancel", json={"taskID": task_id})).json()["success"]
+
+
+async def test_a_client_that_leaves_ends_the_watch(
+    scripted: ScriptedServer, before_scripted: GatewayUnderTest
+) -> None:
+    """Also where nothing happens: the server is told at once."""
+    scripted.on("TaskResult", TaskResultResponse())
+    scripted.on("WatchTask", [watched(*history(9)[:2]), HANG])
+    async with before_scripted.watch("t1") as events:
+        assert await events.next() is not None
+        await scripted.servicer.hanging.wait()
+    await scripted.servicer.left.wait()
+
+
+async def test_silence_is_filled(scripted: ScriptedServer) -> None:
+    """Comments show that the connection lives."""
+    scripted.on("TaskResult", TaskResultResponse())
+    scripted.on("WatchTask", [watched(*history(9)[:1]), HANG])
+    async with gateway_to(scripted.target, GatewaySettings(heartbeat=0.01)) as gateway:
+        async with gateway.watch("t1") as events:
+            await events.next()
+            reading = asyncio.ensure_future(events.next())
+            while not events.comments:
+                await asyncio.wait({reading}, timeout=0.01)
+            reading.cancel()
+    assert set(events.comments) == {": heartbeat"}
+
+
+async def test_deltas(scripted: ScriptedServer, before_scripted: GatewayUnderTest) -> None:
+    """They come if they are asked for, and have no id: nobody can go on after one."""
+    delta = TaskEvent(output_delta={"node_id": "llm_0", "snapshot_id": "llm_0", "text": "Hel"})
+    first, last = history(2)
+    scripted.on("TaskResult", TaskResultResponse())
+    scripted.on("WatchTask", [watched(first, delta, last)])
+    async with before_scripted.watch("t1", deltas="true") as events:
+        seen = await events.rest()
+    assert scripted.requests("WatchTask")[0].include_deltas
+    assert [event.id for event in seen] == ["1", "", "2"]
+    assert seen[1].value == {
+        "type": "output_delta",
+        "timestamp": 0,
+        "nodeID": "llm_0",
+        "snapshotID": "llm_0",
+        "text": "Hel",
+    }
+
+
+async def test_a_failure_on_the_way(scripted: ScriptedServer, before_scripted: GatewayUnderTest) -> None:
+    """The status has been sent already, so the error comes as an event of its own kind, and the stream ends."""
+    refusal = Refusal(grpc.StatusCode.NOT_FOUND, "no task", "TASK_NOT_FOUND")
+    scripted.on("TaskResult", TaskResultResponse())
+    scripted.on("WatchTask", [watched(*history(9)[:2]), refusal])
+    async with before_scripted.watch("t1") as events:
+        assert events.answer.status_code == 200
+        seen = await events.rest()
+    assert sequences(seen[:2]) == [1, 2]
+    assert (seen[2].event, seen[2].id) == ("failure", "")
+    assert seen[2].value == {"code": "TASK_NOT_FOUND", "message": "no task", "errors": []}
+
+
+async def test_too_many_watchers(scripted: ScriptedServer, before_scripted: GatewayUnderTest) -> None:
+    """The limit is the server's, and so is the time to come back."""
+    refusal = Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", "TOO_MANY_WATCHES", retry_after=5)
+    scripted.on("TaskResult", TaskResultResponse())
+    scripted.on("WatchTask", [refusal])
+    async with before_scripted.watch("t1") as events:
+        assert (events.answer.status_code, events.answer.headers["retry-after"]) == (429, "5")
+
+
+async def test_a_server_that_is_away(scripted: ScriptedServer, before_scripted: GatewayUnderTest) -> None:
+    """A watch cannot begin then; one that had begun would wait."""
+    await scripted.stop()
+    async with before_scripted.watch("t1") as events:
+        await events.answer.aread()
+        assert (events.answer.status_code, events.answer.json()["code"]) == (503, "UNAVAILABLE")
+        assert events.answer.json()["message"] == "the runtime cannot be reached at the moment"
+    await scripted.start()
+
+
+def test_frames_are_single_lines() -> None:
+    """Ends of lines in a JSON text that users formatted do not end the data; events of a later version are left out."""
+    event = TaskEvent(sequence=7, task_status_changed={"outputs": '{\r\n "a": "\\n"\n}'})
+    identity, data, *rest = frame(event).split(b"\n")
+    assert (identity, rest) == (b"id: 7", [b"", b""])
+    assert data.endswith(b'"outputs":{   "a": "\\n" }}')
+    assert frame(TaskEvent(sequence=8)) == b""
+
+
+async def test_an_outbox_holds_up_its_reader() -> None:
+    """Beyond the limit a reader waits until everything was taken."""
+    outbox = Outbox(limit=3)
+    await outbox.put(b"ab")
+    reader = asyncio.create_task(outbox.put(b"cd"))
+    await asyncio.sleep(0)
+    assert not reader.done()
+    assert await outbox.wait(1)
+    assert outbox.take() == b"abcd"
+    await reader
+    assert not outbox.finished
+    outbox.close()
+    assert outbox.finished
+
+
+class EndlessClient:
+    """A client whose watch never ends, and is never short of events."""
+
+    def __init__(self) -> None:
+        self.given = 0
+        self.ended = asyncio.Event()
+
+    async def call_raw(self, method: str, request: Any) -> Any:
+        return None
+
+    async def watch_raw(self, task_id: str, **options: Any) -> AsyncGenerator[TaskEvent, None]:
+        try:
+            while True:
+                self.given += 1
+                yield log_event(self.given, "x" * 1000)
+        finally:
+            self.ended.set()
+
+
+async def test_a_slow_client_holds_up_the_stream() -> None:
+    """While a client reads nothing, nothing is read from the server for it, beyond a bounded number of events."""
+    client = EndlessClient()
+    stuck, leave = asyncio.Event(), asyncio.Event()
+
+    async def send(message: Any) -> None:
+        if message.get("body", b"").startswith(b"id:"):
+            stuck.set()
+            await asyncio.Event().wait()
+
+    async def receive() -> Any:
+        await leave.wait()
+        return {"type": "http.disconnect"}
+
+    query = WatchQuery("t1", 0, deltas=False)
+    response = WatchResponse(client, query, stopping=asyncio.Event(), heartbeat=60)  # type: ignore[arg-type]  # a fake
+    answering = asyncio.create_task(response({"type": "http"}, receive, send))
+    await stuck.wait()
+    for _ in range(1000):
+        await asyncio.sleep(0)
+    assert client.given < 200
+    leave.set()
+    await answering
+    assert client.ended.is_set()
+
+
+async def test_a_defect_breaks_the_answer_off() -> None:
+    """It does not look like the end of the task."""
+
+    class BrokenClient(EndlessClient):
+        async def watch_raw(self, task_id: str, **options: Any) -> AsyncGenerator[TaskEvent, None]:
+            raise RuntimeError("defect")
+            yield
+
+    async def send(message: Any) -> None:
+        raise AssertionError("nothing was to be sent")
+
+    query = WatchQuery("t1", 0, deltas=False)
+    response = WatchResponse(BrokenClient(), query, stopping=asyncio.Event(), heartbeat=60)  # type: ignore[arg-type]  # a fake
+    with pytest.raises(RuntimeError, match="defect"):
+        await response({"type": "http"}, asyncio.Event().wait, send)  # type: ignore[arg-type]  # it never receives

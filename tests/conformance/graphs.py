@@ -1,10 +1,11 @@
 """Random graphs: sequences, branches that rejoin, forks, loops within loops, and graphs without such a plan."""
 
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
 from tests.conformance import nodes, values
-from tests.conformance.bindings import JSON, Known, Style, constant, inputs, names, reference
+from tests.conformance.bindings import JSON, Known, Style, inputs, names, reference
 from tests.conformance.values import Schema
 
 End = tuple[str, str | None]
@@ -32,7 +33,7 @@ class Graph:
             f"{kind}_{self._counter[0]}" if self.rng.random() < 0.9 else f"{self._counter[0]}-{kind} \u00fc"
         )
 
-    def add(self, node_id: str, kind: str, data: JSON, ends: list[End] = (), **more: Any) -> list[End]:  # type: ignore[assignment]  # an empty tuple reads like an empty list
+    def add(self, node_id: str, kind: str, data: JSON, ends: Sequence[End] = (), **more: Any) -> list[End]:
         """Adds a node behind the open ends, and gives its own."""
         if self.rng.random() < 0.4:
             data = {"title": f"{kind} {node_id}", **data}
@@ -42,7 +43,7 @@ class Graph:
         self.connect(ends, node_id)
         return [(node_id, None)]
 
-    def connect(self, ends: list[End], target: str) -> None:
+    def connect(self, ends: Sequence[End], target: str) -> None:
         """Leads open ends to a node."""
         for source, port in ends:
             edge = {"sourceNodeID": source, "targetNodeID": target}
@@ -100,7 +101,7 @@ class Graph:
             roll = rng.random()
             if roll < self.style.mistakes / 6:
                 continue
-            start = [(node_id, port)]
+            start: list[End] = [(node_id, port)]
             if looped and roll < 0.35:
                 kind = rng.choice(("break", "continue", "continue"))
                 self.add(self.new_id(kind), kind, {}, start)
@@ -239,6 +240,3 @@ def globals_of(rng: Random, schema: Schema) -> list[Known]:
         for key, made in schema.get("properties", {}).items()
         if rng.random() < 0.9
     ]
-
-
-__all__ = ["Graph", "constant", "decorations", "globals_of", "layered"]

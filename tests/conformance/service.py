@@ -38,7 +38,7 @@ class Service:
 
     async def observe(self, case: Case) -> Observation:
         """Runs a case, if it is valid, and reads its report. TaskRun must refuse what TaskValidate complains of."""
-        texts = {"schema": case.schema_text, "inputs": case.inputs_text}
+        texts: dict[str, Any] = {"schema": case.schema_text, "inputs": case.inputs_text}
         checked = await self._stub.TaskValidate(
             runtime_service_pb2.TaskValidateRequest(**texts), timeout=_LIMIT
         )

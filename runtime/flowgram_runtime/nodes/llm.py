@@ -80,7 +80,9 @@ class LLMNode:
                     stream=True,
                     extra_headers={
                         # Headers are ASCII, node ids are not.
-                        "Idempotency-Key": quote(context.idempotency_key, safe="/[]:", errors="surrogatepass"),
+                        "Idempotency-Key": quote(
+                            context.idempotency_key, safe="/[]:", errors="surrogatepass"
+                        ),
                         # Else the environment of this server would tell whose they are, to any host.
                         "OpenAI-Organization": openai.omit,
                         "OpenAI-Project": openai.omit,

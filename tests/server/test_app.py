@@ -36,7 +36,14 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 def settings_for(data: Path, **flags: Any) -> Settings:
     return load_settings(
-        flags={"listen": "127.0.0.1:0", "data": data, "code": {"workers": 1}, "shutdown_grace": 0.2, **flags}
+        flags={
+            "listen": "127.0.0.1:0",
+            "http_listen": "",
+            "data": data,
+            "code": {"workers": 1},
+            "shutdown_grace": 0.2,
+            **flags,
+        }
     )
 
 

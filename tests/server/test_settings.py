@@ -8,6 +8,7 @@ import pytest
 from flowgram_runtime.engine.limits import Limits
 from flowgram_runtime.nodes.node_settings import CodeSettings, HTTPSettings, LLMSettings
 from flowgram_runtime.settings import RuntimeSettings
+from flowgram_server.gateway.settings import GatewaySettings
 from flowgram_server.servicer import ServiceLimits
 from flowgram_server.settings import HTTP, LLM, Code, InvalidSettings, Settings, load_settings
 
@@ -29,7 +30,8 @@ def test_defaults_are_those_of_the_runtime() -> None:
     assert settings.llm_settings() == LLMSettings()
     assert settings.http_settings() == HTTPSettings()
     assert settings.code_settings() == CodeSettings()
-    assert settings.listen == "127.0.0.1:50051"
+    assert settings.gateway() == GatewaySettings()
+    assert (settings.listen, settings.http_listen) == ("127.0.0.1:50051", "127.0.0.1:4000")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -27,6 +28,8 @@ from flowgram_server.gateway.errors import (
 from flowgram_server.gateway.settings import LOOPBACK
 
 _LOOPBACK_ORIGINS = r"https?://(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]+)?"
+
+_HARMLESS = {"GET", "HEAD", "OPTIONS"}
 
 _DESCRIPTION = "FlowGram's REST API over the FlowGram runtime. Times are in milliseconds."
 
@@ -63,6 +66,25 @@ def create_app(endpoints: Endpoints, cors_origins: Iterable[str]) -> FastAPI:
     return app
 
 
+class _Origins(CORSMiddleware):
+    """CORS that does not leave it to browsers to keep pages from elsewhere from changing anything.
+
+    A page whose own name was made to lead to this machine asks as one of the same origin, without asking first.
+    """
+
+    async def simple_response(
+        self, scope: Scope, receive: Receive, send: Send, request_headers: Headers
+    ) -> None:
+        """Answers a request that is no question of a browser's whether it may ask."""
+        origin = request_headers.get("origin")
+        if scope["method"] in _HARMLESS or origin is None or self.is_allowed_origin(origin):
+            await super().simple_response(scope, receive, send, request_headers)
+            return
+        message = f"pages of {origin} may not use this gateway: the setting cors_origins does not allow it"
+        answer = ErrorAnswer(HTTPStatus.FORBIDDEN, "ORIGIN_NOT_ALLOWED", message)
+        await error_answer(answer, {"Vary": "Origin"})(scope, receive, send)
+
+
 class _Defects:
     """Answers what nobody foresaw, inside of CORS, so that pages can read that too."""
 
@@ -89,7 +111,7 @@ class _Defects:
 
 def _cors(origins: frozenset[str]) -> Middleware:
     return Middleware(
-        CORSMiddleware,
+        _Origins,
         allow_origins=origins - {LOOPBACK},
         allow_origin_regex=_LOOPBACK_ORIGINS if LOOPBACK in origins else None,
         allow_methods=("GET", "POST", "PUT"),

@@ -17,11 +17,10 @@ from flowgram_server.gateway.bodies import Body, read_body
 from flowgram_server.gateway.errors import RequestInvalid, answer_to
 from flowgram_server.gateway.watch import WatchQuery, WatchResponse
 
-_MAX_SEQUENCE = 2**63 - 1
-
 _Body = TypeVar("_Body", bound=BaseModel)
 _Message = TypeVar("_Message", bound=Message)
 
+_Sequence = Annotated[int, Field(ge=0, le=2**63 - 1)]
 _Label = Annotated[str, Field(json_schema_extra={"pattern": "^[^=]+="})]
 _TaskID = Annotated[str, Query(alias="taskID", min_length=1, description="The task.")]
 
@@ -169,18 +168,14 @@ class Endpoints:
     async def watch(
         self,
         task_id: _TaskID,
-        after: Annotated[
-            int, Query(ge=0, le=_MAX_SEQUENCE, description="The sequence of the last event that was seen.")
-        ] = 0,
+        after: Annotated[_Sequence, Query(description="The sequence of the last event that was seen.")] = 0,
         deltas: Annotated[
             bool, Query(description="Also send the text of language models as it arrives.")
         ] = False,
         last_event_id: Annotated[
-            int | SkipJsonSchema[None],
+            _Sequence | SkipJsonSchema[None],
             Header(
                 alias="Last-Event-ID",
-                ge=0,
-                le=_MAX_SEQUENCE,
                 description="As `after`, and wins over it: browsers send it when they connect again.",
             ),
         ] = None,

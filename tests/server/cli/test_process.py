@@ -94,7 +94,8 @@ async def test_against_the_real_server(real_server: Server, capsys: pytest.Captu
 
 async def test_serve_until_sigterm(tmp_path: Path) -> None:
     """The server tells where it serves, and ends in order when asked to."""
-    process = await start("serve", "--listen", "127.0.0.1:0", "--data", str(tmp_path), "--log-format", "json")
+    listen = ("--listen", "127.0.0.1:0", "--no-http")
+    process = await start("serve", *listen, "--data", str(tmp_path), "--log-format", "json")
     assert process.stderr is not None
     while (line := json.loads(await process.stderr.readline()))["event"] != "serving":
         pass

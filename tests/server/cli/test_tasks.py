@@ -120,7 +120,20 @@ async def test_info(server: ScriptedServer, flowgram: Any) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["", "serve", "dev-llm", "run", "watch", "report", "result", "cancel", "list", "validate", "info"],
+    [
+        "",
+        "serve",
+        "gateway",
+        "dev-llm",
+        "run",
+        "watch",
+        "report",
+        "result",
+        "cancel",
+        "list",
+        "validate",
+        "info",
+    ],
 )
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The help of each command tells its exit statuses."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -95,20 +96,17 @@ async def test_positions_that_are_none(
 async def test_live_through_a_restart_of_the_server(tmp_path: Path) -> None:
     """The connection stays, and every event comes once and in order, those after the restart too."""
     flags = {"data": tmp_path, "code": {"workers": 1}, "access_log": False}
-    async with open_server(load_settings(flags={**flags, "listen": "127.0.0.1:0"})) as first:
-        address = first.address
-        gateway_context = gateway_to(address, retry=PATIENCE)
-        gateway = await gateway_context.__aenter__()
-        task_id = await gateway.run(ENDLESS)
-        watch = gateway.watch(task_id)
-        events = await watch.__aenter__()
-        before = await events.until("node_status_changed", nodeID="code_0")
-    async with open_server(load_settings(flags={**flags, "listen": address})):
-        answer = await gateway.http.put("/api/task/cancel", json={"taskID": task_id})
-        assert answer.json() == {"success": True}
-        after = await events.rest()
-        await watch.__aexit__(None, None, None)
-        await gateway_context.__aexit__(None, None, None)
+    async with AsyncExitStack() as stack:
+        async with open_server(load_settings(flags={**flags, "listen": "127.0.0.1:0"})) as server:
+            address = server.address
+            gateway = await stack.enter_async_context(gateway_to(address, retry=PATIENCE))
+            task_id = await gateway.run(ENDLESS)
+            events = await stack.enter_async_context(gateway.watch(task_id))
+            before = await events.until("node_status_changed", nodeID="code_0")
+        async with open_server(load_settings(flags={**flags, "listen": address})):
+            answer = await gateway.http.put("/api/task/cancel", json={"taskID": task_id})
+            assert answer.json() == {"success": True}
+            after = await events.rest()
     numbers = [event["sequence"] for event in before] + sequences(after)
     assert numbers == list(range(1, len(numbers) + 1))
     assert after[-1].value["workflowStatus"]["status"] == "canceled"
@@ -144,13 +142,15 @@ async def test_silence_is_filled(scripted: ScriptedServer) -> None:
     """Comments show that the connection lives."""
     scripted.on("TaskResult", TaskResultResponse())
     scripted.on("WatchTask", [watched(*history(9)[:1]), HANG])
-    async with gateway_to(scripted.target, GatewaySettings(heartbeat=0.01)) as gateway:
-        async with gateway.watch("t1") as events:
-            await events.next()
-            reading = asyncio.ensure_future(events.next())
-            while not events.comments:
-                await asyncio.wait({reading}, timeout=0.01)
-            reading.cancel()
+    async with (
+        gateway_to(scripted.target, GatewaySettings(heartbeat=0.01)) as gateway,
+        gateway.watch("t1") as events,
+    ):
+        await events.next()
+        reading = asyncio.ensure_future(events.next())
+        while not events.comments:
+            await asyncio.wait({reading}, timeout=0.01)
+        reading.cancel()
     assert set(events.comments) == {": heartbeat"}
 
 

@@ -1,0 +1,78 @@
+/** One request and its response, with what every handler needs to know of them. */
+
+import type { IncomingMessage, ServerResponse } from "node:http";
+
+import type { CallSettings } from "../src/connection.js";
+import { LinkedController } from "../src/timing.js";
+import type { Problem } from "./problem.js";
+
+/** One request and its response. */
+export class Exchange {
+  /** For calls to the server: what the client sent for it, and a signal that is aborted when the client leaves. */
+  readonly settings: CallSettings;
+  /** Aborted when the client leaves, and when the gateway stops: for what may last. */
+  readonly untilStopping: AbortSignal;
+  private readonly controllers: readonly LinkedController[];
+
+  constructor(
+    readonly request: IncomingMessage,
+    readonly response: ServerResponse,
+    /** As it came, without the question mark. */
+    readonly query: string,
+    /** Empty where the path names none. */
+    readonly taskId: string,
+    readonly maxBodyBytes: number,
+    forward: readonly string[],
+    private readonly stopping: AbortSignal,
+  ) {
+    const left = new LinkedController();
+    const either = new LinkedController(left.signal, stopping);
+    response.once("close", () => left.abort());
+    response.on("error", () => undefined); // a client that has left is told of by "close"
+    this.controllers = [left, either];
+    this.settings = { signal: left.signal, metadata: forwarded(request, forward) };
+    this.untilStopping = either.signal;
+  }
+
+  /** Whether the client has left before it was answered. */
+  get left(): boolean {
+    return this.response.destroyed && !this.response.writableFinished;
+  }
+
+  /** Answer with JSON. */
+  send(status: number, json: string): void {
+    if (this.stopping.aborted) {
+      this.response.setHeader("Connection", "close");
+    }
+    const body = Buffer.from(json);
+    this.response.writeHead(status, { "Content-Type": "application/json", "Content-Length": body.length });
+    this.response.end(body);
+  }
+
+  /** Answer that the request has a problem. */
+  refuse(problem: Problem): void {
+    if (problem.retryAfterMs !== undefined) {
+      this.response.setHeader("Retry-After", Math.ceil(problem.retryAfterMs / 1000));
+    }
+    if (!this.request.complete) {
+      this.response.setHeader("Connection", "close"); // the rest of the body is not read
+    }
+    this.send(problem.status, problem.body());
+  }
+
+  /** Forget the signals of others. */
+  release(): void {
+    for (const controller of this.controllers) {
+      controller.release();
+    }
+  }
+}
+
+function forwarded(request: IncomingMessage, names: readonly string[]): Record<string, string> {
+  const found = names.flatMap((name) => {
+    const value = request.headers[name.toLowerCase()];
+    // gRPC refuses a call with any other
+    return typeof value === "string" && /^[ -~]*$/.test(value) ? [[name.toLowerCase(), value] as const] : [];
+  });
+  return Object.fromEntries(found);
+}

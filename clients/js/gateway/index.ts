@@ -1,0 +1,4 @@
+/** The HTTP gateway as a library: for programs that bring their own process. */
+
+export { createGateway, Gateway } from "./gateway.js";
+export type { GatewayOptions } from "./gateway.js";

@@ -1,0 +1,87 @@
+/** Why a request is not answered as it was meant, as the client gets to know it. */
+
+import { InvalidWorkflowError, RequestError, type StatusCode } from "../src/errors.js";
+
+/** A problem of a request: an HTTP status, a code for programs, and texts for people. */
+export class Problem extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    message: string,
+    readonly errors: readonly string[] = [],
+    /** Milliseconds after which to try again. */
+    readonly retryAfterMs: number | undefined = undefined,
+  ) {
+    super(message);
+  }
+
+  /** The problem as JSON. */
+  body(): string {
+    const { code, message, errors } = this;
+    return JSON.stringify({ code, message, ...(errors.length > 0 && { errors }) });
+  }
+}
+
+/** The problem of a request that is not as it should be. */
+export function invalid(...problems: string[]): Problem {
+  return new Problem(400, "ARGUMENT_INVALID", "the request is not valid", problems);
+}
+
+/** The problem of a request that came, or lasted, too long. */
+export function stopping(): Problem {
+  return new Problem(503, "SHUTTING_DOWN", "the gateway is shutting down", [], 1000);
+}
+
+const BY_REASON: Readonly<Record<string, number>> = {
+  MESSAGE_TOO_LARGE: 500, // the request was fine
+  TOO_MANY_TASKS: 429,
+  TOO_MANY_WATCHES: 429,
+};
+
+const BY_CODE: Readonly<Partial<Record<StatusCode, number>>> = {
+  INVALID_ARGUMENT: 400,
+  NOT_FOUND: 404,
+  ALREADY_EXISTS: 409,
+  OUT_OF_RANGE: 416,
+  INTERNAL: 500,
+  UNAVAILABLE: 503,
+  CANCELLED: 503,
+  DEADLINE_EXCEEDED: 504,
+  // without a reason it is gRPC itself that refuses a message for its size
+  RESOURCE_EXHAUSTED: 413,
+};
+
+/** What the transport says of addresses and sockets is not for clients. */
+const TRANSPORT_TEXTS: Readonly<Record<number, string>> = {
+  503: "the runtime cannot be reached at the moment",
+  504: "the runtime did not answer in time",
+  413: "the request is larger than the runtime takes",
+};
+
+const LEAST_RETRY_MS = 1000;
+
+/** What a client gets to know of whatever was thrown. What is not for it goes to `log`. */
+export function problemOf(thrown: unknown, log: (text: string, error: unknown) => void): Problem {
+  if (thrown instanceof Problem) {
+    return thrown;
+  }
+  if (!(thrown instanceof RequestError)) {
+    log("a request failed", thrown);
+    return new Problem(500, "INTERNAL", "internal error");
+  }
+  const status = BY_REASON[thrown.reason] ?? BY_CODE[thrown.code] ?? 502;
+  const patience = status === 429 || status === 503 ? Math.max(thrown.retryAfterMs ?? 0, LEAST_RETRY_MS) : undefined;
+  if (thrown.reason === "") {
+    log("the runtime gave no proper answer", thrown);
+    const text = TRANSPORT_TEXTS[status] ?? "the runtime gave no proper answer";
+    return new Problem(status, thrown.code, text, violations(thrown), patience);
+  }
+  return new Problem(status, thrown.reason, thrown.text, violations(thrown), patience);
+}
+
+/** Violations as texts: those of a workflow stand for themselves, others need the name of the field. */
+function violations(error: RequestError): string[] {
+  return error.violations.map(({ field, description }) =>
+    field === "" || error instanceof InvalidWorkflowError ? description : `${field} ${description}`,
+  );
+}

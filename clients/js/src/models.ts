@@ -1,0 +1,138 @@
+/**
+ * What the service tells, as plain values.
+ *
+ * Times are `Date`, to the millisecond; durations are milliseconds. JSON documents come parsed (integers beyond 2^53
+ * as BigInt), and beside them, in fields whose names end in `Text`, as the text that travelled. What is not (yet)
+ * known is undefined, or an empty text.
+ */
+
+import { TaskCanceledError, TaskFailedError, TaskUnfinishedError } from "./errors.js";
+import type { JsonObject } from "./json.js";
+
+/** The status of a task, or of one run of a node; "unspecified" is one that came after this version. */
+export type Status = "unspecified" | "pending" | "processing" | "succeeded" | "failed" | "canceled";
+
+/** How much to tell: "basic" leaves the JSON of inputs and outputs out. */
+export type ViewName = "basic" | "full";
+
+/** How important a message is; "unspecified" is a kind that came after this version. */
+export type MessageType = "unspecified" | "log" | "info" | "debug" | "warning" | "error";
+
+/** A status and its times. */
+export interface StatusInfo {
+  readonly status: Status;
+  /** Whether nothing more will happen. */
+  readonly terminated: boolean;
+  /** Undefined until it has started. */
+  readonly startTime: Date | undefined;
+  /** Undefined until it has ended. */
+  readonly endTime: Date | undefined;
+  /** How long it took, or has taken so far. */
+  readonly timeCostMs: number | undefined;
+}
+
+/** One run of a loop's block. */
+export interface Iteration {
+  readonly loopNodeId: string;
+  /** Of the item, from 0. */
+  readonly index: number;
+}
+
+/** One run of a node. */
+export interface Snapshot {
+  readonly id: string;
+  readonly nodeId: string;
+  /** The loops around the node, outermost first. */
+  readonly iterations: readonly Iteration[];
+  readonly inputs: JsonObject | undefined;
+  readonly inputsText: string;
+  readonly outputs: JsonObject | undefined;
+  readonly outputsText: string;
+  /** The node's own data from the schema: in reports only. */
+  readonly data: JsonObject | undefined;
+  readonly dataText: string;
+  /** The output port that was taken, for nodes that branch. */
+  readonly branch: string;
+  readonly error: string;
+}
+
+/** Something that a task has to say. */
+export interface TaskMessage {
+  readonly id: string;
+  readonly type: MessageType;
+  readonly text: string;
+  /** Empty if it is about the whole task. */
+  readonly nodeId: string;
+  readonly time: Date | undefined;
+}
+
+/** All runs of one node. The status is that of the latest. */
+export interface NodeReport extends StatusInfo {
+  readonly nodeId: string;
+  readonly snapshots: readonly Snapshot[];
+}
+
+/** Everything known about a task at one moment. */
+export interface Report extends StatusInfo {
+  readonly taskId: string;
+  readonly inputs: JsonObject | undefined;
+  readonly inputsText: string;
+  readonly outputs: JsonObject | undefined;
+  readonly outputsText: string;
+  /** By node id, in the order in which the nodes first started. */
+  readonly nodes: ReadonlyMap<string, NodeReport>;
+  readonly messages: readonly TaskMessage[];
+  /** Watch after it to go on from here. */
+  readonly lastSequence: number;
+}
+
+/** The outcome of a task, or that it has none yet. */
+export interface Result extends StatusInfo {
+  readonly taskId: string;
+  /** Undefined unless the task succeeded; see `outputsOf`. */
+  readonly outputs: JsonObject | undefined;
+  readonly outputsText: string;
+  /** Why the task failed: its error messages, in order. */
+  readonly errors: readonly TaskMessage[];
+}
+
+/** One line of a list of tasks. */
+export interface TaskSummary extends StatusInfo {
+  readonly taskId: string;
+  readonly createTime: Date | undefined;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** Name, version and capabilities of a server. */
+export interface ServerInfo {
+  readonly name: string;
+  readonly title: string;
+  readonly description: string;
+  readonly runtime: string;
+  readonly version: string;
+  /** The server's clock. */
+  readonly time: Date | undefined;
+  /** The node types that it can execute. */
+  readonly nodeTypes: readonly string[];
+}
+
+/**
+ * The outputs of a task that succeeded.
+ *
+ * @throws TaskFailedError, TaskCanceledError or TaskUnfinishedError if it has none
+ */
+export function outputsOf(result: Result): JsonObject {
+  const { taskId, status, errors } = result;
+  switch (status) {
+    case "succeeded":
+      return result.outputs ?? {};
+    case "failed": {
+      const why = errors.map(({ text }) => text).join("; ") || "no reason given";
+      throw new TaskFailedError(`task ${taskId} failed: ${why}`, taskId, errors);
+    }
+    case "canceled":
+      throw new TaskCanceledError(`task ${taskId} was canceled`, taskId, errors);
+    default:
+      throw new TaskUnfinishedError(`task ${taskId} is ${status}`, taskId);
+  }
+}

@@ -1,0 +1,141 @@
+/** What a client does, in the contract's own messages: for the client that programs use, and for gateways. */
+
+import { randomUUID } from "node:crypto";
+
+import type { MessageInitShape } from "@bufbuild/protobuf";
+
+import { Connection, type CallSettings, type ClientOptions } from "./connection.js";
+import { DeadlineExceededError } from "./errors.js";
+import type { TaskEvent } from "./gen/flowgram/runtime/v1/event_pb.js";
+import type { Report } from "./gen/flowgram/runtime/v1/report_pb.js";
+import type {
+  ServerInfoResponse,
+  TaskListRequestSchema,
+  TaskListResponse,
+  TaskResultResponse,
+  TaskRunRequestSchema,
+  TaskRunResponse,
+  TaskValidateRequestSchema,
+  TaskValidateResponse,
+  View,
+} from "./gen/flowgram/runtime/v1/runtime_service_pb.js";
+import { unavailable } from "./status.js";
+import { watch, type WatchSettings } from "./watch.js";
+
+type RunRequest = MessageInitShape<typeof TaskRunRequestSchema>;
+
+/** The operations of a client of one server. Each throws a RequestError where its call fails. */
+export class Operations {
+  private readonly connection: Connection;
+
+  /** @throws RangeError if an option makes no sense */
+  constructor(options: ClientOptions = {}) {
+    this.connection = new Connection(options);
+  }
+
+  /** Start a task. */
+  run(request: RunRequest, settings: CallSettings = {}): Promise<TaskRunResponse> {
+    const repeatable = withRequestId(request);
+    return this.connection.quick((stub, options) => stub.taskRun(repeatable, options), settings);
+  }
+
+  /** Start a task and wait for its outcome; with a timeout, it may not have ended. */
+  async runAndWait(request: RunRequest, settings: CallSettings = {}): Promise<TaskRunResponse> {
+    const repeatable = { ...withRequestId(request), wait: true };
+    const deadline = this.connection.deadline(settings.timeoutMs);
+    const told = await this.connection.call(
+      (stub, options) => stub.taskRun(repeatable, options),
+      deadline,
+      this.connection.reconnect,
+      settings,
+    );
+    if (told.status?.terminated || deadline.near) {
+      return told;
+    }
+    try {
+      const { status, outputs, errors } = await this.wait(told.taskId, { ...settings, timeoutMs: deadline.remaining });
+      return { ...told, ...(status && { status }), outputs, errors };
+    } catch (error) {
+      if (error instanceof DeadlineExceededError) {
+        return told; // names the task, which goes on
+      }
+      throw error;
+    }
+  }
+
+  /** The outcome of a task as it is now. */
+  result(taskId: string, settings: CallSettings = {}): Promise<TaskResultResponse> {
+    return this.connection.quick((stub, options) => stub.taskResult({ taskId }, options), settings);
+  }
+
+  /** The outcome of a task when it has ended; with a timeout, it may not have. */
+  async wait(taskId: string, settings: CallSettings = {}): Promise<TaskResultResponse> {
+    const deadline = this.connection.deadline(settings.timeoutMs);
+    for (;;) {
+      const told = await this.connection.call(
+        (stub, options) => stub.taskResult({ taskId, wait: true }, options),
+        deadline,
+        this.connection.reconnect,
+        settings,
+      );
+      if (told.status?.terminated || deadline.near) {
+        return told;
+      }
+      // only the server's own end, or a limit of its own, ends the wait so early: the task goes on
+      await this.connection.sleep(this.connection.reconnect.initialMs, settings.signal);
+    }
+  }
+
+  /** Everything known about a task. */
+  async report(taskId: string, view: View, settings: CallSettings = {}): Promise<Report> {
+    const request = { taskId, view };
+    const { report } = await this.connection.quick((stub, options) => stub.taskReport(request, options), settings);
+    if (report === undefined) {
+      throw unavailable("the server sent a report without content");
+    }
+    return report;
+  }
+
+  /** Stop a task; whether this call did. */
+  async cancel(taskId: string, reason: string, settings: CallSettings = {}): Promise<boolean> {
+    const request = { taskId, reason };
+    const { success } = await this.connection.quick((stub, options) => stub.taskCancel(request, options), settings);
+    return success;
+  }
+
+  /** All problems of a schema and its inputs. */
+  validate(
+    request: MessageInitShape<typeof TaskValidateRequestSchema>,
+    settings: CallSettings = {},
+  ): Promise<TaskValidateResponse> {
+    return this.connection.quick((stub, options) => stub.taskValidate(request, options), settings);
+  }
+
+  /** One page of tasks. */
+  list(
+    request: MessageInitShape<typeof TaskListRequestSchema>,
+    settings: CallSettings = {},
+  ): Promise<TaskListResponse> {
+    return this.connection.quick((stub, options) => stub.taskList(request, options), settings);
+  }
+
+  /** What the server says of itself. */
+  info(settings: CallSettings = {}): Promise<ServerInfoResponse> {
+    return this.connection.quick((stub, options) => stub.serverInfo({}, options), settings);
+  }
+
+  /** The events of a task, each once and in order. */
+  watch(settings: WatchSettings): AsyncGenerator<TaskEvent, void> {
+    return watch(this.connection, settings);
+  }
+
+  /** End all calls, and the connection. */
+  close(): void {
+    this.connection.close();
+  }
+}
+
+/** What makes a second attempt safe: the server answers it with the first one's task. */
+function withRequestId(request: RunRequest): RunRequest {
+  return { ...request, requestId: request.requestId || randomUUID() };
+}

@@ -1,0 +1,239 @@
+/**
+ * Makes the calls of the client that it reads from stdin, and writes what comes of them to stdout, one JSON object per
+ * line. The tests that all clients have in common drive it; tests/clients/scenarios.py says how they speak.
+ */
+
+import { createInterface } from "node:readline";
+
+import * as flowgram from "../src/index.js";
+
+interface Arguments {
+  readonly task_id?: string;
+  readonly schema?: string;
+  readonly inputs?: string;
+  readonly request_id?: string;
+  /** Seconds. */
+  readonly task_timeout?: number;
+  readonly labels?: Record<string, string>;
+  /** By their numbers in the contract. */
+  readonly statuses?: number[];
+  readonly page_size?: number;
+  readonly reason?: string;
+  readonly basic?: boolean;
+  readonly after?: number;
+  readonly deltas?: boolean;
+}
+
+/** A line of stdin: a call, or a word about one that is under way. */
+interface Command {
+  readonly id: number;
+  readonly call: string;
+  readonly arguments?: Arguments;
+  /** Seconds. */
+  readonly timeout?: number;
+  readonly metadata?: Record<string, string>;
+  /** So many more events of a watch are wanted. */
+  readonly demand?: number;
+  readonly cancel?: boolean;
+}
+
+/** The errors of the package, by the names that the scenarios have for them; the first one that fits counts. */
+const KINDS: [new (...args: never[]) => Error, string][] = [
+  [flowgram.InvalidWorkflowError, "invalid_workflow"],
+  [flowgram.InvalidArgumentError, "invalid_argument"],
+  [flowgram.TaskNotFoundError, "task_not_found"],
+  [flowgram.AlreadyExistsError, "already_exists"],
+  [flowgram.SequenceOutOfRangeError, "sequence_out_of_range"],
+  [flowgram.ResourceExhaustedError, "resource_exhausted"],
+  [flowgram.UnavailableError, "unavailable"],
+  [flowgram.DeadlineExceededError, "deadline_exceeded"],
+];
+
+const STATUSES = ["unspecified", "pending", "processing", "succeeded", "failed", "canceled"] as const;
+
+/** A call under way. */
+class Running {
+  readonly controller = new AbortController();
+  private wanted = 0;
+  private wake: () => void = () => undefined;
+
+  demand(count: number): void {
+    this.wanted += count;
+    this.wake();
+  }
+
+  cancel(): void {
+    this.controller.abort();
+    this.wake();
+  }
+
+  /** Resolves when an event is wanted. */
+  async turn(): Promise<void> {
+    while (this.wanted === 0) {
+      this.controller.signal.throwIfAborted();
+      await new Promise<void>((resolve) => (this.wake = resolve));
+    }
+    this.wanted--;
+  }
+}
+
+async function perform(client: flowgram.Client, told: Command, running: Running): Promise<unknown> {
+  const a = told.arguments ?? {};
+  const taskId = a.task_id ?? "";
+  const settings = {
+    signal: running.controller.signal,
+    timeoutMs: told.timeout ? told.timeout * 1000 : undefined,
+    metadata: told.metadata,
+  };
+  const runOptions = {
+    ...settings,
+    requestId: a.request_id,
+    taskTimeoutMs: a.task_timeout ? a.task_timeout * 1000 : undefined,
+    labels: a.labels,
+  };
+  const view = a.basic ? "basic" : "full";
+  switch (told.call) {
+    case "run":
+      return client.run(valueOf(a.schema), valueOf(a.inputs), runOptions);
+    case "run_and_wait":
+      return shapeResult(await client.runAndWait(valueOf(a.schema), valueOf(a.inputs), runOptions));
+    case "result":
+    case "wait":
+      return shapeResult(await client.result(taskId, { ...settings, wait: told.call === "wait" }));
+    case "report":
+      return shapeReport(await client.report(taskId, { ...settings, view }));
+    case "cancel":
+      return client.cancel(taskId, { ...settings, reason: a.reason ?? "" });
+    case "validate":
+      return client.validate(valueOf(a.schema), valueOf(a.inputs), settings);
+    case "list": {
+      const ids: string[] = [];
+      const statuses = a.statuses?.map((number) => STATUSES[number] ?? "unspecified");
+      const filters = { statuses, labels: a.labels, pageSize: a.page_size };
+      for await (const task of client.list({ ...settings, ...filters })) {
+        ids.push(task.taskId);
+      }
+      return ids;
+    }
+    case "info": {
+      const { name, nodeTypes } = await client.info(settings);
+      return { name, node_types: nodeTypes };
+    }
+    case "watch": {
+      await running.turn();
+      const options = { ...settings, view, afterSequence: a.after, deltas: a.deltas } as const;
+      for await (const event of client.watch(taskId, options)) {
+        write({ id: told.id, event: shapeEvent(event) });
+        await running.turn();
+      }
+      return null;
+    }
+    default:
+      throw new Error(`there is no call ${told.call}`);
+  }
+}
+
+/** Documents go through the package's own JSON, both ways, except where they are none. */
+function valueOf(text = ""): flowgram.JsonSource {
+  try {
+    const value = flowgram.parse(text);
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? value : text;
+  } catch {
+    return text;
+  }
+}
+
+function textOf(value: flowgram.JsonObject | undefined): string {
+  return value === undefined ? "" : flowgram.stringify(value);
+}
+
+function shapeError(error: unknown, running: Running): unknown {
+  const canceled = running.controller.signal.aborted && error === running.controller.signal.reason;
+  const kind = canceled ? "canceled" : KINDS.find(([type]) => error instanceof type)?.[1];
+  const refused = error instanceof flowgram.RequestError ? error : undefined;
+  return {
+    kind: kind ?? "other",
+    message: error instanceof Error ? error.message : String(error),
+    reason: refused?.reason ?? "",
+    violations: refused?.violations.map(({ field, description }) => [field, description]) ?? [],
+  };
+}
+
+function shapeResult({ taskId, status, outputs, errors }: flowgram.Result): unknown {
+  return {
+    task_id: taskId,
+    status: status.toUpperCase(),
+    outputs: textOf(outputs),
+    errors: errors.map(({ text }) => text),
+  };
+}
+
+function shapeReport(report: flowgram.Report): unknown {
+  return {
+    task_id: report.taskId,
+    status: report.status.toUpperCase(),
+    inputs: textOf(report.inputs),
+    outputs: textOf(report.outputs),
+    nodes: [...report.nodes.keys()],
+    messages: report.messages.map(({ text }) => text),
+    last_sequence: report.lastSequence,
+  };
+}
+
+function shapeEvent(event: flowgram.Event): unknown {
+  const { sequence } = event;
+  switch (event.kind) {
+    case "taskStatusChanged":
+      return { sequence, kind: "task", status: event.status.toUpperCase(), outputs: textOf(event.outputs) };
+    case "nodeStatusChanged": {
+      const { inputs, outputs } = event.snapshot;
+      const status = event.status.toUpperCase();
+      return {
+        sequence,
+        kind: "node",
+        status,
+        node_id: event.nodeId,
+        inputs: textOf(inputs),
+        outputs: textOf(outputs),
+      };
+    }
+    case "message":
+      return { sequence, kind: "message", text: event.message.text, node_id: event.message.nodeId };
+    case "outputDelta":
+      return { sequence, kind: "delta", text: event.text, node_id: event.nodeId };
+  }
+}
+
+function write(line: unknown): void {
+  process.stdout.write(`${JSON.stringify(line)}\n`);
+}
+
+async function main(target: string): Promise<void> {
+  using client = flowgram.createClient({ target });
+  const calls = new Map<number, Running>();
+  for await (const line of createInterface({ input: process.stdin })) {
+    const told = JSON.parse(line) as Command;
+    const known = calls.get(told.id);
+    if (known !== undefined) {
+      if (told.cancel) {
+        known.cancel();
+      }
+      known.demand(told.demand ?? 0);
+      continue;
+    }
+    const running = new Running();
+    calls.set(told.id, running);
+    perform(client, told, running).then(
+      (result) => write({ id: told.id, result }),
+      (error: unknown) => write({ id: told.id, error: shapeError(error, running) }),
+    );
+  }
+}
+
+const [target] = process.argv.slice(2);
+if (target === undefined) {
+  process.stderr.write("usage: contract.js HOST:PORT\n");
+  process.exitCode = 2;
+} else {
+  await main(target);
+}

@@ -1,0 +1,165 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Code } from "@connectrpc/connect";
+
+import { SequenceOutOfRangeError, TaskNotFoundError, UnavailableError } from "../src/index.js";
+import { delta, hang, refusal, said, succeeded, told } from "./support/scripted_server.js";
+import { all, connect, serve } from "./support/serving.js";
+
+const sequences = (events: { sequence: number }[]) => events.map(({ sequence }) => sequence);
+
+test("gives every event once and in order, through a cut connection", async (t) => {
+  const server = await serve(t);
+  server.watches.push(
+    [told(said(1), said(2)), () => server.cut(), hang],
+    [told(said(2), said(3)), told(), refusal(Code.Unavailable, { reason: "SHUTTING_DOWN" })],
+    [told(said(4)), told(succeeded(5))],
+  );
+  const { client } = connect(t, server);
+  assert.deepEqual(sequences(await all(client.watch("t"))), [1, 2, 3, 4, 5]);
+  assert.deepEqual(
+    server.watchRequests.map(({ afterSequence }) => afterSequence),
+    [0n, 2n, 3n],
+  );
+});
+
+test("goes on where the caller says, and asks for what the caller wants", async (t) => {
+  const server = await serve(t);
+  server.watches.push([told(delta("a"), succeeded(8))]);
+  const { client } = connect(t, server);
+  const events = await all(client.watch("t", { afterSequence: 7, deltas: true, view: "basic", heartbeatMs: 1500 }));
+  assert.deepEqual(
+    events.map(({ kind }) => kind),
+    ["outputDelta", "taskStatusChanged"],
+  );
+  const [request] = server.watchRequests;
+  assert.deepEqual(
+    [
+      request?.afterSequence,
+      request?.includeDeltas,
+      request?.view,
+      request?.heartbeat?.seconds,
+      request?.heartbeat?.nanos,
+    ],
+    [7n, true, 1, 1n, 500_000_000],
+  );
+});
+
+test("finds a server that was away", async (t) => {
+  const server = await serve(t);
+  server.watches.push([told(said(1)), hang], [told(succeeded(2))]);
+  const { client, waits } = connect(t, server, {
+    timing: {
+      random: () => 0,
+      sleep: async (ms) => {
+        waits.push(ms);
+        if (waits.length === 3) {
+          await server.start();
+        }
+      },
+    },
+  });
+  const seen: number[] = [];
+  for await (const { sequence } of client.watch("t")) {
+    seen.push(sequence);
+    if (sequence === 1) {
+      await server.stop();
+    }
+  }
+  assert.deepEqual(seen, [1, 2]);
+  assert.deepEqual(waits, [50, 100, 200]);
+});
+
+test("opens the stream anew where events are missing", async (t) => {
+  const server = await serve(t);
+  server.watches.push([told(said(1), said(3)), hang], [told(said(2), said(3), succeeded(4))]);
+  const { client } = connect(t, server);
+  assert.deepEqual(sequences(await all(client.watch("t"))), [1, 2, 3, 4]);
+});
+
+test("counts failures anew after progress, and gives up after so many in a row", async (t) => {
+  const server = await serve(t);
+  const away = refusal(Code.Unavailable);
+  server.watches.push([away], [away], [told(said(1)), away], [away], [told(), away], [away], [away]);
+  const { client, waits } = connect(t, server, { reconnect: { attempts: 3 } });
+  await assert.rejects(all(client.watch("t")), UnavailableError);
+  assert.deepEqual(waits, [50, 100, 50, 100, 50, 100]);
+});
+
+test("stops where trying again cannot help", async (t) => {
+  const server = await serve(t);
+  server.watches.push(
+    [refusal(Code.NotFound, { reason: "TASK_NOT_FOUND" })],
+    [refusal(Code.OutOfRange, { reason: "SEQUENCE_OUT_OF_RANGE" })],
+  );
+  const { client, waits } = connect(t, server);
+  await assert.rejects(all(client.watch("t")), TaskNotFoundError);
+  await assert.rejects(all(client.watch("t")), SequenceOutOfRangeError);
+  assert.deepEqual(waits, []);
+});
+
+test("waits for a place among too many watchers once it was under way, as long as the server asks", async (t) => {
+  const server = await serve(t);
+  const full = refusal(Code.ResourceExhausted, { reason: "TOO_MANY_WATCHES", retryMs: 900 });
+  server.watches.push([told(said(1)), refusal(Code.Unavailable)], [full], [told(succeeded(2))]);
+  const { client, waits } = connect(t, server);
+  assert.equal((await all(client.watch("t"))).length, 2);
+  assert.deepEqual(waits, [50, 900]);
+});
+
+test("takes a silent connection for dead", async (t) => {
+  const server = await serve(t);
+  server.watches.push([told(said(1)), hang], [told(succeeded(2))]);
+  const { client } = connect(t, server);
+  assert.deepEqual(sequences(await all(client.watch("t", { heartbeatMs: 10 }))), [1, 2]);
+  await server.left.promise;
+});
+
+test("an aborted signal ends the watch with its reason, and the server is told", async (t) => {
+  const server = await serve(t);
+  const controller = new AbortController();
+  server.watches.push([told(said(1)), hang]);
+  const { client } = connect(t, server);
+  const seen: number[] = [];
+  await assert.rejects(async () => {
+    for await (const { sequence } of client.watch("t", { signal: controller.signal })) {
+      seen.push(sequence);
+      controller.abort(new Error("enough"));
+    }
+  }, /^Error: enough$/);
+  assert.deepEqual(seen, [1]);
+  await server.left.promise;
+});
+
+test("leaving the loop ends the stream", async (t) => {
+  const server = await serve(t);
+  server.watches.push([told(said(1)), hang]);
+  const { client } = connect(t, server);
+  for await (const event of client.watch("t", { timeoutMs: 60_000 })) {
+    assert.equal(event.sequence, 1);
+    break;
+  }
+  await server.left.promise;
+});
+
+test("ends well once the last event was seen, however the stream ends", async (t) => {
+  const server = await serve(t);
+  server.watches.push([told(succeeded(1)), refusal(Code.Internal)]);
+  const { client } = connect(t, server);
+  assert.equal((await all(client.watch("t"))).length, 1);
+});
+
+test("a consumer that takes its time loses nothing", async (t) => {
+  const server = await serve(t);
+  const text = "x".repeat(100_000);
+  const events = Array.from({ length: 200 }, (_, i) => told(said(i + 1, text)));
+  server.watches.push([...events, told(succeeded(201))]);
+  const { client } = connect(t, server);
+  let last = 0;
+  for await (const { sequence } of client.watch("t", { heartbeatMs: 1000 })) {
+    assert.equal(sequence, ++last);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.equal(last, 201);
+});

@@ -44,7 +44,7 @@ async def running_server(**environment: str) -> AsyncIterator[Server]:
     target = f"127.0.0.1:{free_port()}"
     with tempfile.TemporaryDirectory() as folder:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "flowgram_server", "serve", "--listen", target, "--data", folder,
+            sys.executable, "-m", "flowgram_server", "serve", "--no-http", "--listen", target, "--data", folder,
             env={**os.environ, "FLOWGRAM_LOG_LEVEL": "warning", **environment},
             stdout=asyncio.subprocess.DEVNULL,
         )  # fmt: skip

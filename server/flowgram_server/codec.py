@@ -40,6 +40,8 @@ class Codec:
         self._mask_inputs = secrets.mask_inputs
         self._node_ids: dict[str, bytes] = {}
         self._moment = _Moment(0)
+        self._value: JSONObject = {}
+        self._encoded_value = _EMPTY_OBJECT
 
     def encode(self, events: Sequence[Event]) -> bytes:
         """The events as a serialized `WatchTaskResponse`."""
@@ -56,7 +58,7 @@ class Codec:
                     encoded_iterations = b"".join(map(_iteration, iterations))
                 kind, body = b"\x22", self._node_status_changed(event, moment, encoded_iterations)
             elif isinstance(event, TaskStatusChanged):
-                kind, body = b"\x1a", _task_status_changed(event)
+                kind, body = b"\x1a", self._task_status_changed(event)
             else:
                 kind, body = b"\x2a", _message(event, moment.time)
             body = b"".join(
@@ -70,7 +72,9 @@ class Codec:
         end_time = finished.end_time
         parts = [b"\x0a", _status_info(finished.status, finished.start_time, end_time, end_time)]
         if finished.outputs is not None:
-            parts += (b"\x12", _json(finished.outputs))
+            parts += (b"\x12", self._json(finished.outputs))
+            self._value = {}  # it is the last use of it, and may be large
+            self._encoded_value = _EMPTY_OBJECT
         for error in finished.errors:
             parts += (b"\x1a", delimited(_message(error, timestamp(error.at))))
         return b"".join(parts)
@@ -84,15 +88,27 @@ class Codec:
         encoded_id = self._node_ids.get(node_id) or self._node_id(node_id)
         parts = [b"\x0a", _text(snapshot_id), b"\x12", encoded_id, iterations]
         if inputs is not None:
-            parts += (b"\x22", _json(self._mask_inputs(inputs)) if inputs else _EMPTY_OBJECT)
+            parts += (b"\x22", self._json(self._mask_inputs(inputs)) if inputs else _EMPTY_OBJECT)
         if outputs is not None:
-            parts += (b"\x2a", _json(outputs) if outputs else _EMPTY_OBJECT)
+            parts += (b"\x2a", self._json(outputs) if outputs else _EMPTY_OBJECT)
         if branch:
             parts += (b"\x3a", _text(branch))
         if error:
             parts += (b"\x42", _text(error))
         snapshot = b"".join(parts)
         return b"".join((b"\x0a", encoded_id, b"\x12", status_info, b"\x1a", varint(len(snapshot)), snapshot))
+
+    def _task_status_changed(self, event: TaskStatusChanged) -> bytes:
+        status_info = _status_info(event.status, event.start_time, event.end_time, event.at)
+        if event.outputs is None:
+            return b"\x0a" + status_info
+        return b"".join((b"\x0a", status_info, b"\x12", self._json(event.outputs)))
+
+    def _json(self, value: JSONObject) -> bytes:
+        # The outputs of the last node are its inputs, the outputs of the task, and its result: one object.
+        if value is not self._value:
+            self._value, self._encoded_value = value, delimited(dumps(value).encode())
+        return self._encoded_value
 
     def _node_id(self, node_id: str) -> bytes:
         if len(self._node_ids) >= _CACHED_NODE_IDS:
@@ -176,13 +192,6 @@ _STATUS = [
 _EMPTY_OBJECT = delimited(b"{}")
 
 
-def _task_status_changed(event: TaskStatusChanged) -> bytes:
-    status_info = _status_info(event.status, event.start_time, event.end_time, event.at)
-    if event.outputs is None:
-        return b"\x0a" + status_info
-    return b"".join((b"\x0a", status_info, b"\x12", _json(event.outputs)))
-
-
 def _message(event: MessageLogged, time: bytes) -> bytes:
     parts = [b"\x0a", _text(event.id), b"\x10", varint(event.type), b"\x1a", _text(event.text)]
     if event.node_id:
@@ -205,10 +214,6 @@ def _status_info(status: Status, start_time: int, end_time: int | None, at: int)
 def _iteration(iteration: tuple[str, int]) -> bytes:
     loop_node_id, index = iteration
     return b"\x1a" + delimited(b"".join((b"\x0a", _text(loop_node_id), b"\x10", varint(index))))
-
-
-def _json(value: JSONObject) -> bytes:
-    return delimited(dumps(value).encode())
 
 
 def _text(text: str) -> bytes:

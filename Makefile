@@ -7,6 +7,7 @@ BIN     := .venv/bin
 ARGS    ?=
 WORKERS ?= logical
 COUNT   ?= 3000
+KILLS   ?= 200
 SEED    ?=
 
 VENV       := .venv/.stamp
@@ -16,7 +17,8 @@ export BUF := $(BIN)/buf
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test test-oldest check format lint types generate bench conformance constraints clean
+.PHONY: help setup run gateway-go gateway-js test test-clients test-oldest check format lint types generate bench load
+.PHONY: conformance torture constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,8 +32,18 @@ setup: $(VENV) ## make the environment in .venv (other targets do it when needed
 run: $(VENV) ## start a server, run an example and stay until Ctrl-C (ARGS=--once: end by itself)
 	@exec $(BIN)/python -m flowgram_server.demo $(ARGS)
 
+gateway-go: ## start the gateway in Go against a running server (ARGS=-help lists its flags)
+	@cd clients/go && go build -o ../../build/gateway ./cmd/gateway
+	@exec build/gateway $(ARGS)
+
+gateway-js: ## start the gateway in TypeScript against a running server (ARGS=--help lists its flags)
+	@tools/build_js.sh && exec node clients/js/dist/gateway/main.js $(ARGS)
+
 test: setup check ## check, then run all tests
 	@exec $(BIN)/python -m pytest $(PYTEST_SET) $(ARGS)
+
+test-clients: setup ## test all clients and gateways against the real server, by the same scenarios
+	@exec $(BIN)/python -m pytest $(PYTEST_SET) tests/clients $(ARGS)
 
 test-oldest: ## test clients and service with the oldest supported grpcio and protobuf
 	@tools/test_oldest.sh $(PYTEST_SET) $(ARGS)
@@ -42,6 +54,8 @@ check: $(VENV) ## format, lint, types, contract, generated code; changes nothing
 	@$(BUF) format protos --diff --exit-code
 	@tools/check_breaking.sh
 	@$(BIN)/python tools/generate.py --check
+	@tools/generate_go.sh --check
+	@tools/generate_js.sh --check
 
 format: $(VENV) ## format Python and protos, and mend what the linter can
 	@$(BIN)/ruff check --quiet --fix --exit-zero
@@ -55,11 +69,19 @@ lint: $(VENV) ## lint Python and protos
 types: $(VENV) ## check types
 	@$(BIN)/mypy --no-error-summary
 
-generate: $(VENV) ## generate the Python code of the protos
+generate: $(VENV) ## generate the code of the protos, for all languages
 	@$(BIN)/python tools/generate.py
+	@tools/generate_go.sh
+	@tools/generate_js.sh
 
 bench: setup ## measure, and print the table of docs/performance.md
 	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+load: $(VENV) ## put the service under more load than it can take, and print what became of it
+	@exec $(BIN)/python -m benchmarks load $(ARGS)
+
+torture: $(VENV) ## kill a loaded server KILLS times, and check that nothing that was seen is lost
+	@exec $(BIN)/python -m tests.torture --kills $(KILLS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 conformance: setup ## compare COUNT random workflows with the reference runtime, from SEED
 	@exec $(BIN)/python -m tests.conformance --count $(COUNT) $(if $(SEED),--seed $(SEED)) $(ARGS)
@@ -68,5 +90,5 @@ constraints: $(VENV) ## write constraints.txt anew, with the newest versions
 	@tools/renew_constraints.sh
 
 clean: ## remove environments, caches and builds; keeps data
-	@rm -rf .venv .venv-oldest .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	@rm -rf .venv .venv-oldest .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist clients/js/dist
 	@find . -name node_modules -prune -exec rm -rf {} + -o -name __pycache__ -prune -exec rm -rf {} +

@@ -4,7 +4,8 @@
 #   tools/generate_go.sh            writes clients/go/flowgram/runtime/v1 anew
 #   tools/generate_go.sh --check    fails where that would change a file, and changes nothing
 #
-# clients/go/tools/go.mod names the versions of the generators. A check without go is skipped, unless CI=true.
+# clients/go/tools/go.mod names the versions of the generators. A check without go, or without the
+# generators, is skipped, unless CI=true.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -19,14 +20,17 @@ case "${1:-}" in
 *) echo "usage: $0 [--check]" >&2; exit 2 ;;
 esac
 
-if ! command -v go >/dev/null 2>&1; then
+missing() {
     if [ "$check" = yes ] && [ "${CI:-}" != true ]; then
-        echo "generate_go: skipped, go is not installed" >&2
+        echo "generate_go: skipped, $1" >&2
         exit 0
     fi
-    echo "generate_go: failed, go is not installed" >&2
+    echo "generate_go: failed, $1" >&2
     exit 1
-fi
+}
+
+command -v go >/dev/null 2>&1 || missing "go is not installed"
+go -C clients/go/tools mod download || missing "the generators cannot be downloaded"
 
 fresh=$(mktemp -d)
 trap 'rm -rf "$fresh"' EXIT

@@ -1,0 +1,117 @@
+// Gateway forwards the events of tasks to browsers as Server-Sent Events, and runs, shows, cancels and lists tasks
+// as JSON. docs/clients/gateway.md describes what it serves.
+//
+//	gateway -target 127.0.0.1:50051 -listen 127.0.0.1:8080
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/flowgram/flowgram-runtime/clients/go/flowgram"
+	"github.com/flowgram/flowgram-runtime/clients/go/internal/gateway"
+)
+
+// A stream whose server is away is kept for about four minutes: a browser whose stream has failed comes back only if
+// the gateway can answer it well.
+const reconnectAttempts = 60
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	if err := run(ctx, os.Args[1:]); err != nil {
+		if !errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(os.Stderr, "gateway:", err)
+			os.Exit(1)
+		}
+	}
+}
+
+// run serves until ctx ends, and then drains.
+func run(ctx context.Context, arguments []string) error {
+	flags := flag.NewFlagSet("gateway", flag.ContinueOnError)
+	target := flags.String("target", cmp.Or(os.Getenv("FLOWGRAM_TARGET"), "127.0.0.1:50051"),
+		"`HOST:PORT` of the gRPC server; FLOWGRAM_TARGET in the environment changes the default")
+	secure := flags.Bool("tls", false, "encrypt the connection to the gRPC server")
+	listen := flags.String("listen", "127.0.0.1:8080", "`HOST:PORT` to serve on; port 0 takes any that is free")
+	cors := flags.String("cors", "", "`ORIGINS` whose pages may use the gateway, with commas between them; * for all")
+	forward := flags.String("forward", "authorization,traceparent,tracestate",
+		"`HEADERS` that are sent on to the gRPC server as metadata, with commas between them")
+	timeout := flags.Duration("timeout", 30*time.Second, "for calls that are answered at once")
+	heartbeat := flags.Duration("heartbeat", 15*time.Second, "after which a silent event stream sends a comment")
+	maxBody := flags.Int64("max-body", 64<<20, "`BYTES` of the body of a request")
+	grace := flags.Duration("grace", 10*time.Second, "for requests under way, when it is told to stop")
+	if err := flags.Parse(arguments); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("there are no arguments beside flags, and here is %q", flags.Arg(0))
+	}
+	if *timeout <= 0 || *heartbeat <= 0 || *maxBody <= 0 {
+		return errors.New("-timeout, -heartbeat and -max-body must be more than 0")
+	}
+
+	patience := flowgram.DefaultReconnect()
+	patience.Attempts = reconnectAttempts
+	options := []flowgram.Option{flowgram.WithReconnect(patience)}
+	if *secure {
+		options = append(options, flowgram.WithTLS(nil))
+	}
+	client, err := flowgram.Dial(*target, options...)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+
+	handler := gateway.New(client, gateway.Settings{
+		Origins:      names(*cors),
+		Forward:      names(*forward),
+		Timeout:      *timeout,
+		Heartbeat:    *heartbeat,
+		MaxBodyBytes: *maxBody,
+	})
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	listener, err := net.Listen("tcp", *listen)
+	if err != nil {
+		return err
+	}
+	slog.Info("serving", "url", "http://"+listener.Addr().String(), "target", *target)
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	slog.Info("stopping", "grace", *grace)
+	handler.Stop()
+	drain, cancel := context.WithTimeout(context.Background(), *grace)
+	defer cancel()
+	if err := server.Shutdown(drain); err != nil {
+		slog.Warn("requests are cut off", "error", err)
+		return server.Close()
+	}
+	return nil
+}
+
+func names(list string) []string {
+	var all []string
+	for name := range strings.SplitSeq(list, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			all = append(all, name)
+		}
+	}
+	return all
+}

@@ -1,0 +1,367 @@
+package flowgram_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/flowgram/flowgram-runtime/clients/go/flowgram"
+	runtimev1 "github.com/flowgram/flowgram-runtime/clients/go/flowgram/runtime/v1"
+	"github.com/flowgram/flowgram-runtime/clients/go/internal/scripted"
+)
+
+type (
+	runRequest     = runtimev1.TaskRunRequest
+	runResponse    = runtimev1.TaskRunResponse
+	resultRequest  = runtimev1.TaskResultRequest
+	resultResponse = runtimev1.TaskResultResponse
+)
+
+var succeeded = scripted.Status(flowgram.StatusSucceeded)
+
+// What is to run arrives as it was given, with the metadata of the client and of the call.
+func TestRun(t *testing.T) {
+	var asked *runRequest
+	var told metadata.MD
+	server := &scripted.Server{OnRun: func(ctx context.Context, r *runRequest) (*runResponse, error) {
+		asked = r
+		told, _ = metadata.FromIncomingContext(ctx)
+		return &runResponse{TaskId: "t1"}, nil
+	}}
+	withServer(t, server, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
+		ctx = metadata.AppendToOutgoingContext(ctx, "request", "7")
+		taskID, err := client.Run(ctx, flowgram.RunRequest{
+			Schema:  json.RawMessage(`{"nodes": []}`),
+			Inputs:  json.RawMessage(`{"n": 12345678901234567890}`),
+			Timeout: time.Minute,
+			Labels:  map[string]string{"team": "x"},
+		})
+		if err != nil || taskID != "t1" {
+			t.Fatal(taskID, err)
+		}
+		if asked.GetSchema() != `{"nodes": []}` || asked.GetInputs() != `{"n": 12345678901234567890}` ||
+			asked.GetTimeout().AsDuration() != time.Minute || asked.GetLabels()["team"] != "x" ||
+			asked.GetRequestId() == "" || asked.GetWait() {
+			t.Error(asked)
+		}
+		if !slices.Equal(told["tenant"], []string{"blue"}) || !slices.Equal(told["request"], []string{"7"}) {
+			t.Error(told)
+		}
+	})
+}
+
+// A repetition carries the request id of the first attempt, and comes after at least the pause that was asked for.
+func TestRunIsRepeated(t *testing.T) {
+	var ids []string
+	server := &scripted.Server{OnRun: func(_ context.Context, r *runRequest) (*runResponse, error) {
+		ids = append(ids, r.GetRequestId())
+		if len(ids) < 3 {
+			return nil, scripted.Refusal(codes.Unavailable, "STORAGE_UNAVAILABLE", 3*time.Second)
+		}
+		return &runResponse{TaskId: "t1"}, nil
+	}}
+	withServer(t, server, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
+		began := time.Now()
+		if _, err := client.Run(ctx, flowgram.RunRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		if ids[0] == "" || ids[1] != ids[0] || ids[2] != ids[0] || time.Since(began) < 6*time.Second {
+			t.Error(ids, time.Since(began))
+		}
+	})
+}
+
+// A server that is away is given up after five attempts, or when the deadline leaves no room for another.
+func TestRunGivesUp(t *testing.T) {
+	calls := 0
+	server := &scripted.Server{OnRun: func(context.Context, *runRequest) (*runResponse, error) {
+		calls++
+		return nil, scripted.Refusal(codes.Unavailable, "SHUTTING_DOWN", 0)
+	}}
+	withServer(t, server, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
+		if _, err := client.Run(ctx, flowgram.RunRequest{}); !errors.Is(err, flowgram.ErrUnavailable) || calls != 5 {
+			t.Error(err, calls)
+		}
+		calls = 0
+		ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+		defer cancel()
+		if _, err := client.Run(ctx, flowgram.RunRequest{}); !errors.Is(err, flowgram.ErrUnavailable) || calls != 1 {
+			t.Error(err, calls)
+		}
+	})
+}
+
+// An error carries everything that the server said.
+func TestErrors(t *testing.T) {
+	server := &scripted.Server{OnRun: func(context.Context, *runRequest) (*runResponse, error) {
+		return nil, scripted.Refusal(codes.InvalidArgument, "SCHEMA_INVALID", 2*time.Second,
+			&errdetails.BadRequest_FieldViolation{Field: "schema.nodes", Description: "is missing"},
+			&errdetails.BadRequest_FieldViolation{Description: "and more"})
+	}}
+	withServer(t, server, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
+		_, err := client.Run(ctx, flowgram.RunRequest{})
+		failure, ok := errors.AsType[*flowgram.Error](err)
+		if !ok {
+			t.Fatal(err)
+		}
+		if failure.Code != codes.InvalidArgument || failure.Reason != "SCHEMA_INVALID" ||
+			failure.RetryAfter != 2*time.Second || failure.Metadata["task_id"] != "t1" ||
+			!slices.Equal(failure.Violations, []flowgram.Violation{{"schema.nodes", "is missing"}, {"", "and more"}}) {
+			t.Errorf("%#v", failure)
+		}
+		if want := "flowgram: refused\n  schema.nodes: is missing\n  and more"; err.Error() != want {
+			t.Error(err)
+		}
+		if !errors.Is(err, flowgram.ErrInvalidWorkflow) || !errors.Is(err, flowgram.ErrInvalidArgument) ||
+			errors.Is(err, flowgram.ErrTaskNotFound) || status.Code(err) != codes.InvalidArgument {
+			t.Error("the error is not what it should be")
+		}
+	})
+}
+
+// Text that is not UTF-8 never leaves the process.
+func TestTextMustBeUTF8(t *testing.T) {
+	withServer(t, &scripted.Server{}, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
+		_, err := client.Run(ctx, flowgram.RunRequest{Schema: json.RawMessage("\xff"), Labels: map[string]string{"k": "\xff"}})
+		failure, ok := errors.AsType[*flowgram.Error](err)
+		if !ok || !errors.Is(err, flowgram.ErrInvalidArgument) || failure.Reason != "ARGUMENT_INVALID" ||
+			len(failure.Violations) != 2 {
+			t.Error(err)
+		}
+		if _, err := collect(client.Watch(ctx, "\xff")); !errors.Is(err, flowgram.ErrInvalidArgument) {
+			t.Error(err)
+		}
+	})
+}
+
+// The end of the context ends a call at once, with the context's error.
+func TestCallsEndWithTheirContext(t *testing.T) {
+	server := &scripted.Server{OnResult: func(ctx context.Context, _ *resultRequest) (*resultResponse, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}
+	withServer(t, server, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
+		bounded, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		if _, err := client.Wait(bounded, "t1"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		canceled, cancel := context.WithCancel(ctx)
+		time.AfterFunc(time.Second, cancel)
+		if _, err := client.Wait(canceled, "t1"); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+}
+
+// One call runs a workflow; its outputs keep all digits.
+func TestRunAndWait(t *testing.T) {
+	server := &scripted.Server{OnRun: func(_ context.Context, r *runRequest) (*runResponse, error) {
+		if !r.GetWait() {
+			t.Error("it does not wait")
+		}
+		return &runResponse{TaskId: "t1", Status: succeeded, Outputs: `{"n": 12345678901234567890}`}, nil
+	}}
+	withServer(t, server, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
+		result, err := client.RunAndWait(ctx, flowgram.RunRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var outputs map[string]any
+		if err := result.Decode(&outputs); err != nil || outputs["n"] != json.Number("12345678901234567890") {
+			t.Error(outputs, err)
+		}
+	})
+}
+
+// An answer that came too early is asked for again, unless a deadline was near.
+func TestWaitingGoesOn(t *testing.T) {
+	calls := 0
+	processing := scripted.Status(flowgram.StatusProcessing)
+	server := &scripted.Server{
+		OnRun: func(context.Context, *runRequest) (*runResponse, error) {
+			return &runResponse{TaskId: "t1", Status: processing}, nil
+		},
+		OnResult: func(context.Context, *resultRequest) (*resultResponse, error) {
+			if calls++; calls < 3 {
+				return &resultResponse{Status: processing}, nil
+			}
+			return &resultResponse{Status: succeeded}, nil
+		},
+	}
+	withServer(t, server, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
+		result, err := client.RunAndWait(ctx, flowgram.RunRequest{})
+		if err != nil || result.Err() != nil || result.TaskID != "t1" || calls != 3 {
+			t.Error(result, err, calls)
+		}
+		calls = 0
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		result, err = client.RunAndWait(ctx, flowgram.RunRequest{})
+		if err != nil || !errors.Is(result.Err(), flowgram.ErrTaskUnfinished) {
+			t.Error(result, err)
+		}
+		result, err = client.Wait(ctx, "t1")
+		if err != nil || !errors.Is(result.Err(), flowgram.ErrTaskUnfinished) || calls != 1 {
+			t.Error(result, err, calls)
+		}
+	})
+}
+
+// The id of a task that was accepted is never lost, even if nobody can tell what became of it.
+func TestRunAndWaitTellsTheTask(t *testing.T) {
+	server := &scripted.Server{
+		OnRun: func(context.Context, *runRequest) (*runResponse, error) {
+			return &runResponse{TaskId: "t1", Status: scripted.Status(flowgram.StatusPending)}, nil
+		},
+		OnResult: func(context.Context, *resultRequest) (*resultResponse, error) {
+			return nil, scripted.Refusal(codes.Unavailable, "SHUTTING_DOWN", 0)
+		},
+	}
+	withServer(t, server, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
+		result, err := client.RunAndWait(ctx, flowgram.RunRequest{})
+		if !errors.Is(err, flowgram.ErrUnavailable) || result.TaskID != "t1" {
+			t.Error(result, err)
+		}
+	})
+}
+
+// What a result means is an error of its own kind, with what the task said.
+func TestOutcomes(t *testing.T) {
+	failed := flowgram.Result{
+		TaskID: "t1",
+		Status: scripted.Status(flowgram.StatusFailed),
+		Errors: []*flowgram.Message{{Text: "first"}, {Text: "second"}},
+	}
+	err := failed.Decode(nil)
+	if !errors.Is(err, flowgram.ErrTaskFailed) || err.Error() != "flowgram: task failed (t1): first; second" {
+		t.Error(err)
+	}
+	if outcome, ok := errors.AsType[*flowgram.OutcomeError](err); !ok || len(outcome.Errors) != 2 {
+		t.Error(err)
+	}
+	canceled := flowgram.Result{TaskID: "t1", Status: scripted.Status(flowgram.StatusCanceled)}
+	if err := canceled.Err(); !errors.Is(err, flowgram.ErrTaskCanceled) {
+		t.Error(err)
+	}
+}
+
+// The other calls hand over what they are given, and give what they get.
+func TestOtherCalls(t *testing.T) {
+	server := &scripted.Server{
+		OnReport: func(r *runtimev1.TaskReportRequest) (*runtimev1.TaskReportResponse, error) {
+			if r.GetView() != flowgram.ViewBasic {
+				t.Error(r)
+			}
+			return &runtimev1.TaskReportResponse{Report: &flowgram.Report{TaskId: r.GetTaskId()}}, nil
+		},
+		OnResult: func(_ context.Context, r *resultRequest) (*resultResponse, error) {
+			if r.GetWait() {
+				t.Error(r)
+			}
+			return &resultResponse{Status: succeeded, Outputs: "{}"}, nil
+		},
+		OnCancel: func(r *runtimev1.TaskCancelRequest) (*runtimev1.TaskCancelResponse, error) {
+			return &runtimev1.TaskCancelResponse{Success: r.GetReason() == "why"}, nil
+		},
+		OnValidate: func(r *runtimev1.TaskValidateRequest) (*runtimev1.TaskValidateResponse, error) {
+			valid := r.GetInputs() == "{}"
+			return &runtimev1.TaskValidateResponse{Valid: valid, Errors: map[bool][]string{false: {"a", "b"}}[valid]}, nil
+		},
+		OnInfo: func(context.Context) (*runtimev1.ServerInfoResponse, error) {
+			return &runtimev1.ServerInfoResponse{Name: "flowgram-runtime"}, nil
+		},
+	}
+	withServer(t, server, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
+		if report, err := client.Report(ctx, "t1", flowgram.ViewBasic); err != nil || report.GetTaskId() != "t1" {
+			t.Error(report, err)
+		}
+		if result, err := client.Result(ctx, "t1"); err != nil || result.TaskID != "t1" || string(result.Outputs) != "{}" {
+			t.Error(result, err)
+		}
+		if success, err := client.Cancel(ctx, "t1", "why"); err != nil || !success {
+			t.Error(success, err)
+		}
+		if problems, err := client.Validate(ctx, nil, json.RawMessage("{}")); err != nil || problems != nil {
+			t.Error(problems, err)
+		}
+		if problems, err := client.Validate(ctx, nil, nil); err != nil || !slices.Equal(problems, []string{"a", "b"}) {
+			t.Error(problems, err)
+		}
+		if info, err := client.Info(ctx); err != nil || info.GetName() != "flowgram-runtime" {
+			t.Error(info, err)
+		}
+		if _, err := client.Run(ctx, flowgram.RunRequest{}); status.Code(err) != codes.Unimplemented {
+			t.Error(err)
+		}
+	})
+}
+
+// A list goes through all pages, and asks for none that is not wanted.
+func TestList(t *testing.T) {
+	pages := 0
+	server := &scripted.Server{OnList: func(r *runtimev1.TaskListRequest) (*runtimev1.TaskListResponse, error) {
+		pages++
+		if !slices.Equal(r.GetStatuses(), []flowgram.Status{flowgram.StatusFailed}) || r.GetPageSize() != 2 {
+			t.Error(r)
+		}
+		switch r.GetPageToken() {
+		case "":
+			return &runtimev1.TaskListResponse{Tasks: []*flowgram.TaskSummary{{TaskId: "a"}, {TaskId: "b"}}, NextPageToken: "x"}, nil
+		case "x":
+			return &runtimev1.TaskListResponse{Tasks: []*flowgram.TaskSummary{{TaskId: "c"}}}, nil
+		default:
+			return nil, scripted.Refusal(codes.InvalidArgument, "PAGE_TOKEN_INVALID", 0)
+		}
+	}}
+	request := flowgram.ListRequest{Statuses: []flowgram.Status{flowgram.StatusFailed}, PageSize: 2}
+	withServer(t, server, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
+		var ids []string
+		for task, err := range client.List(ctx, request) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, task.GetTaskId())
+		}
+		if !slices.Equal(ids, []string{"a", "b", "c"}) || pages != 2 {
+			t.Error(ids, pages)
+		}
+		for range client.List(ctx, request) {
+			break
+		}
+		if pages != 3 {
+			t.Error(pages)
+		}
+		if _, _, err := client.ListPage(ctx, request, "y"); !errors.Is(err, flowgram.ErrInvalidArgument) {
+			t.Error(err)
+		}
+	})
+}
+
+// Decode takes one value, and nothing beside it.
+func TestDecode(t *testing.T) {
+	var value any
+	if err := flowgram.Decode(`{"a": 1} `, &value); err != nil {
+		t.Error(err)
+	}
+	for _, document := range []string{"", "{", "{} {}", `{"a": NaN}`} {
+		if err := flowgram.Decode(document, &value); err == nil {
+			t.Errorf("%q was decoded", document)
+		}
+	}
+}
+
+// A target that cannot be is refused at once.
+func TestDialRefusesNonsense(t *testing.T) {
+	if _, err := flowgram.Dial("127.0.0.1:1\x00"); err == nil {
+		t.Error("it was not")
+	}
+}

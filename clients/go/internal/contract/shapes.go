@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/flowgram/flowgram-runtime/clients/go/flowgram"
+)
+
+// kinds are the errors of the package, by the names that the scenarios have for them; the first one that fits counts.
+var kinds = []struct {
+	err  error
+	name string
+}{
+	{context.Canceled, "canceled"},
+	{context.DeadlineExceeded, "deadline_exceeded"},
+	{flowgram.ErrInvalidWorkflow, "invalid_workflow"},
+	{flowgram.ErrInvalidArgument, "invalid_argument"},
+	{flowgram.ErrTaskNotFound, "task_not_found"},
+	{flowgram.ErrAlreadyExists, "already_exists"},
+	{flowgram.ErrSequenceOutOfRange, "sequence_out_of_range"},
+	{flowgram.ErrResourceExhausted, "resource_exhausted"},
+	{flowgram.ErrUnavailable, "unavailable"},
+}
+
+func shapeError(err error) map[string]any {
+	shape := map[string]any{"kind": "other", "message": err.Error(), "reason": "", "violations": [][2]string{}}
+	for _, kind := range kinds {
+		if errors.Is(err, kind.err) {
+			shape["kind"] = kind.name
+			break
+		}
+	}
+	if failure, ok := errors.AsType[*flowgram.Error](err); ok {
+		violations := make([][2]string, len(failure.Violations))
+		for i, violation := range failure.Violations {
+			violations[i] = [2]string{violation.Field, violation.Description}
+		}
+		shape["reason"], shape["violations"] = failure.Reason, violations
+	}
+	return shape
+}
+
+func shapeResult(result *flowgram.Result, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{
+		"task_id": result.TaskID,
+		"status":  statusName(result.Status),
+		"outputs": string(result.Outputs),
+		"errors":  textsOf(result.Errors),
+	}, nil
+}
+
+func shapeReport(report *flowgram.Report, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	nodes := make([]string, len(report.GetNodes()))
+	for i, node := range report.GetNodes() {
+		nodes[i] = node.GetNodeId()
+	}
+	return map[string]any{
+		"task_id":       report.GetTaskId(),
+		"status":        statusName(report.GetStatus()),
+		"inputs":        report.GetInputs(),
+		"outputs":       report.GetOutputs(),
+		"nodes":         nodes,
+		"messages":      textsOf(report.GetMessages()),
+		"last_sequence": report.GetLastSequence(),
+	}, nil
+}
+
+func shapeEvent(event *flowgram.Event) map[string]any {
+	shape := map[string]any{"sequence": event.GetSequence()}
+	switch {
+	case event.GetTaskStatusChanged() != nil:
+		told := event.GetTaskStatusChanged()
+		shape["kind"], shape["status"], shape["outputs"] = "task", statusName(told.GetStatus()), told.GetOutputs()
+	case event.GetNodeStatusChanged() != nil:
+		told := event.GetNodeStatusChanged()
+		shape["kind"], shape["status"], shape["node_id"] = "node", statusName(told.GetStatus()), told.GetNodeId()
+		shape["inputs"], shape["outputs"] = told.GetSnapshot().GetInputs(), told.GetSnapshot().GetOutputs()
+	case event.GetMessage() != nil:
+		shape["kind"], shape["text"], shape["node_id"] = "message", event.GetMessage().GetText(), event.GetMessage().GetNodeId()
+	case event.GetOutputDelta() != nil:
+		told := event.GetOutputDelta()
+		shape["kind"], shape["text"], shape["node_id"] = "delta", told.GetText(), told.GetNodeId()
+	}
+	return shape
+}
+
+func statusName(status *flowgram.StatusInfo) string {
+	return strings.TrimPrefix(status.GetStatus().String(), "STATUS_")
+}
+
+func textsOf(messages []*flowgram.Message) []string {
+	all := make([]string, len(messages))
+	for i, message := range messages {
+		all[i] = message.GetText()
+	}
+	return all
+}

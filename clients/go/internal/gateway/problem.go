@@ -1,0 +1,152 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/flowgram/flowgram-runtime/clients/go/flowgram"
+)
+
+// problem is why a request is not answered as it was meant.
+type problem struct {
+	status     int
+	code       string // for programs to branch on
+	message    string // for people
+	errors     []string
+	retryAfter time.Duration
+}
+
+func (p *problem) Error() string { return p.message }
+
+// invalid is the problem of a request that is not as it should be.
+func invalid(problems ...string) *problem {
+	return &problem{
+		status: http.StatusBadRequest, code: "ARGUMENT_INVALID", message: "the request is not valid", errors: problems,
+	}
+}
+
+var (
+	byReason = map[string]int{
+		"MESSAGE_TOO_LARGE": http.StatusInternalServerError, // the request was fine
+		"TOO_MANY_TASKS":    http.StatusTooManyRequests,
+		"TOO_MANY_WATCHES":  http.StatusTooManyRequests,
+	}
+	byCode = map[codes.Code]int{
+		codes.InvalidArgument:  http.StatusBadRequest,
+		codes.NotFound:         http.StatusNotFound,
+		codes.AlreadyExists:    http.StatusConflict,
+		codes.OutOfRange:       http.StatusRequestedRangeNotSatisfiable,
+		codes.Internal:         http.StatusInternalServerError,
+		codes.Unavailable:      http.StatusServiceUnavailable,
+		codes.Canceled:         http.StatusServiceUnavailable,
+		codes.DeadlineExceeded: http.StatusGatewayTimeout,
+		// without a reason it is gRPC itself that refuses a message for its size
+		codes.ResourceExhausted: http.StatusRequestEntityTooLarge,
+	}
+	// what the transport says of addresses and sockets is not for clients
+	transportTexts = map[int]string{
+		http.StatusServiceUnavailable:    "the runtime cannot be reached at the moment",
+		http.StatusGatewayTimeout:        "the runtime did not answer in time",
+		http.StatusRequestEntityTooLarge: "the request is larger than the runtime takes",
+	}
+	codeNames = map[codes.Code]string{
+		codes.Canceled:           "CANCELLED",
+		codes.Unknown:            "UNKNOWN",
+		codes.InvalidArgument:    "INVALID_ARGUMENT",
+		codes.DeadlineExceeded:   "DEADLINE_EXCEEDED",
+		codes.NotFound:           "NOT_FOUND",
+		codes.AlreadyExists:      "ALREADY_EXISTS",
+		codes.PermissionDenied:   "PERMISSION_DENIED",
+		codes.ResourceExhausted:  "RESOURCE_EXHAUSTED",
+		codes.FailedPrecondition: "FAILED_PRECONDITION",
+		codes.Aborted:            "ABORTED",
+		codes.OutOfRange:         "OUT_OF_RANGE",
+		codes.Unimplemented:      "UNIMPLEMENTED",
+		codes.Internal:           "INTERNAL",
+		codes.Unavailable:        "UNAVAILABLE",
+		codes.DataLoss:           "DATA_LOSS",
+		codes.Unauthenticated:    "UNAUTHENTICATED",
+	}
+)
+
+// problemOf is what a client gets to know of an error.
+func problemOf(err error) *problem {
+	if own, ok := errors.AsType[*problem](err); ok {
+		return own
+	}
+	if errors.Is(err, errStopping) {
+		return &problem{
+			status: http.StatusServiceUnavailable, code: "SHUTTING_DOWN", message: errStopping.Error(), retryAfter: time.Second,
+		}
+	}
+	failure, ok := errors.AsType[*flowgram.Error](err)
+	if !ok {
+		slog.Error("a request failed", "error", err)
+		return &problem{status: http.StatusInternalServerError, code: "INTERNAL", message: "internal error"}
+	}
+	status, known := byReason[failure.Reason]
+	if !known {
+		status, known = byCode[failure.Code]
+	}
+	if !known {
+		status = http.StatusBadGateway
+	}
+	told := &problem{status: status, code: failure.Reason, message: failure.Message, errors: violations(failure)}
+	if failure.Reason == "" {
+		told.code, told.message = codeNames[failure.Code], transportTexts[status]
+		if told.message == "" {
+			told.message = "the runtime gave no proper answer"
+		}
+		if !errors.Is(err, context.Canceled) { // by a client that has left
+			slog.Warn("the runtime gave no proper answer", "error", failure)
+		}
+	}
+	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+		told.retryAfter = max(failure.RetryAfter, time.Second)
+	}
+	return told
+}
+
+// violations are texts: those of a workflow stand for themselves, others need the name of the field.
+func violations(failure *flowgram.Error) []string {
+	var all []string
+	for _, each := range failure.Violations {
+		if each.Field == "" || errors.Is(failure, flowgram.ErrInvalidWorkflow) {
+			all = append(all, each.Description)
+		} else {
+			all = append(all, each.Field+" "+each.Description)
+		}
+	}
+	return all
+}
+
+// body is the problem as clients see it.
+func (p *problem) body() []byte {
+	shape := struct {
+		Code    string   `json:"code"`
+		Message string   `json:"message"`
+		Errors  []string `json:"errors,omitempty"`
+	}{p.code, p.message, p.errors}
+	encoded, err := json.Marshal(shape)
+	if err != nil {
+		panic(err) // strings can be encoded
+	}
+	return encoded
+}
+
+func writeProblem(w http.ResponseWriter, p *problem) {
+	if p.retryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(p.retryAfter.Seconds()))))
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(p.status)
+	_, _ = w.Write(p.body()) // a client that has left does not need it
+}

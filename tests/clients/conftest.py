@@ -1,0 +1,31 @@
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from clients.world import ServerProcess, World, world_around
+from support.scripted_server import ScriptedServer
+
+
+@pytest.fixture(scope="module")
+def server_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    server = ServerProcess(Path(tmp_path_factory.mktemp("server")))
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+async def world(server_process: ServerProcess) -> AsyncIterator[World]:
+    async with world_around(server_process) as world:
+        yield world
+
+
+@pytest.fixture
+async def scripted() -> AsyncIterator[ScriptedServer]:
+    server = ScriptedServer()
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()

@@ -1,0 +1,185 @@
+"""The Python client, sync or async, as the scenarios know clients."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+from clients.surface import CallFailed, Event, Report, Result
+
+import flowgram_client as fc
+
+_KINDS: tuple[tuple[type[fc.FlowgramError], str], ...] = (
+    (fc.CallCanceled, "canceled"),
+    (fc.DeadlineExceeded, "deadline_exceeded"),
+    (fc.InvalidWorkflow, "invalid_workflow"),
+    (fc.InvalidArgument, "invalid_argument"),
+    (fc.TaskNotFound, "task_not_found"),
+    (fc.AlreadyExists, "already_exists"),
+    (fc.SequenceOutOfRange, "sequence_out_of_range"),
+    (fc.ResourceExhausted, "resource_exhausted"),
+    (fc.Unavailable, "unavailable"),
+)
+"""The errors of the package; the first one that fits counts."""
+
+Connect = Callable[[Sequence[tuple[str, str]]], Any]
+"""Makes a client that sends this metadata."""
+
+
+class PythonClient:
+    """Either client; `connect` makes one whose methods are coroutines or block."""
+
+    has_deadlines = True
+
+    def __init__(self, connect: Connect) -> None:
+        self._connect = connect
+        self._client = connect(())
+
+    async def close(self) -> None:
+        await _settled(self._client.close)
+
+    async def _call(self, method: str, *arguments: Any, **named: Any) -> Any:
+        return await _told(getattr(self._client, method), *arguments, **named)
+
+    async def run(
+        self,
+        schema: str,
+        inputs: str = "",
+        *,
+        request_id: str = "",
+        labels: Mapping[str, str] | None = None,
+        deadline: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> str:
+        client = self._connect(tuple((metadata or {}).items()))
+        try:
+            task_id: str = await _told(
+                client.run,
+                schema,
+                inputs or None,
+                request_id=request_id or None,
+                labels=labels,
+                timeout=deadline,
+            )
+        finally:
+            await _settled(client.close)
+        return task_id
+
+    async def run_and_wait(self, schema: str, inputs: str = "") -> Result:
+        return _result(await self._call("run_and_wait", schema, inputs or None))
+
+    async def result(self, task_id: str) -> Result:
+        return _result(await self._call("result", task_id))
+
+    async def wait(self, task_id: str, *, deadline: float | None = None) -> Result:
+        return _result(await self._call("result", task_id, wait=True, timeout=deadline))
+
+    async def report(self, task_id: str, *, basic: bool = False) -> Report:
+        told: fc.Report = await self._call("report", task_id, view=_view(basic=basic))
+        messages = [message.text for message in told.messages]
+        return Report(
+            told.task_id,
+            told.status.name,
+            told.inputs,
+            told.outputs,
+            list(told.nodes),
+            messages,
+            told.last_sequence,
+        )
+
+    async def cancel(self, task_id: str, reason: str = "") -> bool:
+        success: bool = await self._call("cancel", task_id, reason=reason)
+        return success
+
+    async def validate(self, schema: str, inputs: str = "") -> Sequence[str]:
+        problems: tuple[str, ...] = await self._call("validate", schema, inputs or None)
+        return problems
+
+    async def list(
+        self, *, statuses: Sequence[int] = (), labels: Mapping[str, str] | None = None, page_size: int = 0
+    ) -> Sequence[str]:
+        wanted = [fc.Status(number) for number in statuses]
+        tasks = self._client.list(statuses=wanted, labels=labels, page_size=page_size or 100)
+        async with aclosing(_items(tasks)) as items:
+            return [task.task_id async for task in items]
+
+    async def info(self) -> Mapping[str, Any]:
+        info: fc.ServerInfo = await self._call("info")
+        return {"name": info.name, "node_types": info.node_types}
+
+    @asynccontextmanager
+    async def watch(
+        self, task_id: str, *, after: int = 0, basic: bool = False, deadline: float | None = None
+    ) -> AsyncIterator[AsyncIterator[Event]]:
+        told = self._client.watch(task_id, after=after, view=_view(basic=basic), timeout=deadline)
+        async with aclosing(_items(told)) as items:
+            yield (_event(item) async for item in items)
+
+
+async def _settled(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """What a method gives, wherever it blocks or waits."""
+    if asyncio.iscoroutinefunction(call):
+        return await call(*arguments, **named)
+    return await asyncio.to_thread(call, *arguments, **named)
+
+
+async def _told(call: Callable[..., Awaitable[Any] | Any], *arguments: Any, **named: Any) -> Any:
+    try:
+        return await _settled(call, *arguments, **named)
+    except fc.FlowgramError as error:
+        raise _failure(error) from error
+
+
+async def _items(told: Any) -> AsyncGenerator[Any, None]:
+    """What a generator of either kind gives."""
+    try:
+        if isinstance(told, Generator):
+            while (item := await asyncio.to_thread(next, told, None)) is not None:
+                yield item
+        else:
+            async for item in told:
+                yield item
+    except fc.FlowgramError as error:
+        raise _failure(error) from error
+    finally:
+        if isinstance(told, Generator):
+            await asyncio.to_thread(told.close)
+        else:
+            await told.aclose()
+
+
+def _failure(error: fc.FlowgramError) -> CallFailed:
+    kind = next((name for type_, name in _KINDS if isinstance(error, type_)), "other")
+    reason = error.reason if isinstance(error, fc.RequestError) else ""
+    problems = error.problems if isinstance(error, fc.RequestError) else ()
+    return CallFailed(kind, str(error), reason, [problem.text for problem in problems])
+
+
+def _view(*, basic: bool) -> fc.View:
+    return fc.View.BASIC if basic else fc.View.FULL
+
+
+def _result(told: fc.Result) -> Result:
+    errors = [message.text for message in told.errors]
+    return Result(told.task_id, told.status.name, told.outputs_or_none, errors)
+
+
+def _event(told: Any) -> Event:
+    match told:
+        case fc.TaskStatusChanged():
+            return Event(told.sequence, "task", told.status.name, outputs=told.outputs)
+        case fc.NodeStatusChanged():
+            run = told.snapshot
+            return Event(
+                told.sequence,
+                "node",
+                told.status.name,
+                told.node_id,
+                inputs=run.inputs,
+                outputs=run.outputs,
+            )
+        case fc.MessageLogged():
+            return Event(told.sequence, "message", node_id=told.message.node_id, text=told.message.text)
+        case fc.OutputDelta():
+            return Event(told.sequence, "delta", node_id=told.node_id, text=told.text)
+    raise AssertionError(told)

@@ -1,0 +1,171 @@
+"""A client in another language: a process that makes the calls which it is told. The protocol is in `scenarios`."""
+
+import asyncio
+import json
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from clients.surface import CallFailed, Event, Report, Result
+
+_MAX_LINE = 256 * 1024 * 1024
+
+
+class RunnerClient:
+    """A client behind a runner's process. Use `running`."""
+
+    has_deadlines = True
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._calls: dict[int, asyncio.Queue[dict[str, Any]]] = {}
+        self._reader = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            told = json.loads(line)
+            self._calls[told["id"]].put_nowait(told)
+        for queue in self._calls.values():
+            queue.put_nowait({"error": {"kind": "other", "message": "the runner has ended"}})
+
+    def _send(self, command: Mapping[str, Any]) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(command).encode() + b"\n")
+
+    def _begin(
+        self,
+        call: str,
+        arguments: Mapping[str, Any],
+        deadline: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> int:
+        number = len(self._calls) + 1
+        self._calls[number] = asyncio.Queue()
+        command: dict[str, Any] = {"id": number, "call": call, "arguments": arguments}
+        if deadline is not None:
+            command["timeout"] = deadline
+        if metadata:
+            command["metadata"] = metadata
+        self._send(command)
+        return number
+
+    async def _call(self, call: str, arguments: Mapping[str, Any], **bounds: Any) -> Any:
+        return _outcome(await self._calls[self._begin(call, arguments, **bounds)].get())
+
+    async def run(
+        self,
+        schema: str,
+        inputs: str = "",
+        *,
+        request_id: str = "",
+        labels: Mapping[str, str] | None = None,
+        deadline: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> str:
+        arguments = {"schema": schema, "inputs": inputs, "request_id": request_id, "labels": labels or {}}
+        task_id: str = await self._call("run", arguments, deadline=deadline, metadata=metadata)
+        return task_id
+
+    async def run_and_wait(self, schema: str, inputs: str = "") -> Result:
+        return _result(await self._call("run_and_wait", {"schema": schema, "inputs": inputs}))
+
+    async def result(self, task_id: str) -> Result:
+        return _result(await self._call("result", {"task_id": task_id}))
+
+    async def wait(self, task_id: str, *, deadline: float | None = None) -> Result:
+        return _result(await self._call("wait", {"task_id": task_id}, deadline=deadline))
+
+    async def report(self, task_id: str, *, basic: bool = False) -> Report:
+        told = await self._call("report", {"task_id": task_id, "basic": basic})
+        documents = {name: document(told[name]) for name in ("inputs", "outputs")}
+        return Report(**{**told, **documents})
+
+    async def cancel(self, task_id: str, reason: str = "") -> bool:
+        success: bool = await self._call("cancel", {"task_id": task_id, "reason": reason})
+        return success
+
+    async def validate(self, schema: str, inputs: str = "") -> Sequence[str]:
+        problems: list[str] = await self._call("validate", {"schema": schema, "inputs": inputs})
+        return problems
+
+    async def list(
+        self, *, statuses: Sequence[int] = (), labels: Mapping[str, str] | None = None, page_size: int = 0
+    ) -> Sequence[str]:
+        arguments = {"statuses": list(statuses), "labels": labels or {}, "page_size": page_size}
+        ids: list[str] = await self._call("list", arguments)
+        return ids
+
+    async def info(self) -> Mapping[str, Any]:
+        info: dict[str, Any] = await self._call("info", {})
+        return info
+
+    @asynccontextmanager
+    async def watch(
+        self, task_id: str, *, after: int = 0, basic: bool = False, deadline: float | None = None
+    ) -> AsyncIterator[AsyncIterator[Event]]:
+        number = self._begin("watch", {"task_id": task_id, "after": after, "basic": basic}, deadline)
+        lines = self._calls[number]
+        ended = False
+
+        async def events() -> AsyncIterator[Event]:
+            nonlocal ended
+            while True:
+                self._send({"id": number, "demand": 1})
+                told = await lines.get()
+                if "event" not in told:
+                    ended = True
+                    _outcome(told)
+                    return
+                yield _event(told["event"])
+
+        try:
+            yield events()
+        finally:
+            if not ended:
+                self._send({"id": number, "cancel": True})
+                while "event" in (told := await lines.get()):
+                    pass
+                assert told["error"]["kind"] == "canceled", told
+
+    async def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        await self._reader
+        assert await self._process.wait() == 0
+
+
+@asynccontextmanager
+async def running(*command: str) -> AsyncIterator[RunnerClient]:
+    """The client behind a runner, for as long as the block lasts. The runner must end by itself at the end of stdin."""
+    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, limit=_MAX_LINE)
+    try:
+        client = RunnerClient(process)
+        yield client
+        await client.close()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+def document(text: str | None) -> Any:
+    """A JSON document; None where there is none."""
+    return json.loads(text) if text else None
+
+
+def _outcome(told: Mapping[str, Any]) -> Any:
+    if error := told.get("error"):
+        descriptions = [description for _, description in error.get("violations", ())]
+        raise CallFailed(error["kind"], error["message"], error.get("reason", ""), descriptions)
+    return told.get("result")
+
+
+def _result(told: Mapping[str, Any]) -> Result:
+    return Result(told["task_id"], told["status"], document(told["outputs"]), told["errors"])
+
+
+def _event(told: Mapping[str, Any]) -> Event:
+    documents = {name: document(told.get(name)) for name in ("inputs", "outputs")}
+    return Event(**{**told, **documents})

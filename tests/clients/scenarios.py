@@ -1,0 +1,405 @@
+"""The contract of all clients: what each of them does, in whatever language, against the real server.
+
+A scenario is a function of a world (the server and what surrounds it) and a client. It knows a client by the protocol
+`surface.Client`, which a client in Python implements itself, a gateway by HTTP (`gateway_client`), and a client in another
+language by a *runner*: a small program that makes the calls that it reads, and writes what comes of them (`runner`).
+
+A runner is started with the server's address as its only argument, and ends with status 0 when its stdin ends. Both
+streams are JSON, one object per line; calls run side by side. A call, with its arguments, and the rest if it is wanted:
+
+    {"id": 1, "call": "run", "arguments": {"schema": "{…}", "inputs": "{…}"}, "timeout": 1.5, "metadata": {"k": "v"}}
+
+`timeout` bounds the call, in seconds. Exactly one line ends it:
+
+    {"id": 1, "result": "0199…"}
+    {"id": 1, "error": {"kind": "invalid_workflow", "message": "…", "reason": "SCHEMA_INVALID",
+                        "violations": [["schema.nodes", "is missing"]]}}
+
+`kind` is what the error is in the runner's language: canceled, deadline_exceeded, invalid_workflow, invalid_argument,
+task_not_found, already_exists, sequence_out_of_range, resource_exhausted, unavailable, other. `{"id": 1, "cancel": true}` ends a
+call before it is answered; its error is canceled then.
+
+    call          arguments (all may be left out)             result
+    run           schema, inputs, request_id, labels          the task's id
+    run_and_wait  schema, inputs                              RESULT
+    result, wait  task_id                                     RESULT
+    report        task_id, basic                              {task_id, status, inputs, outputs, nodes, messages, last_sequence}
+    cancel        task_id, reason                             whether this call did
+    validate      schema, inputs                              the problems, as texts
+    list          statuses (numbers), labels, page_size       the ids of all tasks, through all pages
+    info                                                      {name, node_types}
+    watch         task_id, after, basic                       null, after the events
+
+RESULT is {task_id, status, outputs, errors}. A status is a word such as "SUCCEEDED". Schemas, inputs and outputs are JSON
+texts in strings, "" where there are none; `nodes` are ids, `messages` and `errors` texts.
+
+A watch gives events, each on a line of its own, but only when they are wanted: `{"id": 2, "demand": 1}` asks for one more,
+or for the end, if that comes next. A runner reads nothing from its client that is not wanted.
+
+    {"id": 2, "event": {"sequence": 1, "kind": "task", "status": "PROCESSING", "outputs": ""}}
+    {"id": 2, "event": {"sequence": 2, "kind": "node", "status": "SUCCEEDED", "node_id": "llm_0", "inputs": "{…}", "outputs": "{…}"}}
+    {"id": 2, "event": {"sequence": 3, "kind": "message", "node_id": "", "text": "…"}}
+    {"id": 2, "event": {"sequence": 0, "kind": "delta", "node_id": "llm_0", "text": "…"}}
+"""
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+from clients.surface import CallFailed, Client, Event
+from clients.world import World, http_node
+from support.scripted_server import ScriptedServer
+from support.workflows import ECHO, START, chain, edge, node
+
+from flowgram.runtime.v1.runtime_service_pb2 import TaskRunResponse
+
+Scenario = Callable[[World, Client], Awaitable[None]]
+
+
+async def runs_a_workflow(world: World, client: Client) -> None:
+    """A task runs to its outputs, and can be asked about, listed, and found by its labels."""
+    assert list(await client.validate(ECHO, '{"text": "hi"}')) == []
+    task_id = await client.run(ECHO, '{"text": "hi"}', labels={"scenario": "runs a workflow"})
+    result = await client.wait(task_id)
+    assert (result.task_id, result.status, result.outputs) == (task_id, "SUCCEEDED", {"text": "hi"})
+    assert await client.result(task_id) == result
+    report = await client.report(task_id)
+    assert (report.task_id, report.status, report.last_sequence) == (task_id, "SUCCEEDED", 4)
+    assert list(report.nodes) == ["start_0", "end_0"]
+    assert (report.inputs, report.outputs) == ({"text": "hi"}, {"text": "hi"})
+    basic = await client.report(task_id, basic=True)
+    assert (basic.inputs, basic.outputs, basic.last_sequence) == (None, None, 4)
+    info = await client.info()
+    assert info["name"] == "flowgram-runtime"
+    assert "llm" in info["node_types"]
+
+
+async def runs_and_waits(world: World, client: Client) -> None:
+    """One call runs a workflow."""
+    result = await client.run_and_wait(ECHO, '{"text": "hi"}')
+    assert (result.status, result.outputs) == ("SUCCEEDED", {"text": "hi"})
+
+
+async def lists_tasks_page_by_page(world: World, client: Client) -> None:
+    """A list goes through all its pages, newest first, and heeds its filters."""
+    labels = {"scenario": str(uuid.uuid4()), "team": "blue = green & ü"}
+    ids = [(await client.run_and_wait(ECHO)).task_id for _ in range(2)]
+    ids += [await client.run(ECHO, labels=labels) for _ in range(3)]
+    for task_id in ids[2:]:
+        await client.wait(task_id)
+    assert list(await client.list(labels=labels, page_size=1)) == ids[:1:-1]
+    assert list(await client.list(labels=labels, statuses=[4, 5])) == []
+    assert list(await client.list(statuses=[3, 4]))[:5] == ids[::-1]
+
+
+async def watches_live(world: World, client: Client) -> None:
+    """Events come as they happen: those before the gate while the task waits there, the others once it is opened."""
+    task_id = await client.run(world.gated("live"), '{"text": "hi"}')
+    async with client.watch(task_id) as events:
+        seen = await until_started(events, "http_0")
+        await world.gate.reached("live")
+        assert (await client.result(task_id)).status == "PROCESSING"
+        world.gate.release("live")
+        seen += await rest(events)
+    complete(seen)
+    assert seen[-1].outputs == {"text": "hi"}
+    assert [event.outputs["body"] for event in seen if event.node_id == "http_0" and event.outputs] == [
+        "open"
+    ]
+    async with client.watch(task_id, basic=True) as events:
+        assert {event.outputs for event in complete(await rest(events))} == {None}
+
+
+async def goes_on_after_a_sequence(world: World, client: Client) -> None:
+    """A watch begins after the sequence that it is given, and a task that has nothing more to tell ends it at once."""
+    task_id = (await client.run_and_wait(ECHO)).task_id
+    for after in (1, 3, 4):
+        async with client.watch(task_id, after=after) as events:
+            assert [event.sequence for event in await rest(events)] == [1, 2, 3, 4][after:]
+
+
+async def survives_a_killed_server(world: World, client: Client) -> None:
+    """A server that is killed and started again in the middle of a watch costs no event, and no event comes twice."""
+    task_id = await client.run(world.gated("killed"), '{"text": "hi"}')
+    async with client.watch(task_id) as events:
+        seen = await until_started(events, "http_0")
+        await world.gate.reached("killed")
+        going_on = asyncio.ensure_future(rest(events))
+        await asyncio.to_thread(world.server.kill)
+        await asyncio.to_thread(world.server.start)
+        world.gate.release("killed")
+        seen += await going_on
+    complete(seen)
+    assert seen[-1].outputs == {"text": "hi"}
+
+
+async def survives_a_server_that_is_replaced(world: World, client: Client) -> None:
+    """The same where the server is told to stop; and whoever waits for the outcome gets it too."""
+    task_id = await client.run(world.gated("replaced"), '{"text": "hi"}')
+    waiting = asyncio.ensure_future(client.wait(task_id))
+    async with client.watch(task_id) as events:
+        seen = await until_started(events, "http_0")
+        await world.gate.reached("replaced")
+        going_on = asyncio.ensure_future(rest(events))
+        await asyncio.to_thread(world.server.terminate)
+        await asyncio.to_thread(world.server.start)
+        world.gate.release("replaced")
+        seen += await going_on
+    complete(seen)
+    assert (await waiting).outputs == {"text": "hi"}
+
+
+async def reads_slowly(world: World, client: Client) -> None:
+    """Who reads slowly holds up neither the task nor others, and misses nothing."""
+    items, size = 24, 1024 * 1024
+    world.gate.release("big", b"x" * size)
+    task_id = await client.run(
+        looping(http_node("http_0", world.gate.url("big"))), json.dumps({"items": ["x"] * items})
+    )
+    async with client.watch(task_id) as slow:
+        seen = [await anext(slow)]
+        assert (await client.wait(task_id)).status == "SUCCEEDED"
+        async with client.watch(task_id) as other:
+            complete(await rest(other))
+        seen += await rest(slow)
+    complete(seen)
+    bodies = [len(event.outputs["body"]) for event in seen if event.node_id == "http_0" and event.outputs]
+    assert bodies == [size] * items
+
+
+async def leaves_a_watch(world: World, client: Client) -> None:
+    """Who leaves a watch leaves the task alone."""
+    task_id = await client.run(world.gated("left"))
+    async with client.watch(task_id) as events:
+        await until_started(events, "http_0")
+    await world.gate.reached("left")
+    assert (await client.result(task_id)).status == "PROCESSING"
+    world.gate.release("left")
+    assert (await client.wait(task_id)).status == "SUCCEEDED"
+
+
+async def cancels(world: World, client: Client) -> None:
+    """A task is stopped once; its watch ends with that, and the reason is kept."""
+    task_id = await client.run(world.gated("canceled"))
+    async with client.watch(task_id) as events:
+        seen = await until_started(events, "http_0")
+        assert await client.cancel(task_id, "enough")
+        seen += await rest(events)
+    complete(seen, "CANCELED")
+    assert any("enough" in event.text for event in seen)
+    assert not await client.cancel(task_id)
+    assert (await client.wait(task_id)).status == "CANCELED"
+    assert any("enough" in text for text in (await client.report(task_id)).messages)
+
+
+async def tells_why_a_task_failed(world: World, client: Client) -> None:
+    """What goes wrong while a task runs is data, and no failure of a call."""
+    result = await client.run_and_wait(
+        chain(START, http_node("http_0", "http://127.0.0.1:1/nobody"), END_OF_NOTHING)
+    )
+    assert (result.status, result.outputs) == ("FAILED", None)
+    assert result.errors
+
+
+async def refuses_bad_workflows(world: World, client: Client) -> None:
+    """What is wrong with a schema or its inputs comes with the error, all of it."""
+    demanding = chain(node("start_0", "start", outputs=REQUIRED), END_OF_NOTHING)
+    for schema, inputs, reason, count in (
+        ("{", "", "SCHEMA_INVALID", 1),
+        ("[]", "", "SCHEMA_INVALID", 1),
+        (chain(START, START), "", "SCHEMA_INVALID", 2),
+        (ECHO, "[]", "INPUTS_INVALID", 1),
+        (ECHO, '{"text": NaN}', "INPUTS_INVALID", 1),
+        (demanding, "{}", "INPUTS_INVALID", 1),
+    ):
+        failure = await failed(client.run(schema, inputs))
+        assert (failure.kind, failure.reason) == ("invalid_workflow", reason), schema
+        assert len(failure.descriptions) >= count, failure.descriptions
+        assert list(await client.validate(schema, inputs)) == list(failure.descriptions)
+    failure = await failed(client.run(""))
+    assert (failure.kind, failure.reason) == ("invalid_argument", "ARGUMENT_INVALID")
+
+
+async def tells_mistakes_apart(world: World, client: Client) -> None:
+    """Each mistake is an error of its own kind, and no mistake is tried again."""
+    for call in (
+        client.result("nobody"),
+        client.wait("nobody"),
+        client.report("nobody"),
+        client.cancel("nobody"),
+    ):
+        failure = await failed(call)
+        assert (failure.kind, failure.reason) == ("task_not_found", "TASK_NOT_FOUND")
+    assert (await failed(everything(client, "nobody"))).kind == "task_not_found"
+
+    request_id = str(uuid.uuid4())
+    first = await client.run(ECHO, '{"text": "a"}', request_id=request_id)
+    assert await client.run(ECHO, '{"text": "a"}', request_id=request_id) == first
+    failure = await failed(client.run(ECHO, '{"text": "b"}', request_id=request_id))
+    assert (failure.kind, failure.reason) == ("already_exists", "REQUEST_ID_REUSED")
+
+    await client.wait(first)
+    failure = await failed(everything(client, first, 5))
+    assert (failure.kind, failure.reason) == ("sequence_out_of_range", "SEQUENCE_OUT_OF_RANGE")
+
+    failure = await failed(client.run(ECHO, labels={"k": "v" * 1000}))
+    assert (failure.kind, failure.reason) == ("invalid_argument", "ARGUMENT_INVALID")
+    assert failure.descriptions
+
+
+async def finds_the_server_away(world: World, client: Client) -> None:
+    """A server that is away is an error of its own kind, and the client works again when it is back."""
+    task_id = (await client.run_and_wait(ECHO)).task_id
+    await asyncio.to_thread(world.server.kill)
+    failure = await failed(client.run(ECHO))
+    assert (failure.kind, failure.reason) == ("unavailable", "")
+    await asyncio.to_thread(world.server.start)
+    assert (await client.wait(task_id)).status == "SUCCEEDED"
+
+
+async def keeps_deadlines(world: World, client: Client) -> None:
+    """A deadline ends a watch with an error of its own kind, and a wait with the state of things; the task goes on."""
+    if not client.has_deadlines:
+        pytest.skip("a gateway has bounds of its own")
+    task_id = await client.run(world.gated("bounded"))
+    await world.gate.reached("bounded")
+    assert (await client.wait(task_id, deadline=1)).status == "PROCESSING"
+    assert (await failed(everything(client, task_id, deadline=0.5))).kind == "deadline_exceeded"
+    world.gate.release("bounded")
+    assert (await client.wait(task_id)).status == "SUCCEEDED"
+
+
+async def carries_large_outputs(world: World, client: Client) -> None:
+    """Outputs far beyond gRPC's usual limits arrive whole, in every way there is to ask for them."""
+    text = "0123456789abcdef" * (512 * 1024)
+    result = await client.run_and_wait(ECHO, json.dumps({"text": text}))
+    assert result.outputs == {"text": text}
+    assert (await client.report(result.task_id)).outputs == {"text": text}
+    async with client.watch(result.task_id) as events:
+        assert complete(await rest(events))[-1].outputs == {"text": text}
+
+
+async def keeps_every_digit_and_character(world: World, client: Client) -> None:
+    """Numbers beyond doubles and text beyond the basic plane come out as they went in."""
+    value = {
+        "integer": 2**200 + 1,
+        "negative": -(2**63) - 1,
+        "fraction": 0.1,
+        "": "empty name",
+        "text": 'ü漢字𝄞👩‍👩‍👧\u2028\u2029\0\x1f\\"</script>\r\n\ufeff',
+        "nested": [[], {}, [None, True, 1]],
+    }
+    any_object = {"type": "object", "properties": {"value": {"type": "object"}}}
+    echo = chain(
+        node("start_0", "start", outputs=any_object),
+        node(
+            "end_0",
+            "end",
+            inputs=any_object,
+            inputsValues={"value": {"type": "ref", "content": ["start_0", "value"]}},
+        ),
+    )
+    for ensure_ascii in (True, False):
+        inputs = json.dumps({"value": value}, ensure_ascii=ensure_ascii, indent=1)
+        result = await client.run_and_wait(echo, inputs)
+        assert result.outputs == {"value": value}
+        assert (await client.report(result.task_id)).inputs == {"value": value}
+        async with client.watch(result.task_id) as events:
+            assert complete(await rest(events))[-1].outputs == {"value": value}
+        task_id = await client.run(echo, inputs)
+        assert (await client.wait(task_id)).outputs == {"value": value}
+
+
+SCENARIOS: Sequence[Scenario] = (
+    runs_a_workflow,
+    runs_and_waits,
+    lists_tasks_page_by_page,
+    watches_live,
+    goes_on_after_a_sequence,
+    survives_a_killed_server,
+    survives_a_server_that_is_replaced,
+    reads_slowly,
+    leaves_a_watch,
+    cancels,
+    tells_why_a_task_failed,
+    refuses_bad_workflows,
+    tells_mistakes_apart,
+    finds_the_server_away,
+    keeps_deadlines,
+    carries_large_outputs,
+    keeps_every_digit_and_character,
+)
+"""What every client is put through with the real server."""
+
+
+async def sends_metadata_and_deadlines(server: ScriptedServer, client: Client) -> None:
+    """What a caller says beside the request arrives with it. Not in SCENARIOS: the server is one that tells what it got."""
+    server.on("TaskRun", TaskRunResponse(task_id="t1"))
+    metadata = {
+        "authorization": "Bearer x",
+        "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    }
+    deadline = 17.0 if client.has_deadlines else None
+    assert await client.run("{}", metadata=metadata, deadline=deadline) == "t1"
+    (told,) = server.servicer.metadata
+    assert metadata.items() <= told.items()
+    (remaining,) = server.servicer.time_remaining
+    assert remaining is not None  # a gateway's own bound
+    assert deadline is None or 0 < remaining <= deadline + 1  # gRPC rounds it up
+
+
+REQUIRED = {
+    "type": "object",
+    "properties": {"a": {"type": "number"}, "b": {"type": "string"}},
+    "required": ["a", "b"],
+}
+END_OF_NOTHING = node("end_0", "end", inputs={"type": "object", "properties": {}}, inputsValues={})
+
+
+def looping(block: dict[str, Any]) -> str:
+    """The schema of a loop over the input `items` around one node."""
+    items = {"type": "object", "properties": {"items": {"type": "array", "items": {"type": "string"}}}}
+    loop = node("loop_0", "loop", loopFor={"type": "ref", "content": ["start_0", "items"]}, loopOutputs={})
+    loop["blocks"] = [node("first", "block-start"), block, node("last", "block-end")]
+    loop["edges"] = [edge("first", block["id"]), edge(block["id"], "last")]
+    return chain(node("start_0", "start", outputs=items), loop, END_OF_NOTHING)
+
+
+async def rest(events: AsyncIterator[Event]) -> list[Event]:
+    """All that still comes."""
+    return [event async for event in events]
+
+
+async def until_started(events: AsyncIterator[Event], node_id: str) -> list[Event]:
+    """The events up to the one with which a node begins to run."""
+    seen = []
+    async for event in events:
+        seen.append(event)
+        if event.node_id == node_id and event.status == "PROCESSING":
+            return seen
+    raise AssertionError(f"{node_id} did not begin to run")
+
+
+def complete(events: Sequence[Event], status: str = "SUCCEEDED") -> Sequence[Event]:
+    """The same events, which must be all that a task tells: each once, in order, to its end."""
+    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    assert (events[0].kind, events[-1].kind, events[-1].status) == ("task", "task", status)
+    return events
+
+
+async def everything(
+    client: Client, task_id: str, after: int = 0, deadline: float | None = None
+) -> list[Event]:
+    """All events of a task."""
+    async with client.watch(task_id, after=after, deadline=deadline) as events:
+        return await rest(events)
+
+
+async def failed(call: Awaitable[Any]) -> CallFailed:
+    """How a call failed that must fail."""
+    with pytest.raises(CallFailed) as caught:
+        await call
+    return caught.value

@@ -1,4 +1,42 @@
-"""A client in another language: a process that makes the calls which it is told. The protocol is in `scenarios`."""
+"""A client in another language: a process that makes the calls which it is told. The protocol is in `scenarios`.
+
+A runner is started with the server's address as its only argument, and ends with status 0 when its stdin ends. Both
+streams are JSON, one object per line; calls run side by side. A call, with its arguments, and the rest if it is wanted:
+
+    {"id": 1, "call": "run", "arguments": {"schema": "{…}", "inputs": "{…}"}, "timeout": 1.5, "metadata": {"k": "v"}}
+
+`timeout` bounds the call, in seconds. Exactly one line ends it:
+
+    {"id": 1, "result": "0199…"}
+    {"id": 1, "error": {"kind": "invalid_workflow", "message": "…", "reason": "SCHEMA_INVALID",
+                        "violations": [["schema.nodes", "is missing"]]}}
+
+`kind` is what the error is in the runner's language: canceled, deadline_exceeded, invalid_workflow, invalid_argument,
+task_not_found, already_exists, sequence_out_of_range, resource_exhausted, unavailable, other. `{"id": 1, "cancel": true}` ends a
+call before it is answered; its error is canceled then.
+
+    call          arguments (all may be left out)             result
+    run           schema, inputs, request_id, labels          the task's id
+    run_and_wait  schema, inputs                              RESULT
+    result, wait  task_id                                     RESULT
+    report        task_id, basic                              {task_id, status, inputs, outputs, nodes, messages, last_sequence}
+    cancel        task_id, reason                             whether this call did
+    validate      schema, inputs                              the problems, as texts
+    list          statuses (numbers), labels, page_size       the ids of all tasks, through all pages
+    info                                                      {name, node_types}
+    watch         task_id, after, basic                       null, after the events
+
+RESULT is {task_id, status, outputs, errors}. A status is a word such as "SUCCEEDED". Schemas, inputs and outputs are JSON
+texts in strings, "" where there are none; `nodes` are ids, `messages` and `errors` texts.
+
+A watch gives events, each on a line of its own, but only when they are wanted: `{"id": 2, "demand": 1}` asks for one more,
+or for the end, if that comes next. A runner reads nothing from its client that is not wanted.
+
+    {"id": 2, "event": {"sequence": 1, "kind": "task", "status": "PROCESSING", "outputs": ""}}
+    {"id": 2, "event": {"sequence": 2, "kind": "node", "status": "SUCCEEDED", "node_id": "llm_0", "inputs": "{…}", "outputs": "{…}"}}
+    {"id": 2, "event": {"sequence": 3, "kind": "message", "node_id": "", "text": "…"}}
+    {"id": 2, "event": {"sequence": 0, "kind": "delta", "node_id": "llm_0", "text": "…"}}
+"""
 
 import asyncio
 import json

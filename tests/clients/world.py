@@ -22,7 +22,7 @@ from pathlib import Path
 from flowgram_server.app import run
 from flowgram_server.settings import load_settings
 flags = {"listen": sys.argv[1], "data": Path(sys.argv[2]), "access_log": False, "http": {"trust_env": False}}
-run(load_settings(flags={**flags, "code": {"workers": 1}, "shutdown_grace": 0.5}))
+run(load_settings(flags={**flags, "code": {"workers": 1}, "shutdown_grace": 0.5, "http_listen": ""}))
 """
 _START_SECONDS = 60
 

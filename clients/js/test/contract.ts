@@ -1,6 +1,6 @@
 /**
  * Makes the calls of the client that it reads from stdin, and writes what comes of them to stdout, one JSON object per
- * line. The tests that all clients have in common drive it; tests/clients/scenarios.py says how they speak.
+ * line. The tests that all clients have in common drive it; tests/clients/runner.py says how they speak.
  */
 
 import { createInterface } from "node:readline";

@@ -29,4 +29,4 @@ for line in open("tools/constraints-oldest.txt"):
     if wanted and version(name) != wanted:
         raise SystemExit(f".venv-oldest has {name} {version(name)}, not {wanted}")
 CHECK
-exec .venv-oldest/bin/python -m pytest "$@" tests/clients tests/contract tests/server
+exec .venv-oldest/bin/python -m pytest "$@" tests/clients/python tests/clients/test_python.py tests/contract tests/server

@@ -56,12 +56,6 @@ def test_own_tests(go: str) -> None:
     build(go, "test", *race, "./...", cwd=MODULE)
 
 
-@pytest.mark.usefixtures("go")
-def test_generated_code() -> None:
-    """The generated code is what the generators make of the protos."""
-    build("tools/generate_go.sh", "--check", cwd=ROOT)
-
-
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 async def test_client(programs: Programs, world: World, scenario: Scenario) -> None:
     """The client does what all clients do."""

@@ -25,6 +25,7 @@ from flowgram_runtime.modeling.compiler import compile_schema
 from flowgram_runtime.nodes.registry import Registry, pure_node_types
 from flowgram_runtime.secrets import Secrets
 from flowgram_runtime.settings import RuntimeSettings
+from flowgram_server.app import loop_factory
 from flowgram_server.codec import Codec
 
 REPEAT: Final = 15
@@ -148,7 +149,8 @@ def measure() -> list[Row]:
     rows: list[Row] = []
     for name, ((schema, inputs), goal, journaled_goal) in CASES.items():
         alone = core_alone(schema, inputs)
-        kept = asyncio.run(journaled(schema, inputs))
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            kept = runner.run(journaled(schema, inputs))
         if others is not None:
             other = others[name]
             rows.append(

@@ -1,7 +1,9 @@
 """A server process to measure: its own interpreter, a fresh journal, a port of its own."""
 
 import asyncio
+import json
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -20,14 +22,22 @@ class Server:
     Attributes:
         target: Where it listens.
         process: Its process.
+        output: What it writes.
     """
 
     target: str
     process: psutil.Process
+    output: asyncio.StreamReader
 
     def resident(self) -> float:
         """The resident size in megabytes."""
         return float(self.process.memory_info().rss) / 1e6
+
+    async def probe(self) -> dict[str, float]:
+        """What the event loop was like since the last time, in milliseconds; of a `probed` server. See `benchmarks.probe`."""
+        self.process.send_signal(signal.SIGUSR1)
+        measured: dict[str, float] = json.loads(await self.output.readline())
+        return measured
 
 
 def free_port() -> int:
@@ -39,19 +49,22 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def running_server(**environment: str) -> AsyncIterator[Server]:
+async def running_server(*, probed: bool = False, **environment: str) -> AsyncIterator[Server]:
     """Starts a server with the defaults of users, and stops it at the end."""
     target = f"127.0.0.1:{free_port()}"
+    command = ("benchmarks.probe",) if probed else ("flowgram_server.cli", "serve")
     with tempfile.TemporaryDirectory() as folder:
+        settings = {"LISTEN": target, "HTTP_LISTEN": "", "DATA": folder, "LOG_LEVEL": "warning"}
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "flowgram_server", "serve", "--no-http", "--listen", target, "--data", folder,
-            env={**os.environ, "FLOWGRAM_LOG_LEVEL": "warning", **environment},
-            stdout=asyncio.subprocess.DEVNULL,
+            sys.executable, "-m", *command,
+            env={**os.environ, **{f"FLOWGRAM_{name}": value for name, value in settings.items()}, **environment},
+            stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
+        assert process.stdout is not None  # noqa: S101 - it was asked for
         try:
             async with grpc.aio.insecure_channel(target) as channel:
                 await asyncio.wait_for(channel.channel_ready(), 30)
-            yield Server(target, psutil.Process(process.pid))
+            yield Server(target, psutil.Process(process.pid), process.stdout)
         finally:
             process.terminate()
             await process.wait()

@@ -1,5 +1,6 @@
 """The workflows that are measured."""
 
+from itertools import pairwise
 from typing import Any
 
 JSON = dict[str, Any]
@@ -104,3 +105,23 @@ def loop(items: int) -> tuple[JSON, JSON]:
     return {"nodes": nodes, "edges": [_edge("start_0", "loop_0"), _edge("loop_0", "end_0")]}, {
         "items": list(range(items))
     }
+
+
+def calling(url: str, count: int = 1) -> tuple[JSON, JSON]:
+    """Http calls one after the other."""
+    ids = [f"http_{index}" for index in range(count)]
+    calls = [
+        _node(
+            node_id,
+            "http",
+            {
+                "api": {"method": "GET", "url": {"type": "template", "content": url}},
+                "body": {"bodyType": "none"},
+                "timeout": {"timeout": 3_600_000, "retryTimes": 0},
+            },
+        )
+        for node_id in ids
+    ]
+    path = ["start_0", *ids, "end_0"]
+    nodes = [_start(x={"type": "string"}), *calls, _end(x=("string", _X))]
+    return {"nodes": nodes, "edges": [_edge(one, other) for one, other in pairwise(path)]}, {"x": "1"}

@@ -86,7 +86,8 @@ class Codec:
         else:
             status_info = _status_info(status, start_time, end_time, at)
         encoded_id = self._node_ids.get(node_id) or self._node_id(node_id)
-        parts = [b"\x0a", _text(snapshot_id), b"\x12", encoded_id, iterations]
+        key = utf8(snapshot_id)
+        parts = [b"\x0a", varint(len(key)), key, b"\x12", encoded_id, iterations]
         if inputs is not None:
             parts += (b"\x22", self._json(self._mask_inputs(inputs)) if inputs else _EMPTY_OBJECT)
         if outputs is not None:

@@ -25,12 +25,17 @@ from flowgram_runtime.engine.node_type import Call, CancelCall, Command, NodeRes
 from flowgram_runtime.engine.program import Control, Decisions, LoopPlan, Program, Step
 from flowgram_runtime.engine.recorder import Recorder
 from flowgram_runtime.engine.runs import LoopItems, LoopRun, NodeRun
+from flowgram_runtime.engine.sizes import fitting
 from flowgram_runtime.engine.status import TASK_TRANSITIONS, Status, transition
 from flowgram_runtime.modeling.errors import BindingError
 from flowgram_runtime.modeling.json_text import JSONObject
 from flowgram_runtime.modeling.values import Variable
 
 _GLOBAL = "global"
+
+# Members of enums are found by a search; these are needed for every node run.
+_SUCCEEDED = Status.SUCCEEDED
+_NO_CONTROL = Control.NONE
 
 
 class Execution:
@@ -48,6 +53,7 @@ class Execution:
         self._program = program
         self._inputs = inputs
         self._limits = limits or Limits()
+        self._max_events = self._limits.max_events
         self._status: Status | None = None
         self._outputs: JSONObject = {}
         self._failing = False
@@ -191,15 +197,18 @@ class Execution:
         inputs: JSONObject = {}
         key = frame.key_prefix + step.key
         try:
-            inputs = step.resolve_inputs(frame)
+            if step.resolve_inputs is not None:
+                inputs = fitting(step.resolve_inputs(frame), self._limits.max_snapshot_bytes)
             run = step.run
             if run is not None:
                 result = run(frame, inputs)
+                if result.outputs:
+                    fitting(result.outputs, self._limits.max_snapshot_bytes)
             elif step.loop is not None:
                 self._start_loop(frame, step, step.loop, key, inputs)
                 return
             elif step.prepare is not None:
-                inputs = step.prepare(frame, inputs)
+                inputs = fitting(step.prepare(frame, inputs), self._limits.max_snapshot_bytes)
                 self._start_call(frame, step, key, inputs)
                 return
             else:
@@ -230,19 +239,16 @@ class Execution:
         decisions: Decisions | None
         if branch:
             decisions = step.branches.get(branch)
-            if decisions is None:
-                error = f'Branch "{branch}" not found'
-                self._fail(frame, step, key, started_at, inputs, outputs, branch, error)
-                return
+            error = "" if decisions is not None else f'Branch "{branch}" not found'
         else:
             decisions = step.taken
-            if not decisions and not step.is_leaf:
-                error = f'Node "{step.id}" has no next nodes'
-                self._fail(frame, step, key, started_at, inputs, outputs, branch, error)
-                return
-        self._recorder.ended(Status.SUCCEEDED, frame, step, key, started_at, inputs, outputs, branch)
+            error = "" if decisions or step.is_leaf else f'Node "{step.id}" has no next nodes'
+        if error:
+            self._fail(frame, step, key, started_at, inputs, outputs, branch, error)
+            return
+        self._recorder.ended(_SUCCEEDED, frame, step, key, started_at, inputs, outputs, branch)
         control = step.control
-        if control is not Control.NONE:
+        if control is not _NO_CONTROL:
             if control is Control.END:
                 self._outputs = outputs
             elif control is Control.BREAK:
@@ -254,7 +260,7 @@ class Execution:
         frame.active -= 1
         if not frame.active:
             self._end_frame(frame)
-        elif self._recorder.sequence >= self._limits.max_events:
+        elif self._recorder.sequence >= self._max_events:
             self._exceed_events()
 
     def _decide(self, frame: Frame, decisions: Decisions) -> None:
@@ -317,7 +323,7 @@ class Execution:
             self._move(Status.SUCCEEDED)
             self._terminate(Status.SUCCEEDED)
             return
-        if self._recorder.sequence >= self._limits.max_events:
+        if self._recorder.sequence >= self._max_events:
             self._exceed_events()
         elif frame.broken:
             self._end_loop(loop)
@@ -333,7 +339,11 @@ class Execution:
 
     def _end_loop(self, loop: LoopRun) -> None:
         run = loop.run
-        outputs = loop.outputs()
+        try:
+            outputs = fitting(loop.outputs(), self._limits.max_snapshot_bytes)
+        except NodeError as error:
+            self._fail_run(run, str(error))
+            return
         self._end_run(run, Status.SUCCEEDED)
         self._complete(run.frame, run.step, NodeResult(outputs), run.key, run.started_at, None)
 

@@ -10,7 +10,9 @@ class Limits:
     Attributes:
         max_events: Events of the task.
         max_loop_iterations: Items that one loop goes over.
+        max_snapshot_bytes: The inputs, and the outputs, that one run of a node shows, as JSON text.
     """
 
     max_events: int = 1_000_000
     max_loop_iterations: int = 100_000
+    max_snapshot_bytes: int = 32 * 1024 * 1024

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Final
 
 from flowgram_runtime.engine.node_type import Behavior, CallBehavior, NodeTypes, PureBehavior
-from flowgram_runtime.modeling.bindings import Binding, InputsResolver, compile_reference
+from flowgram_runtime.modeling.bindings import Binding, InputsResolver, compile_reference, no_inputs
 from flowgram_runtime.modeling.document import Declaration, Document, Graph, Node
 from flowgram_runtime.modeling.values import UNDEFINED
 
@@ -64,7 +64,9 @@ class Step:
         self.prepare = behavior.prepare if isinstance(behavior, CallBehavior) else None
         self.loop = loop
         self.control = _CONTROLS.get(node.type, Control.NONE)
-        self.resolve_inputs: InputsResolver = node.resolve_inputs
+        self.resolve_inputs: InputsResolver | None = (
+            None if node.resolve_inputs is no_inputs else node.resolve_inputs
+        )
         self.outputs: tuple[Declaration, ...] = node.outputs
         self.is_leaf = node.type in _LEAVES
         self.skipped: Decisions = tuple((edge.target, False) for edge in node.edges)

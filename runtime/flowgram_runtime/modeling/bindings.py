@@ -217,7 +217,8 @@ InputsResolver = Callable[[Scope], JSONObject]
 """Resolves the inputs of a node in a scope. Raises `BindingError`."""
 
 
-def _no_inputs(scope: Scope) -> JSONObject:  # noqa: ARG001
+def no_inputs(scope: Scope) -> JSONObject:  # noqa: ARG001
+    """Resolves to nothing: the inputs of a node that takes none."""
     return {}
 
 
@@ -230,14 +231,14 @@ def compile_inputs(values: Any, declare: Any) -> InputsResolver:
     """
     properties = declare.get("properties") if isinstance(declare, dict) else None
     if not isinstance(values, dict) or not isinstance(properties, dict):
-        return _no_inputs
+        return no_inputs
     entries = tuple(
         (name, compile_value(value).resolve, _declared_type(properties[name]))
         for name, value in values.items()
         if javascript.truthy(properties.get(name))
     )
     if not entries:
-        return _no_inputs
+        return no_inputs
 
     def resolve(scope: Scope) -> JSONObject:
         inputs: JSONObject = {}

@@ -58,15 +58,14 @@ class _Branch(NamedTuple):
     conditions: list[_Condition]
 
 
-class _Decider(NamedTuple):
-    """A condition whose sides are known. `holds` is None where the right side has another type than the rule wants."""
+_Decider = tuple[Holds | None, Any, Any]
+"""A condition whose sides are known: what decides it (None where the right side has another type than the rule wants), left,
+and right."""
 
-    holds: Holds | None
-    left: Any
-    right: Any
 
-    def decide(self) -> bool:
-        return self.holds is not None and self.holds(self.left, self.right)
+def _holds(decider: _Decider) -> bool:
+    holds, left, right = decider
+    return holds is not None and holds(left, right)
 
 
 def _compile(item: Any) -> _Condition:
@@ -121,15 +120,15 @@ def _resolve(conditions: list[_Condition], scope: RunScope) -> list[_Decider]:
             continue
         right_type, holds = rule
         if right_type is None:
-            deciders.append(_Decider(holds, left, None))
+            deciders.append((holds, left, None))
             continue
         found = None if right_side is None else right_side.resolve(scope, right_type)
         if found is None:
-            deciders.append(_Decider(holds if right_type == NULL else None, left, None))
+            deciders.append((holds if right_type == NULL else None, left, None))
         else:
             right = None if found.value is UNDEFINED else found.value
             fits = found.type == right_type or types_equal(found.type or NULL, right_type)
-            deciders.append(_Decider(holds if fits else None, left, right))
+            deciders.append((holds if fits else None, left, right))
     if mistake is not None:
         raise mistake
     return deciders
@@ -151,7 +150,7 @@ def _multiple(branches: list[_Branch]) -> Callable[[RunScope, JSONObject], NodeR
     def run(scope: RunScope, inputs: JSONObject) -> NodeResult:  # noqa: ARG001
         resolved = [_resolve(branch.conditions, scope) for branch in branches]
         for branch, deciders in zip(branches, resolved, strict=True):
-            if deciders and branch.join(decider.decide() for decider in deciders):
+            if deciders and branch.join(map(_holds, deciders)):
                 return NodeResult(_NOTHING, branch.port)
         return _ELSE
 

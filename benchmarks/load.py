@@ -1,0 +1,299 @@
+"""The server under more than it is used to: memory per waiting task and per watch, and how long its event loop is held."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import grpc
+
+from benchmarks import workflows
+from benchmarks.server import Server, running_server
+from benchmarks.slow_peer import SlowPeer
+from benchmarks.table import Row, at_most
+from flowgram.runtime.v1 import runtime_service_pb2 as service
+from flowgram.runtime.v1.report_pb2 import STATUS_SUCCEEDED
+from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
+from flowgram_runtime.nodes.node_settings import HTTPSettings
+
+TASKS: Final = 10_000
+WATCHES: Final = 2_000
+LARGE_TASKS: Final = 200
+UNREAD: Final = 20
+EVENTS: Final = 50_000
+DROP_SECONDS: Final = 10.0
+IN_FLIGHT: Final = 64
+
+EACH: Final = 60.0
+"""Kilobytes that a waiting task, or a watch, may take at most."""
+ENDS_PER_SECOND: Final = 1_000
+INSTANTLY: Final = 1e9
+
+HOLD: Final = 50.0
+"""Milliseconds that the event loop may be held at most."""
+
+_OPTIONS: Final = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+_ALL_CALLS: Final = {"FLOWGRAM_HTTP__MAX_PARALLEL": str(TASKS)}
+
+
+class Load:
+    """One server, and one client of it."""
+
+    def __init__(self, server: Server, channel: grpc.aio.Channel, peer: SlowPeer) -> None:
+        self.server = server
+        self.peer = peer
+        self.stub: Any = WorkflowRuntimeServiceStub(channel)
+
+    async def start(self, workflow: tuple[workflows.JSON, workflows.JSON], count: int) -> list[str]:
+        """Starts so many tasks, some at once; their ids."""
+        schema, inputs = workflow
+        request = service.TaskRunRequest(schema=json.dumps(schema), inputs=json.dumps(inputs))
+        left = iter(range(count))
+        ids: list[str] = []
+
+        async def worker() -> None:
+            ids.extend([(await self.stub.TaskRun(request)).task_id for _ in left])
+
+        await asyncio.gather(*(worker() for _ in range(IN_FLIGHT)))
+        return ids
+
+    async def wait(self, ids: Iterable[str]) -> None:
+        """Returns once these tasks have succeeded."""
+        left = iter(ids)
+
+        async def worker() -> None:
+            for task_id in left:
+                result = await self.stub.TaskResult(service.TaskResultRequest(task_id=task_id, wait=True))
+                if result.status.status != STATUS_SUCCEEDED:
+                    raise RuntimeError(f"a task has not succeeded: {result}")
+
+        await asyncio.gather(*(worker() for _ in range(IN_FLIGHT)))
+
+    async def watch(self, task_id: str, opened: "Count") -> int:
+        """Watches a task to its end, and says how many events there were. Raises where one is missing."""
+        sequence = 0
+        async for response in self.stub.WatchTask(service.WatchTaskRequest(task_id=task_id)):
+            if not sequence:
+                opened.add()
+            for event in response.events:
+                if event.sequence != sequence + 1:
+                    raise RuntimeError(f"event {event.sequence} follows event {sequence}")
+                sequence += 1
+        return sequence
+
+    async def held(self, name: str) -> Row:
+        """How long the loop was held since the last time."""
+        found = await self.server.probe()
+        other = f"by the wall clock {found['late']:.0f} ms, collection {found['collected']:.0f} ms"
+        return at_most(f"{name}: loop held", f"{found['held']:.0f} ms", other, found["held"], HOLD)
+
+
+class Count:
+    """Counts up, and tells when it is there."""
+
+    def __init__(self, goal: int) -> None:
+        self.reached = asyncio.Event()
+        self._left = goal
+
+    def add(self) -> None:
+        """One more."""
+        self._left -= 1
+        if not self._left:
+            self.reached.set()
+
+
+@asynccontextmanager
+async def _loaded(**environment: str) -> AsyncIterator[Load]:
+    async with (
+        SlowPeer() as peer,
+        running_server(probed=True, FLOWGRAM_ACCESS_LOG="false", **environment) as server,
+        grpc.aio.insecure_channel(server.target, options=_OPTIONS) as channel,
+    ):
+        load = Load(server, channel, peer)
+        await load.wait(await load.start(workflows.echo(), 500))
+        await server.probe()
+        yield load
+
+
+async def queued_tasks(load: Load) -> list[Row]:
+    """Tasks that wait on calls, with the settings' defaults: so many calls are open, the others wait for theirs."""
+    before = load.server.resident()
+    ids = await load.start(workflows.calling(load.peer.url), TASKS)
+    await load.peer.waiting(HTTPSettings().max_parallel)
+    after = load.server.resident()
+    rows = [
+        _memory(f"{TASKS:,} tasks, {HTTPSettings().max_parallel} of them in calls", after, before, TASKS),
+        await load.held("starting them"),
+    ]
+    load.peer.released.set()
+    await load.peer.release(INSTANTLY)
+    await load.wait(ids)
+    return [*rows, await load.held("answering all calls at once")]
+
+
+async def waiting_tasks(load: Load) -> list[Row]:
+    """Tasks that all wait on calls which are open, watches of them, and then the calls end."""
+    before = load.server.resident()
+    began = time.perf_counter()
+    ids = await load.start(workflows.calling(load.peer.url), TASKS)
+    await load.peer.waiting(TASKS)
+    seconds = time.perf_counter() - began
+    after = load.server.resident()
+    rows = [
+        _memory(f"{TASKS:,} tasks, all of them in calls", after, before, TASKS),
+        await load.held(f"starting them in {seconds:.0f} s"),
+    ]
+    opened = Count(WATCHES)
+    watches = [asyncio.create_task(load.watch(task_id, opened)) for task_id in ids[:WATCHES]]
+    await opened.reached.wait()
+    rows.append(_memory(f"{WATCHES:,} watches", load.server.resident(), after, WATCHES))
+    rows.append(await load.held("opening them all at once"))
+    load.peer.released.set()
+    await asyncio.gather(load.peer.release(ENDS_PER_SECOND), load.wait(ids))
+    counts = set(await asyncio.gather(*watches))
+    if len(counts) != 1:
+        raise RuntimeError(f"watches of equal tasks saw different numbers of events: {counts}")
+    rows.append(await load.held(f"ending {ENDS_PER_SECOND:,} tasks per second"))
+    ended = load.server.resident()
+    rows.append(
+        at_most(
+            "resident size after they have ended",
+            f"{ended:.0f} MB",
+            f"with them {after:.0f} MB",
+            ended / after,
+            1,
+        )
+    )
+    return rows
+
+
+def _memory(name: str, after: float, before: float, count: int) -> Row:
+    """Memory per task or watch, from the resident sizes in megabytes."""
+    each = (after - before) / count * 1e3
+    return at_most(f"{name}: memory of each", f"{each:.1f} kB", f"in all {after:.0f} MB", each, EACH)
+
+
+async def crowded_task(load: Load) -> list[Row]:
+    """Many watches of one task while its calls end one after the other."""
+    load.peer.released.clear()
+    (task_id,) = await load.start(workflows.calling(load.peer.url, 50), 1)
+    opened = Count(WATCHES)
+    watches = [asyncio.create_task(load.watch(task_id, opened)) for _ in range(WATCHES)]
+    await opened.reached.wait()
+    await load.held("opening")
+    load.peer.released.set()
+    await load.peer.release(INSTANTLY)
+    await asyncio.gather(*watches)
+    return [await load.held(f"{WATCHES:,} watches of one task")]
+
+
+async def long_task(load: Load) -> list[Row]:
+    """A task of many events, one watch that reads them, and watches that never read."""
+    before = load.server.resident()
+    (task_id,) = await load.start(workflows.loop(EVENTS // 3), 1)
+    idle = [load.stub.WatchTask(service.WatchTaskRequest(task_id=task_id)) for _ in range(UNREAD)]
+    count = await load.watch(task_id, Count(1))
+    after = load.server.resident()
+    rows = [
+        at_most(
+            f"a task of {count:,} events, {UNREAD} watches that never read: memory",
+            f"{after - before:.0f} MB",
+            f"in all {after:.0f} MB",
+            after - before,
+            150,
+        ),
+        await load.held("running it"),
+    ]
+    for stream in idle:
+        stream.cancel()
+    await load.stub.TaskReport(service.TaskReportRequest(task_id=task_id))
+    rows.append(await load.held("reporting it"))
+    return rows
+
+
+async def dropped_watches(load: Load) -> list[Row]:
+    """A client that opens watches and drops them as fast as it can, beside one that asks something small."""
+    load.peer.released.clear()
+    (task_id,) = await load.start(workflows.calling(load.peer.url), 1)
+    before = load.server.resident()
+    until = time.perf_counter() + DROP_SECONDS
+    dropped = 0
+    slowest = 0.0
+
+    async def drop() -> None:
+        nonlocal dropped
+        while time.perf_counter() < until:
+            stream = load.stub.WatchTask(service.WatchTaskRequest(task_id=task_id))
+            if dropped % 2:
+                await stream.read()
+            else:
+                await asyncio.sleep(0)
+            stream.cancel()
+            dropped += 1
+
+    async def ask() -> None:
+        nonlocal slowest
+        while time.perf_counter() < until:
+            began = time.perf_counter()
+            await load.stub.ServerInfo(service.ServerInfoRequest())
+            slowest = max(slowest, time.perf_counter() - began)
+            await asyncio.sleep(0.01)
+
+    await asyncio.gather(ask(), *(drop() for _ in range(16)))
+    after = load.server.resident()
+    load.peer.released.set()
+    await load.peer.release(INSTANTLY)
+    await load.wait([task_id])
+    return [
+        at_most(
+            f"{dropped:,} watches opened and dropped in {DROP_SECONDS:.0f} s: memory",
+            f"{after - before:.1f} MB",
+            f"slowest ServerInfo beside it {slowest * 1e3:.0f} ms",
+            after - before,
+            20,
+        ),
+        await load.held("meanwhile"),
+    ]
+
+
+async def large_inputs(load: Load) -> list[Row]:
+    """Tasks with inputs of a megabyte that wait on calls."""
+    load.peer.released.clear()
+    schema, _ = workflows.calling(load.peer.url)
+    before = load.server.resident()
+    ids = await load.start((schema, {"x": "x" * 1_000_000}), LARGE_TASKS)
+    await load.peer.waiting(LARGE_TASKS)
+    after = load.server.resident()
+    rows = [
+        at_most(
+            f"{LARGE_TASKS} waiting tasks with inputs of 1 MB: memory of each",
+            f"{(after - before) / LARGE_TASKS:.2f} MB",
+            f"in all {after:.0f} MB",
+            (after - before) / LARGE_TASKS,
+            4,
+        ),
+        await load.held("starting them"),
+    ]
+    load.peer.released.set()
+    await load.peer.release(INSTANTLY)
+    await load.wait(ids)
+    rows.append(await load.held("ending them all at once"))
+    return rows
+
+
+async def measure() -> list[Row]:
+    """All of it, on one server after the other."""
+    rows: list[Row] = []
+    for environment, scenarios in (
+        ({}, (queued_tasks,)),
+        (_ALL_CALLS, (waiting_tasks, crowded_task)),
+        ({}, (long_task,)),
+        ({}, (dropped_watches,)),
+        ({}, (large_inputs,)),
+    ):
+        async with _loaded(**environment) as load:
+            for scenario in scenarios:
+                rows += await scenario(load)
+    return rows

@@ -1,0 +1,46 @@
+"""Sizes: about how long a value is as JSON text, found without writing the text.
+
+Values share their parts: a workflow can put a large one many times into another at no cost, and only the text would show it.
+"""
+
+from typing import Any
+
+from flowgram_runtime.engine.errors import NodeError
+from flowgram_runtime.modeling.json_text import JSONObject
+
+_SCALAR = 4
+"""About as long as a number is, or a word."""
+
+
+def exceeds(value: Any, limit: int) -> bool:
+    """Whether a JSON value is longer than so many bytes, about. Takes no more steps than the limit has bytes."""
+    left = limit
+    stack = [value]
+    while stack:
+        part = stack.pop()
+        kind = type(part)
+        if kind is str:
+            # Most texts are short enough to be sure of without encoding them.
+            left -= len(part) + 2
+            if not part.isascii():
+                left -= len(part.encode("utf-8", "surrogatepass")) - len(part)
+        elif kind is dict:
+            left -= 2 + sum(map(len, part)) + 4 * len(part)
+            if left >= 0:
+                stack.extend(part.values())
+        elif kind is list:
+            left -= 2 + len(part)
+            if left >= 0:
+                stack.extend(part)
+        else:
+            left -= _SCALAR
+        if left < 0:
+            return True
+    return False
+
+
+def fitting(shown: JSONObject, limit: int) -> JSONObject:
+    """The inputs or outputs that a snapshot is to show. Raises `NodeError` where they are larger than the limit."""
+    if shown and exceeds(shown, limit):
+        raise NodeError(f"Node inputs or outputs are larger than the limit max_snapshot_bytes = {limit}")
+    return shown

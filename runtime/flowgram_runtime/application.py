@@ -2,14 +2,12 @@
 
 import asyncio
 import hashlib
-import logging
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from flowgram_runtime.calls import CallSlots
+from flowgram_runtime.calls import Caller
 from flowgram_runtime.clock import Clock
 from flowgram_runtime.engine.execution import Execution
 from flowgram_runtime.engine.program import Program
@@ -24,22 +22,22 @@ from flowgram_runtime.errors import (
 )
 from flowgram_runtime.feed import OutputDelta, join
 from flowgram_runtime.host import Codec, Services, TaskHost
-from flowgram_runtime.journal.errors import DuplicateRequest
+from flowgram_runtime.journal.errors import DuplicateRequest, JournalUnavailable
 from flowgram_runtime.journal.port import Batch, Journal, NewTask, TaskRecord
 from flowgram_runtime.library import Library
 from flowgram_runtime.modeling.errors import Problem
 from flowgram_runtime.modeling.json_text import dumps
 from flowgram_runtime.nodes.registry import Registry
-from flowgram_runtime.recovery import Diverged, give_up, rebuild
+from flowgram_runtime.recovery import Recovery, give_up
 from flowgram_runtime.retention import retain
+from flowgram_runtime.roster import Roster
 from flowgram_runtime.secrets import Secrets
 from flowgram_runtime.settings import RuntimeSettings
-
-_log = logging.getLogger(__name__)
+from flowgram_runtime.turns import Turns
 
 _READ_BYTES: Final = 512 * 1024
-_RECOVER_PAGE: Final = 200
-_RETRY_AFTER: Final = 1.0
+_AT_ONCE: Final = 16
+"""Steps of tasks, and beginnings of calls, in one round of the event loop: each takes some 0.1 to 0.5 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,46 +92,44 @@ class Application:
         self._clock = clock
         self._new_task_id = new_task_id
         self._library = Library(registry.node_types, settings)
+        turns = Turns(_AT_ONCE)
         self._services = Services(
             journal=journal,
             codec=codec,
             clock=clock,
-            executors=registry.executors,
+            caller=Caller(registry.executors, settings, Secrets(settings.secret_names), clock, turns),
+            turns=turns,
             settings=settings,
-            secrets=Secrets(settings.secret_names),
-            slots=CallSlots(settings.max_calls, settings.max_calls_by_type),
         )
-        self._hosts: dict[str, TaskHost] = {}
-        self._drives: dict[TaskHost, asyncio.Task[None]] = {}
-        self._waiting: deque[TaskHost] = deque()
-        self._running = 0
+        self._roster = Roster(settings.max_running_tasks, settings.max_waiting_tasks, self._give_up)
         self._closing = asyncio.Event()
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["Application"]:
         """Goes on with the tasks that a former process left; on leaving, stops where it is (see `drain`)."""
-        await self._recover()
-        retention = asyncio.create_task(retain(self._journal, self._settings, self._clock), name="retention")
+        recovery = Recovery(self._library, self._services, self._roster)
+        background = []
         try:
+            await recovery.run()
+            background = [
+                asyncio.create_task(recovery.finish(), name="recovery"),
+                asyncio.create_task(retain(self._journal, self._settings, self._clock), name="retention"),
+            ]
             yield self
         finally:
             self._closing.set()
-            retention.cancel()
-            drives = list(self._drives.values())
-            for drive in drives:
-                drive.cancel()
-            await asyncio.wait([retention, *drives])
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+            await self._roster.close()
 
     async def drain(self, grace: float) -> None:
         """Takes no new tasks, lets those that run end within so many seconds, and ends all watches.
 
-        What has not ended then goes on after the next start.
+        What has not ended then goes on after the next start, and so does what waits for its turn.
         """
         self._closing.set()
-        for host in list(self._hosts.values()):
-            host.feed.nudge()
-        if self._drives and grace > 0:
-            await asyncio.wait(list(self._drives.values()), timeout=grace)
+        await self._roster.drain(grace)
 
     async def run(self, request: TaskRequest) -> TaskRecord:
         """Accepts a task and starts it, or lets it wait for its turn; returns once it is durable.
@@ -148,19 +144,18 @@ class Application:
         """
         program = self._library.program(request.schema)
         inputs = self._library.inputs(program, request.inputs)
-        full = self._running >= self._settings.max_running_tasks
-        if self._closing.is_set() or (full and len(self._waiting) >= self._settings.max_waiting_tasks):
-            return await self._refuse(request)
+        try:
+            self._check_open()
+            self._roster.check()
+        except (ShuttingDown, TooManyTasks):
+            # A request that was accepted before is answered all the same.
+            if request.request_id and await self._journal.find_request(request.request_id) is not None:
+                return await self._same_request(request)
+            raise
         task = self._new_task(request, program)
         execution = Execution(program, inputs, self._settings.limits)
         host = TaskHost(_accepted(task), execution, self._services, task)
-        self._drive(host)
-        if full:
-            self._waiting.append(host)
-            host.queue()
-        else:
-            self._running += 1
-            host.start()
+        self._roster.admit(host)
         try:
             await asyncio.shield(host.accepted)
         except DuplicateRequest:
@@ -177,7 +172,7 @@ class Application:
 
     async def task(self, task_id: str) -> TaskRecord:
         """The task as it is now. Raises `TaskNotFound`."""
-        host = self._hosts.get(task_id)
+        host = self._roster.get(task_id)
         if host is not None and host.accepted.done():
             return host.record
         record = await self._journal.task(task_id)
@@ -188,25 +183,24 @@ class Application:
     async def wait(self, task_id: str) -> TaskRecord:
         """The task once it has terminated. Raises `TaskNotFound`, and `ShuttingDown` if that comes first."""
         while True:
-            host = self._hosts.get(task_id)
+            host = self._roster.get(task_id)
             record = await self.task(task_id) if host is None else host.record
             if Status(record.status).terminated:
                 return record
-            if self._closing.is_set() or host is None:
-                raise ShuttingDown
-            await host.feed.changed(self._clock)
+            await self._driven(host).feed.changed(self._clock)
 
     async def cancel(self, task_id: str, reason: str) -> bool:
         """Stops a task, and returns when its calls have ended.
 
         True if this call did it, False if the task had ended, or another call stopped it. Raises `TaskNotFound`.
         """
-        host = self._hosts.get(task_id)
+        host = self._roster.get(task_id)
         if host is None:
-            await self.task(task_id)
+            if not Status((await self.task(task_id)).status).terminated:
+                self._driven(None)
             return False
         did = host.cancel(reason)
-        await asyncio.wait([self._drives[host]])
+        await self._roster.ended(host)
         return did and host.record.status == Status.CANCELED
 
     async def tasks(
@@ -249,11 +243,12 @@ class Application:
             TaskNotFound: There is no such task, or it has been removed.
             SequenceOutOfRange: The log does not go so far.
             ShuttingDown: The service ends before the task.
+            JournalUnavailable: The task cannot go on at the moment, because the journal cannot be used.
         """
         record = await self.task(task_id)
         if after_sequence > record.last_sequence:
             raise SequenceOutOfRange(after_sequence, record.last_sequence)
-        host = self._hosts.get(task_id)
+        host = self._roster.get(task_id)
         cursor = after_sequence
         if host is None:
             while cursor < record.last_sequence:
@@ -261,7 +256,7 @@ class Application:
                 yield batch
                 cursor = batch.last_sequence
             if not Status(record.status).terminated:
-                raise ShuttingDown
+                self._driven(host)
             return
         feed = host.feed
         reader = feed.open_deltas() if deltas else None
@@ -278,8 +273,7 @@ class Application:
                     continue
                 if Status(host.record.status).terminated:
                     return
-                if feed.ended or self._closing.is_set():
-                    raise ShuttingDown
+                self._driven(host)
                 if (reader is None or not reader.pending) and not await feed.changed(self._clock, heartbeat):
                     yield Heartbeat()
         finally:
@@ -307,73 +301,26 @@ class Application:
             labels=dict(request.labels),
         )
 
-    def _drive(self, host: TaskHost) -> None:
-        self._hosts[host.task_id] = host
-        drive = asyncio.create_task(host.run(), name=host.task_id)
-        self._drives[host] = drive
-        drive.add_done_callback(lambda done: self._ended(host, done))
-
-    def _ended(self, host: TaskHost, drive: asyncio.Task[None]) -> None:
-        del self._drives[host]
-        if not drive.cancelled() and (error := drive.exception()) is not None:
-            _log.error("a task could not be driven on", exc_info=error, extra={"task_id": host.task_id})
-        del self._hosts[host.task_id]
-        try:
-            self._waiting.remove(host)
-        except ValueError:
-            self._running -= 1
-        while (
-            self._waiting and self._running < self._settings.max_running_tasks and not self._closing.is_set()
-        ):
-            self._running += 1
-            self._waiting.popleft().start()
-
-    async def _refuse(self, request: TaskRequest) -> TaskRecord:
-        """Refuses a new task; a request that was accepted before is answered all the same."""
-        if request.request_id and await self._journal.find_request(request.request_id) is not None:
-            return await self._same_request(request)
+    def _check_open(self) -> None:
         if self._closing.is_set():
             raise ShuttingDown
-        raise TooManyTasks(self._running, len(self._waiting), _RETRY_AFTER)
+
+    def _driven(self, host: TaskHost | None) -> TaskHost:
+        """The host that moves a task on. Raises an error that asks to come back where nothing does."""
+        self._check_open()
+        if host is None or host.feed.ended:
+            raise JournalUnavailable("a task that has not ended could not be read, or not be written")
+        return host
+
+    async def _give_up(self, record: TaskRecord) -> None:
+        reason = "Task failed with an internal error"
+        await give_up(record, reason, self._clock.now(), self._journal, self._codec)
 
     async def _same_request(self, request: TaskRequest) -> TaskRecord:
         record = await self._journal.find_request(request.request_id)
         if record is None or record.request_hash != request.content_hash():
             raise RequestConflict(request.request_id)
         return await self.task(record.task_id)
-
-    async def _recover(self) -> None:
-        """Rebuilds every task that has not ended, oldest first, and lets it go on."""
-        after = 0
-        while records := await self._journal.unfinished(after=after, limit=_RECOVER_PAGE):
-            for record in records:
-                await self._go_on(record)
-            after = records[-1].order
-        self._start_waiting()
-
-    async def _go_on(self, record: TaskRecord) -> None:
-        try:
-            execution = await rebuild(
-                record, self._library, self._settings.limits, self._journal, self._codec
-            )
-        except Diverged as error:
-            _log.error("a task cannot be rebuilt: %s", error, extra={"task_id": record.task_id})
-            reason = f"Task cannot go on after a restart: {error}"
-            await give_up(record, reason, self._clock.now(), self._journal, self._codec)
-            return
-        host = TaskHost(record, execution, self._services, None)
-        self._drive(host)
-        if record.status == Status.PENDING:
-            self._waiting.append(host)
-        else:
-            self._running += 1
-
-    def _start_waiting(self) -> None:
-        while (
-            self._waiting and self._running < self._settings.max_running_tasks and not self._closing.is_set()
-        ):
-            self._running += 1
-            self._waiting.popleft().start()
 
 
 def _accepted(task: NewTask) -> TaskRecord:

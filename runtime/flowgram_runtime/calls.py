@@ -1,8 +1,118 @@
-"""Slots: how many calls run at once, over all tasks and by node type."""
+"""Calls: how one is made. Its slot, its time limit, and what is recorded of its outcome."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+
+from flowgram_runtime.clock import Clock
+from flowgram_runtime.engine.errors import NodeError, ProtocolError
+from flowgram_runtime.engine.inputs import CallFailed, CallSucceeded, from_json, to_json
+from flowgram_runtime.engine.node_type import Call
+from flowgram_runtime.nodes.executor import CallContext, Executor
+from flowgram_runtime.secrets import Secrets, scrub
+from flowgram_runtime.settings import RuntimeSettings
+from flowgram_runtime.turns import Turns
+
+_log = logging.getLogger(__name__)
+
+Outcome = CallSucceeded | CallFailed
+
+
+class Caller:
+    """Makes the calls of all tasks.
+
+    Args:
+        executors: By node type.
+        settings: The limits.
+        secrets: Says which inputs may not be seen in an error.
+        clock: Measures the time limits.
+        turns: Lets only so many calls begin at once.
+    """
+
+    def __init__(
+        self,
+        executors: Mapping[str, Executor],
+        settings: RuntimeSettings,
+        secrets: Secrets,
+        clock: Clock,
+        turns: Turns,
+    ) -> None:
+        self._executors = executors
+        self._timeouts = settings.call_timeouts
+        self._max_output_bytes = settings.max_output_bytes
+        self._secrets = secrets
+        self._clock = clock
+        self._turns = turns
+        self._slots = CallSlots(settings.max_calls, settings.max_calls_by_type)
+
+    async def make(self, call: Call, context: CallContext) -> tuple[Outcome, str]:
+        """Makes a call when it is its turn.
+
+        Returns:
+            The outcome as the log will have it, and its text there. With exactly that the task goes on, so that a replay
+            cannot differ.
+        """
+        try:
+            outputs = await self._execute(call, context)
+        except NodeError as error:
+            text = str(error)
+        except asyncio.CancelledError as error:
+            running = asyncio.current_task()
+            if running is None or running.cancelling():
+                raise
+            text = _mistake(call, context, error)  # nobody cancelled the call: the node type let it out
+        except Exception as error:  # noqa: BLE001 - a node type's mistake fails its node, and is logged
+            text = _mistake(call, context, error)
+        else:
+            return self._recorded(CallSucceeded(self._clock.now(), call.key, outputs))
+        failed = CallFailed(self._clock.now(), call.key, scrub(text, self._secrets.values(call.inputs)))
+        return failed, to_json(failed)
+
+    async def _execute(self, call: Call, context: CallContext) -> dict[str, object]:
+        """The outputs of a call. Its time begins when it has its slot. Raises what its executor raises."""
+        node_type = call.node.type
+        executor = self._executors.get(node_type)
+        if executor is None:
+            raise NodeError(f"No executor found for node type {node_type}")
+        limit = self._timeouts.get(node_type)
+        async with self._slots.slot(node_type):
+            await self._turns.turn()
+            if limit is None:
+                return await executor.execute(call, context)
+            loop = asyncio.get_running_loop()
+            timeout = asyncio.timeout(None)
+            try:
+                async with timeout:
+                    timer = self._clock.call_later(limit, lambda: timeout.reschedule(loop.time()))
+                    try:
+                        return await executor.execute(call, context)
+                    finally:
+                        timer.cancel()
+            except TimeoutError:
+                if not timeout.expired():
+                    raise
+        raise NodeError(f'Node timed out after {limit:g} s (setting call_timeouts, node type "{node_type}")')
+
+    def _recorded(self, outcome: CallSucceeded) -> tuple[Outcome, str]:
+        limit = self._max_output_bytes
+        try:
+            text = to_json(outcome)
+            if len(text) <= limit:
+                return from_json(text), text  # type: ignore[return-value]  # it is what it was
+            error = f"Node outputs are larger than the limit max_output_bytes = {limit}"
+        except (TypeError, ProtocolError):
+            error = "Node outputs are not a JSON object, or are nested too deeply"
+        failed = CallFailed(outcome.at, outcome.key, error)
+        return failed, to_json(failed)
+
+
+def _mistake(call: Call, context: CallContext, error: BaseException) -> str:
+    """Logs what a node type raised that is not meant for users; what to tell them."""
+    _log.error(
+        "a node type raised", exc_info=error, extra={"call": context.idempotency_key, "node_id": call.node.id}
+    )
+    return f"Node type {call.node.type} failed with an internal error"
 
 
 class CallSlots:

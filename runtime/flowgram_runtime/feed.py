@@ -7,10 +7,12 @@ wakes everybody who sleeps when there is more. A slow watcher slows down only it
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from flowgram_runtime.clock import Clock
 from flowgram_runtime.journal.port import Batch
+
+_WOKEN_AT_ONCE: Final = 100
 
 
 def join(batches: Sequence[Batch]) -> Batch:
@@ -93,7 +95,7 @@ class Feed:
             self._tail.append(batch)
             self._tail_bytes += len(batch.events)
             self.last_sequence = batch.last_sequence
-        while self._tail_bytes > self._max_tail_bytes and len(self._tail) > 1:
+        while self._tail_bytes > self._max_tail_bytes:
             self._tail_bytes -= len(self._tail.popleft().events)
         self._wake()
 
@@ -155,9 +157,18 @@ class Feed:
                 timer.cancel()
 
     def _wake(self) -> None:
-        for sleeper in self._sleepers:
-            _settle(sleeper, new=True)
-        self._sleepers.clear()
+        if self._sleepers:
+            _wake_some(list(self._sleepers))
+            self._sleepers.clear()
+
+
+def _wake_some(sleepers: list[asyncio.Future[bool]]) -> None:
+    """Wakes sleepers, of many only some in each turn of the event loop: others are to have their turn in between."""
+    for sleeper in sleepers[-_WOKEN_AT_ONCE:]:
+        _settle(sleeper, new=True)
+    del sleepers[-_WOKEN_AT_ONCE:]
+    if sleepers:
+        asyncio.get_running_loop().call_soon(_wake_some, sleepers)
 
 
 def _settle(sleeper: asyncio.Future[bool], *, new: bool) -> None:

@@ -7,40 +7,29 @@ order of these three is what keeps the promise that nothing observed is ever los
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Final, Protocol
 
+from flowgram_runtime.calls import Caller
 from flowgram_runtime.clock import Clock, Timer
-from flowgram_runtime.engine.errors import NodeError, ProtocolError
 from flowgram_runtime.engine.events import Event, Finished
 from flowgram_runtime.engine.execution import Execution
-from flowgram_runtime.engine.inputs import (
-    CallFailed,
-    CallSucceeded,
-    Cancel,
-    Input,
-    Queue,
-    Start,
-    TimeOut,
-    from_json,
-    to_json,
-)
+from flowgram_runtime.engine.inputs import Cancel, Input, Queue, Start, TimeOut, to_json
 from flowgram_runtime.engine.node_type import Call, Command
 from flowgram_runtime.engine.status import Status
 from flowgram_runtime.errors import ShuttingDown
 from flowgram_runtime.feed import Feed, OutputDelta
 from flowgram_runtime.journal.errors import JournalUnavailable
 from flowgram_runtime.journal.port import Batch, Finish, Journal, NewTask, TaskRecord, Write
-from flowgram_runtime.nodes.executor import Executor
-from flowgram_runtime.secrets import Secrets, scrub
 from flowgram_runtime.settings import RuntimeSettings
+from flowgram_runtime.turns import Turns
 
 _log = logging.getLogger(__name__)
 
-_RETRY_COMMIT = 1.0
-"""Seconds between attempts to commit while the journal is unavailable."""
+_FIRST_RETRY: Final = 1.0
+_LAST_RETRY: Final = 30.0
+"""Seconds between attempts to commit while the journal is unavailable: twice as long each time."""
 
 
 class Codec(Protocol):
@@ -55,14 +44,6 @@ class Codec(Protocol):
         ...
 
 
-class CallSlots(Protocol):
-    """Bounds how many calls run at once."""
-
-    def slot(self, node_type: str) -> AbstractAsyncContextManager[None]:
-        """Waits for its turn, and holds a slot while it is entered."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Services:
     """What all tasks are driven with."""
@@ -70,10 +51,9 @@ class Services:
     journal: Journal
     codec: Codec
     clock: Clock
-    executors: Mapping[str, Executor]
+    caller: Caller
+    turns: Turns
     settings: RuntimeSettings
-    secrets: Secrets
-    slots: CallSlots
 
 
 class _CallContext:
@@ -121,6 +101,11 @@ class TaskHost:
         self._calls: dict[str, asyncio.Task[None]] = {}
         self._timer: Timer | None = None
 
+    @property
+    def started(self) -> bool:
+        """Whether it has left PENDING."""
+        return self._execution.status is not Status.PENDING
+
     def start(self) -> None:
         """Lets the task run."""
         self._post(Start(self.services.clock.now()))
@@ -137,12 +122,19 @@ class TaskHost:
         self._wake.set()
         return True
 
+    def leave(self) -> None:
+        """Lets everybody who waits for the task know that it is driven no longer."""
+        self.feed.end()
+        if not self.accepted.done():
+            self.accepted.set_exception(ShuttingDown())
+
     async def run(self) -> None:
         """Drives the task until it ends. Cancelled, it leaves the task as the log has it, to go on after a restart."""
         try:
             if self._accept is None:
                 self._resume()
             while self._execution.finished is None:
+                await self.services.turns.turn()
                 step = self._work()
                 if step is None:
                     await self._wake.wait()
@@ -152,12 +144,18 @@ class TaskHost:
                 if not await self._commit(batches):
                     return
                 self._perform(commands)
+                # Most tasks without calls have ended by now, and need none.
+                if self._timer is None and self._execution.status is Status.PROCESSING:
+                    self._set_timer()
+        except Exception as error:
+            if not self.accepted.done():
+                self.accepted.set_exception(error)
+                return
+            raise
         finally:
             if self._timer is not None:
                 self._timer.cancel()
-            self.feed.end()
-            if not self.accepted.done():
-                self.accepted.set_exception(ShuttingDown())
+            self.leave()
             if self._calls:
                 await self._stop_calls()
 
@@ -165,7 +163,7 @@ class TaskHost:
         """Goes on after a restart: calls without an outcome are made again, and the time-out is what was left of it."""
         self.accepted.set_result(None)
         if self._execution.status is Status.PROCESSING:
-            self._set_timer(elapsed=self._execution.now - self._execution.start_time)
+            self._set_timer()
         self._perform(self._execution.running_calls())
 
     def _post(self, given: Input, text: str | None = None) -> None:
@@ -193,8 +191,6 @@ class TaskHost:
             if following is not None:
                 given, cause = following
                 execution.apply(given)
-                if type(given) is Start:
-                    self._set_timer(elapsed=0)
             # What an input leads to happens in the instant of the input; only work that is left over takes time.
             at = clock.now() if following is None else None
             budget -= 1 + execution.advance(budget, at)
@@ -246,19 +242,23 @@ class TaskHost:
 
     async def _commit_again(self, write: Write) -> None:
         """Commits; while the journal is unavailable the task stands still, and nothing of the step is shown."""
+        delay = _FIRST_RETRY
         while True:
             try:
                 await self.services.journal.commit(write)
-            except JournalUnavailable:
-                _log.exception("cannot commit, trying again", extra={"task_id": self.task_id})
-                await self.services.clock.sleep(_RETRY_COMMIT)
+            except JournalUnavailable as error:
+                # Many tasks may stand still, for long: no more than a line of each.
+                _log.error("cannot commit, trying again: %s", error, extra={"task_id": self.task_id})
+                await self.services.clock.sleep(delay)
+                delay = min(2 * delay, _LAST_RETRY)
             else:
                 return
 
-    def _set_timer(self, elapsed: int) -> None:
-        """Sets the time-out, of which so many microseconds have passed."""
+    def _set_timer(self) -> None:
+        """Sets the time-out: what is left of it, by the times in the log."""
         limit = self.record.timeout
         if limit is not None:
+            elapsed = self._execution.now - self._execution.start_time
             left = max(0, limit - elapsed) / 1e6
             self._timer = self.services.clock.call_later(left, lambda: self._time_out(limit))
 
@@ -277,49 +277,11 @@ class TaskHost:
     async def _call(self, call: Call) -> None:
         """Makes one call, and posts its outcome."""
         try:
-            outcome = await self._outcome(call)
+            outcome, text = await self.services.caller.make(call, _CallContext(self, call))
         finally:
             self._calls.pop(call.key, None)
         self.feed.forget_deltas(call.key)
-        recorded, text = self._recorded(outcome)
-        self._post(recorded, text)
-
-    def _recorded(self, outcome: CallSucceeded | CallFailed) -> tuple[Input, str]:
-        """The outcome as the log will have it: with exactly that the core goes on, so that a replay cannot differ."""
-        limit = self.services.settings.max_output_bytes
-        try:
-            text = to_json(outcome)
-            if len(text) <= limit:
-                return from_json(text), text
-            error = f"Node outputs are larger than the limit max_output_bytes = {limit}"
-        except (TypeError, ProtocolError):
-            error = "Node outputs are not a JSON object, or are nested too deeply"
-        failed = CallFailed(outcome.at, outcome.key, error)
-        return failed, to_json(failed)
-
-    async def _outcome(self, call: Call) -> CallSucceeded | CallFailed:
-        services = self.services
-        executor = services.executors.get(call.node.type)
-        limit = services.settings.call_timeouts.get(call.node.type)
-        timeout = asyncio.timeout(limit)
-        try:
-            if executor is None:
-                raise NodeError(f"No executor found for node type {call.node.type}")  # noqa: TRY301 - as any other
-            async with services.slots.slot(call.node.type), timeout:
-                outputs = await executor.execute(call, _CallContext(self, call))
-        except NodeError as error:
-            text = str(error)
-        except Exception as error:  # noqa: BLE001 - a node type's mistake fails its node, and is logged
-            if isinstance(error, TimeoutError) and timeout.expired():
-                text = (
-                    f'Node timed out after {limit:g} s (setting call_timeouts, node type "{call.node.type}")'
-                )
-            else:
-                _log.exception("a node type raised", extra={"task_id": self.task_id, "node_id": call.node.id})
-                text = f"Node type {call.node.type} failed with an internal error"
-        else:
-            return CallSucceeded(services.clock.now(), call.key, outputs)
-        return CallFailed(services.clock.now(), call.key, scrub(text, services.secrets.values(call.inputs)))
+        self._post(outcome, text)
 
     async def _stop_calls(self) -> None:
         calls = list(self._calls.values())

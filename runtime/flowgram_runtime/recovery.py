@@ -1,10 +1,13 @@
-"""Recovery: a task is rebuilt from its log.
+"""Recovery: the tasks that a former process left are rebuilt from their logs.
 
 The recorded inputs are fed to a new `Execution`, step by step as they were, and must give the recorded events again, byte
-for byte. Then the task goes on from where the log ends.
+for byte. Then the task goes on from where the log ends. A task for which that fails is ended as FAILED; one that cannot be
+read at the moment is tried again. Neither holds up the others.
 """
 
 import asyncio
+import logging
+from typing import Final
 
 from flowgram_runtime.engine.errors import ProtocolError
 from flowgram_runtime.engine.events import Finished, MessageLogged, MessageType, TaskStatusChanged
@@ -13,15 +16,86 @@ from flowgram_runtime.engine.inputs import from_json
 from flowgram_runtime.engine.limits import Limits
 from flowgram_runtime.engine.status import Status
 from flowgram_runtime.errors import InvalidWorkflow
-from flowgram_runtime.host import Codec
+from flowgram_runtime.host import Codec, Services, TaskHost
+from flowgram_runtime.journal.errors import JournalDamaged, JournalError, JournalUnavailable
 from flowgram_runtime.journal.port import Batch, Finish, Journal, TaskRecord, Write
 from flowgram_runtime.library import Library
+from flowgram_runtime.roster import Roster
 
-_READ_BYTES = 1024 * 1024
+_log = logging.getLogger(__name__)
+
+_READ_BYTES: Final = 1024 * 1024
+_PAGE: Final = 200
+_FIRST_RETRY: Final = 1.0
+_LAST_RETRY: Final = 60.0
 
 
 class Diverged(Exception):
     """This version does not get from a task's inputs to the events in its log."""
+
+
+class Recovery:
+    """Puts the tasks that have not ended on the roster."""
+
+    def __init__(self, library: Library, services: Services, roster: Roster) -> None:
+        self._library = library
+        self._services = services
+        self._roster = roster
+        self._left: list[TaskRecord] = []
+
+    async def run(self) -> None:
+        """Rebuilds every task that has not ended, oldest first, and lets it go on.
+
+        Raises:
+            JournalUnavailable: It cannot be told which tasks there are.
+        """
+        after = 0
+        while records := await self._services.journal.unfinished(after=after, limit=_PAGE):
+            self._left += [record for record in records if not await self._go_on(record)]
+            after = records[-1].order
+        self._roster.start_waiting()
+
+    async def finish(self) -> None:
+        """Tries again, less and less often, what the journal was not available for."""
+        delay = _FIRST_RETRY
+        while self._left:
+            await self._services.clock.sleep(delay)
+            self._left = [record for record in self._left if not await self._go_on(record)]
+            self._roster.start_waiting()
+            delay = min(2 * delay, _LAST_RETRY)
+
+    async def _go_on(self, record: TaskRecord) -> bool:
+        """Lets a task go on, or ends it; False if the journal does not allow either."""
+        try:
+            execution = await self._rebuild(record)
+            if execution is not None:
+                self._roster.resume(TaskHost(record, execution, self._services, None))
+        except JournalError:
+            _log.exception("a task cannot go on for now", extra={"task_id": record.task_id})
+            return False
+        return True
+
+    async def _rebuild(self, record: TaskRecord) -> Execution | None:
+        """The execution of a task, or None if there can be none, and the task was ended."""
+        services = self._services
+        try:
+            return await rebuild(
+                record, self._library, services.settings.limits, services.journal, services.codec
+            )
+        except Diverged as error:
+            _log.error("a task cannot be rebuilt: %s", error, extra={"task_id": record.task_id})
+            reason = str(error)
+        except JournalDamaged:
+            _log.exception("the log of a task is damaged", extra={"task_id": record.task_id})
+            reason = "its log is damaged"
+        except JournalUnavailable:
+            raise
+        except Exception:  # noqa: BLE001 - whatever it is, the others must go on
+            _log.exception("a task cannot be rebuilt", extra={"task_id": record.task_id})
+            reason = "internal error"
+        reason = f"Task cannot go on after a restart: {reason}"
+        await give_up(record, reason, services.clock.now(), services.journal, services.codec)
+        return None
 
 
 async def rebuild(

@@ -45,7 +45,7 @@ class RuntimeSettings:
     default_timeout: float = DAY
     call_timeouts: Mapping[str, float] = field(default_factory=dict)
     cached_documents: int = 256
-    step_budget: int = 200
+    step_budget: int = 1000
     tail_bytes: int = 64 * 1024
     retention_age: float = 7 * DAY
     retention_count: int = 100_000

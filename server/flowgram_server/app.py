@@ -7,7 +7,6 @@ and what runs gets the grace period. What has not ended then goes on after the n
 """
 
 import asyncio
-import gc
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, closing, nullcontext
@@ -32,6 +31,7 @@ from flowgram_runtime.nodes.registry import Registry, installed_node_types, pure
 from flowgram_runtime.secrets import Secrets
 from flowgram_server.access_log import AccessLog
 from flowgram_server.codec import Codec
+from flowgram_server.collection import considerate_collection
 from flowgram_server.gateway.address import AddressUnusable, address_of
 from flowgram_server.gateway.beside import bind_beside, open_beside
 from flowgram_server.handlers import SERVICE_NAME, service_handlers
@@ -44,6 +44,8 @@ JOURNAL_FILE: Final = "journal.sqlite3"
 
 _CALL_GRACE: Final = 1.0
 """Seconds that calls get to end once the application has drained: their answers are on the way."""
+
+_MAX_PENDING_CALLS: Final = 100_000
 
 _log = structlog.get_logger(__name__)
 
@@ -191,24 +193,14 @@ def run(settings: Settings, on_ready: Callable[[Server], Awaitable[None]] | None
     async def main() -> None:
         stops = StopSignals()
         stops.listen()
-        await serve(settings, stops, on_ready)
+        async with considerate_collection(SystemClock()):
+            await serve(settings, stops, on_ready)
 
-    _tune_garbage_collector()
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(main())
 
 
-def _tune_garbage_collector() -> None:
-    """Lets the collector look less often, and never at what is there from the start.
-
-    Nearly everything here goes by reference counts: by default, one look in each few tasks would find nothing.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """Uvloop's event loops, which do the same in less time, where there is a uvloop."""
     try:
         import uvloop  # noqa: PLC0415 - it does not exist on every platform
@@ -264,6 +256,9 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
         # Clients that ping every 10 seconds, also without calls, are welcome; the rest is for their clocks.
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 8_000),
         ("grpc.keepalive_permit_without_calls", 1),
+        # Calls that come in a burst wait for the loop. Beyond 1,000 of them gRPC would cancel some at random.
+        ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING_CALLS),
         # A watcher whose machine has vanished is noticed, and its call ends.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),

@@ -194,6 +194,11 @@ class Settings(BaseSettings):
         default=_LIMITS.max_loop_iterations, ge=0, description="Items that one loop goes over."
     )
     max_events: int = Field(default=_LIMITS.max_events, ge=2, description="Events of one task.")
+    max_snapshot_bytes: int = Field(
+        default=_LIMITS.max_snapshot_bytes,
+        ge=1,
+        description="Bytes of the inputs, and of the outputs, of one run.",
+    )
     max_output_bytes: int = Field(
         default=_RUNTIME.max_output_bytes, ge=1, description="Bytes of one call's outputs."
     )

@@ -1,264 +1,267 @@
-"""Recovery: a task is rebuilt from its log, or given up."""
+"""Recovery where something is wrong: each task is on its own, and no one waits for another."""
 
-from dataclasses import replace
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
-from support.driving import CallNode
-from support.fakes import ListingCodec
-from support.graphs import declare, edge, end, node, ref, start
+from support.applications import call_schema, collect, quiet, reached, statuses
+from support.fakes import FakeClock, ListingCodec, ScriptedCalls, running_application
+from support.journals import Fault, FaultyJournal
 
-from flowgram_runtime.engine.execution import Execution
-from flowgram_runtime.engine.inputs import (
-    CallFailed,
-    CallSucceeded,
-    Cancel,
-    Input,
-    Queue,
-    Start,
-    TimeOut,
-    to_json,
-)
-from flowgram_runtime.engine.limits import Limits
+from flowgram_runtime.application import Application, TaskRequest
+from flowgram_runtime.engine.events import Event
 from flowgram_runtime.engine.status import Status
+from flowgram_runtime.journal.errors import JournalUnavailable
 from flowgram_runtime.journal.memory import MemoryJournal
-from flowgram_runtime.journal.port import Batch, NewTask, TaskRecord, Write
-from flowgram_runtime.library import Library
-from flowgram_runtime.modeling import json_text
+from flowgram_runtime.journal.port import Batch, Journal, Write
+from flowgram_runtime.journal.sqlite import SQLiteJournal
 from flowgram_runtime.nodes.registry import Registry, pure_node_types
-from flowgram_runtime.recovery import Diverged, give_up, rebuild
 from flowgram_runtime.settings import RuntimeSettings
 
-CODEC = ListingCodec()
-TYPES = Registry([*pure_node_types(), CallNode("code")]).node_types
+
+async def leave_running(journal: Journal, *names: str) -> list[str]:
+    """Tasks of one call each, whose application is gone; their ids."""
+    calls = ScriptedCalls()
+    async with running_application(calls, journal=journal, settings=quiet()) as application:
+        records = [await application.run(TaskRequest(call_schema(name))) for name in names]
+        await calls.running(*names)
+    return [record.task_id for record in records]
 
 
-def calls(*ids: str) -> str:
-    """Calls side by side, then end."""
-    nodes = [start(x="integer"), *(node(name, "code", {"outputs": declare(v="string")}) for name in ids)]
-    nodes.append(end(**{name: ("string", ref(name, "v")) for name in ids}))
-    edges = [edge("start_0", name) for name in ids] + [edge(name, "end_0") for name in ids]
-    return json_text.dumps({"nodes": nodes, "edges": edges})
+async def end(application: Application, calls: ScriptedCalls, name: str, task_id: str) -> None:
+    """The task goes on, and succeeds."""
+    await calls.running(name)
+    calls.answer(name, {"v": "1"})
+    assert (await application.wait(task_id)).status == Status.SUCCEEDED
 
 
-class Recorded:
-    """A task and its log, as a host writes them."""
-
-    def __init__(self, schema: str, inputs: str = "{}", limits: Limits | None = None) -> None:
-        self.journal = MemoryJournal()
-        self.library = Library(TYPES, RuntimeSettings())
-        self.limits = limits or Limits()
-        self.batches: list[Batch] = []
-        program = self.library.program(schema)
-        self.execution = Execution(program, self.library.inputs(program, inputs), self.limits)
-        digest = program.document.digest
-        self.task = NewTask("task-1", create_time=1, schema_hash=digest, schema=schema, inputs=inputs)
-
-    def step(self, given: Input | None = None, *, budget: int = 1000, at: int | None = None) -> None:
-        """One step of the core: an input, or more of the work that is left."""
-        first = self.execution.sequence + 1
-        if given is not None:
-            self.execution.apply(given)
-        self.execution.advance(budget, at)
-        events, _ = self.execution.take()
-        cause = None if given is None else to_json(given)
-        self.batches.append(
-            Batch(first, self.execution.sequence, self.execution.now, cause, CODEC.encode(events))
+async def test_a_damaged_log_ends_its_task_and_no_other(tmp_path: Path) -> None:
+    """The damage is told in the task's message; the others go on; the start does not fail."""
+    path = tmp_path / "journal.sqlite3"
+    journal = await SQLiteJournal.open(path)
+    bad, good = await leave_running(journal, "a", "b")
+    await journal.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "UPDATE events SET events = x'00' WHERE task = (SELECT number FROM tasks WHERE task_id = ?)",
+            (bad,),
         )
+    connection.close()
+    journal, calls = await SQLiteJournal.open(path), ScriptedCalls()
+    try:
+        async with running_application(calls, journal=journal, settings=quiet()) as application:
+            record = await application.task(bad)
+            assert record.status == Status.FAILED
+            text = "Task cannot go on after a restart: its log is damaged"
+            assert record.result == f"('FAILED', None, ['{text}'])".encode()
+            await end(application, calls, "b", good)
+            assert calls.made == ["b"]
+    finally:
+        await journal.close()
 
-    async def written(self) -> TaskRecord:
-        """The task as the journal has it."""
-        await self.journal.commit(Write("task-1", accept=self.task, batches=tuple(self.batches), started=10))
-        record = await self.journal.task("task-1")
-        assert record is not None
-        return record
 
-    async def rebuilt(self) -> Execution:
-        return await rebuild(await self.written(), self.library, self.limits, self.journal, CODEC)
+async def test_a_task_that_cannot_be_read_for_now_is_tried_again() -> None:
+    """Others are served meanwhile; who asks for it is told to come back; then it goes on as if nothing had been."""
+    inner = MemoryJournal()
+    first, second = await leave_running(inner, "a", "b")
+    broken = True
+
+    def plan(operation: str, number: int) -> Fault | None:
+        return Fault.ERROR if operation == "read" and broken and number < 4 else None
+
+    calls, clock = ScriptedCalls(), FakeClock()
+    journal = FaultyJournal(inner, plan)
+    async with running_application(calls, journal=journal, settings=quiet(), clock=clock) as application:
+        await end(application, calls, "b", second)
+        with pytest.raises(JournalUnavailable):
+            await application.wait(first)
+        with pytest.raises(JournalUnavailable):
+            await application.cancel(first, "")
+        broken = False
+        with pytest.raises(JournalUnavailable):
+            await collect(application, first)
+        await clock.sleeping()
+        clock.advance(1)
+        await end(application, calls, "a", first)
 
 
-def state(execution: Execution) -> tuple[Any, ...]:
-    return (
-        execution.status,
-        execution.sequence,
-        execution.now,
-        execution.start_time,
-        execution.has_work,
-        execution.finished,
-        [(call.key, call.inputs) for call in execution.running_calls()],
+async def test_a_task_that_cannot_be_ended_for_now_is_tried_again() -> None:
+    """A log that is replayed differently, on a journal that takes no writes: the task fails when it does again."""
+    inner = MemoryJournal()
+    bad, good = await leave_running(inner, "a", "b")
+    last = (await inner.task(bad)).last_sequence  # type: ignore[union-attr]  # it exists
+    await inner.commit(Write(bad, batches=(Batch(last + 1, last + 1, 1, None, b"of another version"),)))
+
+    def plan(operation: str, number: int) -> Fault | None:
+        return Fault.ERROR if operation == "commit" and number < 5 else None
+
+    calls, clock = ScriptedCalls(), FakeClock()
+    journal = FaultyJournal(inner, plan)
+    async with running_application(calls, journal=journal, settings=quiet(), clock=clock) as application:
+        await calls.running("b")
+        assert (await application.task(bad)).status == Status.PROCESSING
+        for _ in range(3):
+            await clock.sleeping()
+            clock.advance(60)
+            await calls.stays("b", running=True)
+        assert (await application.task(bad)).status == Status.FAILED
+        await end(application, calls, "b", good)
+
+
+async def test_a_start_without_any_list_of_tasks_fails_with_a_clear_error() -> None:
+    """If it cannot be told which tasks there are, nothing is served in their stead."""
+    journal = FaultyJournal(MemoryJournal(), lambda operation, number: Fault.ERROR)
+    with pytest.raises(JournalUnavailable):
+        async with running_application(journal=journal, settings=quiet()):
+            pass
+
+
+class BrokenCodec(ListingCodec):
+    """An encoder that cannot encode what is said of one node."""
+
+    def __init__(self, node_id: str) -> None:
+        self._node_id = node_id
+
+    def encode(self, events: Sequence[Event]) -> bytes:
+        if any(getattr(event, "node_id", "") == self._node_id for event in events):
+            raise ValueError("/secret/path")
+        return super().encode(events)
+
+
+@asynccontextmanager
+async def with_codec(codec: ListingCodec, calls: ScriptedCalls, journal: Journal) -> Any:
+    """An application with another encoder."""
+    application = Application(
+        journal=journal,
+        codec=codec,
+        registry=Registry([*pure_node_types(), calls]),
+        settings=quiet(),
+        clock=FakeClock(),
+        new_task_id=iter(["x-1", "x-2", "x-3"]).__next__,
+    )
+    async with application.opened():
+        yield application
+
+
+async def test_a_mistake_of_this_version_ends_the_task_that_it_hits() -> None:
+    """Whatever goes wrong inside while a task is rebuilt, the task fails without telling how, and the others go on."""
+    journal, calls = MemoryJournal(), ScriptedCalls()
+    bad, good = await leave_running(journal, "a", "b")
+    async with with_codec(BrokenCodec("a"), calls, journal) as application:
+        text = "Task cannot go on after a restart: internal error"
+        assert (await application.task(bad)).result == f"('FAILED', None, ['{text}'])".encode()
+        await end(application, calls, "b", good)
+
+
+async def test_a_mistake_while_a_task_runs_does_not_leave_it_hanging() -> None:
+    """It fails; a watcher is sent away, and finds its end when it comes back. One that was not accepted is refused."""
+    calls = ScriptedCalls()
+    async with with_codec(BrokenCodec("end_0"), calls, MemoryJournal()) as application:
+        record = await application.run(TaskRequest(call_schema("a")))
+        watching = asyncio.create_task(collect(application, record.task_id))
+        await calls.running("a")
+        calls.answer("a", {"v": "1"})
+        with pytest.raises(JournalUnavailable):
+            await watching
+        while not Status((await application.task(record.task_id)).status).terminated:  # noqa: ASYNC110
+            await asyncio.sleep(0)  # it is not driven any more, so nothing tells
+        log = statuses(await collect(application, record.task_id))
+        assert log == ["task PROCESSING", "start_0 SUCCEEDED", "a PROCESSING", "task FAILED"]
+    async with with_codec(BrokenCodec("start_0"), calls, MemoryJournal()) as application:
+        with pytest.raises(ValueError, match="secret"):
+            await application.run(TaskRequest(call_schema("a")))
+
+
+async def test_an_accepted_task_without_any_event_starts() -> None:
+    """Half of what was to be written may be there: the task, and nothing of its log."""
+    inner, calls = MemoryJournal(), ScriptedCalls()
+
+    def plan(operation: str, number: int) -> Fault | None:
+        return Fault.CRASH_HALFWAY if operation == "commit" else None
+
+    journal = FaultyJournal(inner, plan)
+    async with running_application(calls, journal=journal, settings=quiet()) as application:
+        lost = asyncio.create_task(application.run(TaskRequest(call_schema("a"))))
+        await journal.crashed.wait()
+    await asyncio.gather(lost, return_exceptions=True)
+    async with running_application(calls, journal=inner, settings=quiet(), first_id=1) as application:
+        (record,) = await inner.unfinished()
+        assert record.last_sequence == 0
+        await end(application, calls, "a", record.task_id)
+
+
+async def test_cancel_while_others_are_still_rebuilt() -> None:
+    """A task that goes on already is stopped; one that does not yet is to be asked for again."""
+    inner, calls = MemoryJournal(), ScriptedCalls()
+    first, second = await leave_running(inner, "a", "b")
+    journal = FaultyJournal(inner, lambda operation, number: Fault.CRASH_BEFORE if number == 4 else None)
+    application = Application(
+        journal=journal,
+        codec=ListingCodec(),
+        registry=Registry([*pure_node_types(), calls]),
+        settings=quiet(),
+        clock=FakeClock(),
+        new_task_id=str,
     )
 
+    async def open_and_stay() -> None:
+        async with application.opened():
+            raise AssertionError("the second task cannot be rebuilt")
 
-HISTORIES: dict[str, list[Input]] = {
-    "queued": [Queue(5)],
-    "started": [Queue(5), Start(10)],
-    "outcomes": [Start(10), CallSucceeded(20, "b", {"v": "B"}), CallSucceeded(15, "a", {"v": "A"})],
-    "failed": [Start(10), CallFailed(20, "b", "no")],
-    "canceled": [Start(10), CallSucceeded(20, "a", {}), Cancel(30, "enough")],
-    "canceled in the queue": [Queue(5), Cancel(30, "")],
-    "timed out": [Start(10), TimeOut(30, 20)],
-}
-
-
-@pytest.mark.parametrize("history", HISTORIES)
-async def test_a_rebuilt_task_is_as_it_was(history: str) -> None:
-    """Its status, its calls, its times, and all that is left to do."""
-    recorded = Recorded(calls("a", "b", "c"))
-    for given in HISTORIES[history]:
-        recorded.step(given)
-    again = await recorded.rebuilt()
-    assert state(again) == state(recorded.execution)
-    assert again.take() == ([], [])
-
-
-async def test_a_rebuilt_task_goes_on_as_it_would_have() -> None:
-    """The same inputs lead to the same events."""
-    recorded = Recorded(calls("a", "b"))
-    recorded.step(Start(10))
-    recorded.step(CallSucceeded(20, "a", {"v": "A"}))
-    again = await recorded.rebuilt()
-    for execution in (recorded.execution, again):
-        execution.apply(CallSucceeded(30, "b", {"v": "B"}))
-        execution.advance(1000, 40)
-    assert again.take()[0] == recorded.execution.take()[0]
-    assert again.finished == recorded.execution.finished
-    assert again.status is Status.SUCCEEDED
+    opening = asyncio.create_task(open_and_stay())
+    await calls.running("a")
+    await journal.crashed.wait()  # while the second one is read; from now on nothing answers
+    canceled = asyncio.create_task(application.cancel(second, ""))
+    await calls.stays("a", running=True)
+    assert not canceled.done()
+    opening.cancel()
+    canceled.cancel()
+    await asyncio.gather(opening, canceled, return_exceptions=True)
+    assert calls.canceled == ["a"]
+    async with running_application(calls, journal=inner, settings=quiet()) as application:
+        await calls.running("a", "b")
+        results = await asyncio.gather(
+            *(application.cancel(task_id, "") for task_id in (first, second, second))
+        )
+        assert results == [True, True, False]
+        assert calls.canceled == ["a", "a", "b"]
 
 
-def looping(count: int) -> tuple[str, str]:
-    """A loop without calls, and its inputs."""
-    blocks = [node("first", "block-start"), node("last", "block-end")]
-    loop = node(
-        "loop", "loop", {"loopFor": ref("start_0", "items")}, blocks=blocks, edges=[edge("first", "last")]
-    )
-    items = {"type": "array", "items": {"type": "integer"}}
-    edges = [edge("start_0", "loop"), edge("loop", "end_0")]
-    schema = {"nodes": [start(items=items), loop, end()], "edges": edges}
-    return json_text.dumps(schema), json_text.dumps({"items": list(range(count))})
+async def test_canceling_twice_at_once_stops_once() -> None:
+    """One of two answers says that it did it; both come when the calls have ended."""
+    calls = ScriptedCalls()
+    async with running_application(calls) as application:
+        record = await application.run(TaskRequest(call_schema("a")))
+        await calls.running("a")
+        results = await asyncio.gather(*(application.cancel(record.task_id, "") for _ in range(3)))
+        assert sorted(results) == [False, False, True]
+        assert calls.canceled == ["a"]
+        assert not await application.cancel(record.task_id, "")
 
 
-@pytest.mark.parametrize("budget", [1, 2, 3, 7, 1000])
-async def test_steps_of_any_size_are_repeated(budget: int) -> None:
-    """Also the last one, behind which work is left: it is left again."""
-    recorded = Recorded(*looping(10))
-    recorded.step(Start(10), budget=budget)
-    for number in range(5):
-        if recorded.execution.has_work:
-            recorded.step(budget=budget, at=20 + number)
-    again = await recorded.rebuilt()
-    assert state(again) == state(recorded.execution)
+async def test_watchers_go_on_after_a_restart_without_gap_or_repeat() -> None:
+    """With the last sequence that they saw, from wherever that is in a batch."""
+    journal, before, after = MemoryJournal(), ScriptedCalls(), ScriptedCalls()
+    settings = RuntimeSettings(tail_bytes=1, retention_age=0, retention_count=0)
+    async with running_application(before, journal=journal, settings=settings) as application:
+        record = await application.run(TaskRequest(call_schema("a", "b")))
+        await before.running("a", "b")
+        before.answer("a", {"v": "1"})
+        await reached(application, record.task_id, 5)
+        seen = await application.log(record.task_id)
+    async with running_application(after, journal=journal, settings=settings) as application:
+        watching = asyncio.create_task(collect(application, record.task_id, 5))
+        await after.running("b")
+        after.answer("b", {"v": "2"})
+        rest = await watching
+        whole = await application.log(record.task_id)
+        assert rest[0].first_sequence == 6
+        assert [*map(_text, seen), *map(_text, rest)] == [*map(_text, whole)]
 
 
-async def test_a_cancel_between_two_steps_is_repeated_there() -> None:
-    """What had been left undone stays undone."""
-    recorded = Recorded(*looping(10))
-    recorded.step(Start(10), budget=5)
-    recorded.step(Cancel(20, "enough"))
-    again = await recorded.rebuilt()
-    assert state(again) == state(recorded.execution)
-    assert again.status is Status.CANCELED
-
-
-async def test_a_task_that_ends_by_a_limit_is_repeated() -> None:
-    """The limits are those of the settings now; the same ones give the same end."""
-    recorded = Recorded(*looping(10), limits=Limits(max_events=9))
-    recorded.step(Start(10))
-    assert recorded.execution.status is Status.FAILED
-    assert state(await recorded.rebuilt()) == state(recorded.execution)
-
-
-async def diverged(recorded: Recorded) -> str:
-    with pytest.raises(Diverged) as caught:
-        await recorded.rebuilt()
-    return str(caught.value)
-
-
-async def test_other_events_than_those_in_the_log() -> None:
-    """Even one byte."""
-    recorded = Recorded(calls("a"))
-    recorded.step(Start(10))
-    last = recorded.batches[-1]
-    recorded.batches[-1] = replace(last, events=last.events + b" ")
-    assert await diverged(recorded) == "the events differ"
-
-
-async def test_limits_that_are_others_now() -> None:
-    """A lower limit ends the task earlier than its log says."""
-    recorded = Recorded(*looping(10))
-    recorded.step(Start(10))
-    recorded.limits = Limits(max_events=9)
-    assert await diverged(recorded) == "there is nothing left to do, and the log goes on"
-
-
-async def test_a_log_that_goes_on_where_nothing_is_left_to_do() -> None:
-    """This version would wait for a call."""
-    recorded = Recorded(calls("a"))
-    recorded.step(Start(10))
-    sequence = recorded.execution.sequence
-    recorded.batches.append(Batch(sequence + 1, sequence + 1, 20, None, b"more"))
-    assert await diverged(recorded) == "there is nothing left to do, and the log goes on"
-
-
-@pytest.mark.parametrize(
-    ("cause", "text"),
-    [
-        (to_json(CallSucceeded(20, "other", {})), "no call 'other' is running"),
-        (to_json(Start(20)), "PROCESSING cannot follow PROCESSING"),
-        ('["from a later version",20]', "not a recorded input"),
-    ],
-)
-async def test_a_cause_that_cannot_be(cause: str, text: str) -> None:
-    """An input that this version does not take there, or does not know."""
-    recorded = Recorded(calls("a"))
-    recorded.step(Start(10))
-    sequence = recorded.execution.sequence
-    recorded.batches.append(Batch(sequence + 1, sequence + 1, 20, cause, b"more"))
-    assert await diverged(recorded) == text
-
-
-async def test_a_schema_that_is_no_longer_valid() -> None:
-    """A later version may refuse what an earlier one took; so may settings."""
-    recorded = Recorded(calls("a"))
-    recorded.step(Start(10))
-    recorded.library = Library(TYPES, RuntimeSettings(max_nodes=1))
-    assert await diverged(recorded) == "Workflow schema has 3 nodes, more than the limit max_nodes = 1"
-
-
-async def test_a_schema_that_is_missing() -> None:
-    """The journal has lost it."""
-    recorded = Recorded(calls("a"))
-    recorded.step(Start(10))
-    record = await recorded.written()
-    with pytest.raises(Diverged, match="its schema is missing"):
-        await rebuild(record, recorded.library, recorded.limits, MemoryJournal(), CODEC)
-
-
-async def test_a_log_that_is_cut_short() -> None:
-    """Fewer events than the record says."""
-    recorded = Recorded(calls("a"))
-    recorded.step(Start(10))
-    record = await recorded.written()
-    other = Recorded(calls("a"))
-    await other.journal.commit(Write("task-1", accept=other.task))
-    with pytest.raises(Diverged, match="the log ends before its last event"):
-        await rebuild(record, recorded.library, recorded.limits, other.journal, CODEC)
-
-
-async def test_a_task_that_is_given_up_has_failed() -> None:
-    """Its log says why, after all that happened."""
-    recorded = Recorded(calls("a"))
-    recorded.step(Start(10))
-    record = await recorded.written()
-    await give_up(record, "Task cannot go on", 99, recorded.journal, CODEC)
-    ended = await recorded.journal.task("task-1")
-    assert ended is not None
-    assert (ended.status, ended.end_time, ended.last_sequence) == (
-        Status.FAILED,
-        99,
-        record.last_sequence + 2,
-    )
-    assert ended.result == b"('FAILED', None, ['Task cannot go on'])"
-    (batch,) = await recorded.journal.read("task-1", record.last_sequence, 1000)
-    assert (batch.first_sequence, batch.last_sequence, batch.at, batch.cause) == (4, 5, 99, None)
-    assert b"Task cannot go on" in batch.events
-    assert batch.events.index(b"MessageLogged") < batch.events.index(b"TaskStatusChanged")
+def _text(batch: Batch) -> bytes:
+    return batch.events

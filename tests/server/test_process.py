@@ -12,10 +12,16 @@ from typing import Any
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from support.serving import refused
 from support.workflows import ENDLESS
 
-from flowgram.runtime.v1.runtime_service_pb2 import TaskRunRequest, WatchTaskRequest
+from flowgram.runtime.v1.runtime_service_pb2 import (
+    TaskCancelRequest,
+    TaskResultRequest,
+    TaskRunRequest,
+    WatchTaskRequest,
+)
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
 
 PROGRAM = """
@@ -67,6 +73,37 @@ async def test_a_signal_drains(tmp_path: Path, number: signal.Signals) -> None:
         assert (await refused(watch)).reason == "SHUTTING_DOWN"
         await line(process, "stopped")
         assert await process.wait() == 0
+
+
+async def test_a_drained_server_is_taken_up_again(tmp_path: Path) -> None:
+    """While it drains it says NOT_SERVING and takes no tasks; after a restart watchers go on where they were."""
+    async with (
+        server_process(tmp_path, 3600) as (process, address),
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        stub: Any = WorkflowRuntimeServiceStub(channel)
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        watch_health = health.Watch(health_pb2.HealthCheckRequest())
+        assert (await watch_health.read()).status == health_pb2.HealthCheckResponse.SERVING
+        task_id = (await stub.TaskRun(TaskRunRequest(schema=ENDLESS))).task_id
+        watch = stub.WatchTask(WatchTaskRequest(task_id=task_id))
+        seen = list((await watch.read()).events)
+        process.send_signal(signal.SIGTERM)
+        assert (await watch_health.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        told = await refused(watch)
+        assert (told.code, told.reason) == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+        told = await refused(stub.TaskRun(TaskRunRequest(schema=ENDLESS)))
+        assert told.reason == "SHUTTING_DOWN"
+        assert (await stub.TaskResult(TaskResultRequest(task_id=task_id))).status.status
+        process.send_signal(signal.SIGTERM)
+        await line(process, "stopped")
+    async with server_process(tmp_path, 0) as (_, address), grpc.aio.insecure_channel(address) as channel:
+        stub = WorkflowRuntimeServiceStub(channel)
+        watch = stub.WatchTask(WatchTaskRequest(task_id=task_id, after_sequence=seen[-1].sequence))
+        assert (await stub.TaskCancel(TaskCancelRequest(task_id=task_id))).success
+        seen += [event async for response in watch for event in response.events]
+        assert [event.sequence for event in seen] == list(range(1, len(seen) + 1))
+        assert seen[-1].task_status_changed.status.terminated
 
 
 async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:

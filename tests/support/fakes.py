@@ -19,6 +19,9 @@ from flowgram_runtime.nodes.executor import CallContext
 from flowgram_runtime.nodes.registry import Registry, pure_node_types
 from flowgram_runtime.settings import RuntimeSettings
 
+_TURNS = 50
+"""More turns of the event loop than anything takes that waits for nothing."""
+
 
 class _Timer:
     def __init__(self, callback: Callable[[], object]) -> None:
@@ -114,6 +117,12 @@ class ScriptedCalls:
             self._changed.clear()
             await self._changed.wait()
 
+    async def stays(self, key: str, *, running: bool) -> None:
+        """Checks that a call runs, or does not, and that nothing under way changes it."""
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+            assert (key in self._open) is running
+
     async def stopped(self, *keys: str) -> None:
         """Returns once calls with these keys have been cancelled."""
         while not set(self.canceled) >= set(keys):
@@ -151,9 +160,18 @@ async def running_application(
     journal: Journal | None = None,
     settings: RuntimeSettings | None = None,
     clock: FakeClock | None = None,
+    first_id: int = 0,
 ) -> AsyncIterator[Application]:
-    """An application on a journal in memory, with task ids `task-1`, `task-2` and so on."""
-    numbers = itertools.count(1)
+    """An application on a journal in memory, with task ids `task-1`, `task-2` and so on.
+
+    Args:
+        node_types: Its node types besides the pure ones.
+        journal: Its journal.
+        settings: How it runs tasks.
+        clock: Its clock.
+        first_id: Such ids come after so many thousands, for several applications on one journal.
+    """
+    numbers = itertools.count(1000 * first_id + 1)
     application = Application(
         journal=journal or MemoryJournal(),
         codec=ListingCodec(),

@@ -86,7 +86,9 @@ class CodeNode:
             raise _failed(self._explain(error)) from error
         kind, content = answer[:1], answer[1:]
         if kind == quickjs_worker.TOO_LARGE:
-            raise _failed(f"the result is larger than {self._settings.max_result_bytes} bytes")
+            raise _failed(
+                f"the result is larger than the limit code.max_result_bytes = {self._settings.max_result_bytes}"
+            )
         try:
             value = json_text.loads(content) if content else UNDEFINED
         except JSONTextError as error:
@@ -100,7 +102,7 @@ class CodeNode:
     def _explain(self, error: WorkerError) -> str:
         match error:
             case WorkerTimedOut():
-                return f"it took longer than {self._settings.time_limit:g} seconds"
+                return f"it took longer than the limit code.time_limit = {self._settings.time_limit:g} s"
             case WorkerDied():
                 return "its process ended unexpectedly"
             case _:

@@ -48,6 +48,7 @@ class HTTPNode:
         self._settings = settings or HTTPSettings()
         self._sleep = sleep
         self._client: HTTPClient | None = None
+        self._opening = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -81,6 +82,13 @@ class HTTPNode:
 
         return CallBehavior(prepare)
 
+    async def _open_client(self) -> HTTPClient:
+        """The client, made when it is first needed, and not on the event loop's thread: that would hold up all others."""
+        async with self._opening:
+            if self._client is None:
+                self._client = await asyncio.to_thread(HTTPClient, self._settings)
+        return self._client
+
     async def execute(self, call: Call, context: CallContext) -> JSONObject:  # noqa: ARG002
         """Makes the request, again after 1, 2, 4 … seconds where the connection failed or the time was over.
 
@@ -96,12 +104,11 @@ class HTTPNode:
         retries = javascript.to_number(call.inputs["retryTimes"])
         if not retries >= 0:
             raise NodeError("HTTP request failed after all retry attempts")
-        if self._client is None:
-            self._client = HTTPClient(self._settings)
+        client = self._client or await self._open_client()
         attempt = 0
         while True:
             try:
-                response = await self._client.attempt(request, timeout / 1000)
+                response = await client.attempt(request, timeout / 1000)
             except AttemptFailed as error:
                 if attempt + 1 > retries:
                     raise NodeError(f"HTTP request failed: {error}") from error

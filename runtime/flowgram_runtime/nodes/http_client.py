@@ -12,6 +12,7 @@ from urllib.parse import urljoin
 import httpx2
 
 from flowgram_runtime.engine.errors import NodeError
+from flowgram_runtime.nodes.connections import Connections
 from flowgram_runtime.nodes.errors import AttemptFailed
 from flowgram_runtime.nodes.http_request import Request
 from flowgram_runtime.nodes.http_url import parse_url
@@ -40,16 +41,27 @@ class Response(NamedTuple):
 
 
 class HTTPClient:
-    """Sends requests; connections are kept for a while, cookies never."""
+    """Sends requests; connections are kept for a while, cookies never. Making one takes long: it reads certificates."""
 
     def __init__(self, settings: HTTPSettings) -> None:
         self._settings = settings
         self._slots = asyncio.Semaphore(settings.max_parallel)
-        verify: ssl.SSLContext | bool = True
         if settings.ca_file is not None:
             verify = ssl.create_default_context(cafile=settings.ca_file)
+        else:
+            verify = httpx2.create_ssl_context(trust_env=settings.trust_env)
+        transport: httpx2.AsyncBaseTransport | None = None
+        if settings.deny_private:
+            transport = PublicNetworkTransport(verify=verify)
+        elif not settings.trust_env:  # with a transport of ours there would be no proxies
+            transport = Connections(
+                verify=verify,
+                max_connections=None,
+                max_keepalive=settings.max_keepalive,
+                keepalive=settings.keepalive,
+            )
         self._client = httpx2.AsyncClient(
-            transport=PublicNetworkTransport(verify=verify) if settings.deny_private else None,
+            transport=transport,
             verify=verify,
             headers={"accept": "*/*", "user-agent": settings.user_agent},
             cookies=http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=())),
@@ -123,7 +135,9 @@ class HTTPClient:
             async for chunk in response.aiter_bytes():
                 size += len(chunk)
                 if size > limit:
-                    raise NodeError(f"HTTP response is larger than {limit} bytes")
+                    raise NodeError(
+                        f"HTTP response is larger than the limit http.max_response_bytes = {limit}"
+                    )
                 chunks.append(chunk)
         except httpx2.DecodingError as error:
             raise NodeError("HTTP response cannot be decompressed") from error

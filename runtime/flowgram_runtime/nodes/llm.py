@@ -130,7 +130,7 @@ class _Answer:
         """Takes a piece and gives it back. Raises `NodeError` where the answer is too long."""
         self._size += len(text.encode("utf-8", "surrogatepass"))
         if self._size > self._max_bytes:
-            raise NodeError(f"The answer is longer than {self._max_bytes} bytes")
+            raise NodeError(f"The answer is longer than the limit llm.max_answer_bytes = {self._max_bytes}")
         self.parts.append(text)
         return text
 

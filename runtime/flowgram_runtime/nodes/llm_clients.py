@@ -1,16 +1,23 @@
 """Clients of OpenAI-compatible APIs: one for each API host, so that hosts do not take connections from each other."""
 
+import asyncio
 import ssl
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Final
 
 import httpx2
 import openai
 
+from flowgram_runtime.nodes.connections import Connections
 from flowgram_runtime.nodes.node_settings import LLMSettings
 from flowgram_runtime.nodes.public_network import PublicNetworkTransport
+
+_KEPT: Final = 20
+_KEPT_FOR: Final = 5.0
+"""Idle connections to an API host, and seconds that they are kept."""
 
 
 @dataclass(slots=True, eq=False)
@@ -30,9 +37,12 @@ class LLMClients:
     @asynccontextmanager
     async def client(self, base_url: str) -> AsyncIterator[openai.AsyncOpenAI]:
         """The client of an API host, for as long as it is entered. It has no key: use `with_options(api_key=…)`."""
+        if self._ssl is None:
+            # Reading the system's certificates takes longer than everything else here.
+            self._ssl = await asyncio.to_thread(httpx2.create_ssl_context)
         entry = self._entries.get(base_url)
         if entry is None:
-            entry = self._entries[base_url] = _Entry(self._make(base_url))
+            entry = self._entries[base_url] = _Entry(self._make(base_url, self._ssl))
         self._entries.move_to_end(base_url)
         entry.users += 1
         try:
@@ -61,23 +71,32 @@ class LLMClients:
                 del self._entries[base_url]
                 await entry.client.close()
 
-    def _make(self, base_url: str) -> openai.AsyncOpenAI:
+    def _make(self, base_url: str, verify: ssl.SSLContext) -> openai.AsyncOpenAI:
         settings = self._settings
-        if self._ssl is None:
-            # Reading the system's certificates takes longer than everything else here.
-            self._ssl = httpx2.create_ssl_context()
+        transport: httpx2.AsyncBaseTransport | None = None
+        if settings.deny_private:
+            transport = PublicNetworkTransport(verify=verify)
+        elif not settings.trust_env:  # with a transport of ours there would be no proxies
+            transport = Connections(
+                verify=verify,
+                max_connections=settings.max_connections,
+                max_keepalive=_KEPT,
+                keepalive=_KEPT_FOR,
+            )
         return openai.AsyncOpenAI(
             base_url=base_url,
             api_key="unused",
             max_retries=settings.max_retries,
             timeout=_timeout(settings),
             http_client=httpx2.AsyncClient(
-                transport=PublicNetworkTransport(verify=self._ssl) if settings.deny_private else None,
-                verify=self._ssl,
+                transport=transport,
+                verify=verify,
                 trust_env=settings.trust_env and not settings.deny_private,
                 follow_redirects=True,
                 timeout=_timeout(settings),
-                limits=httpx2.Limits(max_connections=settings.max_connections, max_keepalive_connections=20),
+                limits=httpx2.Limits(
+                    max_connections=settings.max_connections, max_keepalive_connections=_KEPT
+                ),
             ),
         )
 

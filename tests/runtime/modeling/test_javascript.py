@@ -371,3 +371,12 @@ def test_a_path_into_nothing() -> None:
     """Null and undefined have no members."""
     assert javascript.get_path(None, ["a"]) is UNDEFINED
     assert javascript.get_path(UNDEFINED, ["a"]) is UNDEFINED
+
+
+def test_keys_that_are_array_indexes_come_first() -> None:
+    """In the order of their size, in every object within a value; other keys stay as they came."""
+    value = {"b": 1, "10": [{"x": 1, "0": 2}], "2": None, "a": 3, "02": 4, "-1": 5, "4294967295": 6}
+    ordered = javascript.in_property_order(value)
+    assert ordered == value
+    assert list(ordered) == ["2", "10", "b", "a", "02", "-1", "4294967295"]
+    assert list(ordered["10"][0]) == ["0", "x"]

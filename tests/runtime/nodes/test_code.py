@@ -248,7 +248,7 @@ async def test_endless_work_is_killed_at_the_time_limit(body: str) -> None:
     async with CodeNode(CodeSettings(workers=1, time_limit=SHORT)) as node:
         assert (
             await failure(node, f"function main() {{ {body} }}")
-            == "Code execution failed: it took longer than 0.3 seconds"
+            == "Code execution failed: it took longer than the limit code.time_limit = 0.3 s"
         )
         assert node.worker_pids == frozenset()
     async with CodeNode(CodeSettings(workers=1, time_limit=30)) as node:
@@ -266,7 +266,8 @@ async def test_a_large_result_is_refused() -> None:
             "function main() { return 'x'.repeat(5e6) }",
         ):
             assert (
-                await failure(node, content) == "Code execution failed: the result is larger than 1000 bytes"
+                await failure(node, content)
+                == "Code execution failed: the result is larger than the limit code.max_result_bytes = 1000"
             )
         assert node.worker_pids == pids
 

@@ -163,7 +163,10 @@ async def test_large_bodies_are_refused(packed: bool) -> None:
             if fits:
                 assert (await send(server.url, settings))["body"] == body.decode()
             else:
-                assert await failure(server.url, settings) == "HTTP response is larger than 1000 bytes"
+                assert (
+                    await failure(server.url, settings)
+                    == "HTTP response is larger than the limit http.max_response_bytes = 1000"
+                )
 
 
 @pytest.mark.parametrize(

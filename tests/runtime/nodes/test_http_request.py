@@ -102,10 +102,18 @@ def test_a_missing_time_out_is_that_of_the_settings() -> None:
             },
             '{"a":"b c"}',
         ),
+        (
+            {
+                "bodyType": "form-data",
+                "formData": object_of(**{"b": "string", "10": "object", "9": "number"}),
+                "formDataValues": constants(**{"b": "", "10": {"x": 1, "0": 2}, "9": 3}),
+            },
+            '{"9":3,"10":{"0":2,"x":1},"b":""}',
+        ),
     ],
 )
 def test_every_body_type_has_its_text(body: dict[str, Any], prepared: str) -> None:
-    """Templates are rendered; forms are their fields as JSON text."""
+    """Templates are rendered; forms are their fields as JSON text, in JavaScript's order of keys."""
     inputs = inputs_of(data_of(body=body))
     assert (inputs["bodyType"], inputs["body"]) == (body["bodyType"], prepared)
 

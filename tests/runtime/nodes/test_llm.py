@@ -70,6 +70,18 @@ async def test_what_is_asked(model: DevModel) -> None:
     assert asked.headers["idempotency-key"] == "task/7"
 
 
+async def test_ids_of_any_script_make_a_key(model: DevModel) -> None:
+    """The key of a call holds node ids, which need not be ASCII, as headers must be."""
+    await ask(model.base_url, context=FakeContext(idempotency_key="task/größe[3]/llm 1\ud800"))
+    (asked,) = model.asked
+    assert asked.headers["idempotency-key"] == "task/gr%C3%B6%C3%9Fe[3]/llm%201%ED%A0%80"
+
+
+async def test_half_a_surrogate_pair_is_replaced(model: DevModel) -> None:
+    """It has no UTF-8, and a prompt is sent as such."""
+    assert await ask(model.base_url, prompt="\ud83d!") == {"result": "You said: \ufffd!"}
+
+
 async def test_the_environment_of_the_server_does_not_leak(
     model: DevModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,7 +249,10 @@ async def test_errors_of_other_apis_are_told(body: bytes, message: str) -> None:
 async def test_a_long_answer_is_refused(model: DevModel) -> None:
     """Beyond the limit the node fails."""
     settings = LLMSettings(max_answer_bytes=10)
-    assert await failure(model.base_url, settings) == "The answer is longer than 10 bytes"
+    assert (
+        await failure(model.base_url, settings)
+        == "The answer is longer than the limit llm.max_answer_bytes = 10"
+    )
 
 
 @pytest.mark.parametrize("key", ["sk-é", "two words", "a\nb"])

@@ -1,0 +1,124 @@
+"""The roster: the tasks that one process drives. So many run at once; the others wait their turn, first come first served."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from flowgram_runtime.errors import TooManyTasks
+from flowgram_runtime.host import TaskHost
+from flowgram_runtime.journal.port import TaskRecord
+
+_log = logging.getLogger(__name__)
+
+_RETRY_AFTER: Final = 1.0
+
+
+class Roster:
+    """Drives tasks, and decides which of them run.
+
+    Args:
+        max_running: So many run at once.
+        max_waiting: So many may wait.
+        give_up: Ends a task that turned out not to be drivable; given its last record.
+    """
+
+    def __init__(
+        self, max_running: int, max_waiting: int, give_up: Callable[[TaskRecord], Awaitable[None]]
+    ) -> None:
+        self._max_running = max_running
+        self._max_waiting = max_waiting
+        self._give_up = give_up
+        self._hosts: dict[str, TaskHost] = {}
+        self._drives: dict[TaskHost, asyncio.Task[None]] = {}
+        self._waiting: dict[TaskHost, None] = {}  # in the order of their turns
+        self._running = 0
+        self._closing = False
+
+    @property
+    def full(self) -> bool:
+        """Whether a new task has to wait."""
+        return bool(self._waiting) or self._running >= self._max_running
+
+    def get(self, task_id: str) -> TaskHost | None:
+        """The host of a task, or None if it is not driven here."""
+        return self._hosts.get(task_id)
+
+    def check(self) -> None:
+        """Raises `TooManyTasks` where a new task could not even wait."""
+        if self.full and len(self._waiting) >= self._max_waiting:
+            raise TooManyTasks(self._running, len(self._waiting), _RETRY_AFTER)
+
+    def admit(self, host: TaskHost) -> None:
+        """Drives a new task: it starts, or is put at the end of those that wait."""
+        waits = self.full
+        self._add(host, waits=waits)
+        if waits:
+            host.queue()
+        else:
+            host.start()
+
+    def resume(self, host: TaskHost) -> None:
+        """Drives a task that was rebuilt: it goes on if it had started, else it waits for `start_waiting`."""
+        self._add(host, waits=not host.started)
+
+    def start_waiting(self) -> None:
+        """Starts as many of those that wait as there are places."""
+        while self._waiting and self._running < self._max_running and not self._closing:
+            host = next(iter(self._waiting))
+            del self._waiting[host]
+            self._running += 1
+            host.start()
+
+    async def ended(self, host: TaskHost) -> None:
+        """Returns once a task that was driven is driven no longer: it has ended, and so have its calls."""
+        drive = self._drives.get(host)
+        if drive is not None:
+            await asyncio.wait([drive])
+
+    async def drain(self, grace: float) -> None:
+        """Starts nothing any more, wakes all watchers, and gives those that run so many seconds to end."""
+        self._closing = True
+        for host in list(self._hosts.values()):
+            host.feed.nudge()
+        running = [drive for host, drive in self._drives.items() if host not in self._waiting]
+        if running and grace > 0:
+            await asyncio.wait(running, timeout=grace)
+
+    async def close(self) -> None:
+        """Stops driving; every task is left as its log has it."""
+        self._closing = True
+        drives = list(self._drives.values())
+        for drive in drives:
+            drive.cancel()
+        if drives:
+            await asyncio.wait(drives)
+
+    def _add(self, host: TaskHost, *, waits: bool) -> None:
+        if waits:
+            self._waiting[host] = None
+        else:
+            self._running += 1
+        self._hosts[host.task_id] = host
+        drive = asyncio.create_task(self._drive(host), name=host.task_id)
+        self._drives[host] = drive
+        drive.add_done_callback(lambda done: self._leave(host, done))
+
+    async def _drive(self, host: TaskHost) -> None:
+        try:
+            await host.run()
+        except Exception:  # noqa: BLE001 - a mistake of ours must not leave a task hanging
+            _log.exception("a task could not be driven on", extra={"task_id": host.task_id})
+            await self._give_up(host.record)
+
+    def _leave(self, host: TaskHost, drive: asyncio.Task[None]) -> None:
+        host.leave()  # it may have been stopped before it began
+        del self._drives[host]
+        del self._hosts[host.task_id]
+        if host in self._waiting:
+            del self._waiting[host]
+        else:
+            self._running -= 1
+        if not drive.cancelled() and (error := drive.exception()) is not None:
+            _log.error("a task could not be ended", exc_info=error, extra={"task_id": host.task_id})
+        self.start_waiting()

@@ -1,0 +1,84 @@
+"""The application on a journal that fails at every operation in turn: whatever was told still holds."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.applications import call_schema, echo_schema
+from support.graphs import edge, end, node, ref, start
+from support.journals import Fault
+from support.lives import Client, World, broken_promises
+
+from flowgram_runtime.application import TaskRequest
+from flowgram_runtime.journal.memory import MemoryJournal
+from flowgram_runtime.modeling import json_text
+from flowgram_runtime.settings import RuntimeSettings
+
+# Few places, so that tasks wait their turn; small steps, so that writes have several batches. Nothing is timed: the only
+# timers are those of retries.
+SETTINGS = RuntimeSettings(
+    max_running_tasks=3, step_budget=2, tail_bytes=200, default_timeout=0, retention_age=0, retention_count=0
+)
+
+
+def loop_schema() -> str:
+    """A loop with a call in each of its iterations."""
+    blocks = [node("first", "block-start"), node("each", "code"), node("last", "block-end")]
+    edges = [edge("first", "each"), edge("each", "last")]
+    loop = node("loop", "loop", {"loopFor": ref("start_0", "items")}, blocks=blocks, edges=edges)
+    items = {"type": "array", "items": {"type": "integer"}}
+    nodes = [start(items=items), loop, end()]
+    return json_text.dumps({"nodes": nodes, "edges": [edge("start_0", "loop"), edge("loop", "end_0")]})
+
+
+def clients() -> list[Client]:
+    """One for each kind of task: pure, parallel calls, a loop, a failure, one that is canceled."""
+    return [
+        Client(TaskRequest(call_schema("a", "b", "c"), request_id="parallel")),
+        Client(TaskRequest(loop_schema(), '{"items": [1, 2, 3]}', request_id="loop")),
+        Client(TaskRequest(echo_schema(), '{"x": 7}', request_id="pure")),
+        Client(TaskRequest(call_schema("bad"), request_id="failing")),
+        Client(TaskRequest(call_schema("hold", "a"), request_id="canceled"), cancel_at="a"),
+    ]
+
+
+Plan = Callable[[str, int], Fault | None]
+
+
+def at(wanted: int, fault: Fault) -> Plan:
+    """Lets one operation fail, by its number."""
+    return lambda operation, number: fault if number == wanted else None
+
+
+async def play(*plans: Plan) -> tuple[list[bytes | None], list[int]]:
+    """Lets the clients live through faults: how their tasks ended, and how many operations each life's journal saw."""
+    journal = MemoryJournal()
+    world, living = World(journal, list(plans), SETTINGS), clients()
+    await world.run(*living)
+    assert await broken_promises(living, world, journal) == []
+    return [client.result for client in living], world.operations
+
+
+@pytest.mark.parametrize("fault", Fault)
+async def test_a_fault_at_any_operation_breaks_no_promise(fault: Fault) -> None:
+    """Wherever it comes, each task ends as it does undisturbed, and all that was told is in its log."""
+    undisturbed, (operations,) = await play()
+    assert undisturbed[1:] == [
+        b"('SUCCEEDED', {}, [])",
+        b"('SUCCEEDED', {'x': 7}, [])",
+        b"('FAILED', None, ['bad failed'])",
+        b"('CANCELED', None, [])",
+    ]
+    for number in range(operations):
+        results, _ = await play(at(number, fault))
+        assert results == undisturbed, f"{fault.name} at operation {number}"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 60), st.sampled_from(Fault)), max_size=6))
+async def test_faults_in_life_after_life_break_no_promise(faults: list[tuple[int, Fault]]) -> None:
+    """The same where the lives after the first one are cut off too, also while they recover."""
+    undisturbed, _ = await play()
+    results, _ = await play(*(at(number, fault) for number, fault in faults))
+    assert results == undisturbed

@@ -1,0 +1,217 @@
+"""Users of the server: each starts tasks, watches, asks, cancels and repeats itself, and remembers all that it is told."""
+
+import asyncio
+import random
+from collections.abc import Coroutine
+from typing import Any
+
+import grpc
+from tests.torture.told import Told, Violation, result_of
+from tests.torture.workflows import SHAPES, VARIANTS, Variant
+
+from flowgram.runtime.v1 import runtime_service_pb2 as service
+from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
+
+_WATCH = "/flowgram.runtime.v1.WorkflowRuntimeService/WatchTask"
+_AWAY = {grpc.StatusCode.UNAVAILABLE}
+_BROKEN = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED}
+"""What gRPC also makes of a connection that breaks; answers of the server with these statuses carry details."""
+_OPTIONS = [
+    ("grpc.initial_reconnect_backoff_ms", 20),
+    ("grpc.min_reconnect_backoff_ms", 20),
+    ("grpc.max_reconnect_backoff_ms", 200),
+    ("grpc.max_receive_message_length", -1),
+]
+
+
+class Users:
+    """All users.
+
+    Args:
+        target: Where the server listens.
+        base_url: Where the workflows' calls go.
+        chance: Decides what they do.
+
+    Attributes:
+        told: What they were told, task by task.
+        interruptions: How many calls were cut off by a kill.
+        streams: How many watches were opened.
+    """
+
+    def __init__(self, target: str, base_url: str, chance: random.Random) -> None:
+        self.told: list[Told] = []
+        self.interruptions = 0
+        self.streams = 0
+        self._base_url = base_url
+        self._chance = chance
+        self._channel = grpc.aio.insecure_channel(target, _OPTIONS)
+        self._stub: Any = WorkflowRuntimeServiceStub(self._channel)
+        # The bytes as they come: what is told is compared byte for byte.
+        self._watch = self._channel.unary_stream(
+            _WATCH, request_serializer=service.WatchTaskRequest.SerializeToString, response_deserializer=bytes
+        )
+        self._stopping = asyncio.Event()
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        await self._channel.close()
+
+    def stop(self) -> None:
+        """Lets nobody start another task."""
+        self._stopping.set()
+
+    async def live(self) -> None:
+        """One user: one task after the other until `stop`."""
+        while not self._stopping.is_set():
+            await self.one_task(self._chance.choice(VARIANTS))
+
+    async def one_task(self, variant: Variant) -> Told:
+        """Starts a task, and does something with it until it has ended and all was said about it."""
+        told = Told(variant, f"tag-{len(self.told)}-{self._chance.randrange(1 << 32):08x}")
+        self.told.append(told)
+        await self._start(told)
+        others: list[Coroutine[Any, Any, None]] = [
+            self._look_on(told) for _ in range(self._chance.randrange(1, 4))
+        ]
+        if self._chance.random() < 0.4:
+            others.append(self._poll(told))
+        if self._chance.random() < 0.2:
+            others.append(self._cancel(told))
+        if self._chance.random() < 0.2:
+            others.append(self._repeat(told))
+        async with asyncio.TaskGroup() as group:
+            for other in others:
+                group.create_task(other)
+        await self._settle(told)
+        return told
+
+    async def undisturbed(self, variant: Variant) -> Told:
+        """Starts a task, and only looks on."""
+        told = Told(variant, f"tag-{len(self.told)}")
+        self.told.append(told)
+        told.accepted((await self._call("TaskRun", self._request(told))).task_id)
+        await self._stream(told, 0, "quick")
+        return told
+
+    async def listed(self) -> set[str]:
+        """The ids of all tasks that the server lists."""
+        ids: set[str] = set()
+        request = service.TaskListRequest(page_size=1000)
+        while True:
+            page = await self._call("TaskList", request)
+            ids.update(task.task_id for task in page.tasks)
+            if not page.next_page_token:
+                return ids
+            request.page_token = page.next_page_token
+
+    async def _start(self, told: Told) -> None:
+        request = self._request(told)
+        request.wait = self._chance.random() < 0.2
+        times = 3 if self._chance.random() < 0.2 else 1
+        for answer in await asyncio.gather(*(self._call("TaskRun", request) for _ in range(times))):
+            told.accepted(answer.task_id)
+            if answer.status.terminated:
+                told.settled(result_of(answer))
+
+    def _request(self, told: Told) -> service.TaskRunRequest:
+        schema, inputs = SHAPES[told.variant.shape], told.variant.inputs(self._base_url, told.tag)
+        return service.TaskRunRequest(schema=schema, inputs=inputs, request_id=told.tag)
+
+    async def _repeat(self, told: Told) -> None:
+        """Sends the request again, and another one under its id."""
+        await self._pause(2)
+        told.accepted((await self._call("TaskRun", self._request(told))).task_id)
+        other = self._request(told)
+        other.inputs = VARIANTS[0].inputs(self._base_url, "other")
+        try:
+            await self._call("TaskRun", other)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
+                raise
+        else:
+            raise Violation(f"{told.tag}: another request was accepted under its request_id")
+
+    async def _look_on(self, told: Told) -> None:
+        """A watcher: quick, slow, or one that comes and goes."""
+        manner = self._chance.choice(("quick", "slow", "flighty"))
+        seen, over = 0, False
+        while not over:
+            if manner == "flighty" and seen and self._chance.random() < 0.3:
+                seen = self._chance.randrange(seen)
+            seen, over = await self._stream(told, seen, manner)
+
+    async def _stream(self, told: Told, seen: int, manner: str) -> tuple[int, bool]:
+        """One stream: the last sequence that was seen, and whether the task has ended."""
+        self.streams += 1
+        request = service.WatchTaskRequest(
+            task_id=told.task_id, after_sequence=seen, include_deltas=self._chance.random() < 0.3
+        )
+        stream = self._watch(request)
+        responses = self._chance.randrange(4) if manner == "flighty" else -1
+        try:
+            while responses != 0:
+                response: Any = await stream.read()
+                if response is grpc.aio.EOF:
+                    if not told.terminated:
+                        raise Violation(f"{told.tag}: a watch ended after event {seen}, and the task has not")
+                    return seen, True
+                seen = told.saw(response, seen)
+                responses -= 1
+                if manner == "slow":
+                    await self._pause(0.3)
+        except grpc.aio.AioRpcError as error:
+            await self._interrupted(error)
+        finally:
+            stream.cancel()
+        return seen, False
+
+    async def _poll(self, told: Told) -> None:
+        while not told.terminated:
+            if self._chance.random() < 0.5:
+                await self._report(told)
+            else:
+                await self._result(told, wait=self._chance.random() < 0.5)
+            await self._pause(0.5)
+
+    async def _cancel(self, told: Told) -> None:
+        await self._pause(3)
+        told.cancel_asked = True
+        for _ in range(self._chance.randrange(1, 3)):
+            answer = await self._call("TaskCancel", service.TaskCancelRequest(task_id=told.task_id))
+            if answer.success and told.canceled:
+                raise Violation(f"{told.tag}: was canceled twice")
+            told.canceled |= answer.success
+
+    async def _settle(self, told: Told) -> None:
+        await self._result(told, wait=True)
+        await self._report(told)
+
+    async def _result(self, told: Told, *, wait: bool) -> None:
+        answer = await self._call(
+            "TaskResult", service.TaskResultRequest(task_id=told.task_id, wait=wait), timeout=20
+        )
+        if answer.status.terminated:
+            told.settled(result_of(answer))
+
+    async def _report(self, told: Told) -> None:
+        answer = await self._call("TaskReport", service.TaskReportRequest(task_id=told.task_id))
+        told.reported(answer.report)
+
+    async def _call(self, method: str, request: Any, **options: Any) -> Any:
+        """Makes a call until it is answered."""
+        while True:
+            try:
+                return await getattr(self._stub, method)(request, **options)
+            except grpc.aio.AioRpcError as error:
+                await self._interrupted(error)
+
+    async def _interrupted(self, error: grpc.aio.AioRpcError) -> None:
+        """Waits a moment if the server was away; raises the error if that is not why."""
+        details = any(key == "grpc-status-details-bin" for key, _ in error.trailing_metadata() or ())
+        if error.code() not in _AWAY and (details or error.code() not in _BROKEN):
+            raise error
+        self.interruptions += 1
+        await self._pause(0.5)
+
+    async def _pause(self, longest: float) -> None:
+        await asyncio.sleep(self._chance.uniform(0, longest))

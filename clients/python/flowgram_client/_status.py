@@ -31,11 +31,18 @@ _BY_CODE: dict[grpc.StatusCode, type[errors.RequestError]] = {
     grpc.StatusCode.CANCELLED: errors.CallCanceled,
 }
 
+_CUT_OFF = "CANCELLED"
+"""What gRPC says of a call that the other side reset; its words for what this side cancels are longer."""
+
 
 def error_from_rpc(error: grpc.RpcError) -> errors.RequestError:
     """The exception for a call that ended with a status other than OK."""
     trailing: Any = getattr(error, "trailing_metadata", tuple)()
-    return error_from_status(error.code(), error.details() or "", trailing or ())
+    code, message = error.code(), error.details() or ""
+    if code is grpc.StatusCode.CANCELLED and message == _CUT_OFF:
+        # Nobody here cancelled it: so a stream ends whose server stops, or that a proxy resets.
+        return errors.Unavailable("the call was cut off", code)
+    return error_from_status(code, message, trailing or ())
 
 
 def error_from_status(

@@ -91,3 +91,18 @@ def test_every_error_is_public_and_in_the_tree() -> None:
         assert issubclass(each, flowgram_client.FlowgramError)
         assert getattr(flowgram_client, each.__name__) is each
         assert each.__name__ in (errors.__doc__ or "")
+
+
+class CutOff(grpc.RpcError):
+    """How gRPC tells that the other side reset a call."""
+
+    def code(self) -> grpc.StatusCode:
+        return Code.CANCELLED
+
+    def details(self) -> str:
+        return "CANCELLED"
+
+
+def test_a_call_that_the_other_side_cuts_off_can_be_tried_again() -> None:
+    """A stream that the server resets as it stops is no cancellation of ours: the server is unavailable."""
+    assert type(_status.error_from_rpc(CutOff())) is errors.Unavailable

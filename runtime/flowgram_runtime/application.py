@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from flowgram_runtime.calls import Caller
@@ -36,8 +36,6 @@ from flowgram_runtime.settings import RuntimeSettings
 from flowgram_runtime.turns import Turns
 
 _READ_BYTES: Final = 512 * 1024
-_AT_ONCE: Final = 16
-"""Steps of tasks, and beginnings of calls, in one round of the event loop: each takes some 0.1 to 0.5 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ class Application:
         self._clock = clock
         self._new_task_id = new_task_id
         self._library = Library(registry.node_types, settings)
-        turns = Turns(_AT_ONCE)
+        self._turns = turns = Turns()
         self._services = Services(
             journal=journal,
             codec=codec,
@@ -134,7 +132,7 @@ class Application:
     async def run(self, request: TaskRequest) -> TaskRecord:
         """Accepts a task and starts it, or lets it wait for its turn; returns once it is durable.
 
-        The record is of that moment: a small workflow may have ended in it.
+        The record is of that moment: a small workflow may have ended in it. It may lack the inputs.
 
         Raises:
             InvalidWorkflow: The schema or the inputs are not valid.
@@ -142,6 +140,7 @@ class Application:
             TooManyTasks: Too many tasks run and wait already.
             ShuttingDown: No new tasks are taken.
         """
+        await self._turns.turn()
         program = self._library.program(request.schema)
         inputs = self._library.inputs(program, request.inputs)
         try:
@@ -172,19 +171,14 @@ class Application:
 
     async def task(self, task_id: str) -> TaskRecord:
         """The task as it is now. Raises `TaskNotFound`."""
-        host = self._roster.get(task_id)
-        if host is not None and host.accepted.done():
-            return host.record
-        record = await self._journal.task(task_id)
-        if record is None:
-            raise TaskNotFound(task_id)
-        return record
+        record = await self._record(task_id)
+        return record if record.inputs else replace(record, inputs=(await self._stored(task_id)).inputs)
 
     async def wait(self, task_id: str) -> TaskRecord:
-        """The task once it has terminated. Raises `TaskNotFound`, and `ShuttingDown` if that comes first."""
+        """The task once it has terminated; its record may lack the inputs. Raises `TaskNotFound`, and `ShuttingDown` if that comes first."""
         while True:
             host = self._roster.get(task_id)
-            record = await self.task(task_id) if host is None else host.record
+            record = await self._record(task_id) if host is None else host.record
             if Status(record.status).terminated:
                 return record
             await self._driven(host).feed.changed(self._clock)
@@ -196,7 +190,7 @@ class Application:
         """
         host = self._roster.get(task_id)
         if host is None:
-            if not Status((await self.task(task_id)).status).terminated:
+            if not Status((await self._record(task_id)).status).terminated:
                 self._driven(None)
             return False
         did = host.cancel(reason)
@@ -211,14 +205,14 @@ class Application:
 
     async def schema(self, task_id: str) -> str:
         """The schema of a task. Raises `TaskNotFound`."""
-        schema = await self._journal.schema((await self.task(task_id)).schema_hash)
+        schema = await self._journal.schema((await self._record(task_id)).schema_hash)
         if schema is None:
             raise TaskNotFound(task_id)
         return schema
 
     async def log(self, task_id: str) -> list[Batch]:
         """All batches of a task that are durable now. Raises `TaskNotFound`."""
-        record = await self.task(task_id)
+        record = await self._record(task_id)
         batches: list[Batch] = []
         while (after := batches[-1].last_sequence if batches else 0) < record.last_sequence:
             more = await self._journal.read(task_id, after, _READ_BYTES)
@@ -245,7 +239,7 @@ class Application:
             ShuttingDown: The service ends before the task.
             JournalUnavailable: The task cannot go on at the moment, because the journal cannot be used.
         """
-        record = await self.task(task_id)
+        record = await self._record(task_id)
         if after_sequence > record.last_sequence:
             raise SequenceOutOfRange(after_sequence, record.last_sequence)
         host = self._roster.get(task_id)
@@ -279,6 +273,17 @@ class Application:
         finally:
             if reader is not None:
                 feed.close_deltas(reader)
+
+    async def _record(self, task_id: str) -> TaskRecord:
+        """The task as it is now, without its inputs where they are not at hand."""
+        host = self._roster.get(task_id)
+        return await self._stored(task_id) if host is None or not host.accepted.done() else host.record
+
+    async def _stored(self, task_id: str) -> TaskRecord:
+        record = await self._journal.task(task_id)
+        if record is None:
+            raise TaskNotFound(task_id)
+        return record
 
     async def _read_on(self, task_id: str, after_sequence: int) -> Batch:
         """What the journal has after a sequence, up to a bounded size, as one batch."""
@@ -320,7 +325,7 @@ class Application:
         record = await self._journal.find_request(request.request_id)
         if record is None or record.request_hash != request.content_hash():
             raise RequestConflict(request.request_id)
-        return await self.task(record.task_id)
+        return await self._record(record.task_id)
 
 
 def _accepted(task: NewTask) -> TaskRecord:

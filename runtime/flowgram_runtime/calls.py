@@ -27,7 +27,7 @@ class Caller:
         settings: The limits.
         secrets: Says which inputs may not be seen in an error.
         clock: Measures the time limits.
-        turns: Lets only so many calls begin at once.
+        turns: Keeps many calls that begin or end at once from holding the event loop.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Caller:
         """
         try:
             outputs = await self._execute(call, context)
+            await self._turns.turn()
         except NodeError as error:
             text = str(error)
         except asyncio.CancelledError as error:

@@ -27,6 +27,9 @@ from flowgram_runtime.turns import Turns
 
 _log = logging.getLogger(__name__)
 
+_KEPT_INPUTS: Final = 4096
+"""Characters of inputs that a waiting task keeps as text; who asks for longer ones waits for the journal."""
+
 _FIRST_RETRY: Final = 1.0
 _LAST_RETRY: Final = 30.0
 """Seconds between attempts to commit while the journal is unavailable: twice as long each time."""
@@ -79,7 +82,7 @@ class TaskHost:
         task_id: The task.
         services: What it is driven with.
         feed: The live end of its log.
-        record: The task as of the last commit.
+        record: The task as of the last commit; its inputs only if they are small, else "".
         accepted: Done once the task is durable, or failed if it could not be made so.
     """
 
@@ -88,7 +91,7 @@ class TaskHost:
     ) -> None:
         self.task_id = record.task_id
         self.services = services
-        self.record = record
+        self.record = record if len(record.inputs) <= _KEPT_INPUTS else replace(record, inputs="")
         self.feed = Feed(services.settings.tail_bytes, record.last_sequence)
         self.accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # Whoever asked may be gone before the answer: that is no error.

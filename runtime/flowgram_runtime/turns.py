@@ -1,41 +1,55 @@
-"""Turns: so that many tasks that wake at once do not hold the event loop, only some go on in each of its rounds."""
+"""Turns: when many tasks wake at once, only some go on in each round of the event loop, so that others are served too."""
 
 import asyncio
+import time
 from collections import deque
+from typing import Final
+
+_ROUND: Final = 0.005
+"""Seconds that the turns of one round may take; the next one after that begins in the next round."""
+_WOKEN: Final = 64
+"""How many get ready for their turn in one round: more than most rounds have time for, and few enough to wake in vain."""
 
 
 class Turns:
-    """Gives out turns, first come first served: so many in each round of the event loop.
+    """Gives out turns, first come first served."""
 
-    Args:
-        at_once: How many.
-    """
-
-    def __init__(self, at_once: int) -> None:
-        self._at_once = at_once
-        self._left = at_once
+    def __init__(self) -> None:
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._scheduled = False
+        self._again: deque[asyncio.Future[None]] = deque()  # these were woken, and too late
+        self._round_began: float | None = None
 
     async def turn(self) -> None:
-        """Waits for a turn; at once where there is one left in this round."""
-        if not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._next_round)
-        if self._left > 0 and not self._waiting:
-            self._left -= 1
+        """Returns when it is the caller's turn: at once, while this round is young."""
+        loop = asyncio.get_running_loop()
+        queue = self._waiting
+        if not queue and not self._again and self._is_young(loop):
             return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        await turn
+        while True:
+            turn: asyncio.Future[None] = loop.create_future()
+            queue.append(turn)
+            await turn
+            if self._is_young(loop):
+                return
+            queue = self._again
 
-    def _next_round(self) -> None:
-        self._left = self._at_once
-        while self._waiting and self._left > 0:
-            turn = self._waiting.popleft()
+    def _is_young(self, loop: asyncio.AbstractEventLoop) -> bool:
+        # Not the loop's clock: that may stand still within a round.
+        now = time.monotonic()
+        if self._round_began is None:
+            self._round_began = now
+            loop.call_soon(self._next_round, loop)
+        return now - self._round_began < _ROUND
+
+    def _next_round(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._round_began = None
+        if not self._waiting and not self._again:
+            return
+        self._round_began = time.monotonic()
+        loop.call_soon(self._next_round, loop)  # before those who are woken here
+        for _ in range(_WOKEN):
+            if not (queue := self._again or self._waiting):
+                break
+            turn = queue.popleft()
             if not turn.done():  # or its waiter was cancelled
                 turn.set_result(None)
-                self._left -= 1
-        self._scheduled = bool(self._waiting) or self._left < self._at_once
-        if self._scheduled:
-            asyncio.get_running_loop().call_soon(self._next_round)

@@ -13,7 +13,7 @@ from typing import Final
 
 from flowgram_runtime.clock import Clock
 
-_THRESHOLDS: Final = (5_000, 10, 1_000_000)
+_THRESHOLDS: Final = (2_000, 10, 1_000_000)
 """The last one stands for never."""
 
 INTERVAL: Final = 10.0

@@ -14,6 +14,9 @@ LogFormat = Literal["auto", "json", "console"]
 _QUIET = ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "asyncio", "uvicorn.access")
 """Libraries that tell at level info what an access log of theirs would."""
 
+_GRPC_SERVER = "grpc._cython.cygrpc"
+_DISCONNECT = "ExecuteBatchError raised in core by servicer method"
+
 
 def configure_logs(level: LogLevel, log_format: LogFormat, stream: TextIO | None = None) -> None:
     """Sets up logging for the whole process. Without a stream, it is the standard error stream."""
@@ -55,8 +58,14 @@ def configure_logs(level: LogLevel, log_format: LogFormat, stream: TextIO | None
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(number)
+    handler.addFilter(_is_no_disconnect)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
+
+
+def _is_no_disconnect(record: logging.LogRecord) -> bool:
+    """Leaves out what gRPC logs, with a stack trace, whenever a client leaves while a message is on its way to it."""
+    return record.name != _GRPC_SERVER or not record.getMessage().startswith(_DISCONNECT)
 
 
 def _to_json(fields: Any, **_: Any) -> str:

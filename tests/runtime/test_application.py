@@ -206,3 +206,17 @@ def test_equal_requests_have_equal_hashes() -> None:
     other = TaskRequest(**request, labels={"b": "2", "a": "1"})
     assert one.content_hash() == other.content_hash()
     assert TaskRequest(**request, timeout=1).content_hash() != TaskRequest(**request).content_hash()
+
+
+async def test_long_inputs_are_told_while_the_task_runs() -> None:
+    """Running tasks do not keep them as text in memory, and the task shows them all the same."""
+    calls = ScriptedCalls()
+    async with running_application(calls) as application:
+        for length in (10, 100_000):
+            inputs = json_text.dumps({"x": 1, "more": "x" * length})
+            record = await application.run(TaskRequest(call_schema("a"), inputs))
+            await calls.running("a")
+            assert (await application.task(record.task_id)).inputs == inputs
+            calls.answer("a", {"v": ""})
+            await application.wait(record.task_id)
+            assert (await application.task(record.task_id)).inputs == inputs

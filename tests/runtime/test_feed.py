@@ -177,3 +177,22 @@ async def test_pieces_wake_only_where_somebody_reads_them() -> None:
     feed.close_deltas(reader)
     feed.emit(delta("3"))
     assert reader.take() == [delta("2")]
+
+
+async def test_a_crowd_is_woken_a_part_at_a_time() -> None:
+    """All wake, and others have their turn in between: no round of the event loop wakes more than some."""
+    feed, woken, rounds = Feed(1000), 0, []
+
+    async def sleep() -> None:
+        nonlocal woken
+        await feed.changed(FakeClock())
+        woken += 1
+
+    sleepers = [asyncio.create_task(sleep()) for _ in range(1000)]
+    await asyncio.sleep(0)
+    feed.publish([ONE])
+    while woken < 1000:
+        await asyncio.sleep(0)
+        rounds.append(woken)
+    await asyncio.gather(*sleepers)
+    assert max(after - before for before, after in zip([0, *rounds], rounds, strict=False)) <= 100

@@ -130,6 +130,11 @@ async def test_oversize_requests(tmp_path: Path) -> None:
             assert answer.task_id
 
 
+async def test_a_burst_of_calls_is_answered(stub: Any) -> None:
+    """Thousands of calls that come at once wait for their turn, and none is canceled."""
+    await asyncio.gather(*(stub.ServerInfo(ServerInfoRequest()) for _ in range(3000)))
+
+
 async def test_large_messages_pass(stub: Any, server: Server) -> None:
     """Messages larger than gRPC's own limit of 4 MB pass in both directions."""
     options = [("grpc.max_receive_message_length", -1)]

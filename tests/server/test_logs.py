@@ -88,3 +88,14 @@ def test_auto_is_json_where_nobody_looks() -> None:
     configure_logs("info", "auto", stream)
     structlog.get_logger().info("hello")
     assert lines(stream)[0]["event"] == "hello"
+
+
+def test_a_client_that_leaves_is_no_error() -> None:
+    """What gRPC logs when a watcher goes away in the middle of a message is left out; its other errors are not."""
+    stream = io.StringIO()
+    configure_logs("info", "json", stream)
+    logger = logging.getLogger("grpc._cython.cygrpc")
+    logger.error("ExecuteBatchError raised in core by servicer method [/x/WatchTask]")
+    assert not stream.getvalue()
+    logger.error("Unexpected ValueError raised by servicer method [/x/TaskRun]")
+    assert lines(stream)[0]["level"] == "error"

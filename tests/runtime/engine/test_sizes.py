@@ -1,0 +1,82 @@
+"""Sizes: about that of the JSON text, and the limit on what a snapshot shows."""
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.driving import drive, link_schema
+from support.graphs import declare, edge, end, node, ref, start
+
+from flowgram_runtime.engine.limits import Limits
+from flowgram_runtime.engine.sizes import exceeds
+from flowgram_runtime.engine.status import Status
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(alphabet="aäß€😀"),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(alphabet="abc"), inner),
+    max_leaves=50,
+)
+
+
+@given(VALUES)
+def test_a_size_is_about_that_of_the_text(value: Any) -> None:
+    """Never more than half too small, nor more than four times too large."""
+    length = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+    assert exceeds(value, length // 2 - 1)
+    assert not exceeds(value, 5 * length + 4)
+
+
+def test_a_value_that_only_its_text_would_blow_up() -> None:
+    """Parts that are shared count each time, and counting ends at the limit."""
+    value: Any = "x" * 10
+    for _ in range(100):
+        value = [value, value]
+    assert exceeds(value, 1_000_000)
+
+
+def chain(*nodes: dict[str, Any]) -> dict[str, Any]:
+    return {"nodes": list(nodes), "edges": [edge(a["id"], b["id"]) for a, b in itertools.pairwise(nodes)]}
+
+
+def template(text: str) -> dict[str, Any]:
+    return {"type": "template", "content": text}
+
+
+@pytest.mark.parametrize("where", ["inputs", "outputs"])
+def test_a_snapshot_beyond_the_limit_fails_its_node(where: str) -> None:
+    """Whether of its inputs or of its outputs; the message names the setting, and nothing too large is shown."""
+    big = {"a": ("string", template("{{start_0.x}}" * 10))}
+    if where == "inputs":
+        schema = chain(start(x="string"), end(**big))
+    else:
+        items = {"type": "array", "items": {"type": "integer"}}
+        blocks = [node("first", "block-start"), node("last", "block-end")]
+        loop = node("loop", "loop", {"loopFor": ref("start_0", "n"), "loopOutputs": {"x": ref("start_0", "x")}},
+                    blocks=blocks, edges=[edge("first", "last")])  # fmt: skip
+        schema = chain(start(x="string", n=items), loop, end())
+    driven = drive(
+        link_schema(schema),
+        {"x": "x" * 100, "n": list(range(10))},
+        lambda call: {},
+        limits=Limits(max_snapshot_bytes=500),
+    )
+    finished = driven.execution.finished
+    assert finished is not None
+    assert finished.status is Status.FAILED
+    assert finished.errors[0].text.endswith("limit max_snapshot_bytes = 500")
+    assert "x" * 100 not in repr(driven.events[-3:])
+
+
+def test_calls_are_not_made_with_inputs_beyond_the_limit() -> None:
+    """The node fails before its call."""
+    inputs = {"inputs": declare(a="string"), "inputsValues": {"a": template("{{start_0.x}}" * 10)}}
+    schema = chain(start(x="string"), node("code_0", "code", inputs), end())
+
+    def never(call: Any) -> dict[str, Any]:
+        raise AssertionError("it was called")
+
+    driven = drive(link_schema(schema), {"x": "x" * 100}, never, limits=Limits(max_snapshot_bytes=500))
+    assert driven.execution.status is Status.FAILED

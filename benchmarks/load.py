@@ -118,7 +118,7 @@ async def _loaded(**environment: str) -> AsyncIterator[Load]:
 
 
 async def queued_tasks(load: Load) -> list[Row]:
-    """Tasks that wait on calls, with the settings' defaults: so many calls are open, the others wait for theirs."""
+    """Tasks that wait on calls, with the settings' defaults: some calls are open, the others wait for theirs."""
     before = load.server.resident()
     ids = await load.start(workflows.calling(load.peer.url), TASKS)
     await load.peer.waiting(HTTPSettings().max_parallel)
@@ -128,9 +128,8 @@ async def queued_tasks(load: Load) -> list[Row]:
         await load.held("starting them"),
     ]
     load.peer.released.set()
-    await load.peer.release(INSTANTLY)
-    await load.wait(ids)
-    return [*rows, await load.held("answering all calls at once")]
+    await asyncio.gather(load.peer.release(ENDS_PER_SECOND), load.wait(ids))
+    return [*rows, await load.held("their calls are answered at once, one after the other")]
 
 
 async def waiting_tasks(load: Load) -> list[Row]:

@@ -18,7 +18,7 @@ _THRESHOLDS: Final = (2_000, 10, 1_000_000)
 
 INTERVAL: Final = 10.0
 """Seconds between two looks."""
-QUIET: Final = 1_000
+QUIET: Final = 200
 """With fewer coroutines than this there is little to look at."""
 LONGEST: Final = 600.0
 """Seconds after which a full collection is made in any case: memory must stay bounded."""

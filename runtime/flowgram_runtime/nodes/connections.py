@@ -29,10 +29,10 @@ class Connections(httpx2.AsyncBaseTransport):
         self, *, verify: ssl.SSLContext, max_connections: int | None, max_keepalive: int, keepalive: float
     ) -> None:
         self._verify = verify
-        self._max_keepalive = max_keepalive
         self._keepalive = keepalive
         self._slots = None if max_connections is None else asyncio.Semaphore(max_connections)
-        self._pools: list[_Pool] = []
+        # Only the first pool, which is always the first choice, keeps connections that nobody uses.
+        self._pools = [self._make_pool(max_keepalive)]
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Sends a request; its place is taken until the response is closed."""
@@ -56,14 +56,14 @@ class Connections(httpx2.AsyncBaseTransport):
         for pool in self._pools:
             if pool.requests < _POOL_SIZE:
                 return pool
-        # Only the first pool, which is always the first choice, keeps connections that nobody uses.
-        kept = 0 if self._pools else self._max_keepalive
+        self._pools.append(self._make_pool(0))
+        return self._pools[-1]
+
+    def _make_pool(self, max_keepalive: int) -> "_Pool":
         limits = httpx2.Limits(
-            max_connections=None, max_keepalive_connections=kept, keepalive_expiry=self._keepalive
+            max_connections=None, max_keepalive_connections=max_keepalive, keepalive_expiry=self._keepalive
         )
-        pool = _Pool(httpx2.AsyncHTTPTransport(verify=self._verify, trust_env=False, limits=limits))
-        self._pools.append(pool)
-        return pool
+        return _Pool(httpx2.AsyncHTTPTransport(verify=self._verify, trust_env=False, limits=limits))
 
 
 class _Pool:

@@ -25,6 +25,7 @@ _ENVIRONMENT = {
 _PORTS = range(20_000, 30_000)
 """Below those that systems give to outgoing connections: the port must be free whenever a server is started."""
 _PATIENCE = 60.0
+_LONGEST_LINE = 1 << 24
 
 
 def free_port() -> int:
@@ -67,6 +68,7 @@ class ServerProcess:
             sys.executable, "-m", "flowgram_server.cli", "serve", "--no-http",
             "--listen", self.target, "--data", str(self._data),
             env={**os.environ, **_ENVIRONMENT}, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+            limit=_LONGEST_LINE,
         )  # fmt: skip
         self._listening = asyncio.create_task(self._listen(self._process))
 
@@ -80,7 +82,8 @@ class ServerProcess:
         finally:
             serving.cancel()
         if not self.serving:
-            raise RuntimeError(f"the server did not start: {self.complaints[-1:]}")
+            status = await self._gone()
+            raise RuntimeError(f"the server ended with status {status} instead: {self.complaints[-3:]}")
 
     @property
     def serving(self) -> bool:

@@ -4,8 +4,8 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from flowgram_runtime.calls import Caller
 from flowgram_runtime.clock import Clock
@@ -38,8 +38,7 @@ from flowgram_runtime.turns import Turns
 _READ_BYTES: Final = 512 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRequest:
+class TaskRequest(NamedTuple):
     """What somebody wants to have run.
 
     Attributes:
@@ -54,7 +53,7 @@ class TaskRequest:
     inputs: str = ""
     request_id: str = ""
     timeout: int | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = MappingProxyType({})
 
     def content_hash(self) -> bytes:
         """Says whether two requests ask for the same."""
@@ -153,10 +152,9 @@ class Application:
             raise
         task = self._new_task(request, program)
         execution = Execution(program, inputs, self._settings.limits)
-        host = TaskHost(_accepted(task), execution, self._services, task)
-        self._roster.admit(host)
+        host = TaskHost(_accepted(task), execution, self._services)
         try:
-            await asyncio.shield(host.accepted)
+            await self._roster.admit(host, task)
         except DuplicateRequest:
             return await self._same_request(request)
         return host.record
@@ -172,7 +170,7 @@ class Application:
     async def task(self, task_id: str) -> TaskRecord:
         """The task as it is now. Raises `TaskNotFound`."""
         record = await self._record(task_id)
-        return record if record.inputs else replace(record, inputs=(await self._stored(task_id)).inputs)
+        return record if record.inputs else record._replace(inputs=(await self._stored(task_id)).inputs)
 
     async def wait(self, task_id: str) -> TaskRecord:
         """The task once it has terminated; its record may lack the inputs. Raises `TaskNotFound`, and `ShuttingDown` if that comes first."""
@@ -277,7 +275,7 @@ class Application:
     async def _record(self, task_id: str) -> TaskRecord:
         """The task as it is now, without its inputs where they are not at hand."""
         host = self._roster.get(task_id)
-        return await self._stored(task_id) if host is None or not host.accepted.done() else host.record
+        return await self._stored(task_id) if host is None or not host.accepted else host.record
 
     async def _stored(self, task_id: str) -> TaskRecord:
         record = await self._journal.task(task_id)

@@ -2,13 +2,17 @@
 
 It feeds inputs to the core, commits the events of each step, and only then shows them and carries out the commands. The
 order of these three is what keeps the promise that nothing observed is ever lost.
+
+The first step of a new task is part of its acceptance. Most small workflows end in it, and never need a coroutine of their
+own.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 from flowgram_runtime.calls import Caller
@@ -59,6 +63,10 @@ class Services:
     settings: RuntimeSettings
 
 
+_Step = tuple[Write, list[Command]]
+"""What one step makes durable, and the commands to carry out once it is."""
+
+
 class _CallContext:
     """What surrounds one call; see `CallContext`."""
 
@@ -83,20 +91,15 @@ class TaskHost:
         services: What it is driven with.
         feed: The live end of its log.
         record: The task as of the last commit; its inputs only if they are small, else "".
-        accepted: Done once the task is durable, or failed if it could not be made so.
+        accepted: Whether the task is known to be durable.
     """
 
-    def __init__(
-        self, record: TaskRecord, execution: Execution, services: Services, accept: NewTask | None
-    ) -> None:
+    def __init__(self, record: TaskRecord, execution: Execution, services: Services) -> None:
         self.task_id = record.task_id
         self.services = services
-        self.record = record if len(record.inputs) <= _KEPT_INPUTS else replace(record, inputs="")
+        self.record = record if len(record.inputs) <= _KEPT_INPUTS else record._replace(inputs="")
         self.feed = Feed(services.settings.tail_bytes, record.last_sequence)
-        self.accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        # Whoever asked may be gone before the answer: that is no error.
-        self.accepted.add_done_callback(lambda done: done.cancelled() or done.exception())
-        self._accept = accept
+        self.accepted = False
         self._execution = execution
         self._inbox: deque[tuple[Input, str]] = deque()
         self._interrupt: Cancel | TimeOut | None = None
@@ -108,6 +111,11 @@ class TaskHost:
     def started(self) -> bool:
         """Whether it has left PENDING."""
         return self._execution.status is not Status.PENDING
+
+    @property
+    def finished(self) -> bool:
+        """Whether the task has ended."""
+        return self._execution.finished is not None
 
     def start(self) -> None:
         """Lets the task run."""
@@ -128,43 +136,71 @@ class TaskHost:
     def leave(self) -> None:
         """Lets everybody who waits for the task know that it is driven no longer."""
         self.feed.end()
-        if not self.accepted.done():
-            self.accepted.set_exception(ShuttingDown())
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def accept(
+        self, task: NewTask, begun: Callable[[], None]
+    ) -> tuple["asyncio.Future[None]", "asyncio.Future[None]"]:
+        """Does the first step of a new task, and asks the journal to accept the task with it.
+
+        Args:
+            task: The task; it is to start or to wait already.
+            begun: Called when the journal has answered, and everybody may see what came of it.
+
+        Returns:
+            The answer for whoever asked for the task, and the journal's: both are done once the task is durable, or failed
+            if it could not be made so. The first one may be cancelled at will. Cancelling the second one leaves open
+            whether the task becomes durable, and it goes on no longer.
+        """
+        step = self._step(task)
+        assert step is not None  # noqa: S101 - there is an input
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        committed = self.services.journal.commit(step[0])
+        committed.add_done_callback(partial(self._accepted, answer, step, begun))
+        return answer, committed
+
+    def _accepted(
+        self,
+        answer: "asyncio.Future[None]",
+        step: _Step,
+        begun: Callable[[], None],
+        committed: "asyncio.Future[None]",
+    ) -> None:
+        error = ShuttingDown() if committed.cancelled() else committed.exception()
+        if error is None:
+            self.accepted = True
+            self._show(*step)
+        begun()
+        if answer.done():  # whoever asked is gone
+            return
+        if error is None:
+            answer.set_result(None)
+        else:
+            answer.set_exception(error)
 
     async def run(self) -> None:
         """Drives the task until it ends. Cancelled, it leaves the task as the log has it, to go on after a restart."""
         try:
-            if self._accept is None:
+            if not self.accepted:
                 self._resume()
             while self._execution.finished is None:
                 await self.services.turns.turn()
-                step = self._work()
+                step = self._step()
                 if step is None:
                     await self._wake.wait()
                     self._wake.clear()
-                    continue
-                batches, commands = step
-                if not await self._commit(batches):
-                    return
-                self._perform(commands)
-                # Most tasks without calls have ended by now, and need none.
-                if self._timer is None and self._execution.status is Status.PROCESSING:
-                    self._set_timer()
-        except Exception as error:
-            if not self.accepted.done():
-                self.accepted.set_exception(error)
-                return
-            raise
+                else:
+                    await self._commit(step[0])
+                    self._show(*step)
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
             self.leave()
             if self._calls:
                 await self._stop_calls()
 
     def _resume(self) -> None:
         """Goes on after a restart: calls without an outcome are made again, and the time-out is what was left of it."""
-        self.accepted.set_result(None)
+        self.accepted = True
         if self._execution.status is Status.PROCESSING:
             self._set_timer()
         self._perform(self._execution.running_calls())
@@ -206,44 +242,36 @@ class TaskHost:
             commands += step_commands
         return (batches, commands) if batches else None
 
-    async def _commit(self, batches: list[Batch]) -> bool:
-        """Commits what the core did, then shows it. False if the task could not be accepted."""
-        finished = self._execution.finished
-        record = self.record
-        started = self._execution.start_time or None
+    def _step(self, accept: NewTask | None = None) -> _Step | None:
+        """Lets the core work: what to make durable, and the commands to carry out then."""
+        worked = self._work()
+        if worked is None:
+            return None
+        batches, commands = worked
+        execution = self._execution
         finish = None
-        if finished is not None:
+        if (finished := execution.finished) is not None:
             finish = Finish(finished.status, finished.end_time, self.services.codec.encode_result(finished))
-        write = Write(
-            task_id=self.task_id,
-            accept=self._accept,
-            batches=tuple(batches),
-            started=started if record.start_time is None else None,
-            finish=finish,
-        )
-        if self._accept is not None:
-            try:
-                await self.services.journal.commit(write)
-            except Exception as error:  # noqa: BLE001 - whoever asked for the task is told
-                self.accepted.set_exception(error)
-                return False
-            self._accept = None
-        else:
-            await self._commit_again(write)
-        self.record = replace(
-            record,
+        started = (execution.start_time or None) if self.record.start_time is None else None
+        return Write(self.task_id, accept, tuple(batches), started, finish), commands
+
+    def _show(self, write: Write, commands: Sequence[Command]) -> None:
+        """Shows what has become durable, and carries out the commands."""
+        finish = write.finish
+        self.record = self.record._replace(
             status=self._execution.status,
-            start_time=started,
+            start_time=self._execution.start_time or None,
             end_time=None if finish is None else finish.end_time,
-            last_sequence=batches[-1].last_sequence,
+            last_sequence=write.batches[-1].last_sequence,
             result=None if finish is None else finish.result,
         )
-        self.feed.publish(batches)
-        if not self.accepted.done():
-            self.accepted.set_result(None)
-        return True
+        self.feed.publish(write.batches)
+        self._perform(commands)
+        # Most tasks without calls have ended by now, and need none.
+        if self._timer is None and self._execution.status is Status.PROCESSING:
+            self._set_timer()
 
-    async def _commit_again(self, write: Write) -> None:
+    async def _commit(self, write: Write) -> None:
         """Commits; while the journal is unavailable the task stands still, and nothing of the step is shown."""
         delay = _FIRST_RETRY
         while True:

@@ -69,7 +69,7 @@ class Recovery:
         try:
             execution = await self._rebuild(record)
             if execution is not None:
-                self._roster.resume(TaskHost(record, execution, self._services, None))
+                self._roster.resume(TaskHost(record, execution, self._services))
         except JournalError:
             _log.exception("a task cannot go on for now", extra={"task_id": record.task_id})
             return False

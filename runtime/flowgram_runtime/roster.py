@@ -3,11 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 from flowgram_runtime.errors import TooManyTasks
 from flowgram_runtime.host import TaskHost
-from flowgram_runtime.journal.port import TaskRecord
+from flowgram_runtime.journal.port import NewTask, TaskRecord
 
 _log = logging.getLogger(__name__)
 
@@ -30,10 +31,13 @@ class Roster:
         self._max_waiting = max_waiting
         self._give_up = give_up
         self._hosts: dict[str, TaskHost] = {}
-        self._drives: dict[TaskHost, asyncio.Task[None]] = {}
+        self._drives: dict[
+            TaskHost, asyncio.Future[None]
+        ] = {}  # the commit that accepts it, then the task that runs it
         self._waiting: dict[TaskHost, None] = {}  # in the order of their turns
         self._running = 0
         self._closing = False
+        self._closed = False
 
     @property
     def full(self) -> bool:
@@ -49,18 +53,22 @@ class Roster:
         if self.full and len(self._waiting) >= self._max_waiting:
             raise TooManyTasks(self._running, len(self._waiting), _RETRY_AFTER)
 
-    def admit(self, host: TaskHost) -> None:
-        """Drives a new task: it starts, or is put at the end of those that wait."""
+    def admit(self, host: TaskHost, task: NewTask) -> asyncio.Future[None]:
+        """Drives a new task: it starts, or is put at the end of those that wait.
+
+        Returns:
+            Done once the task is durable, or failed if it could not be made so. It may be cancelled at will.
+        """
         waits = self.full
+        (host.queue if waits else host.start)()
+        answer, self._drives[host] = host.accept(task, lambda: self._begun(host))
         self._add(host, waits=waits)
-        if waits:
-            host.queue()
-        else:
-            host.start()
+        return answer
 
     def resume(self, host: TaskHost) -> None:
         """Drives a task that was rebuilt: it goes on if it had started, else it waits for `start_waiting`."""
         self._add(host, waits=not host.started)
+        self._drive_on(host)
 
     def start_waiting(self) -> None:
         """Starts as many of those that wait as there are places."""
@@ -72,8 +80,7 @@ class Roster:
 
     async def ended(self, host: TaskHost) -> None:
         """Returns once a task that was driven is driven no longer: it has ended, and so have its calls."""
-        drive = self._drives.get(host)
-        if drive is not None:
+        while (drive := self._drives.get(host)) is not None:
             await asyncio.wait([drive])
 
     async def drain(self, grace: float) -> None:
@@ -81,17 +88,20 @@ class Roster:
         self._closing = True
         for host in list(self._hosts.values()):
             host.feed.nudge()
-        running = [drive for host, drive in self._drives.items() if host not in self._waiting]
-        if running and grace > 0:
-            await asyncio.wait(running, timeout=grace)
+        if grace > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(grace):
+                    while running := [
+                        each for host, each in self._drives.items() if host not in self._waiting
+                    ]:
+                        await asyncio.wait(running)
 
     async def close(self) -> None:
         """Stops driving; every task is left as its log has it."""
-        self._closing = True
-        drives = list(self._drives.values())
-        for drive in drives:
-            drive.cancel()
-        if drives:
+        self._closing = self._closed = True
+        while drives := list(self._drives.values()):
+            for drive in drives:
+                drive.cancel()
             await asyncio.wait(drives)
 
     def _add(self, host: TaskHost, *, waits: bool) -> None:
@@ -100,9 +110,18 @@ class Roster:
         else:
             self._running += 1
         self._hosts[host.task_id] = host
+
+    def _begun(self, host: TaskHost) -> None:
+        """The journal has answered on a new task."""
+        if not host.accepted or host.finished or self._closed:
+            self._leave(host)
+        else:
+            self._drive_on(host)
+
+    def _drive_on(self, host: TaskHost) -> None:
         drive = asyncio.create_task(self._drive(host), name=host.task_id)
         self._drives[host] = drive
-        drive.add_done_callback(lambda done: self._leave(host, done))
+        drive.add_done_callback(lambda done: self._driven(host, done))
 
     async def _drive(self, host: TaskHost) -> None:
         try:
@@ -111,7 +130,12 @@ class Roster:
             _log.exception("a task could not be driven on", extra={"task_id": host.task_id})
             await self._give_up(host.record)
 
-    def _leave(self, host: TaskHost, drive: asyncio.Task[None]) -> None:
+    def _driven(self, host: TaskHost, drive: asyncio.Task[None]) -> None:
+        if not drive.cancelled() and (error := drive.exception()) is not None:
+            _log.error("a task could not be ended", exc_info=error, extra={"task_id": host.task_id})
+        self._leave(host)
+
+    def _leave(self, host: TaskHost) -> None:
         host.leave()  # it may have been stopped before it began
         del self._drives[host]
         del self._hosts[host.task_id]
@@ -119,6 +143,4 @@ class Roster:
             del self._waiting[host]
         else:
             self._running -= 1
-        if not drive.cancelled() and (error := drive.exception()) is not None:
-            _log.error("a task could not be ended", exc_info=error, extra={"task_id": host.task_id})
         self.start_waiting()

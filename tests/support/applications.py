@@ -75,7 +75,10 @@ class HeldJournal(MemoryJournal):
         self.held = asyncio.Event()
         self._go_on = asyncio.Event()
 
-    async def commit(self, write: Write) -> None:
+    def commit(self, write: Write) -> "asyncio.Future[None]":
+        return asyncio.ensure_future(self._commit(write))
+
+    async def _commit(self, write: Write) -> None:
         self.held.set()
         await self._go_on.wait()
         self._go_on.clear()
@@ -90,8 +93,10 @@ class FailingJournal(MemoryJournal):
 
     failures = 0
 
-    async def commit(self, write: Write) -> None:
-        if self.failures:
-            self.failures -= 1
-            raise JournalUnavailable("the disk is full")
-        await super().commit(write)
+    def commit(self, write: Write) -> "asyncio.Future[None]":
+        if not self.failures:
+            return super().commit(write)
+        self.failures -= 1
+        failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        failed.set_exception(JournalUnavailable("the disk is full"))
+        return failed

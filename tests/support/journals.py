@@ -92,7 +92,10 @@ class FaultyJournal:
             await self._crash()
         return result
 
-    async def commit(self, write: Write) -> None:
+    def commit(self, write: Write) -> "asyncio.Future[None]":
+        return asyncio.ensure_future(self._commit(write))
+
+    async def _commit(self, write: Write) -> None:
         fault = await self._decide("commit")
         if fault is Fault.ERROR:
             raise JournalUnavailable("the plan lets commit fail")

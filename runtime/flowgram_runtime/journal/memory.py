@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from flowgram_runtime.journal.errors import DuplicateRequest, JournalClosed
+from flowgram_runtime.journal.errors import DuplicateRequest, JournalClosed, WriteRejected
 from flowgram_runtime.journal.port import Batch, NewTask, TaskRecord, Write
 from flowgram_runtime.journal.rules import PENDING, UNFINISHED, Standing, follow
 
@@ -50,11 +50,18 @@ class MemoryJournal:
         self._accepted = 0
         self._closed = False
 
-    async def commit(self, write: Write) -> None:
+    def commit(self, write: Write) -> "asyncio.Future[None]":
         """See `Journal.commit`."""
         self._check_open()
-        self._apply(write)
-        await asyncio.sleep(0)  # as with a real journal, others run before the caller goes on
+        loop = asyncio.get_running_loop()
+        committed: asyncio.Future[None] = loop.create_future()
+        try:
+            self._apply(write)
+        except WriteRejected as error:
+            committed.set_exception(error)
+        else:
+            loop.call_soon(_settle, committed)  # as with a real journal, others run before the caller goes on
+        return committed
 
     async def task(self, task_id: str) -> TaskRecord | None:
         """See `Journal.task`."""
@@ -102,7 +109,7 @@ class MemoryJournal:
             if statuses and task.standing.status not in statuses:
                 continue
             if labels.items() <= task.accepted.labels.items():
-                page.append(replace(task.record(), inputs="", result=None))
+                page.append(task.record()._replace(inputs="", result=None))
         return page
 
     async def unfinished(self, *, after: int = 0, limit: int | None = None) -> list[TaskRecord]:
@@ -164,3 +171,8 @@ class MemoryJournal:
             task.start_time = write.started
         if write.finish is not None:
             task.end_time, task.result = write.finish.end_time, write.finish.result
+
+
+def _settle(committed: "asyncio.Future[None]") -> None:
+    if not committed.done():  # or the caller is gone
+        committed.set_result(None)

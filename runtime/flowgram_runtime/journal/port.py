@@ -4,13 +4,13 @@ All times are integers in microseconds since the epoch. Statuses are the numbers
 gives a task PENDING (1) when it is accepted and PROCESSING (2) when it starts, and takes the final one from `Finish`.
 """
 
+import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class NewTask:
+class NewTask(NamedTuple):
     """A task as it was asked for.
 
     Attributes:
@@ -33,11 +33,10 @@ class NewTask:
     request_id: str = ""
     request_hash: bytes = b""
     timeout: int | None = None
-    labels: dict[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """The events of one step of a task: one row of its log.
 
     Attributes:
@@ -55,8 +54,7 @@ class Batch:
     events: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(NamedTuple):
     """How a task ended.
 
     Attributes:
@@ -70,8 +68,7 @@ class Finish:
     result: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """What is to become durable at once, all or nothing, about one task.
 
     Attributes:
@@ -89,8 +86,7 @@ class Write:
     finish: Finish | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRecord:
+class TaskRecord(NamedTuple):
     """What the journal knows of a task, without its log.
 
     Attributes:
@@ -107,7 +103,7 @@ class TaskRecord:
     create_time: int
     inputs: str
     schema_hash: bytes
-    labels: dict[str, str]
+    labels: Mapping[str, str]
     timeout: int | None
     status: int
     start_time: int | None
@@ -121,13 +117,13 @@ class TaskRecord:
 class Journal(Protocol):
     """The durable log of all tasks. Every method may raise `JournalUnavailable`, and `JournalClosed` after `close`."""
 
-    async def commit(self, write: Write) -> None:
-        """Makes a write durable; when this returns, it is, and every read sees it.
+    def commit(self, write: Write) -> "asyncio.Future[None]":
+        """Makes a write durable; once the future is done, it is, and every read sees it.
 
         Writes of one task are applied in the order of the calls, and share transactions with those of other tasks.
-        Cancelling the caller does not cancel the write.
+        Cancelling the future does not cancel the write.
 
-        Raises:
+        Raises (the future, but for `JournalClosed`):
             DuplicateRequest: `write.accept.request_id` belongs to a task already; nothing was written.
             InvalidWrite: The write contradicts the log (a gap, a finished or unknown task); nothing was written.
             JournalUnavailable: It could not be made durable, and is not visible. (If the disk failed in the

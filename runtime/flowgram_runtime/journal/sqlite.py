@@ -69,9 +69,9 @@ class SQLiteJournal:
             raise
         return cls(lock, connection, WritingThread(writer, path, relief, loop), reading_threads)
 
-    async def commit(self, write: Write) -> None:
+    def commit(self, write: Write) -> "asyncio.Future[None]":
         """See `Journal.commit`."""
-        await self._write(write)
+        return self._write(write)
 
     async def task(self, task_id: str) -> TaskRecord | None:
         """See `Journal.task`."""
@@ -137,10 +137,10 @@ class SQLiteJournal:
         self._connection.close()
         self._lock.release()
 
-    async def _write(self, work: Write | Action) -> Any:
+    def _write(self, work: Write | Action) -> "asyncio.Future[Any]":
         if self._closing is not None:
             raise JournalClosed
-        return await self._writing.ask(work)
+        return self._writing.ask(work)
 
     async def _read(self, query: Callable[..., _T], *args: object) -> _T:
         if self._closing is not None:

@@ -65,18 +65,17 @@ class WritingThread:
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
 
-    async def ask(self, work: Write | Action) -> Any:
-        """Waits until a write is committed, or an action done; gives back what the action returns.
+    def ask(self, work: Write | Action) -> "asyncio.Future[Any]":
+        """Asks for a write, or an action.
 
-        It is done even if the waiter is cancelled.
-
-        Raises:
-            JournalError: It was not done.
+        Returns:
+            Done once the write is committed, or the action done, with what that returned; failed with a `JournalError` if
+            it was not. Cancelling it stops neither.
         """
         future: asyncio.Future[Any] = self._loop.create_future()
         self._relief.ask()
         self._queue.put(_Asked(future, work))
-        return await future
+        return future
 
     def stop(self) -> None:
         """Waits until all that was asked for is done. Blocks; nothing may be asked for any more."""

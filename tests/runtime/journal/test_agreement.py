@@ -1,7 +1,6 @@
 """The journals agree with each other on random histories."""
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -114,7 +113,7 @@ async def outcome(journal: Journal, write: Write) -> str:
 
 def ranked(records: list[TaskRecord]) -> list[TaskRecord]:
     """Without the orders themselves: a file that is opened again may give those of removed tasks anew."""
-    return [replace(record, order=0) for record in records]
+    return [record._replace(order=0) for record in records]
 
 
 async def everything(journal: Journal) -> list[Any]:

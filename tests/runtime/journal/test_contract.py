@@ -194,8 +194,7 @@ async def test_a_request_id_belongs_to_one_task(journal: Journal) -> None:
 
 async def test_a_cancelled_waiter_does_not_cancel_the_write(journal: Journal) -> None:
     """The write is made although nobody waits for it any more, and what follows finds it."""
-    waiter = asyncio.create_task(journal.commit(accepted("a", batch(1))))
-    await asyncio.sleep(0)
+    waiter = journal.commit(accepted("a", batch(1)))
     waiter.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiter
@@ -324,7 +323,7 @@ async def test_large_values(journal: Journal) -> None:
 
 async def test_close_commits_what_was_asked_for(journal: Journal) -> None:
     """Writes that wait when the journal is closed are made, later calls are refused, and closing twice is fine."""
-    writes = [asyncio.create_task(journal.commit(accepted(f"task-{index}"))) for index in range(300)]
+    writes = [journal.commit(accepted(f"task-{index}")) for index in range(300)]
     await asyncio.sleep(0)
     await asyncio.gather(journal.close(), journal.close())
     await asyncio.gather(*writes)

@@ -14,7 +14,7 @@ async def test_after_a_crash_nothing_returns(fault: Fault, events: int | None) -
     """The caller never hears of the write, nor of anything later; inside is what the fault says."""
     inner = MemoryJournal()
     journal = FaultyJournal(inner, lambda operation, number: fault)
-    commit = asyncio.create_task(journal.commit(accepted("a", batch(1), batch(2))))
+    commit = journal.commit(accepted("a", batch(1), batch(2)))
     await journal.crashed.wait()
     later = asyncio.create_task(journal.task("a"))
     await asyncio.sleep(0)

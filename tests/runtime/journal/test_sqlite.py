@@ -28,7 +28,7 @@ class Held:
 
     def __init__(self, journal: SQLiteJournal) -> None:
         self._let_go = threading.Event()
-        self._task = asyncio.create_task(journal._writing.ask(lambda _: self._let_go.wait()))
+        self._task = journal._writing.ask(lambda _: self._let_go.wait())
 
     async def __aenter__(self) -> None:
         await asyncio.sleep(0)
@@ -109,7 +109,7 @@ async def test_writes_that_wait_share_a_transaction(sqlite: SQLiteJournal) -> No
     """Whatever was asked for while the writer was busy becomes one transaction of few statements."""
     statements: list[str] = []
     async with Held(sqlite):
-        commits = [asyncio.create_task(sqlite.commit(finished(f"task-{index}"))) for index in range(60)]
+        commits = [sqlite.commit(finished(f"task-{index}")) for index in range(60)]
         await asyncio.sleep(0)
         sqlite._connection.set_trace_callback(statements.append)
     await asyncio.gather(*commits)
@@ -146,9 +146,7 @@ async def test_a_full_disk_fails_its_writes_and_no_later_ones(sqlite: SQLiteJour
     sqlite._connection.execute(f"PRAGMA max_page_count = {pages + 20}")
     large = Write("a", batches=(batch(1, events=bytes(1_000_000)),))
     async with Held(sqlite):
-        commits = [
-            asyncio.create_task(sqlite.commit(write)) for write in (accepted("b"), large, accepted("c"))
-        ]
+        commits = [sqlite.commit(write) for write in (accepted("b"), large, accepted("c"))]
         await asyncio.sleep(0)
     outcomes = await asyncio.gather(*commits, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [type(None), JournalUnavailable, type(None)]
@@ -186,7 +184,7 @@ async def test_a_value_that_cannot_be_stored_fails_its_write_only(
 ) -> None:
     """A number beyond 64 bits or text that is no Unicode is an invalid write, whatever shares its group."""
     async with Held(sqlite):
-        commits = [asyncio.create_task(sqlite.commit(each)) for each in (accepted("a"), write, accepted("b"))]
+        commits = [sqlite.commit(each) for each in (accepted("a"), write, accepted("b"))]
         await asyncio.sleep(0)
     outcomes = await asyncio.gather(*commits, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [type(None), InvalidWrite, type(None)]

@@ -54,7 +54,7 @@ class RuntimeServicer:
         self._watches = 0
         self._version = version("flowgram-runtime")
 
-    async def task_run(self, request: service.TaskRunRequest, context: Context) -> service.TaskRunResponse:
+    async def task_run(self, request: service.TaskRunRequest, context: Context) -> bytes:
         """Starts a task."""
         record = await self._application.run(task_request(request))
         note(task_id=record.task_id)

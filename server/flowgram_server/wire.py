@@ -59,6 +59,16 @@ def timestamp(microseconds: int) -> bytes:
     return duration(microseconds)
 
 
+def following_numbers(message: bytes) -> bytes:
+    """A message with every field's number one higher. All are texts or messages with numbers below 15."""
+    renumbered = bytearray(message)
+    position, size = 0, len(message)
+    while position < size:
+        renumbered[position] += 1 << 3
+        position = skip_delimited(message, 1, position)
+    return bytes(renumbered)
+
+
 def skip_delimited(data: bytes, count: int, position: int = 0) -> int:
     """The position behind `count` fields from a position on. All are texts or messages with numbers below 16.
 

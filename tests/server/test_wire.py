@@ -5,7 +5,15 @@ from google.protobuf.wrappers_pb2 import StringValue, UInt64Value
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowgram_server.wire import delimited, duration, skip_delimited, timestamp, utf8, varint
+from flowgram_server.wire import (
+    delimited,
+    duration,
+    following_numbers,
+    skip_delimited,
+    timestamp,
+    utf8,
+    varint,
+)
 
 
 @given(st.integers(min_value=0, max_value=2**64 - 1))
@@ -61,3 +69,13 @@ def test_skipping_beyond_the_end_is_an_error(encoded: bytes) -> None:
     """Bytes that end too early are never read as if they did not."""
     with pytest.raises(ValueError, match="field"):
         skip_delimited(encoded, 1)
+
+
+@given(st.lists(st.tuples(st.integers(1, 14), st.binary(max_size=300)), max_size=5))
+def test_numbers_go_up_by_one(fields: list[tuple[int, bytes]]) -> None:
+    """Every field has the next number, and its content as it was, whatever bytes that has."""
+
+    def message(step: int) -> bytes:
+        return b"".join(bytes([(number + step) << 3 | 2]) + delimited(content) for number, content in fields)
+
+    assert following_numbers(message(0)) == message(1)

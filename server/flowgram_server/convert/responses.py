@@ -7,6 +7,7 @@ from flowgram.runtime.v1.report_pb2 import StatusInfo, TaskSummary
 from flowgram.runtime.v1.runtime_service_pb2 import TaskResultResponse, TaskRunResponse
 from flowgram_runtime.engine.status import Status
 from flowgram_runtime.journal.port import TaskRecord
+from flowgram_server.wire import delimited, following_numbers
 
 _MICROSECONDS = 1_000_000
 
@@ -43,14 +44,12 @@ def task_result(record: TaskRecord, now: int) -> bytes:
     return TaskResultResponse(status=status_info(record, now)).SerializeToString()
 
 
-def task_run(record: TaskRecord, now: int) -> TaskRunResponse:
-    """The answer that names a task, with its outcome if it has ended."""
-    if record.result is None:
-        return TaskRunResponse(task_id=record.task_id, status=status_info(record, now))
-    result = TaskResultResponse.FromString(record.result)
-    return TaskRunResponse(
-        task_id=record.task_id, status=result.status, outputs=result.outputs, errors=result.errors
-    )
+def task_run(record: TaskRecord, now: int) -> bytes:
+    """The serialized `TaskRunResponse` that names a task, with its outcome if it has ended."""
+    task_id = b"\x0a" + delimited(record.task_id.encode())
+    if record.result is not None:
+        return task_id + following_numbers(record.result)
+    return task_id + TaskRunResponse(status=status_info(record, now)).SerializeToString()
 
 
 def task_summary(record: TaskRecord, now: int) -> TaskSummary:

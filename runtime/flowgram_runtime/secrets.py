@@ -4,10 +4,11 @@ Masked are the values of node inputs with certain names, and of HTTP headers tha
 and logs. The engine keeps the real values in memory only.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
-from flowgram_runtime.modeling.json_text import JSONObject
+from flowgram_runtime.modeling.json_text import JSONObject, JSONTextError, dumps, loads
 
 SECRET_HEADERS = frozenset(
     {"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key", "x-auth-token"}
@@ -15,6 +16,16 @@ SECRET_HEADERS = frozenset(
 """HTTP headers that carry credentials, in lower case."""
 
 _HEADERS = "headers"
+_PARAMS = "params"
+_FIELDS = frozenset({_HEADERS, _PARAMS})
+"""Inputs that hold others by name, as those of an HTTP request do."""
+
+_BODY, _BODY_TYPE = "body", "bodyType"
+_FORMS = frozenset({"form-data", "x-www-form-urlencoded"})
+"""Types of an HTTP request's body that hold others by name, too: as JSON text."""
+
+_HEADER_DATA = frozenset({_HEADERS, "headersValues"})
+"""What a schema says of headers: how they are declared, and what they are bound to."""
 
 
 def mask(value: str) -> str:
@@ -36,30 +47,85 @@ class Secrets:
     def __init__(self, names: Iterable[str] = ("apiKey",)) -> None:
         self._names = frozenset(names)
         self._header_names = SECRET_HEADERS.union(name.lower() for name in self._names)
+        self._concerned = self._names | _FIELDS
 
     def mask_inputs(self, inputs: JSONObject) -> JSONObject:
-        """The inputs of a node as they may be shown: the same object where nothing is secret."""
-        if not self._names.isdisjoint(inputs) or _HEADERS in inputs:
-            return {name: self._mask(name, value) for name, value in inputs.items()}
-        return inputs
+        """The inputs of a node as they may be shown: the same object where nothing can be secret."""
+        if self._concerned.isdisjoint(inputs):
+            return inputs
+        shown = {
+            name: _hide(value) if name in self._names else self._mask_fields(name, value)
+            for name, value in inputs.items()
+        }
+        form = _form(inputs)
+        if not self._names.isdisjoint(form):
+            shown[_BODY] = dumps(self.mask_inputs(form))
+        return shown
+
+    def mask_outputs(self, outputs: JSONObject) -> JSONObject:
+        """The outputs of a node as its snapshot may show them: the same object where there are no headers."""
+        if _HEADERS not in outputs:
+            return outputs
+        return {**outputs, _HEADERS: self._mask_fields(_HEADERS, outputs[_HEADERS])}
+
+    def mask_data(self, data: JSONObject) -> JSONObject:
+        """What a schema says about a node as it may be shown: without the constants and templates that are secret."""
+        return {name: self._mask_data(name, value, in_headers=False) for name, value in data.items()}
 
     def values(self, inputs: JSONObject) -> list[str]:
         """The secret texts in the inputs of a node, to be scrubbed from other texts."""
-        found = [value for name, value in inputs.items() if name in self._names]
-        headers = inputs.get(_HEADERS)
-        if isinstance(headers, dict):
-            found.extend(value for name, value in headers.items() if self._is_secret_header(name))
-        return [value for value in found if isinstance(value, str)]
+        return [value for value in self._found(inputs) if isinstance(value, str)]
 
-    def _mask(self, name: str, value: Any) -> Any:
-        if name in self._names:
-            return mask(value) if isinstance(value, str) else None if value is None else "…"
-        if name == _HEADERS and isinstance(value, dict):
-            return {
-                header: mask(text) if isinstance(text, str) and self._is_secret_header(header) else text
-                for header, text in value.items()
-            }
+    def _found(self, inputs: JSONObject) -> Iterator[Any]:
+        for name, value in inputs.items():
+            if name in self._names:
+                yield value
+            elif name in _FIELDS and isinstance(value, dict):
+                yield from (field for key, field in value.items() if self._is_secret(key, name == _HEADERS))
+        yield from (field for key, field in _form(inputs).items() if key in self._names)
+
+    def _mask_fields(self, name: str, value: Any) -> Any:
+        if name not in _FIELDS or not isinstance(value, dict):
+            return value
+        in_headers = name == _HEADERS
+        return {
+            key: _hide(field) if self._is_secret(key, in_headers) else field for key, field in value.items()
+        }
+
+    def _mask_data(self, name: str, value: Any, *, in_headers: bool) -> Any:
+        if self._is_secret(name, in_headers):
+            return _hide_said(value)
+        if isinstance(value, list):
+            return [self._mask_data("", item, in_headers=in_headers) for item in value]
+        if isinstance(value, dict):
+            in_headers = in_headers or name in _HEADER_DATA
+            return {key: self._mask_data(key, item, in_headers=in_headers) for key, item in value.items()}
         return value
 
-    def _is_secret_header(self, header: str) -> bool:
-        return header.lower() in self._header_names
+    def _is_secret(self, name: str, in_headers: bool) -> bool:
+        return name.lower() in self._header_names if in_headers else name in self._names
+
+
+def _form(inputs: JSONObject) -> JSONObject:
+    """The fields of the form that an HTTP request sends; none where it sends something else."""
+    body = inputs.get(_BODY)
+    if inputs.get(_BODY_TYPE) in _FORMS and isinstance(body, str):
+        with suppress(JSONTextError):
+            fields = loads(body)
+            if isinstance(fields, dict):
+                return fields
+    return {}
+
+
+def _hide(value: Any) -> Any:
+    """What may be shown of a secret value. There is none where it is null."""
+    return mask(value) if isinstance(value, str) else None if value is None else "…"
+
+
+def _hide_said(value: Any) -> Any:
+    """What may be shown of what a schema says of a secret: of which type it is, or where it comes from, not what it is."""
+    if not isinstance(value, dict):
+        return _hide(value)
+    if value.get("type") == "ref" and isinstance(value.get("content"), list):
+        return value
+    return {key: said if key == "type" else _hide_said(said) for key, said in value.items()}

@@ -91,6 +91,7 @@ async def open_server(settings: Settings, clock: Clock | None = None) -> AsyncIt
     """
     clock = clock or SystemClock()
     runtime = settings.runtime()
+    secrets = Secrets(runtime.secret_names)
     registry = Registry(
         (
             *pure_node_types(),
@@ -103,7 +104,7 @@ async def open_server(settings: Settings, clock: Clock | None = None) -> AsyncIt
     async with _opened_journal(settings) as journal, registry.opened():
         application = Application(
             journal=journal,
-            codec=Codec(Secrets(runtime.secret_names)),
+            codec=Codec(secrets),
             registry=registry,
             settings=runtime,
             clock=clock,
@@ -112,7 +113,7 @@ async def open_server(settings: Settings, clock: Clock | None = None) -> AsyncIt
         async with (
             application.opened(),
             _serving(
-                settings, application, RuntimeServicer(application, clock, settings.service())
+                settings, application, RuntimeServicer(application, clock, secrets, settings.service())
             ) as server,
         ):
             yield server

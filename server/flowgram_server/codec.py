@@ -33,11 +33,12 @@ class Codec:
     """Encodes events and results.
 
     Args:
-        secrets: Masks the inputs of snapshots.
+        secrets: Masks the inputs and outputs of snapshots.
     """
 
     def __init__(self, secrets: Secrets) -> None:
         self._mask_inputs = secrets.mask_inputs
+        self._mask_outputs = secrets.mask_outputs
         self._node_ids: dict[str, bytes] = {}
         self._moment = _Moment(0)
         self._value: JSONObject = {}
@@ -91,7 +92,7 @@ class Codec:
         if inputs is not None:
             parts += (b"\x22", self._json(self._mask_inputs(inputs)) if inputs else _EMPTY_OBJECT)
         if outputs is not None:
-            parts += (b"\x2a", self._json(outputs) if outputs else _EMPTY_OBJECT)
+            parts += (b"\x2a", self._json(self._mask_outputs(outputs)) if outputs else _EMPTY_OBJECT)
         if branch:
             parts += (b"\x3a", _text(branch))
         if error:

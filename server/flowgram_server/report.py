@@ -9,6 +9,7 @@ from flowgram.runtime.v1.report_pb2 import NodeReport, Report, Snapshot
 from flowgram.runtime.v1.runtime_service_pb2 import WatchTaskResponse
 from flowgram_runtime.journal.port import Batch
 from flowgram_runtime.modeling.json_text import JSONObject, dumps, loads
+from flowgram_runtime.secrets import Secrets
 from flowgram_server.convert.responses import elapsed
 from flowgram_server.errors import MessageTooLarge
 
@@ -99,14 +100,15 @@ async def fold_report(fold: ReportFold, batches: Iterable[Batch], max_bytes: int
     return fold.report
 
 
-def node_data(schema: str) -> dict[str, str]:
-    """By node, the JSON text of what a valid schema says beyond title, inputs and outputs; blocks included."""
+def node_data(schema: str, secrets: Secrets) -> dict[str, str]:
+    """By node, the JSON text of what a valid schema says beyond title, inputs and outputs; blocks included, secrets masked."""
     found: dict[str, str] = {}
     document: Any = loads(schema)
     pending: list[JSONObject] = list(document["nodes"])
     while pending:
         node = pending.pop()
-        found[node["id"]] = dumps({key: value for key, value in node["data"].items() if key not in _NOT_DATA})
+        data = {key: value for key, value in node["data"].items() if key not in _NOT_DATA}
+        found[node["id"]] = dumps(secrets.mask_data(data))
         pending += node.get("blocks") or ()
     return found
 

@@ -17,6 +17,7 @@ from flowgram_runtime.clock import Clock
 from flowgram_runtime.engine.status import Status
 from flowgram_runtime.errors import ShuttingDown
 from flowgram_runtime.journal.port import TaskRecord
+from flowgram_runtime.secrets import Secrets
 from flowgram_server.access_log import note
 from flowgram_server.convert import arguments
 from flowgram_server.convert.page_token import encode_page_token
@@ -45,11 +46,21 @@ class ServiceLimits:
 
 
 class RuntimeServicer:
-    """Answers the calls of the contract; errors leave it as exceptions."""
+    """Answers the calls of the contract; errors leave it as exceptions.
 
-    def __init__(self, application: Application, clock: Clock, limits: ServiceLimits) -> None:
+    Args:
+        application: Does the work.
+        clock: Tells the time.
+        secrets: Says what a report may not show of the schema.
+        limits: Bounds of the service.
+    """
+
+    def __init__(
+        self, application: Application, clock: Clock, secrets: Secrets, limits: ServiceLimits
+    ) -> None:
         self._application = application
         self._clock = clock
+        self._secrets = secrets
         self._limits = limits
         self._watches = 0
         self._version = version("flowgram-runtime")
@@ -77,7 +88,7 @@ class RuntimeServicer:
         task_id = self._task_id(request.task_id)
         basic = arguments.is_basic("view", request.view)
         record = await self._application.task(task_id)
-        data = {} if basic else node_data(await self._application.schema(task_id))
+        data = {} if basic else node_data(await self._application.schema(task_id), self._secrets)
         fold = ReportFold(task_id, record.inputs, basic=basic, node_data=data)
         now = self._clock.now()
         fold.report.status.CopyFrom(status_info(record, now))

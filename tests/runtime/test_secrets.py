@@ -63,6 +63,69 @@ def test_names_in_the_settings_hold_for_headers_too() -> None:
     assert shown == {"headers": {"x-secret": MASKED, "X-SECRET": MASKED, "x-other": KEY}}
 
 
+def test_what_a_request_sends_is_masked() -> None:
+    """Its parameters and the fields of its form, by their names; its body where it is no form stays."""
+    request = {"params": {"apiKey": KEY, "Authorization": "x"}, "bodyType": "form-data"}
+    form = f'{{"apiKey":"{KEY}","n":1.0}}'
+    shown = Secrets().mask_inputs({**request, "body": form})
+    assert shown["params"] == {"apiKey": MASKED, "Authorization": "x"}
+    assert shown["body"] == f'{{"apiKey":"{MASKED}","n":1}}'
+    assert Secrets().values({**request, "body": form}) == [KEY, KEY]
+    for other in ({"body": form, "bodyType": "raw-text"}, {"body": "no form"}, {"body": "[1]"}, {"body": 5}):
+        given = {**request, **other}
+        assert Secrets().mask_inputs(given) == {**given, "params": shown["params"]}
+
+
+def test_outputs_are_masked_in_their_headers() -> None:
+    """An answer may set cookies. Whatever else a node gave is shown, under the name of a secret input, too."""
+    outputs = {"headers": {"Set-Cookie": KEY, "etag": KEY}, "apiKey": KEY, "params": {"apiKey": KEY}}
+    headers = {"Set-Cookie": MASKED, "etag": KEY}
+    assert Secrets().mask_outputs(outputs) == {**outputs, "headers": headers}
+    plain = {"apiKey": KEY}
+    assert Secrets().mask_outputs(plain) is plain
+
+
+def bound(content: Any, kind: str = "constant") -> dict[str, Any]:
+    return {"type": kind, "content": content}
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (bound(KEY), bound(MASKED)),
+        (bound(f"{KEY}{{{{a.b}}}}", "template"), bound("sk-….b}}", "template")),
+        (bound(["start_0", "key"], "ref"), bound(["start_0", "key"], "ref")),
+        (bound(KEY, "ref"), bound(MASKED, "ref")),
+        (bound({"a": [KEY]}), bound({"a": "…"})),
+        (bound(None), bound(None)),
+        (bound(12345), bound("…")),
+        (bound(KEY) | {"schema": {"type": "string"}}, bound(MASKED) | {"schema": {"type": "string"}}),
+        ({"type": "string"}, {"type": "string"}),
+        ({"type": "string", "default": KEY}, {"type": "string", "default": MASKED}),
+        (KEY, MASKED),
+        ([KEY], "…"),
+        (None, None),
+    ],
+)
+def test_what_a_schema_says_of_secrets_is_masked(said: Any, shown: Any) -> None:
+    """Under the name of a secret, wherever it stands: how it is bound and declared may be seen, what it is may not."""
+    secrets = Secrets()
+    for place in ("apiKey", "inputsValues", "paramsValues"):
+        data = {"other": said, place: said if place == "apiKey" else {"apiKey": said, "b": said}}
+        inner = shown if place == "apiKey" else {"apiKey": shown, "b": said}
+        assert secrets.mask_data(data) == {"other": said, place: inner}
+    deep = {"body": {"list": [{"apiKey": said}]}}
+    assert secrets.mask_data(deep) == {"body": {"list": [{"apiKey": shown}]}}
+    headers = {"properties": {"AUTHORIZATION": said, "x": said, "ApiKey": said}}
+    masked = {"properties": {"AUTHORIZATION": shown, "x": said, "ApiKey": shown}}
+    data = {"headers": headers, "headersValues": headers["properties"], "authorization": said}
+    assert secrets.mask_data(data) == {
+        "headers": masked,
+        "headersValues": masked["properties"],
+        "authorization": said,
+    }
+
+
 @pytest.mark.parametrize("headers", [None, "text", [KEY], {}])
 def test_headers_that_are_none(headers: Any) -> None:
     """An input may be called so and be something else."""

@@ -119,7 +119,7 @@ def built(event: Event) -> TaskEvent:
     for loop_node_id, index in event.iterations:
         change.snapshot.iterations.add(loop_node_id=loop_node_id, index=index)
     change.snapshot.inputs = json_text(event.inputs and Secrets().mask_inputs(event.inputs))
-    change.snapshot.outputs = json_text(event.outputs)
+    change.snapshot.outputs = json_text(event.outputs and Secrets().mask_outputs(event.outputs))
     change.snapshot.branch = event.branch
     change.snapshot.error = event.error
     return wanted
@@ -221,6 +221,18 @@ def test_secrets_in_inputs_are_masked(codec: Codec) -> None:
     assert b"456789" not in encoded
     assert event.inputs is inputs
     assert inputs["apiKey"] == "sk-0123456789abcdef3f2a"
+
+
+def test_secrets_in_outputs_are_masked_in_snapshots_only(codec: Codec) -> None:
+    """Cookies in the headers of an answer are masked where a node's run is shown; the outputs of a task are what they are."""
+    outputs = {"headers": {"set-cookie": "session=0123456789abcd", "x": "y"}, "apiKey": "not an input"}
+    run = node_event(outputs=outputs)
+    end = TaskStatusChanged(2, AT, Status.SUCCEEDED, AT, AT, outputs)
+    told = WatchTaskResponse.FromString(codec.encode([run, end])).events
+    shown = loads(told[0].node_status_changed.snapshot.outputs)
+    assert shown == {"headers": {"set-cookie": "ses…abcd", "x": "y"}, "apiKey": "not an input"}
+    assert loads(told[1].task_status_changed.outputs) == outputs
+    assert outputs["headers"] == {"set-cookie": "session=0123456789abcd", "x": "y"}
 
 
 def test_delta_is_an_event_without_a_sequence() -> None:

@@ -26,7 +26,7 @@ def raw(service: Service, method: str) -> grpc.aio.UnaryUnaryMultiCallable:
 
 def test_every_method_of_the_contract_has_a_handler() -> None:
     """The contract's methods are all there, unary or streaming as the contract has them."""
-    handlers = service_handlers(RuntimeServicer(None, None, ServiceLimits()), 1)  # type: ignore[arg-type]
+    handlers = service_handlers(RuntimeServicer(None, None, None, ServiceLimits()), 1)  # type: ignore[arg-type]
     for method in service_pb2.DESCRIPTOR.services_by_name["WorkflowRuntimeService"].methods:
         details = type("Details", (), {"method": f"/{SERVICE_NAME}/{method.name}", "invocation_metadata": ()})
         handler = handlers.service(details)

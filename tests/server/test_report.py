@@ -17,6 +17,7 @@ from flowgram_runtime.engine.events import (
     TaskStatusChanged,
 )
 from flowgram_runtime.engine.status import Status
+from flowgram_runtime.secrets import Secrets
 from flowgram_server.errors import MessageTooLarge
 from flowgram_server.report import ReportFold, fold_report, node_data
 
@@ -198,10 +199,25 @@ def test_node_data_is_what_the_schema_says_beyond_the_usual() -> None:
         "blocks": [inner],
     }
     schema = {"nodes": [loop, {"id": "end_0", "type": "end", "meta": {}, "data": {}}], "edges": []}
-    assert node_data(json.dumps(schema)) == {
+    assert node_data(json.dumps(schema), Secrets()) == {
         "loop_0": '{"loopFor":{"type":"ref"}}',
         "llm_0": '{"extra":[1.5,"é"]}',
         "end_0": "{}",
+    }
+
+
+def test_node_data_has_no_secrets() -> None:
+    """What the settings call a secret, and headers that carry credentials, are masked in the data of every node."""
+    bound = {"type": "constant", "content": "0123456789abcdef"}
+    masked = {"type": "constant", "content": "012…cdef"}
+    inner = {"id": "a", "type": "x", "meta": {}, "data": {"moreValues": {"token": bound, "b": bound}}}
+    loop = {"id": "l", "type": "loop", "meta": {}, "data": {"headersValues": {"COOKIE": bound}}}
+    schema = {"nodes": [{**loop, "blocks": [inner]}], "edges": []}
+    assert {
+        name: json.loads(data) for name, data in node_data(json.dumps(schema), Secrets({"token"})).items()
+    } == {
+        "l": {"headersValues": {"COOKIE": masked}},
+        "a": {"moreValues": {"token": masked, "b": bound}},
     }
 
 

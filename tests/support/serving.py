@@ -10,6 +10,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from google.rpc.status_pb2 import Status
 
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
+from flowgram_runtime.secrets import Secrets
 from flowgram_server.handlers import service_handlers
 from flowgram_server.servicer import RuntimeServicer, ServiceLimits
 from support.fake_application import FakeApplication
@@ -40,7 +41,7 @@ async def serving(
     """The service around a fake application, for as long as the block lasts."""
     limits = limits or ServiceLimits()
     application = FakeApplication()
-    servicer = RuntimeServicer(application, FakeClock(), limits)
+    servicer = RuntimeServicer(application, FakeClock(), Secrets(), limits)
     server = grpc.aio.server(interceptors=interceptors)
     server.add_generic_rpc_handlers((service_handlers(servicer, limits.max_message_bytes),))
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"

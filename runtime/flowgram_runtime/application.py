@@ -90,11 +90,13 @@ class Application:
         self._new_task_id = new_task_id
         self._library = Library(registry.node_types, settings)
         self._turns = turns = Turns()
+        secrets = Secrets(settings.secret_names)
         self._services = Services(
             journal=journal,
             codec=codec,
             clock=clock,
-            caller=Caller(registry.executors, settings, Secrets(settings.secret_names), clock, turns),
+            caller=Caller(registry.executors, settings, secrets, clock, turns),
+            secrets=secrets,
             turns=turns,
             settings=settings,
         )

@@ -1,7 +1,6 @@
 """Calls: how one is made. Its slot, its time limit, and what is recorded of its outcome."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -9,12 +8,11 @@ from flowgram_runtime.clock import Clock
 from flowgram_runtime.engine.errors import NodeError, ProtocolError
 from flowgram_runtime.engine.inputs import CallFailed, CallSucceeded, from_json, to_json
 from flowgram_runtime.engine.node_type import Call
+from flowgram_runtime.mistakes import log_mistake
 from flowgram_runtime.nodes.executor import CallContext, Executor
 from flowgram_runtime.secrets import Secrets, scrub
 from flowgram_runtime.settings import RuntimeSettings
 from flowgram_runtime.turns import Turns
-
-_log = logging.getLogger(__name__)
 
 Outcome = CallSucceeded | CallFailed
 
@@ -62,9 +60,9 @@ class Caller:
             running = asyncio.current_task()
             if running is None or running.cancelling():
                 raise
-            text = _mistake(call, context, error)  # nobody cancelled the call: the node type let it out
+            text = self._mistake(call, context, error)  # nobody cancelled the call: the node type let it out
         except Exception as error:  # noqa: BLE001 - a node type's mistake fails its node, and is logged
-            text = _mistake(call, context, error)
+            text = self._mistake(call, context, error)
         else:
             return self._recorded(CallSucceeded(self._clock.now(), call.key, outputs))
         failed = CallFailed(self._clock.now(), call.key, scrub(text, self._secrets.values(call.inputs)))
@@ -107,13 +105,11 @@ class Caller:
         failed = CallFailed(outcome.at, outcome.key, error)
         return failed, to_json(failed)
 
-
-def _mistake(call: Call, context: CallContext, error: BaseException) -> str:
-    """Logs what a node type raised that is not meant for users; what to tell them."""
-    _log.error(
-        "a node type raised", exc_info=error, extra={"call": context.idempotency_key, "node_id": call.node.id}
-    )
-    return f"Node type {call.node.type} failed with an internal error"
+    def _mistake(self, call: Call, context: CallContext, error: BaseException) -> str:
+        """Logs what a node type raised that is not meant for users; what to tell them."""
+        secrets = self._secrets.values(call.inputs)
+        log_mistake(error, secrets, call=context.idempotency_key, node_id=call.node.id)
+        return f"Node type {call.node.type} failed with an internal error"
 
 
 class CallSlots:

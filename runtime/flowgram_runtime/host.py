@@ -26,6 +26,8 @@ from flowgram_runtime.errors import ShuttingDown
 from flowgram_runtime.feed import Feed, OutputDelta
 from flowgram_runtime.journal.errors import JournalUnavailable
 from flowgram_runtime.journal.port import Batch, Finish, Journal, NewTask, TaskRecord, Write
+from flowgram_runtime.mistakes import log_mistake
+from flowgram_runtime.secrets import Secrets
 from flowgram_runtime.settings import RuntimeSettings
 from flowgram_runtime.turns import Turns
 
@@ -59,6 +61,7 @@ class Services:
     codec: Codec
     clock: Clock
     caller: Caller
+    secrets: Secrets
     turns: Turns
     settings: RuntimeSettings
 
@@ -235,9 +238,9 @@ class TaskHost:
             budget -= 1 + execution.advance(budget, at)
             events, step_commands = execution.take()
             while execution.mistakes:
-                _log.error(
-                    "a node type raised", exc_info=execution.mistakes.pop(), extra={"task_id": self.task_id}
-                )
+                node_id, inputs, error = execution.mistakes.pop()
+                secrets = self.services.secrets.values(inputs)
+                log_mistake(error, secrets, task_id=self.task_id, node_id=node_id)
             batches.append(Batch(first, execution.sequence, execution.now, cause, codec.encode(events)))
             commands += step_commands
         return (batches, commands) if batches else None

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from flowgram_runtime.mistakes import log_mistake
 from flowgram_server.logs import configure_logs
 
 
@@ -51,6 +52,19 @@ def test_tracebacks_have_no_values(log_format: str) -> None:
     text = stream.getvalue()
     assert text.count("ValueError: no") == 2
     assert "sk-1234" not in text
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_mistakes_of_node_types_have_their_traceback(log_format: str) -> None:
+    """Scrubbed of secrets, and in the same place as other tracebacks."""
+    stream = io.StringIO()
+    configure_logs("info", log_format, stream)  # type: ignore[arg-type]
+    log_mistake(ValueError("no sk-0123456789abcdef"), ["sk-0123456789abcdef"], task_id="t1")
+    text = stream.getvalue()
+    assert "t1" in text
+    assert "ValueError: no sk-…cdef" in text
+    if log_format == "json":
+        assert lines(stream)[0]["exception"] == "ValueError: no sk-…cdef"
 
 
 def test_levels() -> None:

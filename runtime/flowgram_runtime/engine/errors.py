@@ -5,7 +5,13 @@ EngineError
 └── ProtocolError         the host used the core in a way that its rules forbid
 ├── IllegalTransition     a status cannot follow another
 └── UnknownCall           an outcome for a call that is not running
+
+A `Mistake` is no exception: it is what the host gets to know of one that is not meant for users.
 """
+
+from typing import NamedTuple
+
+from flowgram_runtime.modeling.json_text import JSONObject
 
 
 class EngineError(Exception):
@@ -14,6 +20,20 @@ class EngineError(Exception):
 
 class NodeError(EngineError):
     """A node failed. The text is shown in its snapshot and in the task's messages."""
+
+
+class Mistake(NamedTuple):
+    """What a node type raised that is not meant for users.
+
+    Attributes:
+        node_id: The node whose run failed by it.
+        inputs: What the node had taken in by then, with secrets unmasked.
+        error: What was raised.
+    """
+
+    node_id: str
+    inputs: JSONObject
+    error: Exception
 
 
 class ProtocolError(EngineError):

@@ -16,7 +16,7 @@ Rules:
    time-out may come between two steps, since the log records where each step ended.
 """
 
-from flowgram_runtime.engine.errors import NodeError, ProtocolError, UnknownCall
+from flowgram_runtime.engine.errors import Mistake, NodeError, ProtocolError, UnknownCall
 from flowgram_runtime.engine.events import Event, Finished, MessageType
 from flowgram_runtime.engine.frame import Frame
 from flowgram_runtime.engine.inputs import CallFailed, CallSucceeded, Cancel, Input, Queue, Start, TimeOut
@@ -48,7 +48,7 @@ class Execution:
 
     def __init__(self, program: Program, inputs: JSONObject, limits: Limits | None = None) -> None:
         self.finished: Finished | None = None
-        self.mistakes: list[Exception] = []
+        self.mistakes: list[Mistake] = []
         self._recorder = Recorder()
         self._program = program
         self._inputs = inputs
@@ -217,7 +217,7 @@ class Execution:
             if isinstance(error, NodeError | BindingError):
                 text = str(error)
             else:
-                self.mistakes.append(error)
+                self.mistakes.append(Mistake(step.id, inputs, error))
                 text = f"Node type {step.node.type} failed with an internal error"
             self._fail(frame, step, key, self._recorder.at, inputs, None, "", text)
             return

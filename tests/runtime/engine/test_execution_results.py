@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from support.driving import CallNode, link_schema
 from support.executions import calls, looping, started
-from support.graphs import condition, edge, end, node, ref, start
+from support.graphs import condition, constant, declare, edge, end, node, ref, start
 
 from flowgram_runtime.engine.events import Event, MessageType, NodeStatusChanged, TaskStatusChanged
 from flowgram_runtime.engine.execution import Execution
@@ -160,8 +160,9 @@ class Broken:
 @pytest.mark.parametrize("makes_calls", [True, False])
 def test_a_mistake_of_a_node_type_fails_its_node(makes_calls: bool) -> None:
     """With a text that tells users nothing of the inside; the host is told."""
+    data = {"inputs": declare(apiKey="string"), "inputsValues": {"apiKey": constant("sk-1")}}
     schema = {
-        "nodes": [start(), node("a", "broken"), end()],
+        "nodes": [start(), node("a", "broken", data), end()],
         "edges": [edge("start_0", "a"), edge("a", "end_0")],
     }
     execution = started(Execution(link_schema(schema, Broken(makes_calls=makes_calls)), {}))
@@ -169,7 +170,8 @@ def test_a_mistake_of_a_node_type_fails_its_node(makes_calls: bool) -> None:
     assert [error.text for error in execution.finished.errors] == [
         "Node type broken failed with an internal error"
     ]
-    assert [type(mistake) for mistake in execution.mistakes] == [ZeroDivisionError]
+    ((node_id, inputs, error),) = execution.mistakes
+    assert (node_id, inputs, type(error)) == ("a", {"apiKey": "sk-1"}, ZeroDivisionError)
 
 
 def test_a_node_type_of_another_package_runs_like_any_other() -> None:

@@ -6,8 +6,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from flowgram_runtime.clock import Clock
 from flowgram_runtime.engine.errors import NodeError, ProtocolError
+from flowgram_runtime.engine.foreign import own_call
 from flowgram_runtime.engine.inputs import CallFailed, CallSucceeded, from_json, to_json
-from flowgram_runtime.engine.node_type import Call
+from flowgram_runtime.engine.node_type import Call, is_trusted
 from flowgram_runtime.mistakes import log_mistake
 from flowgram_runtime.nodes.executor import CallContext, Executor
 from flowgram_runtime.secrets import Secrets, scrub
@@ -37,6 +38,7 @@ class Caller:
         turns: Turns,
     ) -> None:
         self._executors = executors
+        self._foreign = frozenset(name for name in executors if not is_trusted(executors[name]))
         self._timeouts = settings.call_timeouts
         self._max_output_bytes = settings.max_output_bytes
         self._secrets = secrets
@@ -77,6 +79,8 @@ class Caller:
         limit = self._timeouts.get(node_type)
         async with self._slots.slot(node_type):
             await self._turns.turn()
+            if node_type in self._foreign:
+                call = own_call(call)
             if limit is None:
                 return await executor.execute(call, context)
             loop = asyncio.get_running_loop()

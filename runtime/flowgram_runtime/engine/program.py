@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from flowgram_runtime.engine.foreign import bind
 from flowgram_runtime.engine.node_type import Behavior, CallBehavior, NodeTypes, PureBehavior
 from flowgram_runtime.modeling.bindings import Binding, InputsResolver, compile_reference, no_inputs
 from flowgram_runtime.modeling.document import Declaration, Document, Graph, Node
@@ -96,7 +97,7 @@ def _link(node: Node, node_types: NodeTypes) -> Step:
         block = None if node.block is None else Plan(node.block, node_types)
         return Step(node, None, LoopPlan(node, block))
     node_type = node_types.get(node.type)
-    return Step(node, None if node_type is None else node_type.bind(node), None)
+    return Step(node, None if node_type is None else bind(node_type, node), None)
 
 
 def _escape(node_id: str) -> str:

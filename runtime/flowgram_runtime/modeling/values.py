@@ -5,7 +5,7 @@ FlowGram believes declarations and never checks them.
 """
 
 import re
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 STRING: Final = "string"
 INTEGER: Final = "integer"
@@ -56,6 +56,29 @@ class Variable(NamedTuple):
     value: Any
     type: str | None
     items_type: str | None = None
+
+
+_AnyJSON = TypeVar("_AnyJSON")
+
+
+def copied(value: _AnyJSON) -> _AnyJSON:
+    """A JSON value, or `UNDEFINED`, with none of its lists and dicts shared with anybody else.
+
+    Parts that are one object stay one: the copy takes no more memory, whatever a workflow has put into itself.
+    """
+    whole: list[Any] = [value]
+    copies: dict[int, Any] = {}
+    pending: list[Any] = [whole]
+    while pending:
+        container = pending.pop()
+        for key, part in container.items() if type(container) is dict else enumerate(container):
+            if isinstance(part, dict | list):
+                copy = copies.get(id(part))
+                if copy is None:
+                    copy = copies[id(part)] = part.copy()
+                    pending.append(copy)
+                container[key] = copy
+    return whole[0]  # type: ignore[no-any-return]  # of the type that it was
 
 
 def type_of(value: object) -> str:

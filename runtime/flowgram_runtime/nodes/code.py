@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from flowgram_runtime.engine.errors import NodeError
-from flowgram_runtime.engine.node_type import Call, CallBehavior, RunScope
+from flowgram_runtime.engine.node_type import Call, CallBehavior, RunScope, Trusted
 from flowgram_runtime.modeling import javascript, json_text
 from flowgram_runtime.modeling.document import Node
 from flowgram_runtime.modeling.json_text import JSONObject, JSONTextError
@@ -30,7 +30,7 @@ from flowgram_runtime.nodes.worker_pool import WorkerPool
 _JAVASCRIPT = "javascript"
 
 
-class CodeNode:
+class CodeNode(Trusted):
     """The node type `code`. An async context manager: its processes end with it.
 
     Attributes:

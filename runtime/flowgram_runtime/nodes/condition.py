@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from flowgram_runtime.engine.errors import NodeError
-from flowgram_runtime.engine.node_type import NodeResult, PureBehavior, RunScope
+from flowgram_runtime.engine.node_type import NodeResult, PureBehavior, RunScope, Trusted
 from flowgram_runtime.modeling import javascript
 from flowgram_runtime.modeling.bindings import Binding, compile_reference, compile_value
 from flowgram_runtime.modeling.document import Node
@@ -23,7 +23,7 @@ _NOTHING: JSONObject = {}
 _ELSE = NodeResult(_NOTHING, ELSE)
 
 
-class ConditionNode:
+class ConditionNode(Trusted):
     """A node that branches.
 
     Attributes:

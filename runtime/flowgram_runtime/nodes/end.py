@@ -1,11 +1,11 @@
 """end: its inputs are its outputs, and the outputs of the task."""
 
-from flowgram_runtime.engine.node_type import NodeResult, PureBehavior, RunScope
+from flowgram_runtime.engine.node_type import NodeResult, PureBehavior, RunScope, Trusted
 from flowgram_runtime.modeling.document import Node
 from flowgram_runtime.modeling.json_text import JSONObject
 
 
-class EndNode:
+class EndNode(Trusted):
     """The node that gathers what a workflow gives."""
 
     type = "end"

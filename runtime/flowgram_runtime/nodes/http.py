@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Self
 
 from flowgram_runtime.engine.errors import NodeError
-from flowgram_runtime.engine.node_type import Call, CallBehavior, RunScope
+from flowgram_runtime.engine.node_type import Call, CallBehavior, RunScope, Trusted
 from flowgram_runtime.modeling import javascript, json_text
 from flowgram_runtime.modeling.bindings import Scope, compile_inputs, compile_template
 from flowgram_runtime.modeling.document import Node
@@ -26,7 +26,7 @@ from flowgram_runtime.nodes.node_settings import HTTPSettings
 _Render = Callable[[Scope], str]
 
 
-class HTTPNode:
+class HTTPNode(Trusted):
     """The node type `http`. An async context manager: its connections end with it.
 
     Args:

@@ -14,7 +14,7 @@ import openai
 from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
 
 from flowgram_runtime.engine.errors import NodeError
-from flowgram_runtime.engine.node_type import Call, CallBehavior, RunScope
+from flowgram_runtime.engine.node_type import Call, CallBehavior, RunScope, Trusted
 from flowgram_runtime.modeling import javascript, json_text
 from flowgram_runtime.modeling.document import Node
 from flowgram_runtime.modeling.json_text import JSONObject
@@ -27,7 +27,7 @@ _KEY = re.compile(r"[\x21-\x7e]+")
 _MAX_ERROR_LENGTH = 2000
 
 
-class LLMNode:
+class LLMNode(Trusted):
     """The node type `llm`. An async context manager: its connections end with it.
 
     Attributes:

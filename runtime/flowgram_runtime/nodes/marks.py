@@ -3,14 +3,14 @@
 What break and continue do to their loop is the engine's part.
 """
 
-from flowgram_runtime.engine.node_type import NodeResult, PureBehavior, RunScope
+from flowgram_runtime.engine.node_type import NodeResult, PureBehavior, RunScope, Trusted
 from flowgram_runtime.modeling.document import Node
 from flowgram_runtime.modeling.json_text import JSONObject
 
 _NOTHING = NodeResult({})
 
 
-class MarkNode:
+class MarkNode(Trusted):
     """A node with outputs `{}`.
 
     Attributes:

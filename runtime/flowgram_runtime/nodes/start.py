@@ -1,11 +1,11 @@
 """start: gives the inputs of the task."""
 
-from flowgram_runtime.engine.node_type import NodeResult, PureBehavior, RunScope
+from flowgram_runtime.engine.node_type import NodeResult, PureBehavior, RunScope, Trusted
 from flowgram_runtime.modeling.document import Node
 from flowgram_runtime.modeling.json_text import JSONObject
 
 
-class StartNode:
+class StartNode(Trusted):
     """The node that a workflow begins with."""
 
     type = "start"

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flowgram_runtime.engine.errors import NodeError
-from flowgram_runtime.engine.node_type import NodeResult, PureBehavior, RunScope
+from flowgram_runtime.engine.node_type import NodeResult, PureBehavior, RunScope, Trusted
 from flowgram_runtime.modeling import javascript
 from flowgram_runtime.modeling.bindings import Binding, compile_value
 from flowgram_runtime.modeling.document import Node
@@ -16,7 +16,7 @@ from flowgram_runtime.modeling.json_text import JSONObject
 from flowgram_runtime.modeling.values import UNDEFINED, Variable, type_of
 
 
-class VariableNode:
+class VariableNode(Trusted):
     """A node that sets variables. Its outputs are the variables that it declared."""
 
     type = "variable"

@@ -1,4 +1,4 @@
-"""Types of values."""
+"""Values: their types, and copies of them."""
 
 import json
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from support.node import evaluate, requires_node
 
-from flowgram_runtime.modeling.values import UNDEFINED, type_of, types_equal
+from flowgram_runtime.modeling.values import UNDEFINED, copied, type_of, types_equal
 
 
 @pytest.mark.parametrize(
@@ -117,3 +117,32 @@ def test_undefined_is_false_and_says_its_name() -> None:
     assert repr(UNDEFINED) == "UNDEFINED"
     with pytest.raises(TypeError):
         json.dumps(UNDEFINED)
+
+
+def test_a_copy_shares_nothing_with_the_original() -> None:
+    """However deep it is; what can not be changed is the same."""
+    original = {"a": [1, {"b": "text"}], "c": 1.0, "d": None, "e": UNDEFINED}
+    copy = copied(original)
+    assert copy == original
+    assert repr(copy) == repr(original)
+    inner: Any = copy["a"]
+    inner[1]["b"] = "other"
+    inner.append(2)
+    copy["f"] = 1
+    assert original == {"a": [1, {"b": "text"}], "c": 1.0, "d": None, "e": UNDEFINED}
+    assert copied(UNDEFINED) is UNDEFINED
+    assert copied("text") == "text"
+    deep: list[Any] = []
+    for _ in range(10_000):
+        deep = [deep]
+    assert copied(deep) is not deep
+
+
+def test_a_copy_takes_no_more_memory_than_the_original() -> None:
+    """What is one object there is one object in the copy: this value has 2**100 texts."""
+    value: list[Any] = ["x"]
+    for _ in range(100):
+        value = [value, value]
+    copy = copied(value)
+    assert copy[0] is copy[1]
+    assert copy[0] is not value[0]

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from flowgram_runtime.clock import Clock
-from flowgram_runtime.engine.errors import NodeError, ProtocolError
+from flowgram_runtime.engine.errors import NodeError
 from flowgram_runtime.engine.foreign import own_call
 from flowgram_runtime.engine.inputs import CallFailed, CallSucceeded, from_json, to_json
 from flowgram_runtime.engine.node_type import Call, is_trusted
@@ -66,7 +66,7 @@ class Caller:
         except Exception as error:  # noqa: BLE001 - a node type's mistake fails its node, and is logged
             text = self._mistake(call, context, error)
         else:
-            return self._recorded(CallSucceeded(self._clock.now(), call.key, outputs))
+            return self._recorded(call, context, CallSucceeded(self._clock.now(), call.key, outputs))
         failed = CallFailed(self._clock.now(), call.key, scrub(text, self._secrets.values(call.inputs)))
         return failed, to_json(failed)
 
@@ -97,15 +97,18 @@ class Caller:
                     raise
         raise NodeError(f'Node timed out after {limit:g} s (setting call_timeouts, node type "{node_type}")')
 
-    def _recorded(self, outcome: CallSucceeded) -> tuple[Outcome, str]:
+    def _recorded(self, call: Call, context: CallContext, outcome: CallSucceeded) -> tuple[Outcome, str]:
         limit = self._max_output_bytes
         try:
             text = to_json(outcome)
             if len(text) <= limit:
                 return from_json(text), text  # type: ignore[return-value]  # it is what it was
             error = f"Node outputs are larger than the limit max_output_bytes = {limit}"
-        except (TypeError, ProtocolError):
-            error = "Node outputs are not a JSON object, or are nested too deeply"
+        except Exception as mistake:  # noqa: BLE001 - whatever an executor gave, it must not hold up its task
+            self._mistake(call, context, mistake)
+            error = (
+                f"Node type {call.node.type} gave outputs that are no JSON object, or are nested too deeply"
+            )
         failed = CallFailed(outcome.at, outcome.key, error)
         return failed, to_json(failed)
 

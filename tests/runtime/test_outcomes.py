@@ -27,11 +27,28 @@ async def result_of(outputs: Any) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "outputs", [[1], None, "text", {"v": {1, 2}}, {"v": b"x"}, {1: {2}}, {"v": nested(MAX_DEPTH + 1)}]
+    "outputs",
+    [
+        [1],
+        None,
+        "text",
+        {"v": {1, 2}},
+        {"v": b"x"},
+        {1: {2}},
+        {float("nan"): 1},
+        {"v": nested(MAX_DEPTH + 1)},
+        {"v": 10**5000},
+    ],
 )
-async def test_outputs_that_no_log_can_have_fail_the_node(outputs: Any) -> None:
-    """What is no JSON object, or nested deeper than texts may be: the task fails, and does not hang."""
-    assert b"Node outputs are not a JSON object, or are nested too deeply" in await result_of(outputs)
+async def test_outputs_that_no_log_can_have_fail_the_node(
+    outputs: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is no JSON object, or nested deeper than texts may be: the task fails, and does not hang; the log says why."""
+    text = "Node type code gave outputs that are no JSON object, or are nested too deeply"
+    assert await result_of(outputs) == f"('FAILED', None, ['{text}'])".encode()
+    (line,) = [vars(record) for record in caplog.records if record.getMessage() == "a node type raised"]
+    assert (line["call"], line["node_id"]) == ("task-1/a", "a")
+    assert line["exception"].startswith("Traceback")
 
 
 async def test_outputs_may_be_as_deep_as_texts_may_be() -> None:

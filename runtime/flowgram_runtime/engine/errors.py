@@ -2,11 +2,12 @@
 
 EngineError
 ├── NodeError             a node failed; its text is what users see
+│   └── NodeTypeError         by a mistake of its node type
 └── ProtocolError         the host used the core in a way that its rules forbid
 ├── IllegalTransition     a status cannot follow another
 └── UnknownCall           an outcome for a call that is not running
 
-A `Mistake` is no exception: it is what the host gets to know of one that is not meant for users.
+A `Mistake` is no exception: it is what the host gets to know of one.
 """
 
 from typing import NamedTuple
@@ -22,8 +23,12 @@ class NodeError(EngineError):
     """A node failed. The text is shown in its snapshot and in the task's messages."""
 
 
+class NodeTypeError(NodeError):
+    """A node failed by a mistake of its node type: users see the text, and the host logs it with what it came from."""
+
+
 class Mistake(NamedTuple):
-    """What a node type raised that is not meant for users.
+    """What a node type raised by mistake.
 
     Attributes:
         node_id: The node whose run failed by it.

@@ -16,7 +16,7 @@ Rules:
    time-out may come between two steps, since the log records where each step ended.
 """
 
-from flowgram_runtime.engine.errors import Mistake, NodeError, ProtocolError, UnknownCall
+from flowgram_runtime.engine.errors import Mistake, NodeError, NodeTypeError, ProtocolError, UnknownCall
 from flowgram_runtime.engine.events import Event, Finished, MessageType
 from flowgram_runtime.engine.frame import Frame
 from flowgram_runtime.engine.inputs import CallFailed, CallSucceeded, Cancel, Input, Queue, Start, TimeOut
@@ -43,7 +43,7 @@ class Execution:
 
     Attributes:
         finished: How the task ended, once it has.
-        mistakes: What node types raised that is not meant for users; the host logs it, and takes it out.
+        mistakes: What node types raised by mistake; the host logs it, and takes it out.
     """
 
     def __init__(self, program: Program, inputs: JSONObject, limits: Limits | None = None) -> None:
@@ -214,11 +214,10 @@ class Execution:
             else:
                 raise NodeError(f"No executor found for node type {step.node.type}")  # noqa: TRY301 - as any other
         except Exception as error:  # noqa: BLE001 - whatever a node type raises fails its node, in a replay as well
-            if isinstance(error, NodeError | BindingError):
-                text = str(error)
-            else:
+            told = isinstance(error, NodeError | BindingError)
+            text = str(error) if told else f"Node type {step.node.type} failed with an internal error"
+            if not told or isinstance(error, NodeTypeError):
                 self.mistakes.append(Mistake(step.id, inputs, error))
-                text = f"Node type {step.node.type} failed with an internal error"
             self._fail(frame, step, key, self._recorder.at, inputs, None, "", text)
             return
         self._complete(frame, step, result, key, self._recorder.at, inputs)

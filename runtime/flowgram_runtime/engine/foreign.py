@@ -1,11 +1,13 @@
 """Foreign node types: those that the runtime does not know to keep its rules. Whatever they do, it harms their own node only.
 
-They get copies of what others share: the Document, constants, and the variables of the task.
+They get copies of what others share: the Document, constants, and the variables of the task. What they give is checked, so
+that a mistake of theirs fails their node, where it can be told, and not what takes their outputs on.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 
+from flowgram_runtime.engine.errors import NodeError, NodeTypeError
 from flowgram_runtime.engine.node_type import (
     Behavior,
     Call,
@@ -17,6 +19,7 @@ from flowgram_runtime.engine.node_type import (
     is_trusted,
 )
 from flowgram_runtime.modeling.document import Node
+from flowgram_runtime.modeling.errors import BindingError
 from flowgram_runtime.modeling.json_text import JSONObject
 from flowgram_runtime.modeling.values import Variable, copied
 
@@ -25,13 +28,18 @@ _Prepare = Callable[[RunScope, JSONObject], JSONObject]
 
 
 def bind(node_type: NodeType, node: Node) -> Behavior:
-    """The behavior of a node, with what its node type needs around it."""
-    if is_trusted(node_type):
-        return node_type.bind(node)
-    behavior = node_type.bind(_own_node(node))
+    """The behavior of a node, with what its node type needs around it. What binding raises fails the node when it runs."""
+    try:
+        if is_trusted(node_type):
+            return node_type.bind(node)
+        behavior: object = node_type.bind(_own_node(node))
+    except Exception as error:  # noqa: BLE001 - told, and logged, when the node runs
+        return PureBehavior(_failing(node.type, error))
     if isinstance(behavior, PureBehavior):
-        return PureBehavior(_pure(behavior.run))
-    return CallBehavior(_prepare(behavior.prepare))
+        return PureBehavior(_pure(node.type, behavior.run))
+    if isinstance(behavior, CallBehavior):
+        return CallBehavior(_prepare(node.type, behavior.prepare))
+    return PureBehavior(_failing(node.type, TypeError(f"bind gave {type(behavior).__name__}, no behavior")))
 
 
 def own_call(call: Call) -> Call:
@@ -42,9 +50,10 @@ def own_call(call: Call) -> Call:
 class _OwnScope:
     """The variables that a foreign node sees. What it takes out is its own."""
 
-    __slots__ = ("_scope",)
+    __slots__ = ("_name", "_scope")
 
-    def __init__(self, scope: RunScope) -> None:
+    def __init__(self, name: str, scope: RunScope) -> None:
+        self._name = name
         self._scope = scope
 
     @property
@@ -53,32 +62,58 @@ class _OwnScope:
 
     def lookup(self, node_id: str, key: str) -> Variable | None:
         variable = self._scope.lookup(node_id, key)
-        return None if variable is None else _own_variable(variable)
+        return None if variable is None else variable._replace(value=copied(variable.value))
 
     def declare(self, node_id: str, key: str, variable: Variable) -> None:
-        self._scope.declare(node_id, key, _own_variable(variable))
+        self._scope.declare(node_id, key, self._checked(variable))
 
     def assign(self, node_id: str, key: str, variable: Variable) -> bool:
-        return self._scope.assign(node_id, key, _own_variable(variable))
+        return self._scope.assign(node_id, key, self._checked(variable))
+
+    def _checked(self, variable: Variable) -> Variable:
+        return variable._replace(value=_json(self._name, "a variable that is", variable.value))
 
 
-def _pure(run: _Run) -> _Run:
+def _failing(name: str, error: Exception) -> _Run:
+    def run(scope: RunScope, inputs: JSONObject) -> NodeResult:  # noqa: ARG001
+        # A new error each time: one that is raised again grows by its way up.
+        if isinstance(error, NodeError | BindingError):
+            raise NodeError(str(error))
+        raise NodeTypeError(f"Node type {name} failed with an internal error") from error
+
+    return run
+
+
+def _pure(name: str, run: _Run) -> _Run:
     def guarded(scope: RunScope, inputs: JSONObject) -> NodeResult:
-        return run(_OwnScope(scope), copied(inputs))
+        result: object = run(_OwnScope(name, scope), copied(inputs))
+        if not isinstance(result, NodeResult) or not isinstance(result.branch, str):
+            raise NodeTypeError(f"Node type {name} gave something else than a NodeResult")
+        return NodeResult(_object(name, "outputs", result.outputs), result.branch)
 
     return guarded
 
 
-def _prepare(prepare: _Prepare) -> _Prepare:
+def _prepare(name: str, prepare: _Prepare) -> _Prepare:
     def guarded(scope: RunScope, inputs: JSONObject) -> JSONObject:
-        return prepare(_OwnScope(scope), copied(inputs))
+        return _object(name, "inputs of a call", prepare(_OwnScope(name, scope), copied(inputs)))
 
     return guarded
+
+
+def _object(name: str, what: str, value: object) -> JSONObject:
+    given = _json(name, f"{what} that are", value)
+    if not isinstance(given, dict):
+        raise NodeTypeError(f"Node type {name} gave {what} that are no JSON object")
+    return given
+
+
+def _json(name: str, what: str, value: object) -> object:
+    try:
+        return copied(value)
+    except TypeError as error:
+        raise NodeTypeError(f"Node type {name} gave {what} no JSON: {error}") from error
 
 
 def _own_node(node: Node) -> Node:
     return replace(node, data=copied(node.data))
-
-
-def _own_variable(variable: Variable) -> Variable:
-    return variable._replace(value=copied(variable.value))

@@ -4,6 +4,7 @@ A JSON value has one of nine types (`type_of`). A variable also has a *declared*
 FlowGram believes declarations and never checks them.
 """
 
+import math
 import re
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -60,24 +61,43 @@ class Variable(NamedTuple):
 
 _AnyJSON = TypeVar("_AnyJSON")
 
+_MAX_BITS = 1024
+"""Of the largest integers that a double can be about as large as."""
+
 
 def copied(value: _AnyJSON) -> _AnyJSON:
     """A JSON value, or `UNDEFINED`, with none of its lists and dicts shared with anybody else.
 
-    Parts that are one object stay one: the copy takes no more memory, whatever a workflow has put into itself.
+    Parts that are one object stay one: the copy takes no more memory, whatever a workflow has put into itself. As in
+    JSON text, tuples are lists, and NaN and infinities null.
+
+    Raises:
+        TypeError: The value is no JSON value.
     """
+    if value is UNDEFINED:
+        return value
     whole: list[Any] = [value]
     copies: dict[int, Any] = {}
     pending: list[Any] = [whole]
     while pending:
         container = pending.pop()
         for key, part in container.items() if type(container) is dict else enumerate(container):
-            if isinstance(part, dict | list):
+            if isinstance(part, dict | list | tuple):
                 copy = copies.get(id(part))
                 if copy is None:
-                    copy = copies[id(part)] = part.copy()
+                    copy = copies[id(part)] = dict(part) if isinstance(part, dict) else list(part)
                     pending.append(copy)
                 container[key] = copy
+            elif isinstance(part, float):
+                if not math.isfinite(part):
+                    container[key] = None
+            elif isinstance(part, int):
+                if part.bit_length() > _MAX_BITS:
+                    raise TypeError("a number is beyond the range of a double")
+            elif part is not None and not isinstance(part, str):
+                raise TypeError(f"{type(part).__name__} is no JSON value")
+            if type(container) is dict and not isinstance(key, str):
+                raise TypeError(f"a member of a JSON object has a name of type {type(key).__name__}")
     return whole[0]  # type: ignore[no-any-return]  # of the type that it was
 
 

@@ -1,5 +1,6 @@
 """Foreign node types: what they do with what they get."""
 
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from support.driving import drive, link_schema
 from support.graphs import constant, declare, edge, end, node, ref, start
 
+from flowgram_runtime.engine.errors import NodeError, NodeTypeError
 from flowgram_runtime.engine.events import NodeStatusChanged
 from flowgram_runtime.engine.foreign import own_call
 from flowgram_runtime.engine.node_type import (
@@ -21,7 +23,9 @@ from flowgram_runtime.engine.node_type import (
     is_trusted,
 )
 from flowgram_runtime.engine.program import Program
+from flowgram_runtime.engine.status import Status
 from flowgram_runtime.modeling.document import Node
+from flowgram_runtime.modeling.errors import BindingError
 from flowgram_runtime.modeling.values import Variable
 from flowgram_runtime.nodes.registry import pure_node_types
 from flowgram_runtime.nodes.start import StartNode
@@ -171,3 +175,117 @@ def test_nothing_is_copied_for_trusted_types() -> None:
     first, second = (finished.outputs["c"] for finished in outputs if finished and finished.outputs)
     assert first[0] is second[0]
     assert first[1] is linked.document.node_data["a"]["extra"]["list"]
+
+
+def failure(node_type: NodeType) -> tuple[str, list[type[BaseException]]]:
+    """The one error of a task with a foreign node, and the types of the mistakes that the host is told of."""
+    driven = drive(program(node_type), {"x": [1]}, lambda call: {})
+    finished = driven.execution.finished
+    assert finished is not None
+    (error,) = finished.errors
+    assert (finished.status, error.node_id) == (Status.FAILED, "a")
+    assert all(mistake.node_id == "a" for mistake in driven.execution.mistakes)
+    return error.text, [type(mistake.error) for mistake in driven.execution.mistakes]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "text"),
+    [
+        ({"c": {1, 2}}, "that are no JSON: set is no JSON value"),
+        ({float("nan"): 1}, "that are no JSON: a member of a JSON object has a name of type float"),
+        ([1], "that are no JSON object"),
+        (None, "that are no JSON object"),
+    ],
+)
+@pytest.mark.parametrize("makes_calls", [False, True])
+def test_what_is_no_json_fails_the_node(outputs: Any, text: str, makes_calls: bool) -> None:
+    """With a text that says so, whichever half gave it; the host is told of the mistake."""
+    what = "inputs of a call" if makes_calls else "outputs"
+
+    def run(scope: RunScope, inputs: dict[str, Any]) -> Any:
+        return outputs if makes_calls else NodeResult(outputs)
+
+    found = failure(Foreign(run, makes_calls=makes_calls))
+    assert found == (f"Node type foreign gave {what} {text}", [NodeTypeError])
+
+
+@pytest.mark.parametrize("result", [None, {"c": [1]}, ({"c": [1]}, ""), NodeResult({}, 5)])  # type: ignore[arg-type]
+def test_a_result_that_is_none_fails_the_node(result: Any) -> None:
+    """It is a `NodeResult`, and names its port by a text."""
+    found = failure(Foreign(lambda scope, inputs: result))
+    assert found == ("Node type foreign gave something else than a NodeResult", [NodeTypeError])
+
+
+@pytest.mark.parametrize("method", ["declare", "assign"])
+def test_variables_must_be_json(method: str) -> None:
+    """They are the inputs of other nodes."""
+
+    def run(scope: RunScope, inputs: dict[str, Any]) -> NodeResult:
+        getattr(scope, method)("global", "shared", Variable({"a": {1}}, "object"))
+        return NodeResult({})
+
+    text = "Node type foreign gave a variable that is no JSON: set is no JSON value"
+    assert failure(Foreign(run)) == (text, [NodeTypeError])
+
+
+def test_values_are_as_json_has_them() -> None:
+    """Tuples are lists from there on, and numbers that JSON does not have null."""
+    driven = drive(
+        program(Foreign(lambda scope, inputs: NodeResult({"c": (1, float("nan"))}))),
+        {"x": [1]},
+        lambda call: {},
+    )
+    assert driven.execution.finished is not None
+    assert driven.execution.finished.outputs == {"c": [1, None]}
+
+
+def raising(error: Exception) -> Callable[[Node], object]:
+    def bind(node: Node) -> object:
+        raise error
+
+    return bind
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_a_node_type_that_cannot_be_bound_fails_the_node(trusted: bool) -> None:
+    """When it runs, each time, with an error that does not grow; what went wrong is told to the host."""
+    error = ZeroDivisionError("secret detail")
+    foreign = Foreign(lambda scope, inputs: NodeResult({}), on_bind=raising(error))
+
+    class Known(Foreign, Trusted):
+        pass
+
+    node_type = Known(lambda scope, inputs: NodeResult({}), on_bind=raising(error)) if trusted else foreign
+    linked = program(node_type)
+    depths = []
+    for _ in range(3):
+        driven = drive(linked, {"x": [1]}, lambda call: {})
+        assert driven.execution.finished is not None
+        assert [found.text for found in driven.execution.finished.errors] == [
+            "Node type foreign failed with an internal error"
+        ]
+        (mistake,) = driven.execution.mistakes
+        assert mistake.inputs == {"c": [1]}
+        assert mistake.error.__cause__ is error
+        depths.append(len(traceback.extract_tb(error.__traceback__)))
+    assert len(set(depths)) == 1
+
+
+@pytest.mark.parametrize("error", [NodeError("needs a cup"), BindingError("needs a cup")])
+def test_a_node_type_may_refuse_a_node_by_its_data(error: Exception) -> None:
+    """With a text for users, which comes when the node runs."""
+    assert failure(Foreign(lambda scope, inputs: NodeResult({}), on_bind=raising(error))) == (
+        "needs a cup",
+        [],
+    )
+
+
+def test_a_node_type_that_gives_no_behavior() -> None:
+    """Is a mistake as any other."""
+
+    class Nothing(Foreign):
+        def bind(self, node: Node) -> Behavior:
+            return None  # type: ignore[return-value]  # that is the mistake
+
+    found = failure(Nothing(lambda scope, inputs: NodeResult({})))
+    assert found == ("Node type foreign failed with an internal error", [NodeTypeError])

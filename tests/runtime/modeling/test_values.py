@@ -1,6 +1,7 @@
 """Values: their types, and copies of them."""
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -120,29 +121,64 @@ def test_undefined_is_false_and_says_its_name() -> None:
 
 
 def test_a_copy_shares_nothing_with_the_original() -> None:
-    """However deep it is; what can not be changed is the same."""
-    original = {"a": [1, {"b": "text"}], "c": 1.0, "d": None, "e": UNDEFINED}
+    """However deep it is; what cannot be changed is the same."""
+    original: dict[str, Any] = {"a": [1, {"b": "text"}], "c": 1.0, "d": None, "e": True}
     copy = copied(original)
     assert copy == original
     assert repr(copy) == repr(original)
-    inner: Any = copy["a"]
-    inner[1]["b"] = "other"
-    inner.append(2)
+    copy["a"][1]["b"] = "other"
+    copy["a"].append(2)
     copy["f"] = 1
-    assert original == {"a": [1, {"b": "text"}], "c": 1.0, "d": None, "e": UNDEFINED}
-    assert copied(UNDEFINED) is UNDEFINED
-    assert copied("text") == "text"
+    assert original == {"a": [1, {"b": "text"}], "c": 1.0, "d": None, "e": True}
     deep: list[Any] = []
     for _ in range(10_000):
         deep = [deep]
     assert copied(deep) is not deep
 
 
+@pytest.mark.parametrize("value", [UNDEFINED, None, "text", 5, 1.5, False, 2**1023])
+def test_a_copy_of_what_has_no_parts(value: Any) -> None:
+    """Is the same."""
+    assert copied(value) is value
+
+
 def test_a_copy_takes_no_more_memory_than_the_original() -> None:
-    """What is one object there is one object in the copy: this value has 2**100 texts."""
+    """What is one object there is one object in the copy: this value has 2**100 texts, and that one contains itself."""
     value: list[Any] = ["x"]
     for _ in range(100):
         value = [value, value]
     copy = copied(value)
     assert copy[0] is copy[1]
     assert copy[0] is not value[0]
+    endless: list[Any] = []
+    endless.append(endless)
+    copy = copied(endless)
+    assert copy is copy[0] is not endless
+
+
+def test_a_copy_is_what_json_would_make_of_it() -> None:
+    """Of plain lists and dicts, with null for numbers that JSON does not have."""
+
+    class Fancy(dict[str, Any]):
+        pass
+
+    copy = copied([Fancy(a=(1, math.nan)), [math.inf, -math.inf]])
+    assert copy == [{"a": [1, None]}, [None, None]]
+    assert type(copy[0]) is dict
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({1, 2}, "set is no JSON value"),
+        ({"a": [b"x"]}, "bytes is no JSON value"),
+        ({"a": UNDEFINED}, "Undefined is no JSON value"),
+        ([{1: 2}], "a member of a JSON object has a name of type int"),
+        ({math.nan: []}, "a member of a JSON object has a name of type float"),
+        ([10**5000], "a number is beyond the range of a double"),
+    ],
+)
+def test_what_is_no_json_cannot_be_copied(value: Any, text: str) -> None:
+    """The error says what it was, and nothing of its content."""
+    with pytest.raises(TypeError, match=f"^{text}$"):
+        copied(value)

@@ -21,10 +21,12 @@ from grpc_reflection.v1alpha import reflection
 
 from flowgram_runtime.application import Application
 from flowgram_runtime.clock import Clock, SystemClock
+from flowgram_runtime.journal.errors import JournalUnavailable
 from flowgram_runtime.journal.memory import MemoryJournal
 from flowgram_runtime.journal.port import Journal
 from flowgram_runtime.journal.sqlite import SQLiteJournal
 from flowgram_runtime.nodes.code import CodeNode
+from flowgram_runtime.nodes.errors import NodeTypeUnusable
 from flowgram_runtime.nodes.http import HTTPNode
 from flowgram_runtime.nodes.llm import LLMNode
 from flowgram_runtime.nodes.registry import Registry, installed_node_types, pure_node_types
@@ -52,6 +54,10 @@ _log = structlog.get_logger(__name__)
 
 class ListenError(Exception):
     """The server cannot listen where it should; the text is for operators."""
+
+
+CANNOT_START: Final = (ListenError, JournalUnavailable, NodeTypeUnusable)
+"""Why a server does not start; the texts are for operators."""
 
 
 class Server:
@@ -88,6 +94,7 @@ async def open_server(settings: Settings, clock: Clock | None = None) -> AsyncIt
     Raises:
         JournalUnavailable: The journal cannot be opened.
         ListenError: The address cannot be listened on.
+        NodeTypeUnusable: A node type of another package is none, or cannot be opened.
     """
     clock = clock or SystemClock()
     runtime = settings.runtime()
@@ -134,6 +141,7 @@ async def serve(
     Raises:
         JournalUnavailable: The journal cannot be opened.
         ListenError: The address cannot be listened on.
+        NodeTypeUnusable: A node type of another package is none, or cannot be opened.
     """
     try:
         listener = bind_beside(settings)

@@ -16,7 +16,6 @@ from pathlib import Path
 import click
 
 from flowgram_client import CallCanceled, Client, FlowgramError
-from flowgram_runtime.journal.errors import JournalUnavailable
 from flowgram_server import app, devmodel
 from flowgram_server.cli.display import display_for
 from flowgram_server.cli.exits import CommandError, ExitStatus, explain, of_outcome
@@ -49,7 +48,7 @@ def demo(once: bool, listen: str | None, data: str | None, model_port: int, file
     workflow = read_workflow(file, None)
     try:
         return asyncio.run(_run(settings, model_port, workflow, once=once))
-    except (app.ListenError, JournalUnavailable) as error:
+    except app.CANNOT_START as error:
         raise CommandError(str(error), ExitStatus.NOT_STARTED) from None
 
 

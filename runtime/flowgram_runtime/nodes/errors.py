@@ -1,16 +1,36 @@
-"""Errors inside the node types. Users never see them: each becomes a `NodeError` with a text for them.
+"""Errors of the node types.
 
-CallError
-├── AttemptFailed         an HTTP request failed where another attempt may succeed; the text is for users
-└── WorkerError           a worker process gave no answer
-    ├── WorkerTimedOut        it took longer than its time limit, and was killed
-    ├── WorkerDied            it ended before it answered
-    └── WorkerBroken          it answered nonsense, or more than it may, and was killed
+NodesError
+├── NodeTypeUnusable          a node type of another package cannot be used; the text is for operators
+└── CallError                 inside a call; users never see it: it becomes a `NodeError` with a text for them
+    ├── AttemptFailed             an HTTP request failed where another attempt may succeed; the text is for users
+    └── WorkerError               a worker process gave no answer
+        ├── WorkerTimedOut            it took longer than its time limit, and was killed
+        ├── WorkerDied                it ended before it answered
+        └── WorkerBroken              it answered nonsense, or more than it may, and was killed
 """
 
 
-class CallError(Exception):
-    """Base of the errors inside the node types."""
+class NodesError(Exception):
+    """Base of the errors of the node types."""
+
+
+class NodeTypeUnusable(NodesError):
+    """A node type of another package cannot be used. The text is for operators, on one line.
+
+    Attributes:
+        source: What offers the node type: the entry point and its distribution, or the name of the type.
+        reason: Why it cannot be used.
+    """
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(f"{source} cannot be used: {reason}")
+        self.source = source
+        self.reason = reason
+
+
+class CallError(NodesError):
+    """Base of the errors inside a call."""
 
 
 class AttemptFailed(CallError):

@@ -7,11 +7,12 @@ also replace how `llm` or `http` is done.
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 from flowgram_runtime.engine.node_type import NodeType
 from flowgram_runtime.nodes.condition import ConditionNode
 from flowgram_runtime.nodes.end import EndNode
+from flowgram_runtime.nodes.errors import NodeTypeUnusable
 from flowgram_runtime.nodes.executor import Executor
 from flowgram_runtime.nodes.marks import MarkNode
 from flowgram_runtime.nodes.start import StartNode
@@ -39,8 +40,37 @@ def pure_node_types() -> tuple[NodeType, ...]:
 
 
 def installed_node_types() -> tuple[NodeType, ...]:
-    """The node types that installed packages add."""
-    return tuple(entry.load()() for entry in entry_points(group=ENTRY_POINT_GROUP))
+    """The node types that installed packages add. Raises `NodeTypeUnusable` for the first that is none."""
+    return tuple(map(_load, entry_points(group=ENTRY_POINT_GROUP)))
+
+
+def _load(entry: EntryPoint) -> NodeType:
+    package = "an unknown package" if entry.dist is None else f"{entry.dist.name} {entry.dist.version}"
+    source = f'the node type "{entry.name} = {entry.value}" of {package}'
+    try:
+        node_type: NodeType = entry.load()()
+        problem = _problem(node_type)
+    except Exception as error:
+        raise NodeTypeUnusable(source, _told(error)) from error
+    if problem is not None:
+        raise NodeTypeUnusable(source, problem)
+    return node_type
+
+
+def _problem(node_type: object) -> str | None:
+    name = getattr(node_type, "type", None)
+    if not isinstance(name, str) or not name:
+        return "its attribute type is no text that names a node type"
+    if name == LOOP:
+        return f'the type "{LOOP}" belongs to the engine, and cannot be replaced'
+    if not callable(getattr(node_type, "bind", None)):
+        return "it has no method bind"
+    return None
+
+
+def _told(error: Exception) -> str:
+    """An error on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 class Registry:
@@ -64,9 +94,16 @@ class Registry:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["Registry"]:
-        """Enters those node types that hold resources, and leaves them at the end."""
+        """Enters those node types that hold resources, and leaves them at the end.
+
+        Raises:
+            NodeTypeUnusable: One could not be entered; those before it have been left.
+        """
         async with AsyncExitStack() as stack:
-            for node_type in self.node_types.values():
+            for name, node_type in self.node_types.items():
                 if isinstance(node_type, AbstractAsyncContextManager):
-                    await stack.enter_async_context(node_type)
+                    try:
+                        await stack.enter_async_context(node_type)
+                    except Exception as error:
+                        raise NodeTypeUnusable(f'the node type "{name}"', _told(error)) from error
             yield self

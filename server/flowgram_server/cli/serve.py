@@ -7,7 +7,6 @@ from typing import Any, Literal, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
-from flowgram_runtime.journal.errors import JournalUnavailable
 from flowgram_server import app, devmodel
 from flowgram_server.settings import InvalidSettings, Settings, load_settings
 
@@ -68,7 +67,7 @@ def serve_command(config: Path | None, **flags: Any) -> None:
         raise CommandError(str(error), ExitStatus.INVALID) from None
     try:
         app.run(settings)
-    except (app.ListenError, JournalUnavailable) as error:
+    except app.CANNOT_START as error:
         raise CommandError(str(error), ExitStatus.NOT_STARTED) from None
 
 

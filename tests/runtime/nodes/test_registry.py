@@ -1,11 +1,14 @@
 """The registry of node types."""
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 import pytest
 from support.fakes import ScriptedCalls
 
+from flowgram_runtime.nodes.errors import NodeTypeUnusable
 from flowgram_runtime.nodes.marks import MarkNode
 from flowgram_runtime.nodes.registry import ENTRY_POINT_GROUP, Registry, installed_node_types, pure_node_types
 
@@ -73,23 +76,70 @@ async def test_types_that_hold_resources_are_opened_and_closed() -> None:
 async def test_what_was_opened_is_closed_if_the_next_cannot_be() -> None:
     """Nothing stays open behind an error."""
     log: list[str] = []
-    with pytest.raises(OSError, match="no"):
+    with pytest.raises(NodeTypeUnusable, match=r'^the node type "b" cannot be used: OSError: no$'):
         async with Registry([OpenedCalls("a", log), OpenedCalls("b", log, fails=True)]).opened():
             pass
     assert log == ["open a", "close a"]
 
 
-def test_a_package_adds_a_type_by_its_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an entry point of the group names is called without arguments; without such packages there are none."""
-    assert installed_node_types() == ()
-    (tmp_path / "acme_tea.py").write_text("class TeaNode:\n    type = 'tea'\n", encoding="utf-8")
-    info = tmp_path / "acme_tea-1.0.dist-info"
+def install(place: Path, entry: str, code: str) -> None:
+    """A package that offers a node type, in the form in which it would be installed."""
+    (place / "acme_tea.py").write_text(code, encoding="utf-8")
+    info = place / "acme_tea-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-tea\nVersion: 1.0\n", encoding="utf-8")
-    (info / "entry_points.txt").write_text(
-        f"[{ENTRY_POINT_GROUP}]\ntea = acme_tea:TeaNode\n", encoding="utf-8"
-    )
+    (info / "entry_points.txt").write_text(f"[{ENTRY_POINT_GROUP}]\n{entry}\n", encoding="utf-8")
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    sys.modules.pop("acme_tea", None)
+
+
+TEA = "class TeaNode:\n    type = 'tea'\n    def bind(self, node): ...\n"
+
+
+def test_a_package_adds_a_type_by_its_entry_point(packages: Path) -> None:
+    """What an entry point of the group names is called without arguments; without such packages there are none."""
+    assert installed_node_types() == ()
+    install(packages, "tea = acme_tea:TeaNode", TEA)
     (added,) = installed_node_types()
     assert added.type == "tea"
     assert Registry([*pure_node_types(), added]).node_types["tea"] is added
+
+
+@pytest.mark.parametrize(
+    ("entry", "code", "reason"),
+    [
+        ("acme_coffee:Node", "", "ModuleNotFoundError: No module named 'acme_coffee'"),
+        ("acme_tea:CoffeeNode", TEA, "AttributeError: module 'acme_tea' has no attribute 'CoffeeNode'"),
+        ("acme_tea:TeaNode", "raise OSError('no\\n  tea')", "OSError: no tea"),
+        ("acme_tea:TEA", "TEA = 5", "TypeError: 'int' object is not callable"),
+        ("acme_tea:make", "def make(): raise KeyError('cup')", "KeyError: 'cup'"),
+        ("acme_tea:make", "def make(): ...", "its attribute type is no text that names a node type"),
+        (
+            "acme_tea:TeaNode",
+            TEA.replace("'tea'", "5"),
+            "its attribute type is no text that names a node type",
+        ),
+        (
+            "acme_tea:TeaNode",
+            TEA.replace("'tea'", "''"),
+            "its attribute type is no text that names a node type",
+        ),
+        ("acme_tea:TeaNode", TEA.replace("bind", "bound"), "it has no method bind"),
+        (
+            "acme_tea:TeaNode",
+            TEA.replace("'tea'", "'loop'"),
+            'the type "loop" belongs to the engine, and cannot be replaced',
+        ),
+    ],
+)
+def test_an_entry_point_that_gives_no_node_type(packages: Path, entry: str, code: str, reason: str) -> None:
+    """The error says on one line which it is, of which package, and why."""
+    install(packages, f"tea = {entry}", code)
+    with pytest.raises(NodeTypeUnusable) as caught:
+        installed_node_types()
+    assert str(caught.value) == f'the node type "tea = {entry}" of acme-tea 1.0 cannot be used: {reason}'

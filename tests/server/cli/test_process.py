@@ -172,6 +172,29 @@ async def test_a_port_that_is_taken(tmp_path: Path) -> None:
             assert "in use" in err.decode()
 
 
+async def test_a_node_type_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed package whose node type is broken keeps a server from starting: each command says so on a line, exits with 7."""
+    info = tmp_path / "acme_tea-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-tea\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[flowgram_runtime.node_types]\ntea = acme_tea:TeaNode\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    place = ("--listen", "127.0.0.1:0", "--data", str(tmp_path / "data"))
+    said = (
+        'the node type "tea = acme_tea:TeaNode" of acme-tea 1.0 cannot be used: '
+        "ModuleNotFoundError: No module named 'acme_tea'\n"
+    )
+    for module, arguments in {
+        "flowgram_server.cli": ["serve", *place, "--no-http"],
+        "flowgram_server.demo": [*place, "--model-port", "0", str(EXAMPLE)],
+    }.items():
+        process = await start(*arguments, module=module)
+        _, err = await process.communicate()
+        assert err.decode().endswith(f": {said}")
+        assert err.decode().count("\n") == 1
+        assert process.returncode == 7
+
+
 async def test_the_demo_once(tmp_path: Path) -> None:
     """With --once, server and model are started, the workflow is run, and everything ends with its exit status."""
     process = await start(

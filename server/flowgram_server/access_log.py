@@ -15,16 +15,19 @@ from grpc import StatusCode
 from flowgram_server.grpc_types import Context, Handler
 
 _OWN_FAULTS = {StatusCode.UNKNOWN, StatusCode.INTERNAL, StatusCode.DATA_LOSS}
+_MAX_NOTE = 128
+"""Characters of a field: what a client sends must not fill the disk."""
 _ARITIES = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 
 _notes: ContextVar[dict[str, str] | None] = ContextVar("access_log_notes", default=None)
 
 
 def note(**fields: str) -> None:
-    """Adds fields to the line of the call that is being handled."""
+    """Adds fields to the line of the call that is being handled; of long ones, their beginning."""
     notes = _notes.get()
     if notes is not None:
-        notes.update(fields)
+        for name, text in fields.items():
+            notes[name] = text if len(text) <= _MAX_NOTE else f"{text[: _MAX_NOTE - 1]}…"
 
 
 class AccessLog(grpc.aio.ServerInterceptor):

@@ -6,13 +6,16 @@ from typing import Any, Literal, TextIO
 
 import orjson
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "json", "console"]
 
 _QUIET = ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "asyncio", "uvicorn.access")
 """Libraries that tell at level info what an access log of theirs would."""
+
+_TRACEBACK = "exception"
+"""The one field that has lines."""
 
 _GRPC_SERVER = "grpc._cython.cygrpc"
 _DISCONNECT = "ExecuteBatchError raised in core by servicer method"
@@ -29,15 +32,12 @@ def configure_logs(level: LogLevel, log_format: LogFormat, stream: TextIO | None
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     # Tracebacks without the values of variables: those may be secrets.
-    rendering: list[Processor] = (
-        [
-            structlog.dev.ConsoleRenderer(
-                colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback
-            )
-        ]
+    renderer: Processor = (
+        structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)
         if is_console
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_to_json)]
+        else structlog.processors.JSONRenderer(_to_json)
     )
+    rendering: list[Processor] = [structlog.processors.format_exc_info, _escaped, renderer]
     structlog.configure(
         processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -61,6 +61,21 @@ def configure_logs(level: LogLevel, log_format: LogFormat, stream: TextIO | None
     handler.addFilter(_is_no_disconnect)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
+
+
+def _escaped(_: Any, __: str, fields: EventDict) -> EventDict:
+    """Writes what steers a terminal, or breaks a line, as escapes: parts of a line may come from anywhere."""
+    for name, value in fields.items():
+        if isinstance(value, str) and not value.isprintable():
+            fields[name] = "".join(
+                mark if mark.isprintable() or (mark == "\n" and name == _TRACEBACK) else _escape(mark)
+                for mark in value
+            )
+    return fields
+
+
+def _escape(mark: str) -> str:
+    return mark.encode("unicode_escape").decode("ascii")
 
 
 def _is_no_disconnect(record: logging.LogRecord) -> bool:

@@ -153,7 +153,7 @@ class RuntimeServicer:
     @staticmethod
     def _task_id(given: str) -> str:
         note(task_id=given)
-        return arguments.required("task_id", given)
+        return arguments.task_id("task_id", given)
 
     async def _terminated(self, task_id: str, context: Context) -> TaskRecord:
         """The task once it has terminated, or as it is shortly before the call's deadline."""

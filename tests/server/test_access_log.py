@@ -9,6 +9,7 @@ from support.serving import refused, serving
 
 from flowgram.runtime.v1.runtime_service_pb2 import (
     ServerInfoRequest,
+    TaskCancelRequest,
     TaskReportRequest,
     TaskResultRequest,
     TaskRunRequest,
@@ -74,6 +75,30 @@ async def test_a_refused_call(lines: Lines, access_log: AccessLog) -> None:
     async with serving(interceptors=[access_log]) as service:
         await refused(service.stub.TaskReport(TaskReportRequest(task_id="t9")))
         assert await lines.line() == line("TaskReport", "NOT_FOUND", task_id="t9", reason="TASK_NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    "request_type", [TaskReportRequest, TaskResultRequest, TaskCancelRequest, WatchTaskRequest]
+)
+async def test_an_endless_task_id(lines: Lines, access_log: AccessLog, request_type: Any) -> None:
+    """It is refused by its length, and does not fill the log."""
+    request = request_type(task_id="x" * 1_000_000)
+    method = request_type.__name__.removesuffix("Request")
+    async with serving(interceptors=[access_log]) as service:
+        refusal = await refused(getattr(service.stub, method)(request))
+        assert refusal.violations == [("task_id", "must have at most 256 characters, not 1000000")]
+        told = await lines.line()
+        assert (told["code"], told["reason"]) == ("INVALID_ARGUMENT", "ARGUMENT_INVALID")
+        assert told.get("task_id") in {None, "x" * 127 + "…"}
+        assert len(str(told)) < 500
+
+
+async def test_the_longest_task_id(lines: Lines, access_log: AccessLog) -> None:
+    """It may be that of a task; the log shows where it begins."""
+    async with serving(interceptors=[access_log]) as service:
+        refusal = await refused(service.stub.TaskReport(TaskReportRequest(task_id="x" * 256)))
+        assert refusal.code is StatusCode.NOT_FOUND
+        assert (await lines.line())["task_id"] == "x" * 127 + "…"
 
 
 async def test_a_defect(lines: Lines, access_log: AccessLog) -> None:

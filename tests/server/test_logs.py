@@ -67,6 +67,27 @@ def test_mistakes_of_node_types_have_their_traceback(log_format: str) -> None:
         assert lines(stream)[0]["exception"] == "ValueError: no sk-…cdef"
 
 
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_nothing_in_a_line_steers_a_terminal(log_format: str) -> None:
+    """Control characters, turned text and halves of characters come as escapes, in every field and in tracebacks."""
+    stream = io.StringIO()
+    configure_logs("info", log_format, stream)  # type: ignore[arg-type]
+    text = "\x1b[31m\r\n\x00\x9b\u202e\ud800\u2028"
+    shown = "\\x1b[31m\\r\\n\\x00\\x9b\\u202e\\ud800\\u2028"
+    structlog.get_logger().info("one", task_id=text, plain="Grüße 🌍 a=b")
+    logging.getLogger("x").error(f"two {text}", exc_info=ValueError(text), extra={"field": text})
+    written = stream.getvalue()
+    assert not [mark for mark in written if not mark.isprintable() and mark != "\n"]
+    assert "Grüße 🌍 a=b" in written
+    if log_format == "json":
+        one, two = lines(stream)
+        assert one["task_id"] == shown
+        assert (two["event"], two["field"]) == (f"two {shown}", shown)
+        assert two["exception"] == f"ValueError: {shown}".replace("\\n", "\n")
+    else:
+        assert written.count("\\x1b[31m") == 4
+
+
 def test_levels() -> None:
     """What is less grave than the level is left out, of libraries too."""
     stream = io.StringIO()

@@ -11,6 +11,7 @@ from flowgram.runtime.v1.runtime_service_pb2 import View
 from flowgram_runtime.engine.status import Status
 from flowgram_server.errors import ArgumentInvalid, Violation
 
+MAX_TASK_ID = 256
 MAX_REQUEST_ID = 256
 MAX_REASON = 4096
 MAX_LABELS = 64
@@ -40,6 +41,11 @@ def short(field: str, text: str, limit: int) -> str:
     if len(text) > limit:
         raise invalid(field, f"must have at most {limit} characters, not {len(text)}")
     return text
+
+
+def task_id(field: str, text: str) -> str:
+    """The id of a task, whether there is one or not."""
+    return short(field, required(field, text), MAX_TASK_ID)
 
 
 def microseconds(field: str, duration: Duration) -> int:

@@ -73,7 +73,7 @@ def watch_query(request: WatchTaskRequest) -> WatchQuery:
     if request.HasField("heartbeat"):
         heartbeat = max(arguments.microseconds("heartbeat", request.heartbeat) / 1e6, MIN_HEARTBEAT)
     return WatchQuery(
-        task_id=arguments.required("task_id", request.task_id),
+        task_id=arguments.task_id("task_id", request.task_id),
         after_sequence=arguments.sequence("after_sequence", request.after_sequence),
         basic=arguments.is_basic("view", request.view),
         deltas=request.include_deltas,

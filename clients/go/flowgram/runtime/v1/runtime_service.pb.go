@@ -362,7 +362,7 @@ func (x *TaskValidateResponse) GetErrors() []string {
 // What to report on.
 type TaskReportRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. The task.
+	// Required. The task. At most 256 characters.
 	TaskId string `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
 	// Unset: FULL.
 	View          View `protobuf:"varint,2,opt,name=view,proto3,enum=flowgram.runtime.v1.View" json:"view,omitempty"`
@@ -463,7 +463,7 @@ func (x *TaskReportResponse) GetReport() *Report {
 // Whose outcome.
 type TaskResultRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. The task.
+	// Required. The task. At most 256 characters.
 	TaskId string `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
 	// Answer when the task has terminated. If the deadline comes first, the
 	// answer says PENDING or PROCESSING: ask again.
@@ -583,7 +583,7 @@ func (x *TaskResultResponse) GetErrors() []*Message {
 // What to stop.
 type TaskCancelRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. The task.
+	// Required. The task. At most 256 characters.
 	TaskId string `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
 	// Kept as a message of the task. At most 4096 characters; may be empty.
 	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -813,7 +813,7 @@ func (x *TaskListResponse) GetNextPageToken() string {
 // What to watch.
 type WatchTaskRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. The task.
+	// Required. The task. At most 256 characters.
 	TaskId string `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
 	// The sequence of the last event seen; 0 means from the start.
 	AfterSequence int64 `protobuf:"varint,2,opt,name=after_sequence,json=afterSequence,proto3" json:"after_sequence,omitempty"`

@@ -86,7 +86,7 @@ type WorkflowRuntimeServiceClient interface {
 	// The outputs of a task. With `wait`, answers when the task has terminated
 	// or the call's deadline is near; without it, answers at once.
 	//
-	//	INVALID_ARGUMENT task_id is missing (ARGUMENT_INVALID)
+	//	INVALID_ARGUMENT a field is out of its range (ARGUMENT_INVALID)
 	//	NOT_FOUND        as in TaskReport
 	TaskResult(ctx context.Context, in *TaskResultRequest, opts ...grpc.CallOption) (*TaskResultResponse, error)
 	// Asks a task to stop. Running nodes are interrupted, and the task and its
@@ -274,7 +274,7 @@ type WorkflowRuntimeServiceServer interface {
 	// The outputs of a task. With `wait`, answers when the task has terminated
 	// or the call's deadline is near; without it, answers at once.
 	//
-	//	INVALID_ARGUMENT task_id is missing (ARGUMENT_INVALID)
+	//	INVALID_ARGUMENT a field is out of its range (ARGUMENT_INVALID)
 	//	NOT_FOUND        as in TaskReport
 	TaskResult(context.Context, *TaskResultRequest) (*TaskResultResponse, error)
 	// Asks a task to stop. Running nodes are interrupted, and the task and its

@@ -166,7 +166,7 @@ class WorkflowRuntimeServiceServicer(object):
     def TaskResult(self, request, context):
         """The outputs of a task. With `wait`, answers when the task has terminated
         or the call's deadline is near; without it, answers at once.
-        INVALID_ARGUMENT task_id is missing (ARGUMENT_INVALID)
+        INVALID_ARGUMENT a field is out of its range (ARGUMENT_INVALID)
         NOT_FOUND        as in TaskReport
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

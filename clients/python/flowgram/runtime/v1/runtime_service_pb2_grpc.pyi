@@ -85,7 +85,7 @@ class WorkflowRuntimeServiceStub:
     TaskResult: _grpc.UnaryUnaryMultiCallable[_runtime_service_pb2.TaskResultRequest, _runtime_service_pb2.TaskResultResponse]
     """The outputs of a task. With `wait`, answers when the task has terminated
     or the call's deadline is near; without it, answers at once.
-      INVALID_ARGUMENT task_id is missing (ARGUMENT_INVALID)
+      INVALID_ARGUMENT a field is out of its range (ARGUMENT_INVALID)
       NOT_FOUND        as in TaskReport
     """
     TaskCancel: _grpc.UnaryUnaryMultiCallable[_runtime_service_pb2.TaskCancelRequest, _runtime_service_pb2.TaskCancelResponse]
@@ -175,7 +175,7 @@ class WorkflowRuntimeServiceAsyncStub(WorkflowRuntimeServiceStub):
     TaskResult: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.TaskResultRequest, _runtime_service_pb2.TaskResultResponse]  # type: ignore[assignment]
     """The outputs of a task. With `wait`, answers when the task has terminated
     or the call's deadline is near; without it, answers at once.
-      INVALID_ARGUMENT task_id is missing (ARGUMENT_INVALID)
+      INVALID_ARGUMENT a field is out of its range (ARGUMENT_INVALID)
       NOT_FOUND        as in TaskReport
     """
     TaskCancel: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.TaskCancelRequest, _runtime_service_pb2.TaskCancelResponse]  # type: ignore[assignment]
@@ -286,7 +286,7 @@ class WorkflowRuntimeServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_runtime_service_pb2.TaskResultResponse, _abc.Awaitable[_runtime_service_pb2.TaskResultResponse]]:
         """The outputs of a task. With `wait`, answers when the task has terminated
         or the call's deadline is near; without it, answers at once.
-          INVALID_ARGUMENT task_id is missing (ARGUMENT_INVALID)
+          INVALID_ARGUMENT a field is out of its range (ARGUMENT_INVALID)
           NOT_FOUND        as in TaskReport
         """
 

@@ -187,7 +187,7 @@ export const TaskValidateResponseSchema: GenMessage<TaskValidateResponse> = /*@_
  */
 export type TaskReportRequest = Message<"flowgram.runtime.v1.TaskReportRequest"> & {
   /**
-   * Required. The task.
+   * Required. The task. At most 256 characters.
    *
    * @generated from field: string task_id = 1;
    */
@@ -236,7 +236,7 @@ export const TaskReportResponseSchema: GenMessage<TaskReportResponse> = /*@__PUR
  */
 export type TaskResultRequest = Message<"flowgram.runtime.v1.TaskResultRequest"> & {
   /**
-   * Required. The task.
+   * Required. The task. At most 256 characters.
    *
    * @generated from field: string task_id = 1;
    */
@@ -300,7 +300,7 @@ export const TaskResultResponseSchema: GenMessage<TaskResultResponse> = /*@__PUR
  */
 export type TaskCancelRequest = Message<"flowgram.runtime.v1.TaskCancelRequest"> & {
   /**
-   * Required. The task.
+   * Required. The task. At most 256 characters.
    *
    * @generated from field: string task_id = 1;
    */
@@ -420,7 +420,7 @@ export const TaskListResponseSchema: GenMessage<TaskListResponse> = /*@__PURE__*
  */
 export type WatchTaskRequest = Message<"flowgram.runtime.v1.WatchTaskRequest"> & {
   /**
-   * Required. The task.
+   * Required. The task. At most 256 characters.
    *
    * @generated from field: string task_id = 1;
    */
@@ -677,7 +677,7 @@ export const WorkflowRuntimeService: GenService<{
   /**
    * The outputs of a task. With `wait`, answers when the task has terminated
    * or the call's deadline is near; without it, answers at once.
-   *   INVALID_ARGUMENT task_id is missing (ARGUMENT_INVALID)
+   *   INVALID_ARGUMENT a field is out of its range (ARGUMENT_INVALID)
    *   NOT_FOUND        as in TaskReport
    *
    * @generated from rpc flowgram.runtime.v1.WorkflowRuntimeService.TaskResult

@@ -12,9 +12,9 @@ from clients.gateway_process import gateway_running
 from clients.gateway_scenarios import GATEWAY_SCENARIOS, GatewayScenario
 from clients.runner import running
 from clients.scenarios import SCENARIOS, Scenario, sends_metadata_and_deadlines
-from clients.toolchains import build, require
 from clients.world import World
 from support.scripted_server import ScriptedServer
+from support.toolchains import build, require
 
 ROOT = Path(__file__).parents[2]
 MODULE = ROOT / "clients" / "go"

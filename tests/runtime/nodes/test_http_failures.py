@@ -1,7 +1,6 @@
 """http: everything that can go wrong between a request and its response."""
 
 import asyncio
-import shutil
 import socket
 import ssl
 import subprocess
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from support.http_node import Sleeps, execute, failure, send
 from support.raw_http import RawServer, Received, never, response
+from support.toolchains import require
 
 from flowgram_runtime.engine.errors import NodeError
 from flowgram_runtime.nodes.http import HTTPNode
@@ -136,13 +136,12 @@ async def test_private_addresses_can_be_forbidden() -> None:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for 127.0.0.1 and its key, made for this run."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs openssl, which makes the certificate")
+    openssl = require("openssl")
     path = tmp_path_factory.mktemp("tls")
     subprocess.run(
         [
             *(
-                "openssl",
+                openssl,
                 "req",
                 "-x509",
                 "-newkey",

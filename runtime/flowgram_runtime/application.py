@@ -25,6 +25,7 @@ from flowgram_runtime.host import Codec, Services, TaskHost
 from flowgram_runtime.journal.errors import DuplicateRequest, JournalUnavailable
 from flowgram_runtime.journal.port import Batch, Journal, NewTask, TaskRecord
 from flowgram_runtime.library import Library
+from flowgram_runtime.lifetime import Lifetime
 from flowgram_runtime.modeling.errors import Problem
 from flowgram_runtime.modeling.json_text import dumps
 from flowgram_runtime.nodes.registry import Registry
@@ -98,6 +99,7 @@ class Application:
             caller=Caller(registry.executors, settings, secrets, clock, turns),
             secrets=secrets,
             turns=turns,
+            lifetime=Lifetime(journal, clock),
             settings=settings,
         )
         self._roster = Roster(settings.max_running_tasks, settings.max_waiting_tasks, self._give_up)
@@ -107,10 +109,11 @@ class Application:
     async def opened(self) -> AsyncIterator["Application"]:
         """Goes on with the tasks that a former process left; on leaving, stops where it is (see `drain`)."""
         recovery = Recovery(self._library, self._services, self._roster)
-        background = []
+        await self._services.lifetime.begin()
+        background = [asyncio.create_task(self._services.lifetime.keep(), name="lifetime")]
         try:
             await recovery.run()
-            background = [
+            background += [
                 asyncio.create_task(recovery.finish(), name="recovery"),
                 asyncio.create_task(retain(self._journal, self._settings, self._clock), name="retention"),
             ]
@@ -129,6 +132,7 @@ class Application:
         """
         self._closing.set()
         await self._roster.drain(grace)
+        await self._services.lifetime.record()
 
     async def run(self, request: TaskRequest) -> TaskRecord:
         """Accepts a task and starts it, or lets it wait for its turn; returns once it is durable.

@@ -26,6 +26,7 @@ from flowgram_runtime.errors import ShuttingDown
 from flowgram_runtime.feed import Feed, OutputDelta
 from flowgram_runtime.journal.errors import JournalUnavailable
 from flowgram_runtime.journal.port import Batch, Finish, Journal, NewTask, TaskRecord, Write
+from flowgram_runtime.lifetime import Lifetime
 from flowgram_runtime.mistakes import log_mistake
 from flowgram_runtime.secrets import Secrets
 from flowgram_runtime.settings import RuntimeSettings
@@ -63,6 +64,7 @@ class Services:
     caller: Caller
     secrets: Secrets
     turns: Turns
+    lifetime: Lifetime
     settings: RuntimeSettings
 
 
@@ -289,12 +291,12 @@ class TaskHost:
                 return
 
     def _set_timer(self) -> None:
-        """Sets the time-out: what is left of it, by the times in the log."""
+        """Sets the time-out: what is left of it, without the time in which no server ran."""
         limit = self.record.timeout
         if limit is not None:
-            elapsed = self._execution.now - self._execution.start_time
-            left = max(0, limit - elapsed) / 1e6
-            self._timer = self.services.clock.call_later(left, lambda: self._time_out(limit))
+            self._timer = self.services.lifetime.call_at_age(
+                self._execution.start_time, limit, lambda: self._time_out(limit)
+            )
 
     def _time_out(self, limit: int) -> None:
         if self._interrupt is None and self._execution.finished is None:

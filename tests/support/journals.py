@@ -6,7 +6,7 @@ from enum import Enum
 from typing import TypeVar
 
 from flowgram_runtime.journal.errors import JournalUnavailable
-from flowgram_runtime.journal.port import Batch, Finish, Journal, NewTask, TaskRecord, Write
+from flowgram_runtime.journal.port import Batch, Finish, Journal, Life, NewTask, TaskRecord, Write
 
 _T = TypeVar("_T")
 
@@ -138,6 +138,12 @@ class FaultyJournal:
                 ended_before=ended_before, keep_newest=keep_newest, limit=limit
             ),
         )
+
+    async def begin_life(self, at: int) -> list[Life]:
+        return await self._pass("begin_life", lambda: self.inner.begin_life(at))
+
+    async def extend_life(self, life: Life) -> None:
+        await self._pass("extend_life", lambda: self.inner.extend_life(life))
 
     async def close(self) -> None:
         await self._pass("close", self.inner.close)

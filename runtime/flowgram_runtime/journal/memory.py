@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from flowgram_runtime.journal.errors import DuplicateRequest, JournalClosed, WriteRejected
-from flowgram_runtime.journal.port import Batch, NewTask, TaskRecord, Write
-from flowgram_runtime.journal.rules import PENDING, UNFINISHED, Standing, follow
+from flowgram_runtime.journal.port import Batch, Life, NewTask, TaskRecord, Write
+from flowgram_runtime.journal.rules import PENDING, PROCESSING, UNFINISHED, Standing, follow
 
 _ACCEPTED = Standing(PENDING, 0)
 
@@ -47,6 +47,7 @@ class MemoryJournal:
         self._tasks: dict[str, _Task] = {}  # in the order of acceptance
         self._requests: dict[str, str] = {}
         self._schemas: dict[bytes, str] = {}
+        self._lives: dict[int, int] = {}
         self._accepted = 0
         self._closed = False
 
@@ -143,6 +144,21 @@ class MemoryJournal:
         used = {task.accepted.schema_hash for task in self._tasks.values()}
         self._schemas = {key: text for key, text in self._schemas.items() if key in used}
         return removed
+
+    async def begin_life(self, at: int) -> list[Life]:
+        """See `Journal.begin_life`."""
+        self._check_open()
+        running = [task for task in self._tasks.values() if task.standing.status == PROCESSING]
+        needed = min((task.start_time for task in running if task.start_time is not None), default=at)
+        self._lives = {began: alive for began, alive in self._lives.items() if alive > needed}
+        former = [Life(began, alive) for began, alive in sorted(self._lives.items())]
+        self._lives.setdefault(at, at)
+        return former
+
+    async def extend_life(self, life: Life) -> None:
+        """See `Journal.extend_life`."""
+        self._check_open()
+        self._lives[life.began] = max(life.alive, self._lives.get(life.began, life.alive))
 
     async def close(self) -> None:
         """See `Journal.close`."""

@@ -11,6 +11,7 @@ Tables:
         (measured cheaper, also for large rows, than a table that is sorted by its key); the key is an index beside it.
         `checksum` is the CRC-32 of `cause` and `events`.
     removed: Numbers of removed tasks whose logs are yet to be removed.
+    lives: When servers ran on the file, as far back as the tasks that run need it.
 """
 
 import sqlite3
@@ -58,6 +59,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE TABLE removed (task INTEGER PRIMARY KEY)",
     ),
+    ("CREATE TABLE lives (began INTEGER PRIMARY KEY, alive INTEGER NOT NULL)",),
 )
 
 VERSION = len(_MIGRATIONS)

@@ -114,6 +114,18 @@ class TaskRecord(NamedTuple):
     request_hash: bytes
 
 
+class Life(NamedTuple):
+    """The time in which one server ran on the journal.
+
+    Attributes:
+        began: When it began; no two lives have the same.
+        alive: When it was last known to be alive.
+    """
+
+    began: int
+    alive: int
+
+
 class Journal(Protocol):
     """The durable log of all tasks. Every method may raise `JournalUnavailable`, and `JournalClosed` after `close`."""
 
@@ -174,6 +186,15 @@ class Journal(Protocol):
         Returns:
             The ids of the removed tasks. Fewer than `limit` means that no more are due.
         """
+
+    async def begin_life(self, at: int) -> list[Life]:
+        """Records that a server begins to live; gives the lives before it, those that began earlier first.
+
+        Lives that ended before any of the tasks that run now had started are forgotten.
+        """
+
+    async def extend_life(self, life: Life) -> None:
+        """Records that a server which began at `life.began` was alive at `life.alive`. It never gets shorter by that."""
 
     async def close(self) -> None:
         """Commits what was asked for before this call, then closes. Closing twice is fine."""

@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 from flowgram_runtime.journal import reading, retention
 from flowgram_runtime.journal.errors import JournalClosed
 from flowgram_runtime.journal.opening import FileLock, Synchronous, open_writer, resolve, unavailable
-from flowgram_runtime.journal.port import Batch, TaskRecord, Write
+from flowgram_runtime.journal.port import Batch, Life, TaskRecord, Write
 from flowgram_runtime.journal.relief import Relief
 from flowgram_runtime.journal.threads import Action, Readers, WritingThread
 from flowgram_runtime.journal.writing import Writer
@@ -123,6 +123,15 @@ class SQLiteJournal:
         while await self._write(Writer.free_pages):
             pass
         return removed
+
+    async def begin_life(self, at: int) -> list[Life]:
+        """See `Journal.begin_life`."""
+        lives: list[Life] = await self._write(partial(Writer.begin_life, at=at))
+        return lives
+
+    async def extend_life(self, life: Life) -> None:
+        """See `Journal.extend_life`."""
+        await self._write(partial(Writer.extend_life, life=life))
 
     async def close(self) -> None:
         """See `Journal.close`."""

@@ -13,10 +13,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from flowgram_runtime.journal import retention
+from flowgram_runtime.journal import lives, retention
 from flowgram_runtime.journal.errors import DuplicateRequest, InvalidWrite, JournalError, WriteRejected
 from flowgram_runtime.journal.opening import unavailable
-from flowgram_runtime.journal.port import Batch, NewTask, Write
+from flowgram_runtime.journal.port import Batch, Life, NewTask, Write
 from flowgram_runtime.journal.rules import PENDING, UNFINISHED, Standing, follow
 from flowgram_runtime.journal.transaction import transaction
 
@@ -106,6 +106,22 @@ class Writer:
             sqlite3.Error: The file is as it was.
         """
         return retention.free_pages(self._connection)
+
+    def begin_life(self, at: int) -> list[Life]:
+        """Begins a life, and gives those before it.
+
+        Raises:
+            sqlite3.Error: It did not begin.
+        """
+        return lives.begin(self._connection, at)
+
+    def extend_life(self, life: Life) -> None:
+        """Extends a life.
+
+        Raises:
+            sqlite3.Error: It is as it was.
+        """
+        lives.extend(self._connection, life)
 
     def _explain(self, write: Write, error: Exception) -> JournalError:
         cause: JournalError

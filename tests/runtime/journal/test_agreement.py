@@ -11,7 +11,7 @@ from support.journals import new_task
 
 from flowgram_runtime.journal.errors import WriteRejected
 from flowgram_runtime.journal.memory import MemoryJournal
-from flowgram_runtime.journal.port import Batch, Finish, Journal, TaskRecord, Write
+from flowgram_runtime.journal.port import Batch, Finish, Journal, Life, TaskRecord, Write
 from flowgram_runtime.journal.sqlite import SQLiteJournal
 
 TASKS = ("a", "b", "c", "d", "e")
@@ -45,6 +45,14 @@ class Remove(NamedTuple):
     limit: int
 
 
+class BeginLife(NamedTuple):
+    at: int
+
+
+class ExtendLife(NamedTuple):
+    life: Life
+
+
 class Reopen(NamedTuple):
     """The file is closed and opened again."""
 
@@ -72,6 +80,8 @@ HISTORIES = st.lists(
             st.none() | st.integers(0, 4),
             st.integers(0, 3),
         ),
+        st.builds(BeginLife, st.integers(0, 20)),
+        st.builds(ExtendLife, st.builds(Life, st.integers(0, 20), st.integers(0, 20))),
         st.just(Reopen()),
     ),
     max_size=12,
@@ -139,7 +149,7 @@ async def everything(journal: Journal) -> list[Any]:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(history=HISTORIES)
-def test_the_journals_agree(history: list[Together | Remove | Reopen]) -> None:
+def test_the_journals_agree(history: list[Together | Remove | BeginLife | ExtendLife | Reopen]) -> None:
     """After every step of a random history each journal gave the same answers and shows the same."""
 
     async def compare(path: Path) -> None:
@@ -153,6 +163,11 @@ def test_the_journals_agree(history: list[Together | Remove | Reopen]) -> None:
                 elif isinstance(step, Remove):
                     removed = await memory.remove_finished(**step._asdict())
                     assert await sqlite.remove_finished(**step._asdict()) == removed
+                elif isinstance(step, BeginLife):
+                    assert await sqlite.begin_life(step.at) == await memory.begin_life(step.at)
+                elif isinstance(step, ExtendLife):
+                    await memory.extend_life(step.life)
+                    await sqlite.extend_life(step.life)
                 else:
                     await sqlite.close()
                     sqlite = await SQLiteJournal.open(path)

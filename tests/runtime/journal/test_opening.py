@@ -7,6 +7,7 @@ from support.journals import accepted, batch, finished
 
 from flowgram_runtime.journal.errors import JournalDamaged, JournalUnavailable
 from flowgram_runtime.journal.migrations import APPLICATION_ID, VERSION
+from flowgram_runtime.journal.port import Life, Write
 from flowgram_runtime.journal.sqlite import SQLiteJournal
 
 
@@ -179,3 +180,17 @@ async def test_a_new_file_has_the_current_version(path: Path, sqlite: SQLiteJour
     assert connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
+
+
+async def test_a_file_without_lives_gets_them(filled: Path) -> None:
+    """A file of the first version, which had no table of lives, keeps its tasks and takes lives."""
+    connection = sqlite3.connect(filled)
+    connection.execute("DROP TABLE lives")
+    connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    journal = await SQLiteJournal.open(filled)
+    assert len(await journal.unfinished()) == 50
+    await journal.commit(Write("task-1", started=1))
+    assert await journal.begin_life(2) == []
+    assert await journal.begin_life(3) == [Life(2, 2)]
+    await journal.close()

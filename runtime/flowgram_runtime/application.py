@@ -29,6 +29,7 @@ from flowgram_runtime.lifetime import Lifetime
 from flowgram_runtime.modeling.errors import Problem
 from flowgram_runtime.modeling.json_text import dumps
 from flowgram_runtime.nodes.registry import Registry
+from flowgram_runtime.pins import Pins
 from flowgram_runtime.recovery import Recovery, give_up
 from flowgram_runtime.retention import retain
 from flowgram_runtime.roster import Roster
@@ -101,6 +102,7 @@ class Application:
             turns=turns,
             lifetime=Lifetime(journal, clock),
             settings=settings,
+            pins=Pins.of(settings, registry.node_types).to_record(),
         )
         self._roster = Roster(settings.max_running_tasks, settings.max_waiting_tasks, self._give_up)
         self._closing = asyncio.Event()
@@ -146,12 +148,12 @@ class Application:
             ShuttingDown: No new tasks are taken.
         """
         await self._turns.turn()
-        program = self._library.program(request.schema)
-        inputs = self._library.inputs(program, request.inputs)
         try:
+            program = self._library.program(request.schema)
+            inputs = self._library.inputs(program, request.inputs)
             self._check_open()
             self._roster.check()
-        except (ShuttingDown, TooManyTasks):
+        except (InvalidWorkflow, ShuttingDown, TooManyTasks):
             # A request that was accepted before is answered all the same.
             if request.request_id and await self._journal.find_request(request.request_id) is not None:
                 return await self._same_request(request)

@@ -1,7 +1,8 @@
 """Calls: how one is made. Its slot, its time limit, and what is recorded of its outcome."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import copy
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from flowgram_runtime.clock import Clock
@@ -45,6 +46,12 @@ class Caller:
         self._clock = clock
         self._turns = turns
         self._slots = CallSlots(settings.max_calls, settings.max_calls_by_type)
+
+    def scrubbing(self, names: Iterable[str]) -> "Caller":
+        """The same, with the same slots, for tasks in which these inputs are secret as well."""
+        other = copy.copy(self)
+        other._secrets = self._secrets.and_also(names)  # noqa: SLF001 - it is one of these
+        return other
 
     async def make(self, call: Call, context: CallContext) -> tuple[Outcome, str]:
         """Makes a call when it is its turn.

@@ -10,7 +10,7 @@ own.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
@@ -28,6 +28,7 @@ from flowgram_runtime.journal.errors import JournalUnavailable
 from flowgram_runtime.journal.port import Batch, Finish, Journal, NewTask, TaskRecord, Write
 from flowgram_runtime.lifetime import Lifetime
 from flowgram_runtime.mistakes import log_mistake
+from flowgram_runtime.modeling.json_text import JSONObject
 from flowgram_runtime.secrets import Secrets
 from flowgram_runtime.settings import RuntimeSettings
 from flowgram_runtime.turns import Turns
@@ -53,10 +54,18 @@ class Codec(Protocol):
         """The result of a task, in the form of a response to those who ask for it."""
         ...
 
+    def masking(self, names: Iterable[str]) -> "Codec":
+        """Such an encoder that masks the node inputs with these names, and no others."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What all tasks are driven with."""
+    """What tasks are driven with.
+
+    Attributes:
+        pins: What is pinned to the tasks, as their first input records it.
+    """
 
     journal: Journal
     codec: Codec
@@ -66,6 +75,7 @@ class Services:
     turns: Turns
     lifetime: Lifetime
     settings: RuntimeSettings
+    pins: JSONObject | None
 
 
 _Step = tuple[Write, list[Command]]
@@ -124,11 +134,12 @@ class TaskHost:
 
     def start(self) -> None:
         """Lets the task run."""
-        self._post(Start(self.services.clock.now()))
+        first = not self._execution.sequence and not self._inbox
+        self._post(Start(self.services.clock.now(), self.services.pins if first else None))
 
     def queue(self) -> None:
         """Lets the task wait for its turn."""
-        self._post(Queue(self.services.clock.now()))
+        self._post(Queue(self.services.clock.now(), self.services.pins))
 
     def cancel(self, reason: str) -> bool:
         """Asks the task to stop; False if it is ending already."""

@@ -7,19 +7,21 @@ read at the moment is tried again. Neither holds up the others.
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Final
 
 from flowgram_runtime.engine.errors import ProtocolError
 from flowgram_runtime.engine.events import Finished, MessageLogged, MessageType, TaskStatusChanged
 from flowgram_runtime.engine.execution import Execution
-from flowgram_runtime.engine.inputs import from_json
-from flowgram_runtime.engine.limits import Limits
+from flowgram_runtime.engine.inputs import Queue, Start, from_json
 from flowgram_runtime.engine.status import Status
 from flowgram_runtime.errors import InvalidWorkflow
 from flowgram_runtime.host import Codec, Services, TaskHost
 from flowgram_runtime.journal.errors import JournalDamaged, JournalError, JournalUnavailable
 from flowgram_runtime.journal.port import Batch, Finish, Journal, TaskRecord, Write
 from flowgram_runtime.library import Library
+from flowgram_runtime.modeling.json_text import dumps
+from flowgram_runtime.pins import Pins
 from flowgram_runtime.roster import Roster
 
 _log = logging.getLogger(__name__)
@@ -42,6 +44,8 @@ class Recovery:
         self._services = services
         self._roster = roster
         self._left: list[TaskRecord] = []
+        # What tasks with other pins than those of now are driven with, by the text of the pins.
+        self._variants: dict[str, tuple[Library, Services]] = {}
 
     async def run(self) -> None:
         """Rebuilds every task that has not ended, oldest first, and lets it go on.
@@ -63,25 +67,24 @@ class Recovery:
             self._left = [record for record in self._left if not await self._go_on(record)]
             self._roster.start_waiting()
             delay = min(2 * delay, _LAST_RETRY)
+        self._variants.clear()
 
     async def _go_on(self, record: TaskRecord) -> bool:
         """Lets a task go on, or ends it; False if the journal does not allow either."""
         try:
-            execution = await self._rebuild(record)
-            if execution is not None:
-                self._roster.resume(TaskHost(record, execution, self._services))
+            host = await self._rebuild(record)
+            if host is not None:
+                self._roster.resume(host)
         except JournalError:
             _log.exception("a task cannot go on for now", extra={"task_id": record.task_id})
             return False
         return True
 
-    async def _rebuild(self, record: TaskRecord) -> Execution | None:
-        """The execution of a task, or None if there can be none, and the task was ended."""
+    async def _rebuild(self, record: TaskRecord) -> TaskHost | None:
+        """The host of a task, or None if there can be none, and the task was ended."""
         services = self._services
         try:
-            return await rebuild(
-                record, self._library, services.settings.limits, services.journal, services.codec
-            )
+            return await self._host(record)
         except Diverged as error:
             _log.error("a task cannot be rebuilt: %s", error, extra={"task_id": record.task_id})
             reason = str(error)
@@ -97,34 +100,50 @@ class Recovery:
         await give_up(record, reason, services.clock.now(), services.journal, services.codec)
         return None
 
+    async def _host(self, record: TaskRecord) -> TaskHost:
+        """The host of a task, brought to where its log ends. Raises `Diverged`."""
+        journal = self._services.journal
+        schema = await journal.schema(record.schema_hash)
+        if schema is None:
+            raise Diverged("its schema is missing")
+        batches = await journal.read(record.task_id, 0, _READ_BYTES) if record.last_sequence else []
+        try:
+            library, services = self._pinned(batches[0].cause) if batches else (self._library, self._services)
+            program = library.program(schema, accepted=True)
+            inputs = library.inputs(program, record.inputs, accepted=True)
+        except (InvalidWorkflow, ProtocolError) as error:
+            raise Diverged(str(error)) from error
+        execution = Execution(program, inputs, services.settings.limits)
+        while execution.sequence < record.last_sequence:
+            if not batches:
+                raise Diverged("the log ends before its last event")
+            for batch in batches:
+                _repeat(execution, batch, services.codec)
+                await asyncio.sleep(0)
+            if execution.sequence < record.last_sequence:
+                batches = await journal.read(record.task_id, execution.sequence, _READ_BYTES)
+        return TaskHost(record, execution, services)
 
-async def rebuild(
-    record: TaskRecord, library: Library, limits: Limits, journal: Journal, codec: Codec
-) -> Execution:
-    """The execution of a task, brought to where its log ends. Raises `Diverged`."""
-    schema = await journal.schema(record.schema_hash)
-    if schema is None:
-        raise Diverged("its schema is missing")
-    try:
-        program = library.program(schema)
-        inputs = library.inputs(program, record.inputs)
-    except InvalidWorkflow as error:
-        raise Diverged(str(error)) from error
-    execution = Execution(program, inputs, limits)
-    await _replay(execution, record, journal, codec)
-    return execution
-
-
-async def _replay(execution: Execution, record: TaskRecord, journal: Journal, codec: Codec) -> None:
-    after = 0
-    while after < record.last_sequence:
-        batches = await journal.read(record.task_id, after, _READ_BYTES)
-        if not batches:
-            raise Diverged("the log ends before its last event")
-        for batch in batches:
-            _repeat(execution, batch, codec)
-            after = batch.last_sequence
-            await asyncio.sleep(0)
+    def _pinned(self, cause: str | None) -> tuple[Library, Services]:
+        """What a task whose first input was this is driven with. Raises `ProtocolError`."""
+        given = None if cause is None else from_json(cause)
+        recorded = given.settings if isinstance(given, Queue | Start) else None
+        if recorded == self._services.pins:
+            return self._library, self._services
+        key = dumps(recorded)
+        variant = self._variants.get(key)
+        if variant is None:
+            pins = Pins.from_record(recorded)
+            services = replace(
+                self._services,
+                codec=self._services.codec.masking(pins.secret_names),
+                caller=self._services.caller.scrubbing(pins.secret_names),
+                secrets=self._services.secrets.and_also(pins.secret_names),
+                settings=replace(self._services.settings, limits=pins.limits),
+                pins=recorded,
+            )
+            variant = self._variants[key] = self._library.pinned(pins.node_types), services
+        return variant
 
 
 def _repeat(execution: Execution, batch: Batch, codec: Codec) -> None:

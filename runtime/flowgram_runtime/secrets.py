@@ -49,6 +49,10 @@ class Secrets:
         self._header_names = SECRET_HEADERS.union(name.lower() for name in self._names)
         self._concerned = self._names | _FIELDS
 
+    def and_also(self, names: Iterable[str]) -> "Secrets":
+        """Knows these names besides."""
+        return Secrets(self._names.union(names))
+
     def mask_inputs(self, inputs: JSONObject) -> JSONObject:
         """The inputs of a node as they may be shown: the same object where nothing can be secret."""
         if self._concerned.isdisjoint(inputs):

@@ -7,7 +7,7 @@ What begins a field is written as a byte here: its number in the contract times 
 or a message. The tests compare everything that is written with what Protocol Buffers reads.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from flowgram.runtime.v1 import runtime_service_pb2 as service
 from flowgram_runtime.engine.events import (
@@ -43,6 +43,10 @@ class Codec:
         self._moment = _Moment(0)
         self._value: JSONObject = {}
         self._encoded_value = _EMPTY_OBJECT
+
+    def masking(self, names: Iterable[str]) -> "Codec":
+        """Such a codec for other secrets."""
+        return Codec(Secrets(names))
 
     def encode(self, events: Sequence[Event]) -> bytes:
         """The events as a serialized `WatchTaskResponse`."""

@@ -139,3 +139,17 @@ def test_inputs_may_not_be_longer_than_the_limit() -> None:
         ("inputs", "12 bytes of workflow inputs are more than the limit max_inputs_bytes = 11")
     ]
     assert caught.value.in_inputs
+
+
+def test_what_was_accepted_is_not_refused_again() -> None:
+    """Limits are for new tasks: for those they also hold where the program is kept for another."""
+    text = schema()
+    shelf = library(max_schema_bytes=5, max_nodes=1, max_inputs_bytes=5)
+    program = shelf.program(text, accepted=True)
+    assert shelf.inputs(program, '{"y": "long"}', accepted=True) == {"y": "long"}
+    with pytest.raises(InvalidWorkflow, match="max_schema_bytes"):
+        shelf.program(text)
+    shelf = library(max_nodes=1)
+    assert shelf.program(text, accepted=True) is shelf.program(text, accepted=True)
+    with pytest.raises(InvalidWorkflow, match="max_nodes"):
+        shelf.program(text)

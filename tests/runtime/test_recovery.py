@@ -124,6 +124,7 @@ class BrokenCodec(ListingCodec):
     """An encoder that cannot encode what is said of one node."""
 
     def __init__(self, node_id: str) -> None:
+        super().__init__()
         self._node_id = node_id
 
     def encode(self, events: Sequence[Event]) -> bytes:

@@ -3,20 +3,21 @@
 import asyncio
 import heapq
 import itertools
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from flowgram_runtime.application import Application
 from flowgram_runtime.clock import Timer
 from flowgram_runtime.engine.errors import NodeError
-from flowgram_runtime.engine.events import Event, Finished
+from flowgram_runtime.engine.events import Event, Finished, NodeStatusChanged
 from flowgram_runtime.engine.node_type import Call, CallBehavior, RunScope
 from flowgram_runtime.journal.memory import MemoryJournal
 from flowgram_runtime.journal.port import Journal
 from flowgram_runtime.modeling.document import Node
 from flowgram_runtime.nodes.executor import CallContext
 from flowgram_runtime.nodes.registry import Registry, pure_node_types
+from flowgram_runtime.secrets import Secrets
 from flowgram_runtime.settings import RuntimeSettings
 
 _TURNS = 50
@@ -145,8 +146,19 @@ class ScriptedCalls:
 class ListingCodec:
     """An encoder whose bytes are the events as Python prints them, one a line."""
 
+    def __init__(self, names: Iterable[str] = ("apiKey",)) -> None:
+        self._secrets = Secrets(names)
+
+    def masking(self, names: Iterable[str]) -> "ListingCodec":
+        return ListingCodec(names)
+
     def encode(self, events: Sequence[Event]) -> bytes:
-        return "".join(f"{event!r}\n" for event in events).encode()
+        return "".join(f"{self._shown(event)!r}\n" for event in events).encode()
+
+    def _shown(self, event: Event) -> Event:
+        if isinstance(event, NodeStatusChanged) and event.inputs is not None:
+            return event._replace(inputs=self._secrets.mask_inputs(event.inputs))
+        return event
 
     def encode_result(self, finished: Finished) -> bytes:
         return repr(
@@ -171,12 +183,13 @@ async def running_application(
         clock: Its clock.
         first_id: Such ids come after so many thousands, for several applications on one journal.
     """
+    settings = settings or RuntimeSettings()
     numbers = itertools.count(1000 * first_id + 1)
     application = Application(
         journal=journal or MemoryJournal(),
-        codec=ListingCodec(),
+        codec=ListingCodec(settings.secret_names),
         registry=Registry([*pure_node_types(), *node_types]),
-        settings=settings or RuntimeSettings(),
+        settings=settings,
         clock=clock or FakeClock(),
         new_task_id=lambda: f"task-{next(numbers)}",
     )

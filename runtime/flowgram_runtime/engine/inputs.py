@@ -8,15 +8,27 @@ from flowgram_runtime.modeling.json_text import JSONObject
 
 
 class Queue(NamedTuple):
-    """The task was accepted and waits for its turn."""
+    """The task was accepted and waits for its turn.
+
+    Attributes:
+        at: When, in microseconds since the epoch, as in all inputs.
+        settings: If this is the task's first input: what the host pinned to the task. The core only keeps it.
+    """
 
     at: int
+    settings: JSONObject | None = None
 
 
 class Start(NamedTuple):
-    """The task begins to run."""
+    """The task begins to run.
+
+    Attributes:
+        at: When.
+        settings: As in `Queue`.
+    """
 
     at: int
+    settings: JSONObject | None = None
 
 
 class CallSucceeded(NamedTuple):
@@ -65,8 +77,9 @@ _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
 def to_json(given: Input) -> str:
-    """The input as JSON text: its kind, then its fields in order."""
-    return json_text.dumps([_NAMES[type(given)], *given])
+    """The input as JSON text: its kind, then its fields in order, without settings that are None."""
+    fields = given if given[-1] is not None else given[:-1]
+    return json_text.dumps([_NAMES[type(given)], *fields])
 
 
 def from_json(text: str) -> Input:
@@ -75,8 +88,10 @@ def from_json(text: str) -> Input:
         recorded = json_text.loads(text, max_depth=_MAX_DEPTH)
         if isinstance(recorded, list):
             name, *fields = recorded
-            if name != "succeeded" or isinstance(fields[-1], dict):
-                return _KINDS[str(name)](*fields)
+            given = _KINDS[str(name)](*fields)
+            objects = isinstance(given, CallSucceeded | Queue | Start) and len(fields) > 1
+            if not objects or isinstance(fields[-1], dict):
+                return given
     except (ValueError, TypeError, LookupError) as error:
         raise ProtocolError("not a recorded input") from error
     raise ProtocolError("not a recorded input")

@@ -7,7 +7,7 @@ deterministic: a task is rebuilt after a crash by running them again.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from flowgram_runtime.modeling.bindings import Scope
 from flowgram_runtime.modeling.document import Node
@@ -90,6 +90,20 @@ class Trusted:
 def is_trusted(node_type: object) -> bool:
     """Whether a node type needs no copies and checks."""
     return Trusted in type(node_type).__bases__
+
+
+@runtime_checkable
+class PinningNodeType(NodeType, Protocol):
+    """A node type with settings that show in what it prepares, and so in the log: a task keeps those it was accepted with."""
+
+    @property
+    def pins(self) -> JSONObject:
+        """These settings, so far as they differ from constants that never change: a log without them stands for those."""
+        ...
+
+    def pinned(self, pins: JSONObject) -> NodeType:
+        """The node type with such settings in place of its own. It is only bound."""
+        ...
 
 
 NodeTypes = Mapping[str, NodeType]

@@ -6,9 +6,11 @@ outputs are `headers`, `statusCode` and `body`.
 """
 
 import asyncio
+import copy
 import math
 from collections.abc import Awaitable, Callable
-from typing import Any, Self
+from dataclasses import replace
+from typing import Any, Final, Self
 
 from flowgram_runtime.engine.errors import NodeError
 from flowgram_runtime.engine.node_type import Call, CallBehavior, RunScope, Trusted
@@ -22,6 +24,9 @@ from flowgram_runtime.nodes.errors import AttemptFailed
 from flowgram_runtime.nodes.executor import CallContext
 from flowgram_runtime.nodes.http_client import HTTPClient
 from flowgram_runtime.nodes.node_settings import HTTPSettings
+
+_PINNED_TIMEOUT: Final = 10
+"""Seconds: the time-out that a log without one stands for, whatever becomes of the setting's default."""
 
 _Render = Callable[[Scope], str]
 
@@ -56,6 +61,18 @@ class HTTPNode(Trusted):
     async def __aexit__(self, *failure: object) -> None:
         if self._client is not None:
             await self._client.aclose()
+
+    @property
+    def pins(self) -> JSONObject:
+        """The time-out, which the inputs of a request show."""
+        timeout = self._settings.timeout
+        return {} if timeout == _PINNED_TIMEOUT else {"timeout": timeout}
+
+    def pinned(self, pins: JSONObject) -> Self:
+        """The node type with the time-out that a task was accepted with."""
+        other = copy.copy(self)
+        other._settings = replace(self._settings, timeout=pins.get("timeout", _PINNED_TIMEOUT))  # noqa: SLF001 - one of these
+        return other
 
     def bind(self, node: Node) -> CallBehavior:
         """Compiles the request's bindings once. What is wrong with them fails the node when it runs, in FlowGram's order."""

@@ -28,8 +28,8 @@ VALUES = st.recursive(
     max_leaves=10,
 )
 INPUTS = st.one_of(
-    st.builds(Queue, TIMES),
-    st.builds(Start, TIMES),
+    st.builds(Queue, TIMES, st.none() | st.dictionaries(TEXTS, VALUES, max_size=3)),
+    st.builds(Start, TIMES, st.none() | st.dictionaries(TEXTS, VALUES, max_size=3)),
     st.builds(CallSucceeded, TIMES, TEXTS, st.dictionaries(TEXTS, VALUES, max_size=3)),
     st.builds(CallFailed, TIMES, TEXTS, TEXTS),
     st.builds(Cancel, TIMES, TEXTS),
@@ -52,6 +52,8 @@ def test_every_input_comes_back(original: Input) -> None:
     [
         (Queue(1), '["queue",1]'),
         (Start(2), '["start",2]'),
+        (Queue(1, {"a": [1]}), '["queue",1,{"a":[1]}]'),
+        (Start(2, {"a": {"b": 0.5}}), '["start",2,{"a":{"b":0.5}}]'),
         (CallSucceeded(3, "a", {"v": [1, 2.5]}), '["succeeded",3,"a",{"v":[1,2.5]}]'),
         (CallFailed(4, "a", "no"), '["failed",4,"a","no"]'),
         (Cancel(5, ""), '["cancel",5,""]'),
@@ -85,6 +87,8 @@ def test_outputs_may_be_as_deep_as_any_value() -> None:
         '["other",1]',
         '["start"]',
         '["start",1,2]',
+        '["queue",1,null]',
+        '["start",1,{},{}]',
         '["succeeded"]',
         '["succeeded",1,"a"]',
         '["succeeded",1,"a",[1]]',

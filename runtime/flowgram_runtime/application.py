@@ -30,7 +30,7 @@ from flowgram_runtime.modeling.errors import Problem
 from flowgram_runtime.modeling.json_text import dumps
 from flowgram_runtime.nodes.registry import Registry
 from flowgram_runtime.pins import Pins
-from flowgram_runtime.recovery import Recovery, give_up
+from flowgram_runtime.recovery import Recovery, insist_on_giving_up
 from flowgram_runtime.retention import retain
 from flowgram_runtime.roster import Roster
 from flowgram_runtime.secrets import Secrets
@@ -324,8 +324,7 @@ class Application:
         return host
 
     async def _give_up(self, record: TaskRecord) -> None:
-        reason = "Task failed with an internal error"
-        await give_up(record, reason, self._clock.now(), self._journal, self._codec)
+        await insist_on_giving_up(record, "Task failed with an internal error", self._services)
 
     async def _same_request(self, request: TaskRequest) -> TaskRecord:
         record = await self._journal.find_request(request.request_id)

@@ -18,7 +18,7 @@ from flowgram_runtime.engine.status import Status
 from flowgram_runtime.errors import InvalidWorkflow
 from flowgram_runtime.host import Codec, Services, TaskHost
 from flowgram_runtime.journal.errors import JournalDamaged, JournalError, JournalUnavailable
-from flowgram_runtime.journal.port import Batch, Finish, Journal, TaskRecord, Write
+from flowgram_runtime.journal.port import Batch, Finish, TaskRecord, Write
 from flowgram_runtime.library import Library
 from flowgram_runtime.modeling.json_text import dumps
 from flowgram_runtime.pins import Pins
@@ -97,7 +97,7 @@ class Recovery:
             _log.exception("a task cannot be rebuilt", extra={"task_id": record.task_id})
             reason = "internal error"
         reason = f"Task cannot go on after a restart: {reason}"
-        await give_up(record, reason, services.clock.now(), services.journal, services.codec)
+        await give_up(record, reason, services)
         return None
 
     async def _host(self, record: TaskRecord) -> TaskHost:
@@ -162,8 +162,23 @@ def _repeat(execution: Execution, batch: Batch, codec: Codec) -> None:
         raise Diverged("the events differ")
 
 
-async def give_up(record: TaskRecord, reason: str, at: int, journal: Journal, codec: Codec) -> None:
-    """Ends a task that cannot be rebuilt as FAILED, with a message that says why."""
+async def insist_on_giving_up(record: TaskRecord, reason: str, services: Services) -> None:
+    """Ends a task as `give_up` does, as soon as the journal takes it: it is tried again, less and less often."""
+    delay = _FIRST_RETRY
+    while True:
+        try:
+            await give_up(record, reason, services)
+        except JournalUnavailable as error:
+            _log.error("cannot end a task, trying again: %s", error, extra={"task_id": record.task_id})
+            await services.clock.sleep(delay)
+            delay = min(2 * delay, _LAST_RETRY)
+        else:
+            return
+
+
+async def give_up(record: TaskRecord, reason: str, services: Services) -> None:
+    """Ends a task that cannot be driven as FAILED, with a message that says why."""
+    at, codec = services.clock.now(), services.codec
     start_time = record.start_time or 0
     sequence = record.last_sequence + 1
     message = MessageLogged(sequence, at, f"message_{sequence}", MessageType.ERROR, reason, "")
@@ -171,4 +186,4 @@ async def give_up(record: TaskRecord, reason: str, at: int, journal: Journal, co
     finished = Finished(Status.FAILED, None, (message,), start_time, at)
     batch = Batch(sequence, sequence + 1, at, None, codec.encode([message, ended]))
     finish = Finish(Status.FAILED, at, codec.encode_result(finished))
-    await journal.commit(Write(record.task_id, batches=(batch,), finish=finish))
+    await services.journal.commit(Write(record.task_id, batches=(batch,), finish=finish))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.applications import call_schema, collect, quiet, reached, statuses
+from support.applications import FailingJournal, call_schema, collect, quiet, reached, statuses
 from support.fakes import FakeClock, ListingCodec, ScriptedCalls, running_application
 from support.journals import Fault, FaultyJournal
 
@@ -134,14 +134,16 @@ class BrokenCodec(ListingCodec):
 
 
 @asynccontextmanager
-async def with_codec(codec: ListingCodec, calls: ScriptedCalls, journal: Journal) -> Any:
+async def with_codec(
+    codec: ListingCodec, calls: ScriptedCalls, journal: Journal, clock: FakeClock | None = None
+) -> Any:
     """An application with another encoder."""
     application = Application(
         journal=journal,
         codec=codec,
         registry=Registry([*pure_node_types(), calls]),
         settings=quiet(),
-        clock=FakeClock(),
+        clock=clock or FakeClock(),
         new_task_id=iter(["x-1", "x-2", "x-3"]).__next__,
     )
     async with application.opened():
@@ -175,6 +177,26 @@ async def test_a_mistake_while_a_task_runs_does_not_leave_it_hanging() -> None:
     async with with_codec(BrokenCodec("start_0"), calls, MemoryJournal()) as application:
         with pytest.raises(ValueError, match="secret"):
             await application.run(TaskRequest(call_schema("a")))
+
+
+async def test_a_mistake_while_the_journal_fails_does_not_leave_a_task_hanging() -> None:
+    """It is ended once the journal takes it again, which is tried less and less often."""
+    calls, clock, journal = ScriptedCalls(), FakeClock(), FailingJournal()
+    async with with_codec(BrokenCodec("end_0"), calls, journal, clock) as application:
+        task_id = (await application.run(TaskRequest(call_schema("a")))).task_id
+        await calls.running("a")
+        journal.failures = 4
+        calls.answer("a", {"v": "1"})
+        for left, seconds in ((3, 1), (2, 2), (1, 4), (0, 8)):
+            while journal.failures > left:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0)
+            clock.advance(seconds - 0.1)
+            await calls.stays("a", running=False)
+            assert journal.failures == left
+            assert (await application.task(task_id)).status == Status.PROCESSING
+            clock.advance(0.1)
+        assert await application.cancel(task_id, "") is False  # which comes back when it has ended
+        assert (await application.task(task_id)).status == Status.FAILED
 
 
 async def test_an_accepted_task_without_any_event_starts() -> None:

@@ -2,11 +2,13 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from flowgram_runtime.background import keep_on, within
 from flowgram_runtime.calls import Caller
 from flowgram_runtime.clock import Clock
 from flowgram_runtime.engine.execution import Execution
@@ -37,7 +39,12 @@ from flowgram_runtime.secrets import Secrets
 from flowgram_runtime.settings import RuntimeSettings
 from flowgram_runtime.turns import Turns
 
+_log = logging.getLogger(__name__)
+
 _READ_BYTES: Final = 512 * 1024
+
+_PATIENCE: Final = 3.0
+"""Seconds that calls get to end once they are cancelled."""
 
 
 class TaskRequest(NamedTuple):
@@ -110,22 +117,24 @@ class Application:
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["Application"]:
         """Goes on with the tasks that a former process left; on leaving, stops where it is (see `drain`)."""
+        lifetime = self._services.lifetime
         recovery = Recovery(self._library, self._services, self._roster)
-        await self._services.lifetime.begin()
-        background = [asyncio.create_task(self._services.lifetime.keep(), name="lifetime")]
+        await lifetime.begin()
+        background = [self._in_background("lifetime", lifetime.keep)]
         try:
             await recovery.run()
-            background += [
-                asyncio.create_task(recovery.finish(), name="recovery"),
-                asyncio.create_task(retain(self._journal, self._settings, self._clock), name="retention"),
-            ]
+            background.append(self._in_background("recovery", recovery.finish))
+            background.append(
+                self._in_background("retention", lambda: retain(self._journal, self._settings, self._clock))
+            )
             yield self
         finally:
             self._closing.set()
             for task in background:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
-            await self._roster.close()
+            if not await within(_PATIENCE, self._roster.close(), self._clock):
+                _log.error("calls that were cancelled do not end: left alone after %g s", _PATIENCE)
 
     async def drain(self, grace: float) -> None:
         """Takes no new tasks, lets those that run end within so many seconds, and ends all watches.
@@ -322,6 +331,9 @@ class Application:
         if host is None or host.feed.ended:
             raise JournalUnavailable("a task that has not ended could not be read, or not be written")
         return host
+
+    def _in_background(self, name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        return asyncio.create_task(keep_on(name, work, self._clock), name=name)
 
     async def _give_up(self, record: TaskRecord) -> None:
         await insist_on_giving_up(record, "Task failed with an internal error", self._services)

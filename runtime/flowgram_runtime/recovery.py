@@ -17,7 +17,7 @@ from flowgram_runtime.engine.inputs import Queue, Start, from_json
 from flowgram_runtime.engine.status import Status
 from flowgram_runtime.errors import InvalidWorkflow
 from flowgram_runtime.host import Codec, Services, TaskHost
-from flowgram_runtime.journal.errors import JournalDamaged, JournalError, JournalUnavailable
+from flowgram_runtime.journal.errors import JournalDamaged, JournalUnavailable
 from flowgram_runtime.journal.port import Batch, Finish, TaskRecord, Write
 from flowgram_runtime.library import Library
 from flowgram_runtime.modeling.json_text import dumps
@@ -60,7 +60,7 @@ class Recovery:
         self._roster.start_waiting()
 
     async def finish(self) -> None:
-        """Tries again, less and less often, what the journal was not available for."""
+        """Tries again, less and less often, what could not be done."""
         delay = _FIRST_RETRY
         while self._left:
             await self._services.clock.sleep(delay)
@@ -70,12 +70,12 @@ class Recovery:
         self._variants.clear()
 
     async def _go_on(self, record: TaskRecord) -> bool:
-        """Lets a task go on, or ends it; False if the journal does not allow either."""
+        """Lets a task go on, or ends it; False if neither can be done for now."""
         try:
             host = await self._rebuild(record)
             if host is not None:
                 self._roster.resume(host)
-        except JournalError:
+        except Exception:  # noqa: BLE001 - whatever it is, the others must go on
             _log.exception("a task cannot go on for now", extra={"task_id": record.task_id})
             return False
         return True

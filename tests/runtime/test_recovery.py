@@ -160,6 +160,30 @@ async def test_a_mistake_of_this_version_ends_the_task_that_it_hits() -> None:
         await end(application, calls, "b", good)
 
 
+class UselessCodec(ListingCodec):
+    """An encoder that fails as often as it is told to."""
+
+    failures = 0
+
+    def encode(self, events: Sequence[Event]) -> bytes:
+        if self.failures:
+            self.failures -= 1
+            raise ZeroDivisionError("a mistake")
+        return super().encode(events)
+
+
+async def test_a_task_that_can_be_neither_rebuilt_nor_ended_holds_up_no_other() -> None:
+    """A mistake in both is like a journal that cannot be used: others go on, and it is tried again."""
+    journal, calls, clock, codec = MemoryJournal(), ScriptedCalls(), FakeClock(), UselessCodec()
+    bad, good = await leave_running(journal, "a", "b")
+    codec.failures = 2
+    async with with_codec(codec, calls, journal, clock) as application:
+        await end(application, calls, "b", good)
+        assert calls.made == ["b"]
+        clock.advance(1)
+        await end(application, calls, "a", bad)
+
+
 async def test_a_mistake_while_a_task_runs_does_not_leave_it_hanging() -> None:
     """It fails; a watcher is sent away, and finds its end when it comes back. One that was not accepted is refused."""
     calls = ScriptedCalls()

@@ -1,6 +1,8 @@
 """Restarts, shutdown, an unavailable journal, and retention."""
 
 import asyncio
+from contextlib import suppress
+from typing import Any
 
 import pytest
 from support.applications import (
@@ -13,6 +15,7 @@ from support.applications import (
 from support.fakes import FakeClock, ScriptedCalls, running_application
 
 from flowgram_runtime.application import TaskRequest
+from flowgram_runtime.engine.node_type import Call
 from flowgram_runtime.engine.status import Status
 from flowgram_runtime.errors import (
     TaskNotFound,
@@ -20,6 +23,7 @@ from flowgram_runtime.errors import (
 from flowgram_runtime.journal.errors import JournalUnavailable
 from flowgram_runtime.journal.memory import MemoryJournal
 from flowgram_runtime.journal.port import Batch, Write
+from flowgram_runtime.nodes.executor import CallContext
 from flowgram_runtime.settings import RuntimeSettings
 
 
@@ -119,3 +123,42 @@ async def test_finished_tasks_are_removed_by_age() -> None:
         with pytest.raises(TaskNotFound):
             await application.task(old.task_id)
         assert (await application.task(young.task_id)).status == Status.SUCCEEDED
+
+
+class Stubborn(ScriptedCalls):
+    """Calls that go on when they are cancelled, until they are answered."""
+
+    async def execute(self, call: Call, context: CallContext) -> dict[str, Any]:
+        running = asyncio.ensure_future(super().execute(call, context))
+        while not running.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.shield(running)
+        return running.result()
+
+
+async def test_calls_that_do_not_end_do_not_keep_a_server_from_ending(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """They get a moment; then they are left alone, and the log says so. The task goes on after the next start."""
+    journal, clock, calls, after = MemoryJournal(), FakeClock(), Stubborn(), ScriptedCalls()
+
+    async def live() -> str:
+        async with running_application(calls, journal=journal, clock=clock) as application:
+            task_id = (await application.run(TaskRequest(call_schema("a")))).task_id
+            await calls.running("a")
+            return task_id
+
+    living = asyncio.create_task(live())
+    await calls.running("a")
+    await calls.stays("a", running=True)
+    clock.advance(2.9)
+    await calls.stays("a", running=True)
+    assert not living.done()
+    clock.advance(0.1)
+    task_id = await living
+    assert "calls that were cancelled do not end" in caplog.text
+    calls.answer("a", {"v": "lost"})
+    async with running_application(after, journal=journal, first_id=1) as application:
+        await after.running("a")
+        after.answer("a", {"v": "1"})
+        assert (await application.wait(task_id)).status == Status.SUCCEEDED

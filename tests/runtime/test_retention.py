@@ -176,3 +176,30 @@ async def test_a_journal_that_fails_does_not_end_retention() -> None:
         while await left(inner):
             await clock.sleeping()
             clock.advance(11)
+
+
+class Mistaken(MemoryJournal):
+    """A journal with a mistake, which shows at first."""
+
+    mistakes = 2
+
+    async def remove_finished(
+        self, *, ended_before: int | None, keep_newest: int | None, limit: int
+    ) -> list[str]:
+        if self.mistakes:
+            self.mistakes -= 1
+            raise ZeroDivisionError("a mistake")
+        return await super().remove_finished(ended_before=ended_before, keep_newest=keep_newest, limit=limit)
+
+
+async def test_a_mistake_does_not_end_retention(caplog: pytest.LogCaptureFixture) -> None:
+    """It is in the program's log, and finished tasks are looked through again."""
+    journal, clock = Mistaken(), FakeClock()
+    settings = RuntimeSettings(retention_age=10, retention_interval=10)
+    async with running_application(journal=journal, clock=clock, settings=settings) as application:
+        await application.run(TaskRequest(echo_schema(), '{"x": 1}'))
+        while await left(journal):
+            await clock.sleeping()
+            clock.advance(11)
+    assert caplog.text.count("retention failed") == 2
+    assert "ZeroDivisionError" in caplog.text

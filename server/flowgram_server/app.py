@@ -3,13 +3,15 @@
     journal -> node types -> application -> gRPC server -> REST gateway
 
 Shutting down. The first signal drains: health says NOT_SERVING, no task is accepted any more, watches end with UNAVAILABLE,
-and what runs gets the grace period. What has not ended then goes on after the next start. A second signal ends at once.
+and what runs gets the grace period. What has not ended then goes on after the next start. A second signal ends at once, and
+so does the first one while the server starts. What does not end then within seconds is ended by force.
 """
 
 import asyncio
 import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, closing, nullcontext
+from contextlib import asynccontextmanager, closing, nullcontext, suppress
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +25,7 @@ from flowgram_runtime.application import Application
 from flowgram_runtime.clock import Clock, SystemClock
 from flowgram_runtime.journal.errors import JournalUnavailable
 from flowgram_runtime.journal.memory import MemoryJournal
+from flowgram_runtime.journal.opening import Synchronous
 from flowgram_runtime.journal.port import Journal
 from flowgram_runtime.journal.sqlite import SQLiteJournal
 from flowgram_runtime.nodes.code import CodeNode
@@ -37,6 +40,7 @@ from flowgram_server.collection import considerate_collection
 from flowgram_server.gateway.address import AddressUnusable, address_of
 from flowgram_server.gateway.beside import bind_beside, open_beside
 from flowgram_server.handlers import SERVICE_NAME, service_handlers
+from flowgram_server.last_resort import LastResort
 from flowgram_server.logs import configure_logs
 from flowgram_server.servicer import RuntimeServicer
 from flowgram_server.settings import Settings
@@ -147,20 +151,43 @@ async def serve(
         listener = bind_beside(settings)
     except AddressUnusable as error:
         raise ListenError(str(error)) from None
+    started = asyncio.Event()
     with nullcontext() if listener is None else closing(listener):
-        async with (
-            open_server(settings) as server,
-            open_beside(settings, listener, server.address) as gateway,
-        ):
-            _log.info("serving", address=server.address, http=listener and address_of(listener))
-            if on_ready is not None:
-                await on_ready(server)
-            await stops.first.wait()
-            _log.info("draining", grace=settings.shutdown_grace)
-            if gateway is not None:
-                gateway.end_watches()
-            await _drain(server, settings.shutdown_grace, stops)
+        serving = asyncio.create_task(_serve(settings, listener, stops, started, on_ready), name="serve")
+        stopping = asyncio.create_task(stops.first.wait(), name="first signal")
+        try:
+            await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if started.is_set():
+                await asyncio.wait((serving,))
+        finally:
+            stopping.cancel()
+            serving.cancel()  # nothing to drain yet, or it has ended
+            await asyncio.wait((serving, stopping))
+    if not serving.cancelled():
+        serving.result()
     _log.info("stopped")
+
+
+async def _serve(
+    settings: Settings,
+    listener: socket.socket | None,
+    stops: "StopSignals",
+    started: asyncio.Event,
+    on_ready: Callable[[Server], Awaitable[None]] | None,
+) -> None:
+    async with (
+        open_server(settings) as server,
+        open_beside(settings, listener, server.address) as gateway,
+    ):
+        started.set()
+        _log.info("serving", address=server.address, http=listener and address_of(listener))
+        if on_ready is not None:
+            await on_ready(server)
+        await stops.first.wait()
+        _log.info("draining", grace=settings.shutdown_grace)
+        if gateway is not None:
+            gateway.end_watches()
+        await _drain(server, settings.shutdown_grace, stops)
 
 
 async def _drain(server: Server, grace: float, stops: "StopSignals") -> None:
@@ -178,15 +205,23 @@ async def _drain(server: Server, grace: float, stops: "StopSignals") -> None:
 
 
 class StopSignals:
-    """Requests to stop: the first one asks to drain, the second one to end at once."""
+    """Requests to stop: the first one asks to drain, the second one to end at once.
 
-    def __init__(self) -> None:
+    Args:
+        on_second: Called at the second one and all after it.
+    """
+
+    def __init__(self, on_second: Callable[[], None] = lambda: None) -> None:
         self.first = asyncio.Event()
         self.second = asyncio.Event()
+        self._on_second = on_second
 
     def stop(self) -> None:
         """Asks once more."""
-        (self.second if self.first.is_set() else self.first).set()
+        if self.first.is_set():
+            self.second.set()
+            self._on_second()
+        self.first.set()
 
     def listen(self, signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT)) -> None:
         """Makes the process's signals ask."""
@@ -199,14 +234,22 @@ def run(settings: Settings, on_ready: Callable[[Server], Awaitable[None]] | None
     """Serves in this process until SIGTERM or SIGINT. Raises as `serve` does."""
     configure_logs(settings.log_level, settings.log_format)
 
-    async def main() -> None:
-        stops = StopSignals()
-        stops.listen()
-        async with considerate_collection(SystemClock()):
-            await serve(settings, stops, on_ready)
+    last_resort = LastResort()
 
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(main())
+    async def main() -> None:
+        stops = StopSignals(last_resort.begin)
+        stops.listen()
+        try:
+            async with considerate_collection(SystemClock()):
+                await serve(settings, stops, on_ready)
+        finally:
+            last_resort.begin()  # all is closed; but what was left alone may keep the event loop from ending
+
+    try:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(main())
+    finally:
+        last_resort.cancel()
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -222,13 +265,22 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _opened_journal(settings: Settings) -> AsyncIterator[Journal]:
     journal: Journal = MemoryJournal()
     if settings.storage == "sqlite":
-        journal = await SQLiteJournal.open(
-            Path(settings.data) / JOURNAL_FILE, synchronous=settings.durability
-        )
+        journal = await _opened_file(Path(settings.data) / JOURNAL_FILE, settings.durability)
     try:
         yield journal
     finally:
         await journal.close()
+
+
+async def _opened_file(path: Path, durability: Synchronous) -> SQLiteJournal:
+    """The journal in a file. Where the opening is cancelled, it is closed again, and then none has it."""
+    opening = asyncio.create_task(SQLiteJournal.open(path, synchronous=durability))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        with suppress(JournalUnavailable):
+            await (await opening).close()
+        raise
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import socket
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from flowgram.runtime.v1.runtime_service_pb2 import (
 )
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
 from flowgram_runtime.journal.errors import JournalUnavailable
-from flowgram_server.app import ListenError, Server, StopSignals, _options, open_server, serve
+from flowgram_server.app import JOURNAL_FILE, ListenError, Server, StopSignals, _options, open_server, serve
 from flowgram_server.handlers import SERVICE_NAME
 from flowgram_server.settings import Settings, load_settings
 
@@ -241,6 +242,30 @@ async def test_second_request_to_stop_ends_at_once(tmp_path: Path) -> None:
         stub: Any = WorkflowRuntimeServiceStub(channel)
         (task,) = (await stub.TaskList(TaskListRequest())).tasks
         assert task.status.status == Status.STATUS_PROCESSING
+
+
+async def test_a_request_to_stop_while_the_journal_is_opened(settings: Settings) -> None:
+    """The server does not start; the journal, whose opening cannot be broken off, is closed as soon as it is open."""
+    async with open_server(settings):
+        pass
+    holder = sqlite3.connect(settings.data / JOURNAL_FILE, isolation_level=None)
+    holder.execute("PRAGMA journal_mode = DELETE")
+    holder.execute("BEGIN EXCLUSIVE")
+    lock = settings.data / f"{JOURNAL_FILE}.lock"
+    lock.write_bytes(b"")
+    stops = StopSignals()
+    serving = asyncio.create_task(serve(settings, stops))
+    while not lock.read_bytes():  # noqa: ASYNC110 - nothing else tells
+        await asyncio.sleep(0)
+    stops.stop()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not serving.done()
+    holder.execute("COMMIT")
+    holder.close()
+    await serving
+    async with open_server(settings):
+        pass
 
 
 async def test_a_port_that_is_taken(tmp_path: Path) -> None:

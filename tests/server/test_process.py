@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -13,6 +14,8 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from support.graphs import edge, end, node, start
+from support.packages import add_package
 from support.serving import refused
 from support.workflows import ENDLESS
 
@@ -35,17 +38,27 @@ run(load_settings(flags={**flags, "log_format": "json", "code": {"workers": 1}})
 
 
 @asynccontextmanager
-async def server_process(data: Path, grace: float) -> AsyncIterator[tuple[Process, str]]:
-    """A server in a process of its own, and its address; killed if it is still there at the end."""
+async def starting_process(data: Path, grace: float, packages: Path | None = None) -> AsyncIterator[Process]:
+    """A server that starts in a process of its own, with the packages of a directory; killed if it is still there at the end."""
+    path = {} if packages is None else {"PYTHONPATH": str(packages)}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", PROGRAM, data, str(grace), stderr=PIPE
+        sys.executable, "-c", PROGRAM, data, str(grace), stderr=PIPE, env={**os.environ, **path}
     )
     try:
-        yield process, (await line(process, "serving"))["address"]
+        yield process
     finally:
         if process.returncode is None:
             process.kill()
         await process.communicate()
+
+
+@asynccontextmanager
+async def server_process(
+    data: Path, grace: float, packages: Path | None = None
+) -> AsyncIterator[tuple[Process, str]]:
+    """The same once it serves, and its address."""
+    async with starting_process(data, grace, packages) as process:
+        yield process, (await line(process, "serving"))["address"]
 
 
 async def line(process: Process, event: str) -> dict[str, Any]:
@@ -119,3 +132,73 @@ async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         await line(process, "stopped")
         assert await process.wait() == 0
+
+
+STUBBORN = """
+import asyncio
+from contextlib import suppress
+from flowgram_runtime.engine.node_type import CallBehavior
+
+class Node:
+    type = "stubborn"
+
+    def bind(self, node):
+        return CallBehavior(lambda scope, inputs: inputs)
+
+    async def execute(self, call, context):
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.get_running_loop().create_future()
+"""
+
+HELD = """
+import asyncio, sys
+from contextlib import AbstractAsyncContextManager
+
+class Node(AbstractAsyncContextManager):
+    type = "held"
+
+    async def __aenter__(self):
+        print('{"event": "held up"}', file=sys.stderr, flush=True)
+        await asyncio.get_running_loop().create_future()
+
+    async def __aexit__(self, *failure):
+        pass
+"""
+
+
+async def test_a_node_type_that_does_not_end_does_not_keep_the_process(tmp_path: Path) -> None:
+    """After the second signal the process ends within seconds, if need be by force; its tasks go on after the restart."""
+    add_package(tmp_path / "packages", "stubborn_node", STUBBORN)
+    nodes = [start(), node("call", "stubborn"), end()]
+    edges = [edge("start_0", "call"), edge("call", "end_0")]
+    request = TaskRunRequest(schema=json.dumps({"nodes": nodes, "edges": edges}))
+    data = tmp_path / "data"
+    async with (
+        server_process(data, 3600, tmp_path / "packages") as (process, address),
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        stub: Any = WorkflowRuntimeServiceStub(channel)
+        task_id = (await stub.TaskRun(request)).task_id
+        process.send_signal(signal.SIGTERM)
+        await line(process, "draining")
+        process.send_signal(signal.SIGTERM)
+        await line(process, "stopped")
+        assert (await line(process, "ended by force"))["level"] == "error"
+        assert await process.wait() == 1
+    async with server_process(data, 0) as (_, address), grpc.aio.insecure_channel(address) as channel:
+        stub = WorkflowRuntimeServiceStub(channel)
+        result = await stub.TaskResult(TaskResultRequest(task_id=task_id, wait=True))
+        assert result.status.terminated
+
+
+async def test_a_signal_ends_a_server_that_starts(tmp_path: Path) -> None:
+    """There is nothing to drain yet: the first signal ends it at once, and leaves the journal to the next one."""
+    add_package(tmp_path / "packages", "held_node", HELD)
+    async with starting_process(tmp_path / "data", 3600, tmp_path / "packages") as process:
+        await line(process, "held up")
+        process.send_signal(signal.SIGTERM)
+        await line(process, "stopped")
+        assert await process.wait() == 0
+    async with server_process(tmp_path / "data", 0):
+        pass

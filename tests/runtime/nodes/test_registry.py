@@ -7,10 +7,11 @@ from typing import Self
 
 import pytest
 from support.fakes import ScriptedCalls
+from support.packages import add_package
 
 from flowgram_runtime.nodes.errors import NodeTypeUnusable
 from flowgram_runtime.nodes.marks import MarkNode
-from flowgram_runtime.nodes.registry import ENTRY_POINT_GROUP, Registry, installed_node_types, pure_node_types
+from flowgram_runtime.nodes.registry import Registry, installed_node_types, pure_node_types
 
 
 class OpenedCalls(ScriptedCalls):
@@ -82,15 +83,6 @@ async def test_what_was_opened_is_closed_if_the_next_cannot_be() -> None:
     assert log == ["open a", "close a"]
 
 
-def install(place: Path, entry: str, code: str) -> None:
-    """A package that offers a node type, in the form in which it would be installed."""
-    (place / "acme_tea.py").write_text(code, encoding="utf-8")
-    info = place / "acme_tea-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-tea\nVersion: 1.0\n", encoding="utf-8")
-    (info / "entry_points.txt").write_text(f"[{ENTRY_POINT_GROUP}]\n{entry}\n", encoding="utf-8")
-
-
 @pytest.fixture
 def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(tmp_path)
@@ -104,7 +96,7 @@ TEA = "class TeaNode:\n    type = 'tea'\n    def bind(self, node): ...\n"
 def test_a_package_adds_a_type_by_its_entry_point(packages: Path) -> None:
     """What an entry point of the group names is called without arguments; without such packages there are none."""
     assert installed_node_types() == ()
-    install(packages, "tea = acme_tea:TeaNode", TEA)
+    add_package(packages, "acme_tea", TEA, "tea = acme_tea:TeaNode")
     (added,) = installed_node_types()
     assert added.type == "tea"
     assert Registry([*pure_node_types(), added]).node_types["tea"] is added
@@ -139,7 +131,7 @@ def test_a_package_adds_a_type_by_its_entry_point(packages: Path) -> None:
 )
 def test_an_entry_point_that_gives_no_node_type(packages: Path, entry: str, code: str, reason: str) -> None:
     """The error says on one line which it is, of which package, and why."""
-    install(packages, f"tea = {entry}", code)
+    add_package(packages, "acme_tea", code, f"tea = {entry}")
     with pytest.raises(NodeTypeUnusable) as caught:
         installed_node_types()
-    assert str(caught.value) == f'the node type "tea = {entry}" of acme-tea 1.0 cannot be used: {reason}'
+    assert str(caught.value) == f'the node type "tea = {entry}" of acme_tea 1.0 cannot be used: {reason}'

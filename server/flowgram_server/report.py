@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from flowgram.runtime.v1.event_pb2 import NodeStatusChanged, TaskEvent
-from flowgram.runtime.v1.report_pb2 import NodeReport, Report, Snapshot
+from flowgram.runtime.v1.report_pb2 import STATUS_CANCELED, NodeReport, Report, Snapshot
 from flowgram.runtime.v1.runtime_service_pb2 import WatchTaskResponse
 from flowgram_runtime.journal.port import Batch
 from flowgram_runtime.modeling.json_text import JSONObject, dumps, loads
@@ -94,9 +94,16 @@ async def fold_report(fold: ReportFold, batches: Iterable[Batch], max_bytes: int
         await asyncio.sleep(0)
     if fold.report.ByteSize() > max_bytes:
         raise MessageTooLarge(max_bytes, "ask for VIEW_BASIC, or watch the task")
-    for status in (fold.report.status, *(node.status for node in fold.report.nodes)):
-        if status.HasField("start_time") and not status.terminated:
-            status.time_cost.CopyFrom(elapsed(status.start_time.ToMicroseconds(), now))
+    task = fold.report.status
+    for status in (task, *(node.status for node in fold.report.nodes)):
+        if status.terminated or not status.HasField("start_time"):
+            continue
+        until = now
+        if task.terminated:  # it was given up, and nobody was there to end its nodes
+            status.status, status.terminated = STATUS_CANCELED, True
+            status.end_time.CopyFrom(task.end_time)
+            until = task.end_time.ToMicroseconds()
+        status.time_cost.CopyFrom(elapsed(status.start_time.ToMicroseconds(), until))
     return fold.report
 
 

@@ -233,3 +233,23 @@ async def test_the_report_does_not_depend_on_batches(data: st.DataObject) -> Non
     cuts = sorted(data.draw(st.sets(st.integers(1, len(events)))) | {len(events)})
     steps = [events[begin:end] for begin, end in zip([0, *cuts], cuts, strict=False)]
     assert await report_of(*steps) == await report_of(events)
+
+
+async def test_nodes_of_a_task_that_was_given_up_are_canceled() -> None:
+    """A log that ends a task and not its running nodes: these ended with it, and their time does not go on."""
+    done, llm, late = started(2, "done", NOW), started(3, "llm_0", NOW + 1_000_000), started(5, "late", NOW)
+    report = await report_of(
+        [TaskStatusChanged(1, NOW, Status.PROCESSING, NOW, None, None), done, llm],
+        [ended(done, 4, NOW + 1_000_000), late._replace(start_time=NOW + 4_000_000)],
+        [
+            MessageLogged(6, NOW + 3_000_000, "m1", MessageType.ERROR, "cannot go on", ""),
+            TaskStatusChanged(7, NOW + 3_000_000, Status.FAILED, NOW, NOW + 3_000_000, None),
+        ],
+    )
+    assert MessageToDict(report.status, preserving_proto_field_name=True) == span("STATUS_FAILED", 0, 3)
+    statuses = [MessageToDict(node.status, preserving_proto_field_name=True) for node in report.nodes]
+    assert statuses == [
+        span("STATUS_SUCCEEDED", 0, 1),
+        span("STATUS_CANCELED", 1, 3),
+        {**span("STATUS_CANCELED", 4, 3), "time_cost": "0s"},  # the clock was set back
+    ]

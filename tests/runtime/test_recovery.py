@@ -241,11 +241,28 @@ async def test_an_accepted_task_without_any_event_starts() -> None:
         await end(application, calls, "a", record.task_id)
 
 
+class HeldReading(MemoryJournal):
+    """A journal that holds back the log of one task until it is told to go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.task_id = ""
+        self.held = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def read(self, task_id: str, after_sequence: int, max_bytes: int) -> list[Batch]:
+        if task_id == self.task_id:
+            self.held.set()
+            await self.go_on.wait()
+        return await super().read(task_id, after_sequence, max_bytes)
+
+
 async def test_cancel_while_others_are_still_rebuilt() -> None:
-    """A task that goes on already is stopped; one that does not yet is to be asked for again."""
-    inner, calls = MemoryJournal(), ScriptedCalls()
-    first, second = await leave_running(inner, "a", "b")
-    journal = FaultyJournal(inner, lambda operation, number: Fault.CRASH_BEFORE if number == 4 else None)
+    """A task that goes on already is stopped; one that does not yet is to be asked for again, and is stopped then."""
+    journal, calls = HeldReading(), ScriptedCalls()
+    first, second = await leave_running(journal, "a", "b")
+    journal.task_id = second
+    opened, leave = asyncio.Event(), asyncio.Event()
     application = Application(
         journal=journal,
         codec=ListingCodec(),
@@ -255,27 +272,29 @@ async def test_cancel_while_others_are_still_rebuilt() -> None:
         new_task_id=str,
     )
 
-    async def open_and_stay() -> None:
+    async def live() -> None:
         async with application.opened():
-            raise AssertionError("the second task cannot be rebuilt")
+            opened.set()
+            await leave.wait()
 
-    opening = asyncio.create_task(open_and_stay())
+    living = asyncio.create_task(live())
+    await journal.held.wait()
     await calls.running("a")
-    await journal.crashed.wait()  # while the second one is read; from now on nothing answers
-    canceled = asyncio.create_task(application.cancel(second, ""))
-    await calls.stays("a", running=True)
-    assert not canceled.done()
-    opening.cancel()
-    canceled.cancel()
-    await asyncio.gather(opening, canceled, return_exceptions=True)
+    assert await application.cancel(first, "") is True
     assert calls.canceled == ["a"]
-    async with running_application(calls, journal=inner, settings=quiet()) as application:
-        await calls.running("a", "b")
-        results = await asyncio.gather(
-            *(application.cancel(task_id, "") for task_id in (first, second, second))
-        )
-        assert results == [True, True, False]
-        assert calls.canceled == ["a", "a", "b"]
+    assert (await application.task(first)).status == Status.CANCELED
+    with pytest.raises(JournalUnavailable):
+        await application.cancel(second, "")
+    assert (await application.task(second)).status == Status.PROCESSING
+    assert not opened.is_set()
+    journal.go_on.set()
+    await opened.wait()
+    await calls.running("b")
+    results = await asyncio.gather(*(application.cancel(task_id, "") for task_id in (first, second, second)))
+    assert results == [False, True, False]
+    assert calls.canceled == ["a", "b"]
+    leave.set()
+    await living
 
 
 async def test_canceling_twice_at_once_stops_once() -> None:

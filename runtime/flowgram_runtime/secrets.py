@@ -112,8 +112,8 @@ class Secrets:
 
 def _form(inputs: JSONObject) -> JSONObject:
     """The fields of the form that an HTTP request sends; none where it sends something else."""
-    body = inputs.get(_BODY)
-    if inputs.get(_BODY_TYPE) in _FORMS and isinstance(body, str):
+    body, body_type = inputs.get(_BODY), inputs.get(_BODY_TYPE)
+    if isinstance(body_type, str) and body_type in _FORMS and isinstance(body, str):
         with suppress(JSONTextError):
             fields = loads(body)
             if isinstance(fields, dict):

@@ -161,11 +161,11 @@ async def test_tasks_that_are_accepted_later_go_by_the_new_settings() -> None:
         calls := HTTPCalls(20), journal=journal, settings=settings, first_id=1
     ) as application:
         await calls.running("a")
-        new = await application.run(replace(revealing(), request_id="", inputs='{"items": [1]}'))
+        new = await application.run(revealing()._replace(request_id="", inputs='{"items": [1]}'))
         await calls.running("a")
         assert "'timeout': 20000" in shown(await application.log(new.task_id))
         assert "'timeout': 10000" in shown(await application.log(old))
-        refused = await application.run(replace(revealing(), request_id=""))
+        refused = await application.run(revealing()._replace(request_id=""))
         assert b"max_loop_iterations = 2" in ((await application.wait(refused.task_id)).result or b"")
 
 
@@ -194,10 +194,10 @@ async def test_a_request_that_was_accepted_is_found_also_when_limits_are_lower(c
     async with running_application(HTTPCalls(10), journal=journal, settings=settings) as application:
         assert (await application.run(revealing())).task_id == task_id
         with pytest.raises(RequestConflict):
-            await application.run(replace(revealing(), labels={"another": "one"}))
+            await application.run(revealing()._replace(labels={"another": "one"}))
         for request_id in ("", "new"):
             with pytest.raises(InvalidWorkflow, match=changed):
-                await application.run(replace(revealing(), request_id=request_id))
+                await application.run(revealing()._replace(request_id=request_id))
 
 
 async def first_cause(setup: Setup) -> str | None:

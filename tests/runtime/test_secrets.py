@@ -71,7 +71,8 @@ def test_what_a_request_sends_is_masked() -> None:
     assert shown["params"] == {"apiKey": MASKED, "Authorization": "x"}
     assert shown["body"] == f'{{"apiKey":"{MASKED}","n":1}}'
     assert Secrets().values({**request, "body": form}) == [KEY, KEY]
-    for other in ({"body": form, "bodyType": "raw-text"}, {"body": "no form"}, {"body": "[1]"}, {"body": 5}):
+    others: list[dict[str, Any]] = [{"body": form, "bodyType": kind} for kind in ("raw-text", None, [], {})]
+    for other in [*others, {"body": "no form"}, {"body": "[1]"}, {"body": 5}]:
         given = {**request, **other}
         assert Secrets().mask_inputs(given) == {**given, "params": shown["params"]}
 

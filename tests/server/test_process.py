@@ -158,6 +158,9 @@ from contextlib import AbstractAsyncContextManager
 class Node(AbstractAsyncContextManager):
     type = "held"
 
+    def bind(self, node):
+        raise NotImplementedError
+
     async def __aenter__(self):
         print('{"event": "held up"}', file=sys.stderr, flush=True)
         await asyncio.get_running_loop().create_future()

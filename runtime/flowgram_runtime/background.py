@@ -32,11 +32,13 @@ async def keep_on(name: str, work: Callable[[], Awaitable[None]], clock: Clock) 
 
 
 async def within(seconds: float, work: Coroutine[None, None, None], clock: Clock) -> bool:
-    """Does some work if that takes no longer than so many seconds; False if it had to be cancelled then."""
+    """Does some work if that takes no longer than so many seconds; False if it had to be cancelled then. Raises what it raises."""
     working = asyncio.create_task(work)
     patience = asyncio.create_task(clock.sleep(seconds))
     try:
         await asyncio.wait((working, patience), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
         return working.done()
     finally:
         working.cancel()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from support.applications import call_schema, quiet, shown
 from support.fakes import FakeClock, ScriptedCalls, running_application
 from support.graphs import constant, declare, edge, end, node, ref, start
+from support.journals import accepted
 
 from flowgram_runtime.application import Application, TaskRequest
 from flowgram_runtime.engine.errors import ProtocolError
@@ -167,6 +168,27 @@ async def test_tasks_that_are_accepted_later_go_by_the_new_settings() -> None:
         assert "'timeout': 10000" in shown(await application.log(old))
         refused = await application.run(revealing()._replace(request_id=""))
         assert b"max_loop_iterations = 2" in ((await application.wait(refused.task_id)).result or b"")
+
+
+async def test_a_task_without_any_event_goes_by_the_settings_under_which_it_starts() -> None:
+    """Half of what was to be written may be there; from its first input on it is as any other."""
+    journal, wanted = MemoryJournal(), revealing()
+    await journal.commit(accepted("task-1", schema=wanted.schema, inputs=wanted.inputs))
+    for setup in (UNUSUAL, USUAL, USUAL):
+        calls = HTTPCalls(setup.http_timeout)
+        async with running_application(calls, journal=journal, settings=setup.settings) as application:
+            await calls.running("a")
+            first, *_ = await application.log("task-1")
+    assert first.cause is not None
+    assert json_text.loads(first.cause)[2:] == [
+        {
+            "max_events": 99,
+            "max_loop_iterations": 9,
+            "max_snapshot_bytes": 9_999,
+            "secret_names": ["X-Key", "apiKey"],
+            "node_types": {"http": {"timeout": 7.5}},
+        }
+    ]
 
 
 async def test_tasks_of_all_settings_share_the_slots_of_calls() -> None:

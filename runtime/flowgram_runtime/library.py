@@ -59,7 +59,7 @@ class Library:
         return program
 
     def inputs(self, program: Program, text: str, *, accepted: bool = False) -> JSONObject:
-        """The inputs that a text gives to a program, checked; empty text means `{}`. As for `program`. Raises `InvalidWorkflow`."""
+        """The inputs that a text gives to a program, checked; empty text means `{}`. As for `program`. Raises `InvalidWorkflow` with all problems."""
         if not accepted:
             self._check_size("inputs", text, self._settings.max_inputs_bytes, in_inputs=True)
         try:
@@ -71,9 +71,9 @@ class Library:
             raise InvalidWorkflow(
                 (Problem("inputs", "Workflow inputs must be a JSON object"),), in_inputs=True
             )
-        error_text = validate_inputs(program.document.inputs_schema, inputs)
-        if error_text is not None:
-            raise InvalidWorkflow((Problem("inputs", error_text),), in_inputs=True)
+        problems = validate_inputs(program.document.inputs_schema, inputs)
+        if problems:
+            raise InvalidWorkflow(problems, in_inputs=True)
         return inputs
 
     def _check_nodes(self, document: Document) -> None:

@@ -176,7 +176,7 @@ async def refuses_bad_workflows(world: World, client: Client) -> None:
         (chain(START, START), "", "SCHEMA_INVALID", 2),
         (ECHO, "[]", "INPUTS_INVALID", 1),
         (ECHO, '{"text": NaN}', "INPUTS_INVALID", 1),
-        (demanding, "{}", "INPUTS_INVALID", 1),
+        (demanding, "{}", "INPUTS_INVALID", 2),
     ):
         failure = await failed(client.run(schema, inputs))
         assert (failure.kind, failure.reason) == ("invalid_workflow", reason), schema

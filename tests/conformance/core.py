@@ -55,9 +55,9 @@ class Core:
         except SchemaInvalid as error:
             return Observation(problems=[problem.text for problem in error.problems])
         inputs: Any = loads(case.inputs_text)
-        problem = validate_inputs(document.inputs_schema, inputs)
-        if problem is not None:
-            return Observation(problems=[problem])
+        problems = validate_inputs(document.inputs_schema, inputs)
+        if problems:
+            return Observation(problems=[problem.text for problem in problems])
         execution = Execution(link(document, self._registry.node_types), inputs)
         events = await self._drive(execution)
         assert execution.finished is not None

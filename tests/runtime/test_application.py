@@ -42,7 +42,7 @@ async def test_problems_of_schema_and_inputs_are_told_and_nothing_is_accepted() 
             ("{", "{}", "schema"),
             (echo_schema(), "[1]", "inputs"),
             (echo_schema(), "{", "inputs"),
-            (echo_schema(), '{"x": "no"}', "inputs"),
+            (echo_schema(), '{"x": "no"}', "inputs.x"),
         ):
             with pytest.raises(InvalidWorkflow) as caught:
                 await application.run(TaskRequest(schema, inputs))

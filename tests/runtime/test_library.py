@@ -120,11 +120,11 @@ def test_inputs_must_be_json() -> None:
 
 
 def test_inputs_must_fit_what_start_declares() -> None:
-    """In FlowGram's words."""
+    """In FlowGram's words, with the place."""
     with pytest.raises(InvalidWorkflow) as caught:
         inputs('{"x": "no"}')
     ((path, text),) = problems(caught)
-    assert path == "inputs"
+    assert path == "inputs.x"
     assert text.startswith("JSON Schema validation failed: ")
     assert caught.value.in_inputs
 

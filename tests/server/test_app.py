@@ -12,7 +12,7 @@ from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from support.serving import refused
-from support.workflows import ECHO, ENDLESS
+from support.workflows import ECHO, END, ENDLESS, chain, node
 
 from flowgram.runtime.v1.report_pb2 import Status
 from flowgram.runtime.v1.runtime_service_pb2 import (
@@ -105,9 +105,15 @@ async def test_bad_requests(stub: Any) -> None:
     for schema in ("[", "null", '{"nodes": NaN}', "[" * 10_000):
         told = await refused(stub.TaskRun(TaskRunRequest(schema=schema)))
         assert told.reason == "SCHEMA_INVALID"
-    for inputs in ("[", "[]", '{"text": 1}', '{"text": NaN}', '{"a":' * 10_000):
+    for inputs in ("[", "[]", '{"text": NaN}', '{"a":' * 10_000):
         told = await refused(stub.TaskRun(TaskRunRequest(schema=ECHO, inputs=inputs)))
         assert (told.reason, told.violations[0][0]) == ("INPUTS_INVALID", "inputs")
+    types = {"a": {"type": "string"}, "b": {"type": "string"}, "c": {"type": "string"}}
+    outputs = {"type": "object", "properties": types, "required": ["a"]}
+    demanding = chain(node("start_0", "start", outputs=outputs), END)
+    told = await refused(stub.TaskRun(TaskRunRequest(schema=demanding, inputs='{"b": 1, "c": 1}')))
+    assert (told.code, told.reason) == (StatusCode.INVALID_ARGUMENT, "INPUTS_INVALID")
+    assert [field for field, _ in told.violations] == ["inputs.a", "inputs.b", "inputs.c"]
     run = await stub.TaskRun(TaskRunRequest(schema=ECHO, request_id="r1"))
     told = await refused(stub.TaskRun(TaskRunRequest(schema=ECHO, request_id="r1", inputs='{"text":"x"}')))
     assert (told.code, told.reason) == (StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")

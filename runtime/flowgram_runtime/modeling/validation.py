@@ -268,6 +268,5 @@ def _inputs_problems(graphs: list[_Graph]) -> Iterator[Problem]:
     path, start = starts[0]
     data = start.get("data")
     if isinstance(data, dict) and "outputs" not in data:
-        text = validate_inputs(UNDEFINED, {})
-        if text is not None:
-            yield Problem(f"{path}.data.outputs", text)
+        for problem in validate_inputs(UNDEFINED, {}):
+            yield Problem(f"{path}.data.outputs", problem.text)

@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowgram_runtime.modeling.inputs_validation import validate_inputs
+from flowgram_runtime.modeling.errors import Problem
+from flowgram_runtime.modeling.inputs_validation import (
+    MAX_PROBLEM_CHARACTERS,
+    MAX_PROBLEMS,
+    validate_inputs,
+)
 from flowgram_runtime.modeling.values import UNDEFINED
 
 names = st.sampled_from(
@@ -22,14 +27,17 @@ json_values = st.recursive(
 )
 
 
-def problem(declared: Any, inputs: Any) -> str | None:
-    """What is wrong, without the words that every text begins with."""
-    text = validate_inputs(declared, inputs)
-    if text is None:
-        return None
+def problems(declared: Any, inputs: Any) -> list[tuple[str, str]]:
+    """All that is wrong, without the words that every text begins with."""
     prefix = "JSON Schema validation failed: "
-    assert text.startswith(prefix)
-    return text.removeprefix(prefix)
+    found = validate_inputs(declared, inputs)
+    assert all(text.startswith(prefix) for _, text in found)
+    return [(path, text.removeprefix(prefix)) for path, text in found]
+
+
+def problem(declared: Any, inputs: Any) -> str | None:
+    """What is wrong first of all, which is what FlowGram tells."""
+    return next((text for _, text in problems(declared, inputs)), None)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +72,7 @@ def problem(declared: Any, inputs: Any) -> str | None:
 )
 def test_valid_inputs(declared: Any, value: Any) -> None:
     """Values of the declared type pass; a whole float is an integer, `false` allows any property."""
-    assert validate_inputs(declared, value) is None
+    assert validate_inputs(declared, value) == ()
 
 
 @pytest.mark.parametrize(
@@ -184,16 +192,67 @@ def test_declarations_that_make_no_sense(declared: Any, text: str) -> None:
     assert problem(declared, {"a": 1}) == text
 
 
+def test_all_problems_of_inputs_are_told_in_order() -> None:
+    """What is missing comes before what is wrong; each problem names its place, below `inputs`."""
+    declared = {
+        "type": "object",
+        "required": ["x", "x", "a"],
+        "properties": {
+            "a": {"type": "integer"},
+            "b": {"type": "array", "items": {"type": "object", "properties": {"c": {"type": "string"}}}},
+            "root": {"type": "map", "additionalProperties": {"type": "integer"}},
+            "x": {"type": "string"},
+            "y": None,
+        },
+        "additionalProperties": {"type": "boolean"},
+    }
+    inputs = {"z": 1, "y": 2, "root": {"k": "no"}, "b": [{"c": 1}, 2, {}], "a": "no"}
+    assert problems(declared, inputs) == [
+        ("inputs.x", 'Missing required property "x" at root'),
+        ("inputs.a", 'Expected integer at a, but got: "no"'),
+        ("inputs.b[0].c", "Expected string at b[0].c, but got: number"),
+        ("inputs.b[1]", "Expected object at b[1], but got: number"),
+        ("inputs.root.k", 'Expected integer at k, but got: "no"'),
+        ("inputs.y", "Validation error: Cannot read properties of null (reading '$ref')"),
+        ("inputs.z", "Expected boolean at z, but got: number"),
+    ]
+    assert problems({"type": "string"}, inputs) == [("inputs", "Expected string at root, but got: object")]
+
+
+def test_required_may_be_a_text() -> None:
+    """JavaScript finds its letters and what it holds, and a property is missing once."""
+    declared = {"type": "object", "required": "xyz", "properties": {"xy": {}, "z": {}, "a": {}}}
+    assert [path for path, _ in problems(declared, {"x": 1})] == ["inputs.y", "inputs.z", "inputs.xy"]
+
+
+def test_of_very_many_problems_the_first_are_told() -> None:
+    """And that there are more; as many as may be told are told without."""
+    declared = {"type": "array", "items": {"type": "string"}}
+    told = problems(declared, [1] * (MAX_PROBLEMS + 1))
+    assert len(told) == MAX_PROBLEMS + 1
+    assert told[-2][0] == f"inputs[{MAX_PROBLEMS - 1}]"
+    assert told[-1] == ("inputs", f"only the first {MAX_PROBLEMS} problems are told")
+    assert [path for path, _ in problems(declared, [1] * MAX_PROBLEMS)][-1] == f"inputs[{MAX_PROBLEMS - 1}]"
+
+
+def test_long_texts_end_the_list_of_problems() -> None:
+    """Each problem repeats the enumeration: a long one must not be repeated for each of many values."""
+    declared = {"type": "array", "items": {"type": "string", "enum": ["x" * (MAX_PROBLEM_CHARACTERS // 3)]}}
+    told = problems(declared, ["y"] * 100)
+    assert [path for path, _ in told] == ["inputs[0]", "inputs[1]", "inputs[2]", "inputs"]
+    assert told[-1][1] == "only the first 3 problems are told"
+
+
 @given(json_values, json_values)
 def test_any_declaration_meets_any_inputs(declared: Any, inputs: Any) -> None:
-    """Whatever is declared and handed in, the answer is a text or None, and the text is valid Unicode."""
-    text = validate_inputs(declared, inputs)
-    assert text is None or text.encode()
+    """Whatever is declared and handed in, there is an answer, in valid Unicode, and no problem is told twice."""
+    found = validate_inputs(declared, inputs)
+    assert all(path.encode() and text.encode() for path, text in found)
+    assert len(set(found)) == len(found)
 
 
 def test_half_characters_do_not_get_into_a_text() -> None:
-    """Names from the inputs may be no Unicode; the text still is."""
-    assert (
-        problem({"type": "object", "required": ["\ud800"]}, {})
-        == 'Missing required property "\ufffd" at root'
+    """Names from the inputs may be no Unicode; path and text still are."""
+    assert validate_inputs({"type": "object", "required": ["\ud800"]}, {}) == (
+        Problem("inputs.\ufffd", 'JSON Schema validation failed: Missing required property "\ufffd" at root'),
     )

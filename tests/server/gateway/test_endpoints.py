@@ -159,12 +159,20 @@ async def test_all_problems_of_a_workflow(gateway: GatewayUnderTest) -> None:
 
 
 async def test_inputs_that_do_not_fit(gateway: GatewayUnderTest) -> None:
-    """The texts are those of FlowGram."""
+    """The texts are those of FlowGram; of more than one problem, all are told."""
     answer = await gateway.http.post("/api/task/run", json={"schema": ECHO, "inputs": {"text": 1}})
     assert (answer.status_code, answer.json()["code"]) == (400, "INPUTS_INVALID")
     assert answer.json()["errors"] == [
         "JSON Schema validation failed: Expected string at text, but got: number"
     ]
+    outputs = {"type": "object", "properties": {"b": {"type": "string"}}, "required": ["a"]}
+    body = {"schema": chain(node("start_0", "start", outputs=outputs), END), "inputs": {"b": 1}}
+    for path in ("/api/task/run", "/api/task/validate"):
+        answer = await gateway.http.post(path, json=body)
+        assert answer.json()["errors"] == [
+            'JSON Schema validation failed: Missing required property "a" at root',
+            "JSON Schema validation failed: Expected string at b, but got: number",
+        ]
 
 
 async def test_a_request_id_makes_a_retry_safe(gateway: GatewayUnderTest) -> None:

@@ -61,12 +61,12 @@ const (
 	ErrorReason_ERROR_REASON_SCHEMA_INVALID ErrorReason = 2
 	// INVALID_ARGUMENT. The schema is valid, but the inputs are no JSON object, or
 	// not what the start node declares. google.rpc.BadRequest has one violation
-	// per problem. Correct the inputs.
+	// per problem, as above. Correct the inputs.
 	//
 	// Example: the start node requires `amount`, and it is missing.
 	//
 	//	{"reason": "INPUTS_INVALID", "domain": "flowgram.runtime"}
-	//	{"field_violations": [{"field": "inputs",
+	//	{"field_violations": [{"field": "inputs.amount",
 	//	  "description": "JSON Schema validation failed: Missing required property \"amount\" at root"}]}
 	ErrorReason_ERROR_REASON_INPUTS_INVALID ErrorReason = 3
 	// INVALID_ARGUMENT. The page token was not made by this service, or it was

@@ -69,12 +69,12 @@ export enum ErrorReason {
   /**
    * INVALID_ARGUMENT. The schema is valid, but the inputs are no JSON object, or
    * not what the start node declares. google.rpc.BadRequest has one violation
-   * per problem. Correct the inputs.
+   * per problem, as above. Correct the inputs.
    *
    * Example: the start node requires `amount`, and it is missing.
    *
    *     {"reason": "INPUTS_INVALID", "domain": "flowgram.runtime"}
-   *     {"field_violations": [{"field": "inputs",
+   *     {"field_violations": [{"field": "inputs.amount",
    *       "description": "JSON Schema validation failed: Missing required property \"amount\" at root"}]}
    *
    * @generated from enum value: ERROR_REASON_INPUTS_INVALID = 3;

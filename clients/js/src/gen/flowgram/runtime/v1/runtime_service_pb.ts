@@ -166,7 +166,8 @@ export type TaskValidateResponse = Message<"flowgram.runtime.v1.TaskValidateResp
   valid: boolean;
 
   /**
-   * All problems of the schema, in order; if it has none, those of the inputs.
+   * All problems of the schema, in order; if it has none, those of the inputs,
+   * of which at most 1000 are told.
    *
    * @generated from field: repeated string errors = 2;
    */

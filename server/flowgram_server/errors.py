@@ -48,10 +48,17 @@ class ArgumentInvalid(ServiceError):
 
 
 class PageTokenInvalid(ServiceError):
-    """A page token that this service did not make, or made for other filters."""
+    """A page token that this service did not make, or made for other filters.
+
+    Attributes:
+        violations: The one field that is wrong.
+    """
 
     def __init__(self) -> None:
-        super().__init__("page_token is not the next_page_token of a list with the same statuses and labels")
+        self.violations = (
+            Violation("page_token", "is not the next_page_token of a list with the same statuses and labels"),
+        )
+        super().__init__(" ".join(self.violations[0]))
 
 
 class TooManyWatches(ServiceError):

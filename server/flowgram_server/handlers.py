@@ -4,17 +4,19 @@ Requests are decoded here and not by gRPC, so that a malformed one is the caller
 be bytes already, and none is larger than allowed. Errors become rich statuses.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
-from typing import NoReturn, TypeVar
+from itertools import islice
+from typing import NoReturn, TypeVar, cast
 
 import grpc
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from flowgram.runtime.v1 import runtime_service_pb2 as service
 from flowgram_server.access_log import note
+from flowgram_server.convert.arguments import MAX_VIOLATIONS
 from flowgram_server.errors import ArgumentInvalid, MessageTooLarge, Violation
 from flowgram_server.grpc_types import Context, Handler
 from flowgram_server.rich_status import DETAILS_KEY, rich_status
@@ -95,30 +97,46 @@ def _encode(answer: Message | bytes, max_bytes: int) -> bytes:
 
 
 def _malformed_fields(request_type: type[Message], data: bytes) -> list[Violation]:
-    """What is wrong with a request that cannot be decoded: the fields that are not UTF-8, or else all of it."""
+    """What is wrong with a request that cannot be decoded: the fields that are malformed, or else all of it."""
     name = request_type.DESCRIPTOR.full_name
     try:
-        fields = UnknownFieldSet(service.ServerInfoRequest.FromString(data))
+        violations = list(
+            islice(_violations(cast("Descriptor", request_type.DESCRIPTOR), data), MAX_VIOLATIONS)
+        )
     except DecodeError:
         return [Violation("", f"the request is not a {name}")]
-    texts = {
-        field.number: field.name
-        for field in request_type.DESCRIPTOR.fields
-        if field.type == FieldDescriptor.TYPE_STRING
-    }
-    violations = [
-        Violation(texts[field.field_number], f"must be UTF-8, and is not at byte {position}")
-        for field in (fields[index] for index in range(len(fields)))
-        if field.field_number in texts and (position := _invalid_position(field.data)) is not None
-    ]
     return violations or [Violation("", f"the request is not a {name}: is every text in it UTF-8?")]
 
 
-def _invalid_position(data: object) -> int | None:
+def _violations(message_type: Descriptor, data: bytes) -> Iterator[Violation]:
+    """The malformed texts and messages in the bytes of a message. Raises `DecodeError`."""
+    fields = UnknownFieldSet(service.ServerInfoRequest.FromString(data))
+    known = message_type.fields_by_number
+    for field in (fields[index] for index in range(len(fields))):
+        declared = known.get(field.field_number)
+        if declared is None or not isinstance(field.data, bytes):
+            continue
+        if declared.type == FieldDescriptor.TYPE_STRING:
+            position = _invalid_position(field.data)
+            if position is not None:
+                yield Violation(declared.name, f"must be UTF-8, and is not at byte {position}")
+        elif declared.message_type is not None:
+            yield from _violations_within(declared.name, declared.message_type, field.data)
+
+
+def _violations_within(name: str, message_type: Descriptor, data: bytes) -> Iterator[Violation]:
+    """The same of a field that is a message, or of an entry of a map; all have the name of the field."""
+    try:
+        for violation in _violations(message_type, data):
+            yield Violation(name, f"{violation.field}: {violation.description}")
+    except DecodeError:
+        yield Violation(name, f"is not a {message_type.full_name}")
+
+
+def _invalid_position(data: bytes) -> int | None:
     """Where a text stops being UTF-8; None if it is."""
     try:
-        if isinstance(data, bytes):
-            data.decode()
+        data.decode()
     except UnicodeDecodeError as error:
         return error.start
     return None

@@ -26,6 +26,7 @@ from flowgram_server.errors import (
     Answer,
     ArgumentInvalid,
     MessageTooLarge,
+    PageTokenInvalid,
     TooManyWatches,
     Violation,
     answer_to,
@@ -88,11 +89,11 @@ def _metadata(error: Exception, answer: Answer) -> dict[str, str]:
 
 def _more_details(error: Exception) -> list[Message]:
     match error:
-        case ArgumentInvalid():
+        case ArgumentInvalid() | PageTokenInvalid():
             return [_bad_request(error.violations)]
         case InvalidWorkflow():
             violations = [Violation(problem.path, problem.text) for problem in error.problems]
-            return [_bad_request(violations)]
+            return [_bad_request(violations, ": TaskValidate lists all of them")]
         case TooManyTasks() | TooManyWatches():
             detail = RetryInfo()
             detail.retry_delay.FromMilliseconds(round(error.retry_after * 1000))
@@ -101,7 +102,7 @@ def _more_details(error: Exception) -> list[Message]:
             return []
 
 
-def _bad_request(violations: Sequence[Violation]) -> BadRequest:
+def _bad_request(violations: Sequence[Violation], advice: str = "") -> BadRequest:
     bad_request = BadRequest()
     size = 0
     for number, (field, description) in enumerate(violations):
@@ -111,7 +112,7 @@ def _bad_request(violations: Sequence[Violation]) -> BadRequest:
         size += violation.ByteSize()
         if size > _MAX_VIOLATIONS_BYTES:
             violation.field = ""
-            violation.description = f"and {len(violations) - number} more: TaskValidate lists all of them"
+            violation.description = f"and {len(violations) - number} more{advice}"
             break
     return bad_request
 

@@ -19,9 +19,15 @@ from flowgram_runtime.errors import ShuttingDown
 from flowgram_runtime.journal.port import TaskRecord
 from flowgram_runtime.secrets import Secrets
 from flowgram_server.access_log import note
-from flowgram_server.convert import arguments
 from flowgram_server.convert.page_token import encode_page_token
-from flowgram_server.convert.requests import list_query, task_request, watch_query
+from flowgram_server.convert.requests import (
+    cancel_order,
+    list_query,
+    report_query,
+    result_task,
+    task_request,
+    watch_query,
+)
 from flowgram_server.convert.responses import status_info, task_result, task_run, task_summary, timestamp
 from flowgram_server.convert.watch import watch_responses
 from flowgram_server.errors import TooManyWatches
@@ -85,8 +91,8 @@ class RuntimeServicer:
 
     async def task_report(self, request: service.TaskReportRequest, _: Context) -> service.TaskReportResponse:
         """Folds the log of a task."""
-        task_id = self._task_id(request.task_id)
-        basic = arguments.is_basic("view", request.view)
+        note(task_id=request.task_id)
+        task_id, basic = report_query(request)
         record = await self._application.task(task_id)
         data = {} if basic else node_data(await self._application.schema(task_id), self._secrets)
         fold = ReportFold(task_id, record.inputs, basic=basic, node_data=data)
@@ -99,7 +105,8 @@ class RuntimeServicer:
 
     async def task_result(self, request: service.TaskResultRequest, context: Context) -> bytes:
         """The outcome of a task."""
-        task_id = self._task_id(request.task_id)
+        note(task_id=request.task_id)
+        task_id = result_task(request)
         if request.wait:
             record = await self._terminated(task_id, context)
         else:
@@ -108,8 +115,8 @@ class RuntimeServicer:
 
     async def task_cancel(self, request: service.TaskCancelRequest, _: Context) -> service.TaskCancelResponse:
         """Stops a task."""
-        task_id = self._task_id(request.task_id)
-        reason = arguments.short("reason", request.reason, arguments.MAX_REASON)
+        note(task_id=request.task_id)
+        task_id, reason = cancel_order(request)
         return service.TaskCancelResponse(success=await self._application.cancel(task_id, reason))
 
     async def task_list(self, request: service.TaskListRequest, _: Context) -> service.TaskListResponse:
@@ -149,11 +156,6 @@ class RuntimeServicer:
             time=timestamp(self._clock.now()),
             node_types=self._application.node_types,
         )
-
-    @staticmethod
-    def _task_id(given: str) -> str:
-        note(task_id=given)
-        return arguments.task_id("task_id", given)
 
     async def _terminated(self, task_id: str, context: Context) -> TaskRecord:
         """The task once it has terminated, or as it is shortly before the call's deadline."""

@@ -9,6 +9,7 @@ from support.serving import Service, refused, serving
 
 from flowgram.runtime.v1 import runtime_service_pb2 as service_pb2
 from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoRequest, TaskListRequest, TaskReportRequest
+from flowgram_server.convert.arguments import MAX_VIOLATIONS
 from flowgram_server.handlers import SERVICE_NAME, service_handlers
 from flowgram_server.servicer import RuntimeServicer, ServiceLimits
 
@@ -50,6 +51,16 @@ def test_every_method_of_the_contract_has_a_handler() -> None:
             ],
         ),
         ("TaskCancel", b"\x0a\x02t1\x12\x01\xc0", [("reason", "must be UTF-8, and is not at byte 0")]),
+        (
+            "TaskRun",
+            b"\x2a\x06\x0a\x01\xff\x12\x01\xfe\x2a\x07\x0a\x01k\x12\x02v\xff",
+            [
+                ("labels", "key: must be UTF-8, and is not at byte 0"),
+                ("labels", "value: must be UTF-8, and is not at byte 0"),
+                ("labels", "value: must be UTF-8, and is not at byte 1"),
+            ],
+        ),
+        ("TaskList", b"\x22\x03\x0a\x01\xff", [("labels", "key: must be UTF-8, and is not at byte 0")]),
     ],
 )
 async def test_text_that_is_not_utf8(
@@ -61,12 +72,25 @@ async def test_text_that_is_not_utf8(
     assert told.violations == violations
 
 
-@pytest.mark.parametrize("data", [b"\xff", b"\x0a\x7fabc", b"\x2a\x03\x0a\x01\xff"])
+@pytest.mark.parametrize("data", [b"\xff", b"\x0a\x7fabc", b"\x0a\x01\xff\xff"])
 async def test_bytes_that_are_no_request(service: Service, data: bytes) -> None:
     """Bytes that are no request of this method are the caller's mistake, and the type that they should be is named."""
     told = await refused(raw(service, "TaskRun")(data))
     assert (told.code, told.reason) == (StatusCode.INVALID_ARGUMENT, "ARGUMENT_INVALID")
     assert "flowgram.runtime.v1.TaskRunRequest" in told.text
+
+
+async def test_a_field_that_is_no_message(service: Service) -> None:
+    """A field whose bytes are no message of its type is named."""
+    told = await refused(raw(service, "TaskRun")(b"\x22\x01\xff"))
+    assert told.violations == [("timeout", "is not a google.protobuf.Duration")]
+
+
+async def test_of_very_many_malformed_texts_some_are_told(service: Service) -> None:
+    """A request that is wrong at every byte makes no list of violations as long."""
+    told = await refused(raw(service, "TaskList")(b"\x22\x03\x0a\x01\xff" * 10_000))
+    assert told.violations[-1][1].startswith("and ")
+    assert int(told.violations[-1][1].split()[1]) < MAX_VIOLATIONS
 
 
 async def test_a_malformed_watch(service: Service) -> None:

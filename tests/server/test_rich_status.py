@@ -102,6 +102,14 @@ def test_details_fit_into_metadata(character: str) -> None:
     assert bad_request.field_violations[-1].description.startswith(f"and {1000 - told} more")
 
 
+def test_of_many_arguments_the_rest_is_counted() -> None:
+    """No call lists all violations of a request's fields, so none is named."""
+    violations = [Violation(f"statuses[{number}]", "x" * 300) for number in range(100)]
+    (bad_request,) = details(rich_status(ArgumentInvalid(*violations)), BadRequest)
+    told = len(bad_request.field_violations) - 1
+    assert bad_request.field_violations[-1].description == f"and {100 - told} more"
+
+
 def test_a_defect_tells_an_id_and_nothing_else() -> None:
     """An unexpected error's own text stays in the log, where its id finds it."""
     with capture_logs() as logs:

@@ -1,9 +1,11 @@
 """Checks of single request fields. Each gives the field's value in the runtime's terms.
 
-All raise `ArgumentInvalid`, which names the field and what was expected. Nothing has happened then.
+What is wrong with a field is added to the violations of its request, and some value is given that nobody is to use: when
+all fields were looked at, `accept` refuses a request that has violations. Nothing has happened then.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -19,82 +21,97 @@ MAX_LABEL_KEY = 128
 MAX_LABEL_VALUE = 512
 MAX_PAGE_SIZE = 1000
 DEFAULT_PAGE_SIZE = 100
+MAX_VIOLATIONS = 100
+"""So many violations of one request are looked for; a list may have one at every element."""
+
+Violations: TypeAlias = list[Violation]
 
 _MAX_DURATION_SECONDS = 315_576_000_000
 _NANOS = 1_000_000_000
 
 
-def invalid(field: str, description: str) -> ArgumentInvalid:
-    """The error that one field is not as it should be."""
-    return ArgumentInvalid(Violation(field, description))
+def accept(violations: Violations) -> None:
+    """Raises `ArgumentInvalid` with all violations, if there are any."""
+    if violations:
+        raise ArgumentInvalid(*violations)
 
 
-def required(field: str, text: str) -> str:
+def required(violations: Violations, field: str, text: str) -> str:
     """A text that must be there."""
     if not text:
-        raise invalid(field, "is required")
+        violations.append(Violation(field, "is required"))
     return text
 
 
-def short(field: str, text: str, limit: int) -> str:
+def short(violations: Violations, field: str, text: str, limit: int) -> str:
     """A text of at most so many characters."""
     if len(text) > limit:
-        raise invalid(field, f"must have at most {limit} characters, not {len(text)}")
+        violations.append(Violation(field, f"must have at most {limit} characters, not {len(text)}"))
     return text
 
 
-def task_id(field: str, text: str) -> str:
+def task_id(violations: Violations, field: str, text: str) -> str:
     """The id of a task, whether there is one or not."""
-    return short(field, required(field, text), MAX_TASK_ID)
+    return short(violations, field, required(violations, field, text), MAX_TASK_ID)
 
 
-def microseconds(field: str, duration: Duration) -> int:
+def microseconds(violations: Violations, field: str, duration: Duration) -> int:
     """A duration of at least one microsecond."""
     seconds, nanos = duration.seconds, duration.nanos
     if abs(seconds) > _MAX_DURATION_SECONDS or abs(nanos) >= _NANOS or seconds * nanos < 0:
-        raise invalid(field, f"is not a valid duration: {seconds} s and {nanos} ns")
+        violations.append(Violation(field, f"is not a valid duration: {seconds} s and {nanos} ns"))
+        return 0
     total = seconds * 1_000_000 + nanos // 1000
     if total <= 0:
-        raise invalid(field, f"must be at least one microsecond, not {seconds} s and {nanos} ns")
+        violations.append(
+            Violation(field, f"must be at least one microsecond, not {seconds} s and {nanos} ns")
+        )
     return total
 
 
-def sequence(field: str, number: int) -> int:
+def sequence(violations: Violations, field: str, number: int) -> int:
     """The position in a log."""
     if number < 0:
-        raise invalid(field, f"must be 0 or the sequence of an event, not {number}")
+        violations.append(Violation(field, f"must be 0 or the sequence of an event, not {number}"))
     return number
 
 
-def page_size(field: str, size: int) -> int:
+def page_size(violations: Violations, field: str, size: int) -> int:
     """How many there may be on a page."""
     if not 0 <= size <= MAX_PAGE_SIZE:
-        raise invalid(field, f"must be between 0 and {MAX_PAGE_SIZE}, not {size}")
+        violations.append(Violation(field, f"must be between 0 and {MAX_PAGE_SIZE}, not {size}"))
     return size or DEFAULT_PAGE_SIZE
 
 
-def is_basic(field: str, view: int) -> bool:
+def is_basic(violations: Violations, field: str, view: int) -> bool:
     """Whether the BASIC view is asked for; unset means FULL."""
     if view not in (View.VIEW_UNSPECIFIED, View.VIEW_BASIC, View.VIEW_FULL):
-        raise invalid(field, f"must be VIEW_BASIC or VIEW_FULL, not {view}")
+        violations.append(Violation(field, f"must be VIEW_BASIC or VIEW_FULL, not {view}"))
     return view == View.VIEW_BASIC
 
 
-def status(field: str, number: int) -> Status:
-    """A status to look for."""
-    try:
-        return Status(number)
-    except ValueError:
-        names = ", ".join(f"STATUS_{known.name}" for known in Status)
-        raise invalid(field, f"must be one of {names}, not {number}") from None
+def statuses(violations: Violations, field: str, numbers: Iterable[int]) -> frozenset[Status]:
+    """Statuses to look for."""
+    found = set()
+    for index, number in enumerate(numbers):
+        try:
+            found.add(Status(number))
+        except ValueError:
+            names = ", ".join(f"STATUS_{known.name}" for known in Status)
+            violations.append(Violation(f"{field}[{index}]", f"must be one of {names}, not {number}"))
+            if len(violations) >= MAX_VIOLATIONS:
+                break
+    return frozenset(found)
 
 
-def labels(field: str, given: Mapping[str, str]) -> dict[str, str]:
+def labels(violations: Violations, field: str, given: Mapping[str, str]) -> dict[str, str]:
     """Labels of a task."""
     if len(given) > MAX_LABELS:
-        raise invalid(field, f"must be at most {MAX_LABELS} labels, not {len(given)}")
+        violations.append(Violation(field, f"must be at most {MAX_LABELS} labels, not {len(given)}"))
+        return {}
     for key, value in given.items():
         if not 0 < len(key) <= MAX_LABEL_KEY:
-            raise invalid(field, f"must have keys of 1 to {MAX_LABEL_KEY} characters, not {len(key)}")
-        short(f"{field}[{key!r}]", value, MAX_LABEL_VALUE)
+            text = f"must have keys of 1 to {MAX_LABEL_KEY} characters, not {len(key)}"
+            violations.append(Violation(field, text))
+        short(violations, f"{field}[{key!r}]", value, MAX_LABEL_VALUE)
     return dict(given)

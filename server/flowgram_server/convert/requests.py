@@ -1,8 +1,15 @@
-"""Requests of the contract in the runtime's terms. All raise `ArgumentInvalid` where a field is not as it should be."""
+"""Requests of the contract in the runtime's terms. All raise `ArgumentInvalid`, with all fields that are not as they should be."""
 
 from typing import NamedTuple
 
-from flowgram.runtime.v1.runtime_service_pb2 import TaskListRequest, TaskRunRequest, WatchTaskRequest
+from flowgram.runtime.v1.runtime_service_pb2 import (
+    TaskCancelRequest,
+    TaskListRequest,
+    TaskReportRequest,
+    TaskResultRequest,
+    TaskRunRequest,
+    WatchTaskRequest,
+)
 from flowgram_runtime.application import TaskRequest
 from flowgram_server.convert import arguments
 from flowgram_server.convert.page_token import decode_page_token
@@ -27,6 +34,30 @@ class ListQuery(NamedTuple):
     labels: dict[str, str]
 
 
+class ReportQuery(NamedTuple):
+    """What to report on.
+
+    Attributes:
+        task_id: The task.
+        basic: Whether to leave the JSON of inputs, outputs and data out.
+    """
+
+    task_id: str
+    basic: bool
+
+
+class CancelOrder(NamedTuple):
+    """What to stop.
+
+    Attributes:
+        task_id: The task.
+        reason: Why, in the caller's words.
+    """
+
+    task_id: str
+    reason: str
+
+
 class WatchQuery(NamedTuple):
     """What of a task's log to send.
 
@@ -47,35 +78,75 @@ class WatchQuery(NamedTuple):
 
 def task_request(request: TaskRunRequest) -> TaskRequest:
     """What to run."""
-    timeout = arguments.microseconds("timeout", request.timeout) if request.HasField("timeout") else None
-    return TaskRequest(
-        schema=arguments.required("schema", request.schema),
+    violations: arguments.Violations = []
+    task = TaskRequest(
+        schema=arguments.required(violations, "schema", request.schema),
         inputs=request.inputs,
-        request_id=arguments.short("request_id", request.request_id, arguments.MAX_REQUEST_ID),
-        timeout=timeout,
-        labels=arguments.labels("labels", request.labels),
+        request_id=arguments.short(violations, "request_id", request.request_id, arguments.MAX_REQUEST_ID),
+        timeout=(
+            arguments.microseconds(violations, "timeout", request.timeout)
+            if request.HasField("timeout")
+            else None
+        ),
+        labels=arguments.labels(violations, "labels", request.labels),
     )
+    arguments.accept(violations)
+    return task
 
 
 def list_query(request: TaskListRequest) -> ListQuery:
     """Which page of tasks. Raises `PageTokenInvalid`, too."""
-    limit = arguments.page_size("page_size", request.page_size)
-    statuses = frozenset(
-        arguments.status(f"statuses[{index}]", number) for index, number in enumerate(request.statuses)
-    )
-    labels = arguments.labels("labels", request.labels)
+    violations: arguments.Violations = []
+    limit = arguments.page_size(violations, "page_size", request.page_size)
+    statuses = arguments.statuses(violations, "statuses", request.statuses)
+    labels = arguments.labels(violations, "labels", request.labels)
+    arguments.accept(violations)
     return ListQuery(limit, decode_page_token(request.page_token, statuses, labels), statuses, labels)
+
+
+def report_query(request: TaskReportRequest) -> ReportQuery:
+    """What to report on."""
+    violations: arguments.Violations = []
+    query = ReportQuery(
+        task_id=arguments.task_id(violations, "task_id", request.task_id),
+        basic=arguments.is_basic(violations, "view", request.view),
+    )
+    arguments.accept(violations)
+    return query
+
+
+def cancel_order(request: TaskCancelRequest) -> CancelOrder:
+    """What to stop."""
+    violations: arguments.Violations = []
+    order = CancelOrder(
+        task_id=arguments.task_id(violations, "task_id", request.task_id),
+        reason=arguments.short(violations, "reason", request.reason, arguments.MAX_REASON),
+    )
+    arguments.accept(violations)
+    return order
+
+
+def result_task(request: TaskResultRequest) -> str:
+    """Whose outcome."""
+    violations: arguments.Violations = []
+    task_id = arguments.task_id(violations, "task_id", request.task_id)
+    arguments.accept(violations)
+    return task_id
 
 
 def watch_query(request: WatchTaskRequest) -> WatchQuery:
     """What of a task's log to send."""
+    violations: arguments.Violations = []
     heartbeat = None
     if request.HasField("heartbeat"):
-        heartbeat = max(arguments.microseconds("heartbeat", request.heartbeat) / 1e6, MIN_HEARTBEAT)
-    return WatchQuery(
-        task_id=arguments.task_id("task_id", request.task_id),
-        after_sequence=arguments.sequence("after_sequence", request.after_sequence),
-        basic=arguments.is_basic("view", request.view),
+        microseconds = arguments.microseconds(violations, "heartbeat", request.heartbeat)
+        heartbeat = max(microseconds / 1e6, MIN_HEARTBEAT)
+    query = WatchQuery(
+        task_id=arguments.task_id(violations, "task_id", request.task_id),
+        after_sequence=arguments.sequence(violations, "after_sequence", request.after_sequence),
+        basic=arguments.is_basic(violations, "view", request.view),
         deltas=request.include_deltas,
         heartbeat=heartbeat,
     )
+    arguments.accept(violations)
+    return query

@@ -70,12 +70,14 @@ const (
 	//	  "description": "JSON Schema validation failed: Missing required property \"amount\" at root"}]}
 	ErrorReason_ERROR_REASON_INPUTS_INVALID ErrorReason = 3
 	// INVALID_ARGUMENT. The page token was not made by this service, or it was
-	// made for other filters. Start again without a token, or repeat the filters
-	// of the call that gave it.
+	// made for other filters; google.rpc.BadRequest names the field. Start again
+	// without a token, or repeat the filters of the call that gave it.
 	//
 	// Example: a token from a list of failed tasks, used to list all tasks.
 	//
 	//	{"reason": "PAGE_TOKEN_INVALID", "domain": "flowgram.runtime"}
+	//	{"field_violations": [{"field": "page_token", "description":
+	//	  "is not the next_page_token of a list with the same statuses and labels"}]}
 	ErrorReason_ERROR_REASON_PAGE_TOKEN_INVALID ErrorReason = 4
 	// NOT_FOUND. There is no such task, or it ended so long ago that it was
 	// removed. Do not try again.

@@ -83,12 +83,14 @@ export enum ErrorReason {
 
   /**
    * INVALID_ARGUMENT. The page token was not made by this service, or it was
-   * made for other filters. Start again without a token, or repeat the filters
-   * of the call that gave it.
+   * made for other filters; google.rpc.BadRequest names the field. Start again
+   * without a token, or repeat the filters of the call that gave it.
    *
    * Example: a token from a list of failed tasks, used to list all tasks.
    *
    *     {"reason": "PAGE_TOKEN_INVALID", "domain": "flowgram.runtime"}
+   *     {"field_violations": [{"field": "page_token", "description":
+   *       "is not the next_page_token of a list with the same statuses and labels"}]}
    *
    * @generated from enum value: ERROR_REASON_PAGE_TOKEN_INVALID = 4;
    */

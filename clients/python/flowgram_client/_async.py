@@ -17,7 +17,7 @@ from flowgram.runtime.v1 import event_pb2
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
 
 from . import _convert, models
-from ._channel import channel_options
+from ._channel import call_metadata, channel_options
 from ._flow import Call, Emit, Flow, Open, Read, Sleep, Walk
 from ._operations import JSONSource, Operations, Seconds
 from ._status import client_closed, error_from_rpc, silent
@@ -70,7 +70,7 @@ class AsyncClient:
                 channel = grpc.aio.secure_channel(target, credentials, settings)
         self._channel = channel
         self._stub = WorkflowRuntimeServiceStub(channel)
-        self._metadata = tuple(metadata)
+        self._metadata = call_metadata(metadata)
         self._sleep = sleep
         self._operations = Operations(
             timeout=timeout, retry=retry, reconnect=reconnect, rand=rand, clock=clock

@@ -1,12 +1,19 @@
-"""How to connect: the options that every channel of this package has."""
+"""How to connect: the options that every channel of this package has, and the metadata of its calls."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+from .errors import InvalidValue
 
 MAX_RECEIVE_BYTES = 256 * 1024 * 1024
 """Reports of large tasks are far beyond gRPC's own limit of 4 MB, which is the client's too."""
 
 Options = Sequence[tuple[str, Any]]
+Metadata = tuple[tuple[str, str | bytes], ...]
+
+_KEY = re.compile(r"[0-9a-z_.-]+")
+_VALUE = re.compile(rb"[ -~]*")
 
 
 def channel_options(target: str, extra: Options = ()) -> list[tuple[str, Any]]:
@@ -28,6 +35,27 @@ def channel_options(target: str, extra: Options = ()) -> list[tuple[str, Any]]:
         options["grpc.enable_http_proxy"] = 0
     options.update(extra)
     return list(options.items())
+
+
+def call_metadata(pairs: Iterable[tuple[Any, Any]]) -> Metadata:
+    """Metadata as calls may carry it.
+
+    Raises:
+        InvalidValue: a key or a value is one that HTTP/2 cannot carry, or a key that ends in `-bin` has no bytes.
+    """
+    metadata = tuple((key, value) for key, value in pairs)
+    for key, value in metadata:
+        if not isinstance(key, str) or not _KEY.fullmatch(key):
+            raise InvalidValue(f"metadata: the key {key!r} is not of lower-case letters, digits, and _ . -")
+        if key.endswith("-bin"):
+            valid = isinstance(value, bytes)
+        else:
+            data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
+            valid = isinstance(data, bytes) and _VALUE.fullmatch(data) is not None
+        if not valid:
+            needed = "bytes" if key.endswith("-bin") else "printable ASCII"
+            raise InvalidValue(f"metadata: the value of {key!r} must be {needed}")
+    return metadata
 
 
 def _is_loopback(target: str) -> bool:

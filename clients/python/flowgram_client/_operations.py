@@ -4,7 +4,7 @@ import math
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
@@ -14,13 +14,21 @@ from flowgram.runtime.v1 import event_pb2, runtime_service_pb2
 from . import _convert, _json, models
 from ._flow import Call, Emit, Flow, Open, Read, Sleep
 from ._watch import Cursor, may_resume
-from .errors import RequestError, Unavailable
+from .errors import InvalidValue, RequestError, Unavailable
 from .retry import RetryPolicy
 
 Seconds = float | timedelta
 """A duration: a number of seconds, or a timedelta."""
 JSONSource = Mapping[str, Any] | str
 """A JSON object: a mapping, or JSON text, which is sent as it is."""
+
+_FOR_EVER = 1e9
+"""Seconds, some thirty years: a deadline farther away is none, for gRPC cannot hold all of them."""
+
+_CANNOT_HOLD = (TypeError, ValueError, OverflowError)
+"""What Protocol Buffers raises for a value of another type, out of its range, or not Unicode."""
+
+_Request = TypeVar("_Request", bound=Message)
 
 _SILENT_HEARTBEATS = 3
 """So many heartbeats in a row that did not come mean that the connection is dead."""
@@ -82,7 +90,7 @@ class Operations:
 
     def result(self, task_id: str, *, wait: bool, timeout: Seconds | None) -> Flow[models.Result]:
         """The outcome of a task; with `wait` and no timeout, a final one."""
-        request = runtime_service_pb2.TaskResultRequest(task_id=task_id, wait=wait)
+        request = _request(runtime_service_pb2.TaskResultRequest, task_id=task_id, wait=wait)
         response: runtime_service_pb2.TaskResultResponse
         if not wait:
             response = yield from self._quick("TaskResult", request, timeout)
@@ -98,14 +106,14 @@ class Operations:
 
     def report(self, task_id: str, *, view: models.View, timeout: Seconds | None) -> Flow[models.Report]:
         """Everything known about a task."""
-        request = runtime_service_pb2.TaskReportRequest(task_id=task_id, view=f"VIEW_{view.name}")
+        request = _request(runtime_service_pb2.TaskReportRequest, task_id=task_id, view=f"VIEW_{view.name}")
         response: runtime_service_pb2.TaskReportResponse
         response = yield from self._quick("TaskReport", request, timeout)
         return _convert.report(response.report)
 
     def cancel(self, task_id: str, *, reason: str, timeout: Seconds | None) -> Flow[bool]:
         """Stop a task; whether this call did."""
-        request = runtime_service_pb2.TaskCancelRequest(task_id=task_id, reason=reason)
+        request = _request(runtime_service_pb2.TaskCancelRequest, task_id=task_id, reason=reason)
         response: runtime_service_pb2.TaskCancelResponse = yield from self._quick(
             "TaskCancel", request, timeout
         )
@@ -133,10 +141,11 @@ class Operations:
         timeout: Seconds | None,
     ) -> Flow[None]:
         """Emits a TaskSummary for each task, newest first; a page is asked for when it is wanted."""
-        request = runtime_service_pb2.TaskListRequest(
+        request = _request(
+            runtime_service_pb2.TaskListRequest,
             page_size=page_size,
             statuses=[f"STATUS_{each.name}" for each in statuses],
-            labels=dict(labels or {}),
+            labels=_labels(labels),
         )
         while True:
             response: runtime_service_pb2.TaskListResponse
@@ -171,8 +180,13 @@ class Operations:
         timeout: Seconds | None,
     ) -> Flow[None]:
         """Emits what `convert` makes of each event after `after`, once and in order; None it leaves out."""
-        request = runtime_service_pb2.WatchTaskRequest(
-            task_id=task_id, view=f"VIEW_{view.name}", include_deltas=deltas, heartbeat=_duration(heartbeat)
+        request = _request(
+            runtime_service_pb2.WatchTaskRequest,
+            task_id=task_id,
+            after_sequence=after,
+            view=f"VIEW_{view.name}",
+            include_deltas=deltas,
+            heartbeat=_duration("heartbeat", heartbeat),
         )
         silence = _convert.seconds(heartbeat)
         if silence is not None:
@@ -238,8 +252,12 @@ class Operations:
         return delay
 
     def _deadline(self, timeout: Seconds | None) -> float | None:
-        seconds = _convert.seconds(timeout)
-        return None if seconds is None or seconds == math.inf else self._clock() + seconds
+        seconds: Any = _convert.seconds(timeout)
+        if seconds is None:
+            return None
+        if not isinstance(seconds, int | float) or math.isnan(seconds):
+            raise InvalidValue(f"timeout: {seconds!r} is not a number of seconds")
+        return None if seconds > _FOR_EVER else self._clock() + seconds
 
     def _remaining(self, deadline: float | None) -> float | None:
         return None if deadline is None else max(deadline - self._clock(), 0.0)
@@ -252,13 +270,14 @@ def _run_request(
     task_timeout: Seconds | None,
     labels: Mapping[str, str] | None,
 ) -> runtime_service_pb2.TaskRunRequest:
-    return runtime_service_pb2.TaskRunRequest(
+    return _request(
+        runtime_service_pb2.TaskRunRequest,
         schema=_json.dumps(schema, "schema"),
         inputs=_inputs_text(inputs),
         # what makes a second attempt safe: the server answers it with the first one's task
         request_id=request_id or str(uuid.uuid4()),
-        timeout=_duration(task_timeout),
-        labels=dict(labels or {}),
+        timeout=_duration("task_timeout", task_timeout),
+        labels=_labels(labels),
     )
 
 
@@ -266,9 +285,32 @@ def _inputs_text(inputs: JSONSource | None) -> str:
     return "" if inputs is None else _json.dumps(inputs, "inputs")
 
 
-def _duration(value: Seconds | None) -> Duration | None:
+def _request(kind: type[_Request], **fields: Any) -> _Request:
+    """A request of these fields. Raises `InvalidValue`, naming the first field whose value it cannot hold."""
+    try:
+        return kind(**fields)
+    except _CANNOT_HOLD as error:
+        for name, value in fields.items():
+            try:
+                kind(**{name: value})
+            except _CANNOT_HOLD as wrong:
+                raise InvalidValue(f"{name}: {wrong}") from None
+        raise InvalidValue(str(error)) from None
+
+
+def _labels(labels: Mapping[str, str] | None) -> dict[str, str]:
+    try:
+        return dict(labels or {})
+    except _CANNOT_HOLD:
+        raise InvalidValue(f"labels: expected a mapping of texts, not {type(labels).__name__}") from None
+
+
+def _duration(name: str, value: Seconds | None) -> Duration | None:
     if value is None:
         return None
     duration = Duration()
-    duration.FromTimedelta(value if isinstance(value, timedelta) else timedelta(seconds=value))
+    try:
+        duration.FromTimedelta(value if isinstance(value, timedelta) else timedelta(seconds=value))
+    except _CANNOT_HOLD:
+        raise InvalidValue(f"{name}: {value!r} is not a duration that can be sent") from None
     return duration

@@ -1,7 +1,7 @@
 """What can go wrong between a program and the service.
 
 FlowgramError
-├── InvalidValue (ValueError)   refused before anything was sent: NaN, a set, a circular object …
+├── InvalidValue (ValueError)   refused before anything was sent: NaN, a set, a number too large …
 ├── RequestError                a call failed; nothing of what it asked for is known to have happened
 │   ├── InvalidArgument         the server names every problem
 │   │   └── InvalidWorkflow     … of a schema or of its inputs
@@ -33,7 +33,10 @@ class FlowgramError(Exception):
 
 
 class InvalidValue(FlowgramError, ValueError):
-    """A value cannot be sent as JSON; the text names the place. Nothing was sent."""
+    """A value cannot be sent: it is not JSON, not Unicode, of another type or out of its range.
+
+    The text names the place. Nothing was sent.
+    """
 
 
 class Problem(NamedTuple):

@@ -34,6 +34,8 @@ class ExitStatus(enum.IntEnum):
     """The task has not ended."""
     NOT_STARTED = 7
     """The server could not start."""
+    UNEXPECTED = 70
+    """Something went wrong that no other status stands for: a mistake of the program."""
     INTERRUPTED = 130
     """Ctrl-C."""
     BROKEN_PIPE = 141
@@ -50,6 +52,7 @@ Exit status:
   5  the server refused: no such task, too many tasks …
   6  the task has not ended
   7  the server could not start
+  70  something unexpected went wrong
   130  interrupted by Ctrl-C
 """
 

@@ -16,6 +16,12 @@ from .exits import CommandError, ExitStatus, explain
 
 DEFAULT_TARGET = "127.0.0.1:50051"
 
+MAX_DURATION = 315_576_000_000
+"""Seconds: a longer duration the contract cannot hold."""
+
+MAX_SEQUENCE = 2**63 - 1
+"""No number of an event is larger in the contract."""
+
 _RETRY = RetryPolicy(attempts=3)
 """Somebody is waiting at the terminal: say soon that there is no server."""
 

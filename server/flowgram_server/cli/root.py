@@ -10,7 +10,7 @@ from importlib.metadata import version
 import click
 
 from .exits import EPILOG, CommandError, ExitStatus
-from .text import clean
+from .text import clean, line
 
 _COMMANDS = {
     "serve": ("serve", "Start a server."),
@@ -92,4 +92,7 @@ def run_command(command: click.Command, name: str, arguments: Sequence[str]) -> 
         # the reader has gone, as in `flowgram list | head`; Python must not try to flush to it at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitStatus.BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001 - a traceback helps no user, and its exit status means a failed task
+        click.echo(f"{name}: unexpected error: {line(f'{type(error).__name__}: {error}')}", err=True)
+        return ExitStatus.UNEXPECTED
     return status if isinstance(status, int) else ExitStatus.SUCCEEDED

@@ -10,7 +10,7 @@ from flowgram_client import Client, Result, Status
 
 from .display import Display, display_for
 from .exits import EPILOG, CommandError, ExitStatus, of_outcome
-from .options import Connection, connects, pairs
+from .options import MAX_DURATION, MAX_SEQUENCE, Connection, connects, pairs
 from .progress import Progress
 from .workflow_file import read_workflow
 
@@ -48,7 +48,7 @@ def _shows(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--inputs", metavar="JSON|@FILE", help="The inputs, in place of those in FILE.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(min=0, min_open=True, max=MAX_DURATION),
     metavar="SECONDS",
     help="The task fails after so long.",
 )
@@ -91,7 +91,7 @@ def run_command(
 @click.argument("task")
 @click.option(
     "--after",
-    type=click.IntRange(min=0),
+    type=click.IntRange(min=0, max=MAX_SEQUENCE),
     default=0,
     metavar="N",
     help="Begin after the event with this sequence.",

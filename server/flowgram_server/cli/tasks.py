@@ -1,5 +1,6 @@
 """The commands that ask one thing of the server: report, result, cancel, list, validate, info."""
 
+import sys
 from itertools import islice
 
 import click
@@ -112,7 +113,7 @@ def cancel_command(connection: Connection, task: str, reason: str) -> None:
 @click.option(
     "-n",
     "--limit",
-    type=click.IntRange(min=0),
+    type=click.IntRange(min=0, max=sys.maxsize),
     default=50,
     show_default=True,
     help="At most so many; 0: all.",

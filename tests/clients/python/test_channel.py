@@ -1,6 +1,9 @@
+from typing import Any
+
 import pytest
 
-from flowgram_client._channel import channel_options
+from flowgram_client import InvalidValue
+from flowgram_client._channel import call_metadata, channel_options
 
 
 @pytest.mark.parametrize("target", ["localhost:1", "127.0.0.1:1", "[::1]:1", "dns:///127.0.0.2:1"])
@@ -12,6 +15,32 @@ def test_no_proxy_stands_before_this_machine(target: str) -> None:
 def test_a_proxy_may_stand_before_others() -> None:
     """Elsewhere the environment decides."""
     assert "grpc.enable_http_proxy" not in dict(channel_options("flows.example.com:443"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("Authorization", "x"),
+        ("a b", "x"),
+        ("", "x"),
+        (1, "x"),
+        ("a", "\udcff"),
+        ("a", "é"),
+        ("a", "x\ny"),
+        ("a", 1),
+        ("a-bin", "x"),
+    ],
+)
+def test_metadata_that_no_call_can_carry(key: Any, value: Any) -> None:
+    """It is refused before anything is sent, where gRPC has an error of its own for each way of calling."""
+    with pytest.raises(InvalidValue, match=r"^metadata: "):
+        call_metadata([("tenant", "blue"), (key, value)])
+
+
+def test_metadata_of_calls() -> None:
+    """Bytes go under keys that end in `-bin`."""
+    given = [("authorization", "Bearer a.b~c"), ("x-trace-bin", b"\x00\xff"), ("a", b"text")]
+    assert call_metadata(given) == tuple(given)
 
 
 def test_the_callers_options_win() -> None:

@@ -67,6 +67,11 @@ def run_flow(core: Operations, timeout: float | None = None) -> Flow[str]:
     return core.run({}, {}, request_id=None, task_timeout=None, labels=None, timeout=timeout)
 
 
+def run_with(core: Operations, **options: Any) -> Flow[str]:
+    given = {"request_id": None, "task_timeout": None, "labels": None, "timeout": None, **options}
+    return core.run({}, {}, **given)
+
+
 def watch_flow(core: Operations, after: int = 0, heartbeat: float | None = 10.0) -> Flow[None]:
     return core.watch(
         "t", _convert.nothing, after=after, view=View.FULL, deltas=False, heartbeat=heartbeat, timeout=None
@@ -88,6 +93,45 @@ def test_run_repeats_the_very_same_request() -> None:
     assert len(set(sent)) == 1
     assert runtime_service_pb2.TaskRunRequest.FromString(sent[0]).request_id
     assert [each.seconds for each in effects if isinstance(each, Sleep)] == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("begin", "said"),
+    [
+        (lambda core: run_flow(core, timeout=float("nan")), "timeout: nan"),
+        (lambda core: run_flow(core, timeout="soon"), "timeout: 'soon'"),
+        (lambda core: run_with(core, labels={"a": 1}), "labels: "),
+        (lambda core: run_with(core, labels={"a": "\udcff"}), "labels: "),
+        (lambda core: run_with(core, labels=5), "labels: expected a mapping of texts, not int"),
+        (lambda core: run_with(core, request_id="\udcff"), "request_id: "),
+        (lambda core: run_with(core, task_timeout=float("inf")), "task_timeout: inf is not a duration"),
+        (lambda core: run_with(core, task_timeout=float("nan")), "task_timeout: nan is not a duration"),
+        (lambda core: run_with(core, task_timeout="1"), "task_timeout: '1' is not a duration"),
+        (lambda core: core.result("\udcff", wait=False, timeout=None), "task_id: "),
+        (lambda core: core.result(5, wait=True, timeout=None), "task_id: "),
+        (lambda core: core.report("\udcff", view=View.FULL, timeout=None), "task_id: "),
+        (lambda core: core.cancel("t", reason="\udcff", timeout=None), "reason: "),
+        (lambda core: core.list(statuses=(), labels=None, page_size=2**40, timeout=None), "page_size: "),
+        (lambda core: core.list(statuses=(), labels={1: "a"}, page_size=1, timeout=None), "labels: "),
+        (lambda core: watch_flow(core, after=2**63), "after_sequence: "),
+        (lambda core: watch_flow(core, after="1"), "after_sequence: "),
+        (lambda core: watch_flow(core, heartbeat=float("inf")), "heartbeat: inf is not a duration"),
+    ],
+)
+def test_what_no_request_can_hold_is_refused(begin: Callable[[Operations], Flow[Any]], said: str) -> None:
+    """A value of another type, out of its range or not Unicode is refused by name, before anything is sent."""
+    with pytest.raises(errors.InvalidValue) as caught:
+        Walk(begin(operations()))
+    assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 1e300])
+def test_a_deadline_that_never_comes_is_none(timeout: float) -> None:
+    """It is more than gRPC can hold, which would end the call at once."""
+    effects, _, _ = play(
+        run_flow(operations(), timeout=timeout), replies(runtime_service_pb2.TaskRunResponse(task_id="t"))
+    )
+    assert effects[0].timeout is None
 
 
 def test_two_runs_have_two_request_ids() -> None:

@@ -2,11 +2,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import click
 import grpc
 import pytest
 from support.scripted_server import Refusal, ScriptedServer, status_event, watched
 
 from flowgram.runtime.v1 import event_pb2, report_pb2, runtime_service_pb2
+from flowgram_server.cli.root import run_command
 
 Code = grpc.StatusCode
 ACCEPTED = runtime_service_pb2.TaskRunResponse(task_id="t1")
@@ -260,10 +262,54 @@ async def test_a_bare_schema_goes_as_it_is(server: ScriptedServer, flowgram: Any
 
 
 @pytest.mark.parametrize(
-    "wrong", [["run"], ["run", "x", "--label", "y"], ["nonsense"], ["list", "--status", "done"]]
+    "wrong",
+    [
+        ["run"],
+        ["run", "x", "--label", "y"],
+        ["run", "x", "--timeout", "inf"],
+        ["run", "x", "--timeout", "1e300"],
+        ["watch", "x", "--after", "99999999999999999999"],
+        ["list", "--limit", "99999999999999999999"],
+        ["nonsense"],
+        ["list", "--status", "done"],
+    ],
 )
 async def test_wrong_usage_exits_with_2(flowgram: Any, wrong: list[str]) -> None:
     """Usage errors say what was expected."""
     done = await flowgram(*wrong)
     assert done.status == 2
     assert "Error: " in done.err
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["run", "WORKFLOW", "--timeout", "nan"],
+        ["run", "WORKFLOW", "--request-id", "\udcff"],
+        ["run", "WORKFLOW", "--metadata", "A=b"],
+        ["result", "\udcff"],
+        ["watch", "\udcff"],
+        ["cancel", "x", "--reason", "\udcff"],
+        ["list", "--label", "a=\udcff"],
+    ],
+)
+async def test_what_cannot_be_sent_exits_with_2(flowgram: Any, workflow: str, wrong: list[str]) -> None:
+    """One line says what it is; a terminal may hand over bytes that are no text."""
+    done = await flowgram(*(workflow if each == "WORKFLOW" else each for each in wrong))
+    assert (done.status, done.out) == (2, "")
+    assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("no\nway"), MemoryError()])
+def test_an_unexpected_error_has_a_status_of_its_own(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is one line, and never 1, which says that a task failed."""
+
+    @click.command()
+    def command() -> None:
+        raise error
+
+    assert run_command(command, "flowgram", []) == 70
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"flowgram: unexpected error: {type(error).__name__}:")

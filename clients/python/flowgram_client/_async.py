@@ -313,6 +313,8 @@ class _Performer:
             walk.fail(error)
         except grpc.RpcError as error:
             walk.fail(error_from_rpc(error))
+        except grpc.aio.UsageError:  # the channel was closed before the call began
+            walk.fail(client_closed())
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():

@@ -16,7 +16,7 @@ from . import _convert, models
 from ._channel import call_metadata, channel_options
 from ._flow import Call, Emit, Flow, Open, Read, Sleep, Walk
 from ._operations import JSONSource, Operations, Seconds
-from ._status import error_from_rpc, silent
+from ._status import client_closed, error_from_rpc, silent
 from ._watchdog import Watchdog
 from .errors import RequestError
 from .events import Event
@@ -214,6 +214,10 @@ class Client:
             performer.close()
 
 
+class _ChannelClosed(Exception):
+    """A call was to begin on a channel that was closed before."""
+
+
 class _Performer:
     """Performs the effects of one flow."""
 
@@ -237,25 +241,33 @@ class _Performer:
             walk.fail(error)
         except grpc.RpcError as error:
             walk.fail(error_from_rpc(error))
+        except _ChannelClosed:
+            walk.fail(client_closed())
         else:
             walk.reply(reply)
 
     def _perform(self, effect: object) -> Any:
         match effect:
             case Call():
-                method = getattr(self._stub, effect.method)
-                return method(effect.request, timeout=effect.timeout, metadata=self._metadata)
+                return self._begin(effect.method, effect.request, effect.timeout)
             case Open():
                 self.close()
-                self._stream = self._stub.WatchTask(
-                    effect.request, timeout=effect.timeout, metadata=self._metadata
-                )
+                self._stream = self._begin("WatchTask", effect.request, effect.timeout)
                 return None
             case Read():
                 return self._read(effect.silence)
             case Sleep():
                 return self._sleep(effect.seconds)
         raise AssertionError(f"no such effect: {effect!r}")
+
+    def _begin(self, name: str, request: Message, timeout: float | None) -> Any:
+        method = getattr(self._stub, name)
+        try:
+            return method(request, timeout=timeout, metadata=self._metadata)
+        except ValueError as error:
+            if "closed" in str(error):  # gRPC has no type for it
+                raise _ChannelClosed from None
+            raise
 
     def _read(self, silence: float | None) -> Any:
         if silence is None:

@@ -11,7 +11,7 @@ FlowgramError
 │   ├── ResourceExhausted       too many tasks are running, or a message is too large
 │   ├── Unavailable             no server, or one that is going away; retried before it is raised
 │   ├── DeadlineExceeded        no answer within the timeout
-│   ├── CallCanceled            the call was ended on the way, as by closing the client
+│   ├── CallCanceled            the call was ended on the way, or the client is closed
 │   └── ServerError             everything else, by its `code`
 └── OutcomeError                raised by `Result.outputs` of a task that has none
     ├── TaskFailed
@@ -116,7 +116,7 @@ class DeadlineExceeded(RequestError):
 
 
 class CallCanceled(RequestError):
-    """The call was ended before its answer came: the client was closed, or a proxy gave up."""
+    """The call was ended before its answer came, or never began: the client was closed, or a proxy gave up."""
 
 
 class ServerError(RequestError):

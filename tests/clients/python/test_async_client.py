@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -230,6 +230,17 @@ async def test_closing_the_client_ends_its_calls(server: Any) -> None:
         await client.close()
         with pytest.raises(fc.CallCanceled):
             await task
+
+
+@pytest.mark.parametrize("use", [lambda client: client.info(), lambda client: anext(client.watch("t1"))])
+async def test_a_closed_client_makes_no_calls(
+    server: Any, use: Callable[[fc.AsyncClient], Awaitable[object]]
+) -> None:
+    """A call after `close` ends with CallCanceled, and not with an error of gRPC's own."""
+    client = fc.AsyncClient(server.target)
+    await client.close()
+    with pytest.raises(fc.CallCanceled, match="the client was closed"):
+        await use(client)
 
 
 async def test_the_deadline_is_the_callers(server: Any, client: fc.AsyncClient) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import queue
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -213,6 +213,15 @@ async def test_closing_the_client_ends_its_calls(server: Any) -> None:
     await asyncio.to_thread(client.close)
     with pytest.raises(fc.CallCanceled):
         await watching
+
+
+@pytest.mark.parametrize("use", [lambda client: client.info(), lambda client: next(client.watch("t1"))])
+async def test_a_closed_client_makes_no_calls(server: Any, use: Callable[[fc.Client], object]) -> None:
+    """A call after `close` ends with CallCanceled, and not with an error of gRPC's own."""
+    client = fc.Client(server.target)
+    client.close()
+    with pytest.raises(fc.CallCanceled, match="the client was closed"):
+        use(client)
 
 
 def test_both_clients_have_the_same_methods() -> None:

@@ -180,7 +180,12 @@ async def _serve(
         open_beside(settings, listener, server.address) as gateway,
     ):
         started.set()
-        _log.info("serving", address=server.address, http=listener and address_of(listener))
+        _log.info(
+            "serving",
+            address=server.address,
+            http=listener and address_of(listener),
+            event_loop=type(asyncio.get_running_loop()).__module__.partition(".")[0],
+        )
         if on_ready is not None:
             await on_ready(server)
         await stops.first.wait()

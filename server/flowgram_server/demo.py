@@ -6,12 +6,14 @@ Then it stays for other terminals until Ctrl-C; with `--once` it ends, with the 
 """
 
 import asyncio
+import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -29,6 +31,7 @@ from flowgram_server.settings import InvalidSettings, Settings, load_settings
 
 _EXAMPLE = "examples/question_loop.json"
 _LOG_FILE = "server.log"
+_MODEL_BY_DEFAULT = f"http://127.0.0.1:{devmodel.DEFAULT_PORT}/v1"
 _WORD_DELAY = 0.03
 """Seconds before each word of the model, so that there is something to watch."""
 
@@ -47,7 +50,8 @@ def demo(once: bool, listen: str | None, data: str | None, model_port: int, file
         raise CommandError(str(error), ExitStatus.INVALID) from None
     workflow = read_workflow(file, None)
     try:
-        return asyncio.run(_run(settings, model_port, workflow, once=once))
+        with asyncio.Runner(loop_factory=app.loop_factory()) as runner:
+            return runner.run(_run(settings, model_port, workflow, once=once))
     except app.CANNOT_START as error:
         raise CommandError(str(error), ExitStatus.NOT_STARTED) from None
 
@@ -59,20 +63,20 @@ async def _run(settings: Settings, model_port: int, workflow: Workflow, *, once:
 
     async def show(server: app.Server) -> None:
         nonlocal status
-        status = await _show(server.address, workflow, stops)
+        status = await _show(server.address, _with_model_at(model.base_url, workflow), stops)
         if once:
             stops.stop()
         elif not stops.first.is_set():
             click.echo(_next_steps(server.address, settings.data / _LOG_FILE))
 
-    async with _model(model_port):
+    async with _model(model_port) as model:
         await asyncio.to_thread(_log_to_file, settings)
         await app.serve(settings, stops, show)
     return status
 
 
 @asynccontextmanager
-async def _model(port: int) -> AsyncIterator[None]:
+async def _model(port: int) -> AsyncIterator[devmodel.DevModel]:
     model = devmodel.DevModel(port=port, delay=_WORD_DELAY)
     try:
         await model.__aenter__()
@@ -80,9 +84,19 @@ async def _model(port: int) -> AsyncIterator[None]:
         why = f"cannot start the development model on 127.0.0.1:{port}: {os.strerror(error.errno or 0)}"
         raise CommandError(why, ExitStatus.NOT_STARTED) from None
     try:
-        yield
+        yield model
     finally:
         await model.__aexit__()
+
+
+def _with_model_at(base_url: str, workflow: Workflow) -> Workflow:
+    """The workflow, which asks the development model where that is, in place of where it is by default."""
+
+    def moved(part: Mapping[str, Any] | str | None) -> str | None:
+        text = part if part is None or isinstance(part, str) else json.dumps(part)
+        return text and text.replace(_MODEL_BY_DEFAULT, base_url)
+
+    return Workflow(moved(workflow.schema) or "", moved(workflow.inputs))
 
 
 def _log_to_file(settings: Settings) -> None:

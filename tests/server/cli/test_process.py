@@ -1,6 +1,7 @@
 """What only a process of its own can show: signals, pipes, and the real server."""
 
 import asyncio
+import importlib.util
 import json
 import os
 import signal
@@ -18,16 +19,23 @@ from flowgram_server.cli.root import run
 from flowgram_server.settings import load_settings
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "order_triage.json"
+ANSWERS = [
+    f"You said: Question {number}: What is a {what}? (as: Answer in one sentence.)"
+    for number, what in enumerate(("loop", "scope", "snapshot", "report"), 3)
+]
 OUTPUTS = {"pieces": 12, "heavy": True, "big": "manual:A-17"}
 
 
-async def start(*arguments: str, module: str = "flowgram_server.cli") -> asyncio.subprocess.Process:
+async def start(
+    *arguments: str, module: str = "flowgram_server.cli", directory: Path | None = None
+) -> asyncio.subprocess.Process:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FLOWGRAM_")}
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", module, *arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=environment,
+        cwd=directory,
     )
 
 
@@ -205,6 +213,22 @@ async def test_the_demo_once(tmp_path: Path) -> None:
     assert (process.returncode, err) == (0, b"")
     text = out.decode()
     assert json.loads(text[text.index("\n{") :]) == OUTPUTS
+
+
+async def test_the_workflow_that_make_run_shows(tmp_path: Path) -> None:
+    """The demo's own example asks the model at whatever port it is; uvloop serves where it is installed."""
+    process = await start(
+        *("--once", "--listen", "127.0.0.1:0", "--data", str(tmp_path), "--model-port", "0"),
+        module="flowgram_server.demo",
+        directory=EXAMPLE.parents[1],
+    )
+    out, err = await process.communicate()
+    assert (process.returncode, err) == (0, b"")
+    text = out.decode()
+    assert json.loads(text[text.index("\n{") :]) == {"answers": ANSWERS}
+    lines = map(json.loads, (tmp_path / "server.log").read_text().splitlines())
+    (loop,) = (line["event_loop"] for line in lines if line["event"] == "serving")
+    assert loop == ("asyncio" if importlib.util.find_spec("uvloop") is None else "uvloop")
 
 
 async def test_the_demo_stays(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ Durations are in seconds, sizes in bytes. The runtime takes plain dataclasses, w
 """
 
 import os
+import ssl
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
@@ -26,15 +27,13 @@ from pydantic_settings import (
 from flowgram_runtime.engine.limits import Limits
 from flowgram_runtime.nodes.node_settings import CodeSettings, HTTPSettings, LLMSettings
 from flowgram_runtime.settings import RuntimeSettings
+from flowgram_server.environment import CONFIG_VARIABLE, PREFIX, unknown_variables
 from flowgram_server.gateway.settings import GatewaySettings
 from flowgram_server.logs import LogFormat, LogLevel
 from flowgram_server.servicer import ServiceLimits
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-
-CONFIG_VARIABLE = "FLOWGRAM_CONFIG"
-"""The environment variable that names the TOML file where no flag does."""
 
 _LIMITS = Limits()
 _RUNTIME = RuntimeSettings()
@@ -116,6 +115,18 @@ class HTTP(_Group):
         default=_HTTP.trust_env, description="Whether proxies are taken from the environment."
     )
 
+    @field_validator("ca_file")
+    @classmethod
+    def _is_readable(cls, ca_file: str | None) -> str | None:
+        if ca_file:
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=ca_file)
+            except ssl.SSLError:
+                raise ValueError(f"{ca_file}: no certificates in PEM format") from None
+            except OSError as error:
+                raise ValueError(f"{ca_file}: {error.strerror}") from None
+        return ca_file
+
 
 class Code(_Group):
     """How code nodes run their scripts."""
@@ -141,7 +152,7 @@ class Settings(BaseSettings):
     """All settings of the server; see the module for where they come from."""
 
     model_config = SettingsConfigDict(
-        env_prefix="FLOWGRAM_", env_nested_delimiter="__", extra="forbid", frozen=True, allow_inf_nan=False
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, allow_inf_nan=False
     )
 
     listen: str = Field(
@@ -314,13 +325,17 @@ def load_settings(config: Path | None = None, flags: Mapping[str, Any] | None = 
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             return init_settings, env_settings, InitSettingsSource(settings_cls, table)
 
+    problems = unknown_variables(os.environ, Settings)
     try:
-        return WithFile(**{name: value for name, value in (flags or {}).items() if value is not None})
+        settings = WithFile(**{name: value for name, value in (flags or {}).items() if value is not None})
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
-        raise InvalidSettings("\n".join(lines)) from None
+        problems += [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
     except SettingsError as error:
-        raise InvalidSettings(str(error)) from None
+        problems.append(str(error))
+    else:
+        if not problems:
+            return settings
+    raise InvalidSettings("\n".join(problems))
 
 
 def _read(config: Path) -> dict[str, Any]:

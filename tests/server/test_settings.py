@@ -1,8 +1,10 @@
 import os
+import ssl
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from flowgram_runtime.engine.limits import Limits
@@ -131,6 +133,68 @@ def test_mistakes_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLOWGRAM_CALL_TIMEOUTS", "llm=60")
     with pytest.raises(InvalidSettings, match="call_timeouts"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("FLOWGRAM_MAX_NODEZ", ": did you mean FLOWGRAM_MAX_NODES?"),
+        ("FLOWGRAM_LLM_READ_TIMEOUT", ": did you mean FLOWGRAM_LLM__READ_TIMEOUT?"),
+        ("flowgram_max_node", ": did you mean FLOWGRAM_MAX_NODES?"),
+        ("FLOWGRAM_MAX_NODES__X", ": did you mean FLOWGRAM_MAX_NODES?"),
+        ("FLOWGRAM_ZZZ", ""),
+    ],
+)
+def test_unknown_settings_in_the_environment(monkeypatch: pytest.MonkeyPatch, name: str, hint: str) -> None:
+    """A variable that looks like a setting is an error that names the closest one, beside all other mistakes."""
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(InvalidSettings) as error:
+        load_settings(flags={"max_events": "x"})
+    first, second = str(error.value).splitlines()
+    assert first == f"{name}: there is no such setting{hint}"
+    assert second.startswith("max_events: ")
+
+
+def test_unknown_settings_of_a_group_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are told once."""
+    monkeypatch.setenv("FLOWGRAM_LLM__READ_TIMEOUTS", "1")
+    with pytest.raises(InvalidSettings) as error:
+        load_settings()
+    (problem,) = str(error.value).splitlines()
+    assert problem.startswith("llm.read_timeouts: ")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "FLOWGRAM_TARGET",
+        "FLOWGRAM_SERVICE_HOST",
+        "FLOWGRAM_PORT",
+        "FLOWGRAM_PORT_50051_TCP_ADDR",
+        "FLOWGRAM_RUNTIME_SERVICE_PORT_GRPC",
+        "FLOWGRAM_CALL_TIMEOUTS__LLM",
+        "flowgram_max_nodes",
+        "MAX_NODEZ",
+    ],
+)
+def test_other_variables_are_nobodys_mistake(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Other programs of the project read some, and Kubernetes gives others to all that runs beside a service."""
+    monkeypatch.setenv(name, "5")
+    load_settings()
+
+
+def test_the_file_of_authorities_is_read_at_start(tmp_path: Path) -> None:
+    """A file that is not there, or holds no certificates, is an error that names it."""
+    file = tmp_path / "ca.pem"
+    for said in ("No such file or directory", "no certificates in PEM format"):
+        with pytest.raises(InvalidSettings) as error:
+            load_settings(flags={"http": {"ca_file": str(file)}})
+        assert str(error.value).startswith("http.ca_file: ")
+        assert f"{file}: {said}" in str(error.value)
+        file.write_text("no certificate")
+    authorities = httpx2.create_ssl_context().get_ca_certs(binary_form=True)
+    file.write_text(ssl.DER_cert_to_PEM_cert(authorities[0]))
+    assert load_settings(flags={"http": {"ca_file": str(file)}}).http_settings().ca_file == str(file)
 
 
 def test_all_mistakes_are_told(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ FORBIDDEN: dict[str, dict[str, str]] = {
         "sqlite3": "SQL stays in the journal",
     },
     "flowgram_runtime.nodes": {"sqlite3": "SQL stays in the journal"},
+    "flowgram_client": {"google.rpc": "the light client does without googleapis-common-protos"},
 }
 
 # All that the light client may need: the standard library, the contract, gRPC and Protocol Buffers.
@@ -125,8 +126,9 @@ def violations(source: Source) -> Iterator[str]:
         place = f"{source.name}:{line}: {source.module} imports {imported}"
         if top in OURS and (target := layer_of(imported)) not in (layer, *LAYERS[layer]):
             yield f"{place}, but {layer} must not import {target}"
-        if top in forbidden:
-            yield f"{place}, but {forbidden[top]}"
+        for name, reason in forbidden.items():
+            if is_within(imported, name):
+                yield f"{place}, but {reason}"
         if layer == "flowgram_client" and top not in CLIENT_MAY_IMPORT | sys.stdlib_module_names:
             yield f"{place}, which the base install does not bring"
 

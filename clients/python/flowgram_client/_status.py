@@ -9,9 +9,9 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
-from google.rpc import error_details_pb2, status_pb2
 
 from . import errors
+from ._details import BadRequest, Detail, ErrorInfo, RetryInfo, details
 
 DOMAIN = "flowgram.runtime"
 _DETAILS_KEY = "grpc-status-details-bin"
@@ -54,13 +54,14 @@ def error_from_status(
     problems: list[errors.Problem] = []
     retry_after: float | None = None
     for detail in _details(trailing_metadata):
-        if isinstance(detail, error_details_pb2.ErrorInfo):
-            if detail.domain == DOMAIN:
-                reason, metadata = detail.reason, dict(detail.metadata)
-        elif isinstance(detail, error_details_pb2.BadRequest):
-            problems += [errors.Problem(each.field, each.description) for each in detail.field_violations]
-        else:
-            retry_after = detail.retry_delay.ToNanoseconds() / 1e9
+        match detail:
+            case ErrorInfo():
+                if detail.domain == DOMAIN:
+                    reason, metadata = detail.reason, dict(detail.metadata)
+            case BadRequest():
+                problems += [errors.Problem(*violation) for violation in detail.violations]
+            case RetryInfo():
+                retry_after = detail.retry_delay
     kind = _BY_REASON.get(reason) or _BY_CODE.get(code, errors.ServerError)
     return kind(message, code, reason, metadata, problems, retry_after)
 
@@ -76,16 +77,12 @@ def client_closed() -> errors.CallCanceled:
     return errors.CallCanceled("the client was closed", grpc.StatusCode.CANCELLED)
 
 
-def _details(trailing_metadata: Iterable[tuple[str, str | bytes]]) -> Iterator[Any]:
+def _details(trailing_metadata: Iterable[tuple[str, str | bytes]]) -> Iterator[Detail]:
     """The details of a status that are known here."""
-    known = (error_details_pb2.ErrorInfo, error_details_pb2.BadRequest, error_details_pb2.RetryInfo)
     for key, value in trailing_metadata:
         if key != _DETAILS_KEY or not isinstance(value, bytes):
             continue
         try:
-            for packed in status_pb2.Status.FromString(value).details:
-                for kind in known:
-                    if packed.TypeName() == kind.DESCRIPTOR.full_name:
-                        yield kind.FromString(packed.value)
+            yield from details(value)
         except DecodeError:  # made by a proxy, say: the code and the message still hold
             continue

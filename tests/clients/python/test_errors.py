@@ -1,12 +1,17 @@
 import copy
 import pickle
+import subprocess
+import sys
 
 import grpc
 import pytest
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
 from support.scripted_server import Refusal
 
 import flowgram_client
 from flowgram_client import _status, errors
+from flowgram_client._details import ErrorInfo, details
 
 Code = grpc.StatusCode
 
@@ -52,6 +57,41 @@ def test_details_are_read() -> None:
     assert error.retry_after == 1.5
     assert error.metadata == {"k": "v"}
     assert str(error) == "not valid\n  schema.nodes[0]: no id\n  no end"
+
+
+def test_details_are_read_without_a_package_for_them() -> None:
+    """The client needs gRPC and Protocol Buffers only: where google.rpc cannot be imported, it knows as much."""
+    sent = Refusal(
+        Code.INVALID_ARGUMENT,
+        reason="SCHEMA_INVALID",
+        problems=[("schema.nodes[0]", "no id")],
+        retry_after=1.5,
+        metadata={"k": "v"},
+    )
+    ((key, value),) = sent.trailing()
+    program = f"""
+import sys
+sys.modules["google.rpc"] = None
+import grpc, flowgram_client
+from flowgram_client import _status
+error = _status.error_from_status(grpc.StatusCode.INVALID_ARGUMENT, "", [({key!r}, {value!r})])
+assert type(error) is flowgram_client.InvalidWorkflow, error
+assert error.problems == (flowgram_client.Problem("schema.nodes[0]", "no id"),), error.problems
+assert (error.reason, error.metadata, error.retry_after) == ("SCHEMA_INVALID", {{"k": "v"}}, 1.5)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_unknown_and_broken_details() -> None:
+    """Details of other kinds are left out; one that is not what it says ends the reading."""
+    status = status_pb2.Status()
+    for detail in (error_details_pb2.DebugInfo(detail="x"), error_details_pb2.ErrorInfo(reason="A")):
+        status.details.add().Pack(detail)
+    assert list(details(status.SerializeToString())) == [ErrorInfo("A", "", {})]
+    status.details.add(type_url="x/google.rpc.RetryInfo", value=b"\xff")
+    with pytest.raises(DecodeError):
+        list(details(status.SerializeToString()))
 
 
 def test_a_foreign_domain_gives_no_reason() -> None:

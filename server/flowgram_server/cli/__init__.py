@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-_EXTRA = {"click", "rich", "pydantic", "pydantic_settings", "structlog"}
+from .extra import MISSING_STATUS, explain_missing
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -14,7 +14,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         from .root import run  # noqa: PLC0415 - the base install has the entry point, but not what it needs
     except ModuleNotFoundError as error:
-        if error.name not in _EXTRA:
+        missing = explain_missing(error)
+        if missing is None:
             raise
-        sys.exit("flowgram: the command needs the extra `server`: pip install 'flowgram-runtime[server]'")
+        sys.stderr.write(f"flowgram: {missing}\n")
+        sys.exit(MISSING_STATUS)
     sys.exit(run(arguments))

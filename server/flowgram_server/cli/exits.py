@@ -15,6 +15,8 @@ from flowgram_client import (
     Unavailable,
 )
 
+from .extra import MISSING_STATUS
+
 
 class ExitStatus(enum.IntEnum):
     """The exit statuses of all commands."""
@@ -34,8 +36,8 @@ class ExitStatus(enum.IntEnum):
     """The task has not ended."""
     NOT_STARTED = 7
     """The server could not start."""
-    UNEXPECTED = 70
-    """Something went wrong that no other status stands for: a mistake of the program."""
+    UNEXPECTED = MISSING_STATUS
+    """Something went wrong that no other status stands for: a mistake of the program, or a package is missing."""
     INTERRUPTED = 130
     """Ctrl-C."""
     BROKEN_PIPE = 141
@@ -52,7 +54,7 @@ Exit status:
   5  the server refused: no such task, too many tasks …
   6  the task has not ended
   7  the server could not start
-  70  something unexpected went wrong
+  70  something unexpected went wrong, or a package is missing
   130  interrupted by Ctrl-C
 """
 

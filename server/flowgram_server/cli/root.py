@@ -10,6 +10,7 @@ from importlib.metadata import version
 import click
 
 from .exits import EPILOG, CommandError, ExitStatus
+from .extra import explain_missing
 from .text import clean, line
 
 _COMMANDS = {
@@ -93,6 +94,9 @@ def run_command(command: click.Command, name: str, arguments: Sequence[str]) -> 
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitStatus.BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 - a traceback helps no user, and its exit status means a failed task
-        click.echo(f"{name}: unexpected error: {line(f'{type(error).__name__}: {error}')}", err=True)
+        # a command is imported when it is used, and needs more than this module
+        missing = explain_missing(error) if isinstance(error, ModuleNotFoundError) else None
+        text = missing or f"unexpected error: {line(f'{type(error).__name__}: {error}')}"
+        click.echo(f"{name}: {text}", err=True)
         return ExitStatus.UNEXPECTED
     return status if isinstance(status, int) else ExitStatus.SUCCEEDED

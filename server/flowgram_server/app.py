@@ -320,7 +320,7 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
         # Two servers on one port would share the calls between them, each with its own tasks.
         ("grpc.so_reuseport", 0),
         # Clients that ping every 10 seconds, also without calls, are welcome; the rest is for their clocks.
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 8_000),
+        ("grpc.http2.min_ping_interval_without_data_ms", 8_000),
         ("grpc.keepalive_permit_without_calls", 1),
         # Calls that come in a burst wait for the loop. Beyond 1,000 of them gRPC would cancel some at random.
         ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),

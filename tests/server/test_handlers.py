@@ -1,14 +1,23 @@
+import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import pytest
 from grpc import StatusCode
 from structlog.testing import capture_logs
-from support.fake_application import record
+from support.fake_application import FakeApplication, record
+from support.fakes import FakeClock
 from support.serving import Service, refused, serving
 
 from flowgram.runtime.v1 import runtime_service_pb2 as service_pb2
-from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoRequest, TaskListRequest, TaskReportRequest
+from flowgram.runtime.v1.runtime_service_pb2 import (
+    ServerInfoRequest,
+    TaskListRequest,
+    TaskReportRequest,
+    TaskResultRequest,
+    WatchTaskRequest,
+)
 from flowgram_server.convert.arguments import MAX_VIOLATIONS
 from flowgram_server.handlers import SERVICE_NAME, service_handlers
 from flowgram_server.servicer import RuntimeServicer, ServiceLimits
@@ -131,3 +140,48 @@ async def test_a_defect_is_logged_and_not_told(service: Service) -> None:
     assert "secret" not in told.text
     assert [line["error_id"] for line in logs] == [told.metadata["error_id"]]
     assert await service.stub.ServerInfo(ServerInfoRequest())
+
+
+class Abandoned:
+    """The context of a call whose client may leave at any time; nobody is told anything."""
+
+    def __init__(self, left: float | None) -> None:
+        self.left = left
+
+    def time_remaining(self) -> float | None:
+        return self.left
+
+    async def abort(self, code: StatusCode, *_: object) -> None:
+        raise AssertionError(f"ended with {code}")
+
+
+def handler_of(application: FakeApplication, method: str) -> Any:
+    servicer = RuntimeServicer(application, FakeClock(), ServiceLimits())
+    details = type("Details", (), {"method": f"/{SERVICE_NAME}/{method}", "invocation_metadata": ()})
+    return service_handlers(servicer, 1_000_000).service(details)
+
+
+@pytest.mark.parametrize("left", [None, 3600.0])
+async def test_a_call_that_is_cancelled_ends_cancelled(left: float | None) -> None:
+    """A cancellation passes through the handler of a call that waits, and does not become an answer or a status."""
+    application = FakeApplication()
+    request = TaskResultRequest(task_id="t1", wait=True).SerializeToString()
+    handler = handler_of(application, "TaskResult")
+    call = asyncio.ensure_future(handler.unary_unary(request, Abandoned(left)))
+    await application.waiting.wait()
+    call.cancel()
+    await asyncio.wait((call,))
+    assert call.cancelled()
+
+
+async def test_a_stream_that_is_cancelled_ends_cancelled() -> None:
+    """The same of a watch, which is closed besides."""
+    application = FakeApplication()
+    request = WatchTaskRequest(task_id="t1").SerializeToString()
+    answers = handler_of(application, "WatchTask").unary_stream(request, Abandoned(None))
+    call = asyncio.ensure_future(anext(answers))
+    await application.opened_watch.wait()
+    call.cancel()
+    await asyncio.wait((call,))
+    assert call.cancelled()
+    assert application.open_watches == 0

@@ -53,6 +53,9 @@ _CALL_GRACE: Final = 1.0
 
 _MAX_PENDING_CALLS: Final = 100_000
 
+_REFUSED_WITH_A_REASON: Final = 1024 * 1024
+"""Requests up to so many bytes beyond the limit are read, to be refused in the words of the contract."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -315,7 +318,8 @@ async def _serving(
 
 def _options(settings: Settings) -> list[tuple[str, int]]:
     return [
-        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        # A request that is a little too large is refused by the handlers, with a reason; gRPC itself gives none.
+        ("grpc.max_receive_message_length", settings.max_message_bytes + _REFUSED_WITH_A_REASON),
         ("grpc.max_send_message_length", settings.max_message_bytes),
         # Two servers on one port would share the calls between them, each with its own tasks.
         ("grpc.so_reuseport", 0),

@@ -4,6 +4,7 @@ ServiceError
 ├── ArgumentInvalid     fields of a request are missing or out of their range; carries all of them
 ├── PageTokenInvalid    a page token that this service did not make, or made for other filters
 ├── TooManyWatches      the limit of watchers is reached
+├── RequestTooLarge     the request is larger than the service takes
 └── MessageTooLarge     the answer is larger than the service may send
 
 Those of the runtime are in `flowgram_runtime.errors` and `flowgram_runtime.journal.errors`. `ANSWERS` is the one table
@@ -73,6 +74,18 @@ class TooManyWatches(ServiceError):
         self.retry_after = retry_after
 
 
+class RequestTooLarge(ServiceError):
+    """The request is larger than the service takes.
+
+    Attributes:
+        limit: So many bytes it may have.
+    """
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"the request has {size} bytes, more than the limit max_message_bytes = {limit}")
+        self.limit = limit
+
+
 class MessageTooLarge(ServiceError):
     """The answer is larger than the service may send.
 
@@ -111,6 +124,7 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     ArgumentInvalid: Answer(StatusCode.INVALID_ARGUMENT, "ARGUMENT_INVALID"),
     PageTokenInvalid: Answer(StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID"),
     TooManyWatches: Answer(StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_WATCHES"),
+    RequestTooLarge: Answer(StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE"),
     MessageTooLarge: Answer(StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE"),
     runtime.InvalidWorkflow: Answer(StatusCode.INVALID_ARGUMENT, "SCHEMA_INVALID"),
     runtime.RequestConflict: Answer(StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED"),

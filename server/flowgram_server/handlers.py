@@ -17,7 +17,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from flowgram.runtime.v1 import runtime_service_pb2 as service
 from flowgram_server.access_log import note
 from flowgram_server.convert.arguments import MAX_VIOLATIONS
-from flowgram_server.errors import ArgumentInvalid, MessageTooLarge, Violation
+from flowgram_server.errors import ArgumentInvalid, MessageTooLarge, RequestTooLarge, Violation
 from flowgram_server.grpc_types import Context, Handler
 from flowgram_server.rich_status import DETAILS_KEY, rich_status
 from flowgram_server.servicer import RuntimeServicer
@@ -32,7 +32,8 @@ def service_handlers(servicer: RuntimeServicer, max_message_bytes: int) -> grpc.
 
     Args:
         servicer: Does the work.
-        max_message_bytes: No answer is larger.
+        max_message_bytes: No request and no answer is larger. gRPC should let in requests that are a little larger, for
+            it refuses them without a reason.
     """
 
     def unary(
@@ -40,7 +41,9 @@ def service_handlers(servicer: RuntimeServicer, max_message_bytes: int) -> grpc.
     ) -> Handler:
         async def handle(data: bytes, context: Context) -> bytes:
             try:
-                return _encode(await method(_decode(request_type, data), context), max_message_bytes)
+                return _encode(
+                    await method(_decode(request_type, data, max_message_bytes), context), max_message_bytes
+                )
             except Exception as error:  # noqa: BLE001 - every error becomes a status; defects are logged there
                 await _end(context, error)
 
@@ -51,7 +54,9 @@ def service_handlers(servicer: RuntimeServicer, max_message_bytes: int) -> grpc.
     ) -> Handler:
         async def handle(data: bytes, context: Context) -> AsyncIterator[bytes]:
             try:
-                async with aclosing(method(_decode(request_type, data), context)) as answers:
+                async with aclosing(
+                    method(_decode(request_type, data, max_message_bytes), context)
+                ) as answers:
                     async for answer in answers:
                         yield answer
             except Exception as error:  # noqa: BLE001 - as above
@@ -80,8 +85,10 @@ async def _end(context: Context, error: Exception) -> NoReturn:
     await context.abort(status.code, status.text, ((DETAILS_KEY, status.details),))
 
 
-def _decode(request_type: type[_Request], data: bytes) -> _Request:
-    """The request that was sent. Raises `ArgumentInvalid`."""
+def _decode(request_type: type[_Request], data: bytes, max_bytes: int) -> _Request:
+    """The request that was sent. Raises `ArgumentInvalid` and `RequestTooLarge`."""
+    if len(data) > max_bytes:
+        raise RequestTooLarge(len(data), max_bytes)
     try:
         return request_type.FromString(data)
     except DecodeError:

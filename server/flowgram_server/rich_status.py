@@ -27,6 +27,7 @@ from flowgram_server.errors import (
     ArgumentInvalid,
     MessageTooLarge,
     PageTokenInvalid,
+    RequestTooLarge,
     TooManyWatches,
     Violation,
     answer_to,
@@ -81,8 +82,10 @@ def _metadata(error: Exception, answer: Answer) -> dict[str, str]:
             return {"request_id": _clipped(error.request_id, _MAX_TEXT)}
         case SequenceOutOfRange():
             return {"last_sequence": str(error.last_sequence)}
+        case RequestTooLarge():
+            return {"max_bytes": str(error.limit), "message": "request"}
         case MessageTooLarge():
-            return {"max_bytes": str(error.limit)}
+            return {"max_bytes": str(error.limit), "message": "response"}
         case _:
             return {}
 

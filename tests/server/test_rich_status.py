@@ -21,6 +21,7 @@ from flowgram_server.errors import (
     ArgumentInvalid,
     MessageTooLarge,
     PageTokenInvalid,
+    RequestTooLarge,
     TooManyWatches,
     Violation,
 )
@@ -49,7 +50,18 @@ def details(status: RichStatus, kind: type[_Detail]) -> list[_Detail]:
         (SequenceOutOfRange(9, 4), StatusCode.OUT_OF_RANGE, "SEQUENCE_OUT_OF_RANGE", {"last_sequence": "4"}),
         (ShuttingDown(), StatusCode.UNAVAILABLE, "SHUTTING_DOWN", {}),
         (PageTokenInvalid(), StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID", {}),
-        (MessageTooLarge(5, "x"), StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE", {"max_bytes": "5"}),
+        (
+            MessageTooLarge(5, "x"),
+            StatusCode.RESOURCE_EXHAUSTED,
+            "MESSAGE_TOO_LARGE",
+            {"max_bytes": "5", "message": "response"},
+        ),
+        (
+            RequestTooLarge(6, 5),
+            StatusCode.RESOURCE_EXHAUSTED,
+            "MESSAGE_TOO_LARGE",
+            {"max_bytes": "5", "message": "request"},
+        ),
     ],
 )
 def test_status_carries_the_reason(

@@ -33,7 +33,7 @@ export function stopping(): Problem {
 }
 
 const BY_REASON: Readonly<Record<string, number>> = {
-  MESSAGE_TOO_LARGE: 500, // the request was fine
+  MESSAGE_TOO_LARGE: 500, // the request was fine; else see statusOf
   TOO_MANY_TASKS: 429,
   TOO_MANY_WATCHES: 429,
 };
@@ -69,7 +69,7 @@ export function problemOf(thrown: unknown, log: (text: string, error: unknown) =
     log("a request failed", thrown);
     return new Problem(500, "INTERNAL", "internal error");
   }
-  const status = BY_REASON[thrown.reason] ?? BY_CODE[thrown.code] ?? 502;
+  const status = statusOf(thrown);
   const patience = status === 429 || status === 503 ? Math.max(thrown.retryAfterMs ?? 0, LEAST_RETRY_MS) : undefined;
   if (thrown.reason === "") {
     log("the runtime gave no proper answer", thrown);
@@ -77,6 +77,13 @@ export function problemOf(thrown: unknown, log: (text: string, error: unknown) =
     return new Problem(status, thrown.code, text, violations(thrown), patience);
   }
   return new Problem(status, thrown.reason, thrown.text, violations(thrown), patience);
+}
+
+function statusOf(error: RequestError): number {
+  if (error.reason === "MESSAGE_TOO_LARGE" && error.metadata["message"] === "request") {
+    return 413;
+  }
+  return BY_REASON[error.reason] ?? BY_CODE[error.code] ?? 502;
 }
 
 /** Violations as texts: those of a workflow stand for themselves, others need the name of the field. */

@@ -314,6 +314,11 @@ test("what the server refuses is told with the fitting status", async (t) => {
     [refusal(Code.AlreadyExists, { reason: "REQUEST_ID_REUSED" }), 409, "REQUEST_ID_REUSED"],
     [refusal(Code.ResourceExhausted, { reason: "TOO_MANY_TASKS", retryMs: 2500 }), 429, "TOO_MANY_TASKS"],
     [refusal(Code.ResourceExhausted, { reason: "MESSAGE_TOO_LARGE" }), 500, "MESSAGE_TOO_LARGE"],
+    [
+      refusal(Code.ResourceExhausted, { reason: "MESSAGE_TOO_LARGE", metadata: { message: "request" } }),
+      413,
+      "MESSAGE_TOO_LARGE",
+    ],
     [refusal(Code.ResourceExhausted), 413, "RESOURCE_EXHAUSTED"],
     [refusal(Code.OutOfRange, { reason: "SEQUENCE_OUT_OF_RANGE" }), 416, "SEQUENCE_OUT_OF_RANGE"],
     [refusal(Code.Unavailable, { reason: "SHUTTING_DOWN" }), 503, "SHUTTING_DOWN"],

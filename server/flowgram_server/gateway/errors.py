@@ -88,7 +88,7 @@ _OWN: Mapping[type[GatewayError], tuple[HTTPStatus, str]] = {
     GatewayStopping: (HTTPStatus.SERVICE_UNAVAILABLE, "SHUTTING_DOWN"),
 }
 _BY_REASON: Mapping[str, HTTPStatus] = {
-    # The request was fine: it is the answer that cannot be given.
+    # The request was fine: it is the answer that cannot be given. (For the other case see `_status_of`.)
     "MESSAGE_TOO_LARGE": HTTPStatus.INTERNAL_SERVER_ERROR,
     "TOO_MANY_TASKS": HTTPStatus.TOO_MANY_REQUESTS,
     "TOO_MANY_WATCHES": HTTPStatus.TOO_MANY_REQUESTS,
@@ -125,7 +125,7 @@ def answer_to(error: GatewayError | RequestError) -> ErrorAnswer:
 
 
 def _answer_to_service(error: RequestError) -> ErrorAnswer:
-    status = _BY_REASON.get(error.reason) or _BY_CODE.get(error.code, HTTPStatus.BAD_GATEWAY)
+    status = _status_of(error)
     if error.reason:
         code, message = error.reason, error.message
     else:  # what the transport says of addresses and sockets is not for clients
@@ -135,6 +135,12 @@ def _answer_to_service(error: RequestError) -> ErrorAnswer:
     if status in _RETRIABLE:
         retry_after = math.ceil(error.retry_after or _RETRY_AFTER)
     return ErrorAnswer(status, code, message, _texts(error.problems, error.reason), retry_after)
+
+
+def _status_of(error: RequestError) -> HTTPStatus:
+    if error.reason == "MESSAGE_TOO_LARGE" and error.metadata.get("message") == "request":
+        return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    return _BY_REASON.get(error.reason) or _BY_CODE.get(error.code, HTTPStatus.BAD_GATEWAY)
 
 
 def _texts(problems: Sequence[Problem], reason: str) -> tuple[str, ...]:

@@ -61,6 +61,13 @@ def test_reasons_pass_through(code: grpc.StatusCode, reason: str, status: int) -
     assert (answer.message == "the service's words") == bool(reason)
 
 
+def test_which_message_is_too_large() -> None:
+    """A request that is too large is the client's mistake, an answer is not."""
+    for message, status in (("request", 413), ("response", 500)):
+        error = RequestError("", Code.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE", {"message": message})
+        assert (answer_to(error).status, answer_to(error).code) == (status, "MESSAGE_TOO_LARGE")
+
+
 def test_when_to_try_again() -> None:
     """Whole seconds, rounded up; a second where the service names no time; nothing where it would not help."""
     assert (

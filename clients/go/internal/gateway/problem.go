@@ -35,7 +35,7 @@ func invalid(problems ...string) *problem {
 
 var (
 	byReason = map[string]int{
-		"MESSAGE_TOO_LARGE": http.StatusInternalServerError, // the request was fine
+		"MESSAGE_TOO_LARGE": http.StatusInternalServerError, // the request was fine; else see problemOf
 		"TOO_MANY_TASKS":    http.StatusTooManyRequests,
 		"TOO_MANY_WATCHES":  http.StatusTooManyRequests,
 	}
@@ -98,6 +98,9 @@ func problemOf(err error) *problem {
 	}
 	if !known {
 		status = http.StatusBadGateway
+	}
+	if failure.Reason == "MESSAGE_TOO_LARGE" && failure.Metadata["message"] == "request" {
+		status = http.StatusRequestEntityTooLarge
 	}
 	told := &problem{status: status, code: failure.Reason, message: failure.Message, errors: violations(failure)}
 	if failure.Reason == "" {

@@ -125,6 +125,7 @@ func TestProblems(t *testing.T) {
 			413, scripted.Refusal(codes.ResourceExhausted, "", 0),
 			`{"code":"RESOURCE_EXHAUSTED","message":"the request is larger than the runtime takes"}`,
 		},
+		{413, scripted.RequestTooLarge(), `{"code":"MESSAGE_TOO_LARGE","message":"refused"}`},
 		{500, scripted.Refusal(codes.Internal, "INTERNAL", 0), `{"code":"INTERNAL","message":"refused"}`},
 		{
 			500, scripted.Refusal(codes.ResourceExhausted, "MESSAGE_TOO_LARGE", 0),

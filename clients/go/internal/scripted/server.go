@@ -162,6 +162,17 @@ func Refusal(
 	return refusal.Err()
 }
 
+// RequestTooLarge is the error of a request beyond the limit of the server.
+func RequestTooLarge() error {
+	refusal, err := status.New(codes.ResourceExhausted, "refused").WithDetails(&errdetails.ErrorInfo{
+		Domain: "flowgram.runtime", Reason: "MESSAGE_TOO_LARGE", Metadata: map[string]string{"message": "request"},
+	})
+	if err != nil {
+		panic(err)
+	}
+	return refusal.Err()
+}
+
 // History is the events of a task that ran well: it starts, says something, and ends.
 func History(count int) []*runtimev1.TaskEvent {
 	events := make([]*runtimev1.TaskEvent, count)

@@ -114,11 +114,11 @@ export class ScriptedServer {
 /** A status other than OK, with the details that the service sends. */
 export function refusal(
   code: Code,
-  details: { reason?: string; retryMs?: number; violations?: { field: string; description: string }[] } = {},
+  details: { reason?: string; metadata?: Record<string, string>; retryMs?: number; violations?: { field: string; description: string }[] } = {},
 ): ConnectError {
   const error = new ConnectError("refused", code);
   if (details.reason !== undefined) {
-    const value = { reason: details.reason, domain: "flowgram.runtime", metadata: { task_id: "t" } };
+    const value = { reason: details.reason, domain: "flowgram.runtime", metadata: details.metadata ?? { task_id: "t" } };
     error.details.push({ desc: ErrorInfoSchema, value });
   }
   if (details.violations !== undefined) {

@@ -31,8 +31,8 @@ const (
 // that you do not know by its status code.
 //
 // Statuses that gRPC itself makes carry no details: a deadline that has passed,
-// a connection that was lost, a method that does not exist, a request larger
-// than the server receives.
+// a connection that was lost, a method that does not exist, a request far larger
+// than the server takes.
 type ErrorReason int32
 
 const (
@@ -121,14 +121,15 @@ const (
 	//	{"reason": "TOO_MANY_WATCHES", "domain": "flowgram.runtime"}
 	//	{"retry_delay": "5s"}
 	ErrorReason_ERROR_REASON_TOO_MANY_WATCHES ErrorReason = 9
-	// RESOURCE_EXHAUSTED. The answer is larger than the server may send. Ask for
-	// less: for VIEW_BASIC instead of VIEW_FULL, or watch, which sends a report in
-	// pieces.
+	// RESOURCE_EXHAUSTED. The answer is larger than the server may send, or the
+	// request larger than it takes; the metadata says which, and the limit. Of an
+	// answer, ask for less: for VIEW_BASIC instead of VIEW_FULL, or watch, which
+	// sends a report in pieces.
 	//
 	// Example: the full report of a loop with a million iterations.
 	//
 	//	{"reason": "MESSAGE_TOO_LARGE", "domain": "flowgram.runtime",
-	//	 "metadata": {"max_bytes": "67108864"}}
+	//	 "metadata": {"max_bytes": "67108864", "message": "response"}}
 	ErrorReason_ERROR_REASON_MESSAGE_TOO_LARGE ErrorReason = 10
 	// UNAVAILABLE. The server is shutting down. Tasks that it accepted go on when
 	// it is back. Try again: a watcher with the last sequence that it saw, a

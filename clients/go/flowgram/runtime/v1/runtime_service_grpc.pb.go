@@ -56,7 +56,8 @@ const (
 //	DEADLINE_EXCEEDED the call's deadline passed; the task is not affected
 //	INVALID_ARGUMENT  the request is malformed (ARGUMENT_INVALID); text that is
 //	                  not UTF-8, for example
-//	RESOURCE_EXHAUSTED the request is larger than the server receives
+//	RESOURCE_EXHAUSTED the request is larger than the server takes
+//	                   (MESSAGE_TOO_LARGE; without a reason if far larger)
 type WorkflowRuntimeServiceClient interface {
 	// Starts one execution of a workflow. Answers once the task is durably
 	// accepted: from then on it survives a crash of the server. With `wait`,
@@ -244,7 +245,8 @@ func (c *workflowRuntimeServiceClient) ServerInfo(ctx context.Context, in *Serve
 //	DEADLINE_EXCEEDED the call's deadline passed; the task is not affected
 //	INVALID_ARGUMENT  the request is malformed (ARGUMENT_INVALID); text that is
 //	                  not UTF-8, for example
-//	RESOURCE_EXHAUSTED the request is larger than the server receives
+//	RESOURCE_EXHAUSTED the request is larger than the server takes
+//	                   (MESSAGE_TOO_LARGE; without a reason if far larger)
 type WorkflowRuntimeServiceServer interface {
 	// Starts one execution of a workflow. Answers once the task is durably
 	// accepted: from then on it survives a crash of the server. With `wait`,

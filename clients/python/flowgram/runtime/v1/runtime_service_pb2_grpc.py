@@ -48,7 +48,8 @@ class WorkflowRuntimeServiceStub(object):
     DEADLINE_EXCEEDED the call's deadline passed; the task is not affected
     INVALID_ARGUMENT  the request is malformed (ARGUMENT_INVALID); text that is
     not UTF-8, for example
-    RESOURCE_EXHAUSTED the request is larger than the server receives
+    RESOURCE_EXHAUSTED the request is larger than the server takes
+    (MESSAGE_TOO_LARGE; without a reason if far larger)
     """
 
     def __init__(self, channel):
@@ -122,7 +123,8 @@ class WorkflowRuntimeServiceServicer(object):
     DEADLINE_EXCEEDED the call's deadline passed; the task is not affected
     INVALID_ARGUMENT  the request is malformed (ARGUMENT_INVALID); text that is
     not UTF-8, for example
-    RESOURCE_EXHAUSTED the request is larger than the server receives
+    RESOURCE_EXHAUSTED the request is larger than the server takes
+    (MESSAGE_TOO_LARGE; without a reason if far larger)
     """
 
     def TaskRun(self, request, context):
@@ -293,7 +295,8 @@ class WorkflowRuntimeService(object):
     DEADLINE_EXCEEDED the call's deadline passed; the task is not affected
     INVALID_ARGUMENT  the request is malformed (ARGUMENT_INVALID); text that is
     not UTF-8, for example
-    RESOURCE_EXHAUSTED the request is larger than the server receives
+    RESOURCE_EXHAUSTED the request is larger than the server takes
+    (MESSAGE_TOO_LARGE; without a reason if far larger)
     """
 
     @staticmethod

@@ -49,7 +49,8 @@ class WorkflowRuntimeServiceStub:
       DEADLINE_EXCEEDED the call's deadline passed; the task is not affected
       INVALID_ARGUMENT  the request is malformed (ARGUMENT_INVALID); text that is
                         not UTF-8, for example
-      RESOURCE_EXHAUSTED the request is larger than the server receives
+      RESOURCE_EXHAUSTED the request is larger than the server takes
+                         (MESSAGE_TOO_LARGE; without a reason if far larger)
     """
 
     @_typing.overload
@@ -142,7 +143,8 @@ class WorkflowRuntimeServiceAsyncStub(WorkflowRuntimeServiceStub):
       DEADLINE_EXCEEDED the call's deadline passed; the task is not affected
       INVALID_ARGUMENT  the request is malformed (ARGUMENT_INVALID); text that is
                         not UTF-8, for example
-      RESOURCE_EXHAUSTED the request is larger than the server receives
+      RESOURCE_EXHAUSTED the request is larger than the server takes
+                         (MESSAGE_TOO_LARGE; without a reason if far larger)
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -231,7 +233,8 @@ class WorkflowRuntimeServiceServicer(metaclass=_abc_1.ABCMeta):
       DEADLINE_EXCEEDED the call's deadline passed; the task is not affected
       INVALID_ARGUMENT  the request is malformed (ARGUMENT_INVALID); text that is
                         not UTF-8, for example
-      RESOURCE_EXHAUSTED the request is larger than the server receives
+      RESOURCE_EXHAUSTED the request is larger than the server takes
+                         (MESSAGE_TOO_LARGE; without a reason if far larger)
     """
 
     @_abc_1.abstractmethod

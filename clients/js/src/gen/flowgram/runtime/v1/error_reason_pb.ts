@@ -22,8 +22,8 @@ export const file_flowgram_runtime_v1_error_reason: GenFile = /*@__PURE__*/
  * that you do not know by its status code.
  *
  * Statuses that gRPC itself makes carry no details: a deadline that has passed,
- * a connection that was lost, a method that does not exist, a request larger
- * than the server receives.
+ * a connection that was lost, a method that does not exist, a request far larger
+ * than the server takes.
  *
  * @generated from enum flowgram.runtime.v1.ErrorReason
  */
@@ -164,14 +164,15 @@ export enum ErrorReason {
   TOO_MANY_WATCHES = 9,
 
   /**
-   * RESOURCE_EXHAUSTED. The answer is larger than the server may send. Ask for
-   * less: for VIEW_BASIC instead of VIEW_FULL, or watch, which sends a report in
-   * pieces.
+   * RESOURCE_EXHAUSTED. The answer is larger than the server may send, or the
+   * request larger than it takes; the metadata says which, and the limit. Of an
+   * answer, ask for less: for VIEW_BASIC instead of VIEW_FULL, or watch, which
+   * sends a report in pieces.
    *
    * Example: the full report of a loop with a million iterations.
    *
    *     {"reason": "MESSAGE_TOO_LARGE", "domain": "flowgram.runtime",
-   *      "metadata": {"max_bytes": "67108864"}}
+   *      "metadata": {"max_bytes": "67108864", "message": "response"}}
    *
    * @generated from enum value: ERROR_REASON_MESSAGE_TOO_LARGE = 10;
    */

@@ -623,7 +623,8 @@ export const ViewSchema: GenEnum<View> = /*@__PURE__*/
  *   DEADLINE_EXCEEDED the call's deadline passed; the task is not affected
  *   INVALID_ARGUMENT  the request is malformed (ARGUMENT_INVALID); text that is
  *                     not UTF-8, for example
- *   RESOURCE_EXHAUSTED the request is larger than the server receives
+ *   RESOURCE_EXHAUSTED the request is larger than the server takes
+ *                      (MESSAGE_TOO_LARGE; without a reason if far larger)
  *
  * @generated from service flowgram.runtime.v1.WorkflowRuntimeService
  */

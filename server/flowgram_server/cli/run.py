@@ -56,7 +56,12 @@ def _shows(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--request-id", metavar="ID", help="Run this request once, however often the command is repeated."
 )
-@click.option("-d", "--detach", is_flag=True, help="Print the task's id, and do not wait.")
+@click.option(
+    "-d",
+    "--detach",
+    is_flag=True,
+    help="Print the task's id (with --json, an object that has it), and do not wait.",
+)
 @_shows
 @connects
 def run_command(
@@ -82,7 +87,10 @@ def run_command(
             workflow.schema, workflow.inputs, task_timeout=timeout, labels=dict(labels), request_id=request_id
         )
     if detach:
-        click.echo(task_id)
+        if as_json:
+            display.began(task_id)
+        else:
+            click.echo(task_id)
         return 0
     return _follow_to_exit(connection, task_id, progress, display, after=None)
 

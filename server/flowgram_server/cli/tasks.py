@@ -87,11 +87,16 @@ def result_command(connection: Connection, task: str, wait: bool, as_json: bool)
 @click.command("cancel", epilog=EPILOG)
 @click.argument("task")
 @click.option("--reason", default="", help="Kept as a message of the task.")
+@_as_json
 @connects
-def cancel_command(connection: Connection, task: str, reason: str) -> None:
-    """Stop TASK. A task that has ended already stays as it is."""
+def cancel_command(connection: Connection, task: str, reason: str, as_json: bool) -> None:
+    """Stop TASK. A task that has ended already stays as it is; --json tells it by `success`."""
     with connection.open() as client:
-        click.echo("canceled" if client.cancel(task, reason=reason) else "had ended already")
+        success = client.cancel(task, reason=reason)
+    if as_json:
+        click.echo(machine.dump({"task_id": task, "success": success}))
+    else:
+        click.echo("canceled" if success else "had ended already")
 
 
 @click.command("list", epilog=EPILOG)

@@ -154,9 +154,11 @@ async def test_quiet(server: ScriptedServer, flowgram: Any, workflow: str) -> No
 
 
 async def test_detach(server: ScriptedServer, flowgram: Any, workflow: str) -> None:
-    """With --detach the id is all that is printed."""
-    server.on("TaskRun", ACCEPTED)
+    """With --detach the id is all that is printed; for programs, the same line as without --detach."""
+    server.on("TaskRun", ACCEPTED, ACCEPTED)
     assert await flowgram("run", workflow, "-d") == (0, "t1\n", "")
+    done = await flowgram("run", workflow, "-d", "--json")
+    assert (done.status, json.loads(done.out)) == (0, {"type": "task", "task_id": "t1"})
 
 
 async def test_invalid_workflow(server: ScriptedServer, flowgram: Any, workflow: str) -> None:

@@ -76,6 +76,15 @@ async def test_cancel(server: ScriptedServer, flowgram: Any) -> None:
     assert await flowgram("cancel", "t1") == (0, "had ended already\n", "")
 
 
+@pytest.mark.parametrize("success", [True, False])
+async def test_cancel_as_json(server: ScriptedServer, flowgram: Any, success: bool) -> None:
+    """For programs: one object, which tells whether this call stopped the task."""
+    server.on("TaskCancel", runtime_service_pb2.TaskCancelResponse(success=success))
+    done = await flowgram("cancel", "t1", "--json")
+    assert (done.status, done.err) == (0, "")
+    assert json.loads(done.out) == {"task_id": "t1", "success": success}
+
+
 async def test_list(server: ScriptedServer, flowgram: Any) -> None:
     """A line per task; --limit stops early, across pages; filters are sent."""
     tasks = [{"task_id": f"t{i}", "status": SUCCEEDED, "labels": {"k": f"v{i}"}} for i in range(3)]

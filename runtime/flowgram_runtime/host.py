@@ -9,6 +9,7 @@ own.
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,10 @@ _log = logging.getLogger(__name__)
 
 _KEPT_INPUTS: Final = 4096
 """Characters of inputs that a waiting task keeps as text; who asks for longer ones waits for the journal."""
+
+_STEP_SECONDS: Final = 0.01
+_RUNS: Final = 100
+"""A step ends after so many seconds, looked at after so many node runs: what a condition compares has no size in an event."""
 
 _FIRST_RETRY: Final = 1.0
 _LAST_RETRY: Final = 30.0
@@ -237,26 +242,42 @@ class TaskHost:
         execution, clock, codec = self._execution, self.services.clock, self.services.codec
         batches: list[Batch] = []
         commands: list[Command] = []
-        budget = self.services.settings.step_budget
-        while budget > 0 and execution.finished is None:
+        budget, left = self.services.settings.step_budget, self.services.settings.step_bytes
+        until = time.monotonic() + _STEP_SECONDS
+        while budget > 0 and left > 0 and execution.finished is None:
             following = self._next_input()
             if following is None and not execution.has_work:
                 break
             first, cause = execution.sequence + 1, None
             if following is not None:
                 given, cause = following
+                left -= len(cause)
                 execution.apply(given)
             # What an input leads to happens in the instant of the input; only work that is left over takes time.
             at = clock.now() if following is None else None
-            budget -= 1 + execution.advance(budget, at)
+            budget -= 1 + self._advance(budget, at, max(left, 0), until)
             events, step_commands = execution.take()
             while execution.mistakes:
                 node_id, inputs, error = execution.mistakes.pop()
                 secrets = self.services.secrets.values(inputs)
                 log_mistake(error, secrets, task_id=self.task_id, node_id=node_id)
-            batches.append(Batch(first, execution.sequence, execution.now, cause, codec.encode(events)))
+            encoded = codec.encode(events)
+            left -= len(encoded)
+            batches.append(Batch(first, execution.sequence, execution.now, cause, encoded))
             commands += step_commands
         return (batches, commands) if batches else None
+
+    def _advance(self, budget: int, at: int | None, max_bytes: int, until: float) -> int:
+        """Lets the core do node runs: how much of the budget they took, which is all of it when their time is over."""
+        done = 0
+        while True:
+            asked = min(budget - done, _RUNS)
+            ran = self._execution.advance(asked, at, max_bytes)
+            done += ran
+            if ran < asked or done == budget:
+                return done
+            if time.monotonic() >= until:
+                return budget
 
     def _step(self, accept: NewTask | None = None) -> _Step | None:
         """Lets the core work: what to make durable, and the commands to carry out then."""

@@ -26,6 +26,7 @@ class RuntimeSettings:
         call_timeouts: How long one call may run, by node type; a type that is not named has no limit of its own.
         cached_documents: Compiled schemas that are kept.
         step_budget: Node runs that the core does before it lets others have their turn.
+        step_bytes: It does fewer where their events have so many bytes; one event may be larger.
         tail_bytes: Events of a running task that are kept in memory for those who watch live.
         retention_age: Finished tasks are removed after so long; 0: never by age.
         retention_count: So many finished tasks are kept; 0: no limit by count.
@@ -46,6 +47,7 @@ class RuntimeSettings:
     call_timeouts: Mapping[str, float] = field(default_factory=dict)
     cached_documents: int = 256
     step_budget: int = 1000
+    step_bytes: int = 256 * 1024
     tail_bytes: int = 64 * 1024
     retention_age: float = 7 * DAY
     retention_count: int = 100_000

@@ -1,6 +1,8 @@
 """The application on a journal in memory: acceptance, outcomes, cancel, time-out, limits."""
 
 import asyncio
+import time
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from support.graphs import edge, end, node, ref, start
 
 from flowgram_runtime.application import TaskRequest
 from flowgram_runtime.engine.limits import Limits
+from flowgram_runtime.engine.node_type import NodeResult, PureBehavior, RunScope
 from flowgram_runtime.engine.status import Status
 from flowgram_runtime.errors import (
     InvalidWorkflow,
@@ -22,7 +25,10 @@ from flowgram_runtime.errors import (
     TaskNotFound,
     TooManyTasks,
 )
+from flowgram_runtime.journal.memory import MemoryJournal
+from flowgram_runtime.journal.port import Write
 from flowgram_runtime.modeling import json_text
+from flowgram_runtime.modeling.document import Node
 from flowgram_runtime.settings import RuntimeSettings
 
 
@@ -186,6 +192,72 @@ async def test_a_long_loop_lets_others_run() -> None:
         assert short.status == Status.SUCCEEDED
         assert (await application.task(long.task_id)).status == Status.PROCESSING
         assert await application.cancel(long.task_id, "") is True
+
+
+class RecordingJournal(MemoryJournal):
+    """A journal that keeps how many bytes of events each commit had."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    async def commit(self, write: Write) -> None:
+        self.sizes.append(sum(len(batch.events) for batch in write.batches))
+        await super().commit(write)
+
+
+async def test_a_commit_has_bounded_bytes() -> None:
+    """Whether a loop shows a large value again and again, or many large outcomes are there at once."""
+    blocks = [node("first", "block-start"), node("last", "block-end")]
+    declared = {"assign": [{"operator": "declare", "left": "v", "right": ref("start_0", "text")}]}
+    blocks.insert(1, node("set", "variable", declared))
+    loop = node("loop_0", "loop", {"loopFor": ref("start_0", "items")}, blocks=blocks,
+                edges=[edge("first", "set"), edge("set", "last")])  # fmt: skip
+    items = {"type": "array", "items": {"type": "integer"}}
+    edges = [edge("start_0", "loop_0"), edge("loop_0", "end_0")]
+    schema = json_text.dumps({"nodes": [start(items=items, text="string"), loop, end()], "edges": edges})
+    inputs = json_text.dumps({"items": list(range(50)), "text": "x" * 10_000})
+    journal, calls = RecordingJournal(), ScriptedCalls()
+    settings = RuntimeSettings(step_bytes=50_000)
+    async with running_application(calls, journal=journal, settings=settings) as application:
+        record = await application.run(TaskRequest(schema, inputs))
+        assert (await application.wait(record.task_id)).status == Status.SUCCEEDED
+        keys = [f"c{number}" for number in range(20)]
+        record = await application.run(TaskRequest(call_schema(*keys)))
+        await calls.running(*keys)
+        for key in keys:
+            calls.answer(key, {"v": "x" * 10_000})
+        # The end shows what all of them gave: one event that is large, and the end of the task.
+        assert (await application.wait(record.task_id)).status == Status.SUCCEEDED
+    assert max(journal.sizes[:-1]) < 50_000 + 15_000
+    assert len(journal.sizes) > 10
+
+
+class SlowNode:
+    """A node type that computes for 0.2 ms and shows nothing of it."""
+
+    type = "slow"
+
+    def bind(self, node: Node) -> PureBehavior:
+        def run(scope: RunScope, inputs: dict[str, Any]) -> NodeResult:
+            until = time.perf_counter() + 0.0002
+            while time.perf_counter() < until:
+                pass
+            return NodeResult({})
+
+        return PureBehavior(run)
+
+
+async def test_a_step_ends_when_its_nodes_take_long() -> None:
+    """However small what they show is, others have their turn after a part of the node runs that a step may have."""
+    ids = [f"n{number}" for number in range(500)]
+    edges = [edge(one, other) for one, other in pairwise(["start_0", *ids, "end_0"])]
+    nodes = [start(), *(node(name, "slow") for name in ids), end()]
+    async with running_application(SlowNode()) as application:
+        record = await application.run(TaskRequest(json_text.dumps({"nodes": nodes, "edges": edges})))
+        assert (await application.wait(record.task_id)).status == Status.SUCCEEDED
+        log = await application.log(record.task_id)
+    assert max(batch.last_sequence - batch.first_sequence for batch in log) <= 101
 
 
 async def test_a_task_with_too_many_events_fails() -> None:

@@ -14,7 +14,7 @@ from flowgram_server.gateway.settings import GatewaySettings
 from flowgram_server.servicer import ServiceLimits
 from flowgram_server.settings import HTTP, LLM, Code, InvalidSettings, Settings, load_settings
 
-NOT_SETTINGS = {"step_budget", "tail_bytes", "limits"}
+NOT_SETTINGS = {"step_budget", "step_bytes", "tail_bytes", "limits"}
 """Fields of the runtime's settings that are no settings of the server: tuning, and a group that is flat here."""
 
 

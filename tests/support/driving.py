@@ -8,7 +8,7 @@ from flowgram_runtime.engine.errors import NodeError
 from flowgram_runtime.engine.events import Event, MessageLogged, NodeStatusChanged, TaskStatusChanged
 from flowgram_runtime.engine.execution import Execution
 from flowgram_runtime.engine.inputs import CallFailed, CallSucceeded, Cancel, Input, Queue, Start, TimeOut
-from flowgram_runtime.engine.limits import Limits
+from flowgram_runtime.engine.limits import UNLIMITED, Limits
 from flowgram_runtime.engine.node_type import Call, CallBehavior, CancelCall, NodeType, RunScope
 from flowgram_runtime.engine.program import Program, link
 from flowgram_runtime.modeling import json_text
@@ -71,6 +71,7 @@ def drive(
     choose: Choose = first_of,
     *,
     budget: int = 1000,
+    max_bytes: int = UNLIMITED,
     stop_after: int | None = None,
     stop: Cancel | TimeOut | None = None,
     limits: Limits | None = None,
@@ -84,6 +85,7 @@ def drive(
         answer: Answers the calls.
         choose: Chooses which call ends next.
         budget: Node runs in one step.
+        max_bytes: The size at which a step ends.
         stop_after: Apply `stop` once so many events have happened.
         stop: A cancel or time-out.
         limits: Bounds of the execution.
@@ -106,7 +108,7 @@ def drive(
                 given = CallFailed(at, call.key, str(error))
         if given is not None:
             driven.execution.apply(given)
-        driven.execution.advance(budget)
+        driven.execution.advance(budget, max_bytes=max_bytes)
         events, commands = driven.execution.take()
         driven.events += events
         driven.log.append((given, events))

@@ -12,20 +12,19 @@ Rules:
    then the task fails.
 3. A node that needs nothing from outside ends within its wave. A call or a loop stays as a `NodeRun`.
 4. An instance ends when none of its nodes is ready or running: the next iteration begins, the loop ends, or the task.
-5. `advance` does a bounded number of node runs. Outcomes of calls are applied only when no work is left; cancel and
-   time-out may come between two steps, since the log records where each step ended.
+5. `advance` does a bounded number of node runs, fewer where their snapshots are large. Outcomes of calls are applied only
+   when no work is left; cancel and time-out may come between two steps, since the log records where each step ended.
 """
 
 from flowgram_runtime.engine.errors import Mistake, NodeError, NodeTypeError, ProtocolError, UnknownCall
 from flowgram_runtime.engine.events import Event, Finished, MessageType
 from flowgram_runtime.engine.frame import Frame
 from flowgram_runtime.engine.inputs import CallFailed, CallSucceeded, Cancel, Input, Queue, Start, TimeOut
-from flowgram_runtime.engine.limits import Limits
+from flowgram_runtime.engine.limits import UNLIMITED, Limits
 from flowgram_runtime.engine.node_type import Call, CancelCall, Command, NodeResult
 from flowgram_runtime.engine.program import Control, Decisions, LoopPlan, Program, Step
 from flowgram_runtime.engine.recorder import Recorder
 from flowgram_runtime.engine.runs import LoopItems, LoopRun, NodeRun
-from flowgram_runtime.engine.sizes import fitting
 from flowgram_runtime.engine.status import TASK_TRANSITIONS, Status, transition
 from flowgram_runtime.modeling.errors import BindingError
 from flowgram_runtime.modeling.json_text import JSONObject
@@ -49,10 +48,10 @@ class Execution:
     def __init__(self, program: Program, inputs: JSONObject, limits: Limits | None = None) -> None:
         self.finished: Finished | None = None
         self.mistakes: list[Mistake] = []
-        self._recorder = Recorder()
         self._program = program
         self._inputs = inputs
         self._limits = limits or Limits()
+        self._recorder = Recorder(self._limits.max_snapshot_bytes)
         self._max_events = self._limits.max_events
         self._status: Status | None = None
         self._outputs: JSONObject = {}
@@ -134,17 +133,19 @@ class Execution:
                 recorder.move_on(given.at)
                 recorder.task(Status.PENDING)
 
-    def advance(self, budget: int, at: int | None = None) -> int:
+    def advance(self, budget: int, at: int | None = None, max_bytes: int = UNLIMITED) -> int:
         """Does up to `budget` node runs of the pending work, and says how many it did.
 
         Args:
             budget: How many node runs at most; the rest is for the next call.
             at: The time of the events, where it has gone on since the last input.
+            max_bytes: Ends with the run by which the events that are to be taken have so many bytes, about.
         """
+        recorder = self._recorder
         if at is not None:
-            self._recorder.move_on(at)
-        wave, position, left = self._wave, self._position, budget
-        run = self._run
+            recorder.move_on(at)
+        budget = left = min(budget, 1 + max_bytes // self._program.root.event_bytes)
+        wave, position, run = self._wave, self._position, self._run
         while self.finished is None:
             if position == len(wave):
                 if self._failing:
@@ -156,7 +157,7 @@ class Execution:
                     break
                 wave, position = self._ready, 0
                 self._wave, self._ready = wave, []
-            if not left:
+            if not left or recorder.size >= max_bytes:
                 self._position = position
                 break
             frame, step = wave[position]
@@ -198,17 +199,17 @@ class Execution:
         key = frame.key_prefix + step.key
         try:
             if step.resolve_inputs is not None:
-                inputs = fitting(step.resolve_inputs(frame), self._limits.max_snapshot_bytes)
+                inputs = self._recorder.shown(step.resolve_inputs(frame))
             run = step.run
             if run is not None:
                 result = run(frame, inputs)
                 if result.outputs:
-                    fitting(result.outputs, self._limits.max_snapshot_bytes)
+                    self._recorder.shown(result.outputs)
             elif step.loop is not None:
                 self._start_loop(frame, step, step.loop, key, inputs)
                 return
             elif step.prepare is not None:
-                inputs = fitting(step.prepare(frame, inputs), self._limits.max_snapshot_bytes)
+                inputs = self._recorder.shown(step.prepare(frame, inputs))
                 self._start_call(frame, step, key, inputs)
                 return
             else:
@@ -339,7 +340,7 @@ class Execution:
     def _end_loop(self, loop: LoopRun) -> None:
         run = loop.run
         try:
-            outputs = fitting(loop.outputs(), self._limits.max_snapshot_bytes)
+            outputs = self._recorder.shown(loop.outputs())
         except NodeError as error:
             self._fail_run(run, str(error))
             return
@@ -373,10 +374,8 @@ class Execution:
     def _exceed_events(self) -> None:
         if not self._failing:
             self._failing = True
-            limit = self._limits.max_events
-            self._recorder.message(
-                MessageType.ERROR, f"Task has more events than the limit max_events = {limit}"
-            )
+            text = f"Task has more events than the limit max_events = {self._max_events}"
+            self._recorder.message(MessageType.ERROR, text)
 
     def _terminate(self, status: Status) -> None:
         """Ends the task: what still runs is canceled, and nothing is left to do."""
@@ -387,9 +386,8 @@ class Execution:
             recorder.ended(Status.CANCELED, run.frame, run.step, run.key, run.started_at)
         # A call that was never told to the host needs no telling that it is over.
         untold = {command.key for command in self._commands}
-        self._commands = [
-            CancelCall(run.key) for run in runs if run.call is not None and run.key not in untold
-        ]
+        calls = (run.key for run in runs if run.call is not None)
+        self._commands = [CancelCall(key) for key in calls if key not in untold]
         self._wave, self._ready, self._position = [], [], 0
         outputs = self._outputs if status is Status.SUCCEEDED else None
         self.finished = Finished(status, outputs, tuple(recorder.errors), recorder.start_time, recorder.at)

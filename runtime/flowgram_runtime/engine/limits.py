@@ -1,6 +1,11 @@
 """Limits of one execution: what keeps a workflow from filling memory and disk."""
 
+import sys
 from dataclasses import dataclass
+from typing import Final
+
+UNLIMITED: Final = sys.maxsize
+"""More than anything that is counted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,10 @@ _LEAVES: Final = frozenset({"end", "block-end", "break", "continue"})
 """Node types that may be the last of their path."""
 
 
+_EVENT_BYTES: Final = 100
+"""About how many bytes an event has besides names, inputs and outputs."""
+
+
 class Control(Enum):
     """What the engine itself does when a node of a control type has run."""
 
@@ -53,8 +57,8 @@ class Step:
     """A node as the engine runs it."""
 
     __slots__ = (
-        "branches", "control", "id", "is_leaf", "key", "loop", "node", "outputs", "prepare", "resolve_inputs", "run", "skipped",
-        "taken",
+        "branches", "control", "event_bytes", "id", "is_leaf", "key", "loop", "node", "outputs", "prepare", "resolve_inputs",
+        "run", "skipped", "taken",
     )  # fmt: skip
 
     def __init__(self, node: Node, behavior: Behavior | None, loop: LoopPlan | None) -> None:
@@ -79,17 +83,26 @@ class Step:
             port: tuple((edge.target, edge.port == port) for edge in node.edges)
             for port in dict.fromkeys(edge.port for edge in node.edges)
         }
+        inner = 0 if loop is None or loop.block is None else loop.block.event_bytes
+        self.event_bytes: int = (
+            inner + _EVENT_BYTES + 3 * len(self.key) + max(map(len, self.branches), default=0)
+        )
 
 
 class Plan:
-    """A graph as the engine runs it: its steps by position, and how many decisions each waits for."""
+    """A graph as the engine runs it: its steps by position, and how many decisions each waits for.
 
-    __slots__ = ("start", "steps", "waits")
+    Attributes:
+        event_bytes: About how many bytes an event of a node has at most, its inputs and outputs aside.
+    """
+
+    __slots__ = ("event_bytes", "start", "steps", "waits")
 
     def __init__(self, graph: Graph, node_types: NodeTypes) -> None:
         self.steps = tuple(_link(node, node_types) for node in graph.nodes)
         self.waits = [node.waits for node in graph.nodes]
         self.start = self.steps[graph.start]
+        self.event_bytes: int = max(step.event_bytes for step in self.steps)
 
 
 def _link(node: Node, node_types: NodeTypes) -> Step:

@@ -9,6 +9,7 @@ from flowgram_runtime.engine.events import (
 )
 from flowgram_runtime.engine.frame import Frame
 from flowgram_runtime.engine.program import Step
+from flowgram_runtime.engine.sizes import checked_size
 from flowgram_runtime.engine.status import Status
 from flowgram_runtime.modeling.json_text import JSONObject
 
@@ -24,15 +25,18 @@ class Recorder:
         at: The time of what happens now, in microseconds since the epoch.
         start_time: When the task began to run; 0 if it has not.
         errors: The error messages, in order.
+        size: About how many bytes the events that were not taken yet will be, but for what each event has.
     """
 
-    __slots__ = ("_events", "at", "errors", "sequence", "start_time")
+    __slots__ = ("_events", "_max_snapshot", "at", "errors", "sequence", "size", "start_time")
 
-    def __init__(self) -> None:
+    def __init__(self, max_snapshot_bytes: int) -> None:
         self.sequence = 0
         self.at = 0
         self.start_time = 0
         self.errors: list[MessageLogged] = []
+        self.size = 0
+        self._max_snapshot = max_snapshot_bytes
         self._events: list[Event] = []
 
     def move_on(self, at: int) -> None:
@@ -42,7 +46,13 @@ class Recorder:
     def take(self) -> list[Event]:
         """The events since the last time."""
         events, self._events = self._events, []
+        self.size = 0
         return events
+
+    def shown(self, values: JSONObject) -> JSONObject:
+        """The inputs or outputs that the next event is to show. Raises `NodeError` where they are too large."""
+        self.size += checked_size(values, self._max_snapshot)
+        return values
 
     def task(self, status: Status, outputs: JSONObject | None = None) -> None:
         """The task moved to a status."""

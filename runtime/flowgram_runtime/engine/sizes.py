@@ -12,8 +12,11 @@ _SCALAR = 4
 """About as long as a number is, or a word."""
 
 
-def exceeds(value: Any, limit: int) -> bool:
-    """Whether a JSON value is longer than so many bytes, about. Takes no more steps than the limit has bytes."""
+def size_of(value: Any, limit: int) -> int:
+    """How many bytes a JSON value has, about; more than the limit, and no more exactly, where it exceeds that.
+
+    The work is in proportion to the size that is found: no part of a value counts for less than two bytes.
+    """
     left = limit
     stack = [value]
     while stack:
@@ -35,12 +38,13 @@ def exceeds(value: Any, limit: int) -> bool:
         else:
             left -= _SCALAR
         if left < 0:
-            return True
-    return False
+            break
+    return limit - left
 
 
-def fitting(shown: JSONObject, limit: int) -> JSONObject:
-    """The inputs or outputs that a snapshot is to show. Raises `NodeError` where they are larger than the limit."""
-    if shown and exceeds(shown, limit):
+def checked_size(shown: JSONObject, limit: int) -> int:
+    """The size of the inputs or outputs that a snapshot is to show. Raises `NodeError` where it is beyond the limit."""
+    size = size_of(shown, limit)
+    if size > limit:
         raise NodeError(f"Node inputs or outputs are larger than the limit max_snapshot_bytes = {limit}")
-    return shown
+    return size

@@ -9,8 +9,11 @@ from support.graphs import workflows
 
 from flowgram_runtime.engine.events import Event, NodeStatusChanged, TaskStatusChanged
 from flowgram_runtime.engine.execution import Execution
-from flowgram_runtime.engine.inputs import Cancel, from_json, to_json
+from flowgram_runtime.engine.inputs import CallSucceeded, Cancel, from_json, to_json
+from flowgram_runtime.engine.limits import UNLIMITED
 from flowgram_runtime.engine.node_type import Call
+from flowgram_runtime.engine.program import Program
+from flowgram_runtime.engine.sizes import size_of
 from flowgram_runtime.engine.status import NODE_TRANSITIONS, TASK_TRANSITIONS, Status
 
 
@@ -28,6 +31,27 @@ def runs(driven: Driven) -> set[tuple[str, str, str]]:
         for event in driven.events
         if isinstance(event, NodeStatusChanged) and event.status.terminated
     }
+
+
+def replayed(program: Program, inputs: Any, driven: Driven) -> list[Event]:
+    """The events that the log gives again, step by step; it ends as it did."""
+    again = Execution(program, inputs)
+    repeated: list[Event] = []
+    for cause, events in driven.log:
+        if cause is not None:
+            again.apply(from_json(to_json(cause)))
+        while again.sequence < (events[-1].sequence if events else 0):
+            assert again.advance(1) == 1 or again.finished is not None
+        repeated += again.take()[0]
+    assert again.finished == driven.execution.finished
+    return repeated
+
+
+def shown_size(event: Event) -> int:
+    """About how long the inputs and outputs are that an event shows."""
+    if not isinstance(event, NodeStatusChanged):
+        return 0
+    return sum(size_of(shown, UNLIMITED) for shown in (event.inputs, event.outputs) if shown)
 
 
 @given(workflows(), st.data())
@@ -59,16 +83,7 @@ def test_a_replay_of_the_log_gives_the_same_events(workflow: Any, data: st.DataO
         stop_after=stop_after,
         stop=Cancel(99, "enough"),
     )
-    again = Execution(program, inputs)
-    repeated: list[Event] = []
-    for cause, events in driven.log:
-        if cause is not None:
-            again.apply(from_json(to_json(cause)))
-        while again.sequence < (events[-1].sequence if events else 0):
-            assert again.advance(1) == 1 or again.finished is not None
-        repeated += again.take()[0]
-    assert repeated == driven.events
-    assert again.finished == driven.execution.finished
+    assert replayed(program, inputs, driven) == driven.events
 
 
 @given(workflows(), st.integers(1, 5))
@@ -77,6 +92,27 @@ def test_the_size_of_steps_changes_nothing(workflow: Any, budget: int) -> None:
     schema, inputs = workflow
     program = link_schema(schema)
     assert drive(program, inputs, answer, budget=budget).events == drive(program, inputs, answer).events
+
+
+@given(workflows(), st.data(), st.integers(1, 3000))
+def test_a_step_shows_no_more_than_its_bytes_and_one_event(
+    workflow: Any, data: st.DataObject, max_bytes: int
+) -> None:
+    """However large the outcomes of calls are; and the events are those of longer steps, as is a replay."""
+    schema, inputs = workflow
+    program = link_schema(schema)
+    lengths: dict[str, int] = {}
+
+    def large(call: Call) -> dict[str, Any]:
+        return {"v": "x" * lengths.setdefault(call.key, data.draw(st.integers(0, 2000)))}
+
+    driven = drive(program, inputs, large, max_bytes=max_bytes)
+    for cause, events in driven.log:
+        # An outcome is an event of its own, which its call has made large.
+        sizes = [shown_size(event) for event in events[isinstance(cause, CallSucceeded) :]]
+        assert sum(sizes) - max(sizes, default=0) <= max_bytes
+    assert drive(program, inputs, large).events == driven.events
+    assert replayed(program, inputs, driven) == driven.events
 
 
 @given(workflows(), st.data())

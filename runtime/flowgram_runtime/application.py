@@ -90,6 +90,7 @@ class Application:
         settings: RuntimeSettings,
         clock: Clock,
         new_task_id: Callable[[], str],
+        turns: Turns | None = None,
     ) -> None:
         self.node_types = registry.names
         self._journal = journal
@@ -98,7 +99,7 @@ class Application:
         self._clock = clock
         self._new_task_id = new_task_id
         self._library = Library(registry.node_types, settings)
-        self._turns = turns = Turns()
+        self._turns = turns = turns or Turns()
         secrets = Secrets(settings.secret_names)
         self._services = Services(
             journal=journal,

@@ -34,6 +34,7 @@ from flowgram_runtime.nodes.http import HTTPNode
 from flowgram_runtime.nodes.llm import LLMNode
 from flowgram_runtime.nodes.registry import Registry, installed_node_types, pure_node_types
 from flowgram_runtime.secrets import Secrets
+from flowgram_runtime.turns import Turns
 from flowgram_server.access_log import AccessLog
 from flowgram_server.codec import Codec
 from flowgram_server.collection import considerate_collection
@@ -106,11 +107,12 @@ async def open_server(settings: Settings, clock: Clock | None = None) -> AsyncIt
     clock = clock or SystemClock()
     runtime = settings.runtime()
     secrets = Secrets(runtime.secret_names)
+    turns = Turns()
     registry = Registry(
         (
             *pure_node_types(),
-            LLMNode(settings.llm_settings()),
-            HTTPNode(settings.http_settings()),
+            LLMNode(settings.llm_settings(), turn=turns.turn),
+            HTTPNode(settings.http_settings(), turn=turns.turn),
             CodeNode(settings.code_settings()),
             *installed_node_types(),
         )
@@ -123,6 +125,7 @@ async def open_server(settings: Settings, clock: Clock | None = None) -> AsyncIt
             settings=runtime,
             clock=clock,
             new_task_id=TaskIDs(clock),
+            turns=turns,
         )
         async with (
             application.opened(),

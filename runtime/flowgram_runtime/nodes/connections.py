@@ -12,6 +12,8 @@ from typing import Final
 
 import httpx2
 
+from flowgram_runtime.nodes.paced_network import PacedTransport, Turn, at_once
+
 _POOL_SIZE: Final = 100
 
 
@@ -23,13 +25,21 @@ class Connections(httpx2.AsyncBaseTransport):
         max_connections: Requests at once; more wait, first come first served. None: no limit.
         max_keepalive: Idle connections that are kept.
         keepalive: Seconds that they are kept.
+        turn: Lets the connections take turns.
     """
 
     def __init__(
-        self, *, verify: ssl.SSLContext, max_connections: int | None, max_keepalive: int, keepalive: float
+        self,
+        *,
+        verify: ssl.SSLContext,
+        max_connections: int | None,
+        max_keepalive: int,
+        keepalive: float,
+        turn: Turn = at_once,
     ) -> None:
         self._verify = verify
         self._keepalive = keepalive
+        self._turn = turn
         self._slots = None if max_connections is None else asyncio.Semaphore(max_connections)
         # Only the first pool, which is always the first choice, keeps connections that nobody uses.
         self._pools = [self._make_pool(max_keepalive)]
@@ -39,6 +49,7 @@ class Connections(httpx2.AsyncBaseTransport):
         async with AsyncExitStack() as stack:
             if self._slots is not None:
                 await stack.enter_async_context(self._slots)
+                await self._turn()
             pool = self._pool()
             pool.requests += 1
             stack.callback(pool.leave)
@@ -63,7 +74,7 @@ class Connections(httpx2.AsyncBaseTransport):
         limits = httpx2.Limits(
             max_connections=None, max_keepalive_connections=max_keepalive, keepalive_expiry=self._keepalive
         )
-        return _Pool(httpx2.AsyncHTTPTransport(verify=self._verify, trust_env=False, limits=limits))
+        return _Pool(PacedTransport(verify=self._verify, limits=limits, turn=self._turn))
 
 
 class _Pool:

@@ -24,6 +24,7 @@ from flowgram_runtime.nodes.errors import AttemptFailed
 from flowgram_runtime.nodes.executor import CallContext
 from flowgram_runtime.nodes.http_client import HTTPClient
 from flowgram_runtime.nodes.node_settings import HTTPSettings
+from flowgram_runtime.nodes.paced_network import Turn, at_once
 
 _PINNED_TIMEOUT: Final = 10
 """Seconds: the time-out that a log without one stands for, whatever becomes of the setting's default."""
@@ -37,6 +38,7 @@ class HTTPNode(Trusted):
     Args:
         settings: How requests are made.
         sleep: Waits so many seconds before another attempt.
+        turn: Lets its connections take turns with all else that would hold the event loop.
 
     Attributes:
         type: `http`.
@@ -49,9 +51,11 @@ class HTTPNode(Trusted):
         settings: HTTPSettings | None = None,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        turn: Turn = at_once,
     ) -> None:
         self._settings = settings or HTTPSettings()
         self._sleep = sleep
+        self._turn = turn
         self._client: HTTPClient | None = None
         self._opening = asyncio.Lock()
 
@@ -103,7 +107,7 @@ class HTTPNode(Trusted):
         """The client, made when it is first needed, and not on the event loop's thread: that would hold up all others."""
         async with self._opening:
             if self._client is None:
-                self._client = await asyncio.to_thread(HTTPClient, self._settings)
+                self._client = await asyncio.to_thread(HTTPClient, self._settings, self._turn)
         return self._client
 
     async def execute(self, call: Call, context: CallContext) -> JSONObject:  # noqa: ARG002

@@ -17,6 +17,7 @@ from flowgram_runtime.nodes.errors import AttemptFailed
 from flowgram_runtime.nodes.http_request import Request
 from flowgram_runtime.nodes.http_url import parse_url
 from flowgram_runtime.nodes.node_settings import HTTPSettings
+from flowgram_runtime.nodes.paced_network import Turn, at_once
 from flowgram_runtime.nodes.public_network import PublicNetworkTransport
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -43,8 +44,9 @@ class Response(NamedTuple):
 class HTTPClient:
     """Sends requests; connections are kept for a while, cookies never. Making one takes long: it reads certificates."""
 
-    def __init__(self, settings: HTTPSettings) -> None:
+    def __init__(self, settings: HTTPSettings, turn: Turn = at_once) -> None:
         self._settings = settings
+        self._turn = turn
         self._slots = asyncio.Semaphore(settings.max_parallel)
         if settings.ca_file is not None:
             verify = ssl.create_default_context(cafile=settings.ca_file)
@@ -52,13 +54,14 @@ class HTTPClient:
             verify = httpx2.create_ssl_context(trust_env=settings.trust_env)
         transport: httpx2.AsyncBaseTransport | None = None
         if settings.deny_private:
-            transport = PublicNetworkTransport(verify=verify)
+            transport = PublicNetworkTransport(verify=verify, turn=turn)
         elif not settings.trust_env:  # with a transport of ours there would be no proxies
             transport = Connections(
                 verify=verify,
                 max_connections=None,
                 max_keepalive=settings.max_keepalive,
                 keepalive=settings.keepalive,
+                turn=turn,
             )
         self._client = httpx2.AsyncClient(
             transport=transport,
@@ -90,6 +93,7 @@ class HTTPClient:
             NodeError: The response is none that could be used.
         """
         async with self._slots:
+            await self._turn()
             try:
                 async with asyncio.timeout(timeout):
                     return await self._follow(request)

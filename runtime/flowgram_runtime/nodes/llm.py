@@ -22,6 +22,7 @@ from flowgram_runtime.nodes.executor import CallContext
 from flowgram_runtime.nodes.http_url import parse_url, scheme_of, to_utf8
 from flowgram_runtime.nodes.llm_clients import LLMClients
 from flowgram_runtime.nodes.node_settings import LLMSettings
+from flowgram_runtime.nodes.paced_network import Turn, at_once
 
 _KEY = re.compile(r"[\x21-\x7e]+")
 _MAX_ERROR_LENGTH = 2000
@@ -30,15 +31,19 @@ _MAX_ERROR_LENGTH = 2000
 class LLMNode(Trusted):
     """The node type `llm`. An async context manager: its connections end with it.
 
+    Args:
+        settings: How calls are made.
+        turn: Lets its connections take turns with all else that would hold the event loop.
+
     Attributes:
         type: `llm`.
     """
 
     type = "llm"
 
-    def __init__(self, settings: LLMSettings | None = None) -> None:
+    def __init__(self, settings: LLMSettings | None = None, *, turn: Turn = at_once) -> None:
         self._settings = settings or LLMSettings()
-        self._clients = LLMClients(self._settings)
+        self._clients = LLMClients(self._settings, turn)
 
     async def __aenter__(self) -> Self:
         return self

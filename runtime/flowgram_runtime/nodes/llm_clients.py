@@ -13,6 +13,7 @@ import openai
 
 from flowgram_runtime.nodes.connections import Connections
 from flowgram_runtime.nodes.node_settings import LLMSettings
+from flowgram_runtime.nodes.paced_network import Turn, at_once
 from flowgram_runtime.nodes.public_network import PublicNetworkTransport
 
 _KEPT: Final = 20
@@ -29,8 +30,9 @@ class _Entry:
 class LLMClients:
     """Keeps the clients that were used last. One that is in use is never closed."""
 
-    def __init__(self, settings: LLMSettings) -> None:
+    def __init__(self, settings: LLMSettings, turn: Turn = at_once) -> None:
         self._settings = settings
+        self._turn = turn
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._ssl: ssl.SSLContext | None = None
 
@@ -75,13 +77,14 @@ class LLMClients:
         settings = self._settings
         transport: httpx2.AsyncBaseTransport | None = None
         if settings.deny_private:
-            transport = PublicNetworkTransport(verify=verify)
+            transport = PublicNetworkTransport(verify=verify, turn=self._turn)
         elif not settings.trust_env:  # with a transport of ours there would be no proxies
             transport = Connections(
                 verify=verify,
                 max_connections=settings.max_connections,
                 max_keepalive=_KEPT,
                 keepalive=_KEPT_FOR,
+                turn=self._turn,
             )
         return openai.AsyncOpenAI(
             base_url=base_url,

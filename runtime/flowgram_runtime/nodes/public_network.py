@@ -8,6 +8,7 @@ import ssl
 import httpx2
 
 from flowgram_runtime.engine.errors import NodeError
+from flowgram_runtime.nodes.paced_network import PacedTransport, Turn, at_once
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -33,13 +34,10 @@ class PublicNetworkTransport(httpx2.AsyncBaseTransport):
     service can lead elsewhere.
     """
 
-    def __init__(self, *, verify: ssl.SSLContext | bool) -> None:
+    def __init__(self, *, verify: ssl.SSLContext, turn: Turn = at_once) -> None:
         # Connections are pooled by address, and one address may serve several hosts: none may be used again.
-        self._transport = httpx2.AsyncHTTPTransport(
-            verify=verify,
-            trust_env=False,
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=0),
-        )
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
+        self._transport = PacedTransport(verify=verify, limits=limits, turn=turn)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Sends a request. Raises `NodeError` where its host is not public."""

@@ -226,16 +226,17 @@ class Application:
             raise TaskNotFound(task_id)
         return schema
 
-    async def log(self, task_id: str) -> list[Batch]:
-        """All batches of a task that are durable now. Raises `TaskNotFound`."""
+    async def log(self, task_id: str) -> AsyncGenerator[Batch, None]:
+        """All batches of a task that are durable now, read as they are taken. Raises `TaskNotFound`."""
         record = await self._record(task_id)
-        batches: list[Batch] = []
-        while (after := batches[-1].last_sequence if batches else 0) < record.last_sequence:
-            more = await self._journal.read(task_id, after, _READ_BYTES)
-            if not more:
+        after = 0
+        while after < record.last_sequence:
+            batches = await self._journal.read(task_id, after, _READ_BYTES)
+            if not batches:
                 raise TaskNotFound(task_id)
-            batches += more
-        return batches
+            for batch in batches:
+                yield batch
+                after = batch.last_sequence
 
     async def watch(
         self, task_id: str, after_sequence: int, *, deltas: bool = False, heartbeat: float | None = None

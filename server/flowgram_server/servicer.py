@@ -34,6 +34,9 @@ from flowgram_server.errors import TooManyWatches
 from flowgram_server.grpc_types import Context
 from flowgram_server.report import ReportFold, fold_report, node_data
 
+_REPORTS: Final = 8
+"""Reports that are put together at once: each takes up to some times `max_message_bytes`."""
+
 _RETRY_WATCH: Final = 5.0
 _MAX_MARGIN: Final = 0.5
 
@@ -69,6 +72,7 @@ class RuntimeServicer:
         self._secrets = secrets
         self._limits = limits
         self._watches = 0
+        self._reports = asyncio.Semaphore(_REPORTS)
         self._version = version("flowgram-runtime")
 
     async def task_run(self, request: service.TaskRunRequest, context: Context) -> bytes:
@@ -89,19 +93,18 @@ class RuntimeServicer:
         problems = self._application.validate(request.schema, request.inputs)
         return service.TaskValidateResponse(valid=not problems, errors=[problem.text for problem in problems])
 
-    async def task_report(self, request: service.TaskReportRequest, _: Context) -> service.TaskReportResponse:
+    async def task_report(self, request: service.TaskReportRequest, _: Context) -> bytes:
         """Folds the log of a task."""
         note(task_id=request.task_id)
         task_id, basic = report_query(request)
-        record = await self._application.task(task_id)
-        data = {} if basic else node_data(await self._application.schema(task_id), self._secrets)
-        fold = ReportFold(task_id, record.inputs, basic=basic, node_data=data)
-        now = self._clock.now()
-        fold.report.status.CopyFrom(status_info(record, now))
-        batches = await self._application.log(task_id)
-        return service.TaskReportResponse(
-            report=await fold_report(fold, batches, self._limits.max_message_bytes, now)
-        )
+        async with self._reports:
+            record = await self._application.task(task_id)
+            data = {} if basic else node_data(await self._application.schema(task_id), self._secrets)
+            fold = ReportFold(task_id, record.inputs, basic=basic, node_data=data)
+            now = self._clock.now()
+            fold.status.CopyFrom(status_info(record, now))
+            async with aclosing(self._application.log(task_id)) as batches:
+                return await fold_report(fold, batches, self._limits.max_message_bytes, now)
 
     async def task_result(self, request: service.TaskResultRequest, context: Context) -> bytes:
         """The outcome of a task."""

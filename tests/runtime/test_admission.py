@@ -4,7 +4,7 @@ import asyncio
 import random
 
 import pytest
-from support.applications import call_schema, echo_schema, statuses
+from support.applications import call_schema, echo_schema, logged, statuses
 from support.fakes import FakeClock, ScriptedCalls, running_application
 from support.lives import AnsweringCalls
 
@@ -118,7 +118,7 @@ async def test_a_waiting_task_is_canceled_also_after_a_restart() -> None:
     async with running_application(ScriptedCalls(), journal=journal, settings=settings) as application:
         assert await application.cancel(waiting.task_id, "")
         assert not await application.cancel(waiting.task_id, "")
-        assert statuses(await application.log(waiting.task_id)) == ["task PENDING", "task CANCELED"]
+        assert statuses(await logged(application, waiting.task_id)) == ["task PENDING", "task CANCELED"]
 
 
 async def test_calls_beyond_their_limits_wait_for_a_slot() -> None:

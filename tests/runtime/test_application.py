@@ -6,12 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from support.applications import (
-    call_schema,
-    echo_schema,
-    shown,
-    statuses,
-)
+from support.applications import call_schema, echo_schema, logged, shown, statuses
 from support.fakes import FakeClock, ScriptedCalls, running_application
 from support.graphs import edge, end, node, ref, start
 
@@ -77,7 +72,7 @@ async def test_cancel_stops_calls_and_ends_the_task() -> None:
         assert await application.cancel(record.task_id, "no longer needed")
         assert not await application.cancel(record.task_id, "")
         await calls.stopped("a", "b")
-        batches = await application.log(record.task_id)
+        batches = await logged(application, record.task_id)
         assert statuses(batches)[-3:] == ["a CANCELED", "b CANCELED", "task CANCELED"]
         assert "text='no longer needed'" in shown(batches)
         with pytest.raises(TaskNotFound):
@@ -150,7 +145,7 @@ async def test_tasks_beyond_the_limit_wait_their_turn_and_then_are_refused() -> 
         assert calls.made == ["a", "b"]
         calls.answer("b", {"v": ""})
         await application.wait(second.task_id)
-        log = statuses(await application.log(second.task_id))
+        log = statuses(await logged(application, second.task_id))
         assert log[:2] == ["task PENDING", "task PROCESSING"]
         assert (await application.task(first.task_id)).status == Status.SUCCEEDED
 
@@ -163,7 +158,7 @@ async def test_a_waiting_task_can_be_canceled() -> None:
         await application.run(TaskRequest(call_schema("a")))
         waiting = await application.run(TaskRequest(call_schema("b")))
         assert await application.cancel(waiting.task_id, "")
-        assert statuses(await application.log(waiting.task_id)) == ["task PENDING", "task CANCELED"]
+        assert statuses(await logged(application, waiting.task_id)) == ["task PENDING", "task CANCELED"]
         await application.run(TaskRequest(call_schema("c")))
 
 
@@ -256,7 +251,7 @@ async def test_a_step_ends_when_its_nodes_take_long() -> None:
     async with running_application(SlowNode()) as application:
         record = await application.run(TaskRequest(json_text.dumps({"nodes": nodes, "edges": edges})))
         assert (await application.wait(record.task_id)).status == Status.SUCCEEDED
-        log = await application.log(record.task_id)
+        log = await logged(application, record.task_id)
     assert max(batch.last_sequence - batch.first_sequence for batch in log) <= 101
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from support.applications import call_schema
+from support.applications import call_schema, logged
 from support.fakes import ScriptedCalls, running_application
 
 from flowgram_runtime.application import TaskRequest
@@ -64,5 +64,5 @@ async def test_the_core_goes_on_with_what_the_log_says() -> None:
         await calls.running("a")
         calls.answer("a", {"v": "x", "w": (1, float("nan"))})
         await application.wait(record.task_id)
-        log = await application.log(record.task_id)
+        log = await logged(application, record.task_id)
     assert b"outputs={'v': 'x', 'w': [1, None]}" in b"".join(batch.events for batch in log)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.applications import call_schema, quiet, shown
+from support.applications import call_schema, logged, quiet, shown
 from support.fakes import FakeClock, ScriptedCalls, running_application
 from support.graphs import constant, declare, edge, end, node, ref, start
 from support.journals import accepted
@@ -137,7 +137,7 @@ async def live_through(first: Setup, second: Setup, third: Setup, *, waits: bool
         await calls.running("b")
         calls.fail("b", f"{KEY} is no key")
         assert (await application.wait(task_id)).status == Status.FAILED
-        return shown(await application.log(task_id))
+        return shown(await logged(application, task_id))
 
 
 @pytest.mark.parametrize("changed", OTHERS)
@@ -164,8 +164,8 @@ async def test_tasks_that_are_accepted_later_go_by_the_new_settings() -> None:
         await calls.running("a")
         new = await application.run(revealing()._replace(request_id="", inputs='{"items": [1]}'))
         await calls.running("a")
-        assert "'timeout': 20000" in shown(await application.log(new.task_id))
-        assert "'timeout': 10000" in shown(await application.log(old))
+        assert "'timeout': 20000" in shown(await logged(application, new.task_id))
+        assert "'timeout': 10000" in shown(await logged(application, old))
         refused = await application.run(revealing()._replace(request_id=""))
         assert b"max_loop_iterations = 2" in ((await application.wait(refused.task_id)).result or b"")
 
@@ -178,7 +178,7 @@ async def test_a_task_without_any_event_goes_by_the_settings_under_which_it_star
         calls = HTTPCalls(setup.http_timeout)
         async with running_application(calls, journal=journal, settings=setup.settings) as application:
             await calls.running("a")
-            first, *_ = await application.log("task-1")
+            first, *_ = await logged(application, "task-1")
     assert first.cause is not None
     assert json_text.loads(first.cause)[2:] == [
         {
@@ -225,7 +225,7 @@ async def test_a_request_that_was_accepted_is_found_also_when_limits_are_lower(c
 async def first_cause(setup: Setup) -> str | None:
     async with running_application(HTTPCalls(setup.http_timeout), settings=setup.settings) as application:
         task = await application.run(revealing())
-        return (await application.log(task.task_id))[0].cause
+        return (await logged(application, task.task_id))[0].cause
 
 
 async def test_only_what_is_unusual_is_recorded() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.applications import FailingJournal, call_schema, collect, quiet, reached, statuses
+from support.applications import FailingJournal, call_schema, collect, logged, quiet, reached, statuses
 from support.fakes import FakeClock, ListingCodec, ScriptedCalls, running_application
 from support.journals import Fault, FaultyJournal
 
@@ -318,13 +318,13 @@ async def test_watchers_go_on_after_a_restart_without_gap_or_repeat() -> None:
         await before.running("a", "b")
         before.answer("a", {"v": "1"})
         await reached(application, record.task_id, 5)
-        seen = await application.log(record.task_id)
+        seen = await logged(application, record.task_id)
     async with running_application(after, journal=journal, settings=settings) as application:
         watching = asyncio.create_task(collect(application, record.task_id, 5))
         await after.running("b")
         after.answer("b", {"v": "2"})
         rest = await watching
-        whole = await application.log(record.task_id)
+        whole = await logged(application, record.task_id)
         assert rest[0].first_sequence == 6
         assert [*map(_text, seen), *map(_text, rest)] == [*map(_text, whole)]
 

@@ -9,6 +9,7 @@ from support.applications import (
     FailingJournal,
     call_schema,
     echo_schema,
+    logged,
     quiet,
     reached,
 )
@@ -37,7 +38,7 @@ async def test_a_task_goes_on_after_a_restart() -> None:
         await before.running("a", "b")
         before.answer("a", {"v": "1"})
         await reached(application, record.task_id, 5)
-        old_log = await application.log(record.task_id)
+        old_log = await logged(application, record.task_id)
     async with running_application(after, journal=journal, settings=settings) as application:
         await after.running("b")
         assert after.made == ["b"]
@@ -45,7 +46,7 @@ async def test_a_task_goes_on_after_a_restart() -> None:
         after.answer("b", {"v": "2"})
         record = await application.wait(record.task_id)
         assert record.result == b"('SUCCEEDED', {'a': '1', 'b': '2'}, [])"
-        new_log = await application.log(record.task_id)
+        new_log = await logged(application, record.task_id)
         assert new_log[: len(old_log)] == old_log
         await after.running("c")
 

@@ -123,9 +123,11 @@ async def test_a_watcher_of_a_task_that_is_removed_ends_with_not_found(journal: 
                 pass
         with pytest.raises(TaskNotFound):
             await anext(application.watch(record.task_id, 0))
-        for ask in (application.wait, application.log, application.schema):
+        for ask in (application.wait, application.schema):
             with pytest.raises(TaskNotFound):
                 await ask(record.task_id)
+        with pytest.raises(TaskNotFound):
+            await anext(application.log(record.task_id))
         with pytest.raises(TaskNotFound):
             await application.cancel(record.task_id, "")
 

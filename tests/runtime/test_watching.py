@@ -8,6 +8,7 @@ from support.applications import (
     call_schema,
     collect,
     echo_schema,
+    logged,
     reached,
     shown,
     statuses,
@@ -66,7 +67,7 @@ async def test_a_watcher_gets_what_happened_then_what_happens() -> None:
         ]  # fmt: skip
         assert statuses(await late) == ["a SUCCEEDED", "end_0 SUCCEEDED", "task SUCCEEDED"]
         assert shown(await collect(application, record.task_id)) == shown(await early)
-        assert shown(await application.log(record.task_id)) == shown(await early)
+        assert shown(await logged(application, record.task_id)) == shown(await early)
         with pytest.raises(SequenceOutOfRange):
             await collect(application, record.task_id, 99)
         with pytest.raises(TaskNotFound):
@@ -87,7 +88,7 @@ async def test_a_watcher_behind_the_tail_reads_the_journal() -> None:
         await application.wait(record.task_id)
         assert isinstance(first, Batch)
         rest = [item async for item in watch if isinstance(item, Batch)]
-        assert shown([first, *rest]) == shown(await application.log(record.task_id))
+        assert shown([first, *rest]) == shown(await logged(application, record.task_id))
 
 
 async def test_deltas_come_live_between_the_events_of_their_run() -> None:

@@ -1,5 +1,5 @@
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from support.fake_application import NOW, batch_of
 
 from flowgram.runtime.v1.report_pb2 import Report
+from flowgram.runtime.v1.runtime_service_pb2 import TaskReportResponse
 from flowgram_runtime.engine.events import (
     Event,
     MessageLogged,
@@ -17,6 +18,7 @@ from flowgram_runtime.engine.events import (
     TaskStatusChanged,
 )
 from flowgram_runtime.engine.status import Status
+from flowgram_runtime.journal.port import Batch
 from flowgram_runtime.secrets import Secrets
 from flowgram_server.errors import MessageTooLarge
 from flowgram_server.report import ReportFold, fold_report, node_data
@@ -45,8 +47,12 @@ def ended(
 async def report_of(
     *steps: Sequence[Event], basic: bool = False, data: dict[str, str] | None = None, max_bytes: int = LARGE
 ) -> Report:
+    async def log() -> AsyncIterator[Batch]:
+        for step in steps:
+            yield batch_of(*step)
+
     fold = ReportFold("t1", '{"in":1}', basic=basic, node_data=data or {})
-    return await fold_report(fold, [batch_of(*step) for step in steps], max_bytes, NOW + 10_000_000)
+    return TaskReportResponse.FromString(await fold_report(fold, log(), max_bytes, NOW + 10_000_000)).report
 
 
 async def test_a_whole_task() -> None:
@@ -253,3 +259,18 @@ async def test_nodes_of_a_task_that_was_given_up_are_canceled() -> None:
         span("STATUS_CANCELED", 1, 3),
         {**span("STATUS_CANCELED", 4, 3), "time_cost": "0s"},  # the clock was set back
     ]
+
+
+async def test_a_report_is_folded_as_its_log_is_read() -> None:
+    """Of a report that grows too large, the rest of the log is not even read."""
+    read = 0
+
+    async def log() -> AsyncIterator[Batch]:
+        nonlocal read
+        for number in range(1, 40):
+            read += 1
+            yield batch_of(started(number, f"n{number}", NOW, inputs={"i": "x" * 100_000}))
+
+    with pytest.raises(MessageTooLarge):
+        await fold_report(ReportFold("t1", "{}", basic=False, node_data={}), log(), 1_000_000, NOW)
+    assert read <= 12

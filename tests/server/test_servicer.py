@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -326,3 +327,18 @@ async def test_server_info(service: Service) -> None:
     assert info.version
     assert info.time.ToMicroseconds() == NOW
     assert list(info.node_types) == ["end", "start"]
+
+
+async def test_few_reports_are_put_together_at_once(service: Service) -> None:
+    """Those beyond wait, and have their report all the same."""
+    application = service.application
+    application.logs_go_on.clear()
+    reports = [
+        asyncio.ensure_future(service.stub.TaskReport(TaskReportRequest(task_id="t1"))) for _ in range(20)
+    ]
+    for _ in range(8):
+        await application.logs_opened.acquire()
+    await service.stub.ServerInfo(ServerInfoRequest())
+    assert application.open_logs == 8
+    application.logs_go_on.set()
+    assert {answer.report.task_id for answer in await asyncio.gather(*reports)} == {"t1"}

@@ -50,6 +50,11 @@ def statuses(batches: list[Batch]) -> list[str]:
     return [f"task {status}" if task else f"{name} {state}" for task, status, name, state in found]
 
 
+async def logged(application: Application, task_id: str) -> list[Batch]:
+    """The whole log of a task."""
+    return [batch async for batch in application.log(task_id)]
+
+
 async def reached(application: Application, task_id: str, sequence: int) -> None:
     """Returns once an event is shown."""
     async with aclosing(application.watch(task_id, 0)) as watch:

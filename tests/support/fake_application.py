@@ -59,6 +59,9 @@ class FakeApplication:
         opened_watch: Set when a watch was opened.
         open_watches: How many watches are open now.
         closed_watch: Set when a watch was closed.
+        open_logs: How many logs are being read now.
+        logs_opened: Released with each that is opened.
+        logs_go_on: While it is not set, nothing more of them is read.
     """
 
     def __init__(self) -> None:
@@ -76,6 +79,10 @@ class FakeApplication:
         self.open_watches = 0
         self.opened_watch = asyncio.Event()
         self.closed_watch = asyncio.Event()
+        self.open_logs = 0
+        self.logs_opened = asyncio.Semaphore(0)
+        self.logs_go_on = asyncio.Event()
+        self.logs_go_on.set()
 
     async def run(self, request: TaskRequest) -> TaskRecord:
         self._raise()
@@ -115,8 +122,15 @@ class FakeApplication:
     async def schema(self, task_id: str) -> str:
         return self.schemas.get(task_id, SCHEMA)
 
-    async def log(self, task_id: str) -> list[Batch]:
-        return self.logs.get(task_id, [])
+    async def log(self, task_id: str) -> AsyncGenerator[Batch, None]:
+        self.open_logs += 1
+        self.logs_opened.release()
+        try:
+            await self.logs_go_on.wait()
+            for batch in self.logs.get(task_id, []):
+                yield batch
+        finally:
+            self.open_logs -= 1
 
     async def watch(
         self, task_id: str, after_sequence: int, *, deltas: bool = False, heartbeat: float | None = None

@@ -150,7 +150,7 @@ class Endpoints:
         """Everything known about a task now: its status, inputs and outputs, the runs of its nodes, its messages."""
         call = service.TaskReportRequest(task_id=task_id)
         answer = await self._call("TaskReport", call, service.TaskReportResponse)
-        return json_answer(shapes.report(answer.report))
+        return json_answer(await shapes.report(answer.report))
 
     async def result(self, task_id: _TaskID) -> Response:
         """The outputs of a task; an empty object unless it has succeeded."""

@@ -4,7 +4,10 @@ JSON objects of users, which the contract carries as text, are put in as that te
 are whole milliseconds, since the epoch where they are moments.
 """
 
-from typing import Any
+import asyncio
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any, Final, TypeVar
 
 import orjson
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -45,6 +48,11 @@ MESSAGE_TYPES: dict[int, str] = {
 }
 """FlowGram's word for each type of message, by its number."""
 
+_Told = TypeVar("_Told")
+
+_PIECE: Final = 200
+"""So many parts of a report are put in shape before others have their turn."""
+
 _EMPTY = orjson.Fragment(b"{}")
 
 
@@ -58,29 +66,53 @@ def json_object(text: str) -> orjson.Fragment:
     return orjson.Fragment(text) if text else _EMPTY
 
 
-def report(told: Report) -> dict[str, Any]:
-    """The report of a task."""
-    messages: dict[str, list[dict[str, Any]]] = {word: [] for word in MESSAGE_TYPES.values()}
+async def report(told: Report) -> dict[str, Any]:
+    """The report of a task, which may be long: a piece at a time, so that others have their turn in between."""
+    work = _Pieces()
+    reports = {node.node_id: await _node_report(node, work) for node in told.nodes}
+    by_type: dict[str, list[Message]] = {word: [] for word in MESSAGE_TYPES.values()}
     for each in told.messages:
-        shaped = message(each)
-        messages[shaped["type"]].append(shaped)
+        by_type[MESSAGE_TYPES.get(each.type, "log")].append(each)
     return {
         "id": told.task_id,
         "inputs": json_object(told.inputs),
         "outputs": json_object(told.outputs),
         "workflowStatus": status(told.status),
-        "reports": {node.node_id: node_report(node) for node in told.nodes},
-        "messages": messages,
+        "reports": reports,
+        "messages": {word: await work.encoded(found, message) for word, found in by_type.items()},
     }
 
 
-def node_report(node: NodeReport) -> dict[str, Any]:
+async def _node_report(node: NodeReport, work: "_Pieces") -> dict[str, Any]:
     """All runs of a node. The status is that of the latest one."""
     return {
         "id": node.node_id,
         **status(node.status),
-        "snapshots": [_whole_snapshot(each) for each in node.snapshots],
+        "snapshots": await work.encoded(node.snapshots, _whole_snapshot),
     }
+
+
+class _Pieces:
+    """Work that is done a piece at a time."""
+
+    def __init__(self) -> None:
+        self._left = _PIECE
+
+    async def encoded(self, parts: Iterable[_Told], shape: Callable[[_Told], Any]) -> orjson.Fragment:
+        """A list as JSON text. What has become text costs nothing when it is put into a larger one."""
+        texts: list[bytes] = []
+        remaining = iter(parts)
+        while piece := [shape(each) for each in islice(remaining, self._left)]:
+            texts.append(encode(piece)[1:-1])
+            await self._done(len(piece))
+        await self._done(1)  # nodes with no runs, or one, are many at times
+        return orjson.Fragment(b"[%b]" % b",".join(texts))
+
+    async def _done(self, count: int) -> None:
+        self._left -= count
+        if self._left <= 0:
+            self._left = _PIECE
+            await asyncio.sleep(0)
 
 
 def status(info: StatusInfo) -> dict[str, Any]:

@@ -1,3 +1,4 @@
+import asyncio
 import json
 from typing import Any
 
@@ -49,9 +50,9 @@ def test_times_are_whole_milliseconds() -> None:
     }
 
 
-def test_an_empty_report_has_all_its_fields() -> None:
+async def test_an_empty_report_has_all_its_fields() -> None:
     """Objects are empty, and every type of message has its list."""
-    assert shown(shapes.report(Report(task_id="t1"))) == {
+    assert shown(await shapes.report(Report(task_id="t1"))) == {
         "id": "t1",
         "inputs": {},
         "outputs": {},
@@ -61,7 +62,7 @@ def test_an_empty_report_has_all_its_fields() -> None:
     }
 
 
-def test_what_a_run_has_not_is_left_out() -> None:
+async def test_what_a_run_has_not_is_left_out() -> None:
     """Outputs, branch and error come only where there are any; inputs and data always."""
     snapshots = [
         {"id": "a[0]/b", "node_id": "b", "iterations": [{"loop_node_id": "a", "index": 0}]},
@@ -74,7 +75,7 @@ def test_what_a_run_has_not_is_left_out() -> None:
             "error": "no",
         },
     ]
-    report = shown(shapes.report(Report(nodes=[{"node_id": "b", "snapshots": snapshots}])))
+    report = shown(await shapes.report(Report(nodes=[{"node_id": "b", "snapshots": snapshots}])))
     assert report["reports"]["b"]["snapshots"] == [
         {"id": "a[0]/b", "nodeID": "b", "inputs": {}, "data": {}},
         {
@@ -89,7 +90,7 @@ def test_what_a_run_has_not_is_left_out() -> None:
     ]
 
 
-def test_messages_go_to_the_list_of_their_type() -> None:
+async def test_messages_go_to_the_list_of_their_type() -> None:
     """In order, with the node where there is one; a type of a later version counts as a log."""
     messages = [
         {"id": "1", "type": "TYPE_ERROR", "text": "a", "node_id": "n", "time": SECOND},
@@ -97,7 +98,7 @@ def test_messages_go_to_the_list_of_their_type() -> None:
         {"id": "3", "type": 99, "text": "c"},
         {"id": "4", "type": "TYPE_ERROR", "text": "d"},
     ]
-    told = shown(shapes.report(Report(messages=messages)))["messages"]
+    told = shown(await shapes.report(Report(messages=messages)))["messages"]
     assert told["error"] == [
         {"id": "1", "type": "error", "message": "a", "nodeID": "n", "timestamp": 1_700_000_000_999},
         {"id": "4", "type": "error", "message": "d", "timestamp": 0},
@@ -136,13 +137,38 @@ def test_the_time_of_a_server_is_a_text() -> None:
     assert shapes.server_info(ServerInfoResponse(time=SECOND))["time"] == "2023-11-14T22:13:20.999Z"
 
 
-def test_shapes_fit_their_schemas() -> None:
+async def test_shapes_fit_their_schemas() -> None:
     """What OpenAPI tells of a report is what a report is."""
     report = Report(
         task_id="t1",
         nodes=[{"node_id": "b", "snapshots": [{"id": "b", "node_id": "b", "outputs": "{}"}]}],
         messages=[{"id": "m", "type": "TYPE_INFO", "text": "hi"}],
     )
-    told = shown(shapes.report(report))
+    told = shown(await shapes.report(report))
     dumped = schemas.Report.model_validate(told, strict=True).model_dump(by_alias=True, exclude_unset=True)
     assert dumped == told
+
+
+async def test_a_long_report_lets_others_have_their_turn() -> None:
+    """Whether it is long by the runs of one node, by its nodes, or by its messages; and none of it is lost."""
+    for wide in (False, True):
+        nodes = [
+            {"node_id": f"n{number}", "snapshots": [{"id": f"{number}/{run}"} for run in range(runs)]}
+            for number, runs in enumerate([1] * 3000 if wide else [3000])
+        ]
+        messages = [{"type": Message.TYPE_INFO, "id": str(number)} for number in range(1000)]
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.create_task(count())
+        told = shown(await shapes.report(Report(nodes=nodes, messages=messages)))
+        counting.cancel()
+        assert turns >= 4000 / 200
+        ids = [run["id"] for node in told["reports"].values() for run in node["snapshots"]]
+        assert ids == [each["id"] for node in nodes for each in node["snapshots"]]
+        assert [each["id"] for each in told["messages"]["info"]] == [each["id"] for each in messages]

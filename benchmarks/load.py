@@ -2,15 +2,17 @@
 
 import asyncio
 import json
+import tempfile
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import grpc
+import httpx2
 
 from benchmarks import workflows
-from benchmarks.server import Server, running_server
+from benchmarks.server import Server, free_port, running_server
 from benchmarks.slow_peer import SlowPeer
 from benchmarks.table import Row, at_most
 from flowgram.runtime.v1 import runtime_service_pb2 as service
@@ -34,6 +36,9 @@ INSTANTLY: Final = 1e9
 HOLD: Final = 50.0
 """Milliseconds that the event loop may be held at most."""
 
+RESTART: Final = 30.0
+"""Seconds that a restart may take."""
+
 _OPTIONS: Final = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 _ALL_CALLS: Final = {"FLOWGRAM_HTTP__MAX_PARALLEL": str(TASKS)}
 
@@ -41,8 +46,9 @@ _ALL_CALLS: Final = {"FLOWGRAM_HTTP__MAX_PARALLEL": str(TASKS)}
 class Load:
     """One server, and one client of it."""
 
-    def __init__(self, server: Server, channel: grpc.aio.Channel, peer: SlowPeer) -> None:
+    def __init__(self, server: Server, rest: str, channel: grpc.aio.Channel, peer: SlowPeer) -> None:
         self.server = server
+        self.rest = rest
         self.peer = peer
         self.stub: Any = WorkflowRuntimeServiceStub(channel)
 
@@ -73,15 +79,8 @@ class Load:
 
     async def watch(self, task_id: str, opened: "Count") -> int:
         """Watches a task to its end, and says how many events there were. Raises where one is missing."""
-        sequence = 0
-        async for response in self.stub.WatchTask(service.WatchTaskRequest(task_id=task_id)):
-            if not sequence:
-                opened.add()
-            for event in response.events:
-                if event.sequence != sequence + 1:
-                    raise RuntimeError(f"event {event.sequence} follows event {sequence}")
-                sequence += 1
-        return sequence
+        stream = self.stub.WatchTask(service.WatchTaskRequest(task_id=task_id))
+        return await _events(stream, opened.add)
 
     async def held(self, name: str) -> Row:
         """How long the loop was held since the last time."""
@@ -106,12 +105,14 @@ class Count:
 
 @asynccontextmanager
 async def _loaded(**environment: str) -> AsyncIterator[Load]:
+    rest = f"127.0.0.1:{free_port()}"
+    environment = {"FLOWGRAM_HTTP_LISTEN": rest, "FLOWGRAM_ACCESS_LOG": "false", **environment}
     async with (
         SlowPeer() as peer,
-        running_server(probed=True, FLOWGRAM_ACCESS_LOG="false", **environment) as server,
+        running_server(probed=True, **environment) as server,
         grpc.aio.insecure_channel(server.target, options=_OPTIONS) as channel,
     ):
-        load = Load(server, channel, peer)
+        load = Load(server, rest, channel, peer)
         await load.wait(await load.start(workflows.echo(), 500))
         await server.probe()
         yield load
@@ -205,11 +206,30 @@ async def long_task(load: Load) -> list[Row]:
         ),
         await load.held("running it"),
     ]
-    for stream in idle:
-        stream.cancel()
+    if {await _events(stream) for stream in idle} != {count}:
+        raise RuntimeError("a watch that was late has not seen all events")
+    rows.append(await load.held("reading those watches to their ends"))
     await load.stub.TaskReport(service.TaskReportRequest(task_id=task_id))
     rows.append(await load.held("reporting it"))
+    async with httpx2.AsyncClient(base_url=f"http://{load.rest}", timeout=60) as client:
+        answer = await client.get("/api/task/report", params={"taskID": task_id})
+    if answer.json()["workflowStatus"]["status"] != "succeeded":
+        raise RuntimeError("the report over HTTP is not that of the task")
+    rows.append(await load.held("reporting it over HTTP"))
     return rows
+
+
+async def _events(stream: Any, begun: Callable[[], None] = lambda: None) -> int:
+    """How many events a watch shows, told when the first ones have come. Raises where one is missing."""
+    sequence = 0
+    async for response in stream:
+        if not sequence:
+            begun()
+        for event in response.events:
+            if event.sequence != sequence + 1:
+                raise RuntimeError(f"event {event.sequence} follows event {sequence}")
+            sequence += 1
+    return sequence
 
 
 async def dropped_watches(load: Load) -> list[Row]:
@@ -282,6 +302,20 @@ async def large_inputs(load: Load) -> list[Row]:
     return rows
 
 
+async def restarted() -> list[Row]:
+    """A server that starts with tasks that wait on calls, which a former one has left."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {"FLOWGRAM_DATA": folder, "FLOWGRAM_SHUTDOWN_GRACE": "0"}
+        async with _loaded(**environment) as load:
+            await load.start(workflows.calling(load.peer.url), TASKS)
+        load.peer.released.set()
+        await load.peer.release(INSTANTLY)
+        began = time.perf_counter()
+        async with running_server(**environment):
+            seconds = time.perf_counter() - began
+    return [at_most(f"restart with {TASKS:,} tasks", f"{seconds:.1f} s", "until it serves", seconds, RESTART)]
+
+
 async def measure() -> list[Row]:
     """All of it, on one server after the other."""
     rows: list[Row] = []
@@ -295,4 +329,4 @@ async def measure() -> list[Row]:
         async with _loaded(**environment) as load:
             for scenario in scenarios:
                 rows += await scenario(load)
-    return rows
+    return [*rows, *await restarted()]

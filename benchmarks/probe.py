@@ -1,22 +1,52 @@
 """A server that measures its own event loop: `python -m benchmarks.probe`, with the settings of the environment.
 
 On SIGUSR1 it writes a line of JSON to its output, what was measured since the line before, and begins anew:
-`held`, the longest time in milliseconds that the loop did not get to its timers, so far as its own thread computed;
-`late`, the same by the wall clock, other processes and threads included; `collected`, the longest garbage collection.
+`held`, the longest time in milliseconds that the loop did not get to its timers, but for the time that its thread was ready
+to run and had no processor; `late`, the same by the wall clock; `collected`, the longest garbage collection. So a wait for a
+lock, for the interpreter's lock or for a disk counts as held, and other processes do not. Where the kernel does not tell
+how long a thread waited for a processor, `held` is what the thread computed.
 """
 
 import asyncio
 import gc
 import json
+import os
 import signal
 import sys
+import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from flowgram_server.app import Server, run
 from flowgram_server.settings import load_settings
 
 _INTERVAL = 0.002
+
+
+def _excused() -> Callable[[float], float]:
+    """Tells how much of so many seconds, since it was last asked, the calling thread wanted to run and could not."""
+    try:
+        schedstat = os.open(f"/proc/self/task/{threading.get_native_id()}/schedstat", os.O_RDONLY)
+    except OSError:
+        computed = time.thread_time()
+
+        def not_computed(seconds: float) -> float:
+            nonlocal computed
+            before, computed = computed, time.thread_time()
+            return max(0.0, seconds - (computed - before))
+
+        return not_computed
+
+    waited = 0.0
+
+    def waiting(_: float) -> float:
+        nonlocal waited
+        # Nanoseconds on a processor, nanoseconds in the queue for one, and how often.
+        before, waited = waited, int(os.pread(schedstat, 100, 0).split()[1]) / 1e9
+        return waited - before
+
+    return waiting
 
 
 class Probe:
@@ -34,12 +64,14 @@ class Probe:
         self._running = asyncio.create_task(self._measure())
 
     async def _measure(self) -> None:
+        excused = _excused()
+        excused(0)
         while True:
-            wall, computed = time.perf_counter(), time.thread_time()
+            wall = time.perf_counter()
             await asyncio.sleep(_INTERVAL)
             late = time.perf_counter() - wall - _INTERVAL
             self._note("late", late)
-            self._note("held", min(late, time.thread_time() - computed))
+            self._note("held", late - excused(late))
 
     def _collected(self, phase: str, _: dict[str, Any]) -> None:
         if phase == "start":

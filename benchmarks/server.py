@@ -62,7 +62,8 @@ async def running_server(*, probed: bool = False, **environment: str) -> AsyncIt
         )  # fmt: skip
         assert process.stdout is not None  # noqa: S101 - it was asked for
         try:
-            async with grpc.aio.insecure_channel(target) as channel:
+            options = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 100)]
+            async with grpc.aio.insecure_channel(target, options=options) as channel:
                 await asyncio.wait_for(channel.channel_ready(), 30)
             yield Server(target, psutil.Process(process.pid), process.stdout)
         finally:

@@ -159,8 +159,7 @@ class Application:
         """
         await self._turns.turn()
         try:
-            program = self._library.program(request.schema)
-            inputs = self._library.inputs(program, request.inputs)
+            program, inputs = await self._library.prepare(request.schema, request.inputs)
             self._check_open()
             self._roster.check()
         except (InvalidWorkflow, ShuttingDown, TooManyTasks):
@@ -177,10 +176,10 @@ class Application:
             return await self._same_request(request)
         return host.record
 
-    def validate(self, schema: str, inputs: str) -> tuple[Problem, ...]:
+    async def validate(self, schema: str, inputs: str) -> tuple[Problem, ...]:
         """All problems of a schema, or, if it has none, of the inputs."""
         try:
-            self._library.inputs(self._library.program(schema), inputs)
+            await self._library.prepare(schema, inputs)
         except InvalidWorkflow as error:
             return error.problems
         return ()

@@ -4,6 +4,7 @@ import asyncio
 import copy
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
 
 from flowgram_runtime.clock import Clock
 from flowgram_runtime.engine.errors import NodeError
@@ -15,6 +16,9 @@ from flowgram_runtime.nodes.executor import CallContext, Executor
 from flowgram_runtime.secrets import Secrets, scrub
 from flowgram_runtime.settings import RuntimeSettings
 from flowgram_runtime.turns import Turns
+
+_LARGE_OUTPUTS: Final = 1024 * 1024
+"""Characters of outputs. Longer ones are read in a thread, so that the event loop goes on meanwhile."""
 
 Outcome = CallSucceeded | CallFailed
 
@@ -73,7 +77,7 @@ class Caller:
         except Exception as error:  # noqa: BLE001 - a node type's mistake fails its node, and is logged
             text = self._mistake(call, context, error)
         else:
-            return self._recorded(call, context, CallSucceeded(self._clock.now(), call.key, outputs))
+            return await self._recorded(call, context, CallSucceeded(self._clock.now(), call.key, outputs))
         failed = CallFailed(self._clock.now(), call.key, scrub(text, self._secrets.values(call.inputs)))
         return failed, to_json(failed)
 
@@ -104,12 +108,16 @@ class Caller:
                     raise
         raise NodeError(f'Node timed out after {limit:g} s (setting call_timeouts, node type "{node_type}")')
 
-    def _recorded(self, call: Call, context: CallContext, outcome: CallSucceeded) -> tuple[Outcome, str]:
+    async def _recorded(
+        self, call: Call, context: CallContext, outcome: CallSucceeded
+    ) -> tuple[Outcome, str]:
         limit = self._max_output_bytes
         try:
             text = to_json(outcome)
-            if len(text) <= limit:
-                return from_json(text), text  # type: ignore[return-value]  # it is what it was
+            # A character takes one to four bytes: most texts need not be encoded to know that they fit.
+            if len(text) * 4 <= limit or len(text.encode()) - _around(outcome) <= limit:
+                large = len(text) > _LARGE_OUTPUTS
+                return await asyncio.to_thread(_read, text) if large else _read(text), text
             error = f"Node outputs are larger than the limit max_output_bytes = {limit}"
         except Exception as mistake:  # noqa: BLE001 - whatever an executor gave, it must not hold up its task
             self._mistake(call, context, mistake)
@@ -124,6 +132,15 @@ class Caller:
         secrets = self._secrets.values(call.inputs)
         log_mistake(error, secrets, call=context.idempotency_key, node_id=call.node.id)
         return f"Node type {call.node.type} failed with an internal error"
+
+
+def _read(text: str) -> Outcome:
+    return from_json(text)  # type: ignore[return-value]  # it is what it was
+
+
+def _around(outcome: CallSucceeded) -> int:
+    """The bytes of its text that are not those of its outputs."""
+    return len(to_json(outcome._replace(outputs={})).encode()) - len("{}")
 
 
 class CallSlots:

@@ -1,7 +1,13 @@
-"""The library: compiled workflows, kept for the next task of the same schema."""
+"""The library: compiled workflows, kept for the next task of the same schema.
 
+Large schemas and inputs take long to work through. That is done in threads, so that the event loop goes on meanwhile.
+"""
+
+import asyncio
+import sys
 from collections import OrderedDict
 from collections.abc import Mapping
+from typing import Final
 
 from flowgram_runtime.engine.node_type import NodeTypes, PinningNodeType
 from flowgram_runtime.engine.program import Program, link
@@ -14,6 +20,12 @@ from flowgram_runtime.modeling.inputs_validation import validate_inputs
 from flowgram_runtime.modeling.json_text import JSONObject
 from flowgram_runtime.settings import RuntimeSettings
 
+_LARGE_SCHEMA: Final = 128 * 1024
+_LARGE_INPUTS: Final = 1024 * 1024
+"""Characters. What is longer is worked through in a thread."""
+_THREADS: Final = 2
+"""More would only take the interpreter from the event loop more often."""
+
 
 class Library:
     """Compiles schemas and checks inputs; keeps the programs that were used last."""
@@ -22,6 +34,20 @@ class Library:
         self._node_types = node_types
         self._settings = settings
         self._programs: OrderedDict[str, Program] = OrderedDict()
+        self._kept_bytes = 0
+        self._compiling: dict[str, asyncio.Future[Program]] = {}
+        self._threads = asyncio.Semaphore(_THREADS)
+
+    async def prepare(self, schema: str, inputs: str) -> tuple[Program, JSONObject]:
+        """The program of a schema's text, and the inputs for it that a text gives; see `program` and `inputs`."""
+        if len(schema) <= _LARGE_SCHEMA or schema in self._programs:
+            program = self.program(schema)
+        else:
+            program = await self._compile_once(schema)
+        if len(inputs) <= _LARGE_INPUTS:
+            return program, self.inputs(program, inputs)
+        async with self._threads:
+            return program, await asyncio.to_thread(self.inputs, program, inputs)
 
     def pinned(self, pins: Mapping[str, JSONObject]) -> "Library":
         """A library for tasks that were accepted with other settings of their node types; see `PinningNodeType`."""
@@ -42,24 +68,60 @@ class Library:
         if not accepted:
             self._check_size("schema", schema, self._settings.max_schema_bytes)
         program = self._programs.get(schema)
-        if program is not None:
+        if program is None:
+            program = self._compile(schema, accepted=accepted)
+            self._keep(schema, program)
+        else:
             if not accepted:
                 self._check_nodes(program.document)
             self._programs.move_to_end(schema)
+        return program
+
+    async def _compile_once(self, schema: str) -> Program:
+        """Compiles in a thread, once for all who ask meanwhile, though one of them should go."""
+        self._check_size("schema", schema, self._settings.max_schema_bytes)
+        compiling = self._compiling.get(schema)
+        if compiling is None:
+            compiling = self._compiling[schema] = asyncio.create_task(self._compile_in_thread(schema))
+            # Whoever asked may be gone before the answer: that is no error.
+            compiling.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(compiling)
+
+    async def _compile_in_thread(self, schema: str) -> Program:
+        try:
+            async with self._threads:
+                program = await asyncio.to_thread(self._compile, schema)
+            self._keep(schema, program)
             return program
+        finally:
+            del self._compiling[schema]
+
+    def _keep(self, schema: str, program: Program) -> None:
+        if schema not in self._programs:  # else it was compiled twice at the same time
+            self._kept_bytes += sys.getsizeof(schema)
+        self._programs[schema] = program
+        settings = self._settings
+        while (
+            len(self._programs) > settings.cached_documents or self._kept_bytes > settings.cached_schema_bytes
+        ):
+            dropped, _ = self._programs.popitem(last=False)
+            self._kept_bytes -= sys.getsizeof(dropped)
+
+    def _compile(self, schema: str, *, accepted: bool = False) -> Program:
         try:
             document = compile_schema(schema)
         except SchemaInvalid as error:
             raise InvalidWorkflow(error.problems) from None
         if not accepted:
             self._check_nodes(document)
-        program = self._programs[schema] = link(document, self._node_types)
-        if len(self._programs) > self._settings.cached_documents:
-            self._programs.popitem(last=False)
-        return program
+        return link(document, self._node_types)
 
     def inputs(self, program: Program, text: str, *, accepted: bool = False) -> JSONObject:
-        """The inputs that a text gives to a program, checked; empty text means `{}`. As for `program`. Raises `InvalidWorkflow` with all problems."""
+        """The inputs that a text gives to a program, checked; empty text means `{}`. Limits are as for `program`.
+
+        Raises:
+            InvalidWorkflow: They have problems; with all of them.
+        """
         if not accepted:
             self._check_size("inputs", text, self._settings.max_inputs_bytes, in_inputs=True)
         try:

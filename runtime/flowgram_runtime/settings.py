@@ -25,6 +25,7 @@ class RuntimeSettings:
         default_timeout: How long a task may run that asks for no time-out; 0: no limit.
         call_timeouts: How long one call may run, by node type; a type that is not named has no limit of its own.
         cached_documents: Compiled schemas that are kept.
+        cached_schema_bytes: The same by the memory of their texts.
         step_budget: Node runs that the core does before it lets others have their turn.
         step_bytes: It does fewer where their events have so many bytes; one event may be larger.
         tail_bytes: Events of a running task that are kept in memory for those who watch live.
@@ -46,6 +47,7 @@ class RuntimeSettings:
     default_timeout: float = DAY
     call_timeouts: Mapping[str, float] = field(default_factory=dict)
     cached_documents: int = 256
+    cached_schema_bytes: int = 32 * 1024 * 1024
     step_budget: int = 1000
     step_bytes: int = 256 * 1024
     tail_bytes: int = 64 * 1024

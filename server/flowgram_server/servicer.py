@@ -90,7 +90,7 @@ class RuntimeServicer:
         self, request: service.TaskValidateRequest, _: Context
     ) -> service.TaskValidateResponse:
         """Checks a schema and inputs."""
-        problems = self._application.validate(request.schema, request.inputs)
+        problems = await self._application.validate(request.schema, request.inputs)
         return service.TaskValidateResponse(valid=not problems, errors=[problem.text for problem in problems])
 
     async def task_report(self, request: service.TaskReportRequest, _: Context) -> bytes:

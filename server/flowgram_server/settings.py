@@ -246,6 +246,9 @@ class Settings(BaseSettings):
     cached_documents: int = Field(
         default=_RUNTIME.cached_documents, ge=1, description="Compiled schemas that are kept."
     )
+    cached_schema_bytes: int = Field(
+        default=_RUNTIME.cached_schema_bytes, ge=0, description="Bytes of their texts, in all."
+    )
     secret_names: Annotated[frozenset[str], NoDecode] = Field(
         default=_RUNTIME.secret_names,
         description="Node inputs whose values are masked; by commas in the environment.",

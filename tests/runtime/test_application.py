@@ -48,8 +48,8 @@ async def test_problems_of_schema_and_inputs_are_told_and_nothing_is_accepted() 
             with pytest.raises(InvalidWorkflow) as caught:
                 await application.run(TaskRequest(schema, inputs))
             assert caught.value.problems[0].path == path
-            assert application.validate(schema, inputs) == caught.value.problems
-        assert application.validate(echo_schema(), "") == ()
+            assert await application.validate(schema, inputs) == caught.value.problems
+        assert await application.validate(echo_schema(), "") == ()
         assert await application.tasks(limit=10, before=None, statuses=frozenset(), labels={}) == []
 
 

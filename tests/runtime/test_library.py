@@ -1,6 +1,9 @@
 """The library: compiled workflows, and the check of schemas and inputs."""
 
-from typing import Any
+import asyncio
+import sys
+from itertools import pairwise
+from typing import Any, Self
 
 import pytest
 from support.graphs import declare, edge, end, node, start
@@ -41,6 +44,100 @@ def test_the_programs_that_were_used_last_are_kept() -> None:
     shelf.program(schema("c"))
     assert shelf.program(schema("a")) is a
     assert shelf.program(schema("b")) is not b
+
+
+def test_texts_that_are_kept_are_bounded_in_bytes() -> None:
+    """However few they are; and what is dropped counts no longer."""
+    text = schema("x" * 10_000)
+    shelf = library(cached_schema_bytes=3 * sys.getsizeof(text))
+    first = shelf.program(text)
+    for letter in "abcdefgh":
+        shelf.program(schema(letter * 10_000))
+        shelf.program(text)
+    assert shelf.program(text) is first
+    shelf.program(schema("y" * 25_000))
+    assert shelf.program(text) is not first
+
+
+async def test_a_schema_beyond_the_bytes_that_are_kept_works_all_the_same() -> None:
+    """It is compiled each time, and takes nothing from the others but their place."""
+    shelf = library(cached_schema_bytes=5_000)
+    text = schema("x" * 200_000)
+    assert (await shelf.prepare(text, ""))[0] is not (await shelf.prepare(text, ""))[0]
+    assert shelf.program(schema()) is shelf.program(schema())
+
+
+def large_schema(nodes: int) -> str:
+    """A chain."""
+    ids = [f"node_{number}" for number in range(nodes)]
+    parts = [start(), *(node(name, "variable") for name in ids), end()]
+    edges = [edge(one, other) for one, other in pairwise(["start_0", *ids, "end_0"])]
+    return json_text.dumps({"nodes": parts, "edges": edges})
+
+
+class Rounds:
+    """Counts the rounds of the event loop while it is entered."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def __aenter__(self) -> Self:
+        self._counting = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        self._counting.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(0)
+            self.count += 1
+
+
+async def test_the_loop_goes_on_while_a_large_schema_is_compiled() -> None:
+    """Others are served meanwhile; all who ask for the same schema at once get the one program."""
+    shelf, text = library(), large_schema(3_000)
+    async with Rounds() as rounds:
+        programs = await asyncio.gather(*(shelf.prepare(text, "") for _ in range(5)))
+        assert rounds.count > 10
+    assert len({id(program) for program, _ in programs}) == 1
+    assert shelf.program(text) is programs[0][0]
+
+
+async def test_the_loop_goes_on_while_large_inputs_are_read() -> None:
+    """And they are what a short text would have given; what is wrong with them is told."""
+    shelf = library()
+    numbers = list(range(300_000))
+    async with Rounds() as rounds:
+        _, inputs = await shelf.prepare(schema(), json_text.dumps({"numbers": numbers}))
+        assert rounds.count > 1
+    assert inputs == {"numbers": numbers}
+    with pytest.raises(InvalidWorkflow) as caught:
+        await shelf.prepare(schema(), "[" + "1," * 1_000_000)
+    assert caught.value.in_inputs
+
+
+async def test_small_texts_are_worked_through_at_once() -> None:
+    """Without a round of the event loop."""
+    preparing = library().prepare(schema(), "{}")
+    with pytest.raises(StopIteration):
+        preparing.send(None)
+
+
+async def test_who_goes_does_not_take_the_schema_from_others() -> None:
+    """One who asked first is cancelled: the other gets the program. A broken schema is told to both."""
+    shelf = library()
+    for text in (large_schema(1_000), "[" + " " * 200_000):
+        first, second = (asyncio.create_task(shelf.prepare(text, "")) for _ in range(2))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait([first, second])
+        assert first.cancelled()
+        if text[0] == "{":
+            assert second.result()[0] is shelf.program(text)
+        else:
+            assert isinstance(second.exception(), InvalidWorkflow)
 
 
 def test_a_library_that_keeps_nothing() -> None:

@@ -1,5 +1,6 @@
 """Outcomes of calls as the log will have them."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -7,7 +8,9 @@ from support.applications import call_schema, logged
 from support.fakes import ScriptedCalls, running_application
 
 from flowgram_runtime.application import TaskRequest
+from flowgram_runtime.engine.status import Status
 from flowgram_runtime.modeling.json_text import MAX_DEPTH
+from flowgram_runtime.settings import RuntimeSettings
 
 
 def nested(depth: int) -> Any:
@@ -66,3 +69,31 @@ async def test_the_core_goes_on_with_what_the_log_says() -> None:
         await application.wait(record.task_id)
         log = await logged(application, record.task_id)
     assert b"outputs={'v': 'x', 'w': [1, None]}" in b"".join(batch.events for batch in log)
+
+
+@pytest.mark.parametrize("text", ["x" * 92, "ä" * 46, "😀" * 23])
+async def test_outputs_are_bounded_in_bytes(text: str) -> None:
+    """Of their own JSON text in UTF-8, not of what the log has around it: `{"v":"…"}` has eight more."""
+    for limit, fits in ((100, True), (99, False)):
+        calls = ScriptedCalls()
+        settings = RuntimeSettings(max_output_bytes=limit)
+        async with running_application(calls, settings=settings) as application:
+            record = await application.run(TaskRequest(call_schema("a")))
+            await calls.running("a")
+            calls.answer("a", {"v": text})
+            result = (await application.wait(record.task_id)).result or b""
+            assert (b"max_output_bytes = 99" not in result) is fits
+
+
+async def test_large_outputs_are_what_small_ones_are() -> None:
+    """They are read in a thread, and nothing shows it; a cancel meanwhile is a cancel."""
+    text = "ä" * 2_000_000
+    assert await result_of({"v": text}) == f"('SUCCEEDED', {{'a': '{text}'}}, [])".encode()
+    calls = ScriptedCalls()
+    async with running_application(calls) as application:
+        record = await application.run(TaskRequest(call_schema("a")))
+        await calls.running("a")
+        calls.answer("a", {"v": text})
+        await asyncio.sleep(0)
+        assert await application.cancel(record.task_id, "")
+        assert (await application.wait(record.task_id)).status == Status.CANCELED

@@ -89,7 +89,7 @@ class FakeApplication:
         self.requests.append(request)
         return self.records["t1"]
 
-    def validate(self, schema: str, inputs: str) -> tuple[Problem, ...]:
+    async def validate(self, schema: str, inputs: str) -> tuple[Problem, ...]:
         self._raise()
         self.asked["validate"] = (schema, inputs)
         return self.problems

@@ -112,7 +112,12 @@ class Application:
             settings=settings,
             pins=Pins.of(settings, registry.node_types).to_record(),
         )
-        self._roster = Roster(settings.max_running_tasks, settings.max_waiting_tasks, self._give_up)
+        self._roster = Roster(
+            settings.max_running_tasks,
+            settings.max_waiting_tasks,
+            settings.max_held_inputs_bytes,
+            self._give_up,
+        )
         self._closing = asyncio.Event()
 
     @asynccontextmanager
@@ -161,7 +166,7 @@ class Application:
         try:
             program, inputs = await self._library.prepare(request.schema, request.inputs)
             self._check_open()
-            self._roster.check()
+            self._roster.check(len(request.inputs))
         except (InvalidWorkflow, ShuttingDown, TooManyTasks):
             # A request that was accepted before is answered all the same.
             if request.request_id and await self._journal.find_request(request.request_id) is not None:

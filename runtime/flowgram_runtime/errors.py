@@ -58,17 +58,14 @@ class SequenceOutOfRange(FlowgramError):
 
 
 class TooManyTasks(FlowgramError):
-    """Running and waiting tasks are at their limits.
+    """Running and waiting tasks are at their limits; the text names the limits.
 
     Attributes:
         retry_after: Seconds after which trying again makes sense.
     """
 
-    def __init__(self, running: int, waiting: int, retry_after: float) -> None:
-        super().__init__(
-            f"{running} tasks are running and {waiting} are waiting: "
-            "the limits max_running_tasks and max_waiting_tasks are reached"
-        )
+    def __init__(self, text: str, retry_after: float) -> None:
+        super().__init__(text)
         self.retry_after = retry_after
 
 

@@ -111,13 +111,15 @@ class TaskHost:
         services: What it is driven with.
         feed: The live end of its log.
         record: The task as of the last commit; its inputs only if they are small, else "".
+        inputs_size: How long its inputs are as text, which is what they take in memory at least.
         accepted: Whether the task is known to be durable.
     """
 
     def __init__(self, record: TaskRecord, execution: Execution, services: Services) -> None:
         self.task_id = record.task_id
         self.services = services
-        self.record = record if len(record.inputs) <= _KEPT_INPUTS else record._replace(inputs="")
+        self.inputs_size = len(record.inputs)
+        self.record = record if self.inputs_size <= _KEPT_INPUTS else record._replace(inputs="")
         self.feed = Feed(services.settings.tail_bytes, record.last_sequence)
         self.accepted = False
         self._execution = execution

@@ -21,14 +21,20 @@ class Roster:
     Args:
         max_running: So many run at once.
         max_waiting: So many may wait.
+        max_inputs_bytes: So many bytes the inputs of all of them may have, about.
         give_up: Ends a task that turned out not to be drivable; given its last record.
     """
 
     def __init__(
-        self, max_running: int, max_waiting: int, give_up: Callable[[TaskRecord], Awaitable[None]]
+        self,
+        max_running: int,
+        max_waiting: int,
+        max_inputs_bytes: int,
+        give_up: Callable[[TaskRecord], Awaitable[None]],
     ) -> None:
         self._max_running = max_running
         self._max_waiting = max_waiting
+        self._max_inputs_bytes = max_inputs_bytes
         self._give_up = give_up
         self._hosts: dict[str, TaskHost] = {}
         self._drives: dict[
@@ -36,6 +42,7 @@ class Roster:
         ] = {}  # the commit that accepts it, then the task that runs it
         self._waiting: dict[TaskHost, None] = {}  # in the order of their turns
         self._running = 0
+        self._inputs_size = 0
         self._closing = False
         self._closed = False
 
@@ -48,10 +55,20 @@ class Roster:
         """The host of a task, or None if it is not driven here."""
         return self._hosts.get(task_id)
 
-    def check(self) -> None:
-        """Raises `TooManyTasks` where a new task could not even wait."""
+    def check(self, inputs_size: int) -> None:
+        """Raises `TooManyTasks` where a new task with inputs of this size could not even wait."""
         if self.full and len(self._waiting) >= self._max_waiting:
-            raise TooManyTasks(self._running, len(self._waiting), _RETRY_AFTER)
+            text = (
+                f"{self._running} tasks are running and {len(self._waiting)} are waiting: "
+                "the limits max_running_tasks and max_waiting_tasks are reached"
+            )
+            raise TooManyTasks(text, _RETRY_AFTER)
+        if self._inputs_size and self._inputs_size + inputs_size > self._max_inputs_bytes:
+            text = (
+                f"the inputs of {len(self._hosts)} tasks that are running and waiting have {self._inputs_size} bytes: "
+                f"{inputs_size} more would be beyond the limit max_held_inputs_bytes = {self._max_inputs_bytes}"
+            )
+            raise TooManyTasks(text, _RETRY_AFTER)
 
     def admit(self, host: TaskHost, task: NewTask) -> asyncio.Future[None]:
         """Drives a new task: it starts, or is put at the end of those that wait.
@@ -109,6 +126,7 @@ class Roster:
             self._waiting[host] = None
         else:
             self._running += 1
+        self._inputs_size += host.inputs_size
         self._hosts[host.task_id] = host
 
     def _begun(self, host: TaskHost) -> None:
@@ -139,6 +157,7 @@ class Roster:
         host.leave()  # it may have been stopped before it began
         del self._drives[host]
         del self._hosts[host.task_id]
+        self._inputs_size -= host.inputs_size
         if host in self._waiting:
             del self._waiting[host]
         else:

@@ -18,6 +18,7 @@ class RuntimeSettings:
         max_waiting_tasks: So many tasks may wait; beyond it new ones are refused.
         max_schema_bytes: Length of a schema's text, in UTF-8.
         max_inputs_bytes: Length of a task's inputs, in UTF-8.
+        max_held_inputs_bytes: The inputs of all tasks that run and wait; beyond it new ones are refused.
         max_nodes: Nodes of a schema, blocks included.
         max_output_bytes: Length of the outputs of one call, as JSON text.
         max_calls: Calls that run at once, over all tasks; 0: no limit.
@@ -40,6 +41,7 @@ class RuntimeSettings:
     max_waiting_tasks: int = 10_000
     max_schema_bytes: int = 16 * 1024 * 1024
     max_inputs_bytes: int = 16 * 1024 * 1024
+    max_held_inputs_bytes: int = 512 * 1024 * 1024
     max_nodes: int = 20_000
     max_output_bytes: int = 16 * 1024 * 1024
     max_calls: int = 0

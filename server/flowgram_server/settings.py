@@ -198,6 +198,11 @@ class Settings(BaseSettings):
     max_inputs_bytes: int = Field(
         default=_RUNTIME.max_inputs_bytes, ge=1, description="Bytes of a task's inputs."
     )
+    max_held_inputs_bytes: int = Field(
+        default=_RUNTIME.max_held_inputs_bytes,
+        ge=1,
+        description="Bytes of the inputs of all tasks that run and wait.",
+    )
     max_nodes: int = Field(
         default=_RUNTIME.max_nodes, ge=2, description="Nodes of a schema, blocks included."
     )

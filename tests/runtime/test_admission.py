@@ -12,6 +12,7 @@ from flowgram_runtime.application import TaskRequest
 from flowgram_runtime.engine.status import Status
 from flowgram_runtime.errors import ShuttingDown, TooManyTasks
 from flowgram_runtime.journal.memory import MemoryJournal
+from flowgram_runtime.modeling import json_text
 from flowgram_runtime.settings import RuntimeSettings
 
 
@@ -160,3 +161,36 @@ async def test_a_thousand_tasks_pass_through_few_places() -> None:
         records = await asyncio.gather(*map(application.run, requests))
         ended = await asyncio.gather(*(application.wait(record.task_id) for record in records))
         assert {record.status for record in ended} == {Status.SUCCEEDED}
+
+
+async def test_the_inputs_of_all_tasks_are_bounded() -> None:
+    """Whether they run or wait; one that has ended, or that a former process left, counts as it should."""
+    journal, settings = MemoryJournal(), RuntimeSettings(max_running_tasks=1, max_held_inputs_bytes=1000)
+
+    def request(name: str, size: int) -> TaskRequest:
+        return TaskRequest(call_schema(name), json_text.dumps({"x": 1, "more": "x" * size}))
+
+    calls = ScriptedCalls()
+    async with running_application(calls, journal=journal, settings=settings) as application:
+        first = await application.run(request("a", 400))
+        await application.run(request("b", 400))
+        with pytest.raises(TooManyTasks, match="max_held_inputs_bytes = 1000") as caught:
+            await application.run(request("c", 400))
+        assert caught.value.retry_after > 0
+        await calls.running("a")
+        calls.answer("a", {"v": ""})
+        await application.wait(first.task_id)
+        await calls.running("b")
+        await application.run(request("c", 400))
+    async with running_application(ScriptedCalls(), journal=journal, settings=settings, first_id=1) as again:
+        with pytest.raises(TooManyTasks):
+            await again.run(request("d", 400))
+        await again.run(request("e", 1))
+
+
+async def test_one_task_may_have_larger_inputs_than_all_may() -> None:
+    """If it is alone: it could not be run at all otherwise."""
+    settings = RuntimeSettings(max_held_inputs_bytes=10)
+    async with running_application(settings=settings) as application:
+        record = await application.run(TaskRequest(echo_schema(), '{"x": 1000000000}'))
+        assert record.status == Status.SUCCEEDED

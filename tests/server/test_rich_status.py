@@ -94,7 +94,7 @@ def test_arguments_are_field_violations() -> None:
     assert [v.field for v in bad_request.field_violations] == ["view", "task_id"]
 
 
-@pytest.mark.parametrize("error", [TooManyTasks(1, 2, 1.5), TooManyWatches(1, 1.5)])
+@pytest.mark.parametrize("error", [TooManyTasks("full", 1.5), TooManyWatches(1, 1.5)])
 def test_a_full_server_says_when_to_try_again(error: Exception) -> None:
     """Limits that pass by themselves come with a time to wait."""
     (retry,) = details(rich_status(error), RetryInfo)

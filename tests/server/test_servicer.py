@@ -125,7 +125,7 @@ async def test_run_tells_the_task_when_the_server_shuts_down(service: Service) -
             "INPUTS_INVALID",
         ),
         (runtime.RequestConflict("r1"), StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED"),
-        (runtime.TooManyTasks(1, 1, 1.0), StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_TASKS"),
+        (runtime.TooManyTasks("full", 1.0), StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_TASKS"),
         (runtime.ShuttingDown(), StatusCode.UNAVAILABLE, "SHUTTING_DOWN"),
         (RuntimeError("secret"), StatusCode.INTERNAL, "INTERNAL"),
     ],

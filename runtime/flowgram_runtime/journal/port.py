@@ -171,7 +171,10 @@ class Journal(Protocol):
         """
 
     async def unfinished(self, *, after: int = 0, limit: int | None = None) -> list[TaskRecord]:
-        """The tasks that have not ended, with their inputs, oldest first; `after` is an `order` to go on from."""
+        """The tasks that have not ended, with their inputs, oldest first; `after` is an `order` to go on from.
+
+        With a limit there may be fewer where their inputs are large, but none only where there are no more.
+        """
 
     async def remove_finished(
         self, *, ended_before: int | None, keep_newest: int | None, limit: int

@@ -15,6 +15,8 @@ _logger = logging.getLogger(__name__)
 
 _NEWEST = 2**63 - 1
 _NO_LIMIT = -1
+_PAGE_BYTES = 16 * 1024 * 1024
+"""A page of unfinished tasks ends early once their inputs have so many characters."""
 
 _RECORD = """
     number, task_id, create_time, schema_hash, request_hash, timeout, labels, status, start_time, end_time,
@@ -115,13 +117,18 @@ def unfinished(connection: sqlite3.Connection, after: int, limit: int | None) ->
         _UNFINISHED, (*UNFINISHED, after, _NO_LIMIT if limit is None else limit)
     ).fetchall()
     records = []
+    size = 0
     for (number,) in numbers:
         try:
             row = connection.execute(_BY_NUMBER, (number,)).fetchone()
             if row is not None:  # it may be removed by now
-                records.append(_record(row))
+                record = _record(row)
+                records.append(record)
+                size += len(record.inputs)
         except (sqlite3.DatabaseError, json.JSONDecodeError):
             _logger.exception("the journal is damaged: unfinished task number %d cannot be read", number)
+        if limit is not None and size >= _PAGE_BYTES:
+            break
     return records
 
 

@@ -44,7 +44,7 @@ class RuntimeSettings:
     max_held_inputs_bytes: int = 512 * 1024 * 1024
     max_nodes: int = 20_000
     max_output_bytes: int = 16 * 1024 * 1024
-    max_calls: int = 0
+    max_calls: int = 10_000
     max_calls_by_type: Mapping[str, int] = field(default_factory=dict)
     default_timeout: float = DAY
     call_timeouts: Mapping[str, float] = field(default_factory=dict)

@@ -100,6 +100,7 @@ async def open_server(settings: Settings, clock: Clock | None = None) -> AsyncIt
     """A server on the running event loop, for as long as the block lasts. On leaving, calls are cut off: drain first.
 
     Raises:
+        InvalidSettings: A setting is about a node type that there is not.
         JournalUnavailable: The journal cannot be opened.
         ListenError: The address cannot be listened on.
         NodeTypeUnusable: A node type of another package is none, or cannot be opened.
@@ -117,6 +118,7 @@ async def open_server(settings: Settings, clock: Clock | None = None) -> AsyncIt
             *installed_node_types(),
         )
     )
+    settings.check_node_types(registry.executors.keys())
     async with _opened_journal(settings) as journal, registry.opened():
         application = Application(
             journal=journal,

@@ -46,12 +46,11 @@ def demo(once: bool, listen: str | None, data: str | None, model_port: int, file
     """Start a server and the development model, run the workflow in FILE, and stay until Ctrl-C."""
     try:
         settings = load_settings(flags={"listen": listen, "data": data})
-    except InvalidSettings as error:
-        raise CommandError(str(error), ExitStatus.INVALID) from None
-    workflow = read_workflow(file, None)
-    try:
+        workflow = read_workflow(file, None)
         with asyncio.Runner(loop_factory=app.loop_factory()) as runner:
             return runner.run(_run(settings, model_port, workflow, once=once))
+    except InvalidSettings as error:
+        raise CommandError(str(error), ExitStatus.INVALID) from None
     except app.CANNOT_START as error:
         raise CommandError(str(error), ExitStatus.NOT_STARTED) from None
 

@@ -9,7 +9,7 @@ Durations are in seconds, sizes in bytes. The runtime takes plain dataclasses, w
 import os
 import ssl
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -281,6 +281,17 @@ class Settings(BaseSettings):
         return (
             [name.strip() for name in names.split(",") if name.strip()] if isinstance(names, str) else names
         )
+
+    def check_node_types(self, calling: Collection[str]) -> None:
+        """Raises `InvalidSettings` where a setting by node type names one that makes no calls: it would limit nothing."""
+        unknown = [
+            f'{setting}: no node type "{name}" makes calls; those that do are {", ".join(sorted(calling))}'
+            for setting in ("max_calls_by_type", "call_timeouts")
+            for name in getattr(self, setting)
+            if name not in calling
+        ]
+        if unknown:
+            raise InvalidSettings("\n".join(unknown))
 
     def runtime(self) -> RuntimeSettings:
         """What concerns the runtime."""

@@ -62,11 +62,9 @@ def serve_command(config: Path | None, **flags: Any) -> None:
     Every flag can also be given in the environment (FLOWGRAM_MAX_NODES for --max-nodes) or in the file.
     """
     try:
-        settings = load_settings(config, flags)
+        app.run(load_settings(config, flags))
     except InvalidSettings as error:
         raise CommandError(str(error), ExitStatus.INVALID) from None
-    try:
-        app.run(settings)
     except app.CANNOT_START as error:
         raise CommandError(str(error), ExitStatus.NOT_STARTED) from None
 

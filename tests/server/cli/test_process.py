@@ -142,6 +142,19 @@ def test_wrong_settings(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("table", ["call_timeouts", "max_calls_by_type"])
+def test_limits_of_node_types_that_there_are_not(
+    table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A slip in a name would mean no limit: the server does not start, and names the setting and the types."""
+    config = tmp_path / "flowgram.toml"
+    for name in ("htpp", "condition"):
+        config.write_text(f'data = "{tmp_path}"\n[{table}]\nhttp = 5\n{name} = 5\n')
+        assert run(["serve", "--config", str(config), "--listen", "127.0.0.1:0", "--no-http"]) == 2
+        said = f'{table}: no node type "{name}" makes calls; those that do are code, http, llm'
+        assert said in capsys.readouterr().err
+
+
 async def test_a_port_that_is_taken(tmp_path: Path) -> None:
     """Where another program listens already, each command that would serve says so and exits with 7."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

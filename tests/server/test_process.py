@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from support.graphs import edge, end, node, start
@@ -205,3 +206,25 @@ async def test_a_signal_ends_a_server_that_starts(tmp_path: Path) -> None:
         assert await process.wait() == 0
     async with server_process(tmp_path / "data", 0):
         pass
+
+
+async def test_a_script_ends_with_the_server(tmp_path: Path) -> None:
+    """Also with one that is killed, and had no time to end it: what never ends by itself does not stay behind."""
+    async with (
+        server_process(tmp_path, 0) as (process, address),
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        stub: Any = WorkflowRuntimeServiceStub(channel)
+        watch = stub.WatchTask(
+            WatchTaskRequest(task_id=(await stub.TaskRun(TaskRunRequest(schema=ENDLESS))).task_id)
+        )
+        await watch.read()
+        while not (workers := psutil.Process(process.pid).children()):  # noqa: ASYNC110 - nothing tells of its begin
+            await asyncio.sleep(0)
+        # It computes once it has its job, after it has started.
+        while sum(workers[0].cpu_times()[:2]) < 0.2:  # noqa: ASYNC110 - nor of this
+            await asyncio.sleep(0.01)
+        process.kill()
+        await process.wait()
+    gone, _ = await asyncio.to_thread(psutil.wait_procs, workers, 10)
+    assert gone == workers

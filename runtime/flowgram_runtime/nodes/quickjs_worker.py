@@ -88,6 +88,25 @@ def _allow_cpu_time(seconds: int) -> None:
     _set_limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + seconds)
 
 
+def _end_with_parent(*, armed: bool) -> None:
+    """While it is armed, the kernel ends this process when its parent does, whatever it computes (on Linux).
+
+    Nothing comes in while a job runs. So what the input signals then is that the parent has gone, and what becomes of a
+    process that gets this signal, and knows nothing of it, is that it ends. Raises `EOFError` if the parent has gone before.
+    """
+    import fcntl  # noqa: PLC0415 - POSIX only, see above
+    import select  # noqa: PLC0415 - as fcntl
+
+    flags = fcntl.fcntl(0, fcntl.F_GETFL)
+    if not armed:
+        fcntl.fcntl(0, fcntl.F_SETFL, flags & ~os.O_ASYNC)
+        return
+    fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(0, fcntl.F_SETFL, flags | os.O_ASYNC)
+    if select.select([0], [], [], 0)[0]:
+        raise EOFError
+
+
 def _run(quickjs: Any, runner: str, source: str, params: str, heap_bytes: int, stack_bytes: int) -> bytes:
     """Runs a script to its end and gives the answer."""
     context = quickjs.Context()
@@ -118,10 +137,12 @@ def main(arguments: list[str]) -> None:
     quickjs = importlib.import_module("_quickjs")
     with open(os.path.join(os.path.dirname(__file__), "code_runner.js"), encoding="utf-8") as file:  # noqa: PTH118, PTH120, PTH123 - pathlib would be most of the start-up time
         runner = file.read()
+    _end_with_parent(armed=False)  # what it imports could not be opened later
     _restrict(int(process_bytes), int(stack_bytes))
     while True:
         try:
             source, params = _read_frame(0).decode(), _read_frame(0).decode()
+            _end_with_parent(armed=True)
         except EOFError:
             return
         _allow_cpu_time(int(cpu_seconds))
@@ -133,6 +154,7 @@ def main(arguments: list[str]) -> None:
         del source, params
         if len(answer) - 1 > int(answer_bytes):
             answer = TOO_LARGE
+        _end_with_parent(armed=False)
         _write(1, frame(answer))
 
 

@@ -40,7 +40,7 @@ class BodyTooLarge(GatewayError):
     """The body of a request is larger than allowed."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"the body of the request has more than {limit} bytes")
+        super().__init__(f"the body of the request has more than {limit} bytes, the limit max_message_bytes")
 
 
 class ContentTypeUnsupported(GatewayError):

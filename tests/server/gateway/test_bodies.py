@@ -61,7 +61,7 @@ async def test_a_body_in_parts() -> None:
 
 async def test_a_body_that_is_too_large() -> None:
     """It is refused; a client that is still sending is heard out, within bounds."""
-    with pytest.raises(BodyTooLarge, match="more than 10 bytes"):
+    with pytest.raises(BodyTooLarge, match="more than 10 bytes, the limit max_message_bytes"):
         await read_body(request(b'"' + b"x" * 9 + b'"'), limit=10)
     sent = request(*[b"x" * 10] * 100)
     with pytest.raises(BodyTooLarge):

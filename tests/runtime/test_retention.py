@@ -146,6 +146,21 @@ async def test_a_request_id_is_kept_as_long_as_its_task(journal: Journal) -> Non
         assert (await application.run(request)).task_id != first.task_id
 
 
+async def test_two_requests_of_one_id_at_once_are_one_task_and_a_conflict(journal: Journal) -> None:
+    """Where they differ, one is accepted and the other refused, whatever the journal has yet to write of them."""
+    async with running_application(journal=journal) as application:
+        for number in range(20):
+            requests = [
+                TaskRequest(echo_schema(), f'{{"x": {x}}}', request_id=f"r{number}") for x in range(2)
+            ]
+            outcomes = await asyncio.gather(
+                *(application.run(request) for request in requests), return_exceptions=True
+            )
+            assert sorted(type(outcome).__name__ for outcome in outcomes) == ["RequestConflict", "TaskRecord"]
+        tasks = await application.tasks(limit=100, before=None, statuses=frozenset(), labels={})
+        assert len(tasks) == 20
+
+
 async def test_the_file_shrinks(tmp_path: Path) -> None:
     """The space of removed tasks goes back to the file system."""
     path, clock = tmp_path / "journal.sqlite3", FakeClock()

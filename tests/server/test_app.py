@@ -11,8 +11,8 @@ import pytest
 from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from support.serving import refused
-from support.workflows import ECHO, END, ENDLESS, chain, node
+from support.serving import refusal, refused
+from support.workflows import ECHO, END, ENDLESS, START, chain, node
 
 from flowgram.runtime.v1.report_pb2 import Status
 from flowgram.runtime.v1.runtime_service_pb2 import (
@@ -331,3 +331,34 @@ async def test_memory_storage_leaves_no_file(tmp_path: Path) -> None:
 def test_no_two_servers_share_a_port(settings: Settings) -> None:
     """Calls would go to either of them."""
     assert dict(_options(settings))["grpc.so_reuseport"] == 0
+
+
+async def test_a_watcher_of_a_task_that_is_removed_ends_with_not_found(tmp_path: Path) -> None:
+    """One that is so far behind that the rest of the log is gone: it must not take what it saw for all there was."""
+    setting = {"operator": "declare", "left": "v", "right": {"type": "ref", "content": ["start_0", "text"]}}
+    schema = chain(START, *(node(f"set_{number}", "variable", assign=[setting]) for number in range(60)), END)
+    inputs = json.dumps({"text": "x" * 500_000})
+    settings = settings_for(tmp_path, retention_age=0.3, retention_interval=0.05)
+    async with open_server(settings) as server, grpc.aio.insecure_channel(server.address) as channel:
+        stub: Any = WorkflowRuntimeServiceStub(channel)
+        task_id = (await stub.TaskRun(TaskRunRequest(schema=schema, inputs=inputs))).task_id
+        async with grpc.aio.insecure_channel(server.address) as late:
+            watch = WorkflowRuntimeServiceStub(late).WatchTask(WatchTaskRequest(task_id=task_id))
+            assert (await watch.read()).events[0].sequence == 1
+            told = None
+            while told is None:
+                try:
+                    await stub.TaskResult(TaskResultRequest(task_id=task_id, wait=True))
+                except grpc.aio.AioRpcError as error:
+                    told = refusal(error)
+            assert told.reason == "TASK_NOT_FOUND"
+            seen = [1]
+
+            async def read_on() -> None:
+                while (response := await watch.read()) is not grpc.aio.EOF:
+                    seen.extend(event.sequence for event in response.events)
+
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await read_on()
+            assert refusal(caught.value).reason == "TASK_NOT_FOUND"
+            assert seen[-1] < 60

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import psutil
 import pytest
-from support.raw_http import RawServer, Received, never
+from support.raw_http import RawServer, Received, never, response
 from support.workflows import END, ENDLESS, START, chain, node
 
 from flowgram.runtime.v1.report_pb2 import Status
@@ -76,6 +76,12 @@ async def cancel(stub: Any, task_id: str) -> None:
     assert result.status.status == Status.STATUS_CANCELED
 
 
+async def closed(server: RawServer) -> None:
+    """Returns once the other side has closed its connection, which it must within a second."""
+    async with asyncio.timeout(1):
+        await server.closed.wait()
+
+
 async def test_the_connection_of_an_http_node_closes(stub: Any) -> None:
     """The server on the other side sees it."""
     async with RawServer(never) as server:
@@ -83,7 +89,7 @@ async def test_the_connection_of_an_http_node_closes(stub: Any) -> None:
         await server.arrived.wait()
         assert not server.closed.is_set()
         await cancel(stub, task_id)
-        await server.closed.wait()
+        await closed(server)
 
 
 @pytest.mark.parametrize("head", [b"", STREAM], ids=["before its answer", "within its answer"])
@@ -93,7 +99,7 @@ async def test_the_connection_of_an_llm_node_closes(stub: Any, head: bytes) -> N
         task_id = await start(stub, talking(server.url))
         await server.arrived.wait()
         await cancel(stub, task_id)
-        await server.closed.wait()
+        await closed(server)
         assert len(server.received) == 1
 
 
@@ -124,6 +130,20 @@ async def test_a_wait_before_the_next_attempt_ends(stub: Any) -> None:
         assert len(server.received) == attempts
 
 
+async def test_a_wait_for_an_api_that_is_busy_ends(stub: Any) -> None:
+    """An llm node that was told to come back later is stopped in its wait, and does not come back."""
+    busy = response(b"{}", "429 Too Many Requests", Retry_After="30", Content_Type="application/json")
+    async with RawServer(busy) as server:
+        task_id = await start(stub, talking(server.url))
+        await server.arrived.wait()
+        for _ in range(100):  # it has read the answer meanwhile
+            status = (await stub.TaskResult(TaskResultRequest(task_id=task_id))).status.status
+            assert status == Status.STATUS_PROCESSING
+        async with asyncio.timeout(1):
+            await cancel(stub, task_id)
+        assert len(server.received) == 1
+
+
 async def test_a_time_out_stops_the_same_things(stub: Any) -> None:
     """A task whose time is over leaves no connection behind."""
     async with RawServer(never) as server:
@@ -133,7 +153,7 @@ async def test_a_time_out_stops_the_same_things(stub: Any) -> None:
         assert answer.status.status == Status.STATUS_FAILED
         assert "timed out" in answer.errors[0].text
         if server.arrived.is_set():
-            await server.closed.wait()
+            await closed(server)
 
 
 async def test_a_failing_node_stops_the_others(stub: Any) -> None:
@@ -149,4 +169,4 @@ async def test_a_failing_node_stops_the_others(stub: Any) -> None:
         answer = await stub.TaskRun(TaskRunRequest(schema=json.dumps(schema), wait=True))
         assert answer.status.status == Status.STATUS_FAILED
         if server.arrived.is_set():
-            await server.closed.wait()
+            await closed(server)

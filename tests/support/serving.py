@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
@@ -62,6 +62,7 @@ class Refusal:
     reason: str
     metadata: dict[str, str]
     violations: list[tuple[str, str]]
+    retry_after: float
 
 
 def refusal(error: grpc.aio.AioRpcError) -> Refusal:
@@ -70,13 +71,17 @@ def refusal(error: grpc.aio.AioRpcError) -> Refusal:
     status = Status.FromString(metadata["grpc-status-details-bin"])
     assert status.message == error.details()
     assert status.code == error.code().value[0]
-    info, bad_request = ErrorInfo(), BadRequest()
+    info, bad_request, retry = ErrorInfo(), BadRequest(), RetryInfo()
     for detail in status.details:
         detail.Unpack(info)
         detail.Unpack(bad_request)
+        detail.Unpack(retry)
     assert info.domain == "flowgram.runtime"
     violations = [(violation.field, violation.description) for violation in bad_request.field_violations]
-    return Refusal(error.code(), error.details() or "", info.reason, dict(info.metadata), violations)
+    retry_after = retry.retry_delay.ToMilliseconds() / 1000
+    return Refusal(
+        error.code(), error.details() or "", info.reason, dict(info.metadata), violations, retry_after
+    )
 
 
 async def refused(call: Any) -> Refusal:

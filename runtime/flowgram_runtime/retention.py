@@ -26,9 +26,10 @@ async def retain(journal: Journal, settings: RuntimeSettings, clock: Clock) -> N
 
 
 async def _remove_some(journal: Journal, settings: RuntimeSettings, clock: Clock) -> int:
-    age = round(settings.retention_age * 1e6)
+    now = clock.now()
+    age = min(settings.retention_age * 1e6, now)  # no task ended before the epoch
     removed = await journal.remove_finished(
-        ended_before=clock.now() - age if age else None,
+        ended_before=now - round(age) if age else None,
         keep_newest=settings.retention_count or None,
         limit=_BATCH,
     )

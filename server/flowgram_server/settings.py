@@ -43,6 +43,12 @@ _LLM = LLMSettings()
 _HTTP = HTTPSettings()
 _CODE = CodeSettings()
 
+_Seconds = Annotated[float, Field(le=1e9)]
+"""A duration. What is longer than thirty years is a mistake, and beyond what clocks and timers can count to."""
+
+_Count = Annotated[int, Field(le=2**62)]
+"""A number of things. What is larger is a mistake, and beyond what the database can count to."""
+
 _Dataclass = TypeVar("_Dataclass", bound="DataclassInstance")
 
 
@@ -57,22 +63,22 @@ class _Group(BaseModel):
 class LLM(_Group):
     """How llm nodes call their APIs."""
 
-    connect_timeout: float = Field(
+    connect_timeout: _Seconds = Field(
         default=_LLM.connect_timeout, gt=0, description="Seconds that connecting may take."
     )
-    read_timeout: float = Field(
+    read_timeout: _Seconds = Field(
         default=_LLM.read_timeout, gt=0, description="Seconds that an API may be silent."
     )
-    max_retries: int = Field(
+    max_retries: _Count = Field(
         default=_LLM.max_retries, ge=0, description="How often a failed call is tried again."
     )
-    max_clients: int = Field(
+    max_clients: _Count = Field(
         default=_LLM.max_clients, ge=1, description="So many API hosts are kept connected."
     )
-    max_connections: int = Field(
+    max_connections: _Count = Field(
         default=_LLM.max_connections, ge=1, description="Connections to one API host at once."
     )
-    max_answer_bytes: int = Field(
+    max_answer_bytes: _Count = Field(
         default=_LLM.max_answer_bytes, ge=1, description="Bytes of an answer's text."
     )
     deny_private: bool = Field(default=_LLM.deny_private, description="Refuse addresses that are not public.")
@@ -84,22 +90,22 @@ class LLM(_Group):
 class HTTP(_Group):
     """How http nodes make their requests."""
 
-    timeout: float = Field(
+    timeout: _Seconds = Field(
         default=_HTTP.timeout, gt=0, description="Seconds for one attempt where a node names none."
     )
-    max_parallel: int = Field(
+    max_parallel: _Count = Field(
         default=_HTTP.max_parallel, ge=1, description="Requests at once, over all tasks."
     )
-    max_keepalive: int = Field(
+    max_keepalive: _Count = Field(
         default=_HTTP.max_keepalive, ge=0, description="Idle connections that are kept."
     )
-    keepalive: float = Field(
+    keepalive: _Seconds = Field(
         default=_HTTP.keepalive, ge=0, description="Seconds that idle connections are kept."
     )
-    max_redirects: int = Field(
+    max_redirects: _Count = Field(
         default=_HTTP.max_redirects, ge=0, description="How many redirects are followed."
     )
-    max_response_bytes: int = Field(
+    max_response_bytes: _Count = Field(
         default=_HTTP.max_response_bytes, ge=1, description="Bytes of a response's body."
     )
     user_agent: str = Field(
@@ -131,19 +137,21 @@ class HTTP(_Group):
 class Code(_Group):
     """How code nodes run their scripts."""
 
-    workers: int = Field(
+    workers: _Count = Field(
         default=_CODE.workers, ge=1, description="Processes, each running one script at a time."
     )
-    time_limit: float = Field(default=_CODE.time_limit, gt=0, description="Seconds that one script may run.")
-    heap_bytes: int = Field(default=_CODE.heap_bytes, ge=1, description="Bytes of a script's objects.")
-    stack_bytes: int = Field(default=_CODE.stack_bytes, ge=1, description="Bytes of a script's stack.")
-    max_result_bytes: int = Field(
+    time_limit: _Seconds = Field(
+        default=_CODE.time_limit, gt=0, description="Seconds that one script may run."
+    )
+    heap_bytes: _Count = Field(default=_CODE.heap_bytes, ge=1, description="Bytes of a script's objects.")
+    stack_bytes: _Count = Field(default=_CODE.stack_bytes, ge=1, description="Bytes of a script's stack.")
+    max_result_bytes: _Count = Field(
         default=_CODE.max_result_bytes, ge=1, description="Bytes of a result, as JSON text."
     )
-    process_bytes: int = Field(
+    process_bytes: _Count = Field(
         default=_CODE.process_bytes, ge=1, description="Bytes of a process's address space."
     )
-    jobs_per_worker: int = Field(
+    jobs_per_worker: _Count = Field(
         default=_CODE.jobs_per_worker, ge=0, description="Scripts per process; 0: no limit."
     )
 
@@ -175,7 +183,7 @@ class Settings(BaseSettings):
         default="normal",
         description="What a commit survives: the death of the process, or (full) the loss of power too.",
     )
-    shutdown_grace: float = Field(
+    shutdown_grace: _Seconds = Field(
         default=10.0, ge=0, description="Seconds for running tasks and calls to end at shutdown."
     )
     log_level: LogLevel = Field(default="info", description="What is logged: this and what is graver.")
@@ -184,74 +192,75 @@ class Settings(BaseSettings):
     )
     access_log: bool = Field(default=True, description="Whether every call is logged.")
 
-    max_message_bytes: int = Field(
+    max_message_bytes: _Count = Field(
         default=_SERVICE.max_message_bytes, ge=65_536, description="Bytes of one gRPC message."
     )
-    max_watches: int = Field(default=_SERVICE.max_watches, ge=1, description="Clients that watch at once.")
-    max_running_tasks: int = Field(
+    max_watches: _Count = Field(default=_SERVICE.max_watches, ge=1, description="Clients that watch at once.")
+    max_running_tasks: _Count = Field(
         default=_RUNTIME.max_running_tasks, ge=1, description="Tasks that run at once."
     )
-    max_waiting_tasks: int = Field(
+    max_waiting_tasks: _Count = Field(
         default=_RUNTIME.max_waiting_tasks, ge=0, description="Tasks that may wait to run."
     )
-    max_schema_bytes: int = Field(default=_RUNTIME.max_schema_bytes, ge=1, description="Bytes of a schema.")
-    max_inputs_bytes: int = Field(
+    max_schema_bytes: _Count = Field(
+        default=_RUNTIME.max_schema_bytes, ge=1, description="Bytes of a schema."
+    )
+    max_inputs_bytes: _Count = Field(
         default=_RUNTIME.max_inputs_bytes, ge=1, description="Bytes of a task's inputs."
     )
-    max_held_inputs_bytes: int = Field(
+    max_held_inputs_bytes: _Count = Field(
         default=_RUNTIME.max_held_inputs_bytes,
         ge=1,
         description="Bytes of the inputs of all tasks that run and wait.",
     )
-    max_nodes: int = Field(
+    max_nodes: _Count = Field(
         default=_RUNTIME.max_nodes, ge=2, description="Nodes of a schema, blocks included."
     )
-    max_loop_iterations: int = Field(
+    max_loop_iterations: _Count = Field(
         default=_LIMITS.max_loop_iterations, ge=0, description="Items that one loop goes over."
     )
-    max_events: int = Field(default=_LIMITS.max_events, ge=2, description="Events of one task.")
-    max_snapshot_bytes: int = Field(
+    max_events: _Count = Field(default=_LIMITS.max_events, ge=2, description="Events of one task.")
+    max_snapshot_bytes: _Count = Field(
         default=_LIMITS.max_snapshot_bytes,
         ge=1,
         description="Bytes of the inputs, and of the outputs, of one run.",
     )
-    max_output_bytes: int = Field(
+    max_output_bytes: _Count = Field(
         default=_RUNTIME.max_output_bytes, ge=1, description="Bytes of one call's outputs."
     )
-    max_calls: int = Field(
+    max_calls: _Count = Field(
         default=_RUNTIME.max_calls, ge=0, description="Calls at once, over all tasks; 0: no limit."
     )
-    max_calls_by_type: dict[str, Annotated[int, Field(ge=1)]] = Field(
+    max_calls_by_type: dict[str, Annotated[_Count, Field(ge=1)]] = Field(
         default=dict(_RUNTIME.max_calls_by_type), description="The same for single node types."
     )
-    default_timeout: float = Field(
+    default_timeout: _Seconds = Field(
         default=_RUNTIME.default_timeout,
         ge=0,
-        le=1e9,
         description="Seconds that a task may run that names none; 0: no limit.",
     )
-    call_timeouts: dict[str, Annotated[float, Field(gt=0, le=1e9)]] = Field(
+    call_timeouts: dict[str, Annotated[_Seconds, Field(gt=0)]] = Field(
         default=dict(_RUNTIME.call_timeouts), description="Seconds that one call may run, by node type."
     )
-    retention_age: float = Field(
+    retention_age: _Seconds = Field(
         default=_RUNTIME.retention_age,
         ge=0,
         description="Seconds after which finished tasks are removed; 0: never by age.",
     )
-    retention_count: int = Field(
+    retention_count: _Count = Field(
         default=_RUNTIME.retention_count,
         ge=0,
         description="Finished tasks that are kept; 0: no limit by count.",
     )
-    retention_interval: float = Field(
+    retention_interval: _Seconds = Field(
         default=_RUNTIME.retention_interval,
         gt=0,
         description="Seconds between two looks through the finished tasks.",
     )
-    cached_documents: int = Field(
+    cached_documents: _Count = Field(
         default=_RUNTIME.cached_documents, ge=1, description="Compiled schemas that are kept."
     )
-    cached_schema_bytes: int = Field(
+    cached_schema_bytes: _Count = Field(
         default=_RUNTIME.cached_schema_bytes, ge=0, description="Bytes of their texts, in all."
     )
     secret_names: Annotated[frozenset[str], NoDecode] = Field(

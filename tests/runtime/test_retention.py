@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -220,3 +221,19 @@ async def test_a_mistake_does_not_end_retention(caplog: pytest.LogCaptureFixture
             clock.advance(11)
     assert caplog.text.count("retention failed") == 2
     assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize("age", [1e14, math.inf])
+async def test_an_age_beyond_all_times_removes_nothing_by_age(journal: Journal, age: float) -> None:
+    """However long finished tasks may be kept: those that are too many are removed all the same."""
+    clock = FakeClock()
+    settings = RuntimeSettings(retention_age=age, retention_count=2, retention_interval=10)
+    async with running_application(journal=journal, clock=clock, settings=settings) as application:
+        ids = []
+        for _ in range(4):
+            clock.advance(1)
+            ids.append((await application.run(TaskRequest(echo_schema(), '{"x": 1}'))).task_id)
+        while len(await left(journal)) > 2:
+            await clock.sleeping()
+            clock.advance(11)
+        assert await left(journal) == ids[-2:]

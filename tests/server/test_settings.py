@@ -66,6 +66,15 @@ def test_everything_is_described(model: Any) -> None:
             assert field.description.startswith(units), name
 
 
+@pytest.mark.parametrize("model", [Settings, LLM, HTTP, Code])
+def test_every_number_has_an_end(model: Any) -> None:
+    """No duration is longer than timers and clocks count to, and no count larger than the journal counts to."""
+    for name, field in model.model_fields.items():
+        if field.annotation in {int, float}:
+            most = min(bound.le for bound in field.metadata if hasattr(bound, "le"))
+            assert most <= (2**62 if field.annotation is int else 1e9), name
+
+
 def test_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Flags override the environment, which overrides the file, setting by setting, also within a group."""
     config = tmp_path / "flowgram.toml"
@@ -115,6 +124,10 @@ def test_collections_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
         ("call_timeouts = { llm = 0 }", "call_timeouts.llm"),
         ("max_message_bytes = 1", "max_message_bytes"),
         ("shutdown_grace = nan", "shutdown_grace"),
+        ("shutdown_grace = 1e10", "shutdown_grace"),
+        ("retention_age = 1e14", "retention_age"),
+        ("retention_interval = 1e10", "retention_interval"),
+        ("retention_count = 4611686018427387905", "retention_count"),
         ("max_nodes = ", "flowgram.toml"),
         ("\xff", "flowgram.toml"),
     ],

@@ -18,7 +18,10 @@ _ROWS = 200
 _PAGES = 250
 """Pages given back to the file system in one transaction."""
 
+_START_OF_TIME = -(2**63)
 _END_OF_TIME = 2**63 - 1
+"""What SQLite counts from and to; times and counts beyond mean the same as these."""
+
 _LAST_TOO_MANY = """
     SELECT end_time, number FROM tasks WHERE end_time IS NOT NULL ORDER BY end_time DESC, number DESC LIMIT 1 OFFSET ?
 """
@@ -80,9 +83,10 @@ def _due(
     # Everything up to the later one of two ends is due.
     ends = []
     if ended_before is not None:
-        ends.append((ended_before - 1, _END_OF_TIME))
+        last = max(_START_OF_TIME, min(ended_before - 1, _END_OF_TIME))
+        ends.append((last, _END_OF_TIME))
     if keep_newest is not None:
-        ends.extend(connection.execute(_LAST_TOO_MANY, (keep_newest,)).fetchall())
+        ends.extend(connection.execute(_LAST_TOO_MANY, (min(keep_newest, _END_OF_TIME),)).fetchall())
     if not ends:
         return []
     return connection.execute(_DUE, (*max(ends), limit)).fetchall()

@@ -147,6 +147,9 @@ class WritingThread:
             unusable = unavailable(self._path, error)
             unusable.__cause__ = error
             return asked.future, None, unusable
+        except Exception:  # as in `_commit`
+            _logger.exception("an action of the journal failed")
+            return asked.future, None, JournalUnavailable(f"the journal {self._path} failed on an action")
 
     def _deliver(self, answers: list[_Answer]) -> None:
         self._relief.advanced()

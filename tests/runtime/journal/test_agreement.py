@@ -71,13 +71,16 @@ STEPS = st.builds(
     time=st.integers(0, 20),
     blob=st.binary(max_size=50),
 )
+FAR = st.sampled_from((-(10**20), 10**20))
+"""Beyond what SQLite counts to."""
+
 HISTORIES = st.lists(
     st.one_of(
         st.builds(Together, st.lists(STEPS, min_size=1, max_size=8).map(tuple)),
         st.builds(
             Remove,
-            st.none() | st.integers(0, 20),
-            st.none() | st.integers(0, 4),
+            st.none() | st.integers(0, 20) | FAR,
+            st.none() | st.integers(0, 4) | FAR.map(abs),
             st.integers(0, 3),
         ),
         st.builds(BeginLife, st.integers(0, 20)),

@@ -202,6 +202,20 @@ async def test_a_defect_in_the_writer_is_told_to_its_waiters(
     await sqlite.commit(accepted("a"))
 
 
+async def test_a_defect_in_an_action_is_told_to_its_waiter(
+    sqlite: SQLiteJournal, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An unexpected exception between two groups is logged, fails what was asked, and the thread lives on."""
+
+    def broken(_: Writer) -> None:
+        raise OverflowError
+
+    with pytest.raises(JournalUnavailable, match="failed on an action"):
+        await sqlite._writing.ask(broken)
+    assert "an action of the journal failed" in caplog.text
+    await sqlite.commit(accepted("a"))
+
+
 async def test_removal_makes_the_file_smaller(path: Path) -> None:
     """The pages of removed logs go back to the file system, also of logs that span many transactions."""
     journal = await SQLiteJournal.open(path)

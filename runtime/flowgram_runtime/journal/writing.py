@@ -51,6 +51,22 @@ _UPDATE_TASKS = """
 _Row = tuple[Any, ...]
 
 
+_FAILURES_OF_ALL = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_PROTOCOL,
+}
+"""Errors of the file, which meet every write alike: one by one, each would meet them again, and wait for a lock each time.
+
+A full disk (FULL) is none of them: it costs no wait, and a smaller write, such as the end of a task, may still fit. Nor is
+damage (CORRUPT): it lies in some pages, and others can be written.
+"""
+
+
 def checksum(cause: str | None, events: bytes) -> int:
     """The CRC-32 of a batch as it is stored."""
     return zlib.crc32(events, 0 if cause is None else zlib.crc32(cause.encode()))
@@ -78,8 +94,8 @@ class Writer:
         try:
             return list(self._transact(writes))
         except (sqlite3.Error, ValueError, OverflowError) as error:
-            if len(writes) == 1:
-                return [self._explain(writes[0], error)]
+            if len(writes) == 1 or _concerns_all(error):
+                return [self._explain(write, error) for write in writes]
         return [outcome for write in writes for outcome in self.apply([write])]
 
     def remove_finished(self, ended_before: int | None, keep_newest: int | None, limit: int) -> list[str]:
@@ -272,6 +288,11 @@ class _Group:
         if task.request_id:
             self._requests.add(task.request_id)
         return number
+
+
+def _concerns_all(error: Exception) -> bool:
+    """Whether a group failed for a reason that no write of it is to blame for."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _FAILURES_OF_ALL
 
 
 def _event_row(task: int, batch: Batch) -> _Row:

@@ -4,6 +4,8 @@ import sqlite3
 import stat
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +170,47 @@ async def test_a_file_that_became_read_only(sqlite: SQLiteJournal) -> None:
     assert await sqlite.task("a") is not None
     sqlite._connection.execute("PRAGMA query_only = OFF")
     await sqlite.commit(accepted("b"))
+
+
+@contextmanager
+def locked(journal: SQLiteJournal) -> Iterator[None]:
+    """Another program is in the middle of a write."""
+    journal._connection.execute("PRAGMA busy_timeout = 1")
+    with closing(sqlite3.connect(journal._readers._path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+@contextmanager
+def read_only(journal: SQLiteJournal) -> Iterator[None]:
+    """The file became read-only."""
+    journal._connection.execute("PRAGMA query_only = ON")
+    yield
+    journal._connection.execute("PRAGMA query_only = OFF")
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "text"), [(locked, "another program holds it"), (read_only, "cannot be written to")]
+)
+async def test_a_failure_of_the_file_is_met_once_for_a_group(
+    sqlite: SQLiteJournal, spoiled: Callable[[SQLiteJournal], AbstractContextManager[None]], text: str
+) -> None:
+    """Writes that share a group wait for a lock once, not one after the other; each is told, and can be made again."""
+    attempts: list[str] = []
+    writes = [accepted(f"task-{index}") for index in range(10)]
+    with spoiled(sqlite):
+        sqlite._connection.set_trace_callback(
+            lambda statement: attempts.append(statement) if statement.startswith("BEGIN") else None
+        )
+        async with Held(sqlite):
+            commits = [sqlite.commit(write) for write in writes]
+        outcomes = await asyncio.gather(*commits, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [JournalUnavailable] * 10
+    assert all(text in str(outcome) for outcome in outcomes)
+    assert len(attempts) == 1
+    assert await sqlite.tasks(limit=99, before=None, statuses=frozenset(), labels={}) == []
+    await asyncio.gather(*(sqlite.commit(write) for write in writes))
+    assert len(await sqlite.tasks(limit=99, before=None, statuses=frozenset(), labels={})) == 10
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Literal
 
 from flowgram_runtime.journal.errors import JournalDamaged, JournalUnavailable
 from flowgram_runtime.journal.migrations import UnknownVersion, migrate, version_of
+from flowgram_runtime.journal.write_ahead_log import check_log
 
 Synchronous = Literal["normal", "full"]
 """What a commit survives. "normal": the death of the process; if the machine loses power, the last commits may be lost,
@@ -110,6 +111,7 @@ def open_writer(path: Path, synchronous: Synchronous) -> sqlite3.Connection:
     try:
         # SQLite gives the files beside it (-wal, -shm) the rights of this one.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        check_log(path)
         connection = _connect(path)
         try:
             version = version_of(connection)

@@ -82,8 +82,11 @@ asyncio.run(main())
 """
 
 
-async def test_what_was_told_survives_a_kill(path: Path) -> None:
-    """After SIGKILL in the middle of commits, every event that was reported as committed is in its log, without a gap."""
+async def test_what_was_told_survives_a_kill(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """After SIGKILL in the middle of commits, every event that was reported as committed is in its log, without a gap.
+
+    Nothing is taken for damaged.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", _COMMIT_UNTIL_KILLED, str(path), stdout=asyncio.subprocess.PIPE
     )
@@ -105,6 +108,7 @@ async def test_what_was_told_survives_a_kill(path: Path) -> None:
         assert [each.first_sequence for each in log] == [*range(1, len(log) + 1)]
         assert len(log) >= sequence
     await journal.close()
+    assert not caplog.records
 
 
 async def test_writes_that_wait_share_a_transaction(sqlite: SQLiteJournal) -> None:

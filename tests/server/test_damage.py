@@ -5,6 +5,7 @@ import sqlite3
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,22 @@ async def test_what_can_be_read_of_a_damaged_file_is_served(settings: Settings) 
         for task_id in good:
             assert (await stub.TaskReport(TaskReportRequest(task_id=task_id))).report.outputs
         assert (await stub.TaskRun(TaskRunRequest(schema=ECHO, wait=True))).outputs
+
+
+async def test_records_beside_a_damaged_one_are_served(settings: Settings) -> None:
+    """A list has all tasks that can be read; a changed result is UNAVAILABLE, and never given."""
+    no_labels, wrong_result, *good = await fill(settings)
+    with closing(sqlite3.connect(settings.data / JOURNAL_FILE)) as connection, connection:
+        connection.execute("UPDATE tasks SET labels = '{' WHERE task_id = ?", (no_labels,))
+        connection.execute("UPDATE tasks SET result = x'00' WHERE task_id = ?", (wrong_result,))
+    async with open_server(settings) as server, grpc.aio.insecure_channel(server.address) as channel:
+        stub: Any = WorkflowRuntimeServiceStub(channel)
+        listed = (await stub.TaskList(TaskListRequest())).tasks
+        assert {task.task_id for task in listed} == {wrong_result, *good}
+        for task_id in (no_labels, wrong_result):
+            told = await refused(stub.TaskResult(TaskResultRequest(task_id=task_id)))
+            assert (told.code, told.reason) == (StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE")
+        assert (await stub.TaskResult(TaskResultRequest(task_id=good[0]))).outputs
 
 
 def limit_pages(server: Server, spare: int) -> None:

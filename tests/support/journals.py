@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from typing import TypeVar
 
+from flowgram_runtime.journal.checksums import hash_of_schema
 from flowgram_runtime.journal.errors import JournalUnavailable
 from flowgram_runtime.journal.port import Batch, Finish, Journal, Life, NewTask, TaskRecord, Write
 
@@ -17,11 +18,11 @@ def new_task(task_id: str, **changes: object) -> NewTask:
     """A task with plain values where none are given."""
     values: dict[str, object] = {
         "create_time": 1_000,
-        "schema_hash": b"hash of the schema",
         "schema": SCHEMA,
         "inputs": "{}",
         **changes,
     }
+    values.setdefault("schema_hash", hash_of_schema(str(values["schema"])))
     return NewTask(task_id, **values)  # type: ignore[arg-type]  # the values are as the caller says
 
 

@@ -5,8 +5,9 @@ released is never changed: the next one follows it.
 
 Tables:
     tasks: One row per task. `number` is the order of acceptance. The texts come last, so that pages of tasks are read
-        without them. How far a task's log goes is asked of the log, so that appending to it rewrites no task.
-    schemas: The schemas' texts, each stored once for all tasks that use it.
+        without them. How far a task's log goes is asked of the log, so that appending to it rewrites no task. The checksums
+        are the CRC-32 of the texts; tasks of older versions have none.
+    schemas: The schemas' texts, each stored once for all tasks that use it, under its SHA-256.
     events: The logs, one row per batch. The rows lie in the order in which they were written, whatever their task
         (measured cheaper, also for large rows, than a table that is sorted by its key); the key is an index beside it.
         `checksum` is the CRC-32 of `cause` and `events`.
@@ -60,6 +61,10 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE removed (task INTEGER PRIMARY KEY)",
     ),
     ("CREATE TABLE lives (began INTEGER PRIMARY KEY, alive INTEGER NOT NULL)",),
+    (
+        "ALTER TABLE tasks ADD COLUMN inputs_checksum INTEGER",
+        "ALTER TABLE tasks ADD COLUMN result_checksum INTEGER",
+    ),
 )
 
 VERSION = len(_MIGRATIONS)

@@ -21,7 +21,7 @@ _BUSY_TIMEOUT = 5.0
 _CACHED_STATEMENTS = 512
 """Statements with up to 64 rows of values exist in several kinds; compiling one again costs more than running it."""
 
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_TOOBIG}
 
 _REASONS = {
     sqlite3.SQLITE_FULL: "there is no space left for it",
@@ -39,15 +39,23 @@ def unavailable(path: Path, error: Exception) -> JournalUnavailable:
     """The journal's error for one of SQLite or of the system. Its text names the file, never content."""
     if isinstance(error, OSError):
         return JournalUnavailable(f"the journal {path} cannot be used: {error.strerror or 'system error'}")
-    code = getattr(error, "sqlite_errorcode", None)
     name = getattr(error, "sqlite_errorname", type(error).__name__)
-    # Errors without a code come from Python's side of the module: text that is not UTF-8, JSON that is none.
-    if code is None or code & 0xFF in _DAMAGED:
+    if is_damage(error):
         return JournalDamaged(
             f"the journal {path} is damaged ({name}): restore it from a backup, or move it away to start empty"
         )
-    reason = _REASONS.get(code & 0xFF, "SQLite reports an error")
+    reason = _REASONS.get(_code(error) & 0xFF, "SQLite reports an error")
     return JournalUnavailable(f"the journal {path} cannot be used: {reason} ({name})")
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error of SQLite, or of what was read, means that the file is not what was written."""
+    return _code(error) & 0xFF in _DAMAGED
+
+
+def _code(error: Exception) -> int:
+    # Errors without a code come from Python's side of the module: text that is not UTF-8.
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
 
 
 def resolve(path: Path) -> Path:

@@ -16,7 +16,7 @@ class NewTask(NamedTuple):
     Attributes:
         task_id: Unique among all tasks. Ids that grow with time are cheaper to store than random ones.
         create_time: When it was accepted.
-        schema_hash: Key of the schema's text; tasks with equal hashes share one stored text.
+        schema_hash: SHA-256 of the schema's text in UTF-8; tasks with equal ones share one stored text.
         schema: The schema's text as it came.
         inputs: JSON text of the task's inputs as it came.
         request_id: Makes a retry safe; unique among all tasks unless it is "".

@@ -3,15 +3,38 @@
 import json
 import logging
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flowgram_runtime.journal.checksums import hash_of_schema, inputs_checksum, result_checksum
 from flowgram_runtime.journal.errors import JournalDamaged
+from flowgram_runtime.journal.opening import is_damage
 from flowgram_runtime.journal.port import Batch, TaskRecord
 from flowgram_runtime.journal.rules import UNFINISHED
 from flowgram_runtime.journal.writing import checksum
 
 _logger = logging.getLogger(__name__)
+
+_STATUSES = frozenset(range(1, 6))
+_NUMBER = int | None
+_TYPES = (
+    int,
+    str,
+    int,
+    bytes,
+    bytes,
+    _NUMBER,
+    str,
+    int,
+    _NUMBER,
+    _NUMBER,
+    int,
+    bytes | None,
+    _NUMBER,
+    str,
+    _NUMBER,
+)
+"""What the columns of a record are made of: SQLite stores anything anywhere."""
 
 _NEWEST = 2**63 - 1
 _NO_LIMIT = -1
@@ -22,7 +45,7 @@ _RECORD = """
     number, task_id, create_time, schema_hash, request_hash, timeout, labels, status, start_time, end_time,
     (SELECT coalesce(max(last_sequence), 0) FROM events WHERE task = number)
 """
-_TASK = "SELECT {record}, result, inputs FROM tasks WHERE {key} = ?"
+_TASK = "SELECT {record}, result, result_checksum, inputs, inputs_checksum FROM tasks WHERE {key} = ?"
 _BY_TASK_ID, _BY_REQUEST, _BY_NUMBER = (
     _TASK.format(record=_RECORD, key=key) for key in ("task_id", "request_id", "number")
 )
@@ -36,14 +59,15 @@ _UNFINISHED = """
         UNION ALL SELECT number FROM tasks WHERE status = ?2 AND number > ?3)
     ORDER BY number LIMIT ?4
 """
-_PAGE = "SELECT {record}, NULL, '' FROM tasks WHERE number < ?{conditions} ORDER BY number DESC LIMIT ?"
-_PAGE_OF_NUMBERS = (
-    "SELECT {record}, NULL, '' FROM tasks WHERE number IN ({numbers}) ORDER BY number DESC LIMIT ?"
-)
+_SMALL = "SELECT {record}, NULL, NULL, '', NULL FROM tasks"
+_SMALL_BY_NUMBER = (_SMALL + " WHERE number = ?").format(record=_RECORD)
+_PAGE = _SMALL + " WHERE number < ?{conditions} ORDER BY number DESC LIMIT ?"
+_PAGE_OF_NUMBERS = _SMALL + " WHERE number IN ({numbers}) ORDER BY number DESC LIMIT ?"
 # One sub-query per status: within a status the index is in the order of the page already.
 _NUMBERS = """
     SELECT * FROM (SELECT number FROM tasks WHERE status = ? AND number < ?{conditions} ORDER BY number DESC LIMIT ?)
 """
+_MERGED_NUMBERS = "SELECT number FROM ({numbers}) ORDER BY number DESC LIMIT ?"
 _HAS_LABEL = " AND EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND value = ?)"
 
 
@@ -60,9 +84,20 @@ def find_request(connection: sqlite3.Connection, request_id: str) -> TaskRecord 
 
 
 def schema(connection: sqlite3.Connection, schema_hash: bytes) -> str | None:
-    """The text of a schema."""
+    """The text of a schema.
+
+    Raises:
+        JournalDamaged: It is not what was written.
+    """
     row = connection.execute(_SCHEMA, (schema_hash,)).fetchone()
-    return None if row is None else str(row[0])
+    if row is None:
+        return None
+    (text,) = row
+    if not isinstance(text, str) or hash_of_schema(text) != schema_hash:
+        raise JournalDamaged(
+            f"the journal is damaged: the schema {schema_hash.hex()} is not what was written"
+        )
+    return text
 
 
 def read(connection: sqlite3.Connection, task_id: str, after_sequence: int, max_bytes: int) -> list[Batch]:
@@ -76,7 +111,7 @@ def read(connection: sqlite3.Connection, task_id: str, after_sequence: int, max_
     cursor = connection.execute(_BATCHES, (task_id, after_sequence))
     try:
         for first, last, at, expected, cause, events in cursor:
-            if checksum(cause, events) != expected:
+            if not isinstance(events, bytes) or checksum(cause, events) != expected:
                 raise JournalDamaged(
                     f"the journal is damaged: events {first} to {last} of task {task_id!r} are not what was written"
                 )
@@ -96,38 +131,100 @@ def tasks(
     statuses: frozenset[int],
     labels: Mapping[str, str],
 ) -> list[TaskRecord]:
-    """A page of tasks, as in `Journal.tasks`."""
+    """A page of tasks, as in `Journal.tasks`. Tasks that cannot be read are reported and left out."""
     before = _NEWEST if before is None else min(before, _NEWEST)
+    try:
+        return _page(connection, limit, before, statuses, labels)
+    except (sqlite3.DatabaseError, JournalDamaged):
+        return _page_one_by_one(connection, limit, before, statuses or _STATUSES, labels)
+
+
+def _page(
+    connection: sqlite3.Connection,
+    limit: int,
+    before: int,
+    statuses: frozenset[int],
+    labels: Mapping[str, str],
+) -> list[TaskRecord]:
     conditions = _HAS_LABEL * len(labels)
     wanted = [text for label in labels.items() for text in label]
     if not statuses:
-        page = _PAGE.format(record=_RECORD, conditions=conditions)
-        rows = connection.execute(page, (before, *wanted, limit))
+        rows = connection.execute(
+            _PAGE.format(record=_RECORD, conditions=conditions), (before, *wanted, limit)
+        )
     else:
         numbers = " UNION ALL ".join([_NUMBERS.format(conditions=conditions)] * len(statuses))
-        page = _PAGE_OF_NUMBERS.format(record=_RECORD, numbers=numbers)
         values = [value for status in sorted(statuses) for value in (status, before, *wanted, limit)]
-        rows = connection.execute(page, (*values, limit))
+        rows = connection.execute(_PAGE_OF_NUMBERS.format(record=_RECORD, numbers=numbers), (*values, limit))
     return [_record(row) for row in rows.fetchall()]
+
+
+def _page_one_by_one(
+    connection: sqlite3.Connection,
+    limit: int,
+    before: int,
+    statuses: frozenset[int],
+    labels: Mapping[str, str],
+) -> list[TaskRecord]:
+    """The same, where something of the page is damaged: which tasks there are is read from an index alone."""
+    numbers = " UNION ALL ".join([_NUMBERS.format(conditions="")] * len(statuses))
+    query = _MERGED_NUMBERS.format(numbers=numbers)
+    records: list[TaskRecord] = []
+    while len(records) < limit:
+        values = [value for status in sorted(statuses) for value in (status, before, limit)]
+        found = [number for (number,) in connection.execute(query, (*values, limit)).fetchall()]
+        records += [
+            record
+            for record in _readable(connection, _SMALL_BY_NUMBER, found)
+            if labels.items() <= record.labels.items()
+        ]
+        if len(found) < limit:
+            break
+        before = found[-1]
+    return records[:limit]
 
 
 def unfinished(connection: sqlite3.Connection, after: int, limit: int | None) -> list[TaskRecord]:
     """Unfinished tasks, as in `Journal.unfinished`. One that cannot be read is reported and left out."""
-    numbers = connection.execute(
-        _UNFINISHED, (*UNFINISHED, after, _NO_LIMIT if limit is None else limit)
-    ).fetchall()
+    records: list[TaskRecord] = []
+    room = None if limit is None else _PAGE_BYTES
+    while limit is None or len(records) < limit:
+        wanted = _NO_LIMIT if limit is None else limit - len(records)
+        rows = connection.execute(_UNFINISHED, (*UNFINISHED, after, wanted)).fetchall()
+        found = _readable(connection, _BY_NUMBER, [number for (number,) in rows], room)
+        records += found
+        if room is not None:
+            room -= sum(len(record.inputs) for record in found)
+        if len(rows) != wanted or (room is not None and room <= 0):
+            break
+        ((after,),) = rows[-1:]
+    return records
+
+
+def _readable(
+    connection: sqlite3.Connection, query: str, numbers: Sequence[int], max_bytes: int | None = None
+) -> list[TaskRecord]:
+    """The tasks with these numbers, but for those that are damaged, which are reported.
+
+    Ends early once their inputs have so many characters.
+
+    Raises:
+        sqlite3.Error: Something else than damage keeps them from being read.
+    """
     records = []
     size = 0
-    for (number,) in numbers:
+    for number in numbers:
         try:
-            row = connection.execute(_BY_NUMBER, (number,)).fetchone()
+            row = connection.execute(query, (number,)).fetchone()
             if row is not None:  # it may be removed by now
                 record = _record(row)
                 records.append(record)
                 size += len(record.inputs)
-        except (sqlite3.DatabaseError, json.JSONDecodeError):
-            _logger.exception("the journal is damaged: unfinished task number %d cannot be read", number)
-        if limit is not None and size >= _PAGE_BYTES:
+        except (sqlite3.DatabaseError, JournalDamaged) as error:
+            if isinstance(error, sqlite3.Error) and not is_damage(error):
+                raise
+            _logger.error("the journal is damaged: task number %d cannot be read: %s", number, error)  # noqa: TRY400 - no defect
+        if max_bytes is not None and size >= max_bytes:
             break
     return records
 
@@ -135,14 +232,31 @@ def unfinished(connection: sqlite3.Connection, after: int, limit: int | None) ->
 def _record(row: tuple[Any, ...]) -> TaskRecord:
     (
         number, task_id, create_time, schema_hash, request_hash, timeout, labels, status, start_time, end_time,
-        last_sequence, result, inputs,
+        last_sequence, result, checksum_of_result, inputs, checksum_of_inputs,
     ) = row  # fmt: skip
+    if not all(map(isinstance, row, _TYPES)) or status not in _STATUSES:
+        raise JournalDamaged(
+            f"the journal is damaged: the record of task number {number} is not what was written"
+        )
+    found = _labels(labels)
+    if found is None:
+        raise JournalDamaged(
+            f"the journal is damaged: the labels of task {task_id!r} are not what was written"
+        )
+    if checksum_of_result is not None and result_checksum(result) != checksum_of_result:
+        raise JournalDamaged(
+            f"the journal is damaged: the result of task {task_id!r} is not what was written"
+        )
+    if checksum_of_inputs is not None and inputs_checksum(inputs) != checksum_of_inputs:
+        raise JournalDamaged(
+            f"the journal is damaged: the inputs of task {task_id!r} are not what was written"
+        )
     return TaskRecord(
         task_id=task_id,
         create_time=create_time,
         inputs=inputs,
         schema_hash=schema_hash,
-        labels=json.loads(labels),
+        labels=found,
         timeout=timeout,
         status=status,
         start_time=start_time,
@@ -152,3 +266,14 @@ def _record(row: tuple[Any, ...]) -> TaskRecord:
         order=number,
         request_hash=request_hash,
     )
+
+
+def _labels(text: str) -> dict[str, str] | None:
+    """The labels of a task; None if they are damaged."""
+    try:
+        labels = json.loads(text)
+    except json.JSONDecodeError:
+        return None
+    if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
+        return None
+    return labels

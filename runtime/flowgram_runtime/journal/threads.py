@@ -1,7 +1,6 @@
 """The threads of the SQLite journal: one that writes groups, a few that read."""
 
 import asyncio
-import json
 import logging
 import sqlite3
 import threading
@@ -206,7 +205,7 @@ class Readers:
         connection = self._connections.get()
         try:
             return query(connection, *args)
-        except (sqlite3.Error, json.JSONDecodeError) as error:
+        except sqlite3.Error as error:
             raise unavailable(self._path, error) from error
         finally:
             self._connections.put(connection)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from flowgram_runtime.journal import lives, retention
+from flowgram_runtime.journal.checksums import inputs_checksum, result_checksum
 from flowgram_runtime.journal.errors import DuplicateRequest, InvalidWrite, JournalError, WriteRejected
 from flowgram_runtime.journal.opening import unavailable
 from flowgram_runtime.journal.port import Batch, Life, NewTask, Write
@@ -37,14 +38,14 @@ _REQUESTS = "SELECT request_id FROM ({values}) AS wanted CROSS JOIN tasks ON req
 _ADD_SCHEMAS = "INSERT OR IGNORE INTO schemas (hash, text) {values}"
 _ADD_TASKS = """
     INSERT INTO tasks (number, task_id, create_time, schema_hash, request_id, request_hash, timeout, labels,
-        status, start_time, end_time, result, inputs) {values}
+        status, start_time, end_time, result, result_checksum, inputs, inputs_checksum) {values}
 """
 _ADD_EVENTS = """
     INSERT INTO events (task, first_sequence, last_sequence, at, checksum, cause, events) {values}
 """
 _UPDATE_TASKS = """
     UPDATE tasks SET status = new.column2, start_time = coalesce(new.column3, start_time),
-        end_time = new.column4, result = new.column5
+        end_time = new.column4, result = new.column5, result_checksum = new.column6
     FROM ({values}) AS new WHERE number = new.column1
 """
 
@@ -218,6 +219,7 @@ class _NewTask:
             json.dumps(task.labels, ensure_ascii=False) if task.labels else "{}",
             *self.state.row()[1:],
             task.inputs,
+            inputs_checksum(task.inputs),
         )
 
 
@@ -232,7 +234,14 @@ class _State:
         self.result: bytes | None = None
 
     def row(self) -> _Row:
-        return (self.number, self.status, self.start_time, self.end_time, self.result)
+        return (
+            self.number,
+            self.status,
+            self.start_time,
+            self.end_time,
+            self.result,
+            result_checksum(self.result),
+        )
 
 
 class _Group:

@@ -9,11 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.journals import new_task
 
+from flowgram_runtime.journal.checksums import hash_of_schema
 from flowgram_runtime.journal.errors import WriteRejected
 from flowgram_runtime.journal.memory import MemoryJournal
 from flowgram_runtime.journal.port import Batch, Finish, Journal, Life, TaskRecord, Write
 from flowgram_runtime.journal.sqlite import SQLiteJournal
 
+SCHEMAS = ("one", "two")
 TASKS = ("a", "b", "c", "d", "e")
 
 
@@ -29,7 +31,7 @@ class Step(NamedTuple):
     task_id: str
     accept: bool
     request_id: str
-    schema_hash: bytes
+    schema: str
     labels: dict[str, str]
     lengths: list[int]
     gap: int
@@ -62,7 +64,7 @@ STEPS = st.builds(
     task_id=st.sampled_from(TASKS),
     accept=st.booleans(),
     request_id=st.sampled_from(("", "", "r", "s\0", "s")),
-    schema_hash=st.sampled_from((b"1", b"2")),
+    schema=st.sampled_from(SCHEMAS),
     labels=st.dictionaries(st.sampled_from(("k", 'l"', "")), st.sampled_from(("v", "w'", "{}")), max_size=2),
     lengths=st.lists(st.integers(1, 3), max_size=3),
     gap=st.sampled_from((0, 0, 0, 0, 1, -1)),
@@ -103,8 +105,7 @@ async def as_writes(together: Together, journal: Journal) -> list[Write]:
             end += length
         task = new_task(
             step.task_id,
-            schema_hash=step.schema_hash,
-            schema=f"schema {step.schema_hash!r}",
+            schema=step.schema,
             request_id=step.request_id,
             labels=step.labels,
         )
@@ -147,7 +148,7 @@ async def everything(journal: Journal) -> list[Any]:
     for request_id in ("r", "s", "s\0"):
         record = await journal.find_request(request_id)
         seen.append(None if record is None else ranked([record]))
-    return [*seen, await journal.schema(b"1"), await journal.schema(b"2")]
+    return [*seen, *[await journal.schema(hash_of_schema(schema)) for schema in SCHEMAS]]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -3,6 +3,7 @@ import asyncio
 import pytest
 from support.journals import SCHEMA, accepted, batch, finished, new_task
 
+from flowgram_runtime.journal.checksums import hash_of_schema
 from flowgram_runtime.journal.errors import DuplicateRequest, InvalidWrite, JournalClosed
 from flowgram_runtime.journal.port import Batch, Finish, Journal, Life, TaskRecord, Write
 
@@ -289,15 +290,16 @@ async def test_removal_by_age_and_count(journal: Journal) -> None:
 
 async def test_schemas_stay_as_long_as_a_task_uses_them(journal: Journal) -> None:
     """A schema goes with the last task that uses it, and comes back with the next."""
-    await journal.commit(finished("a", schema_hash=b"1", schema="one", end_time=1))
-    await journal.commit(finished("b", schema_hash=b"1", schema="one", end_time=2))
-    await journal.commit(finished("c", schema_hash=b"2", schema="two", end_time=3))
+    one, two = hash_of_schema("one"), hash_of_schema("two")
+    await journal.commit(finished("a", schema="one", end_time=1))
+    await journal.commit(finished("b", schema="one", end_time=2))
+    await journal.commit(finished("c", schema="two", end_time=3))
     await journal.remove_finished(ended_before=2, keep_newest=None, limit=10)
-    assert [await journal.schema(b"1"), await journal.schema(b"2")] == ["one", "two"]
+    assert [await journal.schema(key) for key in (one, two)] == ["one", "two"]
     await journal.remove_finished(ended_before=3, keep_newest=None, limit=10)
-    assert [await journal.schema(b"1"), await journal.schema(b"2")] == [None, "two"]
-    await journal.commit(finished("d", schema_hash=b"1", schema="one"))
-    assert await journal.schema(b"1") == "one"
+    assert [await journal.schema(key) for key in (one, two)] == [None, "two"]
+    await journal.commit(finished("d", schema="one"))
+    assert await journal.schema(one) == "one"
 
 
 async def test_orders_grow_although_tasks_are_removed(journal: Journal) -> None:

@@ -1,0 +1,19 @@
+"""Checksums of what a task's record holds, by which damage is noticed: SQLite checks none of what it reads."""
+
+import hashlib
+import zlib
+
+
+def inputs_checksum(inputs: str) -> int:
+    """The CRC-32 of a task's inputs. Raises `ValueError` where they are no Unicode."""
+    return zlib.crc32(inputs.encode())
+
+
+def result_checksum(result: bytes | None) -> int | None:
+    """The CRC-32 of a task's result; None while there is none."""
+    return None if result is None else zlib.crc32(result)
+
+
+def hash_of_schema(schema: str) -> bytes:
+    """The SHA-256 of a schema's text: the key under which it is stored."""
+    return hashlib.sha256(schema.encode("utf-8", "surrogatepass")).digest()

@@ -7,7 +7,7 @@ next removal goes on with what the notes say.
 import json
 import sqlite3
 
-from flowgram_runtime.journal.transaction import transaction
+from flowgram_runtime.journal.transaction import transaction, undo_left_over
 
 SLICE = 50
 """Tasks removed in one transaction."""
@@ -71,6 +71,7 @@ def remove_logs(connection: sqlite3.Connection) -> bool:
 
 def free_pages(connection: sqlite3.Connection) -> bool:
     """Gives free pages back to the file system. False if those were the last ones."""
+    undo_left_over(connection)  # `executescript` would commit it
     # Not `execute`: it would stop after the first page, for which SQLite reports a row without columns.
     connection.executescript(f"PRAGMA incremental_vacuum({_PAGES})")
     (left,) = connection.execute("PRAGMA freelist_count").fetchone()

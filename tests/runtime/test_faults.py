@@ -1,25 +1,37 @@
 """The application on a journal that fails at every operation in turn: whatever was told still holds."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.applications import call_schema, echo_schema
 from support.graphs import edge, end, node, ref, start
-from support.journals import Fault
-from support.lives import Client, World, broken_promises
+from support.journals import Fault, finished
+from support.lives import Client, OpenJournal, World, broken_promises
 
 from flowgram_runtime.application import TaskRequest
 from flowgram_runtime.journal.memory import MemoryJournal
+from flowgram_runtime.journal.port import Journal
+from flowgram_runtime.journal.sqlite import SQLiteJournal
 from flowgram_runtime.modeling import json_text
 from flowgram_runtime.settings import RuntimeSettings
 
 # Few places, so that tasks wait their turn; small steps, so that writes have several batches. Nothing is timed: the only
-# timers are those of retries.
+# timers are those of retries and of retention, which removes tasks of long ago.
 SETTINGS = RuntimeSettings(
-    max_running_tasks=3, step_budget=2, tail_bytes=200, default_timeout=0, retention_age=0, retention_count=0
+    max_running_tasks=3,
+    step_budget=2,
+    tail_bytes=200,
+    default_timeout=0,
+    retention_age=1e9,
+    retention_count=0,
+    retention_interval=1000,
 )
+OLD = frozenset(f"old-{number}" for number in range(3))
 
 
 def loop_schema() -> str:
@@ -51,13 +63,31 @@ def at(wanted: int, fault: Fault) -> Plan:
     return lambda operation, number: fault if number == wanted else None
 
 
-async def play(*plans: Plan) -> tuple[list[bytes | None], list[int]]:
+async def play_on(open_journal: OpenJournal, *plans: Plan) -> tuple[list[bytes | None], list[int]]:
     """Lets the clients live through faults: how their tasks ended, and how many operations each life's journal saw."""
-    journal = MemoryJournal()
-    world, living = World(journal, list(plans), SETTINGS), clients()
+    async with open_journal() as journal:
+        for task_id in sorted(OLD):
+            await journal.commit(finished(task_id))
+    world, living = World(open_journal, list(plans), SETTINGS), clients()
     await world.run(*living)
-    assert await broken_promises(living, world, journal) == []
+    async with open_journal() as journal:
+        assert await broken_promises(living, world, journal, OLD) == []
+        if not plans:
+            assert len(await journal.tasks(limit=9, before=None, statuses=frozenset(), labels={})) == 5
     return [client.result for client in living], world.operations
+
+
+async def play(*plans: Plan) -> tuple[list[bytes | None], list[int]]:
+    """The same on a journal in memory."""
+    journal = MemoryJournal()
+    return await play_on(lambda: nullcontext(journal), *plans)
+
+
+@asynccontextmanager
+async def opened(path: Path) -> AsyncIterator[Journal]:
+    journal = await SQLiteJournal.open(path)
+    yield journal
+    await journal.close()
 
 
 @pytest.mark.parametrize("fault", Fault)
@@ -72,6 +102,22 @@ async def test_a_fault_at_any_operation_breaks_no_promise(fault: Fault) -> None:
     ]
     for number in range(operations):
         results, _ = await play(at(number, fault))
+        assert results == undisturbed, f"{fault.name} at operation {number}"
+
+
+async def test_a_fault_on_a_file_breaks_no_promise(tmp_path: Path) -> None:
+    """The same where each life opens the file anew, and threads write and read it."""
+
+    async def on_file(name: str, *plans: Plan) -> tuple[list[bytes | None], list[int]]:
+        return await play_on(lambda: opened(tmp_path / name / "journal.db"), *plans)
+
+    undisturbed, _ = await play()
+    results, (operations,) = await on_file("undisturbed")
+    assert results == undisturbed
+    faults = itertools.cycle(Fault)
+    for number in range(0, operations, 4):
+        fault = next(faults)
+        results, _ = await on_file(str(number), at(number, fault))
         assert results == undisturbed, f"{fault.name} at operation {number}"
 
 

@@ -4,7 +4,8 @@ import asyncio
 import random
 import re
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import Set as AbstractSet
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any, TypeVar
 
 from flowgram_runtime.application import Application, TaskRequest
@@ -55,11 +56,15 @@ class AnsweringCalls:
         return {"v": call.key}
 
 
+OpenJournal = Callable[[], AbstractAsyncContextManager[Journal]]
+"""Opens a journal that all lives share; on leaving, what was asked of it is done."""
+
+
 class World:
     """One journal, and one application after the other on it.
 
     Args:
-        journal: What all lives share.
+        open_journal: Opens the journal, once for each life.
         plans: For each life, what happens to its journal's operations; after the last one nothing does.
         settings: How tasks are run.
 
@@ -70,14 +75,14 @@ class World:
 
     def __init__(
         self,
-        journal: Journal,
+        open_journal: OpenJournal,
         plans: list[Callable[[str, int], Fault | None]],
         settings: RuntimeSettings,
         seed: int = 0,
     ) -> None:
         self.operations: list[int] = []
         self.calls = AnsweringCalls(random.Random(seed))  # noqa: S311 - it keeps no secrets
-        self._journal = journal
+        self._open_journal = open_journal
         self._plans = plans
         self._settings = settings
         self._clock = FakeClock()
@@ -91,7 +96,8 @@ class World:
         time_passes = asyncio.create_task(self._pass_time())
         try:
             while not content.done():
-                await self._one_life(content)
+                async with self._open_journal() as journal:
+                    await self._one_life(journal, content)
             await content
         finally:
             for task in (*living, time_passes):
@@ -115,9 +121,9 @@ class World:
                 raise outcome
             await asyncio.sleep(0)
 
-    async def _one_life(self, content: "asyncio.Future[Any]") -> None:
+    async def _one_life(self, inner: Journal, content: "asyncio.Future[Any]") -> None:
         plan = self._plans.pop(0) if self._plans else lambda operation, number: None
-        journal = FaultyJournal(self._journal, plan)
+        journal = FaultyJournal(inner, plan)
         life = asyncio.create_task(self._live(journal))
         crashed = asyncio.create_task(journal.crashed.wait())
         await asyncio.wait((life, crashed, content), return_when=asyncio.FIRST_COMPLETED)
@@ -153,6 +159,8 @@ class World:
 class Client:
     """Starts one task, watches it to its end through all lives, and remembers what it was told.
 
+    Whenever a watch has ended it also looks at the task in the list of all, and at its whole log, as reports do.
+
     Args:
         request: The task.
         cancel_at: Cancels it when the start of this node's run was seen.
@@ -178,6 +186,7 @@ class Client:
         self.task_id = record.task_id
         while self.result is None:
             await world.ask(lambda application: self._watch(application, world))
+            await world.ask(self._look)
             if self._cancel_at and f"node_id='{self._cancel_at}'" in "".join(self.events.values()):
                 await world.ask(lambda application: application.cancel(self.task_id, "enough"))
                 self._cancel_at = ""
@@ -197,6 +206,18 @@ class Client:
                 if self._cancel_at and f"node_id='{self._cancel_at}'" in item.events.decode():
                     return
 
+    async def _look(self, application: Application) -> None:
+        told = self.told()
+        log = [event for batch in await application.log(self.task_id) for event in _lines(batch)]
+        assert log[: len(told)] == told, f"the log of {self.task_id} lacks what was told"
+        page = await application.tasks(limit=100, before=None, statuses=frozenset(), labels={})
+        (listed,) = [record for record in page if record.task_id == self.task_id]
+        assert listed.last_sequence >= len(told), f"the list does not know what was told of {self.task_id}"
+
+    def told(self) -> list[str]:
+        """The events that were told, in order."""
+        return [self.events[sequence] for sequence in sorted(self.events)]
+
     def _see(self, event: str, world: World) -> None:
         (sequence,) = re.findall(r"\(sequence=(\d+),", event)
         known = self.events.setdefault(int(sequence), event)
@@ -206,12 +227,14 @@ class Client:
             self.seen.setdefault(f"{self.task_id}/{snapshot_id}", len(world.calls.made))
 
 
-async def broken_promises(clients: list[Client], world: World, journal: Journal) -> list[str]:
-    """What was promised and does not hold."""
+async def broken_promises(
+    clients: list[Client], world: World, journal: Journal, removable: AbstractSet[str] = frozenset()
+) -> list[str]:
+    """What was promised and does not hold. Tasks that are removable may be there, with their whole logs, or not."""
     found: list[str] = []
     for client in clients:
         log = [event for batch in await journal.read(client.task_id, 0, 1 << 30) for event in _lines(batch)]
-        told = [client.events[sequence] for sequence in sorted(client.events)]
+        told = client.told()
         if told != log:
             found.append(f"{client.task_id}: told was {told}, and the log is {log}")
         found += [
@@ -220,8 +243,12 @@ async def broken_promises(clients: list[Client], world: World, journal: Journal)
             if key in world.calls.made[made:]
         ]
     records: list[TaskRecord] = await journal.tasks(limit=100, before=None, statuses=frozenset(), labels={})
-    if {record.task_id for record in records} != {client.task_id for client in clients}:
+    if {record.task_id for record in records} - removable != {client.task_id for client in clients}:
         found.append("other tasks are stored than were told of")
+    for record in records:
+        log = await journal.read(record.task_id, 0, 1 << 30)
+        if not log or log[-1].last_sequence != record.last_sequence:
+            found.append(f"{record.task_id}: the log ends before its last event")
     return found
 
 

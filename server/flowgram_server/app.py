@@ -27,7 +27,7 @@ from flowgram_runtime.journal.errors import JournalUnavailable
 from flowgram_runtime.journal.memory import MemoryJournal
 from flowgram_runtime.journal.opening import Synchronous
 from flowgram_runtime.journal.port import Journal
-from flowgram_runtime.journal.sqlite import SQLiteJournal
+from flowgram_runtime.journal.read_only import open_journal
 from flowgram_runtime.nodes.code import CodeNode
 from flowgram_runtime.nodes.errors import NodeTypeUnusable
 from flowgram_runtime.nodes.http import HTTPNode
@@ -285,9 +285,9 @@ async def _opened_journal(settings: Settings) -> AsyncIterator[Journal]:
         await journal.close()
 
 
-async def _opened_file(path: Path, durability: Synchronous) -> SQLiteJournal:
+async def _opened_file(path: Path, durability: Synchronous) -> Journal:
     """The journal in a file. Where the opening is cancelled, it is closed again, and then none has it."""
-    opening = asyncio.create_task(SQLiteJournal.open(path, synchronous=durability))
+    opening = asyncio.create_task(open_journal(path, synchronous=durability))
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:

@@ -1,9 +1,6 @@
 """The server on a journal that is damaged, full, or not its own: clear errors, and what can be read is served."""
 
-import asyncio
 import sqlite3
-import sys
-from asyncio.subprocess import PIPE
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +9,7 @@ from typing import Any
 import grpc
 import pytest
 from grpc import StatusCode
+from support.processes import serve_until_error
 from support.serving import refused
 from support.workflows import ECHO, ENDLESS
 
@@ -65,25 +63,6 @@ def scramble(path: Path) -> None:
 def seal(path: Path) -> None:
     path.unlink()
     path.mkdir()
-
-
-async def serve_until_error(data: Path) -> tuple[int, str]:
-    """What the command says that cannot start."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "flowgram_server.cli",
-        "serve",
-        "--no-http",
-        "--listen",
-        "127.0.0.1:0",
-        "--data",
-        str(data),
-        stderr=PIPE,
-    )
-    _, told = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, told.decode()
 
 
 @pytest.mark.parametrize(
@@ -183,18 +162,3 @@ async def test_a_full_disk_stops_no_reads_and_loses_nothing(settings: Settings) 
         limit_pages(server, 100_000)
         assert (await stub.TaskCancel(TaskCancelRequest(task_id=running))).success
         assert (await stub.TaskRun(large)).task_id
-
-
-async def test_a_file_without_rights_is_a_clear_error(settings: Settings) -> None:
-    """A journal that may not be written is refused at the start, with the reason."""
-    await fill(settings)
-    path = settings.data / JOURNAL_FILE
-    path.chmod(0o400)
-    try:
-        with path.open("r+b"):
-            pytest.skip("this user may write what nobody may write")
-    except PermissionError:
-        pass
-    status, told = await serve_until_error(settings.data)
-    assert status == ExitStatus.NOT_STARTED
-    assert str(path) in told

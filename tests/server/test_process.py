@@ -1,13 +1,7 @@
 """The server as a process of its own, and the signals that end it."""
 
-import asyncio
 import json
-import os
 import signal
-import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +11,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from support.graphs import edge, end, node, start
 from support.packages import add_package
+from support.processes import line, server_process, starting_process
 from support.serving import refused
 from support.workflows import ENDLESS
 
@@ -27,49 +22,6 @@ from flowgram.runtime.v1.runtime_service_pb2 import (
     WatchTaskRequest,
 )
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
-
-PROGRAM = """
-import sys
-from pathlib import Path
-from flowgram_server.app import run
-from flowgram_server.settings import load_settings
-flags = {"listen": "127.0.0.1:0", "data": Path(sys.argv[1]), "shutdown_grace": float(sys.argv[2])}
-run(load_settings(flags={**flags, "log_format": "json", "code": {"workers": 1}}))
-"""
-
-
-@asynccontextmanager
-async def starting_process(data: Path, grace: float, packages: Path | None = None) -> AsyncIterator[Process]:
-    """A server that starts in a process of its own, with the packages of a directory; killed if it is still there at the end."""
-    path = {} if packages is None else {"PYTHONPATH": str(packages)}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", PROGRAM, data, str(grace), stderr=PIPE, env={**os.environ, **path}
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-
-
-@asynccontextmanager
-async def server_process(
-    data: Path, grace: float, packages: Path | None = None
-) -> AsyncIterator[tuple[Process, str]]:
-    """The same once it serves, and its address."""
-    async with starting_process(data, grace, packages) as process:
-        yield process, (await line(process, "serving"))["address"]
-
-
-async def line(process: Process, event: str) -> dict[str, Any]:
-    """The next log line about an event."""
-    assert process.stderr is not None
-    async for text in process.stderr:
-        fields: dict[str, Any] = json.loads(text)
-        if fields["event"] == event:
-            return fields
-    raise AssertionError(f"the server ended without saying {event!r}")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

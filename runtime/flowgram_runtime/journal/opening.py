@@ -1,14 +1,16 @@
 """Opening the journal's file: its rights, its lock, its settings, and what operators read when that fails."""
 
+import errno
 import fcntl
 import os
+import shutil
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from flowgram_runtime.journal.errors import JournalDamaged, JournalUnavailable
-from flowgram_runtime.journal.migrations import UnknownVersion, migrate, version_of
+from flowgram_runtime.journal.migrations import VERSION, UnknownVersion, migrate, version_of
 from flowgram_runtime.journal.write_ahead_log import check_log
 
 Synchronous = Literal["normal", "full"]
@@ -22,6 +24,18 @@ _CACHED_STATEMENTS = 512
 """Statements with up to 64 rows of values exist in several kinds; compiling one again costs more than running it."""
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_TOOBIG}
+
+_UNWRITABLE = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_IOERR,
+}
+_UNWRITABLE_BY_SYSTEM = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO}
+
+_LITTLE_SPACE = 65_536
+"""Bytes; the index of a write-ahead log alone takes half of it."""
 
 _REASONS = {
     sqlite3.SQLITE_FULL: "there is no space left for it",
@@ -44,13 +58,30 @@ def unavailable(path: Path, error: Exception) -> JournalUnavailable:
         return JournalDamaged(
             f"the journal {path} is damaged ({name}): restore it from a backup, or move it away to start empty"
         )
-    reason = _REASONS.get(_code(error) & 0xFF, "SQLite reports an error")
+    code = _code(error) & 0xFF
+    if code == sqlite3.SQLITE_IOERR and _is_full(path):
+        code = sqlite3.SQLITE_FULL  # some writes that find no space are told as errors of the disk
+    reason = _REASONS.get(code, "SQLite reports an error")
     return JournalUnavailable(f"the journal {path} cannot be used: {reason} ({name})")
 
 
 def is_damage(error: Exception) -> bool:
     """Whether an error of SQLite, or of what was read, means that the file is not what was written."""
     return _code(error) & 0xFF in _DAMAGED
+
+
+def cannot_write(error: BaseException | None) -> bool:
+    """Whether an error, of SQLite or of the system, means that a file cannot be written, though perhaps read."""
+    if isinstance(error, OSError):
+        return error.errno in _UNWRITABLE_BY_SYSTEM
+    return isinstance(error, sqlite3.Error) and _code(error) & 0xFF in _UNWRITABLE
+
+
+def _is_full(path: Path) -> bool:
+    try:
+        return shutil.disk_usage(path.parent).free < _LITTLE_SPACE
+    except OSError:
+        return False
 
 
 def _code(error: Exception) -> int:
@@ -79,15 +110,27 @@ class FileLock:
     while a server runs.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, writes: bool = True) -> None:
         """Takes the lock `<path>.lock`.
+
+        Args:
+            path: The journal's file.
+            writes: Whether the lock must be there, and be made if it is not. One who only reads does without where none
+                can be made: nobody can write there.
 
         Raises:
             JournalUnavailable: Another server has it, or it cannot be made.
         """
         lock = path.with_name(path.name + ".lock")
+        self._descriptor: int | None = None
         try:
-            self._descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._descriptor = os.open(
+                lock, (os.O_RDWR | os.O_CREAT if writes else os.O_RDONLY) | os.O_CLOEXEC, 0o600
+            )
+        except FileNotFoundError as error:
+            if writes:
+                raise unavailable(path, error) from error
+            return
         except OSError as error:
             raise unavailable(path, error) from error
         try:
@@ -107,7 +150,8 @@ class FileLock:
 
     def release(self) -> None:
         """Lets go of the lock. The file stays: deleting it would let two servers hold two locks."""
-        os.close(self._descriptor)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
 
 
 def open_writer(path: Path, synchronous: Synchronous) -> sqlite3.Connection:
@@ -120,7 +164,7 @@ def open_writer(path: Path, synchronous: Synchronous) -> sqlite3.Connection:
         # SQLite gives the files beside it (-wal, -shm) the rights of this one.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         check_log(path)
-        connection = _connect(path)
+        connection = _connect(path.as_uri())
         try:
             version = version_of(connection)
             _configure(connection, synchronous)
@@ -141,9 +185,40 @@ def open_reader(path: Path) -> sqlite3.Connection:
     Raises:
         sqlite3.Error: It cannot be opened.
     """
-    connection = _connect(path)
+    connection = _connect(path.as_uri())
     connection.execute("PRAGMA query_only = ON")
     return connection
+
+
+def open_unwritable(path: Path, *, with_log: bool) -> sqlite3.Connection:
+    """Opens a connection to a file that cannot be written, beside which nothing can be made, and which nobody else writes.
+
+    Args:
+        path: The file.
+        with_log: Whether its write-ahead log has something to read.
+
+    Raises:
+        sqlite3.Error: It cannot be opened.
+    """
+    if not with_log:
+        return _connect(f"{path.as_uri()}?mode=ro&immutable=1")
+    # A log that is to be read needs an index, and an index in memory an exclusive lock, which only a file that can be
+    # written grants; without any locks it is granted in name.
+    connection = _connect(f"{path.as_uri()}?mode=ro&vfs=unix-none")
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    return connection
+
+
+def check_readable(connection: sqlite3.Connection) -> None:
+    """Checks that a file that cannot be written can be read as it is.
+
+    Raises:
+        UnknownVersion: It is no journal, or not of this program's version.
+        sqlite3.Error: It cannot be read.
+    """
+    version = version_of(connection)
+    if version != VERSION:
+        raise UnknownVersion(f"has version {version}, and cannot be brought to version {VERSION}")
 
 
 def _configure(connection: sqlite3.Connection, synchronous: Synchronous) -> None:
@@ -157,10 +232,11 @@ def _configure(connection: sqlite3.Connection, synchronous: Synchronous) -> None
     connection.execute(f"PRAGMA journal_size_limit = {64 << 20}")
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(uri: str) -> sqlite3.Connection:
     # Transactions are begun and ended by hand, and each connection is used by one thread at a time.
     return sqlite3.connect(
-        path,
+        uri,
+        uri=True,
         timeout=_BUSY_TIMEOUT,
         isolation_level=None,
         check_same_thread=False,

@@ -2,23 +2,20 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from flowgram_runtime.journal import reading, retention
-from flowgram_runtime.journal.errors import JournalClosed
 from flowgram_runtime.journal.opening import FileLock, Synchronous, open_writer, resolve, unavailable
-from flowgram_runtime.journal.port import Batch, Life, TaskRecord, Write
+from flowgram_runtime.journal.port import Life, TaskRecord, Write
 from flowgram_runtime.journal.relief import Relief
+from flowgram_runtime.journal.sqlite_reads import SQLiteReads
 from flowgram_runtime.journal.threads import Action, Readers, WritingThread
 from flowgram_runtime.journal.writing import Writer
 
-_T = TypeVar("_T")
 
-
-class SQLiteJournal:
+class SQLiteJournal(SQLiteReads):
     """A `Journal` in a file. `open` makes one; it belongs to the event loop that called it.
 
     All writes that are asked for while a transaction runs go into the next one: under load a transaction carries many
@@ -28,11 +25,10 @@ class SQLiteJournal:
     def __init__(
         self, lock: FileLock, connection: sqlite3.Connection, writing: WritingThread, readers: Readers
     ) -> None:
+        super().__init__(readers)
         self._lock = lock
         self._connection = connection
         self._writing = writing
-        self._readers = readers
-        self._closing: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, path: Path, *, synchronous: Synchronous = "normal", readers: int = 2) -> Self:
@@ -73,32 +69,6 @@ class SQLiteJournal:
         """See `Journal.commit`."""
         return self._write(write)
 
-    async def task(self, task_id: str) -> TaskRecord | None:
-        """See `Journal.task`."""
-        return await self._read(reading.task, task_id)
-
-    async def find_request(self, request_id: str) -> TaskRecord | None:
-        """See `Journal.find_request`."""
-        return await self._read(reading.find_request, request_id)
-
-    async def schema(self, schema_hash: bytes) -> str | None:
-        """See `Journal.schema`."""
-        return await self._read(reading.schema, schema_hash)
-
-    async def read(self, task_id: str, after_sequence: int, max_bytes: int) -> list[Batch]:
-        """See `Journal.read`.
-
-        Raises:
-            JournalDamaged: The log is not what was written.
-        """
-        return await self._read(reading.read, task_id, after_sequence, max_bytes)
-
-    async def tasks(
-        self, *, limit: int, before: int | None, statuses: frozenset[int], labels: Mapping[str, str]
-    ) -> list[TaskRecord]:
-        """See `Journal.tasks`."""
-        return await self._read(reading.tasks, limit, before, statuses, dict(labels))
-
     async def unfinished(self, *, after: int = 0, limit: int | None = None) -> list[TaskRecord]:
         """See `Journal.unfinished`. A task that cannot be read is reported in the program's log and left out."""
         return await self._read(reading.unfinished, after, limit)
@@ -133,25 +103,13 @@ class SQLiteJournal:
         """See `Journal.extend_life`."""
         await self._write(partial(Writer.extend_life, life=life))
 
-    async def close(self) -> None:
-        """See `Journal.close`."""
-        if self._closing is None:
-            self._closing = asyncio.create_task(asyncio.to_thread(self._close))
-        await asyncio.shield(self._closing)
-
     def _close(self) -> None:
-        self._readers.close()
+        super()._close()
         self._writing.stop()
         # The last connection that closes carries the write-ahead log over into the file and removes it.
         self._connection.close()
         self._lock.release()
 
     def _write(self, work: Write | Action) -> "asyncio.Future[Any]":
-        if self._closing is not None:
-            raise JournalClosed
+        self._check_open()
         return self._writing.ask(work)
-
-    async def _read(self, query: Callable[..., _T], *args: object) -> _T:
-        if self._closing is not None:
-            raise JournalClosed
-        return await self._readers.run(query, *args)

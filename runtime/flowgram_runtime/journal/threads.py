@@ -170,8 +170,14 @@ class WritingThread:
 class Readers:
     """A few threads, each with a connection of its own, that read while the writer writes."""
 
-    def __init__(self, path: Path, threads: int, relief: Relief) -> None:
-        """Opens the connections.
+    def __init__(
+        self,
+        path: Path,
+        threads: int,
+        relief: Relief,
+        connect: Callable[[Path], sqlite3.Connection] = open_reader,
+    ) -> None:
+        """Opens the connections, each with `connect`.
 
         Raises:
             sqlite3.Error: They cannot be opened.
@@ -180,7 +186,7 @@ class Readers:
         self._relief = relief
         self._connections: LifoQueue[sqlite3.Connection] = LifoQueue()
         for _ in range(threads):
-            self._connections.put(open_reader(path))
+            self._connections.put(connect(path))
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="journal-reader")
 
     async def run(self, query: Callable[..., _T], *args: object) -> _T:

@@ -7,8 +7,12 @@ from support.journals import accepted, batch, finished
 
 from flowgram_runtime.journal.errors import JournalDamaged, JournalUnavailable
 from flowgram_runtime.journal.migrations import APPLICATION_ID, VERSION
+from flowgram_runtime.journal.opening import unavailable
 from flowgram_runtime.journal.port import Life, Write
 from flowgram_runtime.journal.sqlite import SQLiteJournal
+
+FULL = Path("/proc")
+"""A file system that never has space."""
 
 
 def noise(seed: int, size: int) -> bytes:
@@ -169,6 +173,22 @@ async def test_paths_that_cannot_be(tmp_path: Path) -> None:
     assert "Is a directory" in await refused(tmp_path / "directory")
     (tmp_path / "file").touch()
     assert "cannot be used" in await refused(tmp_path / "file" / "journal.db")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no file system here that is always full")
+@pytest.mark.parametrize(
+    ("directory", "text"),
+    [(FULL, "there is no space left"), (None, "the disk reports an input/output error")],
+)
+def test_an_error_of_a_full_disk_is_told_as_such(tmp_path: Path, directory: Path | None, text: str) -> None:
+    """SQLite reports some writes that find no space as errors of the disk; operators read what is the matter."""
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+    error.sqlite_errorname = "SQLITE_IOERR_SHMSIZE"
+    found = unavailable((directory or tmp_path) / "journal.db", error)
+    assert type(found) is JournalUnavailable
+    assert text in str(found)
+    assert "(SQLITE_IOERR_SHMSIZE)" in str(found)
 
 
 async def test_a_new_file_has_the_current_version(path: Path, sqlite: SQLiteJournal) -> None:

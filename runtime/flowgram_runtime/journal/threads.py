@@ -126,7 +126,10 @@ class WritingThread:
                 break
             self._waiting.popleft()
             group.append((asked.future, asked.work))
-            size += _size(asked.work)
+            try:
+                size += _size(asked.work)
+            except TypeError:  # a defect, which the writer meets as well, and tells
+                break
         return group
 
     def _commit(self, group: list[tuple["asyncio.Future[Any]", Write]]) -> list[_Answer]:

@@ -238,11 +238,12 @@ async def test_a_value_that_cannot_be_stored_fails_its_write_only(
     assert await sqlite.task("x") is None
 
 
+@pytest.mark.parametrize("values", [{"labels": {("no", "text"): "x"}}, {"inputs": None}])
 async def test_a_defect_in_the_writer_is_told_to_its_waiters(
-    sqlite: SQLiteJournal, caplog: pytest.LogCaptureFixture
+    sqlite: SQLiteJournal, values: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     """An unexpected exception fails the group, is logged, and the thread lives on."""
-    broken: Any = Write("a", accept=new_task("a", labels={("no", "text"): "x"}))
+    broken = Write("a", accept=new_task("a", **values))
     with pytest.raises(JournalUnavailable, match="failed on a write"):
         await sqlite.commit(broken)
     assert "a group of writes failed" in caplog.text

@@ -196,9 +196,9 @@ class RecordingJournal(MemoryJournal):
         super().__init__()
         self.sizes: list[int] = []
 
-    async def commit(self, write: Write) -> None:
+    def commit(self, write: Write) -> "asyncio.Future[None]":
         self.sizes.append(sum(len(batch.events) for batch in write.batches))
-        await super().commit(write)
+        return super().commit(write)
 
 
 async def test_a_commit_has_bounded_bytes() -> None:

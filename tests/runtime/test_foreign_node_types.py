@@ -87,7 +87,7 @@ async def test_a_node_type_that_is_broken_breaks_its_node(
 ) -> None:
     """The task is accepted, and fails when it comes to the node; the log has where the mistake is. The schema is valid."""
     async with running_application(Broken(where)) as application:
-        assert application.validate(one_node(), "") == ()
+        assert await application.validate(one_node(), "") == ()
         record = await application.run(TaskRequest(one_node()))
         record = await application.wait(record.task_id)
         assert record.result == f"('FAILED', None, ['{text}'])".encode()

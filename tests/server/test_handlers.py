@@ -18,6 +18,7 @@ from flowgram.runtime.v1.runtime_service_pb2 import (
     TaskResultRequest,
     WatchTaskRequest,
 )
+from flowgram_runtime.secrets import Secrets
 from flowgram_server.convert.arguments import MAX_VIOLATIONS
 from flowgram_server.handlers import SERVICE_NAME, service_handlers
 from flowgram_server.servicer import RuntimeServicer, ServiceLimits
@@ -156,7 +157,7 @@ class Abandoned:
 
 
 def handler_of(application: FakeApplication, method: str) -> Any:
-    servicer = RuntimeServicer(application, FakeClock(), ServiceLimits())
+    servicer = RuntimeServicer(application, FakeClock(), Secrets(), ServiceLimits())
     details = type("Details", (), {"method": f"/{SERVICE_NAME}/{method}", "invocation_metadata": ()})
     return service_handlers(servicer, 1_000_000).service(details)
 

@@ -1,5 +1,6 @@
 """The server as a process of its own, and the signals that end it."""
 
+import asyncio
 import json
 import signal
 from pathlib import Path

@@ -208,7 +208,7 @@ class Client:
 
     async def _look(self, application: Application) -> None:
         told = self.told()
-        log = [event for batch in await application.log(self.task_id) for event in _lines(batch)]
+        log = [event async for batch in application.log(self.task_id) for event in _lines(batch)]
         assert log[: len(told)] == told, f"the log of {self.task_id} lacks what was told"
         page = await application.tasks(limit=100, before=None, statuses=frozenset(), labels={})
         (listed,) = [record for record in page if record.task_id == self.task_id]

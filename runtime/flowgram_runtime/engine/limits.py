@@ -1,10 +1,9 @@
 """Limits of one execution: what keeps a workflow from filling memory and disk."""
 
-import sys
 from dataclasses import dataclass
 from typing import Final
 
-UNLIMITED: Final = sys.maxsize
+UNLIMITED: Final = 2**63 - 1
 """More than anything that is counted."""
 
 

@@ -7,6 +7,7 @@ PACKAGES = frozenset(
         "google.rpc",
         "grpc_health",
         "grpc_reflection",
+        "httpcore2",
         "httpx2",
         "openai",
         "orjson",

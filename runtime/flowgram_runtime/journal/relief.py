@@ -30,9 +30,9 @@ class Relief:
         self._progress = threading.Event()
         self._timer: asyncio.TimerHandle | None = None
 
-    def ask(self) -> None:
-        """Notes that something was asked of a thread."""
-        self._asked += 1
+    def ask(self, count: int = 1) -> None:
+        """Notes that so many things were asked of a thread."""
+        self._asked += count
         if self._timer is None:
             self._progress.clear()
             self._timer = self._loop.call_later(_INTERVAL, self._look)

@@ -4,12 +4,11 @@ import asyncio
 import logging
 import sqlite3
 import threading
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from queue import Empty, LifoQueue, SimpleQueue
+from queue import LifoQueue, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
 from flowgram_runtime.journal.errors import JournalUnavailable
@@ -52,17 +51,19 @@ _Answer = tuple["asyncio.Future[Any]", Any, Exception | None]
 
 
 class WritingThread:
-    """Applies writes in the order in which they are asked for: all that wait become one group."""
+    """Applies writes in the order in which they are asked for. The loop gathers them, and hands them over as groups."""
 
     def __init__(self, writer: Writer, path: Path, relief: Relief, loop: asyncio.AbstractEventLoop) -> None:
         self._writer = writer
         self._path = path
         self._relief = relief
         self._loop = loop
-        self._waiting: deque[_Asked | None] = deque()  # added to by the loop, taken from by the thread
-        self._bell: SimpleQueue[None] = SimpleQueue()
-        self._awaited = 0  # so many must wait for the loop to ring
+        self._gathered: list[_Asked] = []
+        self._gathered_bytes = 0
         self._patience = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._handed_over = 0  # so many are with the thread
+        self._queue: SimpleQueue[list[_Asked] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
 
@@ -74,72 +75,64 @@ class WritingThread:
             it was not. Cancelling it stops neither.
         """
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._relief.ask()
-        self._add(_Asked(future, work))
+        self._gathered.append(_Asked(future, work))
+        if isinstance(work, Write):
+            with suppress(TypeError):  # a defect, which the writer meets as well, and tells
+                self._gathered_bytes += _size(work)
+            self._go_on()
+        else:
+            self._hand_over()
         return future
 
     def stop(self) -> None:
         """Waits until all that was asked for is done. Blocks; nothing may be asked for any more."""
-        self._add(None)
+        self._queue.put(self._gathered)
+        self._queue.put(None)
         self._thread.join()
 
-    def _add(self, asked: _Asked | None) -> None:
-        self._waiting.append(asked)
-        # Each ring wakes a thread, which costs more than all else here.
-        if self._awaited and (asked is None or len(self._waiting) >= self._awaited):
-            self._awaited = 0
-            self._bell.put(None)
+    def _go_on(self) -> None:
+        """Hands a group over when the thread is free and the group large enough; one that is full in any case."""
+        count = len(self._gathered)
+        if count >= _GROUP_WRITES or self._gathered_bytes >= _GROUP_BYTES:
+            self._hand_over()
+        elif count and not self._handed_over:
+            if count >= _COMPANY or not self._patience:
+                self._hand_over()
+            elif self._timer is None:
+                self._timer = self._loop.call_later(self._patience, self._hand_over)
+
+    def _hand_over(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        group, self._gathered, self._gathered_bytes = self._gathered, [], 0
+        self._handed_over += len(group)
+        self._patience = next((wait for size, wait in (_MANY, _FEW) if len(group) >= size), 0.0)
+        self._relief.ask(len(group))
+        self._queue.put(group)
 
     def _run(self) -> None:
-        while True:
-            self._fetch()
-            if group := self._group():
-                self._patience = next((wait for size, wait in (_MANY, _FEW) if len(group) >= size), 0.0)
-                self._deliver(self._commit(group))
-                continue
-            asked = self._waiting.popleft()
-            if asked is None:
-                return
-            self._deliver([self._act(asked)])
+        while (group := self._queue.get()) is not None:
+            writes: list[_Asked] = []
+            for asked in group:
+                if isinstance(asked.work, Write):
+                    writes.append(asked)
+                    continue
+                self._commit(writes)
+                writes = []
+                self._deliver([self._act(asked)])
+            self._commit(writes)
 
-    def _fetch(self) -> None:
-        """Waits for something to do, and after a large group for more of it."""
-        while not self._waiting:
-            self._await(1, None)
-        if self._patience:
-            self._await(_COMPANY, self._patience)
-
-    def _await(self, count: int, patience: float | None) -> None:
-        """Waits until so many wait, at most for so many seconds; at times in vain, since a bell may ring late."""
-        self._awaited = count
-        if len(self._waiting) < count:
-            with suppress(Empty):
-                self._bell.get(timeout=patience)
-        self._awaited = 0
-
-    def _group(self) -> list[tuple["asyncio.Future[Any]", Write]]:
-        group: list[tuple[asyncio.Future[Any], Write]] = []
-        size = 0
-        while self._waiting and len(group) < _GROUP_WRITES and size < _GROUP_BYTES:
-            asked = self._waiting[0]
-            if asked is None or not isinstance(asked.work, Write):
-                break
-            self._waiting.popleft()
-            group.append((asked.future, asked.work))
-            try:
-                size += _size(asked.work)
-            except TypeError:  # a defect, which the writer meets as well, and tells
-                break
-        return group
-
-    def _commit(self, group: list[tuple["asyncio.Future[Any]", Write]]) -> list[_Answer]:
+    def _commit(self, asked: list[_Asked]) -> None:
+        if not asked:
+            return
         outcomes: list[Any]
         try:
-            outcomes = self._writer.apply([write for _, write in group])
+            outcomes = self._writer.apply([each.work for each in asked])  # type: ignore[misc]  # these are writes
         except Exception:  # the thread must live on, and each waiter hear of it
             _logger.exception("a group of writes failed")
-            outcomes = [JournalUnavailable(f"the journal {self._path} failed on a write") for _ in group]
-        return [(future, None, error) for (future, _), error in zip(group, outcomes, strict=True)]
+            outcomes = [JournalUnavailable(f"the journal {self._path} failed on a write") for _ in asked]
+        self._deliver([(each.future, None, error) for each, error in zip(asked, outcomes, strict=True)])
 
     def _act(self, asked: _Asked) -> _Answer:
         assert not isinstance(asked.work, Write)  # noqa: S101 - writes go into groups
@@ -161,6 +154,8 @@ class WritingThread:
     def _resolve(self, answers: list[_Answer]) -> None:
         """Runs on the loop."""
         self._relief.answered(len(answers))
+        self._handed_over -= len(answers)
+        self._go_on()
         for future, value, error in answers:
             if future.done():  # its waiter was cancelled
                 continue

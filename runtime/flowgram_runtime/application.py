@@ -151,6 +151,10 @@ class Application:
         await self._roster.drain(grace)
         await self._services.lifetime.record()
 
+    async def turn(self) -> None:
+        """Returns when it is the caller's turn: for work of some milliseconds that many may want to do at once."""
+        await self._turns.turn()
+
     async def run(self, request: TaskRequest) -> TaskRecord:
         """Accepts a task and starts it, or lets it wait for its turn; returns once it is durable.
 

@@ -7,7 +7,7 @@ be bytes already, and none is larger than allowed. Errors become rich statuses.
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from itertools import islice
-from typing import NoReturn, TypeVar, cast
+from typing import Final, NoReturn, TypeVar, cast
 
 import grpc
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -27,6 +27,10 @@ SERVICE_NAME: str = service.DESCRIPTOR.services_by_name["WorkflowRuntimeService"
 _Request = TypeVar("_Request", bound=Message)
 
 
+_LARGE_REQUEST: Final = 128 * 1024
+"""Bytes. Of many larger requests that come at once only some are decoded in each round of the event loop."""
+
+
 def service_handlers(servicer: RuntimeServicer, max_message_bytes: int) -> grpc.GenericRpcHandler:
     """The handlers of all methods of the service.
 
@@ -41,6 +45,8 @@ def service_handlers(servicer: RuntimeServicer, max_message_bytes: int) -> grpc.
     ) -> Handler:
         async def handle(data: bytes, context: Context) -> bytes:
             try:
+                if len(data) > _LARGE_REQUEST:
+                    await servicer.turn()
                 return _encode(
                     await method(_decode(request_type, data, max_message_bytes), context), max_message_bytes
                 )

@@ -75,6 +75,10 @@ class RuntimeServicer:
         self._reports = asyncio.Semaphore(_REPORTS)
         self._version = version("flowgram-runtime")
 
+    async def turn(self) -> None:
+        """Returns when it is the caller's turn; see `flowgram_runtime.turns`."""
+        await self._application.turn()
+
     async def task_run(self, request: service.TaskRunRequest, context: Context) -> bytes:
         """Starts a task."""
         record = await self._application.run(task_request(request))

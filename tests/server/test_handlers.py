@@ -16,6 +16,8 @@ from flowgram.runtime.v1.runtime_service_pb2 import (
     TaskListRequest,
     TaskReportRequest,
     TaskResultRequest,
+    TaskRunRequest,
+    TaskRunResponse,
     WatchTaskRequest,
 )
 from flowgram_runtime.secrets import Secrets
@@ -186,3 +188,20 @@ async def test_a_stream_that_is_cancelled_ends_cancelled() -> None:
     await asyncio.wait((call,))
     assert call.cancelled()
     assert application.open_watches == 0
+
+
+async def test_a_large_request_is_decoded_when_it_is_its_turn() -> None:
+    """Many that come at once would else hold up all others; a small one waits for nothing."""
+    application = FakeApplication()
+    application.turns_go_on.clear()
+    handler = handler_of(application, "TaskRun").unary_unary
+    small = TaskRunRequest(schema="{}")
+    answer = TaskRunResponse.FromString(await handler(small.SerializeToString(), Abandoned(None)))
+    assert (answer.task_id, application.turns_taken) == ("t1", 0)
+    large = TaskRunRequest(schema="{}", inputs=" " * 200_000)
+    call = asyncio.ensure_future(handler(large.SerializeToString(), Abandoned(None)))
+    await asyncio.sleep(0)
+    assert (len(application.requests), application.turns_taken) == (1, 1)
+    application.turns_go_on.set()
+    await call
+    assert len(application.requests) == 2

@@ -62,6 +62,8 @@ class FakeApplication:
         open_logs: How many logs are being read now.
         logs_opened: Released with each that is opened.
         logs_go_on: While it is not set, nothing more of them is read.
+        turns_taken: How often somebody waited for a turn.
+        turns_go_on: While it is not set, nobody gets one.
     """
 
     def __init__(self) -> None:
@@ -82,7 +84,14 @@ class FakeApplication:
         self.open_logs = 0
         self.logs_opened = asyncio.Semaphore(0)
         self.logs_go_on = asyncio.Event()
+        self.turns_taken = 0
+        self.turns_go_on = asyncio.Event()
+        self.turns_go_on.set()
         self.logs_go_on.set()
+
+    async def turn(self) -> None:
+        self.turns_taken += 1
+        await self.turns_go_on.wait()
 
     async def run(self, request: TaskRequest) -> TaskRecord:
         self._raise()

@@ -22,7 +22,7 @@ _logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _GROUP_WRITES = 256
-_GROUP_BYTES = 4 << 20
+_GROUP_BYTES = 1 << 20
 """A group that has reached one of these is committed; what else waits goes into the next."""
 
 _FEW = (2, 0.003)

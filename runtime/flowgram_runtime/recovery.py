@@ -46,6 +46,7 @@ class Recovery:
         self._left: list[TaskRecord] = []
         # What tasks with other pins than those of now are driven with, by the text of the pins.
         self._variants: dict[str, tuple[Library, Services]] = {}
+        self._last_schema: tuple[bytes | None, str] = None, ""
 
     async def run(self) -> None:
         """Rebuilds every task that has not ended, oldest first, and lets it go on.
@@ -68,6 +69,7 @@ class Recovery:
             self._roster.start_waiting()
             delay = min(2 * delay, _LAST_RETRY)
         self._variants.clear()
+        self._last_schema = None, ""
 
     async def _go_on(self, record: TaskRecord) -> bool:
         """Lets a task go on, or ends it; False if neither can be done for now."""
@@ -103,9 +105,7 @@ class Recovery:
     async def _host(self, record: TaskRecord) -> TaskHost:
         """The host of a task, brought to where its log ends. Raises `Diverged`."""
         journal = self._services.journal
-        schema = await journal.schema(record.schema_hash)
-        if schema is None:
-            raise Diverged("its schema is missing")
+        schema = await self._schema(record.schema_hash)
         batches = await journal.read(record.task_id, 0, _READ_BYTES) if record.last_sequence else []
         try:
             library, services = self._pinned(batches[0].cause) if batches else (self._library, self._services)
@@ -123,6 +123,15 @@ class Recovery:
             if execution.sequence < record.last_sequence:
                 batches = await journal.read(record.task_id, execution.sequence, _READ_BYTES)
         return TaskHost(record, execution, services)
+
+    async def _schema(self, schema_hash: bytes) -> str:
+        """The text of a schema. Raises `Diverged`."""
+        if schema_hash != self._last_schema[0]:  # tasks of one schema often follow each other
+            schema = await self._services.journal.schema(schema_hash)
+            if schema is None:
+                raise Diverged("its schema is missing")
+            self._last_schema = schema_hash, schema
+        return self._last_schema[1]
 
     def _pinned(self, cause: str | None) -> tuple[Library, Services]:
         """What a task whose first input was this is driven with. Raises `ProtocolError`."""

@@ -1,7 +1,26 @@
 """What holds for all tests."""
 
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
 from hypothesis import settings
 
 # Machines are slow at times, and no test is about that.
 settings.register_profile("flowgram", deadline=None)
 settings.load_profile("flowgram")
+
+
+@pytest.fixture(autouse=True)
+def _own_logs() -> Iterator[None]:
+    """A command that a test runs in this process sets logging up for all of it, with streams that end with the test."""
+    root = logging.getLogger()
+    before = root.level, [*root.handlers]
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
+        level, handlers = before
+        root.setLevel(level)
+        for handler in {*root.handlers}.difference(handlers):
+            root.removeHandler(handler)

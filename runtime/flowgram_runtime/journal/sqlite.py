@@ -103,9 +103,15 @@ class SQLiteJournal(SQLiteReads):
         """See `Journal.extend_life`."""
         await self._write(partial(Writer.extend_life, life=life))
 
+    async def close(self) -> None:
+        """See `Journal.close`."""
+        if self._closing is None:
+            self._writing.finish()
+        await super().close()
+
     def _close(self) -> None:
         super()._close()
-        self._writing.stop()
+        self._writing.join()
         # The last connection that closes carries the write-ahead log over into the file and removes it.
         self._connection.close()
         self._lock.release()

@@ -84,10 +84,13 @@ class WritingThread:
             self._hand_over()
         return future
 
-    def stop(self) -> None:
-        """Waits until all that was asked for is done. Blocks; nothing may be asked for any more."""
-        self._queue.put(self._gathered)
+    def finish(self) -> None:
+        """Hands over what is left; nothing may be asked for any more. Called on the loop, as `ask` is."""
+        self._hand_over()
         self._queue.put(None)
+
+    def join(self) -> None:
+        """Waits until all that was asked for is done. Blocks; comes after `finish`."""
         self._thread.join()
 
     def _go_on(self) -> None:
@@ -113,38 +116,37 @@ class WritingThread:
 
     def _run(self) -> None:
         while (group := self._queue.get()) is not None:
-            writes: list[_Asked] = []
-            for asked in group:
-                if isinstance(asked.work, Write):
-                    writes.append(asked)
+            writes: list[tuple[asyncio.Future[Any], Write]] = []
+            for future, work in group:
+                if isinstance(work, Write):
+                    writes.append((future, work))
                     continue
                 self._commit(writes)
                 writes = []
-                self._deliver([self._act(asked)])
+                self._deliver([self._act(future, work)])
             self._commit(writes)
 
-    def _commit(self, asked: list[_Asked]) -> None:
-        if not asked:
+    def _commit(self, writes: list[tuple["asyncio.Future[Any]", Write]]) -> None:
+        if not writes:
             return
         outcomes: list[Any]
         try:
-            outcomes = self._writer.apply([each.work for each in asked])  # type: ignore[misc]  # these are writes
+            outcomes = self._writer.apply([write for _, write in writes])
         except Exception:  # the thread must live on, and each waiter hear of it
             _logger.exception("a group of writes failed")
-            outcomes = [JournalUnavailable(f"the journal {self._path} failed on a write") for _ in asked]
-        self._deliver([(each.future, None, error) for each, error in zip(asked, outcomes, strict=True)])
+            outcomes = [JournalUnavailable(f"the journal {self._path} failed on a write") for _ in writes]
+        self._deliver([(future, None, error) for (future, _), error in zip(writes, outcomes, strict=True)])
 
-    def _act(self, asked: _Asked) -> _Answer:
-        assert not isinstance(asked.work, Write)  # noqa: S101 - writes go into groups
+    def _act(self, future: "asyncio.Future[Any]", action: Action) -> _Answer:
         try:
-            return asked.future, asked.work(self._writer), None
+            return future, action(self._writer), None
         except sqlite3.Error as error:
             unusable = unavailable(self._path, error)
             unusable.__cause__ = error
-            return asked.future, None, unusable
+            return future, None, unusable
         except Exception:  # as in `_commit`
             _logger.exception("an action of the journal failed")
-            return asked.future, None, JournalUnavailable(f"the journal {self._path} failed on an action")
+            return future, None, JournalUnavailable(f"the journal {self._path} failed on an action")
 
     def _deliver(self, answers: list[_Answer]) -> None:
         self._relief.advanced()

@@ -128,6 +128,21 @@ async def test_writes_that_wait_share_a_transaction(sqlite: SQLiteJournal) -> No
     ]
 
 
+async def test_writes_that_wait_for_company_are_committed_by_close(sqlite: SQLiteJournal, path: Path) -> None:
+    """After a large group a few writes wait for more; a close that comes first takes them along, once each."""
+    async with Held(sqlite):
+        crowd = [sqlite.commit(accepted(f"crowd-{index}")) for index in range(20)]
+    await asyncio.gather(*crowd)
+    waiting = [sqlite.commit(accepted(f"late-{index}")) for index in range(3)]
+    await sqlite.close()
+    assert await asyncio.gather(*waiting) == [None] * 3
+    again = await SQLiteJournal.open(path)
+    tasks = await again.unfinished()
+    await again.close()
+    assert [task.task_id for task in tasks[-3:]] == ["late-0", "late-1", "late-2"]
+    assert len(tasks) == 23
+
+
 async def test_commits_return_although_the_loop_never_rests(sqlite: SQLiteJournal) -> None:
     """Callbacks without end do not starve the journal's threads."""
     loop = asyncio.get_running_loop()

@@ -89,9 +89,11 @@ async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
 
 
 STUBBORN = """
-import asyncio
+import asyncio, sys
 from contextlib import suppress
 from flowgram_runtime.engine.node_type import CallBehavior
+
+NEVER = asyncio.Event()  # what only a future holds that nobody holds would be collected, and end
 
 class Node:
     type = "stubborn"
@@ -100,9 +102,10 @@ class Node:
         return CallBehavior(lambda scope, inputs: inputs)
 
     async def execute(self, call, context):
+        print('{"event": "called"}', file=sys.stderr, flush=True)
         while True:
             with suppress(asyncio.CancelledError):
-                await asyncio.get_running_loop().create_future()
+                await NEVER.wait()
 """
 
 HELD = """
@@ -137,6 +140,7 @@ async def test_a_node_type_that_does_not_end_does_not_keep_the_process(tmp_path:
     ):
         stub: Any = WorkflowRuntimeServiceStub(channel)
         task_id = (await stub.TaskRun(request)).task_id
+        await line(process, "called")
         process.send_signal(signal.SIGTERM)
         await line(process, "draining")
         process.send_signal(signal.SIGTERM)

@@ -26,6 +26,7 @@ from flowgram_runtime.feed import OutputDelta, join
 from flowgram_runtime.host import Codec, Services, TaskHost
 from flowgram_runtime.journal.errors import DuplicateRequest, JournalUnavailable
 from flowgram_runtime.journal.port import Batch, Journal, NewTask, TaskRecord
+from flowgram_runtime.journal.rules import PENDING
 from flowgram_runtime.library import Library
 from flowgram_runtime.lifetime import Lifetime
 from flowgram_runtime.modeling.errors import Problem
@@ -203,7 +204,7 @@ class Application:
         while True:
             host = self._roster.get(task_id)
             record = await self._record(task_id) if host is None else host.record
-            if Status(record.status).terminated:
+            if record.ended:
                 return record
             await self._driven(host).feed.changed(self._clock)
 
@@ -214,7 +215,7 @@ class Application:
         """
         host = self._roster.get(task_id)
         if host is None:
-            if not Status((await self._record(task_id)).status).terminated:
+            if not (await self._record(task_id)).ended:
                 self._driven(None)
             return False
         did = host.cancel(reason)
@@ -274,7 +275,7 @@ class Application:
                 batch = await self._read_on(task_id, cursor)
                 yield batch
                 cursor = batch.last_sequence
-            if not Status(record.status).terminated:
+            if not record.ended:
                 self._driven(host)
             return
         feed = host.feed
@@ -290,7 +291,7 @@ class Application:
                     yield delta
                 if cursor < feed.last_sequence:
                     continue
-                if Status(host.record.status).terminated:
+                if host.record.ended:
                     return
                 self._driven(host)
                 if (reader is None or not reader.pending) and not await feed.changed(self._clock, heartbeat):
@@ -364,7 +365,7 @@ def _accepted(task: NewTask) -> TaskRecord:
         schema_hash=task.schema_hash,
         labels=task.labels,
         timeout=task.timeout,
-        status=Status.PENDING,
+        status=PENDING,
         start_time=None,
         end_time=None,
         last_sequence=0,

@@ -296,18 +296,19 @@ class TaskHost:
 
     def _show(self, write: Write, commands: Sequence[Command]) -> None:
         """Shows what has become durable, and carries out the commands."""
-        finish = write.finish
-        self.record = self.record._replace(
-            status=self._execution.status,
-            start_time=self._execution.start_time or None,
-            end_time=None if finish is None else finish.end_time,
-            last_sequence=write.batches[-1].last_sequence,
-            result=None if finish is None else finish.result,
+        execution, finish = self._execution, write.finish
+        self.record = self.record.moved(
+            execution.status,
+            execution.start_time or None,
+            None if finish is None else finish.end_time,
+            write.batches[-1].last_sequence,
+            None if finish is None else finish.result,
         )
         self.feed.publish(write.batches)
-        self._perform(commands)
+        if commands:
+            self._perform(commands)
         # Most tasks without calls have ended by now, and need none.
-        if self._timer is None and self._execution.status is Status.PROCESSING:
+        if finish is None and self._timer is None and execution.status is Status.PROCESSING:
             self._set_timer()
 
     async def _commit(self, write: Write) -> None:

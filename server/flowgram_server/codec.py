@@ -19,7 +19,7 @@ from flowgram_runtime.engine.events import (
     TaskStatusChanged,
 )
 from flowgram_runtime.engine.status import Status
-from flowgram_runtime.modeling.json_text import JSONObject, dumps
+from flowgram_runtime.modeling.json_text import JSONObject, encode
 from flowgram_runtime.secrets import Secrets
 from flowgram_server.wire import delimited, duration, skip_delimited, timestamp, utf8, varint
 
@@ -55,27 +55,30 @@ class Codec:
         iterations: Iterations = ()
         encoded_iterations = b""
         for event in events:
-            if event.at != moment.at:
-                moment = self._moment = _Moment(event.at)
+            at = event.at
+            if at != moment.at:
+                moment = self._moment = _Moment(at)
             if isinstance(event, NodeStatusChanged):
                 if event.iterations is not iterations:
                     iterations = event.iterations
                     encoded_iterations = b"".join(map(_iteration, iterations))
                 kind, body = b"\x22", self._node_status_changed(event, moment, encoded_iterations)
             elif isinstance(event, TaskStatusChanged):
-                kind, body = b"\x1a", self._task_status_changed(event)
+                kind, body = b"\x1a", self._task_status_changed(event, moment)
             else:
                 kind, body = b"\x2a", _message(event, moment.time)
-            body = b"".join(
-                (b"\x08", varint(event.sequence), b"\x12", moment.time, kind, varint(len(body)), body)
-            )
+            body = b"".join((b"\x08", varint(event[0]), moment.tagged_time, kind, varint(len(body)), body))
             parts += (b"\x0a", varint(len(body)), body)
         return b"".join(parts)
 
     def encode_result(self, finished: Finished) -> bytes:
         """The outcome of a task as a serialized `TaskResultResponse`."""
-        end_time = finished.end_time
-        parts = [b"\x0a", _status_info(finished.status, finished.start_time, end_time, end_time)]
+        status, _, _, start_time, end_time = finished
+        moment = self._moment
+        if start_time == end_time == moment.at:
+            parts = [b"\x0a", moment.ended[status] or moment.end(status)]
+        else:
+            parts = [b"\x0a", _status_info(status, start_time, end_time, end_time)]
         if finished.outputs is not None:
             parts += (b"\x12", self._json(finished.outputs))
             self._value = {}  # it is the last use of it, and may be large
@@ -88,11 +91,13 @@ class Codec:
         _, at, node_id, status, start_time, end_time, snapshot_id, _, inputs, outputs, branch, error = event
         if start_time == at == end_time:
             status_info = moment.ended[status] or moment.end(status)
+        elif start_time == at and end_time is None:
+            status_info = moment.begin(status)
         else:
             status_info = _status_info(status, start_time, end_time, at)
         encoded_id = self._node_ids.get(node_id) or self._node_id(node_id)
-        key = utf8(snapshot_id)
-        parts = [b"\x0a", varint(len(key)), key, b"\x12", encoded_id, iterations]
+        key = encoded_id if snapshot_id is node_id else _text(snapshot_id)
+        parts = [b"\x0a", key, b"\x12", encoded_id, iterations]
         if inputs is not None:
             parts += (b"\x22", self._json(self._mask_inputs(inputs)) if inputs else _EMPTY_OBJECT)
         if outputs is not None:
@@ -104,16 +109,22 @@ class Codec:
         snapshot = b"".join(parts)
         return b"".join((b"\x0a", encoded_id, b"\x12", status_info, b"\x1a", varint(len(snapshot)), snapshot))
 
-    def _task_status_changed(self, event: TaskStatusChanged) -> bytes:
-        status_info = _status_info(event.status, event.start_time, event.end_time, event.at)
-        if event.outputs is None:
+    def _task_status_changed(self, event: TaskStatusChanged, moment: "_Moment") -> bytes:
+        _, at, status, start_time, end_time, outputs = event
+        if start_time == at == end_time:
+            status_info = moment.ended[status] or moment.end(status)
+        elif start_time == at and end_time is None:
+            status_info = moment.begin(status)
+        else:
+            status_info = _status_info(status, start_time, end_time, at)
+        if outputs is None:
             return b"\x0a" + status_info
-        return b"".join((b"\x0a", status_info, b"\x12", self._json(event.outputs)))
+        return b"".join((b"\x0a", status_info, b"\x12", self._json(outputs)))
 
     def _json(self, value: JSONObject) -> bytes:
         # The outputs of the last node are its inputs, the outputs of the task, and its result: one object.
         if value is not self._value:
-            self._value, self._encoded_value = value, delimited(dumps(value).encode())
+            self._value, self._encoded_value = value, delimited(encode(value))
         return self._encoded_value
 
     def _node_id(self, node_id: str) -> bytes:
@@ -173,19 +184,27 @@ class _Moment:
     Attributes:
         at: The time of the step.
         time: The same, encoded.
+        tagged_time: The same as a field of an event.
         ended: By status, the `StatusInfo` of runs that began and ended now; empty where it was not needed yet.
     """
 
-    __slots__ = ("at", "ended", "time")
+    __slots__ = ("at", "ended", "tagged_time", "time")
 
     def __init__(self, at: int) -> None:
         self.at = at
-        self.time = timestamp(at)
+        self.time = duration(at)
+        self.tagged_time = b"\x12" + self.time
         self.ended = _NONE_ENDED.copy()
+
+    def begin(self, status: Status) -> bytes:
+        """The `StatusInfo` of a run that begins now."""
+        return delimited(b"".join((_STATUS[status], b"\x1a", self.time, b"\x2a\x00")))
 
     def end(self, status: Status) -> bytes:
         """The `StatusInfo` of a run that began and ended now."""
-        self.ended[status] = encoded = _status_info(status, self.at, self.at, self.at)
+        time = self.time
+        info = b"".join((_STATUS[status], b"\x1a", time, b"\x22", time, b"\x2a\x00"))
+        self.ended[status] = encoded = delimited(info)
         return encoded
 
 

@@ -14,7 +14,6 @@ from typing import Final
 from flowgram.runtime.v1 import runtime_service_pb2 as service
 from flowgram_runtime.application import Application
 from flowgram_runtime.clock import Clock
-from flowgram_runtime.engine.status import Status
 from flowgram_runtime.errors import ShuttingDown
 from flowgram_runtime.journal.port import TaskRecord
 from flowgram_runtime.secrets import Secrets
@@ -83,7 +82,7 @@ class RuntimeServicer:
         """Starts a task."""
         record = await self._application.run(task_request(request))
         note(task_id=record.task_id)
-        if request.wait and not Status(record.status).terminated:
+        if request.wait and not record.ended:
             try:
                 record = await self._terminated(record.task_id, context)
             except ShuttingDown:  # the task was accepted, and the caller must get to know its id

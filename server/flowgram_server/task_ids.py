@@ -5,30 +5,32 @@ Source: RFC 9562, section 5.7.
 """
 
 import os
+from typing import Final
 
 from flowgram_runtime.clock import Clock
 
-_VERSION = 7 << 76
-_VARIANT = 0b10 << 62
-_RANDOM = (0xFFF << 64) | ((1 << 62) - 1)
-"""The bits that are random."""
+_MILLISECONDS = (1 << 48) - 1
+_VARIANTS: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
+"""By a random digit: the digit that says the variant, in its upper two bits, and is random in the others."""
 
-_BYTES = 10
-_POOL_BYTES = 400 * _BYTES
+_DIGITS = 19
+_POOL_DIGITS = 400 * _DIGITS
 
 
 class TaskIDs:
-    """Makes task ids. Random bytes are fetched for many at a time, since each system call costs as much as a small task."""
+    """Makes task ids. Random digits are fetched for many at a time, since each system call costs as much as a small task."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._pool = b""
+        self._pool = ""
+        self._position = 0
 
     def __call__(self) -> str:
         """An id that no other task has, in the usual form with hyphens."""
-        if not self._pool:
-            self._pool = os.urandom(_POOL_BYTES)
-        taken, self._pool = self._pool[:_BYTES], self._pool[_BYTES:]
-        milliseconds = self._clock.now() // 1000 & ((1 << 48) - 1)
-        digits = f"{milliseconds << 80 | _VERSION | _VARIANT | int.from_bytes(taken, 'big') & _RANDOM:032x}"
-        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+        begin = self._position
+        if begin == len(self._pool):
+            self._pool, begin = os.urandom(_POOL_DIGITS // 2).hex(), 0
+        self._position = end = begin + _DIGITS
+        random = self._pool[begin:end]
+        time = f"{self._clock.now() // 1000 & _MILLISECONDS:012x}"
+        return f"{time[:8]}-{time[8:]}-7{random[:3]}-{_VARIANTS[random[3]]}{random[4:7]}-{random[7:]}"

@@ -32,9 +32,9 @@ from flowgram_runtime.modeling.values import Variable
 
 _GLOBAL = "global"
 
-# Members of enums are found by a search; these are needed for every node run.
-_SUCCEEDED = Status.SUCCEEDED
-_NO_CONTROL = Control.NONE
+# Members of enums are found by a search; these are needed for every task, or every node run.
+_PENDING, _PROCESSING, _SUCCEEDED = Status.PENDING, Status.PROCESSING, Status.SUCCEEDED
+_NO_CONTROL, _END = Control.NONE, Control.END
 
 
 class Execution:
@@ -65,7 +65,7 @@ class Execution:
     @property
     def status(self) -> Status:
         """The status of the task."""
-        return self._status or Status.PENDING
+        return self._status or _PENDING
 
     @property
     def sequence(self) -> int:
@@ -108,6 +108,11 @@ class Execution:
         """
         recorder = self._recorder
         match given:
+            case Start():
+                self._move(_PROCESSING)
+                recorder.move_on(given.at)
+                recorder.start_time = recorder.at
+                self._start()
             case CallSucceeded() | CallFailed():
                 self._apply_outcome(given)
             case Cancel():
@@ -121,17 +126,12 @@ class Execution:
                 recorder.move_on(given.at)
                 recorder.message(MessageType.ERROR, f"Task timed out after {given.limit / 1e6:g} s")
                 self._terminate(Status.FAILED)
-            case Start():
-                self._move(Status.PROCESSING)
-                recorder.move_on(given.at)
-                recorder.start_time = recorder.at
-                self._start()
             case Queue():
                 if self._status is not None:
                     raise ProtocolError("only a new task can be queued")
-                self._status = Status.PENDING
+                self._status = _PENDING
                 recorder.move_on(given.at)
-                recorder.task(Status.PENDING)
+                recorder.task(_PENDING)
 
     def advance(self, budget: int, at: int | None = None, max_bytes: int = UNLIMITED) -> int:
         """Does up to `budget` node runs of the pending work, and says how many it did.
@@ -167,14 +167,13 @@ class Execution:
         return budget - left
 
     def _start(self) -> None:
-        self._recorder.task(Status.PROCESSING)
+        self._recorder.task(_PROCESSING)
         frame = Frame(self._program.root, self._inputs)
-        frame.variables[_GLOBAL] = {
-            declaration.key: Variable(declaration.default, declaration.type, declaration.items_type)
-            for declaration in self._program.document.global_variables
-        }
-        if not frame.variables[_GLOBAL]:
-            del frame.variables[_GLOBAL]
+        if declarations := self._program.document.global_variables:
+            frame.variables[_GLOBAL] = {
+                declaration.key: Variable(declaration.default, declaration.type, declaration.items_type)
+                for declaration in declarations
+            }
         frame.active = 1
         self._ready.append((frame, self._program.root.start))
 
@@ -190,7 +189,7 @@ class Execution:
             self._move(Status.FAILED)
             self._terminate(Status.FAILED)
             return
-        self._end_run(run, Status.SUCCEEDED)
+        self._end_run(run, _SUCCEEDED)
         self._complete(run.frame, run.step, NodeResult(outcome.outputs), run.key, run.started_at, None)
 
     def _run(self, frame: Frame, step: Step) -> None:
@@ -249,7 +248,7 @@ class Execution:
         self._recorder.ended(_SUCCEEDED, frame, step, key, started_at, inputs, outputs, branch)
         control = step.control
         if control is not _NO_CONTROL:
-            if control is Control.END:
+            if control is _END:
                 self._outputs = outputs
             elif control is Control.BREAK:
                 frame.broken = True
@@ -286,7 +285,7 @@ class Execution:
 
     def _start_run(self, frame: Frame, step: Step, key: str, inputs: JSONObject) -> NodeRun:
         run = NodeRun(frame, step, key, self._recorder.at)
-        run.move(Status.PROCESSING)
+        run.move(_PROCESSING)
         self._runs[key] = run
         self._recorder.started(frame, step, key, inputs)
         return run
@@ -320,8 +319,8 @@ class Execution:
             return
         loop = frame.loop
         if loop is None:
-            self._move(Status.SUCCEEDED)
-            self._terminate(Status.SUCCEEDED)
+            self._move(_SUCCEEDED)
+            self._terminate(_SUCCEEDED)
             return
         if self._recorder.sequence >= self._max_events:
             self._exceed_events()
@@ -344,7 +343,7 @@ class Execution:
         except NodeError as error:
             self._fail_run(run, str(error))
             return
-        self._end_run(run, Status.SUCCEEDED)
+        self._end_run(run, _SUCCEEDED)
         self._complete(run.frame, run.step, NodeResult(outputs), run.key, run.started_at, None)
 
     def _fail_run(self, run: NodeRun, error: str) -> None:
@@ -380,18 +379,22 @@ class Execution:
     def _terminate(self, status: Status) -> None:
         """Ends the task: what still runs is canceled, and nothing is left to do."""
         recorder = self._recorder
+        if self._runs:
+            self._cancel_runs()
+        self._wave, self._ready, self._position = [], [], 0
+        outputs = self._outputs if status is _SUCCEEDED else None
+        self.finished = Finished(status, outputs, tuple(recorder.errors), recorder.start_time, recorder.at)
+        recorder.task(status, outputs)
+
+    def _cancel_runs(self) -> None:
         runs = list(self._runs.values())
         for run in runs:
             self._end_run(run, Status.CANCELED)
-            recorder.ended(Status.CANCELED, run.frame, run.step, run.key, run.started_at)
+            self._recorder.ended(Status.CANCELED, run.frame, run.step, run.key, run.started_at)
         # A call that was never told to the host needs no telling that it is over.
         untold = {command.key for command in self._commands}
         calls = (run.key for run in runs if run.call is not None)
         self._commands = [CancelCall(key) for key in calls if key not in untold]
-        self._wave, self._ready, self._position = [], [], 0
-        outputs = self._outputs if status is Status.SUCCEEDED else None
-        self.finished = Finished(status, outputs, tuple(recorder.errors), recorder.start_time, recorder.at)
-        recorder.task(status, outputs)
 
     def _move(self, status: Status) -> None:
-        self._status = transition(TASK_TRANSITIONS, self.status, status)
+        self._status = transition(TASK_TRANSITIONS, self._status or _PENDING, status)

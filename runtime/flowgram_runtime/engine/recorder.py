@@ -13,8 +13,10 @@ from flowgram_runtime.engine.sizes import checked_size
 from flowgram_runtime.engine.status import Status
 from flowgram_runtime.modeling.json_text import JSONObject
 
-# A NamedTuple's own constructor costs twice as much, and every node run makes one.
+# A NamedTuple's own constructor costs twice as much, and every node run makes one. Members of enums are found by a search.
 _new = tuple.__new__
+_PROCESSING = Status.PROCESSING
+_SUCCEEDED = Status.SUCCEEDED
 
 
 class Recorder:
@@ -56,10 +58,11 @@ class Recorder:
 
     def task(self, status: Status, outputs: JSONObject | None = None) -> None:
         """The task moved to a status."""
-        self.sequence += 1
-        end_time = self.at if status.terminated else None
+        self.sequence = sequence = self.sequence + 1
+        at = self.at
+        end_time = at if status >= _SUCCEEDED else None
         self._events.append(
-            TaskStatusChanged(self.sequence, self.at, status, self.start_time, end_time, outputs)
+            _new(TaskStatusChanged, (sequence, at, status, self.start_time, end_time, outputs))
         )
 
     def started(self, frame: Frame, step: Step, key: str, inputs: JSONObject) -> None:
@@ -71,7 +74,7 @@ class Recorder:
                 self.sequence,
                 at,
                 step.id,
-                Status.PROCESSING,
+                _PROCESSING,
                 at,
                 None,
                 key,

@@ -6,7 +6,6 @@ node:  PENDING -> PROCESSING -> SUCCEEDED | FAILED | CANCELED
 PENDING -> SUCCEEDED | FAILED        (a run without I/O starts and ends in the same instant)
 """
 
-from collections.abc import Mapping
 from enum import IntEnum
 
 from flowgram_runtime.engine.errors import IllegalTransition
@@ -27,25 +26,27 @@ class Status(IntEnum):
         return self >= Status.SUCCEEDED
 
 
-_ENDS = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED})
-_NOTHING: frozenset[Status] = frozenset()
+_ENDS = (Status.SUCCEEDED, Status.FAILED, Status.CANCELED)
 
-TransitionTable = Mapping[Status, frozenset[Status]]
+# By the number of a status, which no status has that is 0. Members of enums are slow to hash, and quick to compare.
+TransitionTable = tuple[tuple[Status, ...], ...]
 
-TASK_TRANSITIONS: TransitionTable = {
-    Status.PENDING: frozenset({Status.PROCESSING, Status.FAILED, Status.CANCELED}),
-    Status.PROCESSING: _ENDS,
-    Status.SUCCEEDED: _NOTHING,
-    Status.FAILED: _NOTHING,
-    Status.CANCELED: _NOTHING,
-}
-NODE_TRANSITIONS: TransitionTable = {
-    Status.PENDING: frozenset({Status.PROCESSING, Status.SUCCEEDED, Status.FAILED}),
-    Status.PROCESSING: _ENDS,
-    Status.SUCCEEDED: _NOTHING,
-    Status.FAILED: _NOTHING,
-    Status.CANCELED: _NOTHING,
-}
+TASK_TRANSITIONS: TransitionTable = (
+    (),
+    (Status.PROCESSING, Status.FAILED, Status.CANCELED),
+    _ENDS,
+    (),
+    (),
+    (),
+)
+NODE_TRANSITIONS: TransitionTable = (
+    (),
+    (Status.PROCESSING, Status.SUCCEEDED, Status.FAILED),
+    _ENDS,
+    (),
+    (),
+    (),
+)
 
 
 def transition(table: TransitionTable, current: Status, following: Status) -> Status:

@@ -113,6 +113,36 @@ class TaskRecord(NamedTuple):
     order: int
     request_hash: bytes
 
+    @property
+    def ended(self) -> bool:
+        """Whether the task has reached its final status."""
+        return self.end_time is not None
+
+    def moved(
+        self,
+        status: int,
+        start_time: int | None,
+        end_time: int | None,
+        last_sequence: int,
+        result: bytes | None,
+    ) -> "TaskRecord":
+        """The record after a step of the task. In place of `_replace`, which takes three times as long."""
+        return TaskRecord(
+            self.task_id,
+            self.create_time,
+            self.inputs,
+            self.schema_hash,
+            self.labels,
+            self.timeout,
+            status,
+            start_time,
+            end_time,
+            last_sequence,
+            result,
+            self.order,
+            self.request_hash,
+        )
+
 
 class Life(NamedTuple):
     """The time in which one server ran on the journal.

@@ -77,8 +77,7 @@ class WritingThread:
         future: asyncio.Future[Any] = self._loop.create_future()
         self._gathered.append(_Asked(future, work))
         if isinstance(work, Write):
-            with suppress(TypeError):  # a defect, which the writer meets as well, and tells
-                self._gathered_bytes += _size(work)
+            self._gathered_bytes += _size(work)
             self._go_on()
         else:
             self._hand_over()
@@ -219,9 +218,15 @@ class Readers:
 
 
 def _size(write: Write) -> int:
-    size = sum(len(batch.events) for batch in write.batches)
-    if write.accept is not None:
-        size += len(write.accept.inputs) + len(write.accept.schema)
-    if write.finish is not None:
-        size += len(write.finish.result)
+    _, accept, batches, _, finish = write
+    size = 0
+    try:
+        for batch in batches:
+            size += len(batch.events)
+        if accept is not None:
+            size += len(accept.inputs) + len(accept.schema)
+        if finish is not None:
+            size += len(finish.result)
+    except TypeError:  # a defect, which the writer meets as well, and tells
+        return 0
     return size

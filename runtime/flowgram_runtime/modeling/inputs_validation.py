@@ -91,10 +91,12 @@ def _check_value(value: Any, schema: Any, place: _Place, findings: _Findings) ->
     # Any other value is an object to JavaScript, though one without members.
     if not isinstance(schema, dict):
         schema = {}
-    if javascript.truthy(schema.get("$ref")):
+    # Most declarations lack most of these, and this runs for every value of every task.
+    reference = schema.get("$ref")
+    if reference is not None and javascript.truthy(reference):
         return None
     allowed = schema.get("enum")
-    if _is_filled(allowed) and not _includes(allowed, value, "schema.enum"):
+    if allowed is not None and _is_filled(allowed) and not _includes(allowed, value, "schema.enum"):
         return f"Value at {_path(place)} must be one of: {_join(allowed)}, but got: {_shown(value)}"
     declared = schema.get("type", UNDEFINED)
     match declared:
@@ -123,12 +125,12 @@ def _check_object(value: Any, schema: dict[str, Any], place: _Place, findings: _
     required = schema.get("required", UNDEFINED)
     properties = schema.get("properties")
     missing = set()
-    if _is_filled(required):
+    if required is not UNDEFINED and _is_filled(required):
         for name in map(javascript.to_string, _iterate(required)):
             if name not in value and name not in missing:
                 missing.add(name)
                 _add_missing(name, place, findings)
-    entries = dict(_entries(properties))
+    entries = properties if isinstance(properties, dict) else dict(_entries(properties))
     if required is not None and required is not UNDEFINED:
         for name in entries:
             if _includes(required, name, "schema.required?") and name not in value and name not in missing:
@@ -137,7 +139,7 @@ def _check_object(value: Any, schema: dict[str, Any], place: _Place, findings: _
         if name in value:
             _check(value[name], schema_of_property, (place, name), findings)
     additional = schema.get("additionalProperties")
-    if javascript.truthy(additional):
+    if additional is not None and javascript.truthy(additional):
         _check_members(value, additional, place, entries, findings)
     return None
 

@@ -16,7 +16,16 @@ import orjson
 from flowgram_runtime.modeling import javascript
 from flowgram_runtime.modeling.errors import JSONTextError
 
-__all__ = ["MAX_DEPTH", "JSONObject", "JSONTextError", "JSONValue", "dumps", "loads", "to_well_formed"]
+__all__ = [
+    "MAX_DEPTH",
+    "JSONObject",
+    "JSONTextError",
+    "JSONValue",
+    "dumps",
+    "encode",
+    "loads",
+    "to_well_formed",
+]
 
 JSONObject = dict[str, Any]
 """A JSON object: its members by name, in the order of the text."""
@@ -58,7 +67,12 @@ def loads(text: str | bytes, *, max_depth: int = MAX_DEPTH) -> JSONValue:
 
 
 def dumps(value: JSONValue) -> str:
-    """Writes a JSON value as compact text that is valid Unicode.
+    """Writes a JSON value as text, as `encode` does."""
+    return encode(value).decode()
+
+
+def encode(value: JSONValue) -> bytes:
+    """Writes a JSON value as compact text that is valid Unicode, in UTF-8.
 
     The order of members is kept; integers are written in full, and other numbers as JavaScript prints them unless that
     would be read as another number; NaN and infinities become null; lone surrogates are escaped.
@@ -69,12 +83,12 @@ def dumps(value: JSONValue) -> str:
     try:
         data = orjson.dumps(value)
     except orjson.JSONEncodeError:
-        return _write_exactly(value)
+        return _write_exactly(value).encode()
     # JavaScript prints 3.0 as `3`; whole and tiny floats show themselves by these characters, which may also stand in
     # texts.
     if (b".0" in data or b"0e" in data.translate(_DIGITS_TO_ZERO)) and _has_odd_float(value):
-        return _write_exactly(value)
-    return data.decode()
+        return _write_exactly(value).encode()
+    return data
 
 
 def to_well_formed(text: str) -> str:

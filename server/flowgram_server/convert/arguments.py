@@ -106,6 +106,8 @@ def statuses(violations: Violations, field: str, numbers: Iterable[int]) -> froz
 
 def labels(violations: Violations, field: str, given: Mapping[str, str]) -> dict[str, str]:
     """Labels of a task."""
+    if not given:
+        return {}
     if len(given) > MAX_LABELS:
         violations.append(Violation(field, f"must be at most {MAX_LABELS} labels, not {len(given)}"))
         return {}

@@ -40,7 +40,7 @@ from flowgram_server.codec import Codec
 from flowgram_server.collection import considerate_collection
 from flowgram_server.gateway.address import AddressUnusable, address_of
 from flowgram_server.gateway.beside import bind_beside, open_beside
-from flowgram_server.handlers import SERVICE_NAME, service_handlers
+from flowgram_server.handlers import SERVICE_NAME, add_service
 from flowgram_server.last_resort import LastResort
 from flowgram_server.logs import configure_logs
 from flowgram_server.servicer import RuntimeServicer
@@ -302,7 +302,7 @@ async def _serving(
 ) -> AsyncIterator[Server]:
     interceptors = [AccessLog(structlog.get_logger("access").bind())] if settings.access_log else []
     server = grpc.aio.server(options=_options(settings), interceptors=interceptors)
-    server.add_generic_rpc_handlers((service_handlers(servicer, settings.max_message_bytes),))
+    add_service(server, servicer, settings.max_message_bytes)
     health_servicer = health_aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)  # type: ignore[no-untyped-call]  # generated without types
     services = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)

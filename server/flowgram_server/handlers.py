@@ -31,8 +31,16 @@ _LARGE_REQUEST: Final = 128 * 1024
 """Bytes. Of many larger requests that come at once only some are decoded in each round of the event loop."""
 
 
-def service_handlers(servicer: RuntimeServicer, max_message_bytes: int) -> grpc.GenericRpcHandler:
-    """The handlers of all methods of the service.
+def add_service(server: grpc.aio.Server, servicer: RuntimeServicer, max_message_bytes: int) -> None:
+    """Lets a server that has not started answer the methods of the service; see `service_handlers`."""
+    handlers = service_handlers(servicer, max_message_bytes)
+    # gRPC itself finds a registered method, with less work per call. Its older releases know generic handlers only.
+    server.add_registered_method_handlers(SERVICE_NAME, handlers)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE_NAME, handlers),))
+
+
+def service_handlers(servicer: RuntimeServicer, max_message_bytes: int) -> dict[str, Handler]:
+    """The handlers of all methods of the service, by name.
 
     Args:
         servicer: Does the work.
@@ -70,19 +78,16 @@ def service_handlers(servicer: RuntimeServicer, max_message_bytes: int) -> grpc.
 
         return grpc.unary_stream_rpc_method_handler(handle)
 
-    return grpc.method_handlers_generic_handler(
-        SERVICE_NAME,
-        {
-            "TaskRun": unary(servicer.task_run, service.TaskRunRequest),
-            "TaskValidate": unary(servicer.task_validate, service.TaskValidateRequest),
-            "TaskReport": unary(servicer.task_report, service.TaskReportRequest),
-            "TaskResult": unary(servicer.task_result, service.TaskResultRequest),
-            "TaskCancel": unary(servicer.task_cancel, service.TaskCancelRequest),
-            "TaskList": unary(servicer.task_list, service.TaskListRequest),
-            "WatchTask": stream(servicer.watch_task, service.WatchTaskRequest),
-            "ServerInfo": unary(servicer.server_info, service.ServerInfoRequest),
-        },
-    )
+    return {
+        "TaskRun": unary(servicer.task_run, service.TaskRunRequest),
+        "TaskValidate": unary(servicer.task_validate, service.TaskValidateRequest),
+        "TaskReport": unary(servicer.task_report, service.TaskReportRequest),
+        "TaskResult": unary(servicer.task_result, service.TaskResultRequest),
+        "TaskCancel": unary(servicer.task_cancel, service.TaskCancelRequest),
+        "TaskList": unary(servicer.task_list, service.TaskListRequest),
+        "WatchTask": stream(servicer.watch_task, service.WatchTaskRequest),
+        "ServerInfo": unary(servicer.server_info, service.ServerInfoRequest),
+    }
 
 
 async def _end(context: Context, error: Exception) -> NoReturn:

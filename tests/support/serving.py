@@ -11,7 +11,7 @@ from google.rpc.status_pb2 import Status
 
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
 from flowgram_runtime.secrets import Secrets
-from flowgram_server.handlers import service_handlers
+from flowgram_server.handlers import add_service
 from flowgram_server.servicer import RuntimeServicer, ServiceLimits
 from support.fake_application import FakeApplication
 from support.fakes import FakeClock
@@ -43,7 +43,7 @@ async def serving(
     application = FakeApplication()
     servicer = RuntimeServicer(application, FakeClock(), Secrets(), limits)
     server = grpc.aio.server(interceptors=interceptors)
-    server.add_generic_rpc_handlers((service_handlers(servicer, limits.max_message_bytes),))
+    add_service(server, servicer, limits.max_message_bytes)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     try:

@@ -67,8 +67,8 @@ class Codec:
                 kind, body = b"\x1a", self._task_status_changed(event, moment)
             else:
                 kind, body = b"\x2a", _message(event, moment.time)
-            body = b"".join((b"\x08", varint(event[0]), moment.tagged_time, kind, varint(len(body)), body))
-            parts += (b"\x0a", varint(len(body)), body)
+            body = b"".join((b"\x08", varint(event[0]), moment.tagged_time, kind, delimited(body)))
+            parts += (b"\x0a", delimited(body))
         return b"".join(parts)
 
     def encode_result(self, finished: Finished) -> bytes:
@@ -106,8 +106,8 @@ class Codec:
             parts += (b"\x3a", _text(branch))
         if error:
             parts += (b"\x42", _text(error))
-        snapshot = b"".join(parts)
-        return b"".join((b"\x0a", encoded_id, b"\x12", status_info, b"\x1a", varint(len(snapshot)), snapshot))
+        snapshot = delimited(b"".join(parts))
+        return b"".join((b"\x0a", encoded_id, b"\x12", status_info, b"\x1a", snapshot))
 
     def _task_status_changed(self, event: TaskStatusChanged, moment: "_Moment") -> bytes:
         _, at, status, start_time, end_time, outputs = event
@@ -242,5 +242,4 @@ def _iteration(iteration: tuple[str, int]) -> bytes:
 
 
 def _text(text: str) -> bytes:
-    encoded = utf8(text)
-    return varint(len(encoded)) + encoded
+    return delimited(utf8(text))

@@ -35,7 +35,8 @@ def varint(number: int) -> bytes:
 
 def delimited(payload: bytes) -> bytes:
     """A text or message as it stands behind its field's tag."""
-    return varint(len(payload)) + payload
+    size = len(payload)
+    return (_VARINTS[size] if size < _SMALL else varint(size)) + payload
 
 
 def utf8(text: str) -> bytes:

@@ -7,7 +7,7 @@ However many writes a group has, it is made of: BEGIN, at most two look-ups, one
 import json
 import sqlite3
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -17,7 +17,7 @@ from flowgram_runtime.journal import lives, retention
 from flowgram_runtime.journal.checksums import inputs_checksum, result_checksum
 from flowgram_runtime.journal.errors import DuplicateRequest, InvalidWrite, JournalError, WriteRejected
 from flowgram_runtime.journal.opening import unavailable
-from flowgram_runtime.journal.port import Batch, Life, NewTask, Write
+from flowgram_runtime.journal.port import Life, NewTask, Write
 from flowgram_runtime.journal.rules import PENDING, UNFINISHED, Standing, follow
 from flowgram_runtime.journal.transaction import transaction
 
@@ -160,22 +160,19 @@ class Writer:
                 self._next_number, self._look_up(writes), self._taken_requests(writes), self._schemas
             )
             outcomes = [group.add(write) for write in writes]
-            _execute(connection, _ADD_SCHEMAS, [*group.schemas.items()])
-            _execute(connection, _ADD_TASKS, [new.row() for new in group.tasks.values()])
-            _execute(connection, _ADD_EVENTS, group.events)
-            _execute(connection, _UPDATE_TASKS, [update.row() for update in group.updates.values()])
+            _write(connection, _ADD_SCHEMAS, [*group.schemas.items()])
+            _write(connection, _ADD_TASKS, group.new_tasks())
+            _write(connection, _ADD_EVENTS, group.events)
+            _write(connection, _UPDATE_TASKS, group.updates())
         self._remember(group)
         return outcomes
 
     def _look_up(self, writes: Sequence[Write]) -> dict[str, tuple[int, Standing]]:
         """Where the tasks of these writes stand, so far as they are stored (new ones are taken to be new)."""
-        standings = {
-            write.task_id: self._standings[write.task_id]
-            for write in writes
-            if write.task_id in self._standings
-        }
+        known = self._standings
+        standings = {write.task_id: known[write.task_id] for write in writes if write.task_id in known}
         unknown = {write.task_id for write in writes if write.accept is None} - standings.keys()
-        rows = _execute(self._connection, _STANDINGS, [(task_id,) for task_id in unknown])
+        rows = _query(self._connection, _STANDINGS, [(task_id,) for task_id in unknown])
         for task_id, number, status, last_sequence in rows:
             standings[task_id] = (number, Standing(status, last_sequence))
         return standings
@@ -184,64 +181,34 @@ class Writer:
         requests = [
             (write.accept.request_id,) for write in writes if write.accept and write.accept.request_id
         ]
-        return {request_id for (request_id,) in _execute(self._connection, _REQUESTS, requests)}
+        return {request_id for (request_id,) in _query(self._connection, _REQUESTS, requests)}
 
     def _remember(self, group: "_Group") -> None:
         self._next_number = group.next_number
         for task_id, known in group.standings.items():
             if known[1].status in UNFINISHED:
                 self._standings[task_id] = known
-            else:
-                self._standings.pop(task_id, None)
+            elif task_id in self._standings:
+                del self._standings[task_id]
         if len(self._schemas) > _KNOWN_SCHEMAS:
             self._schemas.clear()
         self._schemas.update(group.schemas)
 
 
-class _NewTask:
-    """A row to insert."""
-
-    def __init__(self, number: int, task: NewTask) -> None:
-        self.number = number
-        self.task = task
-        self.state = _State(number)
-
-    def row(self) -> _Row:
-        task = self.task
-        return (
-            self.number,
-            task.task_id,
-            task.create_time,
-            task.schema_hash,
-            task.request_id or None,
-            task.request_hash,
-            task.timeout,
-            json.dumps(task.labels, ensure_ascii=False) if task.labels else "{}",
-            *self.state.row()[1:],
-            task.inputs,
-            inputs_checksum(task.inputs),
-        )
-
-
 class _State:
     """What changes in a task's row."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
+    __slots__ = ("end_time", "result", "start_time", "status")
+
+    def __init__(self) -> None:
         self.status = PENDING
         self.start_time: int | None = None
         self.end_time: int | None = None
         self.result: bytes | None = None
 
-    def row(self) -> _Row:
-        return (
-            self.number,
-            self.status,
-            self.start_time,
-            self.end_time,
-            self.result,
-            result_checksum(self.result),
-        )
+    def columns(self) -> _Row:
+        result = self.result
+        return self.status, self.start_time, self.end_time, result, result_checksum(result)
 
 
 class _Group:
@@ -257,41 +224,72 @@ class _Group:
         self.next_number = next_number
         self.standings = standings
         self.schemas: dict[bytes, str] = {}
-        self.tasks: dict[int, _NewTask] = {}
-        self.updates: dict[int, _State] = {}
         self.events: list[_Row] = []
+        self._accepted: dict[int, tuple[NewTask, _State]] = {}
+        self._updated: dict[int, _State] = {}
         self._requests = requests
         self._stored_schemas = schemas
 
     def add(self, write: Write) -> WriteRejected | None:
         """Adds a write, or returns why it cannot be."""
-        accept = write.accept
+        task_id, accept, batches, started, finish = write
         if accept is not None and accept.request_id and accept.request_id in self._requests:
             return DuplicateRequest(accept.request_id)
-        known = self.standings.get(write.task_id)
+        known = self.standings.get(task_id)
         try:
             standing = follow(known[1] if known else None, write)
         except InvalidWrite as error:
             return error
-        number = known[0] if known else self._accept(write)
-        self.standings[write.task_id] = (number, standing)
-        self.events.extend(_event_row(number, batch) for batch in write.batches)
-        if write.started is not None or write.finish is not None:
-            new = self.tasks.get(number)
-            state = new.state if new else self.updates.setdefault(number, _State(number))
+        number = known[0] if known else self._accept(accept)
+        self.standings[task_id] = (number, standing)
+        for first, last, at, cause, events in batches:
+            self.events.append((number, first, last, at, checksum(cause, events), cause, events))
+        if started is not None or finish is not None:
+            state = self._state(number)
             state.status = standing.status
-            if write.started is not None:
-                state.start_time = write.started
-            if write.finish is not None:
-                state.end_time, state.result = write.finish.end_time, write.finish.result
+            if started is not None:
+                state.start_time = started
+            if finish is not None:
+                _, state.end_time, state.result = finish
         return None
 
-    def _accept(self, write: Write) -> int:
-        task = write.accept
+    def new_tasks(self) -> list[_Row]:
+        """The rows of tasks to insert."""
+        return [
+            (
+                number,
+                task.task_id,
+                task.create_time,
+                task.schema_hash,
+                task.request_id or None,
+                task.request_hash,
+                task.timeout,
+                json.dumps(task.labels, ensure_ascii=False) if task.labels else "{}",
+                *state.columns(),
+                task.inputs,
+                inputs_checksum(task.inputs),
+            )
+            for number, (task, state) in self._accepted.items()
+        ]
+
+    def updates(self) -> list[_Row]:
+        """What changes in the rows of tasks that were stored before."""
+        return [(number, *state.columns()) for number, state in self._updated.items()]
+
+    def _state(self, number: int) -> _State:
+        accepted = self._accepted.get(number)
+        if accepted is not None:
+            return accepted[1]
+        state = self._updated.get(number)
+        if state is None:
+            state = self._updated[number] = _State()
+        return state
+
+    def _accept(self, task: NewTask | None) -> int:
         assert task is not None  # noqa: S101 - follow has refused writes about unknown tasks
         number = self.next_number
         self.next_number += 1
-        self.tasks[number] = _NewTask(number, task)
+        self._accepted[number] = task, _State()
         if task.schema_hash not in self._stored_schemas:
             self.schemas.setdefault(task.schema_hash, task.schema)
         if task.request_id:
@@ -304,29 +302,29 @@ def _concerns_all(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _FAILURES_OF_ALL
 
 
-def _event_row(task: int, batch: Batch) -> _Row:
-    return (
-        task,
-        batch.first_sequence,
-        batch.last_sequence,
-        batch.at,
-        checksum(batch.cause, batch.events),
-        batch.cause,
-        batch.events,
-    )
-
-
 @cache
 def _statement(template: str, columns: int, rows: int) -> str:
     row = f"({', '.join('?' * columns)})"
     return template.format(values=f"VALUES {', '.join([row] * rows)}")
 
 
-def _execute(connection: sqlite3.Connection, template: str, values: Sequence[_Row]) -> list[_Row]:
-    """Executes a statement with these rows of values, or several if they are many; returns the rows it gives."""
-    found: list[_Row] = []
+def _statements(template: str, values: Sequence[_Row]) -> Iterator[tuple[str, list[Any]]]:
+    """A statement with these rows of values, or several if they are many."""
     for start in range(0, len(values), _ROWS):
         part = values[start : start + _ROWS]
-        statement = _statement(template, len(part[0]), len(part))
-        found += connection.execute(statement, [*chain.from_iterable(part)])
+        yield _statement(template, len(part[0]), len(part)), [*chain.from_iterable(part)]
+
+
+def _query(connection: sqlite3.Connection, template: str, values: Sequence[_Row]) -> list[_Row]:
+    """The rows that a statement gives for these rows of values."""
+    found: list[_Row] = []
+    for statement, parameters in _statements(template, values):
+        found += connection.execute(statement, parameters)
     return found
+
+
+def _write(connection: sqlite3.Connection, template: str, values: Sequence[_Row]) -> None:
+    """Writes these rows of values."""
+    for statement, parameters in _statements(template, values):
+        # Unlike `execute`, this does not go to ask for the number of the last row, which gives the interpreter lock away.
+        connection.executemany(statement, (parameters,))

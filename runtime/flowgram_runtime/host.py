@@ -39,9 +39,13 @@ _log = logging.getLogger(__name__)
 _KEPT_INPUTS: Final = 4096
 """Characters of inputs that a waiting task keeps as text; who asks for longer ones waits for the journal."""
 
-_STEP_SECONDS: Final = 0.01
+_MOMENT: Final = 0.001
+_FIRST_MOMENT: Final = 0.004
 _RUNS: Final = 100
-"""A step ends after so many seconds, looked at after so many node runs: what a condition compares has no size in an event."""
+"""The core works for so many seconds at once, looked at after so many node runs: what a condition compares has no size in an
+event. Encoding what has happened takes about as long again. Then others have their turn. The first time is longer: most
+workflows end in it, and a commit more would cost them more.
+"""
 
 _FIRST_RETRY: Final = 1.0
 _LAST_RETRY: Final = 30.0
@@ -83,8 +87,23 @@ class Services:
     pins: JSONObject | None
 
 
-_Step = tuple[Write, list[Command]]
-"""What one step makes durable, and the commands to carry out once it is."""
+class _Step:
+    """What the core does until the next commit.
+
+    Attributes:
+        batches: What has happened so far.
+        commands: What to carry out once that is durable.
+        budget: So many node runs may follow.
+        left: So many bytes their events may have.
+    """
+
+    __slots__ = ("batches", "budget", "commands", "left")
+
+    def __init__(self, settings: RuntimeSettings) -> None:
+        self.batches: list[Batch] = []
+        self.commands: list[Command] = []
+        self.budget = settings.step_budget
+        self.left = settings.step_bytes
 
 
 class _CallContext:
@@ -165,7 +184,7 @@ class TaskHost:
     def accept(
         self, task: NewTask, begun: Callable[[], None]
     ) -> tuple["asyncio.Future[None]", "asyncio.Future[None]"]:
-        """Does the first step of a new task, and asks the journal to accept the task with it.
+        """Does a first short step of a new task, and asks the journal to accept the task with it.
 
         Args:
             task: The task; it is to start or to wait already.
@@ -176,24 +195,26 @@ class TaskHost:
             if it could not be made so. The first one may be cancelled at will. Cancelling the second one leaves open
             whether the task becomes durable, and it goes on no longer.
         """
-        step = self._step(task)
-        assert step is not None  # noqa: S101 - there is an input
+        step = _Step(self.services.settings)
+        self._work(step, _FIRST_MOMENT)
+        write = self._write(step, task)
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        committed = self.services.journal.commit(step[0])
-        committed.add_done_callback(partial(self._accepted, answer, step, begun))
+        committed = self.services.journal.commit(write)
+        committed.add_done_callback(partial(self._accepted, answer, write, step.commands, begun))
         return answer, committed
 
     def _accepted(
         self,
         answer: "asyncio.Future[None]",
-        step: _Step,
+        write: Write,
+        commands: Sequence[Command],
         begun: Callable[[], None],
         committed: "asyncio.Future[None]",
     ) -> None:
         error = ShuttingDown() if committed.cancelled() else committed.exception()
         if error is None:
             self.accepted = True
-            self._show(*step)
+            self._show(write, commands)
         begun()
         if answer.done():  # whoever asked is gone
             return
@@ -208,14 +229,7 @@ class TaskHost:
             if not self.accepted:
                 self._resume()
             while self._execution.finished is None:
-                await self.services.turns.turn()
-                step = self._step()
-                if step is None:
-                    await self._wake.wait()
-                    self._wake.clear()
-                else:
-                    await self._commit(step[0])
-                    self._show(*step)
+                await self._step()
         finally:
             self.leave()
             if self._calls:
@@ -239,60 +253,68 @@ class TaskHost:
             return self._inbox.popleft()
         return None
 
-    def _work(self) -> tuple[list[Batch], list[Command]] | None:
-        """Lets the core do a bounded amount of work: the batches to commit, and the commands to carry out then."""
+    async def _step(self) -> None:
+        """Waits for something to do, lets the core do it, commits what happened, and shows it."""
+        step, turns = _Step(self.services.settings), self.services.turns
+        await turns.turn()
+        while self._work(step):
+            await asyncio.sleep(0)  # whoever came meanwhile need not be in the queue for a turn
+            await turns.turn()
+        if step.batches:
+            write = self._write(step)
+            await self._commit(write)
+            self._show(write, step.commands)
+        else:
+            await self._wake.wait()
+            self._wake.clear()
+
+    def _work(self, step: _Step, seconds: float = _MOMENT) -> bool:
+        """Lets the core work for a moment; says whether it may go on before the commit."""
         execution, clock, codec = self._execution, self.services.clock, self.services.codec
-        batches: list[Batch] = []
-        commands: list[Command] = []
-        budget, left = self.services.settings.step_budget, self.services.settings.step_bytes
-        until = time.monotonic() + _STEP_SECONDS
-        while budget > 0 and left > 0 and execution.finished is None:
+        until = time.monotonic() + seconds
+        while step.budget > 0 and step.left > 0 and execution.finished is None:
             following = self._next_input()
             if following is None and not execution.has_work:
-                break
+                return False
             first, cause = execution.sequence + 1, None
             if following is not None:
                 given, cause = following
-                left -= len(cause)
+                step.left -= len(cause)
                 execution.apply(given)
             # What an input leads to happens in the instant of the input; only work that is left over takes time.
             at = clock.now() if following is None else None
-            budget -= 1 + self._advance(budget, at, max(left, 0), until)
-            events, step_commands = execution.take()
+            step.budget -= 1 + self._advance(step.budget, at, max(step.left, 0), until)
+            events, commands = execution.take()
             while execution.mistakes:
                 node_id, inputs, error = execution.mistakes.pop()
                 secrets = self.services.secrets.values(inputs)
                 log_mistake(error, secrets, task_id=self.task_id, node_id=node_id)
             encoded = codec.encode(events)
-            left -= len(encoded)
-            batches.append(Batch(first, execution.sequence, execution.now, cause, encoded))
-            commands += step_commands
-        return (batches, commands) if batches else None
+            step.left -= len(encoded)
+            step.batches.append(Batch(first, execution.sequence, execution.now, cause, encoded))
+            step.commands += commands
+            if time.monotonic() >= until:
+                return True
+        return False
 
     def _advance(self, budget: int, at: int | None, max_bytes: int, until: float) -> int:
-        """Lets the core do node runs: how much of the budget they took, which is all of it when their time is over."""
+        """Lets the core do so many node runs, or those that it has the time for; says how many."""
         done = 0
         while True:
             asked = min(budget - done, _RUNS)
             ran = self._execution.advance(asked, at, max_bytes)
             done += ran
-            if ran < asked or done == budget:
+            if ran < asked or done == budget or time.monotonic() >= until:
                 return done
-            if time.monotonic() >= until:
-                return budget
 
-    def _step(self, accept: NewTask | None = None) -> _Step | None:
-        """Lets the core work: what to make durable, and the commands to carry out then."""
-        worked = self._work()
-        if worked is None:
-            return None
-        batches, commands = worked
+    def _write(self, step: _Step, accept: NewTask | None = None) -> Write:
+        """What makes a step durable."""
         execution = self._execution
         finish = None
         if (finished := execution.finished) is not None:
             finish = Finish(finished.status, finished.end_time, self.services.codec.encode_result(finished))
         started = (execution.start_time or None) if self.record.start_time is None else None
-        return Write(self.task_id, accept, tuple(batches), started, finish), commands
+        return Write(self.task_id, accept, tuple(step.batches), started, finish)
 
     def _show(self, write: Write, commands: Sequence[Command]) -> None:
         """Shows what has become durable, and carries out the commands."""

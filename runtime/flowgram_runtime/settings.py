@@ -27,7 +27,7 @@ class RuntimeSettings:
         call_timeouts: How long one call may run, by node type; a type that is not named has no limit of its own.
         cached_documents: Compiled schemas that are kept.
         cached_schema_bytes: The same by the memory of their texts.
-        step_budget: Node runs that the core does before it lets others have their turn.
+        step_budget: Node runs that the core does from one commit to the next.
         step_bytes: It does fewer where their events have so many bytes; one event may be larger.
         tail_bytes: Events of a running task that are kept in memory for those who watch live.
         retention_age: Finished tasks are removed after so long; 0: never by age.

@@ -1,4 +1,4 @@
-"""An HTTP endpoint whose answers wait until they are released."""
+"""An HTTP endpoint whose answers wait until they are released, or for a fixed time."""
 
 import asyncio
 import math
@@ -14,6 +14,9 @@ _TICK = 0.01
 class SlowPeer:
     """Listens on the loopback, on the running event loop, while it is entered.
 
+    Args:
+        delay: Seconds until a request is answered; None: when it is released.
+
     Attributes:
         open: How many requests wait for their answers.
         changed: Set whenever that changes.
@@ -21,7 +24,8 @@ class SlowPeer:
         url: Where it listens.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, delay: float | None = None) -> None:
+        self._delay = delay
         self.open = 0
         self.changed = asyncio.Event()
         self.released = asyncio.Event()
@@ -52,7 +56,9 @@ class SlowPeer:
             await asyncio.sleep(_TICK)
 
     async def _release(self) -> None:
-        if not self.released.is_set():
+        if self._delay is not None:
+            await asyncio.sleep(self._delay)
+        elif not self.released.is_set():
             released = asyncio.Event()
             self._waiting.append(released)
             await released.wait()

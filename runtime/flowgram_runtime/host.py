@@ -41,7 +41,7 @@ _KEPT_INPUTS: Final = 4096
 
 _MOMENT: Final = 0.001
 _FIRST_MOMENT: Final = 0.004
-_RUNS: Final = 100
+_RUNS: Final = 25
 """The core works for so many seconds at once, looked at after so many node runs: what a condition compares has no size in an
 event. Encoding what has happened takes about as long again. Then others have their turn. The first time is longer: most
 workflows end in it, and a commit more would cost them more.

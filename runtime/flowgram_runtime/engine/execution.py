@@ -13,7 +13,7 @@ Rules:
 3. A node that needs nothing from outside ends within its wave. A call or a loop stays as a `NodeRun`.
 4. An instance ends when none of its nodes is ready or running: the next iteration begins, the loop ends, or the task.
 5. `advance` does a bounded number of node runs, fewer where their snapshots are large. Outcomes of calls are applied only
-   when no work is left; cancel and time-out may come between two steps, since the log records where each step ended.
+   when no work is left; cancel and time-out may come between two calls of it, since the log records where each ended.
 """
 
 from flowgram_runtime.engine.errors import Mistake, NodeError, NodeTypeError, ProtocolError, UnknownCall

@@ -4,7 +4,7 @@ import json
 import logging
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from flowgram_runtime.journal.checksums import hash_of_schema, inputs_checksum, result_checksum
 from flowgram_runtime.journal.errors import JournalDamaged
@@ -132,41 +132,40 @@ def tasks(
     labels: Mapping[str, str],
 ) -> list[TaskRecord]:
     """A page of tasks, as in `Journal.tasks`. Tasks that cannot be read are reported and left out."""
-    before = _NEWEST if before is None else min(before, _NEWEST)
+    wanted = _Wanted(limit, _NEWEST if before is None else min(before, _NEWEST), statuses, labels)
     try:
-        return _page(connection, limit, before, statuses, labels)
+        return _page(connection, wanted)
     except (sqlite3.DatabaseError, JournalDamaged):
-        return _page_one_by_one(connection, limit, before, statuses or _STATUSES, labels)
+        return _page_one_by_one(connection, wanted._replace(statuses=statuses or _STATUSES))
 
 
-def _page(
-    connection: sqlite3.Connection,
-    limit: int,
-    before: int,
-    statuses: frozenset[int],
-    labels: Mapping[str, str],
-) -> list[TaskRecord]:
+class _Wanted(NamedTuple):
+    """Which tasks make a page."""
+
+    limit: int
+    before: int
+    statuses: frozenset[int]
+    labels: Mapping[str, str]
+
+
+def _page(connection: sqlite3.Connection, wanted: _Wanted) -> list[TaskRecord]:
+    limit, before, statuses, labels = wanted
     conditions = _HAS_LABEL * len(labels)
-    wanted = [text for label in labels.items() for text in label]
+    texts = [text for label in labels.items() for text in label]
     if not statuses:
         rows = connection.execute(
-            _PAGE.format(record=_RECORD, conditions=conditions), (before, *wanted, limit)
+            _PAGE.format(record=_RECORD, conditions=conditions), (before, *texts, limit)
         )
     else:
         numbers = " UNION ALL ".join([_NUMBERS.format(conditions=conditions)] * len(statuses))
-        values = [value for status in sorted(statuses) for value in (status, before, *wanted, limit)]
+        values = [value for status in sorted(statuses) for value in (status, before, *texts, limit)]
         rows = connection.execute(_PAGE_OF_NUMBERS.format(record=_RECORD, numbers=numbers), (*values, limit))
     return [_record(row) for row in rows.fetchall()]
 
 
-def _page_one_by_one(
-    connection: sqlite3.Connection,
-    limit: int,
-    before: int,
-    statuses: frozenset[int],
-    labels: Mapping[str, str],
-) -> list[TaskRecord]:
+def _page_one_by_one(connection: sqlite3.Connection, wanted: _Wanted) -> list[TaskRecord]:
     """The same, where something of the page is damaged: which tasks there are is read from an index alone."""
+    limit, before, statuses, labels = wanted
     numbers = " UNION ALL ".join([_NUMBERS.format(conditions="")] * len(statuses))
     query = _MERGED_NUMBERS.format(numbers=numbers)
     records: list[TaskRecord] = []

@@ -5,14 +5,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import click
 import grpc
 
 from flowgram_client import Client, FlowgramError, RetryPolicy
 
+from .apart import apart
 from .exits import CommandError, ExitStatus, explain
+
+_T = TypeVar("_T")
 
 DEFAULT_TARGET = "127.0.0.1:50051"
 
@@ -34,9 +37,20 @@ class Connection(NamedTuple):
     tls: bool
     metadata: tuple[tuple[str, str], ...]
 
+    def ask(self, question: Callable[[Client], _T], sleep: Callable[[float], object] = time.sleep) -> _T:
+        """What a question to the server gives, asked in a thread of its own; see `apart`.
+
+        Errors become messages and exit statuses. `sleep` waits between attempts.
+        """
+
+        def asked() -> _T:
+            with self._open(sleep) as client:
+                return question(client)
+
+        return apart(asked)
+
     @contextmanager
-    def open(self, sleep: Callable[[float], object] = time.sleep) -> Iterator[Client]:
-        """A client; its errors become messages and exit statuses. `sleep` waits between attempts."""
+    def _open(self, sleep: Callable[[float], object]) -> Iterator[Client]:
         credentials = self.credentials()
         try:
             with Client(

@@ -82,10 +82,11 @@ def run_command(
     workflow = read_workflow(file, inputs)
     progress = Progress(time.monotonic)
     display = display_for(progress, as_json=as_json, quiet=quiet)
-    with connection.open() as client:
-        task_id = client.run(
+    task_id = connection.ask(
+        lambda client: client.run(
             workflow.schema, workflow.inputs, task_timeout=timeout, labels=dict(labels), request_id=request_id
         )
+    )
     if detach:
         if as_json:
             display.began(task_id)
@@ -127,10 +128,12 @@ def _follow_to_exit(
 
     progress.sequence = after or 0
     try:
-        with connection.open(wait) as client, display:
+        with display:
             if after is None:
                 display.began(task_id)
-            result = follow(client, task_id, progress, display, after=after or 0)
+            result = connection.ask(
+                lambda client: follow(client, task_id, progress, display, after=after or 0), wait
+            )
     except KeyboardInterrupt:
         click.echo(_come_back(task_id, progress), err=True)
         raise

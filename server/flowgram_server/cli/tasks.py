@@ -6,7 +6,7 @@ from itertools import islice
 import click
 from rich.text import Text
 
-from flowgram_client import Report, Status
+from flowgram_client import Client, Report, Status
 
 from . import machine
 from .display import STYLES, make_console, outcome_lines
@@ -27,8 +27,7 @@ def report_command(connection: Connection, task: str, as_json: bool) -> None:
 
     --json adds what each run saw and did.
     """
-    with connection.open() as client:
-        report = client.report(task)
+    report = connection.ask(lambda client: client.report(task))
     if as_json:
         click.echo(machine.dump(machine.jsonable(report), indent=2))
     else:
@@ -72,8 +71,7 @@ def _print_report(report: Report) -> None:
 @connects
 def result_command(connection: Connection, task: str, wait: bool, as_json: bool) -> int:
     """Print the outputs of TASK; the exit status tells how it ended."""
-    with connection.open() as client:
-        result = client.result(task, wait=wait)
+    result = connection.ask(lambda client: client.result(task, wait=wait))
     if as_json:
         click.echo(machine.dump(machine.jsonable(result), indent=2))
     elif result.succeeded:
@@ -91,8 +89,7 @@ def result_command(connection: Connection, task: str, wait: bool, as_json: bool)
 @connects
 def cancel_command(connection: Connection, task: str, reason: str, as_json: bool) -> None:
     """Stop TASK. A task that has ended already stays as it is; --json tells it by `success`."""
-    with connection.open() as client:
-        success = client.cancel(task, reason=reason)
+    success = connection.ask(lambda client: client.cancel(task, reason=reason))
     if as_json:
         click.echo(machine.dump({"task_id": task, "success": success}))
     else:
@@ -134,7 +131,8 @@ def list_command(
 ) -> None:
     """List tasks, newest first: id, status, creation, duration, labels."""
     out = make_console()
-    with connection.open() as client:
+
+    def print_tasks(client: Client) -> None:
         tasks = client.list(
             statuses=[Status[status.upper()] for status in statuses],
             labels=dict(labels),
@@ -154,6 +152,8 @@ def list_command(
                 )
             )
 
+    connection.ask(print_tasks)
+
 
 @click.command("validate", epilog=EPILOG)
 @click.argument("file")
@@ -163,8 +163,7 @@ def list_command(
 def validate_command(connection: Connection, file: str, inputs: str | None, as_json: bool) -> int:
     """Check the workflow in FILE and its inputs without running it; each problem is a line."""
     workflow = read_workflow(file, inputs)
-    with connection.open() as client:
-        problems = client.validate(workflow.schema, workflow.inputs)
+    problems = connection.ask(lambda client: client.validate(workflow.schema, workflow.inputs))
     if as_json:
         click.echo(machine.dump({"valid": not problems, "errors": list(problems)}))
     elif problems:
@@ -180,8 +179,7 @@ def validate_command(connection: Connection, file: str, inputs: str | None, as_j
 @connects
 def info_command(connection: Connection, as_json: bool) -> None:
     """Show the server's name, version and node types."""
-    with connection.open() as client:
-        info = client.info()
+    info = connection.ask(lambda client: client.info())
     if as_json:
         click.echo(machine.dump(machine.jsonable(info), indent=2))
         return

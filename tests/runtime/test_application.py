@@ -263,7 +263,7 @@ async def test_others_have_their_turn_within_a_step() -> None:
         others.cancel()
         log = await logged(application, record.task_id)
     assert max(batch.last_sequence - batch.first_sequence for batch in log) <= 26
-    assert turns >= len(log)
+    assert turns >= len(log) > 10
     assert len(journal.sizes) < 5
 
 

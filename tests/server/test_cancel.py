@@ -77,8 +77,8 @@ async def cancel(stub: Any, task_id: str) -> None:
 
 
 async def closed(server: RawServer) -> None:
-    """Returns once the other side has closed its connection, which it must within a second."""
-    async with asyncio.timeout(1):
+    """Returns once the other side has closed its connection, which it must soon."""
+    async with asyncio.timeout(10):
         await server.closed.wait()
 
 
@@ -139,7 +139,7 @@ async def test_a_wait_for_an_api_that_is_busy_ends(stub: Any) -> None:
         for _ in range(100):  # it has read the answer meanwhile
             status = (await stub.TaskResult(TaskResultRequest(task_id=task_id))).status.status
             assert status == Status.STATUS_PROCESSING
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(10):  # and not after the 30 s
             await cancel(stub, task_id)
         assert len(server.received) == 1
 

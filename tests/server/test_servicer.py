@@ -96,7 +96,7 @@ async def test_waiting_ends_before_the_deadline(service: Service, method: str) -
     request = TaskRunRequest(schema="{}", wait=True)
     if method == "TaskResult":
         request = TaskResultRequest(task_id="t1", wait=True)
-    answer = await getattr(service.stub, method)(request, timeout=1)
+    answer = await getattr(service.stub, method)(request, timeout=2.5)
     assert answer.status.status == Status.STATUS_PROCESSING
 
 

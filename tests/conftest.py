@@ -1,6 +1,7 @@
 """What holds for all tests."""
 
 import logging
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,10 @@ from hypothesis import settings
 # Machines are slow at times, and no test is about that.
 settings.register_profile("flowgram", deadline=None)
 settings.load_profile("flowgram")
+
+# In the background, or under nohup, a shell may have SIGINT ignored, and with it in all processes that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -28,7 +28,7 @@ class Status(IntEnum):
 
 _ENDS = (Status.SUCCEEDED, Status.FAILED, Status.CANCELED)
 
-# By the number of a status, which no status has that is 0. Members of enums are slow to hash, and quick to compare.
+# What may follow, by the number of a status; none has 0. No dict: members of enums are slow to hash, and quick to compare.
 TransitionTable = tuple[tuple[Status, ...], ...]
 
 TASK_TRANSITIONS: TransitionTable = (

@@ -126,7 +126,8 @@ def _problem(script: dict[str, Any]) -> str | None:
     return None
 
 
-def _make_pool(settings: CodeSettings) -> WorkerPool:
+def worker_command(settings: CodeSettings) -> tuple[str, ...]:
+    """What starts a process for scripts. Raises `NodeError` where their engine is missing."""
     extension = importlib.util.find_spec("_quickjs")
     if extension is None or extension.origin is None:
         raise _failed("the package quickjs-ng is not installed on the server")
@@ -139,8 +140,12 @@ def _make_pool(settings: CodeSettings) -> WorkerPool:
         settings.max_result_bytes,
         settings.process_bytes,
     )
+    return sys.executable, "-I", "-S", quickjs_worker.__file__, *map(str, arguments)
+
+
+def _make_pool(settings: CodeSettings) -> WorkerPool:
     return WorkerPool(
-        (sys.executable, "-I", "-S", quickjs_worker.__file__, *map(str, arguments)),
+        worker_command(settings),
         size=settings.workers,
         max_answer_bytes=settings.max_result_bytes + 1,
         requests_per_worker=settings.jobs_per_worker,

@@ -1,8 +1,8 @@
 """The child process in which scripts of code nodes run: reads jobs from its standard input, answers on its output.
 
-It is started by path (`python -I -S quickjs_worker.py …`) and imports next to nothing, so that it is ready within
-milliseconds and holds nothing that a script could want. Each job has a fresh JavaScript context. The time limit is the
-parent's business: it kills this process.
+It is started by path (`python -I -S quickjs_worker.py …`), with pipes for its input and both outputs. It imports next to
+nothing, so that it is ready within milliseconds and holds nothing that a script could want. Each job has a fresh JavaScript
+context. The time limit is the parent's business: it kills this process.
 
 A frame is four bytes of length, big-endian, and so many bytes. A job is two frames, the script and its parameters; the
 answer is one. All three are JSON text, the answer with one character before it that says what it is.
@@ -88,22 +88,22 @@ def _allow_cpu_time(seconds: int) -> None:
     _set_limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + seconds)
 
 
-def _end_with_parent(*, armed: bool) -> None:
-    """While it is armed, the kernel ends this process when its parent does, whatever it computes (on Linux).
+def _end_with_parent() -> None:
+    """From now on the kernel ends this process when its parent ends, whatever it computes (on Linux).
 
-    Nothing comes in while a job runs. So what the input signals then is that the parent has gone, and what becomes of a
-    process that gets this signal, and knows nothing of it, is that it ends. Raises `EOFError` if the parent has gone before.
+    Nobody writes to its error output, of which the parent has the other end. So what that signals is that the parent has
+    gone, and what becomes of a process that gets this signal, and knows nothing of it, is that it ends. The input will not
+    do: the signal of what was written to it may come when all of that has been read. Raises `EOFError` if the parent has
+    gone before.
     """
     import fcntl  # noqa: PLC0415 - POSIX only, see above
     import select  # noqa: PLC0415 - as fcntl
 
-    flags = fcntl.fcntl(0, fcntl.F_GETFL)
-    if not armed:
-        fcntl.fcntl(0, fcntl.F_SETFL, flags & ~os.O_ASYNC)
-        return
-    fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(0, fcntl.F_SETFL, flags | os.O_ASYNC)
-    if select.select([0], [], [], 0)[0]:
+    fcntl.fcntl(2, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(2, fcntl.F_SETFL, fcntl.fcntl(2, fcntl.F_GETFL) | os.O_ASYNC)
+    other_end = select.poll()
+    other_end.register(2, 0)
+    if other_end.poll(0):
         raise EOFError
 
 
@@ -137,12 +137,14 @@ def main(arguments: list[str]) -> None:
     quickjs = importlib.import_module("_quickjs")
     with open(os.path.join(os.path.dirname(__file__), "code_runner.js"), encoding="utf-8") as file:  # noqa: PTH118, PTH120, PTH123 - pathlib would be most of the start-up time
         runner = file.read()
-    _end_with_parent(armed=False)  # what it imports could not be opened later
+    try:
+        _end_with_parent()
+    except EOFError:
+        return
     _restrict(int(process_bytes), int(stack_bytes))
     while True:
         try:
             source, params = _read_frame(0).decode(), _read_frame(0).decode()
-            _end_with_parent(armed=True)
         except EOFError:
             return
         _allow_cpu_time(int(cpu_seconds))
@@ -154,7 +156,6 @@ def main(arguments: list[str]) -> None:
         del source, params
         if len(answer) - 1 > int(answer_bytes):
             answer = TOO_LARGE
-        _end_with_parent(armed=False)
         _write(1, frame(answer))
 
 

@@ -33,7 +33,7 @@ class Worker:
                 *command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,  # by which it notices the end of this process
                 env={},
                 cwd="/",
                 # Ctrl-C in the terminal is for the server, which then ends its workers itself.

@@ -2,10 +2,13 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import TypeVar
+from concurrent.futures import Future, wait
+from typing import Final, TypeVar
 
 _T = TypeVar("_T")
+
+_LOOK: Final = 0.1
+"""Seconds. Python notices a signal before it begins to wait, and while it waits, but not at the instant in between."""
 
 
 def apart(work: Callable[[], _T]) -> _T:
@@ -23,4 +26,6 @@ def apart(work: Callable[[], _T]) -> _T:
             future.set_exception(error)
 
     threading.Thread(target=do, name="apart", daemon=True).start()
+    while not future.done():
+        wait((future,), timeout=_LOOK)
     return future.result()

@@ -1,7 +1,6 @@
 """code: what scripts may do, what their results become, and how they fail."""
 
 import asyncio
-import json
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -12,9 +11,8 @@ import pytest
 from support.node_calls import FakeContext, prepare
 
 from flowgram_runtime.engine.errors import NodeError
-from flowgram_runtime.nodes.code import CodeNode, worker_command
+from flowgram_runtime.nodes.code import CodeNode
 from flowgram_runtime.nodes.node_settings import CodeSettings
-from flowgram_runtime.nodes.quickjs_worker import VALUE, frame
 
 SHORT = 0.3
 """A time limit for scripts that would run for ever."""
@@ -278,23 +276,6 @@ async def test_a_deep_result_is_refused(node: CodeNode) -> None:
     """JSON that nests too deep is no result."""
     content = "function main() { let a = []; for (let i = 0; i < 5000; i++) a = [a]; return a }"
     assert (await failure(node, content)).startswith("Code execution failed: the result is not usable: ")
-
-
-async def test_what_comes_in_while_a_script_runs_does_not_end_it() -> None:
-    """Only the end of the server does. The next job waits."""
-    pipe = asyncio.subprocess.PIPE
-    command = worker_command(CodeSettings(time_limit=30))
-    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe, env={})
-    assert process.stdin is not None
-    assert process.stdout is not None
-    for number in (1, 2):
-        content = f"async function main() {{ for (let i = 0; i < 50000; i++) await i; return {number} }}"
-        process.stdin.write(frame(json.dumps(content).encode()) + frame(b"{}"))
-    for number in (1, 2):
-        answer = frame(VALUE + str(number).encode())
-        assert await process.stdout.readexactly(len(answer)) == answer
-    process.stdin.close()
-    assert await process.wait() == 0
 
 
 async def test_cancelling_kills_the_process_and_harms_no_other_task() -> None:

@@ -1,7 +1,5 @@
-"""Work that Ctrl-C does not meet."""
+"""Work in a thread of its own. What Ctrl-C does to it, test_process.py shows: only a process of its own can be interrupted."""
 
-import os
-import signal
 import threading
 
 import pytest
@@ -14,19 +12,3 @@ def test_what_the_work_gives_or_raises_comes_back() -> None:
     assert apart(threading.get_ident) != threading.get_ident()
     with pytest.raises(LookupError, match="nothing there"):
         apart(lambda: (_ for _ in ()).throw(LookupError("nothing there")))
-
-
-def test_ctrl_c_ends_the_waiting_and_not_the_work() -> None:
-    """The work goes on where it is, with whatever it holds."""
-    goes_on, ended = threading.Event(), threading.Event()
-
-    def work() -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-        goes_on.wait()
-        ended.set()
-
-    with pytest.raises(KeyboardInterrupt):
-        apart(work)
-    assert not ended.is_set()
-    goes_on.set()
-    assert ended.wait(10)

@@ -55,9 +55,8 @@ class Codec:
         iterations: Iterations = ()
         encoded_iterations = b""
         for event in events:
-            at = event.at
-            if at != moment.at:
-                moment = self._moment = _Moment(at)
+            if event.at != moment.at:
+                moment = self._moment_at(event.at)
             if isinstance(event, NodeStatusChanged):
                 if event.iterations is not iterations:
                     iterations = event.iterations
@@ -74,11 +73,7 @@ class Codec:
     def encode_result(self, finished: Finished) -> bytes:
         """The outcome of a task as a serialized `TaskResultResponse`."""
         status, _, _, start_time, end_time = finished
-        moment = self._moment
-        if start_time == end_time == moment.at:
-            parts = [b"\x0a", moment.ended[status] or moment.end(status)]
-        else:
-            parts = [b"\x0a", _status_info(status, start_time, end_time, end_time)]
+        parts = [b"\x0a", self._moment_at(end_time).status_info(status, start_time, end_time)]
         if finished.outputs is not None:
             parts += (b"\x12", self._json(finished.outputs))
             self._value = {}  # it is the last use of it, and may be large
@@ -88,13 +83,8 @@ class Codec:
         return b"".join(parts)
 
     def _node_status_changed(self, event: NodeStatusChanged, moment: "_Moment", iterations: bytes) -> bytes:
-        _, at, node_id, status, start_time, end_time, snapshot_id, _, inputs, outputs, branch, error = event
-        if start_time == at == end_time:
-            status_info = moment.ended[status] or moment.end(status)
-        elif start_time == at and end_time is None:
-            status_info = moment.begin(status)
-        else:
-            status_info = _status_info(status, start_time, end_time, at)
+        _, _, node_id, status, start_time, end_time, snapshot_id, _, inputs, outputs, branch, error = event
+        status_info = moment.status_info(status, start_time, end_time)
         encoded_id = self._node_ids.get(node_id) or self._node_id(node_id)
         key = encoded_id if snapshot_id is node_id else _text(snapshot_id)
         parts = [b"\x0a", key, b"\x12", encoded_id, iterations]
@@ -110,16 +100,16 @@ class Codec:
         return b"".join((b"\x0a", encoded_id, b"\x12", status_info, b"\x1a", snapshot))
 
     def _task_status_changed(self, event: TaskStatusChanged, moment: "_Moment") -> bytes:
-        _, at, status, start_time, end_time, outputs = event
-        if start_time == at == end_time:
-            status_info = moment.ended[status] or moment.end(status)
-        elif start_time == at and end_time is None:
-            status_info = moment.begin(status)
-        else:
-            status_info = _status_info(status, start_time, end_time, at)
+        _, _, status, start_time, end_time, outputs = event
+        status_info = moment.status_info(status, start_time, end_time)
         if outputs is None:
             return b"\x0a" + status_info
         return b"".join((b"\x0a", status_info, b"\x12", self._json(outputs)))
+
+    def _moment_at(self, at: int) -> "_Moment":
+        if at != self._moment.at:
+            self._moment = _Moment(at)
+        return self._moment
 
     def _json(self, value: JSONObject) -> bytes:
         # The outputs of the last node are its inputs, the outputs of the task, and its result: one object.
@@ -196,12 +186,16 @@ class _Moment:
         self.tagged_time = b"\x12" + self.time
         self.ended = _NONE_ENDED.copy()
 
-    def begin(self, status: Status) -> bytes:
-        """The `StatusInfo` of a run that begins now."""
-        return delimited(b"".join((_STATUS[status], b"\x1a", self.time, b"\x2a\x00")))
+    def status_info(self, status: Status, start_time: int, end_time: int | None) -> bytes:
+        """The `StatusInfo` of a task or run that moves to a status now."""
+        if start_time == self.at:
+            if end_time == self.at:
+                return self.ended[status] or self._end(status)
+            if end_time is None:
+                return delimited(b"".join((_STATUS[status], b"\x1a", self.time, b"\x2a\x00")))
+        return _status_info(status, start_time, end_time, self.at)
 
-    def end(self, status: Status) -> bytes:
-        """The `StatusInfo` of a run that began and ended now."""
+    def _end(self, status: Status) -> bytes:
         time = self.time
         info = b"".join((_STATUS[status], b"\x1a", time, b"\x22", time, b"\x2a\x00"))
         self.ended[status] = encoded = delimited(info)

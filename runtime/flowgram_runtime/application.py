@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from flowgram_runtime.background import keep_on, within
 from flowgram_runtime.calls import Caller
 from flowgram_runtime.clock import Clock
+from flowgram_runtime.company import Gathering
 from flowgram_runtime.engine.execution import Execution
 from flowgram_runtime.engine.program import Program
 from flowgram_runtime.engine.status import Status
@@ -100,6 +101,7 @@ class Application:
         self._clock = clock
         self._new_task_id = new_task_id
         self._library = Library(registry.node_types, settings)
+        self._gathering = Gathering()
         self._turns = turns = turns or Turns()
         secrets = Secrets(settings.secret_names)
         self._services = Services(
@@ -167,24 +169,9 @@ class Application:
             TooManyTasks: Too many tasks run and wait already.
             ShuttingDown: No new tasks are taken.
         """
-        await self._turns.turn()
-        try:
-            program, inputs = await self._library.prepare(request.schema, request.inputs)
-            self._check_open()
-            self._roster.check(len(request.inputs))
-        except (InvalidWorkflow, ShuttingDown, TooManyTasks):
-            # A request that was accepted before is answered all the same.
-            if request.request_id and await self._journal.find_request(request.request_id) is not None:
-                return await self._same_request(request)
-            raise
-        task = self._new_task(request, program)
-        execution = Execution(program, inputs, self._settings.limits)
-        host = TaskHost(_accepted(task), execution, self._services)
-        try:
-            await self._roster.admit(host, task)
-        except DuplicateRequest:
-            return await self._same_request(request)
-        return host.record
+        async with self._gathering:
+            await self._turns.turn()
+            return await self._run(request)
 
     async def validate(self, schema: str, inputs: str) -> tuple[Problem, ...]:
         """All problems of a schema, or, if it has none, of the inputs."""
@@ -299,6 +286,25 @@ class Application:
         finally:
             if reader is not None:
                 feed.close_deltas(reader)
+
+    async def _run(self, request: TaskRequest) -> TaskRecord:
+        try:
+            program, inputs = await self._library.prepare(request.schema, request.inputs)
+            self._check_open()
+            self._roster.check(len(request.inputs))
+        except (InvalidWorkflow, ShuttingDown, TooManyTasks):
+            # A request that was accepted before is answered all the same.
+            if request.request_id and await self._journal.find_request(request.request_id) is not None:
+                return await self._same_request(request)
+            raise
+        task = self._new_task(request, program)
+        execution = Execution(program, inputs, self._settings.limits)
+        host = TaskHost(_accepted(task), execution, self._services)
+        try:
+            await self._roster.admit(host, task)
+        except DuplicateRequest:
+            return await self._same_request(request)
+        return host.record
 
     async def _record(self, task_id: str) -> TaskRecord:
         """The task as it is now, without its inputs where they are not at hand."""

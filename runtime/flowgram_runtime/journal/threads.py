@@ -11,6 +11,7 @@ from pathlib import Path
 from queue import LifoQueue, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
+from flowgram_runtime.company import PATIENCE, Company
 from flowgram_runtime.journal.errors import JournalUnavailable
 from flowgram_runtime.journal.opening import open_reader, unavailable
 from flowgram_runtime.journal.port import Write
@@ -24,17 +25,6 @@ _T = TypeVar("_T")
 _GROUP_WRITES = 256
 _GROUP_BYTES = 1 << 20
 """A group that has reached one of these is committed; what else waits goes into the next."""
-
-_FEW = (2, 0.003)
-_MANY = (6, 0.008)
-_COMPANY = 16
-"""Where the last group had so many writes (the first number of each pair), the next one waits so many seconds (the second)
-until this many have come together.
-
-Each group costs several hand-overs between threads and the fixed part of a transaction: as much as ten small writes. Under
-load the wait gathers several times as many writes per group, and is over as soon as they are enough; a lone writer never
-waits. PostgreSQL's commit_delay and commit_siblings are much the same.
-"""
 
 Action = Callable[[Writer], Any]
 """Something to do with the writer between two groups."""
@@ -60,7 +50,8 @@ class WritingThread:
         self._loop = loop
         self._gathered: list[_Asked] = []
         self._gathered_bytes = 0
-        self._patience = 0.0
+        self._company = Company()
+        self._look: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._handed_over = 0  # so many are with the thread
         self._queue: SimpleQueue[list[_Asked] | None] = SimpleQueue()
@@ -93,23 +84,30 @@ class WritingThread:
         self._thread.join()
 
     def _go_on(self) -> None:
-        """Hands a group over when the thread is free and the group large enough; one that is full in any case."""
+        """Sees to it that what has gathered is handed over in time; at once if it is a full group."""
         count = len(self._gathered)
+        self._company.meet(count + self._handed_over)
         if count >= _GROUP_WRITES or self._gathered_bytes >= _GROUP_BYTES:
             self._hand_over()
-        elif count and not self._handed_over:
-            if count >= _COMPANY or not self._patience:
-                self._hand_over()
-            elif self._timer is None:
-                self._timer = self._loop.call_later(self._patience, self._hand_over)
+        elif count and not self._handed_over and self._look is None:
+            # Not yet: whoever went on in company asks in this round of the event loop as well.
+            self._look = self._loop.call_soon(self._hand_over_company)
+
+    def _hand_over_company(self) -> None:
+        self._look = None
+        if self._company.is_enough(len(self._gathered)):
+            self._hand_over()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(PATIENCE, self._hand_over)
 
     def _hand_over(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for handle in (self._look, self._timer):
+            if handle is not None:
+                handle.cancel()
+        self._look = self._timer = None
         group, self._gathered, self._gathered_bytes = self._gathered, [], 0
+        self._company.left()
         self._handed_over += len(group)
-        self._patience = next((wait for size, wait in (_MANY, _FEW) if len(group) >= size), 0.0)
         self._relief.ask(len(group))
         self._queue.put(group)
 

@@ -66,8 +66,9 @@ class Codec:
                 kind, body = b"\x1a", self._task_status_changed(event, moment)
             else:
                 kind, body = b"\x2a", _message(event, moment.time)
-            body = b"".join((b"\x08", varint(event[0]), moment.tagged_time, kind, delimited(body)))
-            parts += (b"\x0a", delimited(body))
+            number, tagged_time, size = varint(event[0]), moment.tagged_time, varint(len(body))
+            event_size = varint(2 + len(number) + len(tagged_time) + len(size) + len(body))
+            parts += (b"\x0a", event_size, b"\x08", number, tagged_time, kind, size, body)
         return b"".join(parts)
 
     def encode_result(self, finished: Finished) -> bytes:

@@ -16,6 +16,9 @@ _MOST: Final = 16
 PATIENCE: Final = 0.004
 """Seconds after which a company goes on in any case: those who were there last time may not come again."""
 
+_FORGOTTEN: Final = (1.0, 0.1)
+"""By so many the crowd that is remembered gets smaller with a company that has waited in vain, and with any other."""
+
 
 class Company:
     """Decides when those who have gathered go on; counts, and waits for nothing itself."""
@@ -23,7 +26,7 @@ class Company:
     __slots__ = ("_peak",)
 
     def __init__(self) -> None:
-        self._peak = 0  # of those who were there at once lately
+        self._peak = 0.0  # of those who were there at once lately
 
     def meet(self, present: int) -> None:
         """So many are there now: they have gathered, or are being served."""
@@ -33,9 +36,9 @@ class Company:
         """Whether so many who have gathered may go on."""
         return 2 * gathered >= self._peak or gathered >= _MOST
 
-    def left(self) -> None:
-        """A company has gone on: what counts is how many have come lately."""
-        self._peak -= 1
+    def left(self, *, in_time: bool) -> None:
+        """A company has gone on, in time or after it had waited in vain: what counts is how many have come lately."""
+        self._peak -= _FORGOTTEN[in_time]
 
 
 class Gathering:
@@ -51,7 +54,7 @@ class Gathering:
         gathered, company = self._gathered, self._company
         company.meet(1 + len(gathered) + self._served)
         if not gathered and company.is_enough(1):
-            company.left()
+            company.left(in_time=True)
             self._served += 1
             return
         loop = asyncio.get_running_loop()
@@ -62,7 +65,7 @@ class Gathering:
                 self._go_on()
                 await asyncio.sleep(0)  # behind those who came before
             elif self._timer is None:
-                self._timer = loop.call_later(PATIENCE, self._go_on)
+                self._timer = loop.call_later(PATIENCE, self._lose_patience)
             await turn
         except asyncio.CancelledError:
             if not turn.cancelled():  # it was cancelled after its turn had come
@@ -74,12 +77,15 @@ class Gathering:
     ) -> None:
         self._served -= 1
 
-    def _go_on(self) -> None:
+    def _lose_patience(self) -> None:
+        self._go_on(in_time=False)
+
+    def _go_on(self, *, in_time: bool = True) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         gathered, self._gathered = self._gathered, []
-        self._company.left()
+        self._company.left(in_time=in_time)
         for turn in gathered:
             if not turn.done():  # or its waiter was cancelled
                 self._served += 1

@@ -125,7 +125,7 @@ def companies(present: int, turns: int) -> Iterator[int]:
         coming = 0
         company.meet(gathered + served)
         if gathered and company.is_enough(gathered):
-            company.left()
+            company.left(in_time=True)
             yield gathered
             coming, served, gathered = served, gathered, 0
         else:
@@ -159,9 +159,11 @@ def test_sixteen_are_always_enough() -> None:
 
 
 def test_a_crowd_is_forgotten() -> None:
-    """With every company that goes on, fewer are waited for."""
+    """With every company that goes on, fewer are waited for; soon, where those who are waited for do not come."""
     company = Company()
     company.meet(30)
-    for _ in range(29):
-        company.left()
+    company.left(in_time=True)
+    assert company.is_enough(15)
+    for _ in range(28):
+        company.left(in_time=False)
     assert company.is_enough(1)

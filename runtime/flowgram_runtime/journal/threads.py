@@ -98,15 +98,18 @@ class WritingThread:
         if self._company.is_enough(len(self._gathered)):
             self._hand_over()
         elif self._timer is None:
-            self._timer = self._loop.call_later(PATIENCE, self._hand_over)
+            self._timer = self._loop.call_later(PATIENCE, self._lose_patience)
 
-    def _hand_over(self) -> None:
+    def _lose_patience(self) -> None:
+        self._hand_over(in_time=False)
+
+    def _hand_over(self, *, in_time: bool = True) -> None:
         for handle in (self._look, self._timer):
             if handle is not None:
                 handle.cancel()
         self._look = self._timer = None
         group, self._gathered, self._gathered_bytes = self._gathered, [], 0
-        self._company.left()
+        self._company.left(in_time=in_time)
         self._handed_over += len(group)
         self._relief.ask(len(group))
         self._queue.put(group)

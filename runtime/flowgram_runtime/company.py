@@ -16,8 +16,9 @@ _MOST: Final = 16
 PATIENCE: Final = 0.004
 """Seconds after which a company goes on in any case: those who were there last time may not come again."""
 
-_FORGOTTEN: Final = (1.0, 0.1)
-"""By so many the crowd that is remembered gets smaller with a company that has waited in vain, and with any other."""
+_FORGOTTEN: Final = 0.1
+_FORGOTTEN_IN_VAIN: Final = 1.0
+"""By so many the crowd that is remembered gets smaller with every company, and with one that waited for others in vain."""
 
 
 class Company:
@@ -38,7 +39,7 @@ class Company:
 
     def left(self, *, in_time: bool) -> None:
         """A company has gone on, in time or after it had waited in vain: what counts is how many have come lately."""
-        self._peak -= _FORGOTTEN[in_time]
+        self._peak -= _FORGOTTEN if in_time else _FORGOTTEN_IN_VAIN
 
 
 class Gathering:

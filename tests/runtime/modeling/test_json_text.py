@@ -5,16 +5,16 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.texts import texts
 
 from flowgram_runtime.modeling.errors import ModelingError
 from flowgram_runtime.modeling.json_text import MAX_DEPTH, JSONTextError, dumps, loads, to_well_formed
 
 LONE_SURROGATE = "\ud83d"
 
-any_text = st.text(st.characters())
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | any_text,
-    lambda members: st.lists(members, max_size=4) | st.dictionaries(any_text, members, max_size=4),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda members: st.lists(members, max_size=4) | st.dictionaries(texts, members, max_size=4),
     max_leaves=20,
 )
 

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections import defaultdict
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 import grpc
+from support.ports import lasting_port
 from support.raw_http import RawServer, Received, response
 from support.workflows import END, START, chain, node
 
@@ -34,8 +34,7 @@ class ServerProcess:
         self._data = data
         self._log = data / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.target = f"127.0.0.1:{probe.getsockname()[1]}"
+        self.target = f"127.0.0.1:{lasting_port()}"
 
     @property
     def log(self) -> str:

@@ -19,6 +19,7 @@ from flowgram.runtime.v1.runtime_service_pb2_grpc import (
     WorkflowRuntimeServiceServicer,
     add_WorkflowRuntimeServiceServicer_to_server,
 )
+from support.ports import lasting_port
 
 HANG = "hang"
 """A step of a stream: nothing more comes until the client leaves."""
@@ -141,7 +142,7 @@ class ScriptedServer:
 
     def __init__(self) -> None:
         self.servicer = ScriptedServicer()
-        self.port = 0
+        self.port = lasting_port()
         self._server: grpc.aio.Server | None = None
 
     @property
@@ -157,7 +158,7 @@ class ScriptedServer:
     async def start(self) -> None:
         self._server = grpc.aio.server()
         add_WorkflowRuntimeServiceServicer_to_server(self.servicer, self._server)
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        self._server.add_insecure_port(self.target)
         await self._server.start()
 
     async def stop(self) -> None:

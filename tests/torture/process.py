@@ -3,9 +3,7 @@
 import asyncio
 import json
 import os
-import random
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -13,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import psutil
+from tests.support.ports import lasting_port
 
 _ENVIRONMENT = {
     "FLOWGRAM_LOG_FORMAT": "json",
@@ -22,22 +21,8 @@ _ENVIRONMENT = {
     "FLOWGRAM_MAX_RUNNING_TASKS": "8",
     "FLOWGRAM_SHUTDOWN_GRACE": "5",
 }
-_PORTS = range(20_000, 30_000)
-"""Below those that systems give to outgoing connections: the port must be free whenever a server is started."""
 _PATIENCE = 60.0
 _LONGEST_LINE = 1 << 24
-
-
-def free_port() -> int:
-    """A port on loopback that nobody uses."""
-    for port in random.sample(_PORTS, 100):  # which one does not matter to what is tested
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise OSError("no free port")
 
 
 class ServerProcess:
@@ -50,7 +35,7 @@ class ServerProcess:
     """
 
     def __init__(self, data: Path) -> None:
-        self.target = f"127.0.0.1:{free_port()}"
+        self.target = f"127.0.0.1:{lasting_port()}"
         self.complaints: list[str] = []
         self.seconds_to_start = 1.0
         self._started = 0.0

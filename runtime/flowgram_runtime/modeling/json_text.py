@@ -8,6 +8,7 @@ slower way.
 import json
 import math
 import re
+from collections.abc import Iterable
 from json.encoder import encode_basestring
 from typing import Any, NoReturn
 
@@ -41,7 +42,8 @@ _DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 # the second one spares fractions the slower way.
 _LONG_DIGITS = b"0" * 19
 _LONG_INTEGER = re.compile(rb"(?<![0-9.])[0-9]{19}")
-_STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"'
+# A string that does not end reaches to the end of the text: no quote in it begins another one.
+_STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"?'
 _BRACKETS = re.compile(rf"{_STRING}|[\[\]{{}}]", re.DOTALL)
 _WORDS = re.compile(rf"{_STRING}|[^\s,:\[\]{{}}\"]+", re.DOTALL)
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -84,10 +86,12 @@ def encode(value: JSONValue) -> bytes:
         data = orjson.dumps(value)
     except orjson.JSONEncodeError:
         return _write_exactly(value).encode()
-    # JavaScript prints 3.0 as `3`; whole and tiny floats show themselves by these characters, which may also stand in
-    # texts.
-    if (b".0" in data or b"0e" in data.translate(_DIGITS_TO_ZERO)) and _has_odd_float(value):
-        return _write_exactly(value).encode()
+    # JavaScript prints 3.0 as `3`; floats that it prints differently show themselves by these characters, which may also
+    # stand in texts.
+    if b".0" in data or b"0e" in data.translate(_DIGITS_TO_ZERO):
+        replaced = _with_odd_floats_replaced(value)
+        if replaced is not value:
+            return orjson.dumps(replaced)
     return data
 
 
@@ -179,28 +183,51 @@ def _position(text: str, index: int) -> tuple[int, int]:
     return text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index)
 
 
-def _has_odd_float(value: JSONValue) -> bool:
-    """Whether the value holds a number that orjson (or Python) and JavaScript may write differently."""
-    pending: list[Any] = [value]
-    while pending:
-        item = pending.pop()
-        if isinstance(item, dict):
-            pending.extend(item.values())
-        elif isinstance(item, list):
-            pending.extend(item)
-        elif isinstance(item, float) and _is_odd(item):
-            return True
-    return False
+def _with_odd_floats_replaced(value: Any) -> Any:
+    """The value with what JavaScript prints in place of each float that orjson writes differently; itself if none is.
+
+    It recurses, but no deeper than orjson, which has written the value.
+    """
+    if isinstance(value, float):
+        return _as_javascript(value) if _is_odd(value) else value
+    if isinstance(value, dict):
+        members: Iterable[tuple[Any, Any]] = value.items()
+    elif isinstance(value, list):
+        members = enumerate(value)
+    else:
+        return value
+    copy = None
+    for key, member in members:
+        kind = member.__class__
+        if kind is str or kind is int:
+            continue
+        # Most floats are neither whole nor tiny: this spares them two calls.
+        if kind is float and member % 1.0 and (member > 1e-4 or member < -1e-4):
+            continue
+        replaced = _with_odd_floats_replaced(member)
+        if replaced is not member:
+            if copy is None:
+                copy = value.copy()
+            copy[key] = replaced
+    return value if copy is None else copy
 
 
 def _is_odd(number: float) -> bool:
-    if abs(number) < 1e-4:
+    """Whether JavaScript prints a number in another way than orjson."""
+    size = abs(number)
+    if size < 1e-4:
         return True
-    if not number.is_integer() or abs(number) >= 1e21:
+    if not number.is_integer() or size >= 1e21:
         return False
     # JavaScript's digits of a large number may be those of another integer when they are read exactly; then an
     # exponent must show that it is a float.
-    return abs(number) < 2**53 or int(javascript.number_to_string(number)) == number
+    return size < 2**53 or int(javascript.number_to_string(number)) == number
+
+
+def _as_javascript(number: float) -> int | orjson.Fragment:
+    if abs(number) < 2**53 and number.is_integer():
+        return int(number)
+    return orjson.Fragment(javascript.number_to_string(number))
 
 
 class _Raw(str):

@@ -35,6 +35,15 @@ def test_what_is_written_is_read_again(value: Any) -> None:
 
 
 @given(json_values)
+@example(
+    [1.0, -0.0, 1e-7, -1e-5, 2.0**53, 123456789012345680000.0, 1e21, 1.5, "1.0", None, {"a": [True, 3.0]}]
+)
+def test_both_ways_to_write_a_value_give_the_same(value: Any) -> None:
+    """A member that the fast way cannot write changes nothing for the others."""
+    assert dumps([value, 2**70]) == f"{dumps([value])[:-1]},{2**70}]"
+
+
+@given(json_values)
 def test_a_text_is_read_as_the_standard_library_reads_it(value: Any) -> None:
     """Reading agrees with Python's own reader in values and in types."""
     text = json.dumps(value)
@@ -80,6 +89,9 @@ def test_halves_of_a_character_are_joined() -> None:
         ("[1 2]", "Expecting ',' delimiter", (1, 4)),
         ("01", "Extra data", (1, 2)),
         ('[\n"abc', "Unterminated string starting at", (2, 1)),
+        ('["' + "[" * 300, "Unterminated string starting at", (1, 2)),
+        # Slow enough to be noticed, should every quote be taken for the begin of a string.
+        ('"' + '\\"' * 500_000, "Unterminated string starting at", (1, 1)),
         ('"\t"', "Invalid control character at", (1, 2)),
         ("NaN", "NaN is no JSON value", (1, 1)),
         ('[\n"NaN", -Infinity]', "-Infinity is no JSON value", (2, 8)),

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from support.node_calls import FakeScope, make_node
+from support.node_calls import make_node
+from support.scopes import Variables
 
 from flowgram_runtime.engine.node_type import PureBehavior
 from flowgram_runtime.nodes.registry import Registry
@@ -121,4 +122,4 @@ def test_node_types_of_the_documents_work() -> None:
     assert set(registry.executors) == {"look-up"}
     behavior = registry.node_types["greeting"].bind(make_node("greeting", {"salutation": "Good day"}))
     assert isinstance(behavior, PureBehavior)
-    assert behavior.run(FakeScope(), {"name": "Ada"}).outputs == {"text": "Good day, Ada!"}
+    assert behavior.run(Variables(), {"name": "Ada"}).outputs == {"text": "Good day, Ada!"}

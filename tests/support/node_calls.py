@@ -7,30 +7,7 @@ from typing import Any
 from flowgram_runtime.engine.node_type import Call, CallBehavior, NodeType
 from flowgram_runtime.modeling.bindings import compile_inputs
 from flowgram_runtime.modeling.document import Node
-from flowgram_runtime.modeling.values import Variable, type_of
-
-
-class FakeScope:
-    """Variables by `node.key`, with the types that their values have."""
-
-    def __init__(self, variables: Mapping[str, Any] | None = None) -> None:
-        self._variables = dict(variables or {})
-
-    @property
-    def task_inputs(self) -> dict[str, Any]:
-        return {}
-
-    def lookup(self, node_id: str, key: str) -> Variable | None:
-        name = f"{node_id}.{key}"
-        if name not in self._variables:
-            return None
-        return Variable(self._variables[name], type_of(self._variables[name]))
-
-    def declare(self, node_id: str, key: str, variable: Variable) -> None:
-        raise NotImplementedError
-
-    def assign(self, node_id: str, key: str, variable: Variable) -> bool:
-        raise NotImplementedError
+from support.scopes import Variables
 
 
 @dataclass
@@ -58,4 +35,4 @@ def prepare(
     node = make_node(node_type.type, data)
     behavior = node_type.bind(node)
     assert isinstance(behavior, CallBehavior)
-    return Call("node_0", node, behavior.prepare(FakeScope(variables), inputs or {}))
+    return Call("node_0", node, behavior.prepare(Variables(dict(variables or {})), inputs or {}))

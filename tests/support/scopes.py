@@ -10,7 +10,10 @@ class Variables:
 
     Attributes:
         task_inputs: The inputs of the task.
+        max_bytes: How large what a binding makes may be.
     """
+
+    max_bytes = 1_000_000
 
     def __init__(
         self, variables: dict[str, Any] | None = None, task_inputs: dict[str, Any] | None = None

@@ -168,7 +168,7 @@ class Execution:
 
     def _start(self) -> None:
         self._recorder.task(_PROCESSING)
-        frame = Frame(self._program.root, self._inputs)
+        frame = Frame(self._program.root, self._inputs, self._recorder)
         if declarations := self._program.document.global_variables:
             frame.variables[_GLOBAL] = {
                 declaration.key: Variable(declaration.default, declaration.type, declaration.items_type)

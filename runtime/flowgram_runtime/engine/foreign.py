@@ -60,6 +60,10 @@ class _OwnScope:
     def task_inputs(self) -> JSONObject:
         return copied(self._scope.task_inputs)
 
+    @property
+    def max_bytes(self) -> int:
+        return self._scope.max_bytes
+
     def lookup(self, node_id: str, key: str) -> Variable | None:
         variable = self._scope.lookup(node_id, key)
         return None if variable is None else variable._replace(value=copied(variable.value))

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from flowgram_runtime.engine.events import Iterations
 from flowgram_runtime.engine.program import Plan, Step
+from flowgram_runtime.engine.recorder import Recorder
 from flowgram_runtime.modeling.json_text import JSONObject
 from flowgram_runtime.modeling.values import Variable
 
@@ -18,19 +19,21 @@ class Frame:
         waiting: For each node, how many incoming edges are undecided.
         reached: For each node, whether one of its incoming edges was taken.
         active: How many nodes are ready or running. At zero the instance has ended.
+        recorder: Measures what variables hold.
         variables: By node id, then by key.
         loop: The loop run that this is an iteration of, or None for the workflow itself.
     """
 
     __slots__ = (
-        "active", "broken", "continued", "iterations", "key_prefix", "loop", "parent", "plan", "reached", "task_inputs",
-        "variables", "waiting",
+        "active", "broken", "continued", "iterations", "key_prefix", "loop", "parent", "plan", "reached", "recorder",
+        "task_inputs", "variables", "waiting",
     )  # fmt: skip
 
     def __init__(
         self,
         plan: Plan,
         task_inputs: JSONObject,
+        recorder: Recorder,
         parent: "Frame | None" = None,
         loop: "LoopRun | None" = None,
         key_prefix: str = "",
@@ -38,6 +41,7 @@ class Frame:
     ) -> None:
         self.plan = plan
         self.task_inputs = task_inputs
+        self.recorder = recorder
         self.parent = parent
         self.loop = loop
         self.key_prefix = key_prefix
@@ -48,6 +52,11 @@ class Frame:
         self.broken = False
         self.continued = False
         self.variables: dict[str, dict[str, Variable]] = {}
+
+    @property
+    def max_bytes(self) -> int:
+        """How large what a binding makes may be."""
+        return self.recorder.max_snapshot_bytes
 
     def lookup(self, node_id: str, key: str) -> Variable | None:
         """The variable of a node in the nearest scope that knows the node, or None.
@@ -63,7 +72,8 @@ class Frame:
         return None
 
     def declare(self, node_id: str, key: str, variable: Variable) -> None:
-        """Makes or replaces a variable in this scope."""
+        """Makes or replaces a variable in this scope. Raises `NodeError` where it is too large."""
+        self.recorder.measure(variable.value)
         known = self.variables.get(node_id)
         if known is None:
             self.variables[node_id] = {key: variable}
@@ -71,7 +81,11 @@ class Frame:
             known[key] = variable
 
     def assign(self, node_id: str, key: str, variable: Variable) -> bool:
-        """Replaces a variable in the nearest scope that knows the node; False if it does not exist."""
+        """Replaces a variable in the nearest scope that knows the node; False if it does not exist.
+
+        Raises `NodeError` where it is too large.
+        """
+        self.recorder.measure(variable.value)
         frame: Frame | None = self
         while frame is not None:
             known = frame.variables.get(node_id)

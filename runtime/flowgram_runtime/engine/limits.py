@@ -14,7 +14,8 @@ class Limits:
     Attributes:
         max_events: Events of the task.
         max_loop_iterations: Items that one loop goes over.
-        max_snapshot_bytes: The inputs, and the outputs, that one run of a node shows, as JSON text.
+        max_snapshot_bytes: The inputs, and the outputs, that one run of a node shows, as JSON text; also the text that
+            comes of a template, and what a variable is set to.
     """
 
     max_events: int = 1_000_000

@@ -1,5 +1,7 @@
 """The recorder: numbers the events of a task, here and nowhere else, and keeps them until they are taken."""
 
+from typing import TYPE_CHECKING, Any
+
 from flowgram_runtime.engine.events import (
     Event,
     MessageLogged,
@@ -7,11 +9,13 @@ from flowgram_runtime.engine.events import (
     NodeStatusChanged,
     TaskStatusChanged,
 )
-from flowgram_runtime.engine.frame import Frame
 from flowgram_runtime.engine.program import Step
 from flowgram_runtime.engine.sizes import checked_size
 from flowgram_runtime.engine.status import Status
 from flowgram_runtime.modeling.json_text import JSONObject
+
+if TYPE_CHECKING:
+    from flowgram_runtime.engine.frame import Frame
 
 # A NamedTuple's own constructor costs twice as much, and every node run makes one. Members of enums are found by a search.
 _new = tuple.__new__
@@ -27,10 +31,12 @@ class Recorder:
         at: The time of what happens now, in microseconds since the epoch.
         start_time: When the task began to run; 0 if it has not.
         errors: The error messages, in order.
-        size: About how many bytes the events that were not taken yet will be, but for what each event has.
+        size: About how many bytes the events that were not taken yet will be, but for what each event has; and the
+            variables that were set meanwhile.
+        max_snapshot_bytes: The limit on what one run of a node takes in, gives, and sets as a variable.
     """
 
-    __slots__ = ("_events", "_max_snapshot", "at", "errors", "sequence", "size", "start_time")
+    __slots__ = ("_events", "at", "errors", "max_snapshot_bytes", "sequence", "size", "start_time")
 
     def __init__(self, max_snapshot_bytes: int) -> None:
         self.sequence = 0
@@ -38,7 +44,7 @@ class Recorder:
         self.start_time = 0
         self.errors: list[MessageLogged] = []
         self.size = 0
-        self._max_snapshot = max_snapshot_bytes
+        self.max_snapshot_bytes = max_snapshot_bytes
         self._events: list[Event] = []
 
     def move_on(self, at: int) -> None:
@@ -53,8 +59,12 @@ class Recorder:
 
     def shown(self, values: JSONObject) -> JSONObject:
         """The inputs or outputs that the next event is to show. Raises `NodeError` where they are too large."""
-        self.size += checked_size(values, self._max_snapshot)
+        self.size += checked_size(values, self.max_snapshot_bytes)
         return values
+
+    def measure(self, value: Any) -> None:
+        """A variable is to hold a value. Raises `NodeError` where it is too large."""
+        self.size += checked_size(value, self.max_snapshot_bytes)
 
     def task(self, status: Status, outputs: JSONObject | None = None) -> None:
         """The task moved to a status."""
@@ -65,7 +75,7 @@ class Recorder:
             _new(TaskStatusChanged, (sequence, at, status, self.start_time, end_time, outputs))
         )
 
-    def started(self, frame: Frame, step: Step, key: str, inputs: JSONObject) -> None:
+    def started(self, frame: "Frame", step: Step, key: str, inputs: JSONObject) -> None:
         """A node run began that takes time."""
         self.sequence += 1
         at = self.at
@@ -89,7 +99,7 @@ class Recorder:
     def ended(
         self,
         status: Status,
-        frame: Frame,
+        frame: "Frame",
         step: Step,
         key: str,
         started_at: int,

@@ -80,7 +80,8 @@ class LoopRun:
             return None
         outer = run.frame
         iterations = (*self._iterations, (run.step.id, index))
-        frame = Frame(found.block, outer.task_inputs, outer, self, f"{run.key}[{index}]/", iterations)
+        key_prefix = f"{run.key}[{index}]/"
+        frame = Frame(found.block, outer.task_inputs, outer.recorder, outer, self, key_prefix, iterations)
         frame.variables[self._plan.locals_id] = {
             "item": _new(Variable, (found.items[index], found.items_type, None)),
             "index": _new(Variable, (index, NUMBER, None)),
@@ -95,6 +96,7 @@ class LoopRun:
     def outputs(self) -> JSONObject:
         """The loop's outputs, also made variables: for each name the values of the iterations, null where one gave none."""
         outputs: JSONObject = {}
+        variables: dict[str, Variable] = {}
         for name, found in self._collected.items():
             first = found[0] if found else None
             items_type = None if not found else NULL if first is None else first.type
@@ -102,5 +104,7 @@ class LoopRun:
                 None if variable is None or variable.value is UNDEFINED else variable.value
                 for variable in found
             ]
-            self.run.frame.declare(self.run.step.id, name, Variable(values, ARRAY, items_type))
+            variables[name] = Variable(values, ARRAY, items_type)
+        if variables:  # not measured: as outputs they are
+            self.run.frame.variables.setdefault(self.run.step.id, {}).update(variables)
         return outputs

@@ -4,12 +4,11 @@ Everything that does not depend on a run is worked out when a binding is compile
 the node that uses it, raised when the binding is resolved, as in FlowGram.
 """
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from flowgram_runtime.modeling import javascript, json_text
-from flowgram_runtime.modeling.errors import BindingError, JSONTextError
+from flowgram_runtime.modeling.errors import BindingError, JSONTextError, too_large
 from flowgram_runtime.modeling.json_text import JSONObject
 from flowgram_runtime.modeling.values import (
     ARRAY,
@@ -24,6 +23,11 @@ from flowgram_runtime.modeling.values import (
 
 class Scope(Protocol):
     """Where references look: the variables that a running node can see."""
+
+    @property
+    def max_bytes(self) -> int:
+        """How large what a binding makes may be."""
+        ...
 
     def lookup(self, node_id: str, key: str) -> Variable | None:
         """The variable of a node in the nearest scope that knows the node, or None."""
@@ -131,13 +135,20 @@ class Template:
         """The text with every placeholder replaced, or None for an empty template.
 
         Numbers and booleans as JavaScript prints them, null as `null`, objects and arrays as compact JSON; nothing for
-        what is absent or unset.
+        what is absent or unset. Raises `BindingError` for a text that is too large.
         """
         if not self._parts:
             return None
-        return "".join(
-            part if isinstance(part, str) else _insert(part.resolve(scope)) for part in self._parts
-        )
+        pieces: list[str] = []
+        left = limit = scope.max_bytes
+        for part in self._parts:
+            piece = part if isinstance(part, str) else _insert(part.resolve(scope))
+            # A few placeholders may name a large value again and again.
+            left -= len(piece)
+            if left < 0:
+                raise BindingError(too_large(limit))
+            pieces.append(piece)
+        return "".join(pieces)
 
 
 def _insert(variable: Variable | None) -> str:
@@ -149,24 +160,39 @@ def _insert(variable: Variable | None) -> str:
     return javascript.to_string(value)
 
 
-_PLACEHOLDER = re.compile(r"\{\{([^}]+)\}\}")
-
-
 def compile_template(content: Any) -> Template:
     """Cuts a template's text into parts; anything but a non-empty text is the empty template."""
     if not isinstance(content, str):
         return Template(())
     parts: list[str | Binding] = []
-    # re.split with one group alternates literal text and placeholder.
-    for index, piece in enumerate(_PLACEHOLDER.split(content)):
-        if index % 2:
-            parts.append(_compile_reference(piece.strip(javascript.WHITESPACE).split(".")))
-        elif piece:
-            parts.append(piece)
+    end = 0
+    for start, inner, following in _placeholders(content):
+        if start > end:
+            parts.append(content[end:start])
+        parts.append(_compile_variable(inner.strip(javascript.WHITESPACE).split(".")))
+        end = following
+    if end < len(content):
+        parts.append(content[end:])
     return Template(parts)
 
 
-def _compile_reference(content: Any) -> Binding:
+def _placeholders(text: str) -> Iterator[tuple[int, str, int]]:
+    """Where each placeholder begins, what is in it, and where it has ended.
+
+    Source: FlowGram's pattern, which is two braces, anything but closing ones, and two closing ones. As a pattern it would
+    look for the end from every brace on, and take a time that grows with the square of the text.
+    """
+    position = 0
+    while (end := text.find("}", position)) >= 0:
+        start = text.find("{{", position, end)
+        if 0 <= start < end - 2 and text.startswith("}}", end):
+            position = end + 2
+            yield start, text[start + 2 : end], position
+        else:
+            position = end + 1
+
+
+def _compile_variable(content: Any) -> Binding:
     if not isinstance(content, list) or len(content) < 2:
         return AbsentBinding()
     node_id, key, *path = content
@@ -179,7 +205,7 @@ def compile_reference(flow_value: Any) -> Binding:
     """A binding that must be a `ref`; any other is an error when resolved. Source: FlowGram's `parseRef`."""
     if not isinstance(flow_value, dict) or flow_value.get("type") != "ref":
         return InvalidBinding(f"Invalid ref value: {javascript.to_string(flow_value)}")
-    return _compile_reference(flow_value.get("content"))
+    return _compile_variable(flow_value.get("content"))
 
 
 def compile_value(flow_value: Any) -> Binding:
@@ -191,7 +217,7 @@ def compile_value(flow_value: Any) -> Binding:
     if kind == "constant":
         return ConstantBinding(flow_value.get("content"))
     if kind == "ref":
-        return _compile_reference(flow_value.get("content"))
+        return _compile_variable(flow_value.get("content"))
     if kind == "template":
         content = flow_value.get("content")
         if content and not isinstance(content, str):

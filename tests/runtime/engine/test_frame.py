@@ -4,6 +4,7 @@ from support.driving import link_schema
 from support.graphs import edge, end, start
 
 from flowgram_runtime.engine.frame import Frame
+from flowgram_runtime.engine.recorder import Recorder
 from flowgram_runtime.modeling.values import Variable
 
 ONE, TWO = Variable(1, "integer"), Variable(2, "integer")
@@ -12,8 +13,8 @@ ONE, TWO = Variable(1, "integer"), Variable(2, "integer")
 def frames() -> tuple[Frame, Frame]:
     """An outer scope, and one inside it."""
     program = link_schema({"nodes": [start(), end()], "edges": [edge("start_0", "end_0")]})
-    outer = Frame(program.root, {"x": 1})
-    return outer, Frame(program.root, outer.task_inputs, outer)
+    outer = Frame(program.root, {"x": 1}, Recorder(1000))
+    return outer, Frame(program.root, outer.task_inputs, outer.recorder, outer)
 
 
 def test_the_nearest_scope_that_knows_the_node_counts() -> None:

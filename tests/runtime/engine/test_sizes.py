@@ -81,6 +81,56 @@ def test_calls_are_not_made_with_inputs_beyond_the_limit() -> None:
     assert driven.execution.status is Status.FAILED
 
 
+def setting(*assignments: tuple[str, list[str], Any]) -> dict[str, Any]:
+    """A variable node; the left side of an assignment is a reference into `global`."""
+    return node(
+        "variable_0",
+        "variable",
+        {
+            "assign": [
+                {
+                    "operator": operator,
+                    "left": left[0] if operator == "declare" else ref("global", *left),
+                    "right": right,
+                }
+                for operator, left, right in assignments
+            ]
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "path", "growing"),
+    [
+        ("x" * 100, [], template("{{global.v}}{{global.v}}")),
+        ({"a": "x" * 100}, ["b"], ref("global", "v")),
+    ],
+    ids=["text", "object"],
+)
+def test_variables_beyond_the_limit_fail_their_node(
+    value: Any, path: list[str], growing: dict[str, Any]
+) -> None:
+    """A text that is doubled again and again, and a value that is put into itself: nobody has to show them for that."""
+    schema = chain(start(), setting(*[("assign", ["v", *path], growing)] * 60), end())
+    schema["globalVariable"] = {"type": "object", "properties": {"v": {"type": "any", "default": value}}}
+    driven = drive(link_schema(schema), {}, lambda call: {}, limits=Limits(max_snapshot_bytes=5_000))
+    finished = driven.execution.finished
+    assert finished is not None
+    assert finished.status is Status.FAILED
+    assert finished.errors[0].text.endswith("limit max_snapshot_bytes = 5000")
+
+
+def test_variables_count_in_the_size_of_a_step() -> None:
+    """Whoever sets large ones lets others have their turn, though no event shows it."""
+    nodes = [
+        setting(("assign", ["v"], ref("start_0", "x"))) | {"id": f"variable_{number}"} for number in range(20)
+    ]
+    schema = chain(start(x="string"), *nodes, end())
+    schema["globalVariable"] = {"type": "object", "properties": {"v": {"type": "string", "default": ""}}}
+    driven = drive(link_schema(schema), {"x": "x" * 10_000}, lambda call: {}, max_bytes=25_000)
+    assert len(driven.log) > 5
+
+
 def test_a_step_with_long_names_has_few_runs() -> None:
     """Every event has the id of its node three times over, and those of the loops around it: that is no room for more."""
     blocks = [node("first", "block-start"), node("x" * 5000, "block-end")]

@@ -1,4 +1,4 @@
-"""Value bindings: constants, references, templates, and the inputs of a node that come of them."""
+"""Value bindings: constants, references, and the inputs of a node that come of them."""
 
 from typing import Any
 
@@ -8,7 +8,6 @@ from support.scopes import Variables
 from flowgram_runtime.modeling.bindings import (
     compile_inputs,
     compile_reference,
-    compile_template,
     compile_value,
     parse_json_content,
 )
@@ -20,12 +19,7 @@ SCOPE = Variables(
         "start.text": "hello",
         "start.whole": 1.0,
         "start.half": 0.5,
-        "start.big": 1e21,
-        "start.long": 2**53 + 1,
         "start.yes": True,
-        "start.no": False,
-        "start.zero": 0,
-        "start.empty": "",
         "start.none": Variable(None, "string"),
         "start.unset": Variable(UNDEFINED, "string"),
         "start.object": {"a": {"b": [1, "x", None]}, "none": None, "when": "2024-05-06T07:08:09Z"},
@@ -190,71 +184,6 @@ def test_the_items_of_an_empty_array_that_a_path_finds_are_null() -> None:
 def test_a_path_that_finds_nothing_is_absent(path: list[str]) -> None:
     """Nothing found is absent, wherever the path ends."""
     assert resolve(ref("start", *path)) is None
-
-
-# Templates
-
-
-def render(text: Any) -> str | None:
-    return compile_template(text).render(SCOPE)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("plain", "plain"),
-        ("<{{start.text}}>", "<hello>"),
-        ("{{ start.text }}{{\tstart.text\n}}", "hellohello"),
-        ("{{start.text.0}}{{start.text.length}}", "h5"),
-        ("{{start.whole}}", "1"),
-        ("{{start.half}}", "0.5"),
-        ("{{start.big}}", "1e+21"),
-        ("{{start.long}}", "9007199254740993"),
-        ("{{start.yes}} {{start.no}}", "true false"),
-        ("{{start.zero}}{{start.empty}}", "0"),
-        ("{{start.none}}", "null"),
-        ("{{start.object.none}}", "null"),
-        ("{{start.unset}}", ""),
-        ("{{start.nothing}}{{nobody.text}}{{start.object.x.y}}", ""),
-        ("{{start.object.a}}", '{"b":[1,"x",null]}'),
-        ("{{start.array}}", '[{"id":1},{"id":2}]'),
-        ("{{start.array.1.id}}", "2"),
-        ("{{start}}", ""),
-        ("{{ }}", ""),
-        ("{{start.}}", ""),
-        ("{{start. text}}", ""),
-        ("{{}}", "{{}}"),
-        ("{start.text}", "{start.text}"),
-        ("{{start.text", "{{start.text"),
-        ("{{start.text}", "{{start.text}"),
-        ("{{{start.text}}}", "}"),
-        ("{{a}b}}", "{{a}b}}"),
-        ("{{start.text}}}", "hello}"),
-        ("{{start\n.text}}", ""),
-    ],
-)
-def test_what_templates_give(text: str, expected: str) -> None:
-    """Placeholders are references, split at dots; texts go in as they are, the rest as JavaScript or JSON prints it."""
-    assert render(text) == expected
-    assert resolve(template(text), "string") == Variable(expected, "string")
-
-
-def test_what_a_template_inserts_is_not_read_again() -> None:
-    """A text that looks like a placeholder stays as it is."""
-    scope = Variables({"a.b": "{{a.c}}", "a.c": "no"})
-    assert compile_template("{{a.b}}").render(scope) == "{{a.c}}"
-
-
-@pytest.mark.parametrize("content", ["", None])
-def test_an_empty_template_is_absent(content: Any) -> None:
-    """It gives no text, not the empty one."""
-    assert render(content) is None
-    assert resolve(template(content), "string") is None
-
-
-def test_a_template_that_renders_to_nothing_is_the_empty_text() -> None:
-    """Only the template itself counts, not what comes of it."""
-    assert resolve(template("{{nobody.x}}"), "string") == Variable("", "string")
 
 
 # Mistakes

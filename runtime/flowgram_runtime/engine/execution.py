@@ -237,7 +237,7 @@ class Execution:
             frame.declare_outputs(step, outputs)
         decisions: Decisions | None
         if branch:
-            decisions = step.branches.get(branch)
+            decisions = step.branch(branch)
             error = "" if decisions is not None else f'Branch "{branch}" not found'
         else:
             decisions = step.taken

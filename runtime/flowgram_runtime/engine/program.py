@@ -1,7 +1,7 @@
 """The program: a document linked with node types, ready to run. One per document, shared by its tasks.
 
-For every node it holds the bound behavior, and for every port that the node may choose the decisions about all of its
-outgoing edges, so that a running task only walks tuples.
+For every node it holds the bound behavior, and the decisions about all of its outgoing edges, for every port that the node
+may choose, so that a running task only walks tuples.
 """
 
 from dataclasses import dataclass
@@ -20,6 +20,9 @@ Decisions = tuple[tuple[int, bool], ...]
 _LEAVES: Final = frozenset({"end", "block-end", "break", "continue"})
 """Node types that may be the last of their path."""
 
+
+_FEW_PORTS: Final = 16
+"""For more, a node's decisions are made each time that it runs: kept for all, they take ports times edges."""
 
 _EVENT_BYTES: Final = 100
 """About how many bytes an event has besides names, inputs and outputs."""
@@ -57,8 +60,8 @@ class Step:
     """A node as the engine runs it."""
 
     __slots__ = (
-        "branches", "control", "event_bytes", "id", "is_leaf", "key", "loop", "node", "outputs", "prepare", "resolve_inputs",
-        "run", "skipped", "taken",
+        "_branches", "_ports", "control", "event_bytes", "id", "is_leaf", "key", "loop", "node", "outputs", "prepare",
+        "resolve_inputs", "run", "skipped", "taken",
     )  # fmt: skip
 
     def __init__(self, node: Node, behavior: Behavior | None, loop: LoopPlan | None) -> None:
@@ -79,14 +82,23 @@ class Step:
         self.taken: Decisions = (
             self.skipped if self.is_leaf else tuple((edge.target, True) for edge in node.edges)
         )
-        self.branches: dict[str, Decisions] = {
-            port: tuple((edge.target, edge.port == port) for edge in node.edges)
-            for port in dict.fromkeys(edge.port for edge in node.edges)
-        }
+        self._ports = frozenset(edge.port for edge in node.edges)
+        few = len(self._ports) <= _FEW_PORTS
+        self._branches = {port: self._decisions(port) for port in self._ports} if few else {}
         inner = 0 if loop is None or loop.block is None else loop.block.event_bytes
         self.event_bytes: int = (
-            inner + _EVENT_BYTES + 3 * len(self.key) + max(map(len, self.branches), default=0)
+            inner + _EVENT_BYTES + 3 * len(self.key) + max(map(len, self._ports), default=0)
         )
+
+    def branch(self, port: str) -> Decisions | None:
+        """What becomes of the edges where the node chooses a port; None if it has no such port."""
+        decisions = self._branches.get(port)
+        if decisions is None and port in self._ports:
+            return self._decisions(port)
+        return decisions
+
+    def _decisions(self, port: str) -> Decisions:
+        return tuple((edge.target, edge.port == port) for edge in self.node.edges)
 
 
 class Plan:

@@ -1,0 +1,38 @@
+"""Programs: what is decided about edges beforehand."""
+
+import tracemalloc
+
+import pytest
+from support.driving import link_schema
+from support.graphs import edge, end, node, start
+
+from flowgram_runtime.engine.program import Program, link
+
+
+def branching(ports: int) -> Program:
+    """A start node with an edge from each of so many ports, all to one node, and one more from the first of them."""
+    nodes = [start(), node("other", "variable"), end()]
+    edges = [edge("start_0", "end_0", f"port_{number}") for number in range(ports)]
+    edges += [edge("start_0", "other", "port_0"), edge("other", "end_0")]
+    return link_schema({"nodes": nodes, "edges": edges})
+
+
+@pytest.mark.parametrize("ports", [2, 16, 17, 500])
+def test_a_port_takes_its_edges_and_no_others(ports: int) -> None:
+    """In the order of the schema, however many ports a node has."""
+    step = branching(ports).root.start
+    assert step.branch("port_0") == ((2, True), *[(2, False)] * (ports - 1), (1, True))
+    assert step.branch(f"port_{ports - 1}") == (*[(2, False)] * (ports - 1), (2, True), (1, False))
+    assert step.branch(f"port_{ports}") is None
+
+
+def test_a_program_takes_memory_in_proportion_to_its_edges() -> None:
+    """Though each of them has a port of its own."""
+    ports = 2_000
+    document = branching(ports).document
+    tracemalloc.start()
+    program = link(document, {})
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size < 1_000 * ports
+    assert program.document is document

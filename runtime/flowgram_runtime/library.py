@@ -6,8 +6,9 @@ Large schemas and inputs take long to work through. That is done in threads, so 
 import asyncio
 import sys
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, NamedTuple, TypeVar
 
 from flowgram_runtime.engine.node_type import NodeTypes, PinningNodeType
 from flowgram_runtime.engine.program import Program, link
@@ -23,8 +24,17 @@ from flowgram_runtime.settings import RuntimeSettings
 _LARGE_SCHEMA: Final = 128 * 1024
 _LARGE_INPUTS: Final = 1024 * 1024
 """Characters. What is longer is worked through in a thread."""
+_MUCH: Final = 16 * 1024 * 1024
+"""Characters of inputs times bytes of their declaration: everything in the one may have to be looked for in all of the other."""
 _THREADS: Final = 2
 """More would only take the interpreter from the event loop more often."""
+
+_Done = TypeVar("_Done")
+
+
+class _Kept(NamedTuple):
+    program: Program
+    size: int  # of the schema's text when it came: it grows where somebody encodes it
 
 
 class Library:
@@ -33,10 +43,11 @@ class Library:
     def __init__(self, node_types: NodeTypes, settings: RuntimeSettings) -> None:
         self._node_types = node_types
         self._settings = settings
-        self._programs: OrderedDict[str, Program] = OrderedDict()
+        self._programs: OrderedDict[str, _Kept] = OrderedDict()
         self._kept_bytes = 0
         self._compiling: dict[str, asyncio.Future[Program]] = {}
-        self._threads = asyncio.Semaphore(_THREADS)
+        # Of its own: a thread that works for somebody who has gone is in the way of nobody else.
+        self._threads = ThreadPoolExecutor(_THREADS, "library")
 
     async def prepare(self, schema: str, inputs: str) -> tuple[Program, JSONObject]:
         """The program of a schema's text, and the inputs for it that a text gives; see `program` and `inputs`."""
@@ -44,10 +55,9 @@ class Library:
             program = self.program(schema)
         else:
             program = await self._compile_once(schema)
-        if len(inputs) <= _LARGE_INPUTS:
+        if len(inputs) <= _LARGE_INPUTS and len(inputs) * program.document.inputs_schema_size <= _MUCH:
             return program, self.inputs(program, inputs)
-        async with self._threads:
-            return program, await asyncio.to_thread(self.inputs, program, inputs)
+        return program, await self._in_thread(lambda: self.inputs(program, inputs))
 
     def pinned(self, pins: Mapping[str, JSONObject]) -> "Library":
         """A library for tasks that were accepted with other settings of their node types; see `PinningNodeType`."""
@@ -67,15 +77,15 @@ class Library:
         """
         if not accepted:
             self._check_size("schema", schema, self._settings.max_schema_bytes)
-        program = self._programs.get(schema)
-        if program is None:
+        kept = self._programs.get(schema)
+        if kept is None:
             program = self._compile(schema, accepted=accepted)
             self._keep(schema, program)
-        else:
-            if not accepted:
-                self._check_nodes(program.document)
-            self._programs.move_to_end(schema)
-        return program
+            return program
+        if not accepted:
+            self._check_nodes(kept.program.document)
+        self._programs.move_to_end(schema)
+        return kept.program
 
     async def _compile_once(self, schema: str) -> Program:
         """Compiles in a thread, once for all who ask meanwhile, though one of them should go."""
@@ -89,23 +99,26 @@ class Library:
 
     async def _compile_in_thread(self, schema: str) -> Program:
         try:
-            async with self._threads:
-                program = await asyncio.to_thread(self._compile, schema)
+            program = await self._in_thread(lambda: self._compile(schema))
             self._keep(schema, program)
             return program
         finally:
             del self._compiling[schema]
 
+    async def _in_thread(self, work: Callable[[], _Done]) -> _Done:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
     def _keep(self, schema: str, program: Program) -> None:
-        if schema not in self._programs:  # else it was compiled twice at the same time
-            self._kept_bytes += sys.getsizeof(schema)
-        self._programs[schema] = program
+        if schema in self._programs:  # it was compiled twice at the same time
+            return
+        kept = self._programs[schema] = _Kept(program, sys.getsizeof(schema))
+        self._kept_bytes += kept.size
         settings = self._settings
         while (
             len(self._programs) > settings.cached_documents or self._kept_bytes > settings.cached_schema_bytes
         ):
-            dropped, _ = self._programs.popitem(last=False)
-            self._kept_bytes -= sys.getsizeof(dropped)
+            _, dropped = self._programs.popitem(last=False)
+            self._kept_bytes -= dropped.size
 
     def _compile(self, schema: str, *, accepted: bool = False) -> Program:
         try:
@@ -139,7 +152,7 @@ class Library:
         return inputs
 
     def _check_nodes(self, document: Document) -> None:
-        nodes, limit = len(document.node_data), self._settings.max_nodes
+        nodes, limit = document.nodes, self._settings.max_nodes
         if nodes > limit:
             text = f"Workflow schema has {nodes} nodes, more than the limit max_nodes = {limit}"
             raise InvalidWorkflow((Problem("schema.nodes", text),))

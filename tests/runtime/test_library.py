@@ -1,9 +1,11 @@
 """The library: compiled workflows, and the check of schemas and inputs."""
 
 import asyncio
+import sqlite3
 import sys
 import threading
 from collections import UserDict
+from contextlib import closing
 from itertools import pairwise
 from typing import Any
 
@@ -64,6 +66,22 @@ def test_texts_that_are_kept_are_bounded_in_bytes() -> None:
     assert shelf.program(text) is not first
 
 
+def test_a_text_that_grows_counts_as_when_it_came() -> None:
+    """One that is not ASCII takes more memory once somebody has encoded it, as the journal does: the bound holds."""
+    texts = [schema(letter * 10_000) for letter in "äöüßéèêáàâ"]
+    shelf = library(cached_schema_bytes=3 * sys.getsizeof(texts[0]))
+    with closing(sqlite3.connect(":memory:")) as database:
+        for text in texts:
+            program = shelf.program(text)
+            database.execute("SELECT ?", (text,))
+            assert sys.getsizeof(text) > 15_000
+            assert shelf.program(text) is program
+    first = shelf.program(texts[0])
+    for text in texts[1:5]:
+        shelf.program(text)
+    assert shelf.program(texts[0]) is not first
+
+
 async def test_a_schema_beyond_the_bytes_that_are_kept_works_all_the_same() -> None:
     """It is compiled each time, and takes nothing from the others but their place."""
     shelf = library(cached_schema_bytes=5_000)
@@ -85,6 +103,47 @@ def let_the_loop_go_on(loop: asyncio.AbstractEventLoop) -> None:
     went_on = threading.Event()
     loop.call_soon_threadsafe(went_on.set)
     assert went_on.wait(10), "the event loop stands still"
+
+
+class BlockedLibrary(Library):
+    """Reads inputs once it is told to, and counts how many are being read."""
+
+    def __init__(self) -> None:
+        super().__init__(Registry(pure_node_types()).node_types, RuntimeSettings())
+        self.open = threading.Event()
+        self.reading = 0
+
+    def inputs(self, program: Program, text: str, *, accepted: bool = False) -> JSONObject:
+        self.reading += 1
+        assert self.open.wait(10)
+        return super().inputs(program, text, accepted=accepted)
+
+
+async def test_who_leaves_makes_no_room_for_more_work() -> None:
+    """What was begun for them goes on; others wait for it, but only those who want the same kind of work."""
+    shelf, text = BlockedLibrary(), " " * 2_000_000 + "{}"
+    for _ in range(5):
+        asking = [asyncio.create_task(shelf.prepare(schema(), text)) for _ in range(3)]
+        while shelf.reading < 2:  # noqa: ASYNC110 - threads begin when they like
+            await asyncio.sleep(0)
+        for task in asking:
+            task.cancel()
+        await asyncio.wait(asking)
+    assert await asyncio.to_thread(lambda: shelf.reading) == 2
+    shelf.open.set()
+    assert (await shelf.prepare(schema(), text))[1] == {}
+
+
+async def test_the_loop_goes_on_where_much_is_declared_for_many_values() -> None:
+    """Neither need be large: what counts is that each of the one may have to be looked for in all of the other."""
+    shelf = WaitingLibrary(Registry(pure_node_types()).node_types, RuntimeSettings())
+    shelf.loop = asyncio.get_running_loop()
+    numbers = list(range(3_000))
+    declared = {"type": "array", "items": {"type": "integer", "enum": numbers}}
+    first = start(numbers=declared)
+    text = json_text.dumps({"nodes": [first, end()], "edges": [edge("start_0", "end_0")]})
+    _, inputs = await shelf.prepare(text, json_text.dumps({"numbers": numbers}))
+    assert inputs == {"numbers": numbers}
 
 
 class WaitingNodeTypes(UserDict[str, NodeType]):

@@ -11,7 +11,6 @@ from flowgram_runtime.modeling import javascript, json_text
 from flowgram_runtime.modeling.bindings import compile_inputs, parse_json_content
 from flowgram_runtime.modeling.document import DEFAULT_PORT, Declaration, Document, Edge, Graph, Node
 from flowgram_runtime.modeling.errors import JSONTextError, Problem, SchemaInvalid
-from flowgram_runtime.modeling.json_text import JSONObject
 from flowgram_runtime.modeling.schema import EdgeSchema, NodeSchema, WorkflowSchema
 from flowgram_runtime.modeling.validation import validate_schema
 from flowgram_runtime.modeling.values import UNDEFINED
@@ -34,24 +33,24 @@ def compile_schema(schema_text: str) -> Document:
     if problems:
         raise SchemaInvalid(problems)
     workflow = WorkflowSchema.model_validate(schema)
-    node_data: dict[str, JSONObject] = {}
-    root = _compile_graph(workflow.nodes, workflow.edges, "start", node_data)
-    inputs_schema = next(node.data.get("outputs") for node in workflow.nodes if node.type == "start")
+    root = _compile_graph(workflow.nodes, workflow.edges, "start")
+    declared = next(node.data.get("outputs") for node in workflow.nodes if node.type == "start")
+    inputs_schema = declared if isinstance(declared, dict) else {}
     return Document(
         digest=digest(schema_text),
         root=root,
-        inputs_schema=inputs_schema if isinstance(inputs_schema, dict) else {},
+        nodes=_count(root),
+        inputs_schema=inputs_schema,
+        inputs_schema_size=len(json_text.encode(inputs_schema)),
         global_variables=compile_declarations(workflow.global_variable),
-        node_data=node_data,
     )
 
 
-def _compile_graph(
-    nodes: Sequence[NodeSchema],
-    edges: Sequence[EdgeSchema],
-    start_type: str,
-    node_data: dict[str, JSONObject],
-) -> Graph:
+def _count(graph: Graph) -> int:
+    return sum(1 if node.block is None else 1 + _count(node.block) for node in graph.nodes)
+
+
+def _compile_graph(nodes: Sequence[NodeSchema], edges: Sequence[EdgeSchema], start_type: str) -> Graph:
     positions = {node.id: position for position, node in enumerate(nodes)}
     outgoing: list[list[Edge]] = [[] for _ in nodes]
     for edge in edges:
@@ -68,7 +67,7 @@ def _compile_graph(
             waits[outgoing_edge.target] += 1
     return Graph(
         nodes=tuple(
-            _compile_node(node, tuple(outgoing[position]), waits[position], node_data)
+            _compile_node(node, tuple(outgoing[position]), waits[position])
             for position, node in enumerate(nodes)
         ),
         start=start,
@@ -86,22 +85,18 @@ def _reachable(outgoing: Sequence[Sequence[Edge]], start: int) -> list[int]:
     return found
 
 
-def _compile_node(
-    node: NodeSchema, edges: tuple[Edge, ...], waits: int, node_data: dict[str, JSONObject]
-) -> Node:
-    data = {key: value for key, value in node.data.items() if key not in _DECLARATIONS}
-    node_data[node.id] = data
+def _compile_node(node: NodeSchema, edges: tuple[Edge, ...], waits: int) -> Node:
     return Node(
         id=node.id,
         type=node.type,
         title=node.data.get("title") or f"{node.type}-{node.id}-untitled",
-        data=data,
+        data={key: value for key, value in node.data.items() if key not in _DECLARATIONS},
         resolve_inputs=compile_inputs(node.data.get("inputsValues"), node.data.get("inputs")),
         outputs=compile_declarations(node.data.get("outputs")),
         edges=edges,
         waits=waits,
         # Blocks of other node types (a group's, say) belong to the picture, not to the flow.
-        block=_compile_graph(node.blocks or (), node.edges or (), "block-start", node_data)
+        block=_compile_graph(node.blocks or (), node.edges or (), "block-start")
         if node.type == "loop" and node.blocks is not None
         else None,
     )

@@ -4,8 +4,7 @@ Nodes of one graph refer to each other by their position in it, so that a runnin
 document holds no cycles.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from flowgram_runtime.modeling.bindings import InputsResolver
@@ -92,13 +91,15 @@ class Document:
     Attributes:
         digest: SHA-256 of the schema's text.
         root: The top-level graph.
+        nodes: How many there are, blocks included.
         inputs_schema: What the start node declares as the workflow's inputs (FlowGram's kind of JSON schema).
+        inputs_schema_size: How long that is as JSON text, in bytes.
         global_variables: Declared under node id `global`.
-        node_data: `data` of every node by id, blocks included.
     """
 
     digest: bytes
     root: Graph
+    nodes: int
     inputs_schema: JSONObject
+    inputs_schema_size: int
     global_variables: tuple[Declaration, ...] = ()
-    node_data: Mapping[str, JSONObject] = field(default_factory=dict)

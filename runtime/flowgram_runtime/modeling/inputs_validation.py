@@ -36,9 +36,12 @@ class _Enough(Exception):
 
 
 class _Findings(list[Problem]):
-    """The problems found so far."""
+    """The problems found so far; and what was found out about the declaration on the way."""
 
-    _characters = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self._characters = 0
+        self._members: dict[int, frozenset[Any]] = {}
 
     def add(self, place: _Place, text: str) -> None:
         """Takes a problem of the value at a place. Raises `_Enough` if it has taken as many as are told."""
@@ -46,6 +49,13 @@ class _Findings(list[Problem]):
             raise _Enough
         self._characters += len(text)
         self._tell(_field(place), text)
+
+    def includes(self, declared: list[Any], value: Any) -> bool:
+        """`declared.includes(value)`, for many values, each in the same time however many are declared."""
+        members = self._members.get(id(declared))
+        if members is None:
+            members = self._members[id(declared)] = frozenset(map(_identity, declared))
+        return _identity(value) in members
 
     def finish(self) -> None:
         """Notes that there are more problems than are told."""
@@ -96,7 +106,7 @@ def _check_value(value: Any, schema: Any, place: _Place, findings: _Findings) ->
     if reference is not None and javascript.truthy(reference):
         return None
     allowed = schema.get("enum")
-    if allowed is not None and _is_filled(allowed) and not _includes(allowed, value, "schema.enum"):
+    if allowed is not None and _is_filled(allowed) and not _includes(allowed, value, "schema.enum", findings):
         return f"Value at {_path(place)} must be one of: {_join(allowed)}, but got: {_shown(value)}"
     declared = schema.get("type", UNDEFINED)
     match declared:
@@ -133,7 +143,8 @@ def _check_object(value: Any, schema: dict[str, Any], place: _Place, findings: _
     entries = properties if isinstance(properties, dict) else dict(_entries(properties))
     if required is not None and required is not UNDEFINED:
         for name in entries:
-            if _includes(required, name, "schema.required?") and name not in value and name not in missing:
+            declared = _includes(required, name, "schema.required?", findings)
+            if declared and name not in value and name not in missing:
                 _add_missing(name, place, findings)
     for name, schema_of_property in entries.items():
         if name in value:
@@ -230,12 +241,17 @@ def _iterate(value: Any) -> Iterable[Any]:
     return elements
 
 
-def _includes(value: Any, item: Any, name: str) -> bool:
+def _includes(value: Any, item: Any, name: str, findings: _Findings) -> bool:
     if isinstance(value, list):
-        return javascript.includes(value, item)
+        return findings.includes(value, item)
     if isinstance(value, str):
         return javascript.to_string(item) in value
     raise _MalformedDeclaration(f"{name}.includes is not a function")
+
+
+def _identity(value: Any) -> Any:
+    """Equal for JSON values that JavaScript finds strictly equal, and for no others."""
+    return ("identity", id(value)) if isinstance(value, bool | list | dict) else value
 
 
 def _join(value: Any) -> str:

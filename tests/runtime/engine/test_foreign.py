@@ -144,7 +144,7 @@ def test_the_data_of_a_node_is_a_copy() -> None:
         change(own.node)
         own.inputs["c"].append(2)
         assert own.node.data == {"extra": {"list": [1, 2]}, "mine": 1}
-        assert found.data == linked.document.node_data["a"] == {"extra": {"list": [1]}}
+        assert found.data == {"extra": {"list": [1]}}
         assert (own.key, own.node.id, call.inputs) == ("a", "a", {"c": [1]})
 
 
@@ -174,7 +174,8 @@ def test_nothing_is_copied_for_trusted_types() -> None:
     outputs = [drive(linked, {"x": [1]}, lambda call: {}).execution.finished for _ in range(2)]
     first, second = (finished.outputs["c"] for finished in outputs if finished and finished.outputs)
     assert first[0] is second[0]
-    assert first[1] is linked.document.node_data["a"]["extra"]["list"]
+    (found,) = [node for node in linked.document.root.nodes if node.id == "a"]
+    assert first[1] is found.data["extra"]["list"]
 
 
 def failure(node_type: NodeType) -> tuple[str, list[type[BaseException]]]:

@@ -92,8 +92,7 @@ def test_the_data_of_a_node_is_what_is_left() -> None:
     assert found.data == {"script": {"content": "x"}, "extra": None}
     assert found.resolve_inputs(Variables()) == {"x": 5}
     assert found.outputs == (Declaration("y", "array", "string", [1]),)
-    assert document.node_data["a"] == found.data
-    assert list(document.node_data) == ["start_0", "a", "end_0"]
+    assert document.nodes == 3
 
 
 def test_a_node_without_title_is_named_after_its_id() -> None:
@@ -103,7 +102,7 @@ def test_a_node_without_title_is_named_after_its_id() -> None:
 
 
 def test_blocks_of_loops_are_graphs_of_their_own() -> None:
-    """A loop's block is compiled as the workflow is, at any depth; its nodes' data is found by their ids."""
+    """A loop's block is compiled as the workflow is, at any depth; its nodes count as well."""
     inner = node(
         "inner",
         "loop",
@@ -123,7 +122,8 @@ def test_blocks_of_loops_are_graphs_of_their_own() -> None:
     deepest = by_id(block)["inner"].block
     assert deepest is not None
     assert [found.id for found in deepest.nodes] == ["inner_start", "inner_end"]
-    assert document.node_data["inner_end"] == {"note": 1}
+    assert deepest.nodes[1].data == {"note": 1}
+    assert document.nodes == 8
 
 
 def test_only_loops_have_blocks() -> None:
@@ -139,6 +139,7 @@ def test_the_inputs_schema_is_what_start_declares() -> None:
     """Kept as it is, for the validation of inputs."""
     document = compiled([start(x="integer"), end()], [edge("start_0", "end_0")])
     assert document.inputs_schema == declare(x="integer")
+    assert document.inputs_schema_size == len('{"type":"object","properties":{"x":{"type":"integer"}}}')
 
 
 def test_global_variables() -> None:

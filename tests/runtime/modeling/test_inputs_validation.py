@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowgram_runtime.modeling import javascript
 from flowgram_runtime.modeling.errors import Problem
 from flowgram_runtime.modeling.inputs_validation import (
     MAX_PROBLEM_CHARACTERS,
@@ -122,6 +123,36 @@ def test_a_value_of_another_type(declared: Any, value: Any, text: str) -> None:
 def test_a_value_outside_an_enumeration(enum: list[Any], value: Any, shown: str) -> None:
     """Elements are compared strictly, and objects and arrays never equal each other."""
     assert problem({"type": "string", "enum": enum}, value) == f"Value at root must be one of: {shown}"
+
+
+@given(st.lists(json_values), json_values)
+def test_an_enumeration_is_searched_as_javascript_does(enum: list[Any], value: Any) -> None:
+    """Whatever is declared, and whether the value came from there."""
+    for given_value in (value, *enum[:3]):
+        problem_found = any(
+            "must be one of" in text for _, text in validate_inputs({"enum": enum}, given_value)
+        )
+        assert problem_found == (bool(enum) and not javascript.includes(enum, given_value))
+
+
+class Compared(int):
+    """A number that counts how often it is compared."""
+
+    times = 0
+
+    def __eq__(self, other: object) -> bool:
+        Compared.times += 1
+        return int(self) == other
+
+    __hash__ = int.__hash__
+
+
+def test_long_enumerations_are_not_searched_for_each_value() -> None:
+    """Nor are the names of required properties for each property."""
+    numbers = [Compared(number) for number in range(1_000)]
+    items = {"type": "array", "items": {"type": "integer", "enum": numbers}}
+    assert validate_inputs(items, list(range(1_000))) == ()
+    assert Compared.times < 10_000
 
 
 def test_the_path_of_what_is_wrong() -> None:

@@ -2,6 +2,9 @@
 
 Unknown members are ignored: the editor adds its own. The models accept exactly what `validation.validate_schema` finds
 no format problem in, since that is how it finds them; they build on JSON values, not on JSON text.
+
+There may be a mistake at every other byte, and pydantic keeps much of each. So the models of a whole schema stop at the first
+one in a list; where there is one, `WorkflowFormat`, `NodeFormat` and `EdgeSchema` find those of each part.
 """
 
 from typing import Annotated, Any
@@ -82,20 +85,37 @@ class EdgeSchema(_Model):
     target_port_id: Annotated[str | None, IfPresent] = Field(default=None, alias="targetPortID")
 
 
-class NodeSchema(_Model):
-    """A node, with the graph inside it: `blocks` are its nodes, `edges` its edges."""
-
+class _Node(_Model):
     id: Name
     type: Name
     meta: JSONObject
     data: Annotated[NodeData, WrapValidator(_keep)]
-    blocks: Annotated[tuple["NodeSchema", ...] | None, IfPresent] = None
-    edges: Annotated[tuple[EdgeSchema, ...] | None, IfPresent] = None
+
+
+class NodeFormat(_Node):
+    """A node, whatever is in the graph inside it."""
+
+    blocks: Annotated[list[Any] | None, IfPresent] = None
+    edges: Annotated[list[Any] | None, IfPresent] = None
+
+
+class NodeSchema(_Node):
+    """A node, with the graph inside it: `blocks` are its nodes, `edges` its edges."""
+
+    blocks: Annotated[tuple["NodeSchema", ...] | None, IfPresent] = Field(default=None, fail_fast=True)
+    edges: Annotated[tuple[EdgeSchema, ...] | None, IfPresent] = Field(default=None, fail_fast=True)
+
+
+class WorkflowFormat(_Model):
+    """A workflow, whatever is in its graph."""
+
+    nodes: list[Any]
+    edges: list[Any]
 
 
 class WorkflowSchema(_Model):
     """A whole workflow. `global_variable` is a JSON schema of type object, unchecked."""
 
-    nodes: tuple[NodeSchema, ...]
-    edges: tuple[EdgeSchema, ...]
+    nodes: tuple[NodeSchema, ...] = Field(fail_fast=True)
+    edges: tuple[EdgeSchema, ...] = Field(fail_fast=True)
     global_variable: Any = Field(default=None, alias="globalVariable")

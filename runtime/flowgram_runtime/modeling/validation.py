@@ -4,16 +4,23 @@ FlowGram's rules in FlowGram's order and words; but where it stops at the first 
 what it leaves unchecked (unique ids) is checked. A schema that is broken in one place is still checked in the others.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from flowgram_runtime.modeling import javascript
 from flowgram_runtime.modeling.errors import Problem
-from flowgram_runtime.modeling.inputs_validation import validate_inputs
+from flowgram_runtime.modeling.inputs_validation import MAX_PROBLEMS, validate_inputs
 from flowgram_runtime.modeling.json_text import to_well_formed
-from flowgram_runtime.modeling.schema import NOT_UNICODE, WorkflowSchema
+from flowgram_runtime.modeling.schema import (
+    NOT_UNICODE,
+    EdgeSchema,
+    NodeFormat,
+    WorkflowFormat,
+    WorkflowSchema,
+)
 from flowgram_runtime.modeling.values import UNDEFINED
 
 MAX_BLOCK_DEPTH = 64
@@ -92,23 +99,30 @@ class _Graph(NamedTuple):
 
 
 def validate_schema(schema: Any) -> tuple[Problem, ...]:
-    """All problems of a workflow schema, in order; empty if it is valid.
+    """All problems of a workflow schema, in order; empty if it is valid. Of very many, the first, and that there are more.
 
     Takes any JSON value, and a time that is linear in its size.
     """
+    problems = list(islice(_problems(schema), MAX_PROBLEMS + 1))
+    if len(problems) > MAX_PROBLEMS:
+        problems[-1] = Problem("schema", f"only the first {MAX_PROBLEMS} problems are told")
+    return tuple(Problem(path, to_well_formed(text)) for path, text in problems)
+
+
+def _problems(schema: Any) -> Iterator[Problem]:
+    too_deep = next((graph.path for graph in _graphs(schema) if graph.depth > MAX_BLOCK_DEPTH), None)
+    if too_deep is not None:
+        # Alone, for the models recurse.
+        text = f"Workflow schema blocks must not be nested more than {MAX_BLOCK_DEPTH} levels deep"
+        yield Problem(too_deep, text)
+        return
+    yield from _format_problems(schema)
     graphs = list(_graphs(schema))
-    for graph in graphs:
-        if graph.depth > MAX_BLOCK_DEPTH:
-            # Alone, for the models below recurse.
-            text = f"Workflow schema blocks must not be nested more than {MAX_BLOCK_DEPTH} levels deep"
-            return (Problem(graph.path, text),)
-    problems = list(_format_problems(schema))
     for rule in (_cycle_problems, _edge_problems, _end_problems):
         for graph in graphs:
-            problems += rule(graph)
-    problems += _identity_problems(graphs)
-    problems += _inputs_problems(graphs)
-    return tuple(Problem(path, to_well_formed(text)) for path, text in problems)
+            yield from rule(graph)
+    yield from _identity_problems(graphs)
+    yield from _inputs_problems(graphs)
 
 
 def _graphs(schema: Any) -> Iterator[_Graph]:
@@ -140,46 +154,51 @@ def _objects(members: Any, path: str) -> list[tuple[str, dict[str, Any]]]:
     return [(f"{path}[{index}]", member) for index, member in enumerate(members) if isinstance(member, dict)]
 
 
-def _format_problems(schema: Any) -> list[Problem]:
+def _format_problems(schema: Any) -> Iterator[Problem]:
+    """What is wrong with the form: for each graph, before those inside it, that of its nodes and then of its edges."""
     try:
         WorkflowSchema.model_validate(schema)
+    except ValidationError:
+        pass  # of which it tells the first in each list
+    else:
+        return
+    yield from _mistakes(schema, WorkflowFormat, _WORKFLOW_TEXTS, "schema")
+    pending = [("schema", "nodes", schema)]
+    while pending:
+        path, member, holder = pending.pop()
+        if not isinstance(holder, dict):
+            continue
+        inside = []
+        for index, node in enumerate(_listed(holder, member)):
+            node_path = f"{path}.{member}[{index}]"
+            yield from _mistakes(node, NodeFormat, _NODE_TEXTS, node_path, f"nodes[{index}]")
+            inside.append((node_path, "blocks", node))
+        for index, edge in enumerate(_listed(holder, "edges")):
+            yield from _mistakes(edge, EdgeSchema, _EDGE_TEXTS, f"{path}.edges[{index}]", f"edges[{index}]")
+        pending += reversed(inside)
+
+
+def _listed(holder: dict[str, Any], member: str) -> list[Any]:
+    members = holder.get(member)
+    return members if isinstance(members, list) else []
+
+
+def _mistakes(
+    value: Any, model: type[BaseModel], texts: dict[str, str], path: str, name: str = ""
+) -> Iterator[Problem]:
+    """What is wrong with the form of one part of a schema, in the order of the texts."""
+    try:
+        model.model_validate(value)
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False, include_input=False)
-        found = sorted(_describe(detail["loc"], detail["type"]) for detail in details)
-        return [problem for _, problem in found]
-    return []
+        kinds = {".".join(map(str, detail["loc"])): detail["type"] for detail in details}
+        for member in filter(kinds.__contains__, texts):
+            text = _NOT_UNICODE_TEXT if kinds[member] == NOT_UNICODE else texts[member]
+            inner = f".{member}" if member else ""
+            yield Problem(path + inner, f"{name}{inner} {text}" if name else text)
 
 
-_Order = tuple[tuple[int, ...], bool, int, int]
-"""Of format problems: by graph (the positions of the nodes it lies in), nodes before edges, position, member."""
-
-
-def _describe(location: tuple[int | str, ...], kind: str) -> tuple[_Order, Problem]:
-    path = "schema"
-    for part in location:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}"
-    # What lies in a graph: ("nodes", 2) or ("edges", 0), and the member of it. Blocks begin a graph of their own, and
-    # so do the edges of a node.
-    graph: tuple[int, ...] = ()
-    holder, position = "", -1
-    rest = list(location)
-    while len(rest) > 1 and isinstance(rest[1], int):
-        if holder == "nodes":
-            graph = (*graph, position)
-        holder = "edges" if rest[0] == "edges" else "nodes"
-        position = rest[1]
-        rest = rest[2:]
-    member = ".".join(map(str, rest))
-    if not holder:
-        return (graph, False, -1, list(_WORKFLOW_TEXTS).index(member)), Problem(path, _WORKFLOW_TEXTS[member])
-    texts = _EDGE_TEXTS if holder == "edges" else _NODE_TEXTS
-    text = _NOT_UNICODE_TEXT if kind == NOT_UNICODE else texts[member]
-    where = f"{holder}[{position}]" + (f".{member}" if member else "")
-    order = (graph, holder == "edges", position, list(texts).index(member))
-    return order, Problem(path, f"{where} {text}")
-
-
-def _cycle_problems(graph: _Graph) -> list[Problem]:
+def _cycle_problems(graph: _Graph) -> Sequence[Problem]:
     """At most one: the first edge found that closes a cycle."""
     targets: dict[Any, list[tuple[str, Any]]] = {_key(node, "id"): [] for _, node in graph.nodes}
     for path, edge in graph.edges:
@@ -209,17 +228,13 @@ def _cycle_problems(graph: _Graph) -> list[Problem]:
     return []
 
 
-def _edge_problems(graph: _Graph) -> list[Problem]:
+def _edge_problems(graph: _Graph) -> Iterator[Problem]:
     ids = {_key(node, "id") for _, node in graph.nodes}
-    return [
-        Problem(
-            f"{path}.{member}",
-            f'Workflow schema edge {end} node "{javascript.to_string(edge.get(member, UNDEFINED))}" not exist',
-        )
-        for path, edge in graph.edges
-        for end, member in (("source", "sourceNodeID"), ("target", "targetNodeID"))
-        if _key(edge, member) not in ids and not isinstance(edge.get(member), list | dict)
-    ]
+    for path, edge in graph.edges:
+        for end, member in (("source", "sourceNodeID"), ("target", "targetNodeID")):
+            if _key(edge, member) not in ids and not isinstance(edge.get(member), list | dict):
+                named = javascript.to_string(edge.get(member, UNDEFINED))
+                yield Problem(f"{path}.{member}", f'Workflow schema edge {end} node "{named}" not exist')
 
 
 def _key(item: dict[str, Any], member: str) -> Any:
@@ -231,7 +246,7 @@ def _key(item: dict[str, Any], member: str) -> Any:
     return (type(value), id(value) if isinstance(value, list | dict) else value)
 
 
-def _end_problems(graph: _Graph) -> list[Problem]:
+def _end_problems(graph: _Graph) -> Sequence[Problem]:
     ends = graph.ends
     types = [node.get("type") for _, node in graph.nodes]
     starts = sum(node_type == ends.start for node_type in types)

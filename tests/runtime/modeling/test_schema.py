@@ -47,6 +47,18 @@ def test_members_of_the_editor_are_ignored() -> None:
     assert schema.nodes[0].id == "a"
 
 
+def test_models_stop_at_the_first_mistake_in_a_list() -> None:
+    """Of those that follow pydantic would keep a hundred times the text."""
+    wrong = [0] * 1_000
+    with pytest.raises(ValidationError) as caught:
+        WorkflowSchema.model_validate({**workflow(blocks=wrong, edges=wrong), "edges": wrong})
+    assert [error["loc"] for error in caught.value.errors()] == [
+        ("nodes", 0, "blocks", 0),
+        ("nodes", 0, "edges", 0),
+        ("edges", 0),
+    ]
+
+
 def test_models_are_immutable() -> None:
     """Compiled documents may share them."""
     schema = WorkflowSchema.model_validate(workflow())

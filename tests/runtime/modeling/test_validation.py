@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgram_runtime.modeling.errors import Problem
+from flowgram_runtime.modeling.inputs_validation import MAX_PROBLEMS
 from flowgram_runtime.modeling.schema import WorkflowSchema
 from flowgram_runtime.modeling.validation import MAX_BLOCK_DEPTH, validate_schema
 
@@ -307,6 +308,24 @@ def test_the_nesting_of_blocks_has_a_limit() -> None:
             == f"Workflow schema blocks must not be nested more than {MAX_BLOCK_DEPTH} levels deep"
         )
         assert problem.path.startswith("schema.nodes[1].blocks[2].blocks[2].blocks")
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"nodes": [0] * 2_000, "edges": []},
+        {"nodes": [{}] * 2_000, "edges": [{}] * 2_000},
+        workflow(loop("l") | {"blocks": [0] * 2_000, "edges": [0] * 2_000}),
+        workflow(*[node("a")] * 2_000),
+        workflow(edges=[edge("nobody", "s")] * 2_000),
+    ],
+    ids=["nodes", "members", "blocks", "ids", "edges"],
+)
+def test_of_very_many_problems_the_first_are_told(schema: Any) -> None:
+    """And that there are more: a text may have one at every other byte."""
+    problems = validate_schema(schema)
+    assert len(problems) == MAX_PROBLEMS + 1
+    assert problems[-1] == Problem("schema", f"only the first {MAX_PROBLEMS} problems are told")
 
 
 MEMBERS = st.sampled_from(

@@ -1,14 +1,19 @@
 """The journal in memory: the same meaning as on disk, and gone with the process."""
 
 import asyncio
+import heapq
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from flowgram_runtime.journal.errors import DuplicateRequest, JournalClosed, WriteRejected
 from flowgram_runtime.journal.port import Batch, Life, NewTask, TaskRecord, Write
 from flowgram_runtime.journal.rules import PENDING, PROCESSING, UNFINISHED, Standing, follow
 
 _ACCEPTED = Standing(PENDING, 0)
+_last_sequence = attrgetter("last_sequence")
 
 
 @dataclass(slots=True)
@@ -46,7 +51,10 @@ class MemoryJournal:
     def __init__(self) -> None:
         self._tasks: dict[str, _Task] = {}  # in the order of acceptance
         self._requests: dict[str, str] = {}
+        # A heap of ends, orders and ids: whoever is to be removed first lies on top.
+        self._finished: list[tuple[int, int, str]] = []
         self._schemas: dict[bytes, str] = {}
+        self._users: Counter[bytes] = Counter()  # of a schema: how many tasks
         self._lives: dict[int, int] = {}
         self._accepted = 0
         self._closed = False
@@ -85,11 +93,11 @@ class MemoryJournal:
         """See `Journal.read`."""
         self._check_open()
         task = self._tasks.get(task_id)
+        log = [] if task is None else task.log
         batches: list[Batch] = []
         size = 0
-        for batch in task.log if task is not None else ():
-            if batch.last_sequence <= after_sequence:
-                continue
+        for index in range(bisect_right(log, after_sequence, key=_last_sequence), len(log)):
+            batch = log[index]
             size += len(batch.events)
             if batches and size > max_bytes:
                 break
@@ -128,21 +136,16 @@ class MemoryJournal:
     ) -> list[str]:
         """See `Journal.remove_finished`."""
         self._check_open()
-        finished = sorted(
-            (task.end_time, task.order, task_id)
-            for task_id, task in self._tasks.items()
-            if task.end_time is not None
-        )
-        too_many = 0 if keep_newest is None else max(0, len(finished) - keep_newest)
-        removed = [
-            task_id
-            for index, (end_time, _, task_id) in enumerate(finished)
-            if index < too_many or (ended_before is not None and end_time < ended_before)
-        ][:limit]
-        for task_id in removed:
-            self._requests.pop(self._tasks.pop(task_id).accepted.request_id, None)
-        used = {task.accepted.schema_hash for task in self._tasks.values()}
-        self._schemas = {key: text for key, text in self._schemas.items() if key in used}
+        finished = self._finished
+        removed: list[str] = []
+        while finished and len(removed) < limit:
+            too_many = keep_newest is not None and len(finished) > keep_newest
+            if not too_many and (ended_before is None or finished[0][0] >= ended_before):
+                break
+            _, _, task_id = heapq.heappop(finished)
+            self._remove(task_id)
+            removed.append(task_id)
+        await asyncio.sleep(0)  # as with a real journal, others run before the caller goes on
         return removed
 
     async def begin_life(self, at: int) -> list[Life]:
@@ -178,6 +181,7 @@ class MemoryJournal:
             self._accepted += 1
             task = self._tasks[write.task_id] = _Task(self._accepted, accept)
             self._schemas.setdefault(accept.schema_hash, accept.schema)
+            self._users[accept.schema_hash] += 1
             if accept.request_id:
                 self._requests[accept.request_id] = accept.task_id
         assert task is not None  # noqa: S101 - follow has refused writes about unknown tasks
@@ -187,6 +191,14 @@ class MemoryJournal:
             task.start_time = write.started
         if write.finish is not None:
             task.end_time, task.result = write.finish.end_time, write.finish.result
+            heapq.heappush(self._finished, (task.end_time, task.order, write.task_id))
+
+    def _remove(self, task_id: str) -> None:
+        accepted = self._tasks.pop(task_id).accepted
+        self._requests.pop(accepted.request_id, None)
+        self._users[accepted.schema_hash] -= 1
+        if not self._users[accepted.schema_hash]:
+            del self._users[accepted.schema_hash], self._schemas[accepted.schema_hash]
 
 
 def _settle(committed: "asyncio.Future[None]") -> None:

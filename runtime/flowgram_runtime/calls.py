@@ -4,21 +4,19 @@ import asyncio
 import copy
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final
 
 from flowgram_runtime.clock import Clock
 from flowgram_runtime.engine.errors import NodeError
 from flowgram_runtime.engine.foreign import own_call
 from flowgram_runtime.engine.inputs import CallFailed, CallSucceeded, from_json, to_json
 from flowgram_runtime.engine.node_type import Call, is_trusted
+from flowgram_runtime.engine.sizes import size_of
 from flowgram_runtime.mistakes import log_mistake
 from flowgram_runtime.nodes.executor import CallContext, Executor
+from flowgram_runtime.nodes.large_values import LARGE, work_through
 from flowgram_runtime.secrets import Secrets, scrub
 from flowgram_runtime.settings import RuntimeSettings
 from flowgram_runtime.turns import Turns
-
-_LARGE_OUTPUTS: Final = 1024 * 1024
-"""Characters of outputs. Longer ones are read in a thread, so that the event loop goes on meanwhile."""
 
 Outcome = CallSucceeded | CallFailed
 
@@ -111,31 +109,35 @@ class Caller:
     async def _recorded(
         self, call: Call, context: CallContext, outcome: CallSucceeded
     ) -> tuple[Outcome, str]:
-        limit = self._max_output_bytes
         try:
-            text = to_json(outcome)
-            # A character takes one to four bytes: most texts need not be encoded to know that they fit.
-            if len(text) * 4 <= limit or len(text.encode()) - _around(outcome) <= limit:
-                large = len(text) > _LARGE_OUTPUTS
-                return await asyncio.to_thread(_read, text) if large else _read(text), text
-            error = f"Node outputs are larger than the limit max_output_bytes = {limit}"
+            return await work_through(size_of(outcome.outputs, LARGE), self._record, outcome)
+        except NodeError as error:
+            text = str(error)
         except Exception as mistake:  # noqa: BLE001 - whatever an executor gave, it must not hold up its task
             self._mistake(call, context, mistake)
-            error = (
+            text = (
                 f"Node type {call.node.type} gave outputs that are no JSON object, or are nested too deeply"
             )
-        failed = CallFailed(outcome.at, outcome.key, error)
+        failed = CallFailed(outcome.at, outcome.key, text)
         return failed, to_json(failed)
+
+    def _record(self, outcome: CallSucceeded) -> tuple[Outcome, str]:
+        """The outcome as the log will have it, and its text there. Raises whatever outputs that are no JSON lead to.
+
+        Raises:
+            NodeError: The outputs are larger than they may be.
+        """
+        text, limit = to_json(outcome), self._max_output_bytes
+        # A character takes one to four bytes: most texts need not be encoded to know that they fit.
+        if len(text) * 4 > limit and len(text.encode()) - _around(outcome) > limit:
+            raise NodeError(f"Node outputs are larger than the limit max_output_bytes = {limit}")
+        return from_json(text), text  # type: ignore[return-value]  # it is what it was
 
     def _mistake(self, call: Call, context: CallContext, error: BaseException) -> str:
         """Logs what a node type raised that is not meant for users; what to tell them."""
         secrets = self._secrets.values(call.inputs)
         log_mistake(error, secrets, call=context.idempotency_key, node_id=call.node.id)
         return f"Node type {call.node.type} failed with an internal error"
-
-
-def _read(text: str) -> Outcome:
-    return from_json(text)  # type: ignore[return-value]  # it is what it was
 
 
 def _around(outcome: CallSucceeded) -> int:

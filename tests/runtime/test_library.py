@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from support.graphs import declare, edge, end, node, start
+from support.loops import let_the_loop_go_on
 
 from flowgram_runtime.engine.node_type import NodeType, NodeTypes
 from flowgram_runtime.engine.program import Program
@@ -96,13 +97,6 @@ def large_schema(nodes: int) -> str:
     parts = [start(), *(node(name, "variable") for name in ids), end()]
     edges = [edge(one, other) for one, other in pairwise(["start_0", *ids, "end_0"])]
     return json_text.dumps({"nodes": parts, "edges": edges})
-
-
-def let_the_loop_go_on(loop: asyncio.AbstractEventLoop) -> None:
-    """Waits for a round of a loop; on the loop's own thread there is none to come."""
-    went_on = threading.Event()
-    loop.call_soon_threadsafe(went_on.set)
-    assert went_on.wait(10), "the event loop stands still"
 
 
 class BlockedLibrary(Library):

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from support.applications import call_schema, logged
 from support.fakes import ScriptedCalls, running_application
+from support.loops import let_the_loop_go_on
 
 from flowgram_runtime.application import TaskRequest
 from flowgram_runtime.engine.status import Status
 from flowgram_runtime.modeling.json_text import MAX_DEPTH
+from flowgram_runtime.nodes.large_values import LARGE
 from flowgram_runtime.settings import RuntimeSettings
 
 
@@ -17,6 +19,12 @@ def nested(depth: int) -> Any:
     value: Any = "x"
     for _ in range(depth):
         value = [value]
+    return value
+
+
+def containing_itself() -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    value["v"] = value
     return value
 
 
@@ -41,6 +49,9 @@ async def result_of(outputs: Any) -> bytes:
         {float("nan"): 1},
         {"v": nested(MAX_DEPTH + 1)},
         {"v": 10**5000},
+        {"v": ["x" * LARGE, {1, 2}]},
+        {1: "x" * LARGE},
+        containing_itself(),
     ],
 )
 async def test_outputs_that_no_log_can_have_fail_the_node(
@@ -86,7 +97,7 @@ async def test_outputs_are_bounded_in_bytes(text: str) -> None:
 
 
 async def test_large_outputs_are_what_small_ones_are() -> None:
-    """They are read in a thread, and nothing shows it; a cancel meanwhile is a cancel."""
+    """They are worked through in a thread, and nothing shows it; a cancel meanwhile is a cancel."""
     text = "ä" * 2_000_000
     assert await result_of({"v": text}) == f"('SUCCEEDED', {{'a': '{text}'}}, [])".encode()
     calls = ScriptedCalls()
@@ -97,3 +108,25 @@ async def test_large_outputs_are_what_small_ones_are() -> None:
         await asyncio.sleep(0)
         assert await application.cancel(record.task_id, "")
         assert (await application.wait(record.task_id)).status == Status.CANCELED
+
+
+class WaitingNumber(float):
+    """Says what it is only after the loop went on."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def __abs__(self) -> float:
+        let_the_loop_go_on(self.loop)
+        return float.__abs__(self)
+
+    def __repr__(self) -> str:
+        let_the_loop_go_on(self.loop)
+        return float.__repr__(self)
+
+
+async def test_the_loop_goes_on_while_large_outputs_are_written() -> None:
+    """Others are served meanwhile."""
+    number = WaitingNumber(1.5)
+    number.loop = asyncio.get_running_loop()
+    text = "x" * LARGE
+    assert await result_of({"v": text, "w": number}) == f"('SUCCEEDED', {{'a': '{text}'}}, [])".encode()

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from flowgram_runtime.engine.errors import NodeError
 from flowgram_runtime.engine.node_type import Call, CallBehavior, RunScope, Trusted
+from flowgram_runtime.engine.sizes import size_of
 from flowgram_runtime.modeling import javascript, json_text
 from flowgram_runtime.modeling.document import Node
 from flowgram_runtime.modeling.json_text import JSONObject, JSONTextError
@@ -24,6 +25,7 @@ from flowgram_runtime.modeling.values import UNDEFINED
 from flowgram_runtime.nodes import quickjs_worker
 from flowgram_runtime.nodes.errors import WorkerDied, WorkerError, WorkerTimedOut
 from flowgram_runtime.nodes.executor import CallContext
+from flowgram_runtime.nodes.large_values import LARGE, work_through
 from flowgram_runtime.nodes.node_settings import CodeSettings
 from flowgram_runtime.nodes.worker_pool import WorkerPool
 
@@ -74,10 +76,8 @@ class CodeNode(Trusted):
         Raises:
             NodeError: `Code execution failed: …`.
         """
-        script = call.node.data["script"]["content"]
-        request = quickjs_worker.frame(json.dumps(script).encode()) + quickjs_worker.frame(
-            json_text.dumps(call.inputs).encode()
-        )
+        size = size_of(call.inputs, LARGE)
+        request = await work_through(size, _request, call.node.data["script"]["content"], call.inputs)
         if self._pool is None:
             self._pool = _make_pool(self._settings)
         try:
@@ -90,7 +90,7 @@ class CodeNode(Trusted):
                 f"the result is larger than the limit code.max_result_bytes = {self._settings.max_result_bytes}"
             )
         try:
-            value = json_text.loads(content) if content else UNDEFINED
+            value = await work_through(len(content), json_text.loads, content) if content else UNDEFINED
         except JSONTextError as error:
             raise _failed(f"the result is not usable: {error}") from error
         if kind == quickjs_worker.ERROR:
@@ -107,6 +107,11 @@ class CodeNode(Trusted):
                 return "its process ended unexpectedly"
             case _:
                 return "its process gave no usable answer"
+
+
+def _request(script: str, params: JSONObject) -> bytes:
+    """What a process reads of a job."""
+    return quickjs_worker.frame(json.dumps(script).encode()) + quickjs_worker.frame(json_text.encode(params))
 
 
 def _failed(message: str) -> NodeError:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.loops import CountingThreads
 from support.node_calls import FakeContext, prepare
 
 from flowgram_runtime.engine.errors import NodeError
 from flowgram_runtime.nodes.code import CodeNode
+from flowgram_runtime.nodes.large_values import LARGE
 from flowgram_runtime.nodes.node_settings import CodeSettings
 
 SHORT = 0.3
@@ -93,6 +95,16 @@ async def test_params_are_the_inputs(node: CodeNode) -> None:
         node, "const main = ({params}) => ({...params, keys: Object.keys(params.o)})", **inputs
     )
     assert outputs == {**inputs, "i": 2**53, "keys": ["__proto__", "n"]}
+
+
+async def test_large_params_and_results_are_worked_through_in_threads(node: CodeNode) -> None:
+    """So that the event loop goes on meanwhile; what is small costs no thread."""
+    threads = CountingThreads()
+    asyncio.get_running_loop().set_default_executor(threads)
+    large, grown = "x" * LARGE, f"'x'.repeat({LARGE})"
+    for param, result, works in (("x", "1", 0), (large, "1", 1), ("x", grown, 2), (large, "a", 4)):
+        await run(node, f"const main = ({{params: {{a}}}}) => {result}", a=param)
+        assert threads.works == works
 
 
 @pytest.mark.parametrize(

@@ -70,12 +70,20 @@ def remove_logs(connection: sqlite3.Connection) -> bool:
 
 
 def free_pages(connection: sqlite3.Connection) -> bool:
-    """Gives free pages back to the file system. False if those were the last ones."""
+    """Gives free pages back to the file system. False if those were the last ones, or none can be given back.
+
+    None can where another program has made the file anew, without incremental auto-vacuum. They are used again then.
+    """
     undo_left_over(connection)  # `executescript` would commit it
+    before = _count_free(connection)
     # Not `execute`: it would stop after the first page, for which SQLite reports a row without columns.
     connection.executescript(f"PRAGMA incremental_vacuum({_PAGES})")
-    (left,) = connection.execute("PRAGMA freelist_count").fetchone()
-    return bool(left)
+    return 0 < _count_free(connection) < before
+
+
+def _count_free(connection: sqlite3.Connection) -> int:
+    (count,) = connection.execute("PRAGMA freelist_count").fetchone()
+    return int(count)
 
 
 def _due(

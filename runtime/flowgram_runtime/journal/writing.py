@@ -117,7 +117,7 @@ class Writer:
         return retention.remove_logs(self._connection)
 
     def free_pages(self) -> bool:
-        """Makes the file smaller by some of its free pages; says whether there are more.
+        """Makes the file smaller by some of its free pages; says whether there are more to give back.
 
         Raises:
             sqlite3.Error: The file is as it was.

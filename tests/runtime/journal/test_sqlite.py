@@ -292,6 +292,22 @@ async def test_removal_makes_the_file_smaller(path: Path) -> None:
     assert size_of(path) < before / 20
 
 
+async def test_a_removal_ends_where_pages_cannot_be_given_back(path: Path) -> None:
+    """In a file that another program has made anew; they are used for what comes next."""
+    journal = await SQLiteJournal.open(path)
+    await journal.commit(finished("a", inputs="x" * 100_000))
+    await journal.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = NONE; VACUUM")
+    journal = await SQLiteJournal.open(path)
+    before = size_of(path)
+    async with asyncio.timeout(30):
+        assert await journal.remove_finished(ended_before=None, keep_newest=0, limit=10) == ["a"]
+    await journal.commit(finished("b", inputs="x" * 90_000))
+    await journal.close()
+    assert size_of(path) <= before
+
+
 async def test_a_removal_that_was_interrupted_goes_on(path: Path) -> None:
     """Logs of tasks that were removed just before a crash are removed with the next removal, and harm nobody before."""
     journal = await SQLiteJournal.open(path)

@@ -156,6 +156,7 @@ async def test_run_is_refused(service: Service, error: Exception, code: StatusCo
         (TaskListRequest(page_size=1001), "page_size"),
         (TaskListRequest(statuses=[1, 0]), "statuses[1]"),
         (TaskListRequest(statuses=[17]), "statuses[0]"),
+        (TaskListRequest(labels={"k": "v\0"}), "labels['k']"),
         (WatchTaskRequest(), "task_id"),
         (WatchTaskRequest(task_id="t1", after_sequence=-1), "after_sequence"),
         (WatchTaskRequest(task_id="t1", view=7), "view"),

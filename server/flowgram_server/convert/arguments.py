@@ -115,5 +115,8 @@ def labels(violations: Violations, field: str, given: Mapping[str, str]) -> dict
         if not 0 < len(key) <= MAX_LABEL_KEY:
             text = f"must have keys of 1 to {MAX_LABEL_KEY} characters, not {len(key)}"
             violations.append(Violation(field, text))
-        short(violations, f"{field}[{key!r}]", value, MAX_LABEL_VALUE)
+        if "\0" in key:  # at which SQLite ends a text that it takes out of JSON
+            violations.append(Violation(field, "must have keys without NUL"))
+        if "\0" in short(violations, f"{field}[{key!r}]", value, MAX_LABEL_VALUE):
+            violations.append(Violation(f"{field}[{key!r}]", "must be without NUL"))
     return dict(given)

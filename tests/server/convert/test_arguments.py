@@ -144,10 +144,12 @@ def test_enums_have_the_numbers_of_the_contract() -> None:
         {"": "x"},
         {"k" * 129: "x"},
         {"k": "v" * 513},
+        {"k\0": "v"},
+        {"k": "\0"},
     ],
 )
 def test_labels_have_limits(labels: dict[str, str]) -> None:
-    """Too many labels, and keys and values of the wrong length, are errors."""
+    """Too many labels, and keys and values of the wrong length or with NUL, are errors."""
     violations: arguments.Violations = []
     arguments.labels(violations, "labels", labels)
     assert only(violations)[0].startswith("labels")

@@ -93,7 +93,7 @@ type TaskRunRequest struct {
 	// At least one microsecond.
 	Timeout *durationpb.Duration `protobuf:"bytes,4,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	// Free labels to find the task by in TaskList. At most 64, with keys of 1 to
-	// 128 characters and values of at most 512.
+	// 128 characters and values of at most 512, without NUL characters.
 	Labels map[string]string `protobuf:"bytes,5,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Answer with the outcome: one call runs a workflow. If the deadline or a
 	// shutdown of the server comes first, the answer says PENDING or PROCESSING,
@@ -692,7 +692,8 @@ type TaskListRequest struct {
 	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// Only tasks in one of these statuses; empty means all.
 	Statuses []Status `protobuf:"varint,3,rep,packed,name=statuses,proto3,enum=flowgram.runtime.v1.Status" json:"statuses,omitempty"`
-	// Only tasks that carry all of these labels.
+	// Only tasks that carry all of these labels. Their form is that of the labels
+	// in TaskRunRequest.
 	Labels        map[string]string `protobuf:"bytes,4,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

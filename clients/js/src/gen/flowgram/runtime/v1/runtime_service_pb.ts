@@ -58,7 +58,7 @@ export type TaskRunRequest = Message<"flowgram.runtime.v1.TaskRunRequest"> & {
 
   /**
    * Free labels to find the task by in TaskList. At most 64, with keys of 1 to
-   * 128 characters and values of at most 512.
+   * 128 characters and values of at most 512, without NUL characters.
    *
    * @generated from field: map<string, string> labels = 5;
    */
@@ -372,7 +372,8 @@ export type TaskListRequest = Message<"flowgram.runtime.v1.TaskListRequest"> & {
   statuses: Status[];
 
   /**
-   * Only tasks that carry all of these labels.
+   * Only tasks that carry all of these labels. Their form is that of the labels
+   * in TaskRunRequest.
    *
    * @generated from field: map<string, string> labels = 4;
    */

@@ -155,18 +155,20 @@ class FileLock:
 
 
 def open_writer(path: Path, synchronous: Synchronous) -> sqlite3.Connection:
-    """Opens the file for writing, creates it with mode 0600 if it is missing, and brings its tables up to date.
+    """Opens the file for writing, creates it if it is missing, and brings its tables up to date.
+
+    It has mode 0600 then, so far as this process may give it, and so have the files beside it.
 
     Raises:
         JournalUnavailable: It cannot be opened or written, is damaged, no journal, or of a newer program.
     """
     try:
-        # SQLite gives the files beside it (-wal, -shm) the rights of this one.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         check_log(path)
         connection = _connect(path.as_uri())
         try:
             version = version_of(connection)
+            _make_private(path)
             _configure(connection, synchronous)
             migrate(connection, version)
         except BaseException:
@@ -219,6 +221,14 @@ def check_readable(connection: sqlite3.Connection) -> None:
     version = version_of(connection)
     if version != VERSION:
         raise UnknownVersion(f"has version {version}, and cannot be brought to version {VERSION}")
+
+
+def _make_private(path: Path) -> None:
+    """Takes all rights to the file from others, who may have got them by a restored backup."""
+    # SQLite makes the files beside it with the rights of this one; a former process may have left some.
+    for suffix in ("", "-wal", "-shm"):
+        with suppress(OSError):  # there is none, or it is somebody else's
+            path.with_name(path.name + suffix).chmod(0o600)
 
 
 def _configure(connection: sqlite3.Connection, synchronous: Synchronous) -> None:

@@ -1,5 +1,6 @@
 import random
 import sqlite3
+import stat
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ from flowgram_runtime.journal.sqlite import SQLiteJournal
 FULL = Path("/proc")
 """A file system that never has space."""
 
+PRIVATE = dict.fromkeys(("journal.db", "journal.db-shm", "journal.db-wal", "journal.db.lock"), 0o600)
+"""The files of a running server, and their modes."""
+
 
 def noise(seed: int, size: int) -> bytes:
     return random.Random(seed).randbytes(size)  # noqa: S311 - the same bytes in every run
@@ -26,6 +30,10 @@ def content_of(path: Path) -> bytes:
 def overwrite(path: Path, content: bytes | bytearray) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(content)
+
+
+def modes(directory: Path) -> dict[str, int]:
+    return {file.name: stat.S_IMODE(file.stat().st_mode) for file in directory.iterdir()}
 
 
 @pytest.fixture
@@ -43,6 +51,29 @@ async def refused(path: Path) -> str:
         await SQLiteJournal.open(path)
     assert str(path) in str(caught.value)
     return str(caught.value)
+
+
+async def test_new_files_are_private(path: Path, sqlite: SQLiteJournal) -> None:
+    """The directory has mode 0700, every file in it 0600."""
+    await sqlite.commit(accepted("a"))
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert modes(path.parent) == PRIVATE
+
+
+async def test_files_that_others_may_read_become_private(path: Path, sqlite: SQLiteJournal) -> None:
+    """A restored backup, and what a killed server left beside it."""
+    await sqlite.commit(accepted("a"))
+    backup = path.parent.parent / "backup" / path.name
+    backup.parent.mkdir()
+    for suffix in ("", "-wal", "-shm"):
+        copy = backup.with_name(backup.name + suffix)
+        copy.write_bytes(path.with_name(path.name + suffix).read_bytes())
+        copy.chmod(0o644)
+    journal = await SQLiteJournal.open(backup)
+    assert await journal.task("a") is not None
+    await journal.commit(accepted("b"))
+    assert modes(backup.parent) == PRIVATE
+    await journal.close()
 
 
 async def test_a_second_server_is_refused(path: Path, sqlite: SQLiteJournal) -> None:

@@ -1,7 +1,6 @@
 import asyncio
 import signal
 import sqlite3
-import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -351,15 +350,6 @@ async def test_pages_use_indices(sqlite: SQLiteJournal) -> None:
         assert [step for step in plan if step.startswith("SCAN") and "subquery" not in step] == [], statement
     connection.close()
     assert len(statements) == 6
-
-
-async def test_new_files_are_private(path: Path, sqlite: SQLiteJournal) -> None:
-    """The directory has mode 0700, every file in it 0600."""
-    await sqlite.commit(accepted("a"))
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
-    names = ("journal.db", "journal.db-shm", "journal.db-wal", "journal.db.lock")
-    assert modes == dict.fromkeys(names, 0o600)
 
 
 async def test_the_writer_forgets_finished_tasks(sqlite: SQLiteJournal) -> None:

@@ -171,7 +171,7 @@ def _utf16_unit(text: str, index: int) -> str:
     return _utf16(text)[2 * index : 2 * index + 2].decode("utf-16-be", "surrogatepass")
 
 
-def _array_index(key: object) -> int | None:
+def array_index(key: object) -> int | None:
     """The index that a property key means, if it is one in its canonical form (`"0"`, not `"00"` or `"-1"`)."""
     if isinstance(key, bool):
         return None
@@ -194,13 +194,13 @@ def get_path(value: Any, path: Sequence[Any]) -> Any:
         if isinstance(value, dict):
             value = value.get(key if isinstance(key, str) else to_string(key), UNDEFINED)
         elif isinstance(value, list):
-            index = _array_index(key)
+            index = array_index(key)
             if index is not None:
                 value = value[index] if index < len(value) else UNDEFINED
             else:
                 value = len(value) if key == "length" else UNDEFINED
         elif isinstance(value, str):
-            index = _array_index(key)
+            index = array_index(key)
             length = utf16_length(value)
             if index is not None:
                 value = _utf16_unit(value, index) if index < length else UNDEFINED
@@ -225,5 +225,5 @@ def in_property_order(value: Any) -> Any:
 
 
 def _is_index_key(key: str) -> bool:
-    index = _array_index(key)
+    index = array_index(key)
     return index is not None and index < 2**32 - 1

@@ -106,14 +106,22 @@ def _compile(node_id: str, item: Any, types: Mapping[str, str | None]) -> _Decla
 
 def _replace(value: Any, path: Sequence[Any], new: Any) -> Any:
     """The value with what lies at the path replaced: copies along the path, since values are shared between variables."""
-    if not path:
-        return new
-    key, *rest = path
-    if isinstance(value, list):
-        index = int(key) if javascript.to_string(key).isdecimal() else -1
-        if not 0 <= index < len(value):
-            raise NodeError(f'Variable path "{javascript.to_string(key)}" is not an index of the array')
-        return [*value[:index], _replace(value[index], rest, new), *value[index + 1 :]]
-    name = javascript.to_string(key)
-    inner = value if isinstance(value, dict) else {}
-    return {**inner, name: _replace(inner.get(name), rest, new)}
+    whole = [value]
+    container: Any = whole
+    place: int | str = 0
+    for key in path:
+        copy: Any
+        inner: int | str
+        if isinstance(value, list):
+            index = javascript.array_index(key)
+            if index is None or index >= len(value):
+                raise NodeError(f'Variable path "{javascript.to_string(key)}" is not an index of the array')
+            copy, inner = [*value], index
+            value = value[index]
+        else:
+            copy, inner = ({**value} if isinstance(value, dict) else {}), javascript.to_string(key)
+            value = copy.get(inner)
+        container[place] = copy
+        container, place = copy, inner
+    container[place] = new
+    return whole[0]

@@ -9,6 +9,7 @@ from support.scopes import Variables
 
 from flowgram_runtime.engine.errors import NodeError
 from flowgram_runtime.modeling.errors import BindingError
+from flowgram_runtime.modeling.javascript import get_path
 from flowgram_runtime.modeling.values import UNDEFINED, Variable
 from flowgram_runtime.nodes.variable import VariableNode
 
@@ -137,9 +138,19 @@ def test_assign_never_changes_a_value_that_others_hold() -> None:
     assert changed.value["other"] is shared["other"]
 
 
-@pytest.mark.parametrize("key", ["2", "-1", "x", "length"])
+def test_a_path_may_be_longer_than_the_stack_is_deep() -> None:
+    """What lies there can be read again."""
+    path = ["p"] * 5_000
+    scope = Variables({"a.b": {}})
+    run(scope, assigning(ref("a", "b", *path), constant("new")))
+    changed = scope.lookup("a", "b")
+    assert changed is not None
+    assert get_path(changed.value, path) == "new"
+
+
+@pytest.mark.parametrize("key", ["2", "-1", "x", "length", "01", "\u0661", "1" * 5_000])
 def test_a_path_into_an_array_must_be_an_index_of_it(key: str) -> None:
-    """Arrays do not grow by assignment."""
+    """By the same rule as where it is read. Arrays do not grow by assignment."""
     with pytest.raises(NodeError) as caught:
         run(Variables({"a.b": [1, 2]}), assigning(ref("a", "b", key), constant(1)))
     assert str(caught.value) == f'Variable path "{key}" is not an index of the array'

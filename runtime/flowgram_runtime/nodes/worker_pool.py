@@ -139,17 +139,20 @@ class WorkerPool:
                 except WorkerDied:
                     # It may have died before this request, unnoticed: that must not be this request's misfortune.
                     pass
-            if self._closed:
-                raise WorkerDied("the pool is closed")
+            self._check_open()
             return await self._ask(await Worker.start(self._command), request, time_limit)
 
     async def aclose(self) -> None:
-        """Ends all processes. Requests that are still running fail with `WorkerDied`."""
+        """Ends all processes, one that is being started as soon as it was. Requests under way fail with `WorkerDied`."""
         self._closed = True
         workers = [*self._idle, *self._busy]
         self._idle.clear()
         for worker in workers:
             await worker.kill()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise WorkerDied("the pool is closed")
 
     def _take_idle(self) -> Worker | None:
         """The process that was used last, so that the others' memory may be paged out."""
@@ -163,6 +166,7 @@ class WorkerPool:
         self._busy.add(worker)
         reusable = False
         try:
+            self._check_open()  # or it was closed while the process was being started
             async with asyncio.timeout(time_limit):
                 answer = await worker.ask(request, self._max_answer_bytes)
             reusable = not self._closed and worker.answered != self._requests_per_worker

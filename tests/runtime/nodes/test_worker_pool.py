@@ -89,3 +89,15 @@ async def test_closing_ends_what_runs() -> None:
     outcomes = await asyncio.gather(*requests, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [WorkerDied, WorkerDied]
     assert workers.pids == frozenset()
+
+
+async def test_closing_ends_a_process_that_is_being_started() -> None:
+    """As soon as it was; the request does not get its answer."""
+    workers = pool(ECHO)
+    request = asyncio.create_task(workers.ask(frame(b"x"), 30))
+    await asyncio.sleep(0)
+    assert not workers.pids
+    await workers.aclose()
+    with pytest.raises(WorkerDied, match="the pool is closed"):
+        await request
+    assert workers.pids == frozenset()

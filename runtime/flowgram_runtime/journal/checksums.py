@@ -1,7 +1,12 @@
-"""Checksums of what a task's record holds, by which damage is noticed: SQLite checks none of what it reads."""
+"""Checksums of what is stored of a task, by which damage is noticed: SQLite checks none of what it reads."""
 
 import hashlib
 import zlib
+
+
+def batch_checksum(cause: str | None, events: bytes) -> int:
+    """The CRC-32 of a batch of events, after that of what began it. Raises `ValueError` where that is no Unicode."""
+    return zlib.crc32(events, 0 if cause is None else zlib.crc32(cause.encode()))
 
 
 def inputs_checksum(inputs: str) -> int:

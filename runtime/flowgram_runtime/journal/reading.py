@@ -6,12 +6,16 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from flowgram_runtime.journal.checksums import hash_of_schema, inputs_checksum, result_checksum
+from flowgram_runtime.journal.checksums import (
+    batch_checksum,
+    hash_of_schema,
+    inputs_checksum,
+    result_checksum,
+)
 from flowgram_runtime.journal.errors import JournalDamaged
 from flowgram_runtime.journal.opening import is_damage
 from flowgram_runtime.journal.port import Batch, TaskRecord
 from flowgram_runtime.journal.rules import UNFINISHED
-from flowgram_runtime.journal.writing import checksum
 
 _logger = logging.getLogger(__name__)
 
@@ -111,7 +115,7 @@ def read(connection: sqlite3.Connection, task_id: str, after_sequence: int, max_
     cursor = connection.execute(_BATCHES, (task_id, after_sequence))
     try:
         for first, last, at, expected, cause, events in cursor:
-            if not isinstance(events, bytes) or checksum(cause, events) != expected:
+            if not isinstance(events, bytes) or batch_checksum(cause, events) != expected:
                 raise JournalDamaged(
                     f"the journal is damaged: events {first} to {last} of task {task_id!r} are not what was written"
                 )

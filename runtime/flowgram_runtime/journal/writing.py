@@ -6,7 +6,6 @@ However many writes a group has, it is made of: BEGIN, at most two look-ups, one
 
 import json
 import sqlite3
-import zlib
 from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import chain
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from flowgram_runtime.journal import lives, retention
-from flowgram_runtime.journal.checksums import inputs_checksum, result_checksum
+from flowgram_runtime.journal.checksums import batch_checksum, inputs_checksum, result_checksum
 from flowgram_runtime.journal.errors import DuplicateRequest, InvalidWrite, JournalError, WriteRejected
 from flowgram_runtime.journal.opening import unavailable
 from flowgram_runtime.journal.port import Life, NewTask, Write
@@ -66,11 +65,6 @@ _FAILURES_OF_ALL = {
 A full disk (FULL) is none of them: it costs no wait, and a smaller write, such as the end of a task, may still fit. Nor is
 damage (CORRUPT): it lies in some pages, and others can be written.
 """
-
-
-def checksum(cause: str | None, events: bytes) -> int:
-    """The CRC-32 of a batch as it is stored."""
-    return zlib.crc32(events, 0 if cause is None else zlib.crc32(cause.encode()))
 
 
 class Writer:
@@ -243,7 +237,7 @@ class _Group:
         number = known[0] if known else self._accept(accept)
         self.standings[task_id] = (number, standing)
         for first, last, at, cause, events in batches:
-            self.events.append((number, first, last, at, checksum(cause, events), cause, events))
+            self.events.append((number, first, last, at, batch_checksum(cause, events), cause, events))
         if started is not None or finish is not None:
             state = self._state(number)
             state.status = standing.status

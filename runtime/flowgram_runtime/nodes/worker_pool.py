@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from typing import Self
 
 from flowgram_runtime.nodes.errors import WorkerBroken, WorkerDied, WorkerTimedOut
-
-_HEADER = 4
+from flowgram_runtime.nodes.quickjs_worker import FRAME_HEADER
 
 
 class Worker:
-    """One child process. Requests and answers are frames: four bytes of length, big-endian, and so many bytes."""
+    """One child process. Requests and answers are frames, as `quickjs_worker` describes them."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -66,7 +65,7 @@ class Worker:
         try:
             stdin.write(request)
             await stdin.drain()
-            length = int.from_bytes(await stdout.readexactly(_HEADER), "big")
+            length = int.from_bytes(await stdout.readexactly(FRAME_HEADER), "big")
             if length > max_answer_bytes:
                 raise WorkerBroken(f"the answer has {length} bytes")
             answer = await stdout.readexactly(length)

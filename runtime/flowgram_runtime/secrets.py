@@ -4,6 +4,7 @@ Masked are the values of node inputs with certain names, and of HTTP headers tha
 and logs. The engine keeps the real values in memory only.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -77,8 +78,8 @@ class Secrets:
         return {name: self._mask_data(name, value, in_headers=False) for name, value in data.items()}
 
     def values(self, inputs: JSONObject) -> list[str]:
-        """The secret texts in the inputs of a node, to be scrubbed from other texts."""
-        return [value for value in self._found(inputs) if isinstance(value, str)]
+        """The secret texts in the inputs of a node, those inside of objects and arrays too, to be scrubbed from other texts."""
+        return [*_texts(self._found(inputs))]
 
     def _found(self, inputs: JSONObject) -> Iterator[Any]:
         for name, value in inputs.items():
@@ -119,6 +120,18 @@ def _form(inputs: JSONObject) -> JSONObject:
             if isinstance(fields, dict):
                 return fields
     return {}
+
+
+def _texts(values: Iterable[Any]) -> Iterator[str]:
+    pending = deque(values)
+    while pending:
+        value = pending.popleft()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            pending.extend(value.values())
+        elif isinstance(value, list):
+            pending.extend(value)
 
 
 def _hide(value: Any) -> Any:

@@ -134,7 +134,7 @@ def test_headers_that_are_none(headers: Any) -> None:
 
 
 def test_the_secrets_in_inputs() -> None:
-    """Texts only: what else is masked whole shows up nowhere else."""
+    """Texts only, those inside of others too: what else is masked whole shows up nowhere else."""
     inputs = {
         "apiKey": KEY,
         "prompt": "hello",
@@ -142,6 +142,7 @@ def test_the_secrets_in_inputs() -> None:
     }
     assert Secrets().values(inputs) == [KEY, "Bearer x"]
     assert Secrets().values({"apiKey": None, "headers": None}) == []
+    assert Secrets().values({"apiKey": [KEY, {"a": ["b", 1]}], "other": ["x"]}) == [KEY, "b"]
 
 
 def test_texts_are_scrubbed_of_secrets() -> None:

@@ -4,8 +4,8 @@ EngineError
 ├── NodeError             a node failed; its text is what users see
 │   └── NodeTypeError         by a mistake of its node type
 └── ProtocolError         the host used the core in a way that its rules forbid
-├── IllegalTransition     a status cannot follow another
-└── UnknownCall           an outcome for a call that is not running
+    ├── IllegalTransition     a status cannot follow another
+    └── UnknownCall           an outcome for a call that is not running
 
 A `Mistake` is no exception: it is what the host gets to know of one.
 """

@@ -1,9 +1,9 @@
 """Status of tasks and of node runs: one enum, and one transition table each.
 
 task:  PENDING -> PROCESSING -> SUCCEEDED | FAILED | CANCELED
-PENDING -> FAILED | CANCELED
+       PENDING -> FAILED | CANCELED
 node:  PENDING -> PROCESSING -> SUCCEEDED | FAILED | CANCELED
-PENDING -> SUCCEEDED | FAILED        (a run without I/O starts and ends in the same instant)
+       PENDING -> SUCCEEDED | FAILED        (a run without I/O starts and ends in the same instant)
 """
 
 from enum import IntEnum

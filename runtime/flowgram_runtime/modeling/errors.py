@@ -1,9 +1,9 @@
 """Errors of modeling: of texts, schemas and bindings.
 
-    ModelingError
-    ├── JSONTextError      a text is not JSON, or is JSON that cannot be represented (also a ValueError)
-    ├── SchemaInvalid      a workflow schema breaks the rules; carries all problems
-    └── BindingError       a value binding is a mistake; raised when a node uses it
+ModelingError
+├── JSONTextError      a text is not JSON, or is JSON that cannot be represented (also a ValueError)
+├── SchemaInvalid      a workflow schema breaks the rules; carries all problems
+└── BindingError       a value binding is a mistake; raised when a node uses it
 
 A `Problem` is no exception: it is one of the findings that `SchemaInvalid` carries.
 """

@@ -1,8 +1,8 @@
-"""Work beside other work: what no mistake may end for good, and what may not be waited for without end."""
+"""Work beside other work: what no mistake may end for good, what is tried again, and what may not be waited for without end."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Final
 
 from flowgram_runtime.clock import Clock
@@ -11,6 +11,14 @@ _log = logging.getLogger(__name__)
 
 _PAUSE: Final = 10.0
 """Seconds between a failure and the next beginning."""
+
+
+def retry_delays() -> Iterator[float]:
+    """Seconds between attempts at what the journal does not take or give for now: 1, and twice as long each time, up to 30."""
+    delay = 1.0
+    while True:
+        yield delay
+        delay = min(2 * delay, 30.0)
 
 
 async def keep_on(name: str, work: Callable[[], Awaitable[None]], clock: Clock) -> None:

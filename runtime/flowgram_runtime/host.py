@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
 
+from flowgram_runtime.background import retry_delays
 from flowgram_runtime.calls import Caller
 from flowgram_runtime.clock import Clock, Timer
 from flowgram_runtime.engine.events import Event, Finished
@@ -46,10 +47,6 @@ _RUNS: Final = 25
 event. Encoding what has happened takes about as long again. Then others have their turn. The first time is longer: most
 workflows end in it, and a commit more would cost them more.
 """
-
-_FIRST_RETRY: Final = 1.0
-_LAST_RETRY: Final = 30.0
-"""Seconds between attempts to commit while the journal is unavailable: twice as long each time."""
 
 
 class Codec(Protocol):
@@ -335,15 +332,14 @@ class TaskHost:
 
     async def _commit(self, write: Write) -> None:
         """Commits; while the journal is unavailable the task stands still, and nothing of the step is shown."""
-        delay = _FIRST_RETRY
+        delays = retry_delays()
         while True:
             try:
                 await self.services.journal.commit(write)
             except JournalUnavailable as error:
                 # Many tasks may stand still, for long: no more than a line of each.
                 _log.error("cannot commit, trying again: %s", error, extra={"task_id": self.task_id})
-                await self.services.clock.sleep(delay)
-                delay = min(2 * delay, _LAST_RETRY)
+                await self.services.clock.sleep(next(delays))
             else:
                 return
 

@@ -10,6 +10,7 @@ import logging
 from dataclasses import replace
 from typing import Final
 
+from flowgram_runtime.background import retry_delays
 from flowgram_runtime.engine.errors import ProtocolError
 from flowgram_runtime.engine.events import Finished, MessageLogged, MessageType, TaskStatusChanged
 from flowgram_runtime.engine.execution import Execution
@@ -28,8 +29,6 @@ _log = logging.getLogger(__name__)
 
 _READ_BYTES: Final = 1024 * 1024
 _PAGE: Final = 200
-_FIRST_RETRY: Final = 1.0
-_LAST_RETRY: Final = 60.0
 
 
 class Diverged(Exception):
@@ -62,12 +61,11 @@ class Recovery:
 
     async def finish(self) -> None:
         """Tries again, less and less often, what could not be done."""
-        delay = _FIRST_RETRY
+        delays = retry_delays()
         while self._left:
-            await self._services.clock.sleep(delay)
+            await self._services.clock.sleep(next(delays))
             self._left = [record for record in self._left if not await self._go_on(record)]
             self._roster.start_waiting()
-            delay = min(2 * delay, _LAST_RETRY)
         self._variants.clear()
         self._last_schema = None, ""
 
@@ -173,14 +171,13 @@ def _repeat(execution: Execution, batch: Batch, codec: Codec) -> None:
 
 async def insist_on_giving_up(record: TaskRecord, reason: str, services: Services) -> None:
     """Ends a task as `give_up` does, as soon as the journal takes it: it is tried again, less and less often."""
-    delay = _FIRST_RETRY
+    delays = retry_delays()
     while True:
         try:
             await give_up(record, reason, services)
         except JournalUnavailable as error:
             _log.error("cannot end a task, trying again: %s", error, extra={"task_id": record.task_id})
-            await services.clock.sleep(delay)
-            delay = min(2 * delay, _LAST_RETRY)
+            await services.clock.sleep(next(delays))
         else:
             return
 

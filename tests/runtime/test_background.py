@@ -1,17 +1,23 @@
-"""Work that no mistake ends, and work that is not waited for without end."""
+"""Work that no mistake ends, work that is tried again, and work that is not waited for without end."""
 
 import asyncio
+from itertools import islice
 
 import pytest
 from support.fakes import FakeClock
 
-from flowgram_runtime.background import keep_on, within
+from flowgram_runtime.background import keep_on, retry_delays, within
 
 
 async def settle() -> None:
     """Lets all that can go on go on."""
     for _ in range(10):
         await asyncio.sleep(0)
+
+
+def test_attempts_come_less_and_less_often() -> None:
+    """But never too seldom."""
+    assert [*islice(retry_delays(), 7)] == [1, 2, 4, 8, 16, 30, 30]
 
 
 async def test_work_that_fails_begins_again_after_a_pause(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,7 +7,7 @@ from typing import Final, ParamSpec, TypeVar
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-LARGE: Final = 64 * 1024
+LARGE: Final = 256 * 1024
 """Bytes of JSON text, about. To write or read less takes some milliseconds at most, and to find out that it is less as long."""
 
 

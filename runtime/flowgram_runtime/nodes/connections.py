@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Final
 
+import httpcore2
 import httpx2
 
 from flowgram_runtime.nodes.paced_network import PacedTransport, Turn, at_once
@@ -26,6 +27,7 @@ class Connections(httpx2.AsyncBaseTransport):
         max_keepalive: Idle connections that are kept.
         keepalive: Seconds that they are kept.
         turn: Lets the connections take turns.
+        network: Connects them; None: to wherever a request goes.
     """
 
     def __init__(
@@ -36,10 +38,12 @@ class Connections(httpx2.AsyncBaseTransport):
         max_keepalive: int,
         keepalive: float,
         turn: Turn = at_once,
+        network: httpcore2.AsyncNetworkBackend | None = None,
     ) -> None:
         self._verify = verify
         self._keepalive = keepalive
         self._turn = turn
+        self._network = network or httpcore2.AnyIOBackend()
         self._slots = None if max_connections is None else asyncio.Semaphore(max_connections)
         # Only the first pool, which is always the first choice, keeps connections that nobody uses.
         self._pools = [self._make_pool(max_keepalive)]
@@ -74,7 +78,9 @@ class Connections(httpx2.AsyncBaseTransport):
         limits = httpx2.Limits(
             max_connections=None, max_keepalive_connections=max_keepalive, keepalive_expiry=self._keepalive
         )
-        return _Pool(PacedTransport(verify=self._verify, limits=limits, turn=self._turn))
+        return _Pool(
+            PacedTransport(verify=self._verify, limits=limits, turn=self._turn, network=self._network)
+        )
 
 
 class _Pool:

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import http.cookiejar
 import socket
 import ssl
 from collections.abc import Iterator
@@ -12,13 +11,12 @@ from urllib.parse import urljoin
 import httpx2
 
 from flowgram_runtime.engine.errors import NodeError
-from flowgram_runtime.nodes.connections import Connections
 from flowgram_runtime.nodes.errors import AttemptFailed
 from flowgram_runtime.nodes.http_request import Request
 from flowgram_runtime.nodes.http_url import parse_url
 from flowgram_runtime.nodes.node_settings import HTTPSettings
 from flowgram_runtime.nodes.paced_network import Turn, at_once
-from flowgram_runtime.nodes.public_network import PublicNetworkTransport
+from flowgram_runtime.nodes.web_client import make_client, trusted_authorities
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _OF_THE_BODY = frozenset({"content-encoding", "content-language", "content-location", "content-type"})
@@ -48,33 +46,14 @@ class HTTPClient:
         self._settings = settings
         self._turn = turn
         self._slots = asyncio.Semaphore(settings.max_parallel)
-        if settings.ca_file is not None:
-            verify = ssl.create_default_context(cafile=settings.ca_file)
-        else:
-            verify = httpx2.create_ssl_context(trust_env=settings.trust_env)
-        transport: httpx2.AsyncBaseTransport | None = None
-        if settings.deny_private:
-            transport = PublicNetworkTransport(verify=verify, turn=turn)
-        elif not settings.trust_env:  # with a transport of ours there would be no proxies
-            transport = Connections(
-                verify=verify,
-                max_connections=None,
-                max_keepalive=settings.max_keepalive,
-                keepalive=settings.keepalive,
-                turn=turn,
-            )
-        self._client = httpx2.AsyncClient(
-            transport=transport,
-            verify=verify,
+        self._client = make_client(
+            settings,
+            verify=trusted_authorities(ca_file=settings.ca_file, trust_env=settings.trust_env),
+            turn=turn,
+            max_connections=None,
+            max_keepalive=settings.max_keepalive,
+            keepalive=settings.keepalive,
             headers={"accept": "*/*", "user-agent": settings.user_agent},
-            cookies=http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=())),
-            trust_env=settings.trust_env and not settings.deny_private,
-            timeout=None,
-            limits=httpx2.Limits(
-                max_connections=None,
-                max_keepalive_connections=settings.max_keepalive,
-                keepalive_expiry=settings.keepalive,
-            ),
         )
 
     async def aclose(self) -> None:

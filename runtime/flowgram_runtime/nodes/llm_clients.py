@@ -11,10 +11,9 @@ from typing import Final
 import httpx2
 import openai
 
-from flowgram_runtime.nodes.connections import Connections
 from flowgram_runtime.nodes.node_settings import LLMSettings
 from flowgram_runtime.nodes.paced_network import Turn, at_once
-from flowgram_runtime.nodes.public_network import PublicNetworkTransport
+from flowgram_runtime.nodes.web_client import make_client, trusted_authorities
 
 _KEPT: Final = 20
 _KEPT_FOR: Final = 5.0
@@ -41,7 +40,7 @@ class LLMClients:
         """The client of an API host, for as long as it is entered. It has no key: use `with_options(api_key=…)`."""
         if self._ssl is None:
             # Reading the system's certificates takes longer than everything else here.
-            self._ssl = await asyncio.to_thread(httpx2.create_ssl_context)
+            self._ssl = await asyncio.to_thread(trusted_authorities, trust_env=self._settings.trust_env)
         entry = self._entries.get(base_url)
         if entry is None:
             entry = self._entries[base_url] = _Entry(self._make(base_url, self._ssl))
@@ -75,31 +74,20 @@ class LLMClients:
 
     def _make(self, base_url: str, verify: ssl.SSLContext) -> openai.AsyncOpenAI:
         settings = self._settings
-        transport: httpx2.AsyncBaseTransport | None = None
-        if settings.deny_private:
-            transport = PublicNetworkTransport(verify=verify, turn=self._turn)
-        elif not settings.trust_env:  # with a transport of ours there would be no proxies
-            transport = Connections(
-                verify=verify,
-                max_connections=settings.max_connections,
-                max_keepalive=_KEPT,
-                keepalive=_KEPT_FOR,
-                turn=self._turn,
-            )
         return openai.AsyncOpenAI(
             base_url=base_url,
             api_key="unused",
             max_retries=settings.max_retries,
             timeout=_timeout(settings),
-            http_client=httpx2.AsyncClient(
-                transport=transport,
+            http_client=make_client(
+                settings,
                 verify=verify,
-                trust_env=settings.trust_env and not settings.deny_private,
-                follow_redirects=True,
+                turn=self._turn,
+                max_connections=settings.max_connections,
+                max_keepalive=_KEPT,
+                keepalive=_KEPT_FOR,
                 timeout=_timeout(settings),
-                limits=httpx2.Limits(
-                    max_connections=settings.max_connections, max_keepalive_connections=_KEPT
-                ),
+                follow_redirects=True,
             ),
         )
 

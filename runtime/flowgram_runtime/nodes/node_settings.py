@@ -22,7 +22,8 @@ class LLMSettings:
         max_connections: Connections to one API host at once; more calls wait.
         max_answer_bytes: Length of an answer's text, in UTF-8.
         deny_private: As for http nodes.
-        trust_env: Whether proxies are taken from the environment (`HTTPS_PROXY` and so on); not with `deny_private`.
+        trust_env: Whether the environment tells the authorities to trust (`SSL_CERT_FILE`, `SSL_CERT_DIR`) and, without
+            `deny_private`, the proxies (`HTTPS_PROXY` and so on).
     """
 
     connect_timeout: float = 10
@@ -49,8 +50,9 @@ class HTTPSettings:
         user_agent: The `User-Agent` header where the node names none.
         ca_file: A PEM file of the certificate authorities to trust instead of the system's.
         deny_private: Refuses addresses that are not public (loopback, private networks, link-local …), also behind
-            redirects, so that a workflow cannot reach the server's own network. No connection is kept then.
-        trust_env: Whether proxies are taken from the environment (`HTTPS_PROXY` and so on); not with `deny_private`.
+            redirects, so that a workflow cannot reach the server's own network.
+        trust_env: Whether the environment tells the authorities to trust (`SSL_CERT_FILE`, `SSL_CERT_DIR`) and, without
+            `deny_private`, the proxies (`HTTPS_PROXY` and so on).
     """
 
     timeout: float = 10

@@ -26,9 +26,17 @@ class PacedTransport(httpx2.AsyncHTTPTransport):
         verify: How certificates are checked.
         limits: Of its connections.
         turn: Gives them their turns.
+        network: Connects them.
     """
 
-    def __init__(self, *, verify: ssl.SSLContext, limits: httpx2.Limits, turn: Turn) -> None:
+    def __init__(
+        self,
+        *,
+        verify: ssl.SSLContext,
+        limits: httpx2.Limits,
+        turn: Turn,
+        network: httpcore2.AsyncNetworkBackend,
+    ) -> None:
         super().__init__(verify=verify, trust_env=False, limits=limits)
         # The transport has no argument for it. Its pool has opened nothing yet.
         self._pool = httpcore2.AsyncConnectionPool(
@@ -36,13 +44,14 @@ class PacedTransport(httpx2.AsyncHTTPTransport):
             max_connections=limits.max_connections,
             max_keepalive_connections=limits.max_keepalive_connections,
             keepalive_expiry=limits.keepalive_expiry,
-            network_backend=_Backend(turn),
+            network_backend=_Backend(turn, network),
         )
 
 
-class _Backend(httpcore2.AnyIOBackend):
-    def __init__(self, turn: Turn) -> None:
+class _Backend(httpcore2.AsyncNetworkBackend):
+    def __init__(self, turn: Turn, network: httpcore2.AsyncNetworkBackend) -> None:
         self._turn = turn
+        self._network = network
 
     async def connect_tcp(
         self,
@@ -52,7 +61,7 @@ class _Backend(httpcore2.AnyIOBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        stream = await super().connect_tcp(host, port, timeout, local_address, socket_options)
+        stream = await self._network.connect_tcp(host, port, timeout, local_address, socket_options)
         return await _taken(stream, self._turn)
 
 

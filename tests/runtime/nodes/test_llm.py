@@ -6,47 +6,20 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from support.llm_node import KEY, ask, failure, inputs_of
 from support.node_calls import FakeContext, prepare
 from support.raw_http import RawServer, never, response
 
 from flowgram_runtime.engine.errors import NodeError
 from flowgram_runtime.nodes.llm import LLMNode
-from flowgram_runtime.nodes.llm_clients import LLMClients
 from flowgram_runtime.nodes.node_settings import LLMSettings
 from flowgram_server.devmodel import MODEL, DevModel
-
-KEY = "sk-secret-0123456789abcdef"
 
 
 @pytest.fixture
 async def model() -> AsyncIterator[DevModel]:
     async with DevModel() as dev_model:
         yield dev_model
-
-
-def inputs_of(api_host: str, **more: Any) -> dict[str, Any]:
-    inputs = {
-        "modelName": MODEL,
-        "apiKey": KEY,
-        "apiHost": api_host,
-        "temperature": 0,
-        "prompt": "hello there",
-    }
-    return {name: value for name, value in {**inputs, **more}.items() if value is not None}
-
-
-async def ask(
-    api_host: str, settings: LLMSettings | None = None, context: FakeContext | None = None, **more: Any
-) -> dict[str, Any]:
-    async with LLMNode(settings) as node:
-        return await node.execute(prepare(node, {}, inputs_of(api_host, **more)), context or FakeContext())
-
-
-async def failure(api_host: str, settings: LLMSettings | None = None, **more: Any) -> str:
-    with pytest.raises(NodeError) as caught:
-        await ask(api_host, settings, **more)
-    assert KEY not in str(caught.value)
-    return str(caught.value)
 
 
 async def test_the_answer_is_the_result_and_comes_in_pieces(model: DevModel) -> None:
@@ -80,18 +53,6 @@ async def test_ids_of_any_script_make_a_key(model: DevModel) -> None:
 async def test_half_a_surrogate_pair_is_replaced(model: DevModel) -> None:
     """It has no UTF-8, and a prompt is sent as such."""
     assert await ask(model.base_url, prompt="\ud83d!") == {"result": "You said: \ufffd!"}
-
-
-async def test_the_environment_of_the_server_does_not_leak(
-    model: DevModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whatever the operator's own OpenAI settings are, they are not for the hosts that users name."""
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-operator")
-    monkeypatch.setenv("OPENAI_ORG_ID", "org-of-the-operator")
-    monkeypatch.setenv("OPENAI_PROJECT_ID", "project-of-the-operator")
-    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/")
-    await ask(model.base_url)
-    assert not [value for value in model.asked[0].headers.values() if "operator" in value]
 
 
 @pytest.mark.parametrize(
@@ -268,21 +229,3 @@ async def test_private_addresses_can_be_forbidden(model: DevModel) -> None:
     """As for http nodes."""
     message = await failure(model.base_url, LLMSettings(deny_private=True))
     assert message == '"127.0.0.1" is not on the public network, which the settings forbid'
-
-
-async def test_clients_are_kept_for_the_hosts_used_last() -> None:
-    """One for each host; the oldest goes, but never one that is in use."""
-    clients = LLMClients(LLMSettings(max_clients=2))
-    async with clients.client("http://a/") as first:
-        async with clients.client("http://b/"), clients.client("http://c/"):
-            assert len(clients) == 3
-        async with clients.client("http://a/") as again:
-            assert again is first
-        assert len(clients) == 2
-        assert not first.is_closed()
-    for host in ("http://d/", "http://e/"):
-        async with clients.client(host):
-            pass
-    assert first.is_closed()
-    await clients.aclose()
-    assert len(clients) == 0

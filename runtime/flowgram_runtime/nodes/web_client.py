@@ -1,0 +1,70 @@
+"""The web as http and llm nodes reach it: one way to make a client, so that what protects the one protects the other."""
+
+import http.cookiejar
+import ssl
+
+import httpx2
+
+from flowgram_runtime.nodes.connections import Connections
+from flowgram_runtime.nodes.node_settings import HTTPSettings, LLMSettings
+from flowgram_runtime.nodes.paced_network import Turn
+from flowgram_runtime.nodes.public_network import PublicNetwork
+
+
+def trusted_authorities(*, ca_file: str | None = None, trust_env: bool) -> ssl.SSLContext:
+    """The authorities of a PEM file, else the system's. Reading them takes long."""
+    if ca_file is not None:
+        return ssl.create_default_context(cafile=ca_file)
+    return httpx2.create_ssl_context(trust_env=trust_env)
+
+
+def make_client(
+    settings: HTTPSettings | LLMSettings,
+    *,
+    verify: ssl.SSLContext,
+    turn: Turn,
+    max_connections: int | None,
+    max_keepalive: int,
+    keepalive: float,
+    timeout: httpx2.Timeout | None = None,
+    headers: dict[str, str] | None = None,
+    follow_redirects: bool = False,
+) -> httpx2.AsyncClient:
+    """A client that keeps connections for a while, cookies never.
+
+    Args:
+        settings: Where it may go, and whether by a proxy.
+        verify: How certificates are checked.
+        turn: Lets its connections take turns, unless they go by a proxy.
+        max_connections: Requests at once; more wait. None: no limit.
+        max_keepalive: Idle connections that are kept.
+        keepalive: Seconds after which an idle connection is not used again.
+        timeout: Of connecting and of silence; None: there is none.
+        headers: Of every request, unless it has its own.
+        follow_redirects: Whether it follows them.
+    """
+    by_proxy = settings.trust_env and not settings.deny_private
+    transport: httpx2.AsyncBaseTransport | None = None
+    if not by_proxy:  # with a transport of ours there would be no proxies
+        transport = Connections(
+            verify=verify,
+            max_connections=max_connections,
+            max_keepalive=max_keepalive,
+            keepalive=keepalive,
+            turn=turn,
+            network=PublicNetwork() if settings.deny_private else None,
+        )
+    return httpx2.AsyncClient(
+        transport=transport,
+        verify=verify,
+        cookies=http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=())),
+        trust_env=by_proxy,
+        timeout=timeout,
+        headers=headers,
+        follow_redirects=follow_redirects,
+        limits=httpx2.Limits(
+            max_connections=max_connections,
+            max_keepalive_connections=max_keepalive,
+            keepalive_expiry=keepalive,
+        ),
+    )

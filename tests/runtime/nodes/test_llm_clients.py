@@ -1,0 +1,43 @@
+"""Clients of API hosts: how many are kept, and what they keep to themselves."""
+
+from support.llm_node import KEY, inputs_of
+from support.node_calls import FakeContext, prepare
+from support.raw_http import RawServer, response
+
+from flowgram_runtime.nodes.llm import LLMNode
+from flowgram_runtime.nodes.llm_clients import LLMClients
+from flowgram_runtime.nodes.node_settings import LLMSettings
+
+COMPLETION = response(
+    b'{"choices": [{"message": {"content": "x"}}]}', Content_Type="application/json", Set_Cookie="a=1"
+)
+
+
+async def test_clients_are_kept_for_the_hosts_used_last() -> None:
+    """One for each host; the oldest goes, but never one that is in use."""
+    clients = LLMClients(LLMSettings(max_clients=2))
+    async with clients.client("http://a/") as first:
+        async with clients.client("http://b/"), clients.client("http://c/"):
+            assert len(clients) == 3
+        async with clients.client("http://a/") as again:
+            assert again is first
+        assert len(clients) == 2
+        assert not first.is_closed()
+    for host in ("http://d/", "http://e/"):
+        async with clients.client(host):
+            pass
+    assert first.is_closed()
+    await clients.aclose()
+    assert len(clients) == 0
+
+
+async def test_cookies_are_not_kept() -> None:
+    """What an API tells one key is nothing to the next, which may be another task's."""
+    async with RawServer(COMPLETION) as server, LLMNode() as node:
+        for key in (KEY, "sk-other"):
+            await node.execute(prepare(node, {}, inputs_of(server.url, apiKey=key)), FakeContext())
+    assert [received.headers["authorization"] for received in server.received] == [
+        f"Bearer {KEY}",
+        "Bearer sk-other",
+    ]
+    assert not any("cookie" in received.headers for received in server.received)

@@ -5,6 +5,7 @@ import ssl
 
 import httpx2
 
+from flowgram_runtime.engine.errors import NodeError
 from flowgram_runtime.nodes.connections import Connections
 from flowgram_runtime.nodes.node_settings import HTTPSettings, LLMSettings
 from flowgram_runtime.nodes.paced_network import Turn
@@ -31,6 +32,8 @@ def make_client(
     follow_redirects: bool = False,
 ) -> httpx2.AsyncClient:
     """A client that keeps connections for a while, cookies never.
+
+    It raises `NodeError` where a host is not to be reached, or a response is compressed more than once.
 
     Args:
         settings: Where it may go, and whether by a proxy.
@@ -62,9 +65,18 @@ def make_client(
         timeout=timeout,
         headers=headers,
         follow_redirects=follow_redirects,
+        event_hooks={"response": [_refuse_nested_codings]},
         limits=httpx2.Limits(
             max_connections=max_connections,
             max_keepalive_connections=max_keepalive,
             keepalive_expiry=keepalive,
         ),
     )
+
+
+async def _refuse_nested_codings(response: httpx2.Response) -> None:
+    # Each layer makes up to a thousand bytes of one, and all of what has arrived is unpacked at once: a few kilobytes
+    # would hold the event loop for minutes, with nothing to show that a limit of size could count.
+    codings = response.headers.get_list("content-encoding", split_commas=True)
+    if sum(coding.strip().lower() not in {"", "identity"} for coding in codings) > 1:
+        raise NodeError("The response is compressed more than once")

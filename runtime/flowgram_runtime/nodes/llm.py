@@ -88,9 +88,6 @@ class LLMNode(Trusted):
                         "Idempotency-Key": quote(
                             context.idempotency_key, safe="/[]:", errors="surrogatepass"
                         ),
-                        # Else the environment of this server would tell whose they are, to any host.
-                        "OpenAI-Organization": openai.omit,
-                        "OpenAI-Project": openai.omit,
                     },
                 ) as response:
                     answer.begun = True

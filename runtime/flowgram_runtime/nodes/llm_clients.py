@@ -22,7 +22,7 @@ _KEPT_FOR: Final = 5.0
 
 @dataclass(slots=True, eq=False)
 class _Entry:
-    client: openai.AsyncOpenAI
+    client: "_Client"
     users: int = 0
 
 
@@ -72,9 +72,9 @@ class LLMClients:
                 del self._entries[base_url]
                 await entry.client.close()
 
-    def _make(self, base_url: str, verify: ssl.SSLContext) -> openai.AsyncOpenAI:
+    def _make(self, base_url: str, verify: ssl.SSLContext) -> "_Client":
         settings = self._settings
-        return openai.AsyncOpenAI(
+        return _Client(
             base_url=base_url,
             api_key="unused",
             max_retries=settings.max_retries,
@@ -90,6 +90,20 @@ class LLMClients:
                 follow_redirects=True,
             ),
         )
+
+
+class _Client(openai.AsyncOpenAI):
+    """Sends what its callers say, and nothing of what the environment of the server has for the library."""
+
+    @property
+    def default_headers(self) -> dict[str, str | openai.Omit]:
+        # The library's own would add those of OPENAI_CUSTOM_HEADERS, OPENAI_ORG_ID and OPENAI_PROJECT_ID.
+        return {
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+            "User-Agent": f"AsyncOpenAI/Python {openai.__version__}",
+            **self.platform_headers(),
+        }
 
 
 def _timeout(settings: LLMSettings) -> httpx2.Timeout:

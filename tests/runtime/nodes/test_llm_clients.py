@@ -1,6 +1,7 @@
 """Clients of API hosts: how many are kept, and what they keep to themselves."""
 
-from support.llm_node import KEY, inputs_of
+import pytest
+from support.llm_node import KEY, ask, inputs_of
 from support.node_calls import FakeContext, prepare
 from support.raw_http import RawServer, response
 
@@ -41,3 +42,22 @@ async def test_cookies_are_not_kept() -> None:
         "Bearer sk-other",
     ]
     assert not any("cookie" in received.headers for received in server.received)
+
+
+@pytest.mark.parametrize(
+    "custom",
+    ["X-Gateway: operator", "X-Gateway: operator\nAuthorization: Bearer operator\nuser-agent: operator"],
+)
+async def test_the_environment_of_the_server_does_not_leak(
+    monkeypatch: pytest.MonkeyPatch, custom: str
+) -> None:
+    """Whatever the operator's own settings of OpenAI's library are, they are not for the hosts that users name."""
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", custom)
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/operator")
+    for name in ("API_KEY", "ADMIN_KEY", "ORG_ID", "PROJECT_ID", "WEBHOOK_SECRET", "API_TYPE", "API_VERSION"):
+        monkeypatch.setenv(f"OPENAI_{name}", "operator")
+    async with RawServer(COMPLETION) as server:
+        await ask(server.url)
+    (received,) = server.received
+    assert "operator" not in f"{received}"
+    assert received.headers["authorization"] == f"Bearer {KEY}"

@@ -5,13 +5,12 @@ text. Watchers who asked for it see the text as it comes.
 """
 
 import re
-from collections.abc import Iterator
 from typing import Any, Self
 from urllib.parse import quote
 
 import httpx2
 import openai
-from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
+from openai.types.chat import ChatCompletionMessageParam
 
 from flowgram_runtime.engine.errors import NodeError
 from flowgram_runtime.engine.node_type import Call, CallBehavior, RunScope, Trusted
@@ -20,12 +19,12 @@ from flowgram_runtime.modeling.document import Node
 from flowgram_runtime.modeling.json_text import JSONObject
 from flowgram_runtime.nodes.executor import CallContext
 from flowgram_runtime.nodes.http_url import parse_url, scheme_of, to_utf8
+from flowgram_runtime.nodes.llm_answer import MAX_ERROR_LENGTH, Answer
 from flowgram_runtime.nodes.llm_clients import LLMClients
 from flowgram_runtime.nodes.node_settings import LLMSettings
 from flowgram_runtime.nodes.paced_network import Turn, at_once
 
 _KEY = re.compile(r"[\x21-\x7e]+")
-_MAX_ERROR_LENGTH = 2000
 
 
 class LLMNode(Trusted):
@@ -73,15 +72,15 @@ class LLMNode(Trusted):
         if not _KEY.fullmatch(api_key):
             raise NodeError('LLM node input "apiKey" has characters that no key can have')
         host = inputs["apiHost"]
+        answer = Answer(host, self._settings.max_answer_bytes, context.emit_delta)
         async with self._clients.client(str(parse_url(host))) as client:
-            answer = _Answer(self._settings.max_answer_bytes)
             try:
                 async with client.with_options(
                     api_key=api_key
                 ).chat.completions.with_streaming_response.create(
-                    model=javascript.to_string(inputs["modelName"]),
+                    model=_sendable(javascript.to_string(inputs["modelName"])),
                     messages=_messages(inputs),
-                    temperature=inputs["temperature"],
+                    temperature=_sendable(inputs["temperature"]),
                     stream=True,
                     extra_headers={
                         # Headers are ASCII, node ids are not.
@@ -90,15 +89,8 @@ class LLMNode(Trusted):
                         ),
                     },
                 ) as response:
-                    answer.begun = True
-                    if response.headers.get("content-type", "").startswith("application/json"):
-                        # An API that does not stream, though it was asked to.
-                        context.emit_delta(answer.add(_text_of_completion(await response.read())))
-                    else:
-                        async for chunk in await response.parse():
-                            for text in _texts(chunk):
-                                context.emit_delta(answer.add(text))
-            except openai.APITimeoutError as error:
+                    return await answer.read(response.http_response)
+            except (openai.APITimeoutError, httpx2.TimeoutException) as error:
                 raise NodeError("Request timed out.") from error
             except (openai.APIConnectionError, httpx2.HTTPError) as error:
                 if answer.begun:
@@ -107,34 +99,7 @@ class LLMNode(Trusted):
             except openai.APIStatusError as error:
                 raise NodeError(_describe(error)) from error
             except openai.OpenAIError as error:
-                raise NodeError(str(error)[:_MAX_ERROR_LENGTH]) from error
-            except (ValueError, TypeError, AttributeError) as error:
-                # What the API answers is parsed without checks: these are its mistakes.
-                raise NodeError(f'The answer of api "{host}" is not a chat completion') from error
-        return "".join(answer.parts)
-
-
-class _Answer:
-    """An answer as far as it has come.
-
-    Attributes:
-        begun: Whether the API has answered at all.
-        parts: The pieces of the text.
-    """
-
-    def __init__(self, max_bytes: int) -> None:
-        self.begun = False
-        self.parts: list[str] = []
-        self._size = 0
-        self._max_bytes = max_bytes
-
-    def add(self, text: str) -> str:
-        """Takes a piece and gives it back. Raises `NodeError` where the answer is too long."""
-        self._size += len(text.encode("utf-8", "surrogatepass"))
-        if self._size > self._max_bytes:
-            raise NodeError(f"The answer is longer than the limit llm.max_answer_bytes = {self._max_bytes}")
-        self.parts.append(text)
-        return text
+                raise NodeError(str(error)[:MAX_ERROR_LENGTH]) from error
 
 
 def _prepare(scope: RunScope, inputs: JSONObject) -> JSONObject:  # noqa: ARG001
@@ -168,24 +133,20 @@ def _messages(inputs: JSONObject) -> list[ChatCompletionMessageParam]:
 
 def _content(prompt: Any) -> Any:
     """A prompt as the API takes it: a text, or a list of content parts."""
-    # Half a surrogate pair has no form that could be sent.
-    return prompt if isinstance(prompt, list) else to_utf8(javascript.to_string(prompt)).decode()
+    return _sendable(prompt if isinstance(prompt, list) else javascript.to_string(prompt))
 
 
-def _texts(chunk: ChatCompletionChunk) -> Iterator[str]:
-    """The pieces of text in a chunk: none in the first and the last, nor in one that carries the usage of tokens."""
-    for choice in chunk.choices or ():
-        if choice.index == 0 and choice.delta.content:
-            yield choice.delta.content
-
-
-def _text_of_completion(body: bytes) -> str:
-    """The text of an answer that was not streamed. Raises errors of types that `_complete` knows."""
-    completion: Any = json_text.loads(body)
-    try:
-        return completion["choices"][0]["message"]["content"] or ""
-    except LookupError as error:
-        raise ValueError("no message") from error
+def _sendable(value: Any) -> Any:
+    """A value as it can be sent: half a surrogate pair in a text has no form that could be."""
+    match value:
+        case str():
+            return to_utf8(value).decode()
+        case list():
+            return [_sendable(member) for member in value]
+        case dict():
+            return {_sendable(name): _sendable(member) for name, member in value.items()}
+        case _:
+            return value
 
 
 def _describe(error: openai.APIStatusError) -> str:
@@ -195,4 +156,4 @@ def _describe(error: openai.APIStatusError) -> str:
     if not message:
         message = body or "status code (no body)"
     text = message if isinstance(message, str) else json_text.dumps(message)
-    return f"{error.status_code} {text}"[:_MAX_ERROR_LENGTH]
+    return f"{error.status_code} {text}"[:MAX_ERROR_LENGTH]

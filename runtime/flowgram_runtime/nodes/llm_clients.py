@@ -4,20 +4,24 @@ import asyncio
 import ssl
 from collections import OrderedDict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
 import httpx2
 import openai
 
-from flowgram_runtime.nodes.node_settings import LLMSettings
+from flowgram_runtime.nodes.node_settings import MIB, LLMSettings
 from flowgram_runtime.nodes.paced_network import Turn, at_once
 from flowgram_runtime.nodes.web_client import make_client, trusted_authorities
 
 _KEPT: Final = 20
 _KEPT_FOR: Final = 5.0
 """Idle connections to an API host, and seconds that they are kept."""
+
+
+_PIECE: Final = 65_536
+_MAX_ERROR_BYTES: Final = MIB
 
 
 @dataclass(slots=True, eq=False)
@@ -72,6 +76,13 @@ class LLMClients:
                 del self._entries[base_url]
                 await entry.client.close()
 
+    async def _bound(self, response: httpx2.Response) -> None:
+        """Has a response's body come in a way that cannot take all memory, nor all time, before anybody reads it."""
+        raw = httpx2.Response(response.status_code, headers=response.headers, stream=response.stream)
+        response.headers.pop("content-encoding", None)
+        # OpenAI's library reads all of an error, and the HTTP library all of a redirect.
+        response.stream = _Body(raw, None if response.is_success else _MAX_ERROR_BYTES, self._turn)
+
     def _make(self, base_url: str, verify: ssl.SSLContext) -> "_Client":
         settings = self._settings
         return _Client(
@@ -88,8 +99,39 @@ class LLMClients:
                 keepalive=_KEPT_FOR,
                 timeout=_timeout(settings),
                 follow_redirects=True,
+                look=self._bound,
             ),
         )
+
+
+class _Body(httpx2.AsyncByteStream):
+    """A response's body: unpacked, in small pieces, and no longer than it may be.
+
+    Args:
+        response: The response as it came.
+        max_bytes: Where the body is cut off. None: nowhere.
+        turn: Lets others go on between two pieces of one that was longer.
+    """
+
+    def __init__(self, response: httpx2.Response, max_bytes: int | None, turn: Turn) -> None:
+        self._response = response
+        self._max_bytes = max_bytes
+        self._turn = turn
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        async with aclosing(self._response.aiter_bytes()) as pieces:
+            async for piece in pieces:
+                for start in range(0, len(piece), _PIECE):
+                    if start:
+                        await self._turn()
+                    yield piece[start : start + _PIECE]
+                    size += min(_PIECE, len(piece) - start)
+                    if self._max_bytes is not None and size >= self._max_bytes:
+                        return
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
 
 
 class _Client(openai.AsyncOpenAI):

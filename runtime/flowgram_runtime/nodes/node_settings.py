@@ -20,7 +20,8 @@ class LLMSettings:
         max_retries: How often a call is tried again after connection failures and the statuses 408, 409, 429 and 5xx.
         max_clients: So many API hosts are kept connected; the one unused for longest is closed first.
         max_connections: Connections to one API host at once; more calls wait.
-        max_answer_bytes: Length of an answer's text, in UTF-8.
+        max_answer_bytes: Length of an answer's text, in UTF-8. Of what is not yet parsed, six times that and 1 MiB are held
+            at most, since JSON may take so much for it.
         deny_private: As for http nodes.
         trust_env: Whether the environment tells the authorities to trust (`SSL_CERT_FILE`, `SSL_CERT_DIR`) and, without
             `deny_private`, the proxies (`HTTPS_PROXY` and so on).

@@ -2,6 +2,7 @@
 
 import http.cookiejar
 import ssl
+from collections.abc import Awaitable, Callable
 
 import httpx2
 
@@ -10,6 +11,8 @@ from flowgram_runtime.nodes.connections import Connections
 from flowgram_runtime.nodes.node_settings import HTTPSettings, LLMSettings
 from flowgram_runtime.nodes.paced_network import Turn
 from flowgram_runtime.nodes.public_network import PublicNetwork
+
+Look = Callable[[httpx2.Response], Awaitable[None]]
 
 
 def trusted_authorities(*, ca_file: str | None = None, trust_env: bool) -> ssl.SSLContext:
@@ -30,6 +33,7 @@ def make_client(
     timeout: httpx2.Timeout | None = None,
     headers: dict[str, str] | None = None,
     follow_redirects: bool = False,
+    look: Look | None = None,
 ) -> httpx2.AsyncClient:
     """A client that keeps connections for a while, cookies never.
 
@@ -45,6 +49,7 @@ def make_client(
         timeout: Of connecting and of silence; None: there is none.
         headers: Of every request, unless it has its own.
         follow_redirects: Whether it follows them.
+        look: Gets each response, redirects too, before its body is read.
     """
     by_proxy = settings.trust_env and not settings.deny_private
     transport: httpx2.AsyncBaseTransport | None = None
@@ -65,7 +70,7 @@ def make_client(
         timeout=timeout,
         headers=headers,
         follow_redirects=follow_redirects,
-        event_hooks={"response": [_refuse_nested_codings]},
+        event_hooks={"response": [_refuse_nested_codings, *([look] if look else [])]},
         limits=httpx2.Limits(
             max_connections=max_connections,
             max_keepalive_connections=max_keepalive,

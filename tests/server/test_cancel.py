@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import psutil
 import pytest
-from support.raw_http import RawServer, Received, never, response
+from support.raw_http import RawServer, never, response
 from support.workflows import END, ENDLESS, START, chain, node
 
 from flowgram.runtime.v1.report_pb2 import Status
@@ -36,14 +36,14 @@ async def stub(tmp_path: Path) -> AsyncIterator[Any]:
         yield WorkflowRuntimeServiceStub(channel)
 
 
-def asking(url: str, retries: int = 0) -> str:
+def asking(url: str, *, retries: int = 0, timeout: int = 600_000) -> str:
     """A workflow of one http node."""
     http = node(
         "http_0",
         "http",
         api={"method": "GET", "url": {"type": "template", "content": url}},
         body={"bodyType": "none"},
-        timeout={"timeout": 600_000, "retryTimes": retries},
+        timeout={"timeout": timeout, "retryTimes": retries},
     )
     return chain(START, http, END)
 
@@ -115,16 +115,10 @@ async def test_the_process_of_a_code_node_dies(stub: Any) -> None:
 
 
 async def test_a_wait_before_the_next_attempt_ends(stub: Any) -> None:
-    """A node that waits to try again after a failed connection is stopped in its wait."""
-    refused = asyncio.Event()
-
-    async def break_off(received: Received) -> bytes:
-        refused.set()
-        return b""
-
-    async with RawServer(break_off) as server:
-        task_id = await start(stub, asking(server.url, retries=20))
-        await refused.wait()
+    """A node that waits to try again after a time-out is stopped in its wait."""
+    async with RawServer(never) as server:
+        task_id = await start(stub, asking(server.url, retries=20, timeout=50))
+        await server.closed.wait()
         attempts = len(server.received)
         await cancel(stub, task_id)
         assert len(server.received) == attempts

@@ -68,8 +68,8 @@ class HTTPClient:
             timeout: Seconds for all of it, redirects and reading included, from the moment on when it is its turn.
 
         Raises:
-            AttemptFailed: The connection failed, or the time is over.
-            NodeError: The response is none that could be used.
+            AttemptFailed: There is no connection, or the time is over.
+            NodeError: The connection broke, or the response is none that could be used.
         """
         async with self._slots:
             await self._turn()
@@ -86,8 +86,11 @@ class HTTPClient:
         for _ in range(self._settings.max_redirects + 1):
             try:
                 answer = await self._send(request)
-            except (httpx2.TransportError, OSError) as error:
+            except (httpx2.ConnectError, httpx2.TimeoutException, httpx2.ProxyError) as error:
                 raise AttemptFailed(_explain(error, request.url)) from error
+            except (httpx2.TransportError, OSError) as error:
+                # The request may have done its work: it is not made again.
+                raise NodeError(f"HTTP request failed: {_explain(error, request.url)}") from error
             if isinstance(answer, Response):
                 return answer
             request = answer
@@ -177,6 +180,8 @@ def _explain(error: BaseException, url: httpx2.URL) -> str:
                 pass
     if isinstance(error, httpx2.ConnectError):
         return f'no connection to "{place}"'
+    if isinstance(error, httpx2.RemoteProtocolError):
+        return f'no complete HTTP response from "{place}"'
     return f'the connection to "{place}" broke'
 
 

@@ -33,18 +33,29 @@ async def test_connection_failures_are_tried_again_with_growing_waits() -> None:
     assert sleeps.seconds == [1, 2, 4]
 
 
-async def test_a_connection_that_breaks_is_tried_again() -> None:
-    """Before the response or within its body; what comes at last is the result, and other statuses are results at once."""
-    answers = iter([b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", response(b"whole", "503 Busy")])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"\0 is not HTTP\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000 + b"\r\n\r\n",
+    ],
+)
+async def test_a_request_that_was_sent_is_not_sent_again(answer: bytes) -> None:
+    """It may have done its work, whatever became of the response."""
+    async with RawServer(answer) as server:
+        message = await failure(server.url, method="POST", retryTimes=9)
+        assert len(server.received) == 1
+    assert message == f'HTTP request failed: no complete HTTP response from "127.0.0.1:{server.port}"'
 
-    async def respond(received: Received) -> bytes:
-        return next(answers)
 
-    sleeps = Sleeps()
-    async with RawServer(respond) as server, HTTPNode(sleep=sleeps) as node:
-        outputs = await execute(node, server.url, retryTimes=9)
-    assert (outputs["statusCode"], outputs["body"]) == (503, "whole")
-    assert sleeps.seconds == [1, 2]
+async def test_every_status_is_a_result() -> None:
+    """Of the first attempt that connects."""
+    async with RawServer(response(b"whole", "503 Busy")) as server:
+        outputs = await send(server.url, retryTimes=9)
+    assert (outputs["statusCode"], outputs["body"], len(server.received)) == (503, "whole", 1)
 
 
 async def test_each_attempt_has_the_whole_time_out() -> None:
@@ -171,4 +182,4 @@ async def test_tls_is_spoken_and_checked(certificate: Path) -> None:
             f'HTTP request failed: the certificate of "127.0.0.1:{server.port}" is not trusted: '
         )
         plain = server.url.replace("https", "http")
-        assert "broke" in await failure(plain)
+        assert "no complete HTTP response" in await failure(plain)

@@ -14,7 +14,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -26,6 +26,7 @@ from pydantic_settings import (
 
 from flowgram_runtime.engine.limits import Limits
 from flowgram_runtime.nodes.node_settings import CodeSettings, HTTPSettings, LLMSettings
+from flowgram_runtime.nodes.web_client import check_proxies
 from flowgram_runtime.settings import RuntimeSettings
 from flowgram_server.environment import CONFIG_VARIABLE, PREFIX, unknown_variables
 from flowgram_server.gateway.settings import GatewaySettings
@@ -60,6 +61,12 @@ class _Group(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def _with_usable_proxies(trust_env: bool, info: ValidationInfo) -> bool:
+    if trust_env and not info.data.get("deny_private"):
+        check_proxies()
+    return trust_env
+
+
 class LLM(_Group):
     """How llm nodes call their APIs."""
 
@@ -85,6 +92,8 @@ class LLM(_Group):
     trust_env: bool = Field(
         default=_LLM.trust_env, description="Whether proxies are taken from the environment."
     )
+
+    _proxies_are_usable = field_validator("trust_env")(_with_usable_proxies)
 
 
 class HTTP(_Group):
@@ -120,6 +129,8 @@ class HTTP(_Group):
     trust_env: bool = Field(
         default=_HTTP.trust_env, description="Whether proxies are taken from the environment."
     )
+
+    _proxies_are_usable = field_validator("trust_env")(_with_usable_proxies)
 
     @field_validator("ca_file")
     @classmethod

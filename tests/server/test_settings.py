@@ -1,6 +1,7 @@
 import os
 import ssl
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,30 @@ def test_the_file_of_authorities_is_read_at_start(tmp_path: Path) -> None:
     authorities = httpx2.create_ssl_context().get_ca_certs(binary_form=True)
     file.write_text(ssl.DER_cert_to_PEM_cert(authorities[0]))
     assert load_settings(flags={"http": {"ca_file": str(file)}}).http_settings().ca_file == str(file)
+
+
+@pytest.mark.parametrize("group", ["llm", "http"])
+@pytest.mark.parametrize("proxy", ["not a url", "http://", "ftp://proxy", "http://user:secret@proxy:99999"])
+def test_the_proxies_are_looked_at_at_start(monkeypatch: pytest.MonkeyPatch, group: str, proxy: str) -> None:
+    """Where they are used, an address that is none is an error, which shows no password."""
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(InvalidSettings) as error:
+        load_settings(flags={group: {"trust_env": True}})
+    assert f"{group}.trust_env: " in str(error.value)
+    assert "HTTPS_PROXY should be the address of a proxy" in str(error.value)
+    assert "secret" not in str(error.value)
+    load_settings(flags={group: {"trust_env": True, "deny_private": True}})
+    monkeypatch.setenv("HTTPS_PROXY", "proxy.example:3128")
+    load_settings(flags={group: {"trust_env": True}})
+
+
+@pytest.mark.skipif(find_spec("socksio") is not None, reason="the package is there")
+def test_a_socks_proxy_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is missing when the server starts, not in each call."""
+    monkeypatch.setenv("ALL_PROXY", "socks5://[::1]:1080")
+    with pytest.raises(InvalidSettings) as error:
+        load_settings(flags={"http": {"trust_env": True}})
+    assert "ALL_PROXY is a SOCKS proxy, which needs the package socksio" in str(error.value)
 
 
 def test_all_mistakes_are_told(tmp_path: Path) -> None:

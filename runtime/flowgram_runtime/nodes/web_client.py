@@ -1,18 +1,25 @@
 """The web as http and llm nodes reach it: one way to make a client, so that what protects the one protects the other."""
 
 import http.cookiejar
+import re
 import ssl
 from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
+from typing import Final
+from urllib.request import getproxies
 
 import httpx2
 
 from flowgram_runtime.engine.errors import NodeError
 from flowgram_runtime.nodes.connections import Connections
+from flowgram_runtime.nodes.http_url import MAX_PORT
 from flowgram_runtime.nodes.node_settings import HTTPSettings, LLMSettings
 from flowgram_runtime.nodes.paced_network import Turn
 from flowgram_runtime.nodes.public_network import PublicNetwork
 
 Look = Callable[[httpx2.Response], Awaitable[None]]
+
+_HOST: Final = re.compile(r"[\w.:-]+")
 
 
 def trusted_authorities(*, ca_file: str | None = None, trust_env: bool) -> ssl.SSLContext:
@@ -20,6 +27,23 @@ def trusted_authorities(*, ca_file: str | None = None, trust_env: bool) -> ssl.S
     if ca_file is not None:
         return ssl.create_default_context(cafile=ca_file)
     return httpx2.create_ssl_context(trust_env=trust_env)
+
+
+def check_proxies() -> None:
+    """Raises `ValueError` where the environment names a proxy that cannot be used. Its text shows no password."""
+    proxies = getproxies()
+    for scheme in ("http", "https", "all"):
+        if address := proxies.get(scheme):
+            try:
+                url = httpx2.Proxy(address if "://" in address else f"http://{address}").url
+            except (ValueError, httpx2.InvalidURL):
+                url = httpx2.URL()
+            if not _HOST.fullmatch(url.host) or (url.port or 0) > MAX_PORT:
+                raise ValueError(
+                    f"{scheme.upper()}_PROXY should be the address of a proxy, such as http://proxy:3128"
+                )
+            if url.scheme.startswith("socks") and find_spec("socksio") is None:
+                raise ValueError(f"{scheme.upper()}_PROXY is a SOCKS proxy, which needs the package socksio")
 
 
 def make_client(

@@ -109,7 +109,7 @@ class HTTP(_Group):
         default=_HTTP.max_keepalive, ge=0, description="Idle connections that are kept."
     )
     keepalive: _Seconds = Field(
-        default=_HTTP.keepalive, ge=0, description="Seconds that idle connections are kept."
+        default=_HTTP.keepalive, ge=0, description="Seconds in which idle connections are used again."
     )
     max_redirects: _Count = Field(
         default=_HTTP.max_redirects, ge=0, description="How many redirects are followed."

@@ -25,7 +25,7 @@ class Connections(httpx2.AsyncBaseTransport):
         verify: How certificates are checked.
         max_connections: Requests at once; more wait, first come first served. None: no limit.
         max_keepalive: Idle connections that are kept.
-        keepalive: Seconds that they are kept.
+        keepalive: Seconds after which they are not used again; the next request closes them.
         turn: Lets the connections take turns.
         network: Connects them; None: to wherever a request goes.
     """

@@ -45,7 +45,7 @@ class HTTPSettings:
         timeout: How long one attempt may take where the node names no time-out.
         max_parallel: Requests at once, over all tasks; more wait, before their time-out begins.
         max_keepalive: Idle connections that are kept for the next request.
-        keepalive: How long they are kept.
+        keepalive: How long they may be used again; the next request closes those that may not.
         max_redirects: How many redirects are followed.
         max_response_bytes: Length of a response's body, decompressed.
         user_agent: The `User-Agent` header where the node names none.

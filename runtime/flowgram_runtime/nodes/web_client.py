@@ -69,7 +69,7 @@ def make_client(
         turn: Lets its connections take turns, unless they go by a proxy.
         max_connections: Requests at once; more wait. None: no limit.
         max_keepalive: Idle connections that are kept.
-        keepalive: Seconds after which an idle connection is not used again.
+        keepalive: Seconds after which they are not used again; the next request closes them.
         timeout: Of connecting and of silence; None: there is none.
         headers: Of every request, unless it has its own.
         follow_redirects: Whether it follows them.

@@ -17,11 +17,11 @@ from flowgram_runtime.nodes.web_client import make_client, trusted_authorities
 
 _KEPT: Final = 20
 _KEPT_FOR: Final = 5.0
-"""Idle connections to an API host, and seconds that they are kept."""
-
-
+"""Idle connections to an API host, and seconds in which they are used again."""
 _PIECE: Final = 65_536
+"""Bytes of a body that are read in one turn."""
 _MAX_ERROR_BYTES: Final = MIB
+"""Of an error, and of a redirect; all that an honest API says, and far more than is shown."""
 
 
 @dataclass(slots=True, eq=False)

@@ -93,9 +93,10 @@ async def test_one_address_that_is_not_public_suffices() -> None:
         assert str(caught.value) == '"mixed.example" is not on the public network, which the settings forbid'
 
 
-async def test_the_addresses_of_a_host_are_tried_in_turn() -> None:
+@pytest.mark.parametrize("addresses", [("127.0.0.1", "127.0.0.2"), ("127.0.0.2", "127.0.0.1")])
+async def test_the_addresses_of_a_host_are_tried_in_turn(addresses: Sequence[str]) -> None:
     """The first that answers is taken; where none does, it is a connection that failed."""
-    names = Names("127.0.0.2", "127.0.0.1")
+    names = Names(*addresses)
     network = PublicNetwork(resolve=names, accepts=anything)
     async with RawServer(response(b"here")) as server, client_of(network) as client:
         assert (await client.get(f"http://dual.example:{server.port}/")).text == "here"

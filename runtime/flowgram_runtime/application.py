@@ -187,7 +187,13 @@ class Application:
         return record if record.inputs else record._replace(inputs=(await self._stored(task_id)).inputs)
 
     async def wait(self, task_id: str) -> TaskRecord:
-        """The task once it has terminated; its record may lack the inputs. Raises `TaskNotFound`, and `ShuttingDown` if that comes first."""
+        """The task once it has terminated; its record may lack the inputs.
+
+        Raises:
+            TaskNotFound: There is no such task, or it has been removed.
+            ShuttingDown: The service ends before the task.
+            JournalUnavailable: The task cannot go on at the moment, because the journal cannot be used.
+        """
         while True:
             host = self._roster.get(task_id)
             record = await self._record(task_id) if host is None else host.record
@@ -198,7 +204,12 @@ class Application:
     async def cancel(self, task_id: str, reason: str) -> bool:
         """Stops a task, and returns when its calls have ended.
 
-        True if this call did it, False if the task had ended, or another call stopped it. Raises `TaskNotFound`.
+        True if this call did it, False if the task had ended, or another call stopped it.
+
+        Raises:
+            TaskNotFound: There is no such task, or it has been removed.
+            ShuttingDown: The service ends before the task, which goes on after the next start.
+            JournalUnavailable: The task cannot be stopped at the moment, because the journal cannot be used.
         """
         host = self._roster.get(task_id)
         if host is None:
@@ -207,6 +218,9 @@ class Application:
             return False
         did = host.cancel(reason)
         await self._roster.ended(host)
+        # Where it could not be driven on, it may have been ended past its host.
+        if not host.record.ended and not (await self._record(task_id)).ended:
+            self._driven(host)
         return did and host.record.status == Status.CANCELED
 
     async def tasks(

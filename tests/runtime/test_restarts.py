@@ -18,9 +18,7 @@ from support.fakes import FakeClock, ScriptedCalls, running_application
 from flowgram_runtime.application import TaskRequest
 from flowgram_runtime.engine.node_type import Call
 from flowgram_runtime.engine.status import Status
-from flowgram_runtime.errors import (
-    TaskNotFound,
-)
+from flowgram_runtime.errors import ShuttingDown, TaskNotFound
 from flowgram_runtime.journal.errors import JournalUnavailable
 from flowgram_runtime.journal.memory import MemoryJournal
 from flowgram_runtime.journal.port import Batch, Write
@@ -107,6 +105,25 @@ async def test_a_task_stands_still_while_the_journal_is_away() -> None:
             clock.advance(1)
             await asyncio.sleep(0)
         clock.advance(30)
+        assert (await application.wait(record.task_id)).status == Status.SUCCEEDED
+
+
+async def test_a_cancel_that_cannot_be_written_is_not_answered() -> None:
+    """Whoever asked is told that the service ends, not that the task had ended: it goes on after the restart."""
+    journal, calls, after, clock = FailingJournal(), ScriptedCalls(), ScriptedCalls(), FakeClock()
+    async with running_application(calls, journal=journal, clock=clock, settings=quiet()) as application:
+        record = await application.run(TaskRequest(call_schema("a")))
+        await calls.running("a")
+        journal.failures = 1
+        cancelling = asyncio.create_task(application.cancel(record.task_id, "enough"))
+        while journal.failures:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0)
+        await application.drain(0)
+    with pytest.raises(ShuttingDown):
+        await cancelling
+    async with running_application(after, journal=journal, first_id=1) as application:
+        await after.running("a")
+        after.answer("a", {"v": "1"})
         assert (await application.wait(record.task_id)).status == Status.SUCCEEDED
 
 

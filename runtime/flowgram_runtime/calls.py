@@ -10,8 +10,8 @@ from flowgram_runtime.engine.errors import NodeError
 from flowgram_runtime.engine.foreign import own_call
 from flowgram_runtime.engine.inputs import CallFailed, CallSucceeded, from_json, to_json
 from flowgram_runtime.engine.node_type import Call, is_trusted
-from flowgram_runtime.engine.sizes import size_of
 from flowgram_runtime.mistakes import log_mistake
+from flowgram_runtime.modeling.sizes import size_of
 from flowgram_runtime.nodes.executor import CallContext, Executor
 from flowgram_runtime.nodes.large_values import LARGE, work_through
 from flowgram_runtime.secrets import Secrets, scrub

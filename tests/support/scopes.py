@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from flowgram_runtime.modeling.errors import BindingError
 from flowgram_runtime.modeling.values import Variable, type_of
 
 
@@ -10,10 +11,10 @@ class Variables:
 
     Attributes:
         task_inputs: The inputs of the task.
-        max_bytes: How large what a binding makes may be.
+        texts: Characters that bindings may make; they get fewer.
     """
 
-    max_bytes = 1_000_000
+    texts = 1_000_000
 
     def __init__(
         self, variables: dict[str, Any] | None = None, task_inputs: dict[str, Any] | None = None
@@ -23,6 +24,12 @@ class Variables:
             name: value if isinstance(value, Variable) else Variable(value, type_of(value))
             for name, value in (variables or {}).items()
         }
+
+    def spend(self, size: int) -> int:
+        self.texts -= size
+        if self.texts < 0:
+            raise BindingError("too large")
+        return self.texts
 
     def lookup(self, node_id: str, key: str) -> Variable | None:
         return self._variables.get(f"{node_id}.{key}")

@@ -60,9 +60,8 @@ class _OwnScope:
     def task_inputs(self) -> JSONObject:
         return copied(self._scope.task_inputs)
 
-    @property
-    def max_bytes(self) -> int:
-        return self._scope.max_bytes
+    def spend(self, size: int) -> int:
+        return self._scope.spend(size)
 
     def lookup(self, node_id: str, key: str) -> Variable | None:
         variable = self._scope.lookup(node_id, key)

@@ -19,7 +19,7 @@ class Frame:
         waiting: For each node, how many incoming edges are undecided.
         reached: For each node, whether one of its incoming edges was taken.
         active: How many nodes are ready or running. At zero the instance has ended.
-        recorder: Measures what variables hold.
+        recorder: Counts the texts that are made.
         variables: By node id, then by key.
         loop: The loop run that this is an iteration of, or None for the workflow itself.
     """
@@ -53,10 +53,9 @@ class Frame:
         self.continued = False
         self.variables: dict[str, dict[str, Variable]] = {}
 
-    @property
-    def max_bytes(self) -> int:
-        """How large what a binding makes may be."""
-        return self.recorder.max_snapshot_bytes
+    def spend(self, size: int) -> int:
+        """See `Scope.spend`."""
+        return self.recorder.spend(size)
 
     def lookup(self, node_id: str, key: str) -> Variable | None:
         """The variable of a node in the nearest scope that knows the node, or None.
@@ -72,8 +71,7 @@ class Frame:
         return None
 
     def declare(self, node_id: str, key: str, variable: Variable) -> None:
-        """Makes or replaces a variable in this scope. Raises `NodeError` where it is too large."""
-        self.recorder.measure(variable.value)
+        """Makes or replaces a variable in this scope."""
         known = self.variables.get(node_id)
         if known is None:
             self.variables[node_id] = {key: variable}
@@ -81,11 +79,7 @@ class Frame:
             known[key] = variable
 
     def assign(self, node_id: str, key: str, variable: Variable) -> bool:
-        """Replaces a variable in the nearest scope that knows the node; False if it does not exist.
-
-        Raises `NodeError` where it is too large.
-        """
-        self.recorder.measure(variable.value)
+        """Replaces a variable in the nearest scope that knows the node; False if it does not exist."""
         frame: Frame | None = self
         while frame is not None:
             known = frame.variables.get(node_id)

@@ -14,8 +14,8 @@ class Limits:
     Attributes:
         max_events: Events of the task.
         max_loop_iterations: Items that one loop goes over.
-        max_snapshot_bytes: The inputs, and the outputs, that one run of a node shows, as JSON text; also the text that
-            comes of a template, and what a variable is set to.
+        max_snapshot_bytes: The inputs, and the outputs, that one run of a node shows, as JSON text; also the texts that
+            are made of templates in one run, for whatever they are used.
     """
 
     max_events: int = 1_000_000

@@ -24,14 +24,11 @@ class RunScope(Scope, Protocol):
         ...
 
     def declare(self, node_id: str, key: str, variable: Variable) -> None:
-        """Makes or replaces a variable in the innermost scope. Raises `NodeError` where it is too large."""
+        """Makes or replaces a variable in the innermost scope."""
         ...
 
     def assign(self, node_id: str, key: str, variable: Variable) -> bool:
-        """Replaces a variable in the nearest scope that knows the node; False if there is none.
-
-        Raises `NodeError` where it is too large.
-        """
+        """Replaces a variable in the nearest scope that knows the node; False if there is none."""
         ...
 
 

@@ -1,7 +1,8 @@
 """The recorder: numbers the events of a task, here and nowhere else, and keeps them until they are taken."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from flowgram_runtime.engine.errors import NodeError
 from flowgram_runtime.engine.events import (
     Event,
     MessageLogged,
@@ -10,9 +11,10 @@ from flowgram_runtime.engine.events import (
     TaskStatusChanged,
 )
 from flowgram_runtime.engine.program import Step
-from flowgram_runtime.engine.sizes import checked_size
 from flowgram_runtime.engine.status import Status
+from flowgram_runtime.modeling.errors import BindingError
 from flowgram_runtime.modeling.json_text import JSONObject
+from flowgram_runtime.modeling.sizes import size_of, too_large
 
 if TYPE_CHECKING:
     from flowgram_runtime.engine.frame import Frame
@@ -31,12 +33,11 @@ class Recorder:
         at: The time of what happens now, in microseconds since the epoch.
         start_time: When the task began to run; 0 if it has not.
         errors: The error messages, in order.
-        size: About how many bytes the events that were not taken yet will be, but for what each event has; and the
-            variables that were set meanwhile.
-        max_snapshot_bytes: The limit on what one run of a node takes in, gives, and sets as a variable.
+        size: About how many bytes the events that were not taken yet will be, but for what each event has; and the texts
+            that were made meanwhile.
     """
 
-    __slots__ = ("_events", "at", "errors", "max_snapshot_bytes", "sequence", "size", "start_time")
+    __slots__ = ("_events", "_max_snapshot", "_texts", "at", "errors", "sequence", "size", "start_time")
 
     def __init__(self, max_snapshot_bytes: int) -> None:
         self.sequence = 0
@@ -44,7 +45,8 @@ class Recorder:
         self.start_time = 0
         self.errors: list[MessageLogged] = []
         self.size = 0
-        self.max_snapshot_bytes = max_snapshot_bytes
+        self._max_snapshot = max_snapshot_bytes
+        self._texts = 0
         self._events: list[Event] = []
 
     def move_on(self, at: int) -> None:
@@ -59,12 +61,21 @@ class Recorder:
 
     def shown(self, values: JSONObject) -> JSONObject:
         """The inputs or outputs that the next event is to show. Raises `NodeError` where they are too large."""
-        self.size += checked_size(values, self.max_snapshot_bytes)
+        limit = self._max_snapshot
+        size = size_of(values, limit)
+        if size > limit:
+            raise NodeError(too_large(limit))
+        self.size += size
         return values
 
-    def measure(self, value: Any) -> None:
-        """A variable is to hold a value. Raises `NodeError` where it is too large."""
-        self.size += checked_size(value, self.max_snapshot_bytes)
+    def spend(self, size: int) -> int:
+        """See `Scope.spend`."""
+        self._texts += size
+        self.size += size
+        left = self._max_snapshot - self._texts
+        if left < 0:
+            raise BindingError(too_large(self._max_snapshot))
+        return left
 
     def task(self, status: Status, outputs: JSONObject | None = None) -> None:
         """The task moved to a status."""
@@ -76,7 +87,8 @@ class Recorder:
         )
 
     def started(self, frame: "Frame", step: Step, key: str, inputs: JSONObject) -> None:
-        """A node run began that takes time."""
+        """A node run began that takes time. The next one may make texts as far as the limit again."""
+        self._texts = 0
         self.sequence += 1
         at = self.at
         self._events.append(
@@ -108,7 +120,8 @@ class Recorder:
         branch: str = "",
         error: str = "",
     ) -> None:
-        """A node run ended; `inputs` are None if its start has told them."""
+        """A node run ended; `inputs` are None if its start has told them. As to texts, as `started`."""
+        self._texts = 0
         self.sequence = sequence = self.sequence + 1
         at = self.at
         self._events.append(

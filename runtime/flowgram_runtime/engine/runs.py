@@ -96,7 +96,6 @@ class LoopRun:
     def outputs(self) -> JSONObject:
         """The loop's outputs, also made variables: for each name the values of the iterations, null where one gave none."""
         outputs: JSONObject = {}
-        variables: dict[str, Variable] = {}
         for name, found in self._collected.items():
             first = found[0] if found else None
             items_type = None if not found else NULL if first is None else first.type
@@ -104,7 +103,5 @@ class LoopRun:
                 None if variable is None or variable.value is UNDEFINED else variable.value
                 for variable in found
             ]
-            variables[name] = Variable(values, ARRAY, items_type)
-        if variables:  # not measured: as outputs they are
-            self.run.frame.variables.setdefault(self.run.step.id, {}).update(variables)
+            self.run.frame.declare(self.run.step.id, name, Variable(values, ARRAY, items_type))
         return outputs

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from flowgram_runtime.modeling import javascript, json_text
-from flowgram_runtime.modeling.errors import BindingError, JSONTextError, too_large
+from flowgram_runtime.modeling.errors import BindingError, JSONTextError
 from flowgram_runtime.modeling.json_text import JSONObject
+from flowgram_runtime.modeling.sizes import size_of
 from flowgram_runtime.modeling.values import (
     ARRAY,
     JSON_TYPES,
@@ -24,9 +25,11 @@ from flowgram_runtime.modeling.values import (
 class Scope(Protocol):
     """Where references look: the variables that a running node can see."""
 
-    @property
-    def max_bytes(self) -> int:
-        """How large what a binding makes may be."""
+    def spend(self, size: int) -> int:
+        """Counts a text of so many characters that a binding makes; says how many more a run of a node may make.
+
+        Raises `BindingError` where there are too many.
+        """
         ...
 
     def lookup(self, node_id: str, key: str) -> Variable | None:
@@ -140,22 +143,21 @@ class Template:
         if not self._parts:
             return None
         pieces: list[str] = []
-        left = limit = scope.max_bytes
         for part in self._parts:
-            piece = part if isinstance(part, str) else _insert(part.resolve(scope))
-            # A few placeholders may name a large value again and again.
-            left -= len(piece)
-            if left < 0:
-                raise BindingError(too_large(limit))
+            piece = part if isinstance(part, str) else _inserted(part.resolve(scope), scope)
+            scope.spend(len(piece))
             pieces.append(piece)
         return "".join(pieces)
 
 
-def _insert(variable: Variable | None) -> str:
+def _inserted(variable: Variable | None, scope: Scope) -> str:
     if variable is None or variable.value is UNDEFINED:
         return ""
     value = variable.value
     if isinstance(value, dict | list):
+        left = scope.spend(0)
+        if (size := size_of(value, left)) > left:
+            scope.spend(size)
         return json_text.dumps(value)
     return javascript.to_string(value)
 

@@ -55,8 +55,3 @@ class SchemaInvalid(ModelingError):
 
 class BindingError(ModelingError):
     """A value binding is a mistake. The text is shown as the error of the node that uses it."""
-
-
-def too_large(limit: int) -> str:
-    """What users are told of a value that is larger than a node may take in or give."""
-    return f"Node inputs or outputs are larger than the limit max_snapshot_bytes = {limit}"

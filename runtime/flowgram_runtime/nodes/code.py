@@ -17,10 +17,10 @@ from typing import Any, Self
 
 from flowgram_runtime.engine.errors import NodeError
 from flowgram_runtime.engine.node_type import Call, CallBehavior, RunScope, Trusted
-from flowgram_runtime.engine.sizes import size_of
 from flowgram_runtime.modeling import javascript, json_text
 from flowgram_runtime.modeling.document import Node
 from flowgram_runtime.modeling.json_text import JSONObject, JSONTextError
+from flowgram_runtime.modeling.sizes import size_of
 from flowgram_runtime.modeling.values import UNDEFINED
 from flowgram_runtime.nodes import quickjs_worker
 from flowgram_runtime.nodes.errors import WorkerDied, WorkerError, WorkerTimedOut

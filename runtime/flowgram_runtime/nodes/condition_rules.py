@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from flowgram_runtime.engine.errors import NodeError
 from flowgram_runtime.modeling import javascript
 from flowgram_runtime.modeling.dates import time_value
+from flowgram_runtime.modeling.sizes import size_of
 from flowgram_runtime.modeling.values import (
     ARRAY,
     BOOLEAN,
@@ -40,6 +41,8 @@ class Rule(NamedTuple):
 _NUMBERS = frozenset({int, float})
 """Types that compare in Python as they do in JavaScript: the usual case, which needs none of its other rules."""
 
+_LONGEST_TEXT = 32 * 1024 * 1024
+
 
 def _equal(left: Any, right: Any) -> bool:
     return javascript.strict_equals(left, right)
@@ -49,28 +52,38 @@ def _not_equal(left: Any, right: Any) -> bool:
     return not javascript.strict_equals(left, right)
 
 
+def _primitive(value: Any) -> Any:
+    """An array as the text that it is compared as. Raises `NodeError` where that is too long."""
+    if not isinstance(value, list):
+        return value
+    # A variable can be put into itself again and again: then only the text is large.
+    if size_of(value, _LONGEST_TEXT) > _LONGEST_TEXT:
+        raise NodeError("Condition compares an array that is too large")
+    return javascript.to_string(value)
+
+
 def _less(left: Any, right: Any) -> bool:
     if type(left) in _NUMBERS and type(right) in _NUMBERS:
         return bool(left < right)
-    return javascript.less_than(left, right) is True
+    return javascript.less_than(_primitive(left), _primitive(right)) is True
 
 
 def _greater(left: Any, right: Any) -> bool:
     if type(left) in _NUMBERS and type(right) in _NUMBERS:
         return bool(left > right)
-    return javascript.less_than(right, left) is True
+    return javascript.less_than(_primitive(right), _primitive(left)) is True
 
 
 def _at_most(left: Any, right: Any) -> bool:
     if type(left) in _NUMBERS and type(right) in _NUMBERS:
         return bool(left <= right)
-    return javascript.less_than(right, left) is False
+    return javascript.less_than(_primitive(right), _primitive(left)) is False
 
 
 def _at_least(left: Any, right: Any) -> bool:
     if type(left) in _NUMBERS and type(right) in _NUMBERS:
         return bool(left >= right)
-    return javascript.less_than(left, right) is False
+    return javascript.less_than(_primitive(left), _primitive(right)) is False
 
 
 def _in(left: Any, right: Any) -> bool:
@@ -78,7 +91,7 @@ def _in(left: Any, right: Any) -> bool:
         return javascript.includes(right, left)
     if isinstance(right, str):
         # A constant for an array that is no JSON stays text, and texts have `includes` too.
-        return javascript.to_string(left) in right
+        return javascript.to_string(_primitive(left)) in right
     # Here and below: what FlowGram's users see of JavaScript where a value is not of its declared type.
     missing = "Cannot read properties of null (reading 'includes')"
     raise NodeError(missing if right is None else "rightValue.includes is not a function")
@@ -94,7 +107,7 @@ def _contains(left: Any, right: Any) -> bool:
     if isinstance(left, list):
         return javascript.includes(left, right)
     if isinstance(left, str):
-        return javascript.to_string(right) in left
+        return javascript.to_string(_primitive(right)) in left
     raise NodeError("leftValue.includes is not a function")
 
 

@@ -13,8 +13,8 @@ from flowgram_runtime.engine.inputs import CallSucceeded, Cancel, from_json, to_
 from flowgram_runtime.engine.limits import UNLIMITED
 from flowgram_runtime.engine.node_type import Call
 from flowgram_runtime.engine.program import Program
-from flowgram_runtime.engine.sizes import size_of
 from flowgram_runtime.engine.status import NODE_TRANSITIONS, TASK_TRANSITIONS, Status
+from flowgram_runtime.modeling.sizes import size_of
 
 
 def answer(call: Call) -> dict[str, Any]:

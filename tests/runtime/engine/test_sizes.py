@@ -11,8 +11,8 @@ from support.driving import drive, link_schema
 from support.graphs import declare, edge, end, node, ref, start
 
 from flowgram_runtime.engine.limits import Limits
-from flowgram_runtime.engine.sizes import size_of
 from flowgram_runtime.engine.status import Status
+from flowgram_runtime.modeling.sizes import size_of, too_large
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(alphabet="aäß€😀"),
@@ -99,36 +99,52 @@ def setting(*assignments: tuple[str, list[str], Any]) -> dict[str, Any]:
     )
 
 
-@pytest.mark.parametrize(
-    ("value", "path", "growing"),
-    [
-        ("x" * 100, [], template("{{global.v}}{{global.v}}")),
-        ({"a": "x" * 100}, ["b"], ref("global", "v")),
-    ],
-    ids=["text", "object"],
-)
-def test_variables_beyond_the_limit_fail_their_node(
-    value: Any, path: list[str], growing: dict[str, Any]
-) -> None:
-    """A text that is doubled again and again, and a value that is put into itself: nobody has to show them for that."""
-    schema = chain(start(), setting(*[("assign", ["v", *path], growing)] * 60), end())
-    schema["globalVariable"] = {"type": "object", "properties": {"v": {"type": "any", "default": value}}}
-    driven = drive(link_schema(schema), {}, lambda call: {}, limits=Limits(max_snapshot_bytes=5_000))
-    finished = driven.execution.finished
-    assert finished is not None
-    assert finished.status is Status.FAILED
-    assert finished.errors[0].text.endswith("limit max_snapshot_bytes = 5000")
+def with_global(value: Any, *nodes: dict[str, Any]) -> dict[str, Any]:
+    """A chain between start and end; `value` is the global variable `v`."""
+    declared = {"type": "object", "properties": {"v": {"type": "string", "default": value}}}
+    return chain(start(x="string"), *nodes, end()) | {"globalVariable": declared}
 
 
-def test_variables_count_in_the_size_of_a_step() -> None:
-    """Whoever sets large ones lets others have their turn, though no event shows it."""
-    nodes = [
-        setting(("assign", ["v"], ref("start_0", "x"))) | {"id": f"variable_{number}"} for number in range(20)
-    ]
-    schema = chain(start(x="string"), *nodes, end())
-    schema["globalVariable"] = {"type": "object", "properties": {"v": {"type": "string", "default": ""}}}
-    driven = drive(link_schema(schema), {"x": "x" * 10_000}, lambda call: {}, max_bytes=25_000)
+def test_texts_beyond_the_limit_fail_the_node_that_makes_them() -> None:
+    """One that is doubled again and again: nobody has to show it for that, and no single one need be too long."""
+    doubling = ("assign", ["v"], template("{{global.v}}{{global.v}}"))
+    for times, status in ((4, Status.SUCCEEDED), (5, Status.FAILED)):
+        program = link_schema(with_global("x" * 100, setting(*[doubling] * times)))
+        driven = drive(program, {}, lambda call: {}, limits=Limits(max_snapshot_bytes=5_000))
+        finished = driven.execution.finished
+        assert finished is not None
+        assert finished.status is status
+    assert [error.text for error in finished.errors] == [too_large(5_000)]
+
+
+def test_each_run_may_make_as_many_texts_as_fit() -> None:
+    """What other nodes have made does not count."""
+    once = ("assign", ["v"], template("{{start_0.x}}"))
+    nodes = [setting(once) | {"id": f"variable_{number}"} for number in range(20)]
+    driven = drive(
+        link_schema(with_global("", *nodes)),
+        {"x": "x" * 900},
+        lambda call: {},
+        limits=Limits(max_snapshot_bytes=1_000),
+    )
+    assert driven.execution.status is Status.SUCCEEDED
+
+
+def test_texts_count_in_the_size_of_a_step() -> None:
+    """Whoever makes long ones lets others have their turn, though no event shows them."""
+    once = ("assign", ["v"], template("{{start_0.x}}"))
+    nodes = [setting(once) | {"id": f"variable_{number}"} for number in range(20)]
+    driven = drive(
+        link_schema(with_global("", *nodes)), {"x": "x" * 10_000}, lambda call: {}, max_bytes=25_000
+    )
     assert len(driven.log) > 5
+
+
+def test_values_that_are_put_into_themselves_take_nothing() -> None:
+    """They succeed, however large their texts would be: nobody makes these."""
+    growing = ("assign", ["v", "0"], ref("global", "v")), ("assign", ["v", "1"], ref("global", "v"))
+    program = link_schema(with_global([0, 0], setting(*growing * 50)))
+    assert drive(program, {}, lambda call: {}).execution.status is Status.SUCCEEDED
 
 
 def test_a_step_with_long_names_has_few_runs() -> None:

@@ -18,6 +18,18 @@ def strings(left: Any, operator: str, right: Any) -> bool:
 
 
 @pytest.mark.parametrize(
+    ("operator", "right"), [("lt", 1), ("lte", 1), ("gt", 1), ("gte", 1), ("in", "text")]
+)
+def test_an_array_whose_text_would_be_endless_is_not_compared(operator: str, right: Any) -> None:
+    """It was put into itself again and again, under a declaration that calls it a number."""
+    value: Any = ["x"]
+    for _ in range(100):
+        value = [value, value]
+    with pytest.raises(NodeError, match="Condition compares an array that is too large"):
+        decide(Variable(value, "number"), operator, Variable(right, "number" if right == 1 else "array"))
+
+
+@pytest.mark.parametrize(
     ("left", "operator", "right", "expected"),
     [
         ("a", "eq", "a", True),

@@ -5,9 +5,6 @@ Values share their parts: a workflow can put a large one many times into another
 
 from typing import Any
 
-from flowgram_runtime.engine.errors import NodeError
-from flowgram_runtime.modeling.errors import too_large
-
 _SCALAR = 4
 """About as long as a number is, or a word."""
 
@@ -42,9 +39,6 @@ def size_of(value: Any, limit: int) -> int:
     return limit - left
 
 
-def checked_size(value: Any, limit: int) -> int:
-    """The size of what a node takes in or gives. Raises `NodeError` where it is beyond the limit."""
-    size = size_of(value, limit)
-    if size > limit:
-        raise NodeError(too_large(limit))
-    return size
+def too_large(limit: int) -> str:
+    """What users are told of what a node would take in or give beyond the limit."""
+    return f"Node inputs or outputs are larger than the limit max_snapshot_bytes = {limit}"

@@ -7,6 +7,9 @@ from typing import Any
 
 _SCALAR = 4
 """About as long as a number is, or a word."""
+_SCALARS = frozenset({int, float, bool, type(None)})
+_FEW = 16
+"""From so many items on it is worth while to look whether all are scalars."""
 
 
 def size_of(value: Any, limit: int) -> int:
@@ -31,7 +34,12 @@ def size_of(value: Any, limit: int) -> int:
         elif kind is list:
             left -= 2 + len(part)
             if left >= 0:
-                stack.extend(part)
+                # Long ones often hold numbers, or words, alone: that is found out ten times as fast as by going over them.
+                kinds = set(map(type, part)) if len(part) > _FEW else None
+                if kinds is None or not kinds <= _SCALARS:
+                    stack.extend(part)
+                else:
+                    left -= _SCALAR * len(part)
         else:
             left -= _SCALAR
         if left < 0:

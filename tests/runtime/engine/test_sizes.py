@@ -28,6 +28,12 @@ def test_a_size_is_about_that_of_the_text(value: Any) -> None:
     assert length // 2 - 1 < size_of(value, 10 * length) <= 5 * length + 4
 
 
+@given(st.lists(st.none() | st.booleans() | st.integers() | st.floats() | st.just("ä"), max_size=60))
+def test_many_items_count_as_much_as_each_of_them(items: list[Any]) -> None:
+    """However they are counted."""
+    assert size_of(items, 10_000) == size_of([], 10_000) + sum(size_of(item, 10_000) + 1 for item in items)
+
+
 def test_a_value_that_only_its_text_would_blow_up() -> None:
     """Parts that are shared count each time, and counting ends at the limit."""
     value: Any = "x" * 10

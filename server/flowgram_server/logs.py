@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from typing import Any, Literal, TextIO
+from contextlib import suppress
+from typing import Any, Literal, TextIO, cast
 
 import orjson
 import structlog
@@ -21,9 +22,35 @@ _GRPC_SERVER = "grpc._cython.cygrpc"
 _DISCONNECT = "ExecuteBatchError raised in core by servicer method"
 
 
+class _Lossy:
+    """A stream that loses what cannot be written: neither a call nor the end of the server may fail for its log.
+
+    Args:
+        stream: Where to write.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.isatty = stream.isatty
+
+    def write(self, text: str) -> int:
+        """Writes a text, or loses it."""
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hands on what was written, if that is possible."""
+        with suppress(OSError):
+            self._stream.flush()
+
+
 def configure_logs(level: LogLevel, log_format: LogFormat, stream: TextIO | None = None) -> None:
-    """Sets up logging for the whole process. Without a stream, it is the standard error stream."""
-    out = stream or sys.stderr
+    """Sets up logging for the whole process. Without a stream, it is the standard error stream.
+
+    A line that cannot be written is lost.
+    """
+    out = cast("TextIO", _Lossy(stream or sys.stderr))  # it has what loggers use
     is_console = log_format == "console" or (log_format == "auto" and out.isatty())
     number = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Processor] = [

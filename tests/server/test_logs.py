@@ -1,3 +1,4 @@
+import errno
 import io
 import json
 import logging
@@ -6,7 +7,7 @@ import pytest
 import structlog
 
 from flowgram_runtime.mistakes import log_mistake
-from flowgram_server.logs import configure_logs
+from flowgram_server.logs import LogFormat, configure_logs
 
 
 def lines(stream: io.StringIO) -> list[dict[str, object]]:
@@ -124,3 +125,35 @@ def test_a_client_that_leaves_is_no_error() -> None:
     assert not stream.getvalue()
     logger.error("Unexpected ValueError raised by servicer method [/x/TaskRun]")
     assert lines(stream)[0]["level"] == "error"
+
+
+class FullDisk(io.StringIO):
+    """A stream that has room now and then."""
+
+    full = True
+
+    def write(self, text: str) -> int:
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(text)
+
+    def flush(self) -> None:
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_a_line_that_cannot_be_written_is_lost(
+    log_format: LogFormat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It breaks nothing, says nothing elsewhere, and the lines after it come when there is room again."""
+    stream = FullDisk()
+    configure_logs("info", log_format, stream)
+    structlog.get_logger().info("one")
+    logging.getLogger("x").info("two")
+    stream.full = False
+    structlog.get_logger().info("three")
+    logging.getLogger("x").info("four")
+    written = stream.getvalue()
+    assert [word for word in ("one", "two", "three", "four") if word in written] == ["three", "four"]
+    assert capsys.readouterr() == ("", "")

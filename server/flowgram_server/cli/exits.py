@@ -56,6 +56,7 @@ Exit status:
   7  the server could not start
   70  something unexpected went wrong, or a package is missing
   130  interrupted by Ctrl-C
+  141  nobody reads the output any more
 """
 
 _OUTCOMES = {

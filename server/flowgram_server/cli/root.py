@@ -4,8 +4,11 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TextIO
 
 import click
 
@@ -33,6 +36,14 @@ class _ReaderGone(Exception):
     """Nobody reads the output any more. No OSError: click would make an exit status of its own of that."""
 
 
+@contextmanager
+def _noticed() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise _ReaderGone from None
+
+
 class _LazyGroup(click.Group):
     """Imports a command when it is used: a client's command does not load the server."""
 
@@ -46,11 +57,13 @@ class _LazyGroup(click.Group):
         command: click.Command = getattr(module, cmd_name.replace("-", "_") + "_command")
         return command
 
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        with _noticed():
+            return super().make_context(*arguments, **options)
+
     def invoke(self, ctx: click.Context) -> object:
-        try:
+        with _noticed():
             return super().invoke(ctx)
-        except BrokenPipeError:
-            raise _ReaderGone from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
         with formatter.section("Commands"):
@@ -74,29 +87,57 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def run_command(command: click.Command, name: str, arguments: Sequence[str]) -> int:
     """Run a command; its exit status. Errors are told on the standard error stream, never as a traceback."""
+    # Python has none where the command was started with it closed.
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # a text that the terminal's encoding cannot show is shown as escapes
             stream.reconfigure(errors="backslashreplace")
+    status = _status_of(command, name, arguments)
+    for stream in (sys.stdout, sys.stderr):
+        _finish(stream)
+    return status
+
+
+def _status_of(command: click.Command, name: str, arguments: Sequence[str]) -> int:
     try:
         status = command.main(list(arguments), prog_name=name, standalone_mode=False)
         sys.stdout.flush()
     except click.UsageError as error:
-        error.show()
+        with suppress(OSError):
+            error.show()
         return ExitStatus.INVALID
     except click.ClickException as error:
-        click.echo(f"{name}: {clean(error.format_message())}", err=True)
+        _tell(f"{name}: {clean(error.format_message())}")
         return error.status if isinstance(error, CommandError) else ExitStatus.INVALID
     except (click.Abort, KeyboardInterrupt):
         return ExitStatus.INTERRUPTED
-    except (_ReaderGone, BrokenPipeError):
-        # the reader has gone, as in `flowgram list | head`; Python must not try to flush to it at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (_ReaderGone, BrokenPipeError):  # as in `flowgram list | head`
         return ExitStatus.BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 - a traceback helps no user, and its exit status means a failed task
         # a command is imported when it is used, and needs more than this module
         missing = explain_missing(error) if isinstance(error, ModuleNotFoundError) else None
         text = missing or f"unexpected error: {line(f'{type(error).__name__}: {error}')}"
-        click.echo(f"{name}: {text}", err=True)
+        _tell(f"{name}: {text}")
         return ExitStatus.UNEXPECTED
     return status if isinstance(status, int) else ExitStatus.SUCCEEDED
+
+
+def _nowhere() -> TextIO:
+    """A stream for what nobody is to read."""
+    return Path(os.devnull).open("w", encoding="utf-8")
+
+
+def _tell(text: str) -> None:
+    """Say why the command ends. Where nobody can read it, the exit status says it."""
+    with suppress(OSError):
+        click.echo(text, err=True)
+
+
+def _finish(stream: TextIO) -> None:
+    """Write what is left. Where that fails, it is dropped: Python would try again at exit, with a status of its own."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -10,15 +10,19 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx2
 import pytest
 from support.scripted_server import HANG, ScriptedServer, history, watched
+from support.workflows import ENDLESS
 
 from flowgram.runtime.v1 import runtime_service_pb2
+from flowgram_client import AsyncClient, RetryPolicy, TaskNotFound, Unavailable
 from flowgram_server.app import Server, open_server
 from flowgram_server.cli.root import run
 from flowgram_server.settings import load_settings
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "order_triage.json"
+FULL = Path("/dev/full")
 ANSWERS = [
     f"You said: Question {number}: What is a {what}? (as: Answer in one sentence.)"
     for number, what in enumerate(("loop", "scope", "snapshot", "report"), 3)
@@ -76,6 +80,47 @@ async def test_a_reader_that_leaves_ends_the_command_quietly(server: ScriptedSer
     assert err == b""
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [(["--help"], 141), (["run", "--help"], 141), (["--version"], 141), (["watch", "t1", "--after", "x"], 2)],
+)
+async def test_nobody_reads_at_all(arguments: list[str], status: int) -> None:
+    """The exit status tells that, or what is wrong where the message could not."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "flowgram_server.cli", *arguments), stdout=writer, stderr=writer
+    )
+    os.close(writer)
+    assert await process.wait() == status
+
+
+@pytest.mark.parametrize(
+    ("redirection", "status"),
+    [
+        (">&-", 0),
+        ("2>&-", 0),
+        pytest.param(
+            *(">/dev/full", 70), marks=pytest.mark.skipif(not FULL.exists(), reason=f"there is no {FULL}")
+        ),
+    ],
+)
+async def test_streams_that_cannot_be_written(redirection: str, status: int, server: ScriptedServer) -> None:
+    """One that was closed by whoever started the command takes nothing; a full one is an error of its own."""
+    server.on("ServerInfo", runtime_service_pb2.ServerInfoResponse(name="a server"))
+    command = f'exec "$@" {redirection}'
+    arguments = ("flowgram_server.cli", "info", "--target", server.target)
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", command, "sh", sys.executable, "-m", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, err = await process.communicate()
+    assert process.returncode == status
+    assert (b"No space left" in err) == (status == 70)
+    assert err.count(b"\n") == (status == 70)
+
+
 async def test_against_the_real_server(real_server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     """A workflow is validated, run and watched; report, result and list agree on it."""
 
@@ -111,6 +156,31 @@ async def test_serve_until_sigterm(tmp_path: Path) -> None:
     process.terminate()
     await process.communicate()
     assert process.returncode == 0
+
+
+async def test_a_log_that_nobody_reads(tmp_path: Path) -> None:
+    """A server whose log's reader has gone answers as before, drains as before, and ends with status 0."""
+    place = ("--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data", str(tmp_path))
+    process = await start("serve", *place, "--log-format", "json")
+    assert process.stderr is not None
+    while (line := json.loads(await process.stderr.readline()))["event"] != "serving":
+        pass
+    process._transport.get_pipe_transport(2).close()  # type: ignore[attr-defined]  # asyncio has no other way
+    client = AsyncClient(line["address"], reconnect=RetryPolicy(attempts=1))
+    async with client, httpx2.AsyncClient(trust_env=False) as http:
+        assert (await client.info()).name == "flowgram-runtime"
+        with pytest.raises(TaskNotFound):
+            await client.result("nope")
+        assert (await http.get(f"http://{line['http']}/api/info")).status_code == 200
+        task_id = await client.run(ENDLESS)
+        events = client.watch(task_id)
+        await anext(events)
+        process.terminate()
+        with pytest.raises(Unavailable, match="shutting down"):
+            await anext(event async for event in events if event.sequence > 1000)
+        assert not (await client.result(task_id)).terminated
+        process.terminate()
+    assert await process.wait() == 0
 
 
 async def test_dev_llm(tmp_path: Path) -> None:

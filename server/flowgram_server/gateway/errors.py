@@ -3,8 +3,7 @@
 GatewayError
 ├── RequestInvalid          the body or the parameters are not as they should be; carries all that is wrong
 ├── BodyTooLarge            the body of the request is larger than allowed
-├── ContentTypeUnsupported  the body is not sent as JSON
-└── GatewayStopping         the gateway is shutting down
+└── ContentTypeUnsupported  the body is not sent as JSON
 
 Those of the service are in `flowgram_client.errors`. Every error is answered with `{code, message, errors}`; no other
 answer has a `code` that the gateway put there, which is how FlowGram's editor tells the two apart.
@@ -51,13 +50,6 @@ class ContentTypeUnsupported(GatewayError):
         super().__init__(f"the Content-Type of the body must be application/json, {shown}")
 
 
-class GatewayStopping(GatewayError):
-    """The gateway is shutting down."""
-
-    def __init__(self) -> None:
-        super().__init__("the gateway is shutting down")
-
-
 class ErrorAnswer(NamedTuple):
     """What a client gets to know of an error.
 
@@ -85,7 +77,6 @@ _OWN: Mapping[type[GatewayError], tuple[HTTPStatus, str]] = {
     RequestInvalid: (HTTPStatus.BAD_REQUEST, "ARGUMENT_INVALID"),
     BodyTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "BODY_TOO_LARGE"),
     ContentTypeUnsupported: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "CONTENT_TYPE_UNSUPPORTED"),
-    GatewayStopping: (HTTPStatus.SERVICE_UNAVAILABLE, "SHUTTING_DOWN"),
 }
 _BY_REASON: Mapping[str, HTTPStatus] = {
     # The request was fine: it is the answer that cannot be given. (For the other case see `_status_of`.)
@@ -119,9 +110,7 @@ def answer_to(error: GatewayError | RequestError) -> ErrorAnswer:
         return _answer_to_service(error)
     status, code = _OWN[type(error)]
     problems = error.problems if isinstance(error, RequestInvalid) else ()
-    return ErrorAnswer(
-        status, code, str(error), tuple(problems), _RETRY_AFTER if status in _RETRIABLE else None
-    )
+    return ErrorAnswer(status, code, str(error), tuple(problems))
 
 
 def _answer_to_service(error: RequestError) -> ErrorAnswer:

@@ -17,11 +17,11 @@ from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
 from flowgram.runtime.v1.event_pb2 import TaskEvent
-from flowgram.runtime.v1.runtime_service_pb2 import TaskResultRequest
+from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoRequest
 from flowgram_client import AsyncClient, RequestError
 from flowgram_server.gateway import shapes
 from flowgram_server.gateway.answers import error_body
-from flowgram_server.gateway.errors import GatewayStopping, answer_to
+from flowgram_server.gateway.errors import answer_to
 
 HEARTBEAT: Final = b": heartbeat\n\n"
 
@@ -140,12 +140,12 @@ class WatchResponse(Response):
 
         Raises:
             RequestError: The task cannot be watched, for a reason that came before anything was sent.
-            GatewayStopping: Likewise.
         """
         if self._stopping.is_set():
-            raise GatewayStopping
-        # Says at once what the watch itself would try to wait out: no server, no task.
-        await self._client.call_raw("TaskResult", TaskResultRequest(task_id=self._query.task_id))
+            await self._come_back(send)
+            return
+        # Says at once what the watch itself would try to wait out: that there is no server.
+        await self._client.call_raw("ServerInfo", ServerInfoRequest())
         outbox = Outbox()
         reader = asyncio.create_task(self._read(outbox), name="watch reader")
         writer = asyncio.create_task(self._write(outbox, send), name="watch writer")
@@ -164,9 +164,18 @@ class WatchResponse(Response):
             if not task.cancelled():
                 task.result()
         if not self._started:
-            raise GatewayStopping
-        if not gone.done() or gone.cancelled():
+            await self._come_back(send)
+        elif not gone.done() or gone.cancelled():
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _come_back(self, send: Send) -> None:
+        """Answers with a stream that ends: to any refusal, a browser would not come back."""
+        await self._begin(send)
+        await send({"type": "http.response.body", "body": _RETRY, "more_body": False})
+
+    async def _begin(self, send: Send) -> None:
+        self._started = True
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
 
     async def _read(self, outbox: Outbox) -> None:
         """Fills the outbox."""
@@ -189,8 +198,7 @@ class WatchResponse(Response):
                 raise outbox.error
             # Only this tells a browser that the events it has are all there are.
             self.status_code = HTTPStatus.NO_CONTENT
-        self._started = True
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await self._begin(send)
         if self.status_code == HTTPStatus.NO_CONTENT:
             return
         await _send_part(send, _RETRY)

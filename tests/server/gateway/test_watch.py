@@ -13,7 +13,7 @@ from support.scripted_server import HANG, Refusal, ScriptedServer, history, log_
 from support.workflows import ECHO, ENDLESS
 
 from flowgram.runtime.v1.event_pb2 import TaskEvent
-from flowgram.runtime.v1.runtime_service_pb2 import TaskResultResponse
+from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoResponse
 from flowgram_server.app import open_server
 from flowgram_server.gateway.serve import PATIENCE
 from flowgram_server.gateway.settings import GatewaySettings
@@ -113,24 +113,45 @@ async def test_live_through_a_restart_of_the_server(tmp_path: Path) -> None:
 
 
 async def test_the_end_of_the_gateway(gateway: GatewayUnderTest) -> None:
-    """Streams end where they are, for clients to come back after the restart; new ones are refused till then."""
+    """Streams end where they are, and new ones at once, for browsers to come back until there is a server again.
+
+    An `EventSource` takes any status but 200 for final, and reads a stream that ends for a connection that broke.
+    """
     task_id = await gateway.run(ENDLESS)
     async with gateway.watch(task_id) as events:
         await events.until("node_status_changed", nodeID="code_0")
         gateway.gateway.end_watches()
         assert await events.rest() == []
     async with gateway.watch(task_id) as events:
-        await events.answer.aread()
-        assert (events.answer.status_code, events.answer.json()["code"]) == (503, "SHUTTING_DOWN")
-        assert events.answer.headers["retry-after"] == "1"
+        assert events.answer.status_code == 200
+        assert events.answer.headers["content-type"].startswith("text/event-stream")
+        assert await events.answer.aread() == b"retry: 1000\n\n"
     assert (await gateway.http.put("/api/task/cancel", json={"taskID": task_id})).json()["success"]
+
+
+async def test_the_end_of_the_gateway_before_the_first_event(
+    scripted: ScriptedServer, before_scripted: GatewayUnderTest
+) -> None:
+    """A watch that has nothing to tell yet is answered in the same way."""
+    scripted.on("ServerInfo", ServerInfoResponse())
+    scripted.on("WatchTask", [HANG])
+
+    async def stop() -> None:
+        await scripted.servicer.hanging.wait()
+        before_scripted.gateway.end_watches()
+
+    stopping = asyncio.create_task(stop())
+    async with before_scripted.watch("t1") as events:
+        assert events.answer.status_code == 200
+        assert await events.answer.aread() == b"retry: 1000\n\n"
+    await stopping
 
 
 async def test_a_client_that_leaves_ends_the_watch(
     scripted: ScriptedServer, before_scripted: GatewayUnderTest
 ) -> None:
     """Also where nothing happens: the server is told at once."""
-    scripted.on("TaskResult", TaskResultResponse())
+    scripted.on("ServerInfo", ServerInfoResponse())
     scripted.on("WatchTask", [watched(*history(9)[:2]), HANG])
     async with before_scripted.watch("t1") as events:
         assert await events.next() is not None
@@ -140,7 +161,7 @@ async def test_a_client_that_leaves_ends_the_watch(
 
 async def test_silence_is_filled(scripted: ScriptedServer) -> None:
     """Comments show that the connection lives."""
-    scripted.on("TaskResult", TaskResultResponse())
+    scripted.on("ServerInfo", ServerInfoResponse())
     scripted.on("WatchTask", [watched(*history(9)[:1]), HANG])
     async with (
         gateway_to(scripted.target, GatewaySettings(heartbeat=0.01)) as gateway,
@@ -158,7 +179,7 @@ async def test_deltas(scripted: ScriptedServer, before_scripted: GatewayUnderTes
     """They come if they are asked for, and have no id: nobody can go on after one."""
     delta = TaskEvent(output_delta={"node_id": "llm_0", "snapshot_id": "llm_0", "text": "Hel"})
     first, last = history(2)
-    scripted.on("TaskResult", TaskResultResponse())
+    scripted.on("ServerInfo", ServerInfoResponse())
     scripted.on("WatchTask", [watched(first, delta, last)])
     async with before_scripted.watch("t1", deltas="true") as events:
         seen = await events.rest()
@@ -176,7 +197,7 @@ async def test_deltas(scripted: ScriptedServer, before_scripted: GatewayUnderTes
 async def test_a_failure_on_the_way(scripted: ScriptedServer, before_scripted: GatewayUnderTest) -> None:
     """The status has been sent already, so the error comes as an event of its own kind, and the stream ends."""
     refusal = Refusal(grpc.StatusCode.NOT_FOUND, "no task", "TASK_NOT_FOUND")
-    scripted.on("TaskResult", TaskResultResponse())
+    scripted.on("ServerInfo", ServerInfoResponse())
     scripted.on("WatchTask", [watched(*history(9)[:2]), refusal])
     async with before_scripted.watch("t1") as events:
         assert events.answer.status_code == 200
@@ -189,7 +210,7 @@ async def test_a_failure_on_the_way(scripted: ScriptedServer, before_scripted: G
 async def test_too_many_watchers(scripted: ScriptedServer, before_scripted: GatewayUnderTest) -> None:
     """The limit is the server's, and so is the time to come back."""
     refusal = Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", "TOO_MANY_WATCHES", retry_after=5)
-    scripted.on("TaskResult", TaskResultResponse())
+    scripted.on("ServerInfo", ServerInfoResponse())
     scripted.on("WatchTask", [refusal])
     async with before_scripted.watch("t1") as events:
         assert (events.answer.status_code, events.answer.headers["retry-after"]) == (429, "5")

@@ -86,8 +86,14 @@ class RequestTooLarge(ServiceError):
         self.limit = limit
 
 
+RAISE_THE_LIMIT = "only a server with a higher limit can send it"
+"""What there is to say of an answer that cannot be asked for in parts."""
+
+
 class MessageTooLarge(ServiceError):
     """The answer is larger than the service may send.
+
+    The hint says what else can be asked for.
 
     Attributes:
         limit: So many bytes it may have.

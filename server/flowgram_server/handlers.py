@@ -17,7 +17,13 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from flowgram.runtime.v1 import runtime_service_pb2 as service
 from flowgram_server.access_log import note
 from flowgram_server.convert.arguments import MAX_VIOLATIONS
-from flowgram_server.errors import ArgumentInvalid, MessageTooLarge, RequestTooLarge, Violation
+from flowgram_server.errors import (
+    RAISE_THE_LIMIT,
+    ArgumentInvalid,
+    MessageTooLarge,
+    RequestTooLarge,
+    Violation,
+)
 from flowgram_server.grpc_types import Context, Handler
 from flowgram_server.rich_status import DETAILS_KEY, rich_status
 from flowgram_server.servicer import RuntimeServicer
@@ -49,15 +55,16 @@ def service_handlers(servicer: RuntimeServicer, max_message_bytes: int) -> dict[
     """
 
     def unary(
-        method: Callable[[_Request, Context], Awaitable[Message | bytes]], request_type: type[_Request]
+        method: Callable[[_Request, Context], Awaitable[Message | bytes]],
+        request_type: type[_Request],
+        advice: str = RAISE_THE_LIMIT,
     ) -> Handler:
         async def handle(data: bytes, context: Context) -> bytes:
             try:
                 if len(data) > _LARGE_REQUEST:
                     await servicer.turn()
-                return _encode(
-                    await method(_decode(request_type, data, max_message_bytes), context), max_message_bytes
-                )
+                answer = await method(_decode(request_type, data, max_message_bytes), context)
+                return _encode(answer, max_message_bytes, advice)
             except Exception as error:  # noqa: BLE001 - every error becomes a status; defects are logged there
                 await _end(context, error)
 
@@ -84,7 +91,7 @@ def service_handlers(servicer: RuntimeServicer, max_message_bytes: int) -> dict[
         "TaskReport": unary(servicer.task_report, service.TaskReportRequest),
         "TaskResult": unary(servicer.task_result, service.TaskResultRequest),
         "TaskCancel": unary(servicer.task_cancel, service.TaskCancelRequest),
-        "TaskList": unary(servicer.task_list, service.TaskListRequest),
+        "TaskList": unary(servicer.task_list, service.TaskListRequest, "ask for a smaller page"),
         "WatchTask": stream(servicer.watch_task, service.WatchTaskRequest),
         "ServerInfo": unary(servicer.server_info, service.ServerInfoRequest),
     }
@@ -106,11 +113,11 @@ def _decode(request_type: type[_Request], data: bytes, max_bytes: int) -> _Reque
         raise ArgumentInvalid(*_malformed_fields(request_type, data)) from None
 
 
-def _encode(answer: Message | bytes, max_bytes: int) -> bytes:
-    """The bytes of an answer. Raises `MessageTooLarge`."""
+def _encode(answer: Message | bytes, max_bytes: int, advice: str) -> bytes:
+    """The bytes of an answer. Raises `MessageTooLarge`, which says with `advice` how to get it."""
     encoded = answer if isinstance(answer, bytes) else answer.SerializeToString()
     if len(encoded) > max_bytes:
-        raise MessageTooLarge(max_bytes, "ask for VIEW_BASIC or a smaller page, or watch the task")
+        raise MessageTooLarge(max_bytes, advice)
     return encoded
 
 

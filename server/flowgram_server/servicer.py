@@ -87,7 +87,7 @@ class RuntimeServicer:
                 record = await self._terminated(record.task_id, context)
             except ShuttingDown:  # the task was accepted, and the caller must get to know its id
                 record = await self._application.task(record.task_id)
-        return task_run(record, self._clock.now())
+        return task_run(record, self._clock.now(), self._limits.max_message_bytes)
 
     async def task_validate(
         self, request: service.TaskValidateRequest, _: Context

@@ -6,7 +6,7 @@ import grpc
 import pytest
 from grpc import StatusCode
 from structlog.testing import capture_logs
-from support.fake_application import FakeApplication, record
+from support.fake_application import NOW, SCHEMA, FakeApplication, record
 from support.fakes import FakeClock
 from support.serving import Service, refused, serving
 
@@ -16,6 +16,7 @@ from flowgram.runtime.v1.runtime_service_pb2 import (
     TaskListRequest,
     TaskReportRequest,
     TaskResultRequest,
+    TaskResultResponse,
     TaskRunRequest,
     TaskRunResponse,
     WatchTaskRequest,
@@ -129,7 +130,14 @@ async def test_answers_that_are_too_large() -> None:
         service.application.records.update(many)
         told = await refused(service.stub.TaskList(TaskListRequest(page_size=200)))
         assert (told.code, told.reason) == (StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE")
+        assert "smaller page" in told.text
         assert len((await service.stub.TaskList(TaskListRequest(page_size=100))).tasks) == 100
+        result = TaskResultResponse(outputs="x" * 70_000).SerializeToString()
+        service.application.records["t1"] = record(status=3, end_time=NOW, result=result)
+        told = await refused(service.stub.TaskResult(TaskResultRequest(task_id="t1")))
+        assert (told.code, told.reason) == (StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE")
+        assert told.text.endswith("only a server with a higher limit can send it")
+        assert (await service.stub.TaskRun(TaskRunRequest(schema=SCHEMA))).task_id == "t1"
 
 
 async def test_a_defect_is_logged_and_not_told(service: Service) -> None:

@@ -71,10 +71,11 @@ func (c *Client) RunAndWait(ctx context.Context, request RunRequest) (*Result, e
 		Outputs: raw(response.GetOutputs()),
 		Errors:  response.GetErrors(),
 	}
-	if accepted.Status.GetTerminated() || nearDeadline(ctx) {
+	tooLarge := accepted.Status.GetStatus() == StatusSucceeded && len(accepted.Outputs) == 0
+	if !tooLarge && (accepted.Status.GetTerminated() || nearDeadline(ctx)) {
 		return accepted, nil
 	}
-	// the server is shutting down: the task goes on when it is back
+	// the server is shutting down, and the task goes on when it is back; or the answer had no room for the outputs
 	result, err := c.Wait(ctx, accepted.TaskID)
 	if err != nil {
 		return accepted, err

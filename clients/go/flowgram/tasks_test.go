@@ -234,6 +234,33 @@ func TestRunAndWaitTellsTheTask(t *testing.T) {
 	})
 }
 
+// Outputs that the answer had no room for are asked for, and the task is told where they cannot be had.
+func TestRunAndWaitWithLargeOutputs(t *testing.T) {
+	outcome := &resultResponse{Status: succeeded, Outputs: `{"n": 1}`}
+	server := &scripted.Server{
+		OnRun: func(context.Context, *runRequest) (*runResponse, error) {
+			return &runResponse{TaskId: "t1", Status: succeeded}, nil
+		},
+		OnResult: func(context.Context, *resultRequest) (*resultResponse, error) {
+			if outcome == nil {
+				return nil, scripted.Refusal(codes.ResourceExhausted, "MESSAGE_TOO_LARGE", 0)
+			}
+			return outcome, nil
+		},
+	}
+	withServer(t, server, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
+		result, err := client.RunAndWait(ctx, flowgram.RunRequest{})
+		if err != nil || string(result.Outputs) != `{"n": 1}` {
+			t.Error(result, err)
+		}
+		outcome = nil
+		result, err = client.RunAndWait(ctx, flowgram.RunRequest{})
+		if !errors.Is(err, flowgram.ErrResourceExhausted) || result.TaskID != "t1" {
+			t.Error(result, err)
+		}
+	})
+}
+
 // What a result means is an error of its own kind, with what the task said.
 func TestOutcomes(t *testing.T) {
 	failed := flowgram.Result{

@@ -1,6 +1,7 @@
 /** `GET /tasks/{id}/events`: the events of a task as Server-Sent Events. */
 
 import { TaskEventSchema, type TaskEvent } from "../src/contract.js";
+import { RequestError } from "../src/errors.js";
 import type { Operations } from "../src/operations.js";
 import { encode } from "./encoding.js";
 import type { Exchange } from "./exchange.js";
@@ -43,11 +44,11 @@ export async function events(
   };
   parameters.check();
   // this tells soon that there is no such task, or no server, which a watch would wait for
-  const { status } = await operations.result(taskId, exchange.settings);
+  const terminated = await hasTerminated(operations, exchange);
   const stream = new EventStream(exchange, settings.heartbeatMs);
   // A task that goes on may be silent for long, so its stream is opened before there is anything to tell: by then
   // whatever is wrong with the request has been told. One that has ended may have nothing to tell any more.
-  const opening = status?.terminated ? undefined : setTimeout(() => stream.open(), settings.openDelayMs);
+  const opening = terminated ? undefined : setTimeout(() => stream.open(), settings.openDelayMs);
   try {
     for await (const event of operations.watch(watchSettings)) {
       await stream.write(event, signal);
@@ -65,6 +66,18 @@ export async function events(
   } finally {
     clearTimeout(opening);
     stream.close();
+  }
+}
+
+async function hasTerminated(operations: Operations, { taskId, settings }: Exchange): Promise<boolean> {
+  try {
+    const { status } = await operations.result(taskId, settings);
+    return status?.terminated ?? false;
+  } catch (error) {
+    if (error instanceof RequestError && error.reason === "MESSAGE_TOO_LARGE") {
+      return true; // it has outputs
+    }
+    throw error;
   }
 }
 

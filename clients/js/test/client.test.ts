@@ -186,6 +186,17 @@ test("run and wait asks on where the server itself came to its end first, with a
   }
 });
 
+test("outputs that the answer has no room for are asked for", async (t) => {
+  const server = await serve(t, {
+    taskRun: () => ({ taskId: "t", status: SUCCEEDED }),
+    taskResult: () => ({ status: SUCCEEDED, outputs: '{"n":1}' }),
+  });
+  const { client } = connect(t, server);
+  for (const timeoutMs of [undefined, 60_000]) {
+    assert.deepEqual(outputsOf(await client.runAndWait({}, {}, { timeoutMs })), { n: 1 });
+  }
+});
+
 test("with a timeout, an unfinished task is the answer", async (t) => {
   const server = await serve(t, { taskRun: () => ({ taskId: "t", status: PROCESSING }) });
   const { client } = connect(t, server);

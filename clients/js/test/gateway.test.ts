@@ -161,6 +161,18 @@ test("a task that has ended, and has nothing more to tell, is answered 204", asy
   assert.equal((await fetch(`${url}/tasks/t/events?after=9`)).status, 204);
 });
 
+test("a task whose outputs are too large to be sent can be watched", async (t) => {
+  const server = await serve(t, {
+    taskResult: () => {
+      throw refusal(Code.ResourceExhausted, { reason: "MESSAGE_TOO_LARGE" });
+    },
+  });
+  server.watches.push([told(said(1))], []);
+  const { url } = await open(t, server);
+  assert.ok((await (await fetch(`${url}/tasks/t/events`)).text()).includes("id: 1\n"));
+  assert.equal((await fetch(`${url}/tasks/t/events?after=1`)).status, 204);
+});
+
 test("a stream that fails after it began says why in an event of its own", async (t) => {
   const server = await serve(t, running);
   server.watches.push([told(said(1)), refusal(Code.NotFound, { reason: "TASK_NOT_FOUND" })]);

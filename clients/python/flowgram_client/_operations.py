@@ -84,8 +84,9 @@ class Operations:
         response: runtime_service_pb2.TaskRunResponse
         response = yield from self._call("TaskRun", request, deadline, self._reconnect)
         outcome = _convert.result(response.task_id, response)
-        if not outcome.terminated and deadline is None:
-            outcome = yield from self.result(response.task_id, wait=True, timeout=None)
+        too_large = outcome.status is models.Status.SUCCEEDED and not response.outputs
+        if too_large or (not outcome.terminated and deadline is None):
+            outcome = yield from self.result(response.task_id, wait=True, timeout=self._remaining(deadline))
         return outcome
 
     def result(self, task_id: str, *, wait: bool, timeout: Seconds | None) -> Flow[models.Result]:

@@ -44,10 +44,14 @@ def task_result(record: TaskRecord, now: int) -> bytes:
     return TaskResultResponse(status=status_info(record, now)).SerializeToString()
 
 
-def task_run(record: TaskRecord, now: int) -> bytes:
-    """The serialized `TaskRunResponse` that names a task, with its outcome if it has ended."""
+def task_run(record: TaskRecord, now: int, max_bytes: int) -> bytes:
+    """The serialized `TaskRunResponse` that names a task, with its outcome if it has ended.
+
+    An outcome that would make it larger than `max_bytes` is left out but for the status: the task was accepted, and
+    whoever asked for it must get to know its id.
+    """
     task_id = b"\x0a" + delimited(record.task_id.encode())
-    if record.result is not None:
+    if record.result is not None and len(task_id) + len(record.result) <= max_bytes:
         return task_id + following_numbers(record.result)
     return task_id + TaskRunResponse(status=status_info(record, now)).SerializeToString()
 

@@ -208,6 +208,26 @@ def test_waiting_goes_on_until_the_task_has_ended() -> None:
         _ = result.outputs
 
 
+@pytest.mark.parametrize("timeout", [None, 5.0])
+def test_outputs_that_the_answer_has_no_room_for(timeout: float | None) -> None:
+    """They are asked for; where they are too large for that too, the error says so."""
+    accepted = runtime_service_pb2.TaskRunResponse(
+        task_id="t", status={"status": report_pb2.STATUS_SUCCEEDED, "terminated": True}
+    )
+    outcome = runtime_service_pb2.TaskResultResponse(status=accepted.status, outputs='{"a":1}')
+    too_large = errors.ResourceExhausted("too large", grpc.StatusCode.RESOURCE_EXHAUSTED)
+
+    def flow() -> Flow[Any]:
+        return operations(Time()).run_and_wait(
+            {}, None, request_id=None, task_timeout=None, labels=None, timeout=timeout
+        )
+
+    _, _, result = play(flow(), replies(accepted, outcome))
+    assert result.outputs == {"a": 1}
+    with pytest.raises(errors.ResourceExhausted):
+        play(flow(), replies(accepted, too_large))
+
+
 def test_a_long_wait_that_breaks_is_not_a_failure_in_a_row() -> None:
     """A server that restarts every now and then never exhausts the patience of one that waits."""
     time = Time()

@@ -58,6 +58,10 @@ func (g *Gateway) terminated(r *http.Request) (bool, error) {
 	ctx, cancel := g.bounded(r)
 	defer cancel()
 	result, err := g.client.Result(ctx, r.PathValue("id"))
+	var refused *flowgram.Error
+	if errors.As(err, &refused) && refused.Reason == "MESSAGE_TOO_LARGE" {
+		return true, nil // it has outputs
+	}
 	if err != nil {
 		return false, err
 	}

@@ -77,6 +77,22 @@ func TestNothingMoreToTell(t *testing.T) {
 	})
 }
 
+// A task whose outputs are too large to be sent has ended, and can be watched.
+func TestLargeOutputs(t *testing.T) {
+	server := &scripted.Server{
+		OnWatch: tellAll,
+		OnResult: func(context.Context, *resultRequest) (*resultResponse, error) {
+			return nil, scripted.Refusal(codes.ResourceExhausted, "MESSAGE_TOO_LARGE", 0)
+		},
+	}
+	withGateway(t, server, gateway.Settings{}, func(t *testing.T, b *browser) {
+		if id := b.watch("/tasks/t1/events").until("id: 3"); id != "id: 3" {
+			t.Error(id)
+		}
+		b.expect(http.StatusNoContent, "", "GET", "/tasks/t1/events", "", "Last-Event-ID", "3")
+	})
+}
+
 // What is no sequence is refused before the server is asked.
 func TestLastEventIDThatIsNone(t *testing.T) {
 	withGateway(t, &scripted.Server{}, gateway.Settings{}, func(t *testing.T, b *browser) {

@@ -123,8 +123,9 @@ const (
 	ErrorReason_ERROR_REASON_TOO_MANY_WATCHES ErrorReason = 9
 	// RESOURCE_EXHAUSTED. The answer is larger than the server may send, or the
 	// request larger than it takes; the metadata says which, and the limit. Of an
-	// answer, ask for less: for VIEW_BASIC instead of VIEW_FULL, or watch, which
-	// sends a report in pieces.
+	// answer, ask for less: for VIEW_BASIC instead of VIEW_FULL, for fewer tasks,
+	// or watch, which sends a report in pieces. Outputs that are alone too large
+	// only a server with a higher limit can send.
 	//
 	// Example: the full report of a loop with a million iterations.
 	//

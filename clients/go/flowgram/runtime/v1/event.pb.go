@@ -288,8 +288,10 @@ func (x *NodeStatusChanged) GetSnapshot() *Snapshot {
 }
 
 // A piece of text that a running node produced. Append it to the text shown for
-// the snapshot; drop that text when the run has ended, or when it starts again
-// after a restart of the server: its outputs hold the whole.
+// the snapshot; drop that text when the run has ended, and the text of all runs
+// whenever you watch again: what came in between is not told, and after a restart
+// of the server the node runs anew, without an event that says so. The outputs
+// hold the whole.
 type OutputDelta struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The node.

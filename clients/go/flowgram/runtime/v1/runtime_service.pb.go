@@ -183,9 +183,12 @@ type TaskRunResponse struct {
 	// The status of the task. If it is not terminated, watch the task, or ask for
 	// its result with `wait`.
 	Status *StatusInfo `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`
-	// The outputs, a JSON object. Empty unless the task SUCCEEDED.
+	// The outputs, a JSON object. Empty unless the task SUCCEEDED. Empty with
+	// SUCCEEDED: this answer has no room for them. TaskResult tells them, or that
+	// it has none either (MESSAGE_TOO_LARGE).
 	Outputs string `protobuf:"bytes,3,opt,name=outputs,proto3" json:"outputs,omitempty"`
-	// Why the task FAILED: its error messages, in order.
+	// Why the task FAILED: its error messages, in order. They too may be left out
+	// for want of room.
 	Errors        []*Message `protobuf:"bytes,4,rep,name=errors,proto3" json:"errors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

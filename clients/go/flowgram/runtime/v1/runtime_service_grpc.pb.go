@@ -62,7 +62,8 @@ type WorkflowRuntimeServiceClient interface {
 	// Starts one execution of a workflow. Answers once the task is durably
 	// accepted: from then on it survives a crash of the server. With `wait`,
 	// answers when the task has terminated, or shortly before the call's deadline,
-	// or when the server shuts down.
+	// or when the server shuts down. An outcome that is larger than the server may
+	// send is left out of the answer but for its status, so that the id is told.
 	//
 	//	INVALID_ARGUMENT   the schema is not valid (SCHEMA_INVALID), or the inputs
 	//	                   are not (INPUTS_INVALID), with all problems listed; or
@@ -74,6 +75,9 @@ type WorkflowRuntimeServiceClient interface {
 	TaskRun(ctx context.Context, in *TaskRunRequest, opts ...grpc.CallOption) (*TaskRunResponse, error)
 	// Checks a schema and inputs without running them. Problems are the answer,
 	// not an error: the status is OK.
+	//
+	//	RESOURCE_EXHAUSTED the problems are larger than the server may send
+	//	                   (MESSAGE_TOO_LARGE)
 	TaskValidate(ctx context.Context, in *TaskValidateRequest, opts ...grpc.CallOption) (*TaskValidateResponse, error)
 	// Everything known about a task now: status, inputs, outputs, the report of
 	// every node that has started, and all messages.
@@ -87,8 +91,10 @@ type WorkflowRuntimeServiceClient interface {
 	// The outputs of a task. With `wait`, answers when the task has terminated
 	// or the call's deadline is near; without it, answers at once.
 	//
-	//	INVALID_ARGUMENT a field is out of its range (ARGUMENT_INVALID)
-	//	NOT_FOUND        as in TaskReport
+	//	INVALID_ARGUMENT   a field is out of its range (ARGUMENT_INVALID)
+	//	NOT_FOUND          as in TaskReport
+	//	RESOURCE_EXHAUSTED the outputs are larger than the server may send
+	//	                   (MESSAGE_TOO_LARGE)
 	TaskResult(ctx context.Context, in *TaskResultRequest, opts ...grpc.CallOption) (*TaskResultResponse, error)
 	// Asks a task to stop. Running nodes are interrupted, and the task and its
 	// running nodes end as CANCELED. Idempotent.
@@ -98,8 +104,10 @@ type WorkflowRuntimeServiceClient interface {
 	TaskCancel(ctx context.Context, in *TaskCancelRequest, opts ...grpc.CallOption) (*TaskCancelResponse, error)
 	// Tasks, newest first.
 	//
-	//	INVALID_ARGUMENT a field is out of its range (ARGUMENT_INVALID), or the
-	//	                 page token is from elsewhere (PAGE_TOKEN_INVALID)
+	//	INVALID_ARGUMENT   a field is out of its range (ARGUMENT_INVALID), or the
+	//	                   page token is from elsewhere (PAGE_TOKEN_INVALID)
+	//	RESOURCE_EXHAUSTED the page is larger than the server may send
+	//	                   (MESSAGE_TOO_LARGE): ask for fewer tasks
 	TaskList(ctx context.Context, in *TaskListRequest, opts ...grpc.CallOption) (*TaskListResponse, error)
 	// The events of one task, in order and without gaps or repeats: first those
 	// after `after_sequence` that have happened already, then each new one as it
@@ -114,7 +122,8 @@ type WorkflowRuntimeServiceClient interface {
 	//	OUT_OF_RANGE       after_sequence is beyond the last event
 	//	                   (SEQUENCE_OUT_OF_RANGE)
 	//	RESOURCE_EXHAUSTED the server has reached its limit of watchers
-	//	                   (TOO_MANY_WATCHES)
+	//	                   (TOO_MANY_WATCHES), or one event is larger than it may
+	//	                   send (MESSAGE_TOO_LARGE): watch in the BASIC view
 	//	UNAVAILABLE        as for any call; watch again after the last sequence
 	WatchTask(ctx context.Context, in *WatchTaskRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchTaskResponse], error)
 	// Name, version and capabilities of this server.
@@ -251,7 +260,8 @@ type WorkflowRuntimeServiceServer interface {
 	// Starts one execution of a workflow. Answers once the task is durably
 	// accepted: from then on it survives a crash of the server. With `wait`,
 	// answers when the task has terminated, or shortly before the call's deadline,
-	// or when the server shuts down.
+	// or when the server shuts down. An outcome that is larger than the server may
+	// send is left out of the answer but for its status, so that the id is told.
 	//
 	//	INVALID_ARGUMENT   the schema is not valid (SCHEMA_INVALID), or the inputs
 	//	                   are not (INPUTS_INVALID), with all problems listed; or
@@ -263,6 +273,9 @@ type WorkflowRuntimeServiceServer interface {
 	TaskRun(context.Context, *TaskRunRequest) (*TaskRunResponse, error)
 	// Checks a schema and inputs without running them. Problems are the answer,
 	// not an error: the status is OK.
+	//
+	//	RESOURCE_EXHAUSTED the problems are larger than the server may send
+	//	                   (MESSAGE_TOO_LARGE)
 	TaskValidate(context.Context, *TaskValidateRequest) (*TaskValidateResponse, error)
 	// Everything known about a task now: status, inputs, outputs, the report of
 	// every node that has started, and all messages.
@@ -276,8 +289,10 @@ type WorkflowRuntimeServiceServer interface {
 	// The outputs of a task. With `wait`, answers when the task has terminated
 	// or the call's deadline is near; without it, answers at once.
 	//
-	//	INVALID_ARGUMENT a field is out of its range (ARGUMENT_INVALID)
-	//	NOT_FOUND        as in TaskReport
+	//	INVALID_ARGUMENT   a field is out of its range (ARGUMENT_INVALID)
+	//	NOT_FOUND          as in TaskReport
+	//	RESOURCE_EXHAUSTED the outputs are larger than the server may send
+	//	                   (MESSAGE_TOO_LARGE)
 	TaskResult(context.Context, *TaskResultRequest) (*TaskResultResponse, error)
 	// Asks a task to stop. Running nodes are interrupted, and the task and its
 	// running nodes end as CANCELED. Idempotent.
@@ -287,8 +302,10 @@ type WorkflowRuntimeServiceServer interface {
 	TaskCancel(context.Context, *TaskCancelRequest) (*TaskCancelResponse, error)
 	// Tasks, newest first.
 	//
-	//	INVALID_ARGUMENT a field is out of its range (ARGUMENT_INVALID), or the
-	//	                 page token is from elsewhere (PAGE_TOKEN_INVALID)
+	//	INVALID_ARGUMENT   a field is out of its range (ARGUMENT_INVALID), or the
+	//	                   page token is from elsewhere (PAGE_TOKEN_INVALID)
+	//	RESOURCE_EXHAUSTED the page is larger than the server may send
+	//	                   (MESSAGE_TOO_LARGE): ask for fewer tasks
 	TaskList(context.Context, *TaskListRequest) (*TaskListResponse, error)
 	// The events of one task, in order and without gaps or repeats: first those
 	// after `after_sequence` that have happened already, then each new one as it
@@ -303,7 +320,8 @@ type WorkflowRuntimeServiceServer interface {
 	//	OUT_OF_RANGE       after_sequence is beyond the last event
 	//	                   (SEQUENCE_OUT_OF_RANGE)
 	//	RESOURCE_EXHAUSTED the server has reached its limit of watchers
-	//	                   (TOO_MANY_WATCHES)
+	//	                   (TOO_MANY_WATCHES), or one event is larger than it may
+	//	                   send (MESSAGE_TOO_LARGE): watch in the BASIC view
 	//	UNAVAILABLE        as for any call; watch again after the last sequence
 	WatchTask(*WatchTaskRequest, grpc.ServerStreamingServer[WatchTaskResponse]) error
 	// Name, version and capabilities of this server.

@@ -131,7 +131,8 @@ class WorkflowRuntimeServiceServicer(object):
         """Starts one execution of a workflow. Answers once the task is durably
         accepted: from then on it survives a crash of the server. With `wait`,
         answers when the task has terminated, or shortly before the call's deadline,
-        or when the server shuts down.
+        or when the server shuts down. An outcome that is larger than the server may
+        send is left out of the answer but for its status, so that the id is told.
         INVALID_ARGUMENT   the schema is not valid (SCHEMA_INVALID), or the inputs
         are not (INPUTS_INVALID), with all problems listed; or
         another field is out of its range (ARGUMENT_INVALID)
@@ -147,6 +148,8 @@ class WorkflowRuntimeServiceServicer(object):
     def TaskValidate(self, request, context):
         """Checks a schema and inputs without running them. Problems are the answer,
         not an error: the status is OK.
+        RESOURCE_EXHAUSTED the problems are larger than the server may send
+        (MESSAGE_TOO_LARGE)
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -168,8 +171,10 @@ class WorkflowRuntimeServiceServicer(object):
     def TaskResult(self, request, context):
         """The outputs of a task. With `wait`, answers when the task has terminated
         or the call's deadline is near; without it, answers at once.
-        INVALID_ARGUMENT a field is out of its range (ARGUMENT_INVALID)
-        NOT_FOUND        as in TaskReport
+        INVALID_ARGUMENT   a field is out of its range (ARGUMENT_INVALID)
+        NOT_FOUND          as in TaskReport
+        RESOURCE_EXHAUSTED the outputs are larger than the server may send
+        (MESSAGE_TOO_LARGE)
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -187,8 +192,10 @@ class WorkflowRuntimeServiceServicer(object):
 
     def TaskList(self, request, context):
         """Tasks, newest first.
-        INVALID_ARGUMENT a field is out of its range (ARGUMENT_INVALID), or the
+        INVALID_ARGUMENT   a field is out of its range (ARGUMENT_INVALID), or the
         page token is from elsewhere (PAGE_TOKEN_INVALID)
+        RESOURCE_EXHAUSTED the page is larger than the server may send
+        (MESSAGE_TOO_LARGE): ask for fewer tasks
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -207,7 +214,8 @@ class WorkflowRuntimeServiceServicer(object):
         OUT_OF_RANGE       after_sequence is beyond the last event
         (SEQUENCE_OUT_OF_RANGE)
         RESOURCE_EXHAUSTED the server has reached its limit of watchers
-        (TOO_MANY_WATCHES)
+        (TOO_MANY_WATCHES), or one event is larger than it may
+        send (MESSAGE_TOO_LARGE): watch in the BASIC view
         UNAVAILABLE        as for any call; watch again after the last sequence
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -61,7 +61,8 @@ class WorkflowRuntimeServiceStub:
     """Starts one execution of a workflow. Answers once the task is durably
     accepted: from then on it survives a crash of the server. With `wait`,
     answers when the task has terminated, or shortly before the call's deadline,
-    or when the server shuts down.
+    or when the server shuts down. An outcome that is larger than the server may
+    send is left out of the answer but for its status, so that the id is told.
       INVALID_ARGUMENT   the schema is not valid (SCHEMA_INVALID), or the inputs
                          are not (INPUTS_INVALID), with all problems listed; or
                          another field is out of its range (ARGUMENT_INVALID)
@@ -73,6 +74,8 @@ class WorkflowRuntimeServiceStub:
     TaskValidate: _grpc.UnaryUnaryMultiCallable[_runtime_service_pb2.TaskValidateRequest, _runtime_service_pb2.TaskValidateResponse]
     """Checks a schema and inputs without running them. Problems are the answer,
     not an error: the status is OK.
+      RESOURCE_EXHAUSTED the problems are larger than the server may send
+                         (MESSAGE_TOO_LARGE)
     """
     TaskReport: _grpc.UnaryUnaryMultiCallable[_runtime_service_pb2.TaskReportRequest, _runtime_service_pb2.TaskReportResponse]
     """Everything known about a task now: status, inputs, outputs, the report of
@@ -86,8 +89,10 @@ class WorkflowRuntimeServiceStub:
     TaskResult: _grpc.UnaryUnaryMultiCallable[_runtime_service_pb2.TaskResultRequest, _runtime_service_pb2.TaskResultResponse]
     """The outputs of a task. With `wait`, answers when the task has terminated
     or the call's deadline is near; without it, answers at once.
-      INVALID_ARGUMENT a field is out of its range (ARGUMENT_INVALID)
-      NOT_FOUND        as in TaskReport
+      INVALID_ARGUMENT   a field is out of its range (ARGUMENT_INVALID)
+      NOT_FOUND          as in TaskReport
+      RESOURCE_EXHAUSTED the outputs are larger than the server may send
+                         (MESSAGE_TOO_LARGE)
     """
     TaskCancel: _grpc.UnaryUnaryMultiCallable[_runtime_service_pb2.TaskCancelRequest, _runtime_service_pb2.TaskCancelResponse]
     """Asks a task to stop. Running nodes are interrupted, and the task and its
@@ -97,8 +102,10 @@ class WorkflowRuntimeServiceStub:
     """
     TaskList: _grpc.UnaryUnaryMultiCallable[_runtime_service_pb2.TaskListRequest, _runtime_service_pb2.TaskListResponse]
     """Tasks, newest first.
-      INVALID_ARGUMENT a field is out of its range (ARGUMENT_INVALID), or the
-                       page token is from elsewhere (PAGE_TOKEN_INVALID)
+      INVALID_ARGUMENT   a field is out of its range (ARGUMENT_INVALID), or the
+                         page token is from elsewhere (PAGE_TOKEN_INVALID)
+      RESOURCE_EXHAUSTED the page is larger than the server may send
+                         (MESSAGE_TOO_LARGE): ask for fewer tasks
     """
     WatchTask: _grpc.UnaryStreamMultiCallable[_runtime_service_pb2.WatchTaskRequest, _runtime_service_pb2.WatchTaskResponse]
     """The events of one task, in order and without gaps or repeats: first those
@@ -113,7 +120,8 @@ class WorkflowRuntimeServiceStub:
       OUT_OF_RANGE       after_sequence is beyond the last event
                          (SEQUENCE_OUT_OF_RANGE)
       RESOURCE_EXHAUSTED the server has reached its limit of watchers
-                         (TOO_MANY_WATCHES)
+                         (TOO_MANY_WATCHES), or one event is larger than it may
+                         send (MESSAGE_TOO_LARGE): watch in the BASIC view
       UNAVAILABLE        as for any call; watch again after the last sequence
     """
     ServerInfo: _grpc.UnaryUnaryMultiCallable[_runtime_service_pb2.ServerInfoRequest, _runtime_service_pb2.ServerInfoResponse]
@@ -152,7 +160,8 @@ class WorkflowRuntimeServiceAsyncStub(WorkflowRuntimeServiceStub):
     """Starts one execution of a workflow. Answers once the task is durably
     accepted: from then on it survives a crash of the server. With `wait`,
     answers when the task has terminated, or shortly before the call's deadline,
-    or when the server shuts down.
+    or when the server shuts down. An outcome that is larger than the server may
+    send is left out of the answer but for its status, so that the id is told.
       INVALID_ARGUMENT   the schema is not valid (SCHEMA_INVALID), or the inputs
                          are not (INPUTS_INVALID), with all problems listed; or
                          another field is out of its range (ARGUMENT_INVALID)
@@ -164,6 +173,8 @@ class WorkflowRuntimeServiceAsyncStub(WorkflowRuntimeServiceStub):
     TaskValidate: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.TaskValidateRequest, _runtime_service_pb2.TaskValidateResponse]  # type: ignore[assignment]
     """Checks a schema and inputs without running them. Problems are the answer,
     not an error: the status is OK.
+      RESOURCE_EXHAUSTED the problems are larger than the server may send
+                         (MESSAGE_TOO_LARGE)
     """
     TaskReport: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.TaskReportRequest, _runtime_service_pb2.TaskReportResponse]  # type: ignore[assignment]
     """Everything known about a task now: status, inputs, outputs, the report of
@@ -177,8 +188,10 @@ class WorkflowRuntimeServiceAsyncStub(WorkflowRuntimeServiceStub):
     TaskResult: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.TaskResultRequest, _runtime_service_pb2.TaskResultResponse]  # type: ignore[assignment]
     """The outputs of a task. With `wait`, answers when the task has terminated
     or the call's deadline is near; without it, answers at once.
-      INVALID_ARGUMENT a field is out of its range (ARGUMENT_INVALID)
-      NOT_FOUND        as in TaskReport
+      INVALID_ARGUMENT   a field is out of its range (ARGUMENT_INVALID)
+      NOT_FOUND          as in TaskReport
+      RESOURCE_EXHAUSTED the outputs are larger than the server may send
+                         (MESSAGE_TOO_LARGE)
     """
     TaskCancel: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.TaskCancelRequest, _runtime_service_pb2.TaskCancelResponse]  # type: ignore[assignment]
     """Asks a task to stop. Running nodes are interrupted, and the task and its
@@ -188,8 +201,10 @@ class WorkflowRuntimeServiceAsyncStub(WorkflowRuntimeServiceStub):
     """
     TaskList: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.TaskListRequest, _runtime_service_pb2.TaskListResponse]  # type: ignore[assignment]
     """Tasks, newest first.
-      INVALID_ARGUMENT a field is out of its range (ARGUMENT_INVALID), or the
-                       page token is from elsewhere (PAGE_TOKEN_INVALID)
+      INVALID_ARGUMENT   a field is out of its range (ARGUMENT_INVALID), or the
+                         page token is from elsewhere (PAGE_TOKEN_INVALID)
+      RESOURCE_EXHAUSTED the page is larger than the server may send
+                         (MESSAGE_TOO_LARGE): ask for fewer tasks
     """
     WatchTask: _aio.UnaryStreamMultiCallable[_runtime_service_pb2.WatchTaskRequest, _runtime_service_pb2.WatchTaskResponse]  # type: ignore[assignment]
     """The events of one task, in order and without gaps or repeats: first those
@@ -204,7 +219,8 @@ class WorkflowRuntimeServiceAsyncStub(WorkflowRuntimeServiceStub):
       OUT_OF_RANGE       after_sequence is beyond the last event
                          (SEQUENCE_OUT_OF_RANGE)
       RESOURCE_EXHAUSTED the server has reached its limit of watchers
-                         (TOO_MANY_WATCHES)
+                         (TOO_MANY_WATCHES), or one event is larger than it may
+                         send (MESSAGE_TOO_LARGE): watch in the BASIC view
       UNAVAILABLE        as for any call; watch again after the last sequence
     """
     ServerInfo: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.ServerInfoRequest, _runtime_service_pb2.ServerInfoResponse]  # type: ignore[assignment]
@@ -246,7 +262,8 @@ class WorkflowRuntimeServiceServicer(metaclass=_abc_1.ABCMeta):
         """Starts one execution of a workflow. Answers once the task is durably
         accepted: from then on it survives a crash of the server. With `wait`,
         answers when the task has terminated, or shortly before the call's deadline,
-        or when the server shuts down.
+        or when the server shuts down. An outcome that is larger than the server may
+        send is left out of the answer but for its status, so that the id is told.
           INVALID_ARGUMENT   the schema is not valid (SCHEMA_INVALID), or the inputs
                              are not (INPUTS_INVALID), with all problems listed; or
                              another field is out of its range (ARGUMENT_INVALID)
@@ -264,6 +281,8 @@ class WorkflowRuntimeServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_runtime_service_pb2.TaskValidateResponse, _abc.Awaitable[_runtime_service_pb2.TaskValidateResponse]]:
         """Checks a schema and inputs without running them. Problems are the answer,
         not an error: the status is OK.
+          RESOURCE_EXHAUSTED the problems are larger than the server may send
+                             (MESSAGE_TOO_LARGE)
         """
 
     @_abc_1.abstractmethod
@@ -289,8 +308,10 @@ class WorkflowRuntimeServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_runtime_service_pb2.TaskResultResponse, _abc.Awaitable[_runtime_service_pb2.TaskResultResponse]]:
         """The outputs of a task. With `wait`, answers when the task has terminated
         or the call's deadline is near; without it, answers at once.
-          INVALID_ARGUMENT a field is out of its range (ARGUMENT_INVALID)
-          NOT_FOUND        as in TaskReport
+          INVALID_ARGUMENT   a field is out of its range (ARGUMENT_INVALID)
+          NOT_FOUND          as in TaskReport
+          RESOURCE_EXHAUSTED the outputs are larger than the server may send
+                             (MESSAGE_TOO_LARGE)
         """
 
     @_abc_1.abstractmethod
@@ -312,8 +333,10 @@ class WorkflowRuntimeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_runtime_service_pb2.TaskListResponse, _abc.Awaitable[_runtime_service_pb2.TaskListResponse]]:
         """Tasks, newest first.
-          INVALID_ARGUMENT a field is out of its range (ARGUMENT_INVALID), or the
-                           page token is from elsewhere (PAGE_TOKEN_INVALID)
+          INVALID_ARGUMENT   a field is out of its range (ARGUMENT_INVALID), or the
+                             page token is from elsewhere (PAGE_TOKEN_INVALID)
+          RESOURCE_EXHAUSTED the page is larger than the server may send
+                             (MESSAGE_TOO_LARGE): ask for fewer tasks
         """
 
     @_abc_1.abstractmethod
@@ -334,7 +357,8 @@ class WorkflowRuntimeServiceServicer(metaclass=_abc_1.ABCMeta):
           OUT_OF_RANGE       after_sequence is beyond the last event
                              (SEQUENCE_OUT_OF_RANGE)
           RESOURCE_EXHAUSTED the server has reached its limit of watchers
-                             (TOO_MANY_WATCHES)
+                             (TOO_MANY_WATCHES), or one event is larger than it may
+                             send (MESSAGE_TOO_LARGE): watch in the BASIC view
           UNAVAILABLE        as for any call; watch again after the last sequence
         """
 

@@ -103,14 +103,17 @@ export type TaskRunResponse = Message<"flowgram.runtime.v1.TaskRunResponse"> & {
   status?: StatusInfo | undefined;
 
   /**
-   * The outputs, a JSON object. Empty unless the task SUCCEEDED.
+   * The outputs, a JSON object. Empty unless the task SUCCEEDED. Empty with
+   * SUCCEEDED: this answer has no room for them. TaskResult tells them, or that
+   * it has none either (MESSAGE_TOO_LARGE).
    *
    * @generated from field: string outputs = 3;
    */
   outputs: string;
 
   /**
-   * Why the task FAILED: its error messages, in order.
+   * Why the task FAILED: its error messages, in order. They too may be left out
+   * for want of room.
    *
    * @generated from field: repeated flowgram.runtime.v1.Message errors = 4;
    */
@@ -634,7 +637,8 @@ export const WorkflowRuntimeService: GenService<{
    * Starts one execution of a workflow. Answers once the task is durably
    * accepted: from then on it survives a crash of the server. With `wait`,
    * answers when the task has terminated, or shortly before the call's deadline,
-   * or when the server shuts down.
+   * or when the server shuts down. An outcome that is larger than the server may
+   * send is left out of the answer but for its status, so that the id is told.
    *   INVALID_ARGUMENT   the schema is not valid (SCHEMA_INVALID), or the inputs
    *                      are not (INPUTS_INVALID), with all problems listed; or
    *                      another field is out of its range (ARGUMENT_INVALID)
@@ -653,6 +657,8 @@ export const WorkflowRuntimeService: GenService<{
   /**
    * Checks a schema and inputs without running them. Problems are the answer,
    * not an error: the status is OK.
+   *   RESOURCE_EXHAUSTED the problems are larger than the server may send
+   *                      (MESSAGE_TOO_LARGE)
    *
    * @generated from rpc flowgram.runtime.v1.WorkflowRuntimeService.TaskValidate
    */
@@ -680,8 +686,10 @@ export const WorkflowRuntimeService: GenService<{
   /**
    * The outputs of a task. With `wait`, answers when the task has terminated
    * or the call's deadline is near; without it, answers at once.
-   *   INVALID_ARGUMENT a field is out of its range (ARGUMENT_INVALID)
-   *   NOT_FOUND        as in TaskReport
+   *   INVALID_ARGUMENT   a field is out of its range (ARGUMENT_INVALID)
+   *   NOT_FOUND          as in TaskReport
+   *   RESOURCE_EXHAUSTED the outputs are larger than the server may send
+   *                      (MESSAGE_TOO_LARGE)
    *
    * @generated from rpc flowgram.runtime.v1.WorkflowRuntimeService.TaskResult
    */
@@ -705,8 +713,10 @@ export const WorkflowRuntimeService: GenService<{
   },
   /**
    * Tasks, newest first.
-   *   INVALID_ARGUMENT a field is out of its range (ARGUMENT_INVALID), or the
-   *                    page token is from elsewhere (PAGE_TOKEN_INVALID)
+   *   INVALID_ARGUMENT   a field is out of its range (ARGUMENT_INVALID), or the
+   *                      page token is from elsewhere (PAGE_TOKEN_INVALID)
+   *   RESOURCE_EXHAUSTED the page is larger than the server may send
+   *                      (MESSAGE_TOO_LARGE): ask for fewer tasks
    *
    * @generated from rpc flowgram.runtime.v1.WorkflowRuntimeService.TaskList
    */
@@ -728,7 +738,8 @@ export const WorkflowRuntimeService: GenService<{
    *   OUT_OF_RANGE       after_sequence is beyond the last event
    *                      (SEQUENCE_OUT_OF_RANGE)
    *   RESOURCE_EXHAUSTED the server has reached its limit of watchers
-   *                      (TOO_MANY_WATCHES)
+   *                      (TOO_MANY_WATCHES), or one event is larger than it may
+   *                      send (MESSAGE_TOO_LARGE): watch in the BASIC view
    *   UNAVAILABLE        as for any call; watch again after the last sequence
    *
    * @generated from rpc flowgram.runtime.v1.WorkflowRuntimeService.WatchTask

@@ -45,8 +45,9 @@ class MessageLogged:
 class OutputDelta:
     """Text of a language model as it arrives.
 
-    Live only: it has no sequence, is not kept, and what was sent while a watch was away is not sent again; the
-    whole text is in the outputs of the node's run.
+    Live only: it has no sequence, is not kept, and what was sent while a watch was away is not sent again. A watch
+    that comes back to a server that was restarted gets the text of a run that runs anew from its beginning. All of it
+    is in the outputs of the node's run: where what was shown is not the beginning of that, show the outputs.
     """
 
     node_id: str

@@ -117,7 +117,9 @@ class PlainDisplay:
                 click.echo(str(run_line(run)).rstrip())
             case Wrote(run, text):
                 self._write(run, text)
-            case Ended(run, rest):
+            case Ended(run, rest, anew):
+                if anew:
+                    self._pending.pop(id(run), None)
                 self._write(run, rest)
                 if last := self._pending.pop(id(run)):
                     click.echo(f"  {line(run.label)} | {last}")
@@ -137,6 +139,7 @@ class PlainDisplay:
 
     def waits(self, seconds: float) -> None:
         """Says so on the standard error stream."""
+        self._pending.clear()
         click.echo(f"connection lost; trying again in {seconds:.1f} s", err=True)
 
     def ended(self, result: Result) -> None:

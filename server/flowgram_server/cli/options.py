@@ -1,6 +1,7 @@
 """What every command that uses a server takes: where it is, and how to connect."""
 
 import functools
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,6 +49,15 @@ class Connection(NamedTuple):
                 return question(client)
 
         return apart(asked)
+
+    def options(self) -> Iterator[str]:
+        """The options that lead to the server again, as a shell reads them. Metadata may be secret, and is not among them."""
+        if self.target != DEFAULT_TARGET:
+            yield f"--target {shlex.quote(self.target)}"
+        if self.ca is not None:
+            yield f"--tls-ca {shlex.quote(str(self.ca))}"
+        elif self.tls:
+            yield "--tls"
 
     @contextmanager
     def _open(self, sleep: Callable[[float], object]) -> Iterator[Client]:

@@ -30,7 +30,9 @@ class Run:
     branch: str = ""
     error: str = ""
     text: list[str] = field(default_factory=list)
-    """What a language model has written so far, in pieces."""
+    """What a language model has written, in pieces, since the connection was made; all of it once the run has ended."""
+    wrote: bool = False
+    """Whether any of it was ever heard."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,9 @@ class Ended:
 
     run: Run
     rest: str = ""
-    """What it wrote and was not heard: deltas are live only, outputs have the whole."""
+    """What it wrote and was not heard: deltas are live only, and all of the text is in the outputs."""
+    anew: bool = False
+    """Whether `rest` is the whole text: what was heard is not its beginning."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,11 @@ class Progress:
         self.sequence = 0
         """Of the last event."""
 
+    def reconnects(self) -> None:
+        """What is written until the connection is there again is not heard, and a server that restarts has it written anew."""
+        for run in self.running.values():
+            run.text.clear()
+
     def apply(self, event: Event) -> Change | None:
         """Take an event in; what it means for the display, if anything."""
         self.sequence = max(self.sequence, event.sequence)
@@ -94,6 +103,7 @@ class Progress:
                 run = Run(event.node_id, Status.PROCESSING, self._clock())
                 self.running[event.snapshot_id] = run
             run.text.append(event.text)
+            run.wrote = True
             return Wrote(run, event.text)
         if isinstance(event, MessageLogged):
             if event.message.type.name == "ERROR":
@@ -116,19 +126,22 @@ class Progress:
         run.error = snapshot.error or run.error
         if event.terminated:
             self.running.pop(snapshot.id, None)
-            rest = _unheard("".join(run.text), snapshot.outputs or {})
-            run.text.append(rest)
-            return Ended(run, rest)
+            heard = "".join(run.text)
+            whole = _written(heard, snapshot.outputs or {}) if run.wrote else ""
+            run.text = [whole]
+            if heard and whole.startswith(heard):
+                return Ended(run, whole[len(heard) :])
+            return Ended(run, whole, anew=run.wrote)
         self.running[snapshot.id] = run
         return Started(run)
 
 
-def _unheard(heard: str, outputs: JSONObject) -> str:
-    """The end of the output of which `heard` is the beginning; nothing where there is none, or nothing was heard."""
-    for value in outputs.values():
-        if heard and isinstance(value, str) and value.startswith(heard):
-            return value[len(heard) :]
-    return ""
+def _written(heard: str, outputs: JSONObject) -> str:
+    """The output of which `heard` is the beginning, or else the end; what was heard where it is neither."""
+    texts = [value for value in outputs.values() if isinstance(value, str)]
+    beginning = (text for text in texts if heard and text.startswith(heard))
+    end = (text for text in texts if text.endswith(heard))
+    return next(beginning, None) or next(end, heard)
 
 
 def label_of(snapshot: Snapshot, node_id: str) -> str:

@@ -19,7 +19,8 @@ def follow(client: Client, task_id: str, progress: Progress, display: Display, *
     """Show a task until it has ended; how it did."""
     for event in client.watch(task_id, after=after, deltas=True):
         display.show(event, progress, progress.apply(event))
-    if not progress.status.terminated:  # it had ended before the watch began
+    # It may have ended before the watch began, or said before that why it failed.
+    if not progress.status.terminated or (after and progress.status is Status.FAILED):
         result = client.result(task_id)
     else:
         result = Result(
@@ -111,6 +112,7 @@ def watch_command(connection: Connection, task: str, after: int, as_json: bool, 
     """Show the progress of TASK, from its start (or --after N) to its end."""
     progress = Progress(time.monotonic)
     display = display_for(progress, as_json=as_json, quiet=quiet)
+    connection.ask(lambda client: client.info())  # a watch would wait for long for a server that is away
     return _follow_to_exit(connection, task, progress, display, after=after)
 
 
@@ -123,6 +125,7 @@ def _follow_to_exit(
     """
 
     def wait(seconds: float) -> None:
+        progress.reconnects()
         display.waits(seconds)
         time.sleep(seconds)
 
@@ -135,17 +138,18 @@ def _follow_to_exit(
                 lambda client: follow(client, task_id, progress, display, after=after or 0), wait
             )
     except KeyboardInterrupt:
-        click.echo(_come_back(task_id, progress), err=True)
+        click.echo(_come_back(connection, task_id, progress), err=True)
         raise
     except CommandError as error:
         if error.status is ExitStatus.UNREACHABLE:
-            click.echo(_come_back(task_id, progress), err=True)
+            click.echo(_come_back(connection, task_id, progress), err=True)
         raise
     return of_outcome(result.status)
 
 
-def _come_back(task_id: str, progress: Progress) -> str:
+def _come_back(connection: Connection, task_id: str, progress: Progress) -> str:
+    place = "".join(f" {option}" for option in connection.options())
     return (
-        f"\nThe task goes on. Watch it again: flowgram watch {task_id} --after {progress.sequence}\n"
-        f"Stop it: flowgram cancel {task_id}"
+        f"\nThe task goes on. Watch it again: flowgram watch {task_id} --after {progress.sequence}{place}\n"
+        f"Stop it: flowgram cancel {task_id}{place}"
     )

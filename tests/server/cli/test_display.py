@@ -81,6 +81,28 @@ def test_text_that_was_not_heard_is_taken_from_the_outputs() -> None:
     assert change.rest == "lo"
 
 
+@pytest.mark.parametrize("heard", ["llo", "rest"])
+def test_text_whose_beginning_was_not_heard_is_shown_as_a_whole(heard: str) -> None:
+    """A watch that began later has only the end of it; what the outputs do not have is left as it was heard."""
+    progress = Progress(lambda: 0.0)
+    progress.apply(OutputDelta(node_id="llm_0", snapshot_id="s1", text=heard))
+    change = progress.apply(node(Status.SUCCEEDED, snapshot(outputs={"n": 1, "result": "Hello"})))
+    assert isinstance(change, Ended)
+    assert (change.rest, change.anew) == (("Hello", True) if heard == "llo" else ("", False))
+    assert "".join(change.run.text) == ("Hello" if heard == "llo" else heard)
+
+
+def test_a_lost_connection_drops_what_was_heard() -> None:
+    """Of what goes on: nobody knows how much was missed, and a server that restarts has it written anew."""
+    progress = Progress(lambda: 0.0)
+    progress.apply(OutputDelta(node_id="llm_0", snapshot_id="s1", text="Hi"))
+    progress.reconnects()
+    progress.apply(OutputDelta(node_id="llm_0", snapshot_id="s1", text="Hel"))
+    change = progress.apply(node(Status.SUCCEEDED, snapshot(outputs={"result": "Hello"})))
+    assert isinstance(change, Ended)
+    assert (change.rest, change.anew, change.run.text) == ("lo", False, ["Hello"])
+
+
 def test_finished_runs_are_forgotten() -> None:
     """A loop of any length needs no memory here."""
     progress = Progress(lambda: 0.0)

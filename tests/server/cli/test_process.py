@@ -62,12 +62,14 @@ async def test_ctrl_c_leaves_the_task_alone(server: ScriptedServer) -> None:
     process.send_signal(signal.SIGINT)
     _, err = await process.communicate()
     assert process.returncode == 130
-    assert "The task goes on. Watch it again: flowgram watch t1 --after 3\n" in err.decode()
+    again = f"flowgram watch t1 --after 3 --target {server.target}\n"
+    assert f"The task goes on. Watch it again: {again}" in err.decode()
     assert server.requests("TaskCancel") == []
 
 
 async def test_a_reader_that_leaves_ends_the_command_quietly(server: ScriptedServer) -> None:
     """As `flowgram watch TASK | head` does."""
+    server.on("ServerInfo", runtime_service_pb2.ServerInfoResponse())
     server.on("WatchTask", [watched(*history(20_000))])
     process = await start("watch", "t1", "--target", server.target)
     assert process.stdout is not None

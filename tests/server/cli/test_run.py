@@ -11,6 +11,7 @@ from flowgram.runtime.v1 import event_pb2, report_pb2, runtime_service_pb2
 from flowgram_server.cli.root import run_command
 
 Code = grpc.StatusCode
+INFO = runtime_service_pb2.ServerInfoResponse()
 ACCEPTED = runtime_service_pb2.TaskRunResponse(task_id="t1")
 
 
@@ -192,6 +193,7 @@ async def test_a_lost_connection_is_told(server: ScriptedServer, flowgram: Any, 
 
 async def test_watch_from_a_sequence(server: ScriptedServer, flowgram: Any) -> None:
     """Watch --after shows what came later; the outcome decides the exit status here too."""
+    server.on("ServerInfo", INFO)
     server.on("WatchTask", [watched(*GOOD[2:])])
     done = await flowgram("watch", "t1", "--after", "2")
     assert done.status == 0
@@ -201,6 +203,7 @@ async def test_watch_from_a_sequence(server: ScriptedServer, flowgram: Any) -> N
 
 async def test_watch_of_a_task_that_has_nothing_more_to_tell(server: ScriptedServer, flowgram: Any) -> None:
     """After the last event, the outcome is asked for."""
+    server.on("ServerInfo", INFO)
     server.on("WatchTask", [])
     server.on(
         "TaskResult", runtime_service_pb2.TaskResultResponse(status={"status": report_pb2.STATUS_CANCELED})
@@ -210,6 +213,7 @@ async def test_watch_of_a_task_that_has_nothing_more_to_tell(server: ScriptedSer
 
 async def test_watch_of_an_unknown_task(server: ScriptedServer, flowgram: Any) -> None:
     """What the server refuses is one line, and exit status 5."""
+    server.on("ServerInfo", INFO)
     server.on("WatchTask", [Refusal(Code.NOT_FOUND, "no task 't1'", "TASK_NOT_FOUND")])
     assert await flowgram("watch", "t1") == (5, "", "flowgram: no task 't1'\n")
 
@@ -221,6 +225,47 @@ async def test_no_server(server: ScriptedServer, flowgram: Any, workflow: str) -
     assert done.status == 4
     assert done.err.startswith(f"flowgram: cannot reach {server.target}: ")
     assert "flowgram serve" in done.err
+
+
+async def test_watch_without_a_server(server: ScriptedServer, flowgram: Any) -> None:
+    """Nothing was lost yet, and nothing is known to go on: it is told as by every other command."""
+    await server.stop()
+    done = await flowgram("watch", "t1")
+    assert (done.status, done.out) == (4, "")
+    assert done.err.startswith(f"flowgram: cannot reach {server.target}: ")
+    assert "connection lost" not in done.err
+    assert "goes on" not in done.err
+
+
+async def test_watch_of_a_failed_task_from_a_sequence(server: ScriptedServer, flowgram: Any) -> None:
+    """Why it failed was said before; it is told in the end all the same."""
+    outcome = runtime_service_pb2.TaskResultResponse(
+        status={"status": report_pb2.STATUS_FAILED}, errors=[BAD[2].message]
+    )
+    server.on("ServerInfo", INFO)
+    server.on("WatchTask", [watched(*BAD[3:])])
+    server.on("TaskResult", outcome)
+    done = await flowgram("watch", "t1", "--after", "3")
+    assert done.status == 1
+    assert done.out.splitlines()[-2:] == ["failed", "  llm_0: no \N{REPLACEMENT CHARACTER}[31mmodel"]
+
+
+@pytest.mark.parametrize("again", ["ello,\nworld", "Hello", "rld", ""])
+async def test_a_text_that_is_written_anew(
+    again: str, server: ScriptedServer, flowgram: Any, workflow: str
+) -> None:
+    """After a lost connection what was heard counts for nothing: it goes on elsewhere, or begins again."""
+    first, second, began, _, end, last = GOOD
+    run = began.node_status_changed.snapshot.id
+    server.on("TaskRun", ACCEPTED)
+    server.on(
+        "WatchTask",
+        [watched(first, second, began, delta_event(run, "Hello,\nHel")), Refusal(Code.UNAVAILABLE)],
+        [watched(*([delta_event(run, again)] if again else []), end, last)],
+    )
+    lines = [" ".join(each.split()) for each in (await flowgram("run", workflow)).out.splitlines()]
+    at = lines.index("succeeded loop_0[3]/llm_0 1.25 s")
+    assert lines[at - 2 : at] == ["loop_0[3]/llm_0 | Hello,", "loop_0[3]/llm_0 | world"]
 
 
 @pytest.mark.parametrize(
@@ -295,8 +340,11 @@ async def test_wrong_usage_exits_with_2(flowgram: Any, wrong: list[str]) -> None
         ["list", "--label", "a=\udcff"],
     ],
 )
-async def test_what_cannot_be_sent_exits_with_2(flowgram: Any, workflow: str, wrong: list[str]) -> None:
+async def test_what_cannot_be_sent_exits_with_2(
+    server: ScriptedServer, flowgram: Any, workflow: str, wrong: list[str]
+) -> None:
     """One line says what it is; a terminal may hand over bytes that are no text."""
+    server.on("ServerInfo", INFO)
     done = await flowgram(*(workflow if each == "WORKFLOW" else each for each in wrong))
     assert (done.status, done.out) == (2, "")
     assert len(done.err.splitlines()) == 1

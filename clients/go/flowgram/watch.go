@@ -19,6 +19,8 @@ const (
 	defaultHeartbeat = 10 * time.Second
 	// So many heartbeats in a row that did not come mean that the connection is dead.
 	silentHeartbeats = 3
+	// The contract promises heartbeats no more often than this, whatever is asked for.
+	shortestHeartbeat = 100 * time.Millisecond
 	// How long a stream may take to end after the event that ends the task: everything is told by then.
 	farewell = time.Second
 )
@@ -68,11 +70,15 @@ func (c *Client) Watch(ctx context.Context, taskID string, options ...WatchOptio
 		for _, option := range options {
 			option(request)
 		}
+		var silence time.Duration
+		if request.GetHeartbeat() != nil {
+			silence = silentHeartbeats * max(request.GetHeartbeat().AsDuration(), shortestHeartbeat)
+		}
 		watch := &watch{
 			client:   c,
 			request:  request,
 			sequence: request.GetAfterSequence(),
-			silence:  silentHeartbeats * request.GetHeartbeat().AsDuration(),
+			silence:  silence,
 			yield:    func(event *Event) bool { return yield(event, nil) },
 		}
 		if err := watch.run(c.outgoing(ctx), c.settings.reconnect); err != nil {

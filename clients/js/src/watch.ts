@@ -10,6 +10,9 @@ import { durationFrom, type Deadline } from "./timing.js";
 // So many heartbeats in a row that did not come mean that the connection is dead.
 const SILENT_HEARTBEATS = 3;
 
+// The contract promises heartbeats no more often than this, whatever is asked for.
+const SHORTEST_HEARTBEAT_MS = 100;
+
 // How long a stream may take to end after the event that ends the task: everything is told by then.
 const FAREWELL_MS = 1000;
 
@@ -58,7 +61,7 @@ export class Cursor {
 export async function* watch(connection: Connection, settings: WatchSettings): AsyncGenerator<TaskEvent, void> {
   const { signal } = settings;
   const deadline = connection.deadline(settings.timeoutMs);
-  const patienceMs = settings.heartbeatMs && settings.heartbeatMs * SILENT_HEARTBEATS;
+  const patienceMs = settings.heartbeatMs && Math.max(settings.heartbeatMs, SHORTEST_HEARTBEAT_MS) * SILENT_HEARTBEATS;
   const cursor = new Cursor(settings.afterSequence);
   let connected = false;
   let failures = 0;

@@ -33,6 +33,9 @@ _Request = TypeVar("_Request", bound=Message)
 _SILENT_HEARTBEATS = 3
 """So many heartbeats in a row that did not come mean that the connection is dead."""
 
+_SHORTEST_HEARTBEAT = 0.1
+"""Seconds: the contract promises no more often, whatever is asked for."""
+
 
 class Operations:
     """The operations of a client. `clock` is monotonic, in seconds."""
@@ -191,7 +194,7 @@ class Operations:
         )
         silence = _convert.seconds(heartbeat)
         if silence is not None:
-            silence *= _SILENT_HEARTBEATS
+            silence = _SILENT_HEARTBEATS * max(silence, _SHORTEST_HEARTBEAT)
         deadline = self._deadline(timeout)
         cursor = Cursor(after)
         connected, failures = False, 0

@@ -342,6 +342,8 @@ def test_silence_is_three_heartbeats() -> None:
     effects, _, _ = play(watch_flow(operations(), heartbeat=2.0), replies(None, None))
     assert effects[0].request.heartbeat.ToTimedelta().total_seconds() == 2.0
     assert effects[1] == Read(6.0)
+    effects, _, _ = play(watch_flow(operations(), heartbeat=0.02), replies(None, None))
+    assert effects[1] == Read(pytest.approx(0.3))  # no server sends them more often than every 0.1 seconds
     effects, _, _ = play(watch_flow(operations(), heartbeat=None), replies(None, None))
     assert not effects[0].request.HasField("heartbeat")
     assert effects[1] == Read(None)

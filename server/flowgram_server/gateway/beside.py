@@ -49,7 +49,8 @@ async def open_beside(
     from flowgram_server.gateway.serve import PATIENCE, open_gateway  # noqa: PLC0415 - costs a server without it nothing
 
     async with (
-        AsyncClient(from_within(address), retry=PATIENCE) as client,
+        # A proxy of the environment leads out of this machine, under whatever name the server listens.
+        AsyncClient(from_within(address), retry=PATIENCE, options=(("grpc.enable_http_proxy", 0),)) as client,
         open_gateway(client, listener, settings.gateway()) as gateway,
     ):
         yield gateway

@@ -74,6 +74,15 @@ async def test_serve_starts_it_too(tmp_path: Path) -> None:
         assert result.json() == {"text": "hi"}
 
 
+async def test_no_proxy_stands_between_the_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under whatever name the server listens, its gateway finds it in its own process."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    place = ("--listen", "LocalHost:0", "--http", "127.0.0.1:0", "--data", str(tmp_path))
+    async with process("serve", *place) as line:
+        assert (await ask(f"http://{line['http']}/api/info"))["name"] == "flowgram-runtime"
+
+
 async def test_serve_without_it(tmp_path: Path) -> None:
     """`--no-http` leaves it out."""
     async with process("serve", "--listen", "127.0.0.1:0", "--no-http", "--data", str(tmp_path)) as line:

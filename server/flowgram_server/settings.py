@@ -1,7 +1,8 @@
 """Settings of the server, from flags, the environment, and a TOML file.
 
-Flags override the environment, which overrides the file, which overrides the defaults here. They spell a setting alike: `--max-nodes`, `FLOWGRAM_MAX_NODES`, `max_nodes`; one of a group is
-`FLOWGRAM_LLM__READ_TIMEOUT`, and `read_timeout` in the table `[llm]`.
+Flags override the environment, which overrides the file, which overrides the defaults here. They spell a setting alike:
+`--max-nodes`, `FLOWGRAM_MAX_NODES`, `max_nodes`; one of a group is `FLOWGRAM_LLM__READ_TIMEOUT`, and `read_timeout` in the
+table `[llm]`.
 
 Durations are in seconds, sizes in bytes. The runtime takes plain dataclasses, which come out of here.
 """
@@ -49,6 +50,9 @@ _Seconds = Annotated[float, Field(le=1e9)]
 
 _Count = Annotated[int, Field(le=2**62)]
 """A number of things. What is larger is a mistake, and beyond what the database can count to."""
+
+_MessageBytes = Annotated[int, Field(le=2_000_000_000)]
+"""The size of a message. What is larger is beyond what gRPC and Protocol Buffers can count to."""
 
 _Dataclass = TypeVar("_Dataclass", bound="DataclassInstance")
 
@@ -203,8 +207,10 @@ class Settings(BaseSettings):
     )
     access_log: bool = Field(default=True, description="Whether every call is logged.")
 
-    max_message_bytes: _Count = Field(
-        default=_SERVICE.max_message_bytes, ge=65_536, description="Bytes of one gRPC message."
+    max_message_bytes: _MessageBytes = Field(
+        default=_SERVICE.max_message_bytes,
+        ge=65_536,
+        description="Bytes of one gRPC message.",
     )
     max_watches: _Count = Field(default=_SERVICE.max_watches, ge=1, description="Clients that watch at once.")
     max_running_tasks: _Count = Field(

@@ -124,6 +124,7 @@ def test_collections_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
         ('storage = "postgres"', "storage"),
         ("call_timeouts = { llm = 0 }", "call_timeouts.llm"),
         ("max_message_bytes = 1", "max_message_bytes"),
+        ("max_message_bytes = 2_000_000_001", "max_message_bytes"),
         ("shutdown_grace = nan", "shutdown_grace"),
         ("shutdown_grace = 1e10", "shutdown_grace"),
         ("retention_age = 1e14", "retention_age"),

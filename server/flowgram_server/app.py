@@ -21,6 +21,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio  # type: ignore[attr-defined]  # public, and not declared so
 from grpc_reflection.v1alpha import reflection
 
+from flowgram.runtime.v1 import error_reason_pb2  # noqa: F401 - see where reflection is enabled
 from flowgram_runtime.application import Application
 from flowgram_runtime.clock import Clock, SystemClock
 from flowgram_runtime.journal.errors import JournalUnavailable
@@ -151,6 +152,7 @@ async def serve(
         on_ready: Called once the server answers.
 
     Raises:
+        InvalidSettings: A setting is about a node type that there is not.
         JournalUnavailable: The journal cannot be opened.
         ListenError: The address cannot be listened on.
         NodeTypeUnusable: A node type of another package is none, or cannot be opened.
@@ -305,6 +307,7 @@ async def _serving(
     add_service(server, servicer, settings.max_message_bytes)
     health_servicer = health_aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)  # type: ignore[no-untyped-call]  # generated without types
+    # Reflection tells of what was imported: the reasons of errors, too, which no method names.
     services = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(services, server)  # type: ignore[no-untyped-call]  # the library has no types
     try:

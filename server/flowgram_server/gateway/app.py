@@ -69,8 +69,21 @@ def create_app(endpoints: Endpoints, cors_origins: Iterable[str]) -> FastAPI:
 class _Origins(CORSMiddleware):
     """CORS that does not leave it to browsers to keep pages from elsewhere from changing anything.
 
-    A page whose own name was made to lead to this machine asks as one of the same origin, without asking first.
+    A page whose own name was made to lead to this machine asks as one of the same origin, without asking first. It can
+    change nothing, for POST and PUT name its origin, but it can read: GET has no origin then, as where no page asks.
     """
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Answers a browser that asks whether a page may ask."""
+        response = super().preflight_response(request_headers)
+        if response.status_code == HTTPStatus.OK:
+            return response
+        if self.is_allowed_origin(request_headers["origin"]):
+            refusal = ErrorAnswer(response.status_code, "ARGUMENT_INVALID", bytes(response.body).decode())
+        else:
+            refusal = _not_allowed(request_headers["origin"])
+        headers = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
+        return error_answer(refusal, headers)
 
     async def simple_response(
         self, scope: Scope, receive: Receive, send: Send, request_headers: Headers
@@ -80,9 +93,12 @@ class _Origins(CORSMiddleware):
         if scope["method"] in _HARMLESS or origin is None or self.is_allowed_origin(origin):
             await super().simple_response(scope, receive, send, request_headers)
             return
-        message = f"pages of {origin} may not use this gateway: the setting cors_origins does not allow it"
-        answer = ErrorAnswer(HTTPStatus.FORBIDDEN, "ORIGIN_NOT_ALLOWED", message)
-        await error_answer(answer, {"Vary": "Origin"})(scope, receive, send)
+        await error_answer(_not_allowed(origin), {"Vary": "Origin"})(scope, receive, send)
+
+
+def _not_allowed(origin: str) -> ErrorAnswer:
+    message = f"pages of {origin} may not use this gateway: the setting cors_origins does not allow it"
+    return ErrorAnswer(HTTPStatus.FORBIDDEN, "ORIGIN_NOT_ALLOWED", message)
 
 
 class _Defects:

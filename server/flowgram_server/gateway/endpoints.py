@@ -6,8 +6,7 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from google.protobuf.message import Message
-from pydantic import BaseModel, Field, ValidationError
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import BaseModel, Field, ValidationError, WithJsonSchema
 
 from flowgram.runtime.v1 import runtime_service_pb2 as service
 from flowgram_client import AsyncClient, InvalidWorkflow
@@ -21,6 +20,11 @@ _Body = TypeVar("_Body", bound=BaseModel)
 _Message = TypeVar("_Message", bound=Message)
 
 _Sequence = Annotated[int, Field(ge=0, le=2**63 - 1)]
+_SequenceOrNone = Annotated[
+    int | None,
+    Field(ge=0, le=2**63 - 1),
+    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": 2**63 - 1}),  # a header is there, or is not
+]
 _Label = Annotated[str, Field(json_schema_extra={"pattern": "^[^=]+="})]
 _TaskID = Annotated[str, Query(alias="taskID", min_length=1, description="The task.")]
 
@@ -173,7 +177,7 @@ class Endpoints:
             bool, Query(description="Also send the text of language models as it arrives.")
         ] = False,
         last_event_id: Annotated[
-            _Sequence | SkipJsonSchema[None],
+            _SequenceOrNone,
             Header(
                 alias="Last-Event-ID",
                 description="As `after`, and wins over it: browsers send it when they connect again.",

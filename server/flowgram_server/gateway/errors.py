@@ -10,6 +10,7 @@ answer has a `code` that the gateway put there, which is how FlowGram's editor t
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import NamedTuple
@@ -96,6 +97,17 @@ _BY_CODE: Mapping[grpc.StatusCode, HTTPStatus] = {
     # Without a reason it is gRPC itself that refuses a message for its size.
     grpc.StatusCode.RESOURCE_EXHAUSTED: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
 }
+_ABOUT_REQUESTS = {"ARGUMENT_INVALID", "PAGE_TOKEN_INVALID", "REQUEST_ID_REUSED", "SEQUENCE_OUT_OF_RANGE"}
+_NAMES: Mapping[str, str] = {
+    "task_id": "taskID",
+    "request_id": "requestID",
+    "page_size": "pageSize",
+    "page_token": "pageToken",
+    "next_page_token": "nextPageToken",
+    "after_sequence": "after",
+}
+"""By the service's name of a part of a request, the one that it has here."""
+_SERVICE_NAMES = re.compile(rf"\b({'|'.join(_NAMES)})\b")
 _TRANSPORT_TEXTS: Mapping[HTTPStatus, str] = {
     HTTPStatus.SERVICE_UNAVAILABLE: "the runtime cannot be reached at the moment",
     HTTPStatus.GATEWAY_TIMEOUT: "the runtime did not answer in time",
@@ -116,7 +128,7 @@ def answer_to(error: GatewayError | RequestError) -> ErrorAnswer:
 def _answer_to_service(error: RequestError) -> ErrorAnswer:
     status = _status_of(error)
     if error.reason:
-        code, message = error.reason, error.message
+        code, message = error.reason, _in_our_words(error.message, error.reason)
     else:  # what the transport says of addresses and sockets is not for clients
         code = error.code.name
         message = _TRANSPORT_TEXTS.get(status, "the runtime gave no proper answer")
@@ -136,4 +148,11 @@ def _texts(problems: Sequence[Problem], reason: str) -> tuple[str, ...]:
     """Problems as texts: those of a workflow stand for themselves, others need the name of the field."""
     if reason in {"SCHEMA_INVALID", "INPUTS_INVALID"}:
         return tuple(problem.text for problem in problems)
-    return tuple(f"{problem.path} {problem.text}".strip() for problem in problems)
+    return tuple(_in_our_words(f"{problem.path} {problem.text}".strip(), reason) for problem in problems)
+
+
+def _in_our_words(text: str, reason: str) -> str:
+    """What the service says of a request, with the names that its parts have here."""
+    if reason not in _ABOUT_REQUESTS:
+        return text
+    return _SERVICE_NAMES.sub(lambda name: _NAMES[name[0]], text)

@@ -9,6 +9,8 @@ StatusWord = Literal["pending", "processing", "succeeded", "failed", "canceled"]
 MessageWord = Literal["log", "info", "debug", "error", "warning"]
 JSONObject = dict[str, Any]
 
+Text = Annotated[str, StringConstraints(min_length=0)]
+"""A text that can be sent: with a constraint, halves of characters are refused, which JSON can say and UTF-8 cannot."""
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 
 
@@ -42,7 +44,7 @@ class ValidateBody(_Shape):
 class RunBody(ValidateBody):
     """What to run."""
 
-    labels: dict[str, str] = Field(default={}, description="Free labels to find the task by in the list.")
+    labels: dict[Text, Text] = Field(default={}, description="Free labels to find the task by in the list.")
     request_id: str = Field(
         default="",
         max_length=256,

@@ -56,12 +56,21 @@ async def test_pages_of_this_machine_may_use_it(before_scripted: GatewayUnderTes
 async def test_pages_from_elsewhere_may_not(before_scripted: GatewayUnderTest, origin: str) -> None:
     """Neither by asking first, nor without: a name that leads to this machine makes no page one of this machine."""
     answer = await before_scripted.http.options("/api/task/run", headers={"Origin": origin, **PREFLIGHT})
-    assert answer.status_code == 400
+    assert (answer.status_code, answer.json()["code"]) == (403, "ORIGIN_NOT_ALLOWED")
     assert "access-control-allow-origin" not in answer.headers
     headers = {"Origin": origin, "Host": origin.removeprefix("http://"), **JSON_TYPE}
     answer = await before_scripted.http.post("/api/task/run", content=b"{}", headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (403, "ORIGIN_NOT_ALLOWED")
     assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_a_page_that_asks_for_too_much(before_scripted: GatewayUnderTest) -> None:
+    """A method that nothing here has is refused in the shape of every error, as the page may read."""
+    headers = {"Origin": "http://localhost", "Access-Control-Request-Method": "PATCH"}
+    answer = await before_scripted.http.options("/api/task/run", headers=headers)
+    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/json")
+    assert answer.headers["access-control-allow-origin"] == "http://localhost"
+    assert answer.json() == {"code": "ARGUMENT_INVALID", "message": "Disallowed CORS method", "errors": []}
 
 
 async def test_origins_by_name(scripted: ScriptedServer) -> None:

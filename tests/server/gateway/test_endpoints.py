@@ -252,6 +252,27 @@ async def test_bad_requests(
 
 
 @pytest.mark.parametrize(
+    ("path", "headers", "errors"),
+    [
+        ("/api/task/watch?taskID=x", {"Last-Event-ID": "x"}, [
+            "Last-Event-ID: Input should be a valid integer, unable to parse string as an integer"
+        ]),
+        ("/api/task/report?taskID=" + "x" * 300, {}, ["taskID must have at most 256 characters, not 300"]),
+        ("/api/tasks?pageToken=mine", {}, [
+            "pageToken is not the nextPageToken of a list with the same statuses and labels"
+        ]),
+    ],
+)  # fmt: skip
+async def test_what_is_wrong_is_told_in_the_names_of_the_api(
+    gateway: GatewayUnderTest, path: str, headers: dict[str, str], errors: list[str]
+) -> None:
+    """One text for one problem, also where it is the service that finds it, whose names are others."""
+    told = (await gateway.http.get(path, headers=headers)).json()
+    assert told["errors"] == errors
+    assert told["message"] == errors[0]
+
+
+@pytest.mark.parametrize(
     ("body", "errors"),
     [
         ("{", ["the body is no JSON: Expecting property name enclosed in double quotes (line 1, column 2)"]),
@@ -260,6 +281,8 @@ async def test_bad_requests(
         ('{"schema": {}, "inputs": []}', ["schema: Input should be a valid string", "inputs: Input should be a valid dictionary"]),
         ('{"schema": "{}", "inputs": {"a": NaN}}', ["the body is no JSON: NaN is no JSON value (line 1, column 34)"]),
         ('{"schema": "\\ud800", "inputs": {}}', ["schema: Input should be a valid string, unable to parse raw data as a unicode string"]),
+        ('{"schema": "{}", "inputs": {}, "labels": {"a": "\\ud800"}}', ["labels.a: Input should be a valid string, unable to parse raw data as a unicode string"]),
+        ('{"schema": "{}", "inputs": {}, "labels": {"\\ud800": "a"}}', ["labels.\ufffd\ufffd\ufffd.[key]: Input should be a valid string, unable to parse raw data as a unicode string"]),
         ('{"schema": "{}", "inputs": {}, "labels": {"a": 1}}', ["labels.a: Input should be a valid string"]),
     ],
 )  # fmt: skip

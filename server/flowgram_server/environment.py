@@ -1,7 +1,7 @@
-"""The environment: which of its variables are settings, and which look like settings and are none."""
+"""Settings by name: which variables of the environment are some, which look like some and are none, and what was meant."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import TypeGuard
 
@@ -15,6 +15,8 @@ CONFIG_VARIABLE = "FLOWGRAM_CONFIG"
 
 _OTHERS = {CONFIG_VARIABLE, "FLOWGRAM_TARGET", "FLOWGRAM_REFERENCE"}
 """What the other programs of the project read: the command line, the gateways, the tests."""
+
+_FIELD = re.compile(r'for field "(\w+)"')
 
 _ORCHESTRATORS = re.compile(
     r"FLOWGRAM_(.+_)?(SERVICE_(HOST|PORT)(_.+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
@@ -49,6 +51,27 @@ def unknown_variables(environment: Iterable[str], settings: type[BaseModel]) -> 
             hint = f": did you mean {PREFIX}{closest[0]}?" if closest else ""
             problems.append(f"{given}: there is no such setting{hint}")
     return problems
+
+
+def problem_with(place: Sequence[int | str], kind: str, message: str, settings: type[BaseModel]) -> str:
+    """What is wrong with a setting, as pydantic found it: where, of which kind, and in which words."""
+    name = ".".join(map(str, place))
+    if kind != "extra_forbidden":
+        return f"{name}: {message}"
+    known = [known.lower().replace("__", ".") for known in _names(settings)]
+    closest = get_close_matches(name, known, n=1)
+    hint = f": did you mean {closest[0]}?" if closest else ""
+    return f"{name}: there is no such setting{hint}"
+
+
+def undecoded(message: str) -> str:
+    """What is wrong with a variable whose value is to be JSON and is not, as pydantic says it."""
+    field = _FIELD.search(message)
+    if field is None:
+        return message
+    name = f"{PREFIX}{field[1]}".upper()
+    hint = f"; the address of the REST gateway is {PREFIX}HTTP_LISTEN" if field[1] == "http" else ""
+    return f"{name}: should be a JSON object{hint}"
 
 
 def _names(settings: type[BaseModel], prefix: str = "") -> Iterator[str]:

@@ -29,8 +29,8 @@ from flowgram_runtime.engine.limits import Limits
 from flowgram_runtime.nodes.node_settings import CodeSettings, HTTPSettings, LLMSettings
 from flowgram_runtime.nodes.web_client import check_proxies
 from flowgram_runtime.settings import RuntimeSettings
-from flowgram_server.environment import CONFIG_VARIABLE, PREFIX, unknown_variables
-from flowgram_server.gateway.settings import GatewaySettings
+from flowgram_server.environment import CONFIG_VARIABLE, PREFIX, problem_with, undecoded, unknown_variables
+from flowgram_server.gateway.settings import GatewaySettings, origin_of
 from flowgram_server.logs import LogFormat, LogLevel
 from flowgram_server.servicer import ServiceLimits
 
@@ -308,6 +308,11 @@ class Settings(BaseSettings):
             [name.strip() for name in names.split(",") if name.strip()] if isinstance(names, str) else names
         )
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: frozenset[str]) -> frozenset[str]:
+        return frozenset(map(origin_of, origins))
+
     def check_node_types(self, calling: Collection[str]) -> None:
         """Raises `InvalidSettings` where a setting by node type names one that makes no calls: it would limit nothing."""
         unknown = [
@@ -374,9 +379,11 @@ def load_settings(config: Path | None = None, flags: Mapping[str, Any] | None = 
     try:
         settings = WithFile(**{name: value for name, value in (flags or {}).items() if value is not None})
     except ValidationError as error:
-        problems += [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
+        problems += [
+            problem_with(found["loc"], found["type"], found["msg"], Settings) for found in error.errors()
+        ]
     except SettingsError as error:
-        problems.append(str(error))
+        problems.append(undecoded(str(error)))
     else:
         if not problems:
             return settings

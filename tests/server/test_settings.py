@@ -113,7 +113,8 @@ def test_collections_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
     ("text", "expected"),
     [
         ("max_nodes = -1", "max_nodes"),
-        ("max_nodez = 1", "max_nodez"),
+        ("max_nodez = 1", "max_nodez: there is no such setting: did you mean max_nodes?"),
+        ("zzz = 1", "zzz: there is no such setting"),
         ('max_nodes = "many"', "max_nodes"),
         ("[llm]\nread_timeout = 0", "llm.read_timeout"),
         ("[llm]\nread_timeouts = 1", "llm.read_timeouts"),
@@ -144,10 +145,44 @@ def test_mistakes_are_named(tmp_path: Path, text: str, expected: str) -> None:
 
 
 def test_mistakes_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A table that is no JSON is an error that names the setting."""
+    """A table that is no JSON is an error that names the variable, and what was expected."""
     monkeypatch.setenv("FLOWGRAM_CALL_TIMEOUTS", "llm=60")
-    with pytest.raises(InvalidSettings, match="call_timeouts"):
+    with pytest.raises(InvalidSettings, match=r"^FLOWGRAM_CALL_TIMEOUTS: should be a JSON object$"):
         load_settings()
+
+
+def test_the_flag_that_is_called_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever spells `--http` as other flags are spelled in the environment is told its name."""
+    monkeypatch.setenv("FLOWGRAM_HTTP", "127.0.0.1:4001")
+    with pytest.raises(
+        InvalidSettings, match=r"^FLOWGRAM_HTTP: should be a JSON object; .* FLOWGRAM_HTTP_LISTEN$"
+    ):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("https://Editor.example.com/", "https://editor.example.com"),
+        ("https://editor.example.com:443", "https://editor.example.com"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+        ("http://a:80", "http://a"),
+        ("Loopback", "loopback"),
+        ("*", "*"),
+        ("null", "null"),
+        ("editor.example.com", None),
+        ("https://editor.example.com/app", None),
+        ("https://", None),
+        ("https://ü.example.com", None),
+    ],
+)
+def test_origins(given: str, meant: str | None) -> None:
+    """They are kept as browsers send them; what no browser would ever send is a mistake."""
+    if meant is None:
+        with pytest.raises(InvalidSettings, match=f"^cors_origins: .*{given}: is no origin"):
+            load_settings(flags={"cors_origins": given})
+    else:
+        assert load_settings(flags={"cors_origins": given}).cors_origins == {meant}
 
 
 @pytest.mark.parametrize(
@@ -171,12 +206,12 @@ def test_unknown_settings_in_the_environment(monkeypatch: pytest.MonkeyPatch, na
 
 
 def test_unknown_settings_of_a_group_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are told once."""
+    """They are told once, with the closest one, as in the file."""
     monkeypatch.setenv("FLOWGRAM_LLM__READ_TIMEOUTS", "1")
     with pytest.raises(InvalidSettings) as error:
         load_settings()
     (problem,) = str(error.value).splitlines()
-    assert problem.startswith("llm.read_timeouts: ")
+    assert problem == "llm.read_timeouts: there is no such setting: did you mean llm.read_timeout?"
 
 
 @pytest.mark.parametrize(

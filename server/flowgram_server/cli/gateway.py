@@ -7,14 +7,14 @@ from typing import get_args
 import click
 import structlog
 
-from flowgram_client import AsyncClient
+from flowgram_client import AsyncClient, InvalidValue
 from flowgram_server.app import StopSignals
 from flowgram_server.gateway.address import AddressUnusable, address_of, bind
 from flowgram_server.gateway.serve import PATIENCE, open_gateway
-from flowgram_server.gateway.settings import LOOPBACK, GatewaySettings
+from flowgram_server.gateway.settings import LOOPBACK, GatewaySettings, origin_of
 from flowgram_server.logs import LogFormat, LogLevel, configure_logs
 
-from .exits import EPILOG, CommandError, ExitStatus
+from .exits import EPILOG, CommandError, ExitStatus, explain
 from .options import Connection, connects
 
 _log = structlog.get_logger(__name__)
@@ -25,6 +25,13 @@ def _address(context: click.Context, option: click.Parameter, value: str) -> str
     if not host or not port.isdecimal() or int(port) > 65_535:
         raise click.BadParameter("should be HOST:PORT", context, option)
     return value
+
+
+def _origins(context: click.Context, option: click.Parameter, value: str) -> frozenset[str]:
+    try:
+        return frozenset(origin_of(origin.strip()) for origin in value.split(",") if origin.strip())
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, option) from None
 
 
 @click.command("gateway", epilog=EPILOG)
@@ -40,6 +47,7 @@ def _address(context: click.Context, option: click.Parameter, value: str) -> str
     "--cors-origins",
     default=LOOPBACK,
     show_default=True,
+    callback=_origins,
     metavar="ORIGIN,…",
     help="Origins whose pages may use it; loopback: those on this machine; *: all.",
 )
@@ -59,20 +67,26 @@ def _address(context: click.Context, option: click.Parameter, value: str) -> str
 )
 @connects
 def gateway_command(
-    connection: Connection, listen: str, cors_origins: str, log_level: LogLevel, log_format: LogFormat
+    connection: Connection,
+    listen: str,
+    cors_origins: frozenset[str],
+    log_level: LogLevel,
+    log_format: LogFormat,
 ) -> None:
     """Start a gateway: FlowGram's REST API, as its editor speaks it, over a server.
 
     It holds no state, and may be started before its server. It serves until SIGTERM or Ctrl-C.
     """
-    origins = frozenset(origin.strip() for origin in cors_origins.split(",") if origin.strip())
     configure_logs(log_level, log_format)
     try:
         listener = bind(listen)
     except AddressUnusable as error:
         raise CommandError(str(error), ExitStatus.NOT_STARTED) from None
     with listener:
-        asyncio.run(_serve(connection, listener, GatewaySettings(cors_origins=origins)))
+        try:
+            asyncio.run(_serve(connection, listener, GatewaySettings(cors_origins=cors_origins)))
+        except InvalidValue as error:
+            raise explain(error, connection.target) from None
 
 
 async def _serve(connection: Connection, listener: socket.socket, settings: GatewaySettings) -> None:

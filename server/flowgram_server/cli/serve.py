@@ -59,7 +59,8 @@ def _shown(default: Any) -> str:
 def serve_command(config: Path | None, **flags: Any) -> None:
     """Start a server, and serve until SIGTERM or Ctrl-C.
 
-    Every flag can also be given in the environment (FLOWGRAM_MAX_NODES for --max-nodes) or in the file.
+    Every flag can also be given in the environment (FLOWGRAM_MAX_NODES for --max-nodes, but FLOWGRAM_HTTP_LISTEN
+    for --http) or in the file.
     """
     try:
         app.run(load_settings(config, flags))

@@ -204,6 +204,9 @@ async def test_dev_llm(tmp_path: Path) -> None:
         (["serve", "--config", "/nowhere/f.toml"], 2, "/nowhere/f.toml: No such file or directory"),
         (["serve", "--storage", "paper"], 2, "Invalid value for '--storage'"),
         (["dev-llm", "--listen", "127.0.0.1:x"], 2, "should be HOST:PORT"),
+        (["gateway", "--listen", "127.0.0.1:x"], 2, "should be HOST:PORT"),
+        (["gateway", "--cors-origins", "loopback,example.com"], 2, "example.com: is no origin"),
+        (["gateway", "--listen", "127.0.0.1:0", "--metadata", "Bad Key=1"], 2, "metadata: the key 'Bad Key'"),
     ],
 )
 def test_wrong_settings(

@@ -5,25 +5,29 @@ without a network, and tests know what to expect. Certain model names make it mi
 """
 
 import asyncio
-import contextlib
 import json
-import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from flowgram_server.gateway.address import address_of, listen_on
+from flowgram_server.gateway.listener import listening
+
 NOTICE: Final = "flowgram development model: answers follow from the question by a fixed rule. For development and tests only."
 
 MODEL: Final = "flowgram-dev"
 DEFAULT_PORT: Final = 18231
+
+_GRACE: Final = 1
+"""Seconds that answers get to end."""
 
 MISBEHAVIORS: Final[Mapping[str, str]] = {
     "error-401": "refuses the key",
@@ -246,13 +250,6 @@ def create_app(endpoint: Endpoint) -> Starlette:
     )
 
 
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leaves the signals to the process that this server is a part of."""
-        yield
-
-
 class DevModel:
     """The development model, served on the running event loop. An async context manager.
 
@@ -269,18 +266,7 @@ class DevModel:
         self._host = host
         self._port = port
         self._endpoint = Endpoint(delay=delay)
-        self._serving: asyncio.Task[None] | None = None
-        self._server = _Server(
-            uvicorn.Config(
-                create_app(self._endpoint),
-                lifespan="off",
-                ws="none",
-                http="h11",
-                log_config=None,
-                access_log=False,
-                timeout_graceful_shutdown=1,
-            )
-        )
+        self._serving = AsyncExitStack()
         self.base_url = ""
 
     @property
@@ -290,18 +276,12 @@ class DevModel:
 
     async def __aenter__(self) -> Self:
         """Listens. Raises `OSError` where the address cannot be used."""
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        listener = socket.create_server((self._host, self._port), family=family)
-        shown = f"[{self._host}]" if family == socket.AF_INET6 else self._host
-        self.base_url = f"http://{shown}:{listener.getsockname()[1]}/v1"
-        # Answers leave word by word; the connections inherit this.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # Connections that come before it accepts them wait in the socket's backlog.
-        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
+        listener = listen_on(self._host, self._port)
+        self.base_url = f"http://{address_of(listener)}/v1"
+        app = create_app(self._endpoint)
+        await self._serving.enter_async_context(listening(app, listener, grace=_GRACE))
         return self
 
     async def __aexit__(self, *failure: object) -> None:
         self._endpoint.stopping.set()
-        self._server.should_exit = True
-        if self._serving is not None:
-            await self._serving
+        await self._serving.aclose()

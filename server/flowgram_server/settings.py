@@ -30,6 +30,7 @@ from flowgram_runtime.nodes.node_settings import CodeSettings, HTTPSettings, LLM
 from flowgram_runtime.nodes.web_client import check_proxies
 from flowgram_runtime.settings import RuntimeSettings
 from flowgram_server.environment import CONFIG_VARIABLE, PREFIX, problem_with, undecoded, unknown_variables
+from flowgram_server.gateway.address import host_and_port
 from flowgram_server.gateway.settings import GatewaySettings, origin_of
 from flowgram_server.logs import LogFormat, LogLevel
 from flowgram_server.servicer import ServiceLimits
@@ -296,9 +297,7 @@ class Settings(BaseSettings):
     @field_validator("listen")
     @classmethod
     def _is_address(cls, listen: str) -> str:
-        host, _, port = listen.rpartition(":")
-        if not host or not port.isdecimal() or int(port) > 65_535:
-            raise ValueError("should be HOST:PORT, such as 127.0.0.1:50051")
+        host_and_port(listen)
         return listen
 
     @field_validator("secret_names", "cors_origins", mode="before")

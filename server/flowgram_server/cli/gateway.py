@@ -15,16 +15,9 @@ from flowgram_server.gateway.settings import LOOPBACK, GatewaySettings, origin_o
 from flowgram_server.logs import LogFormat, LogLevel, configure_logs
 
 from .exits import EPILOG, CommandError, ExitStatus, explain
-from .options import Connection, connects
+from .options import Connection, address, connects
 
 _log = structlog.get_logger(__name__)
-
-
-def _address(context: click.Context, option: click.Parameter, value: str) -> str:
-    host, _, port = value.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65_535:
-        raise click.BadParameter("should be HOST:PORT", context, option)
-    return value
 
 
 def _origins(context: click.Context, option: click.Parameter, value: str) -> frozenset[str]:
@@ -39,7 +32,7 @@ def _origins(context: click.Context, option: click.Parameter, value: str) -> fro
     "--listen",
     default="127.0.0.1:4000",
     show_default=True,
-    callback=_address,
+    callback=address,
     metavar="HOST:PORT",
     help="Where to listen; port 0 takes any that is free.",
 )

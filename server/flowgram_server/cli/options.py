@@ -12,6 +12,7 @@ import click
 import grpc
 
 from flowgram_client import Client, FlowgramError, RetryPolicy
+from flowgram_server.gateway.address import host_and_port
 
 from .apart import apart
 from .exits import CommandError, ExitStatus, explain
@@ -79,6 +80,15 @@ class Connection(NamedTuple):
         except OSError as error:
             raise CommandError(f"{self.ca}: {error.strerror}", ExitStatus.INVALID) from None
         return grpc.ssl_channel_credentials(roots)
+
+
+def address(context: click.Context, option: click.Parameter, value: str) -> str:
+    """Check an option of the form HOST:PORT."""
+    try:
+        host_and_port(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, option) from None
+    return value
 
 
 def pairs(

@@ -8,9 +8,11 @@ import click
 from pydantic.fields import FieldInfo
 
 from flowgram_server import app, devmodel
+from flowgram_server.gateway.address import host_and_port
 from flowgram_server.settings import InvalidSettings, Settings, load_settings
 
 from .exits import EPILOG, CommandError, ExitStatus
+from .options import address
 
 _METAVARS = {
     "listen": "HOST:PORT",
@@ -75,6 +77,7 @@ def serve_command(config: Path | None, **flags: Any) -> None:
     "--listen",
     default=f"127.0.0.1:{devmodel.DEFAULT_PORT}",
     show_default=True,
+    callback=address,
     metavar="HOST:PORT",
     help="Where to listen; port 0 takes any that is free.",
 )
@@ -91,13 +94,11 @@ def dev_llm_command(listen: str, delay: float) -> None:
 
     It is no model: its answers follow from the question by a fixed rule.
     """
-    host, _, port = listen.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65_535:
-        raise click.BadParameter("should be HOST:PORT", param_hint="--listen")
-    asyncio.run(_serve_model(host.strip("[]"), int(port), delay))
+    asyncio.run(_serve_model(listen, delay))
 
 
-async def _serve_model(host: str, port: int, delay: float) -> None:
+async def _serve_model(listen: str, delay: float) -> None:
+    host, port = host_and_port(listen)
     stops = app.StopSignals()
     stops.listen()
     try:
@@ -107,4 +108,4 @@ async def _serve_model(host: str, port: int, delay: float) -> None:
             await stops.first.wait()
     except OSError as error:
         why = error.strerror or str(error)
-        raise CommandError(f"cannot listen on {host}:{port}: {why}", ExitStatus.NOT_STARTED) from None
+        raise CommandError(f"cannot listen on {listen}: {why}", ExitStatus.NOT_STARTED) from None

@@ -1,4 +1,4 @@
-"""Addresses: where a gateway listens, and where it finds a server of its own process."""
+"""Addresses: HOST:PORT, what listens there for HTTP, and where a gateway finds a server of its own process."""
 
 import errno
 import socket
@@ -6,21 +6,37 @@ import socket
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - they are replaced here
 
 
+_MAX_PORT = 65_535
+
+
 class AddressUnusable(Exception):
     """The gateway cannot listen where it should; the text is for operators."""
 
 
+def host_and_port(address: str) -> tuple[str, int]:
+    """The parts of HOST:PORT, of an IPv6 address without its brackets.
+
+    Raises:
+        ValueError: It is not of that form; the text is for users.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > _MAX_PORT:
+        raise ValueError("should be HOST:PORT, such as 127.0.0.1:50051")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
 def bind(listen: str) -> socket.socket:
     """A socket that listens on HOST:PORT; port 0 takes any that is free. Raises `AddressUnusable`."""
-    host, _, port = listen.rpartition(":")
-    name = host.removeprefix("[").removesuffix("]")
     try:
-        listener = socket.create_server(
-            (name, int(port)), family=socket.AF_INET6 if ":" in name else socket.AF_INET
-        )
+        return listen_on(*host_and_port(listen))
     except OSError as error:
         why = "another program listens there" if error.errno == errno.EADDRINUSE else error.strerror
         raise AddressUnusable(f"cannot listen on {listen} for HTTP: {why}") from None
+
+
+def listen_on(host: str, port: int) -> socket.socket:
+    """The same of a host and a port. Raises `OSError`."""
+    listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     # Connections inherit both: events leave at once, and a client whose machine has vanished is noticed.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -10,7 +10,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 _GRACE = 2
-"""Seconds that answers get to end."""
+"""Seconds that answers get to end where nothing else is said."""
 
 _KEEP_ALIVE = 30
 """Seconds that an idle connection is kept: clients that poll use it again."""
@@ -24,8 +24,8 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def listening(app: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
-    """Serves while the block lasts; then answers under way get a moment to end, and the socket is closed."""
+async def listening(app: ASGIApp, listener: socket.socket, *, grace: int = _GRACE) -> AsyncIterator[None]:
+    """Serves while the block lasts; then answers under way get `grace` seconds to end, and the socket is closed."""
     server = _Server(
         uvicorn.Config(
             app,
@@ -37,7 +37,7 @@ async def listening(app: ASGIApp, listener: socket.socket) -> AsyncIterator[None
             access_log=False,
             server_header=False,
             timeout_keep_alive=_KEEP_ALIVE,
-            timeout_graceful_shutdown=_GRACE,
+            timeout_graceful_shutdown=grace,
         )
     )
     # Connections that come before it accepts them wait in the socket's backlog.

@@ -116,6 +116,13 @@ test("takes a silent connection for dead", async (t) => {
   await server.left.promise;
 });
 
+test("expects heartbeats no more often than a server sends them", async (t) => {
+  const server = await serve(t);
+  server.watches.push([told(said(1)), hang]);
+  const { client } = connect(t, server, { reconnect: { attempts: 1 } });
+  await assert.rejects(all(client.watch("t", { heartbeatMs: 1 })), /silent for 300 ms/);
+});
+
 test("an aborted signal ends the watch with its reason, and the server is told", async (t) => {
   const server = await serve(t);
   const controller = new AbortController();

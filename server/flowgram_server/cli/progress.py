@@ -137,11 +137,14 @@ class Progress:
 
 
 def _written(heard: str, outputs: JSONObject) -> str:
-    """The output of which `heard` is the beginning, or else the end; what was heard where it is neither."""
+    """The output of which `heard` is the beginning, or else a part; what was heard where it is neither.
+
+    Of a part, the end may be missing too: the last pieces are not told where the run ends before they are sent.
+    """
     texts = [value for value in outputs.values() if isinstance(value, str)]
     beginning = (text for text in texts if heard and text.startswith(heard))
-    end = (text for text in texts if text.endswith(heard))
-    return next(beginning, None) or next(end, heard)
+    part = (text for text in texts if heard in text)
+    return next(beginning, None) or next(part, heard)
 
 
 def label_of(snapshot: Snapshot, node_id: str) -> str:

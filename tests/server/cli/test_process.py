@@ -168,21 +168,25 @@ async def test_a_log_that_nobody_reads(tmp_path: Path) -> None:
     while (line := json.loads(await process.stderr.readline()))["event"] != "serving":
         pass
     process._transport.get_pipe_transport(2).close()  # type: ignore[attr-defined]  # asyncio has no other way
-    client = AsyncClient(line["address"], reconnect=RetryPolicy(attempts=1))
-    async with client, httpx2.AsyncClient(trust_env=False) as http:
-        assert (await client.info()).name == "flowgram-runtime"
-        with pytest.raises(TaskNotFound):
-            await client.result("nope")
-        assert (await http.get(f"http://{line['http']}/api/info")).status_code == 200
-        task_id = await client.run(ENDLESS)
-        events = client.watch(task_id)
-        await anext(events)
-        process.terminate()
-        with pytest.raises(Unavailable, match="shutting down"):
-            await anext(event async for event in events if event.sequence > 1000)
-        assert not (await client.result(task_id)).terminated
-        process.terminate()
-    assert await process.wait() == 0
+    try:
+        client = AsyncClient(line["address"], reconnect=RetryPolicy(attempts=1))
+        async with client, httpx2.AsyncClient(trust_env=False) as http:
+            assert (await client.info()).name == "flowgram-runtime"
+            with pytest.raises(TaskNotFound):
+                await client.result("nope")
+            assert (await http.get(f"http://{line['http']}/api/info")).status_code == 200
+            task_id = await client.run(ENDLESS)
+            events = client.watch(task_id)
+            await anext(events)
+            process.terminate()
+            with pytest.raises(Unavailable, match="shutting down"):
+                await anext(event async for event in events if event.sequence > 1000)
+            assert not (await client.result(task_id)).terminated
+            process.terminate()
+        assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
 
 
 async def test_dev_llm(tmp_path: Path) -> None:

@@ -8,14 +8,13 @@ Durations are in seconds, sizes in bytes. The runtime takes plain dataclasses, w
 """
 
 import os
-import ssl
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -27,13 +26,13 @@ from pydantic_settings import (
 
 from flowgram_runtime.engine.limits import Limits
 from flowgram_runtime.nodes.node_settings import CodeSettings, HTTPSettings, LLMSettings
-from flowgram_runtime.nodes.web_client import check_proxies
 from flowgram_runtime.settings import RuntimeSettings
 from flowgram_server.environment import CONFIG_VARIABLE, PREFIX, problem_with, undecoded, unknown_variables
 from flowgram_server.gateway.address import host_and_port
 from flowgram_server.gateway.settings import GatewaySettings, origin_of
 from flowgram_server.logs import LogFormat, LogLevel
 from flowgram_server.servicer import ServiceLimits
+from flowgram_server.setting_groups import HTTP, LLM, Code, Count, MessageBytes, Seconds
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -42,134 +41,12 @@ _LIMITS = Limits()
 _RUNTIME = RuntimeSettings()
 _SERVICE = ServiceLimits()
 _GATEWAY = GatewaySettings()
-_LLM = LLMSettings()
-_HTTP = HTTPSettings()
-_CODE = CodeSettings()
-
-_Seconds = Annotated[float, Field(le=1e9)]
-"""A duration. What is longer than thirty years is a mistake, and beyond what clocks and timers can count to."""
-
-_Count = Annotated[int, Field(le=2**62)]
-"""A number of things. What is larger is a mistake, and beyond what the database can count to."""
-
-_MessageBytes = Annotated[int, Field(le=2_000_000_000)]
-"""The size of a message. What is larger is beyond what gRPC and Protocol Buffers can count to."""
 
 _Dataclass = TypeVar("_Dataclass", bound="DataclassInstance")
 
 
 class InvalidSettings(Exception):
     """Settings that the server cannot start with; the text names each and what was expected."""
-
-
-class _Group(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-def _with_usable_proxies(trust_env: bool, info: ValidationInfo) -> bool:
-    if trust_env and not info.data.get("deny_private"):
-        check_proxies()
-    return trust_env
-
-
-class LLM(_Group):
-    """How llm nodes call their APIs."""
-
-    connect_timeout: _Seconds = Field(
-        default=_LLM.connect_timeout, gt=0, description="Seconds that connecting may take."
-    )
-    read_timeout: _Seconds = Field(
-        default=_LLM.read_timeout, gt=0, description="Seconds that an API may be silent."
-    )
-    max_retries: _Count = Field(
-        default=_LLM.max_retries, ge=0, description="How often a failed call is tried again."
-    )
-    max_clients: _Count = Field(
-        default=_LLM.max_clients, ge=1, description="So many API hosts are kept connected."
-    )
-    max_connections: _Count = Field(
-        default=_LLM.max_connections, ge=1, description="Connections to one API host at once."
-    )
-    max_answer_bytes: _Count = Field(
-        default=_LLM.max_answer_bytes, ge=1, description="Bytes of an answer's text."
-    )
-    deny_private: bool = Field(default=_LLM.deny_private, description="Refuse addresses that are not public.")
-    trust_env: bool = Field(
-        default=_LLM.trust_env, description="Whether proxies are taken from the environment."
-    )
-
-    _proxies_are_usable = field_validator("trust_env")(_with_usable_proxies)
-
-
-class HTTP(_Group):
-    """How http nodes make their requests."""
-
-    timeout: _Seconds = Field(
-        default=_HTTP.timeout, gt=0, description="Seconds for one attempt where a node names none."
-    )
-    max_parallel: _Count = Field(
-        default=_HTTP.max_parallel, ge=1, description="Requests at once, over all tasks."
-    )
-    max_keepalive: _Count = Field(
-        default=_HTTP.max_keepalive, ge=0, description="Idle connections that are kept."
-    )
-    keepalive: _Seconds = Field(
-        default=_HTTP.keepalive, ge=0, description="Seconds in which idle connections are used again."
-    )
-    max_redirects: _Count = Field(
-        default=_HTTP.max_redirects, ge=0, description="How many redirects are followed."
-    )
-    max_response_bytes: _Count = Field(
-        default=_HTTP.max_response_bytes, ge=1, description="Bytes of a response's body."
-    )
-    user_agent: str = Field(
-        default=_HTTP.user_agent, description="The User-Agent header where a node names none."
-    )
-    ca_file: str | None = Field(
-        default=_HTTP.ca_file, description="PEM file of the authorities to trust instead."
-    )
-    deny_private: bool = Field(
-        default=_HTTP.deny_private, description="Refuse addresses that are not public."
-    )
-    trust_env: bool = Field(
-        default=_HTTP.trust_env, description="Whether proxies are taken from the environment."
-    )
-
-    _proxies_are_usable = field_validator("trust_env")(_with_usable_proxies)
-
-    @field_validator("ca_file")
-    @classmethod
-    def _is_readable(cls, ca_file: str | None) -> str | None:
-        if ca_file:
-            try:
-                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=ca_file)
-            except ssl.SSLError:
-                raise ValueError(f"{ca_file}: no certificates in PEM format") from None
-            except OSError as error:
-                raise ValueError(f"{ca_file}: {error.strerror}") from None
-        return ca_file
-
-
-class Code(_Group):
-    """How code nodes run their scripts."""
-
-    workers: _Count = Field(
-        default=_CODE.workers, ge=1, description="Processes, each running one script at a time."
-    )
-    time_limit: _Seconds = Field(
-        default=_CODE.time_limit, gt=0, description="Seconds that one script may run."
-    )
-    heap_bytes: _Count = Field(default=_CODE.heap_bytes, ge=1, description="Bytes of a script's objects.")
-    stack_bytes: _Count = Field(default=_CODE.stack_bytes, ge=1, description="Bytes of a script's stack.")
-    max_result_bytes: _Count = Field(
-        default=_CODE.max_result_bytes, ge=1, description="Bytes of a result, as JSON text."
-    )
-    process_bytes: _Count = Field(
-        default=_CODE.process_bytes, ge=1, description="Bytes of a process's address space."
-    )
-    jobs_per_worker: _Count = Field(
-        default=_CODE.jobs_per_worker, ge=0, description="Scripts per process; 0: no limit."
-    )
 
 
 class Settings(BaseSettings):
@@ -199,7 +76,7 @@ class Settings(BaseSettings):
         default="normal",
         description="What a commit survives: the death of the process, or (full) the loss of power too.",
     )
-    shutdown_grace: _Seconds = Field(
+    shutdown_grace: Seconds = Field(
         default=10.0, ge=0, description="Seconds for running tasks and calls to end at shutdown."
     )
     log_level: LogLevel = Field(default="info", description="What is logged: this and what is graver.")
@@ -208,77 +85,75 @@ class Settings(BaseSettings):
     )
     access_log: bool = Field(default=True, description="Whether every call is logged.")
 
-    max_message_bytes: _MessageBytes = Field(
+    max_message_bytes: MessageBytes = Field(
         default=_SERVICE.max_message_bytes,
         ge=65_536,
         description="Bytes of one gRPC message.",
     )
-    max_watches: _Count = Field(default=_SERVICE.max_watches, ge=1, description="Clients that watch at once.")
-    max_running_tasks: _Count = Field(
+    max_watches: Count = Field(default=_SERVICE.max_watches, ge=1, description="Clients that watch at once.")
+    max_running_tasks: Count = Field(
         default=_RUNTIME.max_running_tasks, ge=1, description="Tasks that run at once."
     )
-    max_waiting_tasks: _Count = Field(
+    max_waiting_tasks: Count = Field(
         default=_RUNTIME.max_waiting_tasks, ge=0, description="Tasks that may wait to run."
     )
-    max_schema_bytes: _Count = Field(
-        default=_RUNTIME.max_schema_bytes, ge=1, description="Bytes of a schema."
-    )
-    max_inputs_bytes: _Count = Field(
+    max_schema_bytes: Count = Field(default=_RUNTIME.max_schema_bytes, ge=1, description="Bytes of a schema.")
+    max_inputs_bytes: Count = Field(
         default=_RUNTIME.max_inputs_bytes, ge=1, description="Bytes of a task's inputs."
     )
-    max_held_inputs_bytes: _Count = Field(
+    max_held_inputs_bytes: Count = Field(
         default=_RUNTIME.max_held_inputs_bytes,
         ge=1,
         description="Bytes of the inputs of all tasks that run and wait.",
     )
-    max_nodes: _Count = Field(
+    max_nodes: Count = Field(
         default=_RUNTIME.max_nodes, ge=2, description="Nodes of a schema, blocks included."
     )
-    max_loop_iterations: _Count = Field(
+    max_loop_iterations: Count = Field(
         default=_LIMITS.max_loop_iterations, ge=0, description="Items that one loop goes over."
     )
-    max_events: _Count = Field(default=_LIMITS.max_events, ge=2, description="Events of one task.")
-    max_snapshot_bytes: _Count = Field(
+    max_events: Count = Field(default=_LIMITS.max_events, ge=2, description="Events of one task.")
+    max_snapshot_bytes: Count = Field(
         default=_LIMITS.max_snapshot_bytes,
         ge=1,
         description="Bytes of the inputs, and of the outputs, of one run.",
     )
-    max_output_bytes: _Count = Field(
+    max_output_bytes: Count = Field(
         default=_RUNTIME.max_output_bytes, ge=1, description="Bytes of one call's outputs."
     )
-    max_calls: _Count = Field(
+    max_calls: Count = Field(
         default=_RUNTIME.max_calls, ge=0, description="Calls at once, over all tasks; 0: no limit."
     )
-    max_calls_by_type: dict[str, Annotated[_Count, Field(ge=1)]] = Field(
+    max_calls_by_type: dict[str, Annotated[Count, Field(ge=1)]] = Field(
         default=dict(_RUNTIME.max_calls_by_type), description="The same for single node types."
     )
-    default_timeout: _Seconds = Field(
+    default_timeout: Seconds = Field(
         default=_RUNTIME.default_timeout,
         ge=0,
         description="Seconds that a task may run that names none; 0: no limit.",
     )
-    call_timeouts: dict[str, Annotated[_Seconds, Field(gt=0)]] = Field(
+    call_timeouts: dict[str, Annotated[Seconds, Field(gt=0)]] = Field(
         default=dict(_RUNTIME.call_timeouts), description="Seconds that one call may run, by node type."
     )
-    retention_age: _Seconds = Field(
+    retention_age: Seconds = Field(
         default=_RUNTIME.retention_age,
         ge=0,
         description="Seconds after which finished tasks are removed; 0: never by age.",
     )
-    retention_count: _Count = Field(
+    retention_count: Count = Field(
         default=_RUNTIME.retention_count,
         ge=0,
         description="Finished tasks that are kept; 0: no limit by count.",
     )
-    retention_interval: _Seconds = Field(
+    retention_interval: Seconds = Field(
         default=_RUNTIME.retention_interval,
         gt=0,
         description="Seconds between two looks through the finished tasks.",
     )
-    cached_documents: _Count = Field(
+    cached_documents: Count = Field(
         default=_RUNTIME.cached_documents, ge=1, description="Compiled schemas that are kept."
     )
-    cached_schema_bytes: _Count = Field(
+    cached_schema_bytes: Count = Field(
         default=_RUNTIME.cached_schema_bytes, ge=0, description="Bytes of their texts, in all."
     )
     secret_names: Annotated[frozenset[str], NoDecode] = Field(

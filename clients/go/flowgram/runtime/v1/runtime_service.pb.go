@@ -312,8 +312,8 @@ type TaskValidateResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// True if TaskRun would accept this schema with these inputs.
 	Valid bool `protobuf:"varint,1,opt,name=valid,proto3" json:"valid,omitempty"`
-	// All problems of the schema, in order; if it has none, those of the inputs,
-	// of which at most 1000 are told.
+	// All problems of the schema, in order; if it has none, those of the inputs.
+	// Of more than 1000 the first, and that there are more.
 	Errors        []string `protobuf:"bytes,2,rep,name=errors,proto3" json:"errors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -169,8 +169,8 @@ export type TaskValidateResponse = Message<"flowgram.runtime.v1.TaskValidateResp
   valid: boolean;
 
   /**
-   * All problems of the schema, in order; if it has none, those of the inputs,
-   * of which at most 1000 are told.
+   * All problems of the schema, in order; if it has none, those of the inputs.
+   * Of more than 1000 the first, and that there are more.
    *
    * @generated from field: repeated string errors = 2;
    */

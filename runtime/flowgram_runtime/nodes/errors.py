@@ -3,7 +3,7 @@
 NodesError
 ├── NodeTypeUnusable          a node type of another package cannot be used; the text is for operators
 └── CallError                 inside a call; users never see it: it becomes a `NodeError` with a text for them
-    ├── AttemptFailed             an HTTP request did not connect, or took too long; the text is for users
+    ├── AttemptFailed             an HTTP request got no response, or took too long; the text is for users
     └── WorkerError               a worker process gave no answer
         ├── WorkerTimedOut            it took longer than its time limit, and was killed
         ├── WorkerDied                it ended before it answered
@@ -34,7 +34,7 @@ class CallError(NodesError):
 
 
 class AttemptFailed(CallError):
-    """An HTTP request did not connect, or took too long, so that another attempt is in order. The text is for users."""
+    """An HTTP request got no response, or took too long, so that another attempt is in order. The text is for users."""
 
 
 class WorkerError(CallError):

@@ -111,7 +111,7 @@ class HTTPNode(Trusted):
         return self._client
 
     async def execute(self, call: Call, context: CallContext) -> JSONObject:  # noqa: ARG002
-        """Makes the request, again after 1, 2, 4 … seconds where it did not connect or the time was over.
+        """Makes the request, again after 1, 2, 4 … seconds where no response came or the time was over.
 
         Raises:
             NodeError: No attempt got a response, or the request or its response is none that could be used.

@@ -68,8 +68,8 @@ class HTTPClient:
             timeout: Seconds for all of it, redirects and reading included, from the moment on when it is its turn.
 
         Raises:
-            AttemptFailed: There is no connection, or the time is over.
-            NodeError: The connection broke, or the response is none that could be used.
+            AttemptFailed: The connection failed before a response came, or the time is over.
+            NodeError: The response broke off, or is none that could be used.
         """
         async with self._slots:
             await self._turn()
@@ -86,11 +86,8 @@ class HTTPClient:
         for _ in range(self._settings.max_redirects + 1):
             try:
                 answer = await self._send(request)
-            except (httpx2.ConnectError, httpx2.TimeoutException, httpx2.ProxyError) as error:
-                raise AttemptFailed(_explain(error, request.url)) from error
             except (httpx2.TransportError, OSError) as error:
-                # The request may have done its work: it is not made again.
-                raise NodeError(f"HTTP request failed: {_explain(error, request.url)}") from error
+                raise AttemptFailed(_explain(error, request.url)) from error
             if isinstance(answer, Response):
                 return answer
             request = answer
@@ -127,6 +124,9 @@ class HTTPClient:
                 chunks.append(chunk)
         except httpx2.DecodingError as error:
             raise NodeError("HTTP response cannot be decompressed") from error
+        except (httpx2.TransportError, OSError) as error:
+            # What was asked for was done: the request is not made again.
+            raise NodeError(f"HTTP request failed: {_explain(error, response.url)}") from error
         return b"".join(chunks).removeprefix(_BOM).decode("utf-8", "replace")
 
 

@@ -33,21 +33,40 @@ async def test_connection_failures_are_tried_again_with_growing_waits() -> None:
     assert sleeps.seconds == [1, 2, 4]
 
 
+async def test_a_connection_that_breaks_is_tried_again() -> None:
+    """Where no response came; what comes at last is the result, and other statuses are results at once."""
+    answers = iter([b"", b"HTTP/1.1 200 OK\r\nContent-Length", response(b"whole", "503 Busy")])
+
+    async def respond(received: Received) -> bytes:
+        return next(answers)
+
+    sleeps = Sleeps()
+    async with RawServer(respond) as server, HTTPNode(sleep=sleeps) as node:
+        outputs = await execute(node, server.url, retryTimes=9)
+    assert (outputs["statusCode"], outputs["body"]) == (503, "whole")
+    assert sleeps.seconds == [1, 2]
+
+
+async def test_a_response_that_breaks_off_is_no_reason_to_ask_again() -> None:
+    """What was asked for was done."""
+    async with RawServer(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf") as server:
+        message = await failure(server.url, method="POST", retryTimes=9)
+        assert len(server.received) == 1
+    assert message == f'HTTP request failed: no complete HTTP response from "127.0.0.1:{server.port}"'
+
+
 @pytest.mark.parametrize(
     "answer",
     [
-        b"",
         b"\0 is not HTTP\r\n\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
         b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000 + b"\r\n\r\n",
     ],
 )
-async def test_a_request_that_was_sent_is_not_sent_again(answer: bytes) -> None:
-    """It may have done its work, whatever became of the response."""
+async def test_what_is_no_response_is_told(answer: bytes) -> None:
+    """Garbage, another protocol, and headers without an end."""
     async with RawServer(answer) as server:
-        message = await failure(server.url, method="POST", retryTimes=9)
-        assert len(server.received) == 1
+        message = await failure(server.url)
     assert message == f'HTTP request failed: no complete HTTP response from "127.0.0.1:{server.port}"'
 
 

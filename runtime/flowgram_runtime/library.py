@@ -24,7 +24,7 @@ from flowgram_runtime.settings import RuntimeSettings
 _LARGE_SCHEMA: Final = 128 * 1024
 _LARGE_INPUTS: Final = 1024 * 1024
 """Characters. What is longer is worked through in a thread."""
-_MUCH: Final = 16 * 1024 * 1024
+_MUCH: Final = 64 * 1024 * 1024
 """Characters of inputs times bytes of their declaration: everything in the one may have to be looked for in all of the other."""
 _THREADS: Final = 2
 """More would only take the interpreter from the event loop more often."""

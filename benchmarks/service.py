@@ -140,7 +140,7 @@ async def latency(client: Client) -> list[Row]:
             times = [event.time.ToMicroseconds() / 1e6 for event in response.events]
             delays.extend((now - at) * 1e3 for at in times[-1:] if at > opened)
 
-    async with SlowPeer(delay=0.1) as peer:
+    async with SlowPeer(delay=0.5) as peer:
         live = run_request(workflows.calling(peer.url), wait=False)
         tasks = []
         for _ in range(500):

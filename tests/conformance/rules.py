@@ -213,8 +213,11 @@ def _explain_branch(context: Context, node_id: str) -> str | None:
 
 def _is_text(context: Context, left: Any) -> bool:
     """Whether a reference names a variable that is declared a text, and may be unset."""
-    node_id, key, *path = (left.get("content") if isinstance(left, dict) else None) or ["", ""]
-    return not path and context.declared(node_id, key).get("type") == "string"
+    content = left.get("content") if isinstance(left, dict) else None
+    if not isinstance(content, list) or len(content) != 2:
+        return False
+    node_id, key = content
+    return context.declared(node_id, key).get("type") == "string"
 
 
 _ORDERS = {"eq", "neq", "gt", "gte", "lt", "lte"}

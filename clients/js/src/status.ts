@@ -96,11 +96,12 @@ export function clientClosed(): RequestError {
 
 /**
  * Whether the connection broke, which the transport tells by many codes: a socket that closed under a stream is
- * CANCELLED or ABORTED to it, an unknown error of the system INTERNAL. What the server said has a grpc-status.
+ * CANCELLED or ABORTED to it, an unknown error of the system INTERNAL. What the server said has a grpc-status; but that
+ * a call is CANCELLED it only says of those that it cuts off when it ends.
  */
 function isLostConnection(error: ConnectError): boolean {
   if (error.metadata.has("grpc-status")) {
-    return false;
+    return error.code === Code.Canceled;
   }
   switch (error.code) {
     case Code.Canceled:

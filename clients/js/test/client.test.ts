@@ -103,6 +103,22 @@ test("a connection that breaks under a call is made anew", async (t) => {
   assert.deepEqual(waits, [50]);
 });
 
+test("a call that the server cuts off when it ends is made again", async (t) => {
+  let attempts = 0;
+  const server = await serve(t, {
+    taskResult: () => {
+      attempts += 1;
+      if (attempts === 1) {
+        throw refusal(Code.Canceled);
+      }
+      return { status: SUCCEEDED, outputs: "{}" };
+    },
+  });
+  const { client } = connect(t, server);
+  assert.equal((await client.result("t", { wait: true })).taskId, "t");
+  assert.equal(attempts, 2);
+});
+
 test("no server: UNAVAILABLE, after so many attempts", async (t) => {
   const server = await serve(t);
   await server.stop();

@@ -37,9 +37,9 @@ from flowgram_runtime.nodes.registry import Registry, installed_node_types, pure
 from flowgram_runtime.secrets import Secrets
 from flowgram_runtime.turns import Turns
 from flowgram_server.access_log import AccessLog
+from flowgram_server.address import AddressUnusable, address_of
 from flowgram_server.codec import Codec
 from flowgram_server.collection import considerate_collection
-from flowgram_server.gateway.address import AddressUnusable, address_of
 from flowgram_server.gateway.beside import bind_beside, open_beside
 from flowgram_server.handlers import SERVICE_NAME, add_service
 from flowgram_server.last_resort import LastResort

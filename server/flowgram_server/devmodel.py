@@ -18,8 +18,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from flowgram_server.gateway.address import address_of, listen_on
-from flowgram_server.gateway.listener import listening
+from flowgram_server.address import address_of, listen_on
+from flowgram_server.http_listener import listening
 
 NOTICE: Final = "flowgram development model: answers follow from the question by a fixed rule. For development and tests only."
 

@@ -27,8 +27,8 @@ from pydantic_settings import (
 from flowgram_runtime.engine.limits import Limits
 from flowgram_runtime.nodes.node_settings import CodeSettings, HTTPSettings, LLMSettings
 from flowgram_runtime.settings import RuntimeSettings
+from flowgram_server.address import host_and_port
 from flowgram_server.environment import CONFIG_VARIABLE, PREFIX, problem_with, undecoded, unknown_variables
-from flowgram_server.gateway.address import host_and_port
 from flowgram_server.gateway.settings import GatewaySettings, origin_of
 from flowgram_server.logs import LogFormat, LogLevel
 from flowgram_server.servicer import ServiceLimits

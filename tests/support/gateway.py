@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import httpx2
 
 from flowgram_client import AsyncClient, RetryPolicy
-from flowgram_server.gateway.address import address_of, bind
+from flowgram_server.address import address_of, bind
 from flowgram_server.gateway.serve import Gateway, open_gateway
 from flowgram_server.gateway.settings import GatewaySettings
 

@@ -12,7 +12,7 @@ import click
 import grpc
 
 from flowgram_client import Client, FlowgramError, RetryPolicy
-from flowgram_server.gateway.address import host_and_port
+from flowgram_server.address import host_and_port
 
 from .apart import apart
 from .exits import CommandError, ExitStatus, explain

@@ -8,7 +8,7 @@ import click
 from pydantic.fields import FieldInfo
 
 from flowgram_server import app, devmodel
-from flowgram_server.gateway.address import host_and_port
+from flowgram_server.address import host_and_port
 from flowgram_server.settings import InvalidSettings, Settings, load_settings
 
 from .exits import EPILOG, CommandError, ExitStatus

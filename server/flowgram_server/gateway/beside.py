@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from flowgram_client import AsyncClient
-from flowgram_server.gateway.address import AddressUnusable, bind, from_within
+from flowgram_server.address import AddressUnusable, bind, from_within
 from flowgram_server.settings import Settings
 
 if TYPE_CHECKING:

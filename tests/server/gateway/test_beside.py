@@ -18,8 +18,8 @@ from support.scripted_server import ScriptedServer
 from support.workflows import ECHO, ENDLESS
 
 from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoResponse
+from flowgram_server.address import address_of
 from flowgram_server.app import ListenError, Server, StopSignals, serve
-from flowgram_server.gateway.address import address_of, bind, from_within
 from flowgram_server.gateway.beside import bind_beside
 from flowgram_server.settings import Settings, load_settings
 
@@ -142,26 +142,3 @@ async def test_watches_end_when_the_server_drains(tmp_path: Path) -> None:
         await serving
         with pytest.raises(httpx2.ConnectError):
             await http.get("/api/info")
-
-
-@pytest.mark.parametrize(
-    ("address", "reached"),
-    [
-        ("0.0.0.0:50051", "127.0.0.1:50051"),
-        ("[::]:50051", "[::1]:50051"),
-        ("127.0.0.1:1", "127.0.0.1:1"),
-        ("localhost:1", "localhost:1"),
-    ],
-)
-def test_a_server_is_reached_from_within(address: str, reached: str) -> None:
-    """One that listens on all addresses is reached by the loopback one."""
-    assert from_within(address) == reached
-
-
-def test_addresses_have_their_real_port() -> None:
-    """For version 6, too, where the machine has it."""
-    with bind("127.0.0.1:0") as listener:
-        assert address_of(listener) == f"127.0.0.1:{listener.getsockname()[1]}"
-    if socket.has_ipv6:
-        with bind("[::1]:0") as listener:
-            assert address_of(listener) == f"[::1]:{listener.getsockname()[1]}"

@@ -1,16 +1,14 @@
-"""Addresses: HOST:PORT, what listens there for HTTP, and where a gateway finds a server of its own process."""
+"""Addresses: HOST:PORT, what listens there for HTTP, and by which a server is reached in its own machine."""
 
 import errno
 import socket
 
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - they are replaced here
-
-
 _MAX_PORT = 65_535
 
 
 class AddressUnusable(Exception):
-    """The gateway cannot listen where it should; the text is for operators."""
+    """HTTP cannot be listened for where it should be; the text is for operators."""
 
 
 def host_and_port(address: str) -> tuple[str, int]:

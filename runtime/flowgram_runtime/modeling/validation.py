@@ -110,14 +110,14 @@ def validate_schema(schema: Any) -> tuple[Problem, ...]:
 
 
 def _problems(schema: Any) -> Iterator[Problem]:
-    too_deep = next((graph.path for graph in _graphs(schema) if graph.depth > MAX_BLOCK_DEPTH), None)
-    if too_deep is not None:
-        # Alone, for the models recurse.
-        text = f"Workflow schema blocks must not be nested more than {MAX_BLOCK_DEPTH} levels deep"
-        yield Problem(too_deep, text)
-        return
-    yield from _format_problems(schema)
     graphs = list(_graphs(schema))
+    for graph in graphs:
+        if graph.depth > MAX_BLOCK_DEPTH:
+            # Alone, for the models recurse.
+            text = f"Workflow schema blocks must not be nested more than {MAX_BLOCK_DEPTH} levels deep"
+            yield Problem(graph.path, text)
+            return
+    yield from _format_problems(schema)
     for rule in (_cycle_problems, _edge_problems, _end_problems):
         for graph in graphs:
             yield from rule(graph)

@@ -27,7 +27,7 @@ def elapsed(begin: int, end: int) -> Duration:
 def status_info(record: TaskRecord, now: int) -> StatusInfo:
     """The status of a task. `now` counts for one that is running."""
     status = Status(record.status)
-    info = StatusInfo(status=record.status, terminated=status.terminated)  # type: ignore[arg-type]
+    info = StatusInfo(status=record.status, terminated=status.terminated)  # type: ignore[arg-type]  # a number of the enum
     if record.start_time is not None:
         info.start_time.CopyFrom(timestamp(record.start_time))
         until = now if record.end_time is None else record.end_time

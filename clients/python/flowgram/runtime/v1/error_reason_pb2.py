@@ -24,14 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&flowgram/runtime/v1/error_reason.proto\x12\x13\x66lowgram.runtime.v1*\xeb\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12!\n\x1d\x45RROR_REASON_ARGUMENT_INVALID\x10\x01\x12\x1f\n\x1b\x45RROR_REASON_SCHEMA_INVALID\x10\x02\x12\x1f\n\x1b\x45RROR_REASON_INPUTS_INVALID\x10\x03\x12#\n\x1f\x45RROR_REASON_PAGE_TOKEN_INVALID\x10\x04\x12\x1f\n\x1b\x45RROR_REASON_TASK_NOT_FOUND\x10\x05\x12\"\n\x1e\x45RROR_REASON_REQUEST_ID_REUSED\x10\x06\x12&\n\"ERROR_REASON_SEQUENCE_OUT_OF_RANGE\x10\x07\x12\x1f\n\x1b\x45RROR_REASON_TOO_MANY_TASKS\x10\x08\x12!\n\x1d\x45RROR_REASON_TOO_MANY_WATCHES\x10\t\x12\"\n\x1e\x45RROR_REASON_MESSAGE_TOO_LARGE\x10\n\x12\x1e\n\x1a\x45RROR_REASON_SHUTTING_DOWN\x10\x0b\x12$\n ERROR_REASON_STORAGE_UNAVAILABLE\x10\x0c\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\rBOZMgithub.com/flowgram/flowgram-runtime/clients/go/flowgram/runtime/v1;runtimev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&flowgram/runtime/v1/error_reason.proto\x12\x13\x66lowgram.runtime.v1*\xeb\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12!\n\x1d\x45RROR_REASON_ARGUMENT_INVALID\x10\x01\x12\x1f\n\x1b\x45RROR_REASON_SCHEMA_INVALID\x10\x02\x12\x1f\n\x1b\x45RROR_REASON_INPUTS_INVALID\x10\x03\x12#\n\x1f\x45RROR_REASON_PAGE_TOKEN_INVALID\x10\x04\x12\x1f\n\x1b\x45RROR_REASON_TASK_NOT_FOUND\x10\x05\x12\"\n\x1e\x45RROR_REASON_REQUEST_ID_REUSED\x10\x06\x12&\n\"ERROR_REASON_SEQUENCE_OUT_OF_RANGE\x10\x07\x12\x1f\n\x1b\x45RROR_REASON_TOO_MANY_TASKS\x10\x08\x12!\n\x1d\x45RROR_REASON_TOO_MANY_WATCHES\x10\t\x12\"\n\x1e\x45RROR_REASON_MESSAGE_TOO_LARGE\x10\n\x12\x1e\n\x1a\x45RROR_REASON_SHUTTING_DOWN\x10\x0b\x12$\n ERROR_REASON_STORAGE_UNAVAILABLE\x10\x0c\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\rB\xe8\x01\n\x17\x63om.flowgram.runtime.v1B\x10\x45rrorReasonProtoP\x01ZMgithub.com/flowgram/flowgram-runtime/clients/go/flowgram/runtime/v1;runtimev1\xa2\x02\x03\x46RX\xaa\x02\x13\x46lowgram.Runtime.V1\xca\x02\x13\x46lowgram\\Runtime\\V1\xe2\x02\x1f\x46lowgram\\Runtime\\V1\\GPBMetadata\xea\x02\x15\x46lowgram::Runtime::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flowgram.runtime.v1.error_reason_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
-  _globals['DESCRIPTOR']._serialized_options = b'ZMgithub.com/flowgram/flowgram-runtime/clients/go/flowgram/runtime/v1;runtimev1'
+  _globals['DESCRIPTOR']._serialized_options = b'\n\027com.flowgram.runtime.v1B\020ErrorReasonProtoP\001ZMgithub.com/flowgram/flowgram-runtime/clients/go/flowgram/runtime/v1;runtimev1\242\002\003FRX\252\002\023Flowgram.Runtime.V1\312\002\023Flowgram\\Runtime\\V1\342\002\037Flowgram\\Runtime\\V1\\GPBMetadata\352\002\025Flowgram::Runtime::V1'
   _globals['_ERRORREASON']._serialized_start=64
   _globals['_ERRORREASON']._serialized_end=555
 # @@protoc_insertion_point(module_scope)

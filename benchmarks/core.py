@@ -14,19 +14,19 @@ from typing import Any, Final
 
 from benchmarks import workflows
 from benchmarks.table import Row, at_least, at_most
-from flowgram_runtime.application import Application, TaskRequest
-from flowgram_runtime.clock import SystemClock
-from flowgram_runtime.engine.execution import Execution
-from flowgram_runtime.engine.inputs import Start
-from flowgram_runtime.engine.program import link
-from flowgram_runtime.engine.status import Status
-from flowgram_runtime.journal.sqlite import SQLiteJournal
-from flowgram_runtime.modeling.compiler import compile_schema
-from flowgram_runtime.nodes.registry import Registry, pure_node_types
-from flowgram_runtime.secrets import Secrets
-from flowgram_runtime.settings import RuntimeSettings
+from flowgram_core.concurrency.clock import SystemClock
+from flowgram_core.embedded.application import Application, TaskRequest
+from flowgram_core.engine.activations import Start
+from flowgram_core.engine.execution import Execution
+from flowgram_core.engine.program import link
+from flowgram_core.engine.status import Status
+from flowgram_core.hosting.secrets import Secrets
+from flowgram_core.hosting.settings import RuntimeSettings
+from flowgram_core.journal.sqlite import SQLiteJournal
+from flowgram_core.modeling.compiler import compile_schema
+from flowgram_core.nodes.registry import Registry, pure_node_types
 from flowgram_server.app import loop_factory
-from flowgram_server.codec import Codec
+from flowgram_server.rpc.codec import Codec
 
 REPEAT: Final = 15
 BUDGET: Final = RuntimeSettings().step_budget

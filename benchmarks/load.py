@@ -18,7 +18,7 @@ from benchmarks.table import Row, at_most
 from flowgram.runtime.v1 import runtime_service_pb2 as service
 from flowgram.runtime.v1.report_pb2 import STATUS_SUCCEEDED
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
-from flowgram_runtime.nodes.node_settings import HTTPSettings
+from flowgram_core.nodes.node_settings import HTTPSettings
 
 TASKS: Final = 10_000
 WATCHES: Final = 2_000

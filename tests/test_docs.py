@@ -10,9 +10,9 @@ from pydantic import BaseModel
 from support.node_calls import make_node
 from support.scopes import Variables
 
-from flowgram_runtime.engine.node_type import PureBehavior
-from flowgram_runtime.nodes.registry import Registry
-from flowgram_server.settings import Settings
+from flowgram_core.engine.node_type import PureBehavior
+from flowgram_core.nodes.registry import Registry
+from flowgram_server.settings.server import Settings
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

@@ -14,26 +14,22 @@ OTHER_ROOTS = (ROOT / "tests", ROOT / "benchmarks", ROOT / "tools")
 GENERATED = ROOT / "clients/python/flowgram"
 LONGEST_FILE = 400
 
-OURS = ("flowgram", "flowgram_client", "flowgram_runtime", "flowgram_server")
+OURS = ("flowgram", "flowgram_client", "flowgram_core", "flowgram_server")
 
 # Each layer, with what it may import of this project. A module belongs to the layer with the
 # longest name that is a prefix of its own; a layer may always import itself.
 LAYERS: dict[str, tuple[str, ...]] = {
-    "flowgram_runtime.modeling": (),
-    "flowgram_runtime.engine": ("flowgram_runtime.modeling",),
-    "flowgram_runtime.nodes": ("flowgram_runtime.modeling", "flowgram_runtime.engine"),
-    "flowgram_runtime.company": (),
-    "flowgram_runtime.journal": ("flowgram_runtime.company",),
-    "flowgram_runtime": (
-        "flowgram_runtime.modeling",
-        "flowgram_runtime.engine",
-        "flowgram_runtime.nodes",
-        "flowgram_runtime.company",
-        "flowgram_runtime.journal",
-    ),
+    "flowgram_core": (),
+    "flowgram_core.modeling": (),
+    "flowgram_core.concurrency": (),
+    "flowgram_core.engine": ("flowgram_core.modeling",),
+    "flowgram_core.journal": ("flowgram_core.concurrency",),
+    "flowgram_core.nodes": ("flowgram_core.modeling", "flowgram_core.engine", "flowgram_core.concurrency"),
     "flowgram_client": ("flowgram",),
     "flowgram": (),
 }
+LAYERS["flowgram_core.hosting"] = tuple(name for name in LAYERS if name.startswith("flowgram_core."))
+LAYERS["flowgram_core.embedded"] = (*LAYERS["flowgram_core.hosting"], "flowgram_core.hosting")
 LAYERS["flowgram_server"] = tuple(LAYERS)
 
 _OUTSIDE = (
@@ -44,15 +40,15 @@ _SIDE_BY_SIDE = ("concurrent", "contextvars", "multiprocessing", "queue", "threa
 
 # Modules from elsewhere that a layer must not know, and why.
 FORBIDDEN: dict[str, dict[str, str]] = {
-    "flowgram_runtime": {
+    "flowgram_core": {
         "grpc": "the engine is a library without a transport",
         "google": "the engine is a library without generated code",
     },
-    "flowgram_runtime.modeling": {
+    "flowgram_core.modeling": {
         "asyncio": "a schema is compiled without I/O",
         "sqlite3": "SQL stays in the journal",
     },
-    "flowgram_runtime.engine": {
+    "flowgram_core.engine": {
         **dict.fromkeys(_OUTSIDE, "the core is sans-I/O"),
         **dict.fromkeys(("logging", "structlog", "warnings"), "the host logs what the core tells it"),
         **dict.fromkeys(("time", "datetime"), "the host gives the core its times"),
@@ -61,7 +57,7 @@ FORBIDDEN: dict[str, dict[str, str]] = {
         "uuid": "identities derive from structure",
         "sqlite3": "SQL stays in the journal",
     },
-    "flowgram_runtime.nodes": {"sqlite3": "SQL stays in the journal"},
+    "flowgram_core.nodes": {"sqlite3": "SQL stays in the journal"},
     "flowgram_client": {"google.rpc": "the light client does without googleapis-common-protos"},
 }
 
@@ -143,7 +139,7 @@ def test_every_package_has_its_place() -> None:
 
 @pytest.mark.parametrize("root", SOURCE_ROOTS, ids=lambda root: root.name)
 def test_imports_point_one_way(root: Path) -> None:
-    """Modeling <- engine <- nodes <- host <- server; the journal knows nobody, clients only the contract."""
+    """Modeling <- engine <- nodes <- hosting <- embedded <- server; clients know only the contract."""
     assert [text for path in sources(root) for text in violations(read(path))] == []
 
 
@@ -152,13 +148,13 @@ def test_a_wrong_import_is_found() -> None:
     text = (
         "import asyncio\n"
         "from ..nodes import llm\n"
-        "from flowgram_runtime.modeling import document\n"
+        "from flowgram_core.modeling import document\n"
         "if True:\n"
-        "    from flowgram_runtime import journal\n"
+        "    from flowgram_core import journal\n"
         "def late():\n"
         "    import flowgram_server.cli\n"
     )
-    source = Source("core.py", "flowgram_runtime.engine.core", "flowgram_runtime.engine", text)
+    source = Source("core.py", "flowgram_core.engine.core", "flowgram_core.engine", text)
     assert [violation.split(": ")[0] for violation in violations(source)] == [
         "core.py:1",
         "core.py:2",
@@ -180,7 +176,7 @@ def test_a_wrong_import_is_found() -> None:
 def test_what_the_core_must_not_know_is_found(text: str) -> None:
     """However it is imported; the layers above may know it."""
     for layer, count in (("engine", 1), ("nodes", 0)):
-        package = f"flowgram_runtime.{layer}"
+        package = f"flowgram_core.{layer}"
         assert len(list(violations(Source("x.py", f"{package}.x", package, text)))) == count
 
 

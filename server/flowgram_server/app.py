@@ -22,30 +22,30 @@ from grpc_health.v1.health import aio as health_aio  # type: ignore[attr-defined
 from grpc_reflection.v1alpha import reflection
 
 from flowgram.runtime.v1 import error_reason_pb2  # noqa: F401 - see where reflection is enabled
-from flowgram_runtime.application import Application
-from flowgram_runtime.clock import Clock, SystemClock
-from flowgram_runtime.journal.errors import JournalUnavailable
-from flowgram_runtime.journal.memory import MemoryJournal
-from flowgram_runtime.journal.opening import Synchronous
-from flowgram_runtime.journal.port import Journal
-from flowgram_runtime.journal.read_only import open_journal
-from flowgram_runtime.nodes.code import CodeNode
-from flowgram_runtime.nodes.errors import NodeTypeUnusable
-from flowgram_runtime.nodes.http import HTTPNode
-from flowgram_runtime.nodes.llm import LLMNode
-from flowgram_runtime.nodes.registry import Registry, installed_node_types, pure_node_types
-from flowgram_runtime.secrets import Secrets
-from flowgram_runtime.turns import Turns
-from flowgram_server.access_log import AccessLog
+from flowgram_core.concurrency.clock import Clock, SystemClock
+from flowgram_core.concurrency.fairness import FairScheduler
+from flowgram_core.embedded.application import Application
+from flowgram_core.hosting.secrets import Secrets
+from flowgram_core.journal.errors import JournalUnavailable
+from flowgram_core.journal.interface import Journal
+from flowgram_core.journal.memory import MemoryJournal
+from flowgram_core.journal.opening import Synchronous
+from flowgram_core.journal.read_only import open_journal
+from flowgram_core.nodes.code.node import CodeNode
+from flowgram_core.nodes.errors import NodeTypeUnusable
+from flowgram_core.nodes.http.node import HTTPNode
+from flowgram_core.nodes.llm.node import LLMNode
+from flowgram_core.nodes.registry import Registry, installed_node_types, pure_node_types
 from flowgram_server.address import AddressUnusable, address_of
-from flowgram_server.codec import Codec
-from flowgram_server.collection import considerate_collection
-from flowgram_server.gateway.beside import bind_beside, open_beside
-from flowgram_server.handlers import SERVICE_NAME, add_service
-from flowgram_server.last_resort import LastResort
+from flowgram_server.gateway.embedded import bind_embedded, open_embedded
+from flowgram_server.gc_tuning import tuned_gc
 from flowgram_server.logs import configure_logs
-from flowgram_server.servicer import RuntimeServicer
-from flowgram_server.settings import Settings
+from flowgram_server.rpc.access_log import AccessLog
+from flowgram_server.rpc.codec import Codec
+from flowgram_server.rpc.handlers import SERVICE_NAME, add_service
+from flowgram_server.rpc.servicer import RuntimeServicer
+from flowgram_server.settings.server import Settings
+from flowgram_server.shutdown_watchdog import ShutdownWatchdog
 from flowgram_server.task_ids import TaskIDs
 
 JOURNAL_FILE: Final = "journal.sqlite3"
@@ -109,12 +109,12 @@ async def open_server(settings: Settings, clock: Clock | None = None) -> AsyncIt
     clock = clock or SystemClock()
     runtime = settings.runtime()
     secrets = Secrets(runtime.secret_names)
-    turns = Turns()
+    fairness = FairScheduler()
     registry = Registry(
         (
             *pure_node_types(),
-            LLMNode(settings.llm_settings(), turn=turns.turn),
-            HTTPNode(settings.http_settings(), turn=turns.turn),
+            LLMNode(settings.llm_settings(), time_slice=fairness.time_slice),
+            HTTPNode(settings.http_settings(), time_slice=fairness.time_slice),
             CodeNode(settings.code_settings()),
             *installed_node_types(),
         )
@@ -128,7 +128,7 @@ async def open_server(settings: Settings, clock: Clock | None = None) -> AsyncIt
             settings=runtime,
             clock=clock,
             new_task_id=TaskIDs(clock),
-            turns=turns,
+            fairness=fairness,
         )
         async with (
             application.opened(),
@@ -158,7 +158,7 @@ async def serve(
         NodeTypeUnusable: A node type of another package is none, or cannot be opened.
     """
     try:
-        listener = bind_beside(settings)
+        listener = bind_embedded(settings)
     except AddressUnusable as error:
         raise ListenError(str(error)) from None
     started = asyncio.Event()
@@ -187,7 +187,7 @@ async def _serve(
 ) -> None:
     async with (
         open_server(settings) as server,
-        open_beside(settings, listener, server.address) as gateway,
+        open_embedded(settings, listener, server.address) as gateway,
     ):
         started.set()
         _log.info(
@@ -249,13 +249,13 @@ def run(settings: Settings, on_ready: Callable[[Server], Awaitable[None]] | None
     """Serves in this process until SIGTERM or SIGINT. Raises as `serve` does."""
     configure_logs(settings.log_level, settings.log_format)
 
-    last_resort = LastResort()
+    last_resort = ShutdownWatchdog()
 
     async def main() -> None:
         stops = StopSignals(last_resort.begin)
         stops.listen()
         try:
-            async with considerate_collection(SystemClock()):
+            async with tuned_gc(SystemClock()):
                 await serve(settings, stops, on_ready)
         finally:
             last_resort.begin()  # all is closed; but what was left alone may keep the event loop from ending

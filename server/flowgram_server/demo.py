@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from flowgram_client import CallCanceled, Client, FlowgramError
-from flowgram_server import app, devmodel
+from flowgram_server import app, fake_openai
 from flowgram_server.cli.display import display_for
 from flowgram_server.cli.exits import CommandError, ExitStatus, explain, of_outcome
 from flowgram_server.cli.options import DEFAULT_TARGET
@@ -27,11 +27,11 @@ from flowgram_server.cli.root import run_command
 from flowgram_server.cli.run import follow
 from flowgram_server.cli.workflow_file import Workflow, read_workflow
 from flowgram_server.logs import configure_logs
-from flowgram_server.settings import InvalidSettings, Settings, load_settings
+from flowgram_server.settings.server import InvalidSettings, Settings, load_settings
 
 _EXAMPLE = "examples/question_loop.json"
 _LOG_FILE = "server.log"
-_MODEL_BY_DEFAULT = f"http://127.0.0.1:{devmodel.DEFAULT_PORT}/v1"
+_MODEL_BY_DEFAULT = f"http://127.0.0.1:{fake_openai.DEFAULT_PORT}/v1"
 _WORD_DELAY = 0.03
 """Seconds before each word of the model, so that there is something to watch."""
 
@@ -40,7 +40,9 @@ _WORD_DELAY = 0.03
 @click.option("--once", is_flag=True, help="End after the example.")
 @click.option("--listen", metavar="HOST:PORT", help="Where the server listens.")
 @click.option("--data", metavar="DIR", help="Where it keeps its journal and its log.")
-@click.option("--model-port", default=devmodel.DEFAULT_PORT, show_default=True, help="0: any that is free.")
+@click.option(
+    "--model-port", default=fake_openai.DEFAULT_PORT, show_default=True, help="0: any that is free."
+)
 @click.argument("file", default=_EXAMPLE)
 def demo(once: bool, listen: str | None, data: str | None, model_port: int, file: str) -> int:
     """Start a server and the development model, run the workflow in FILE, and stay until Ctrl-C."""
@@ -75,8 +77,8 @@ async def _run(settings: Settings, model_port: int, workflow: Workflow, *, once:
 
 
 @asynccontextmanager
-async def _model(port: int) -> AsyncIterator[devmodel.DevModel]:
-    model = devmodel.DevModel(port=port, delay=_WORD_DELAY)
+async def _model(port: int) -> AsyncIterator[fake_openai.FakeOpenAI]:
+    model = fake_openai.FakeOpenAI(port=port, delay=_WORD_DELAY)
     try:
         await model.__aenter__()
     except OSError as error:

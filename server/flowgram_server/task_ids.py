@@ -7,7 +7,7 @@ Source: RFC 9562, section 5.7.
 import os
 from typing import Final
 
-from flowgram_runtime.clock import Clock
+from flowgram_core.concurrency.clock import Clock
 
 _MILLISECONDS = (1 << 48) - 1
 _VARIANTS: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))

@@ -2,7 +2,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from clients.world import ServerProcess, World, world_around
+from clients.environment import Environment, ServerProcess, environment_around
 from support.scripted_server import ScriptedServer
 
 
@@ -16,9 +16,9 @@ def server_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerP
 
 
 @pytest.fixture
-async def world(server_process: ServerProcess) -> AsyncIterator[World]:
-    async with world_around(server_process) as world:
-        yield world
+async def environment(server_process: ServerProcess) -> AsyncIterator[Environment]:
+    async with environment_around(server_process) as environment:
+        yield environment
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any, Self
 
 import httpx2
-from clients.surface import CallFailed, Event, Report, Result
+from clients.client_protocol import CallFailed, Event, Report, Result
 
 _KINDS = {
     "SCHEMA_INVALID": "invalid_workflow",

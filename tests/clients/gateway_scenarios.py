@@ -7,16 +7,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import httpx2
+from clients.environment import Environment
 from clients.gateway_client import GatewayClient
 from clients.gateway_process import GatewayProcess
 from clients.scenarios import complete, rest
-from clients.world import World
 from support.workflows import ECHO
 
-GatewayScenario = Callable[[World, GatewayProcess, GatewayClient], Awaitable[None]]
+GatewayScenario = Callable[[Environment, GatewayProcess, GatewayClient], Awaitable[None]]
 
 
-async def refuses_last_event_ids(_: World, __: GatewayProcess, client: GatewayClient) -> None:
+async def refuses_last_event_ids(_: Environment, __: GatewayProcess, client: GatewayClient) -> None:
     """A Last-Event-ID that is no sequence is a bad request, one beyond the end cannot be satisfied."""
     task_id = (await client.run_and_wait(ECHO)).task_id
     path = f"/tasks/{task_id}/events"
@@ -29,7 +29,7 @@ async def refuses_last_event_ids(_: World, __: GatewayProcess, client: GatewayCl
         refused(await client.http.get(path, params=parameters), 400, "ARGUMENT_INVALID")
 
 
-async def ends_a_browsers_reconnection(_: World, __: GatewayProcess, client: GatewayClient) -> None:
+async def ends_a_browsers_reconnection(_: Environment, __: GatewayProcess, client: GatewayClient) -> None:
     """A browser that comes back after the last event is told to stop; before it, it gets what it has not seen."""
     task_id = (await client.run_and_wait(ECHO)).task_id
     path = f"/tasks/{task_id}/events"
@@ -54,7 +54,7 @@ async def ends_a_browsers_reconnection(_: World, __: GatewayProcess, client: Gat
     assert event["task_status_changed"]["status"]["time_cost"].endswith("s")
 
 
-async def refuses_bad_bodies(_: World, __: GatewayProcess, client: GatewayClient) -> None:
+async def refuses_bad_bodies(_: Environment, __: GatewayProcess, client: GatewayClient) -> None:
     """A body that is not what it should be is a bad request, with what is wrong with it."""
     json_type = {"Content-Type": "application/json"}
     for body in (b"{", b"[]", b"", b'{"schema": 1}', b'{"schema": {}, "inputs": []}', b'{"schema": {}, "more": 1}',
@@ -77,7 +77,7 @@ async def refuses_bad_bodies(_: World, __: GatewayProcess, client: GatewayClient
     refused(await client.http.get("/tasks", params={"page_token": "x"}), 400, "PAGE_TOKEN_INVALID")
 
 
-async def leaves_documents_as_they_are(_: World, __: GatewayProcess, client: GatewayClient) -> None:
+async def leaves_documents_as_they_are(_: Environment, __: GatewayProcess, client: GatewayClient) -> None:
     """A document that the gateway carries keeps the spelling of its numbers."""
     inputs = '{"text": "<é>", "n": [1.0, 1e2, 0.10, -0, 123456789012345678901234567890]}'
     for given in (inputs, json.dumps(inputs)):
@@ -91,7 +91,7 @@ async def leaves_documents_as_they_are(_: World, __: GatewayProcess, client: Gat
         assert f'"inputs":{compact}' in report.text
 
 
-async def answers_with_where_the_task_is(_: World, __: GatewayProcess, client: GatewayClient) -> None:
+async def answers_with_where_the_task_is(_: Environment, __: GatewayProcess, client: GatewayClient) -> None:
     """A task that was made has a place, where its outcome is."""
     response = await client.http.post(
         "/tasks", json={"schema": ECHO, "timeout": "60s", "request_id": str(uuid.uuid4())}
@@ -104,10 +104,12 @@ async def answers_with_where_the_task_is(_: World, __: GatewayProcess, client: G
     assert (await client.http.get("/healthz")).json() == {"status": "ok"}
 
 
-async def tells_that_the_server_is_away(world: World, _: GatewayProcess, client: GatewayClient) -> None:
+async def tells_that_the_server_is_away(
+    environment: Environment, _: GatewayProcess, client: GatewayClient
+) -> None:
     """While the server is away, a stream that is asked for is answered soon, and the gateway itself is well."""
     task_id = (await client.run_and_wait(ECHO)).task_id
-    world.server.kill()
+    environment.server.kill()
     response = await client.http.get(f"/tasks/{task_id}/events")
     told = refused(response, 503, "UNAVAILABLE")
     assert "127.0.0.1" not in told["message"]
@@ -115,10 +117,10 @@ async def tells_that_the_server_is_away(world: World, _: GatewayProcess, client:
     assert (await client.http.get("/healthz")).status_code == 200
 
 
-async def stops_gracefully(world: World, gateway: GatewayProcess, client: GatewayClient) -> None:
+async def stops_gracefully(environment: Environment, gateway: GatewayProcess, client: GatewayClient) -> None:
     """A gateway that is told to stop ends its streams and waits properly, and then itself; the task goes on."""
-    task_id = await client.run(world.gated("graceful"))
-    await world.gate.reached("graceful")
+    task_id = await client.run(environment.gated("graceful"))
+    await environment.gate.reached("graceful")
     path = f"/tasks/{task_id}/events"
     async with client.http.stream("GET", path) as response:
         chunks = response.aiter_text()
@@ -130,16 +132,16 @@ async def stops_gracefully(world: World, gateway: GatewayProcess, client: Gatewa
             seen += chunk
     assert "event: failure" not in seen
     assert await gateway.process.wait() == 0
-    world.gate.release("graceful")
+    environment.gate.release("graceful")
 
 
-async def serves_many_streams(world: World, _: GatewayProcess, client: GatewayClient) -> None:
+async def serves_many_streams(environment: Environment, _: GatewayProcess, client: GatewayClient) -> None:
     """Each stream is told everything, also when they all begin before there is anything to tell."""
-    task_id = await client.run(world.gated("many"))
-    await world.gate.reached("many")
+    task_id = await client.run(environment.gated("many"))
+    await environment.gate.reached("many")
     async with client.watch(task_id) as first, client.watch(task_id, after=2) as second:
         seen = [await anext(first)]
-        world.gate.release("many")
+        environment.gate.release("many")
         assert [event.sequence for event in await rest(second)][:1] == [3]
         complete(seen + await rest(first))
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
-from clients.surface import CallFailed, Event, Report, Result
+from clients.client_protocol import CallFailed, Event, Report, Result
 
 import flowgram_client as fc
 

@@ -45,7 +45,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from clients.surface import CallFailed, Event, Report, Result
+from clients.client_protocol import CallFailed, Event, Report, Result
 
 _MAX_LINE = 256 * 1024 * 1024
 

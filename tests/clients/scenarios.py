@@ -12,17 +12,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
-from clients.surface import CallFailed, Client, Event
-from clients.world import World, http_node
+from clients.client_protocol import CallFailed, Client, Event
+from clients.environment import Environment, http_node
 from support.scripted_server import ScriptedServer
 from support.workflows import ECHO, START, chain, edge, node
 
 from flowgram.runtime.v1.runtime_service_pb2 import TaskRunResponse
 
-Scenario = Callable[[World, Client], Awaitable[None]]
+Scenario = Callable[[Environment, Client], Awaitable[None]]
 
 
-async def runs_a_workflow(world: World, client: Client) -> None:
+async def runs_a_workflow(environment: Environment, client: Client) -> None:
     """A task runs to its outputs, and can be asked about, listed, and found by its labels."""
     assert list(await client.validate(ECHO, '{"text": "hi"}')) == []
     task_id = await client.run(ECHO, '{"text": "hi"}', labels={"scenario": "runs a workflow"})
@@ -40,13 +40,13 @@ async def runs_a_workflow(world: World, client: Client) -> None:
     assert "llm" in info["node_types"]
 
 
-async def runs_and_waits(world: World, client: Client) -> None:
+async def runs_and_waits(environment: Environment, client: Client) -> None:
     """One call runs a workflow."""
     result = await client.run_and_wait(ECHO, '{"text": "hi"}')
     assert (result.status, result.outputs) == ("SUCCEEDED", {"text": "hi"})
 
 
-async def lists_tasks_page_by_page(world: World, client: Client) -> None:
+async def lists_tasks_page_by_page(environment: Environment, client: Client) -> None:
     """A list goes through all its pages, newest first, and heeds its filters."""
     labels = {"scenario": str(uuid.uuid4()), "team": "blue = green & ü"}
     ids = [(await client.run_and_wait(ECHO)).task_id for _ in range(2)]
@@ -58,14 +58,14 @@ async def lists_tasks_page_by_page(world: World, client: Client) -> None:
     assert list(await client.list(statuses=[3, 4]))[:5] == ids[::-1]
 
 
-async def watches_live(world: World, client: Client) -> None:
+async def watches_live(environment: Environment, client: Client) -> None:
     """Events come as they happen: those before the gate while the task waits there, the others once it is opened."""
-    task_id = await client.run(world.gated("live"), '{"text": "hi"}')
+    task_id = await client.run(environment.gated("live"), '{"text": "hi"}')
     async with client.watch(task_id) as events:
         seen = await until_started(events, "http_0")
-        await world.gate.reached("live")
+        await environment.gate.reached("live")
         assert (await client.result(task_id)).status == "PROCESSING"
-        world.gate.release("live")
+        environment.gate.release("live")
         seen += await rest(events)
     complete(seen)
     assert seen[-1].outputs == {"text": "hi"}
@@ -76,7 +76,7 @@ async def watches_live(world: World, client: Client) -> None:
         assert {event.outputs for event in complete(await rest(events))} == {None}
 
 
-async def goes_on_after_a_sequence(world: World, client: Client) -> None:
+async def goes_on_after_a_sequence(environment: Environment, client: Client) -> None:
     """A watch begins after the sequence that it is given, and a task that has nothing more to tell ends it at once."""
     task_id = (await client.run_and_wait(ECHO)).task_id
     for after in (1, 3, 4):
@@ -84,43 +84,43 @@ async def goes_on_after_a_sequence(world: World, client: Client) -> None:
             assert [event.sequence for event in await rest(events)] == [1, 2, 3, 4][after:]
 
 
-async def survives_a_killed_server(world: World, client: Client) -> None:
+async def survives_a_killed_server(environment: Environment, client: Client) -> None:
     """A server that is killed and started again in the middle of a watch costs no event, and no event comes twice."""
-    task_id = await client.run(world.gated("killed"), '{"text": "hi"}')
+    task_id = await client.run(environment.gated("killed"), '{"text": "hi"}')
     async with client.watch(task_id) as events:
         seen = await until_started(events, "http_0")
-        await world.gate.reached("killed")
+        await environment.gate.reached("killed")
         going_on = asyncio.ensure_future(rest(events))
-        await asyncio.to_thread(world.server.kill)
-        await asyncio.to_thread(world.server.start)
-        world.gate.release("killed")
+        await asyncio.to_thread(environment.server.kill)
+        await asyncio.to_thread(environment.server.start)
+        environment.gate.release("killed")
         seen += await going_on
     complete(seen)
     assert seen[-1].outputs == {"text": "hi"}
 
 
-async def survives_a_server_that_is_replaced(world: World, client: Client) -> None:
+async def survives_a_server_that_is_replaced(environment: Environment, client: Client) -> None:
     """The same where the server is told to stop; and whoever waits for the outcome gets it too."""
-    task_id = await client.run(world.gated("replaced"), '{"text": "hi"}')
+    task_id = await client.run(environment.gated("replaced"), '{"text": "hi"}')
     waiting = asyncio.ensure_future(client.wait(task_id))
     async with client.watch(task_id) as events:
         seen = await until_started(events, "http_0")
-        await world.gate.reached("replaced")
+        await environment.gate.reached("replaced")
         going_on = asyncio.ensure_future(rest(events))
-        await asyncio.to_thread(world.server.terminate)
-        await asyncio.to_thread(world.server.start)
-        world.gate.release("replaced")
+        await asyncio.to_thread(environment.server.terminate)
+        await asyncio.to_thread(environment.server.start)
+        environment.gate.release("replaced")
         seen += await going_on
     complete(seen)
     assert (await waiting).outputs == {"text": "hi"}
 
 
-async def reads_slowly(world: World, client: Client) -> None:
+async def reads_slowly(environment: Environment, client: Client) -> None:
     """Who reads slowly holds up neither the task nor others, and misses nothing."""
     items, size = 24, 1024 * 1024
-    world.gate.release("big", b"x" * size)
+    environment.gate.release("big", b"x" * size)
     task_id = await client.run(
-        looping(http_node("http_0", world.gate.url("big"))), json.dumps({"items": ["x"] * items})
+        looping(http_node("http_0", environment.gate.url("big"))), json.dumps({"items": ["x"] * items})
     )
     async with client.watch(task_id) as slow:
         seen = [await anext(slow)]
@@ -133,20 +133,20 @@ async def reads_slowly(world: World, client: Client) -> None:
     assert bodies == [size] * items
 
 
-async def leaves_a_watch(world: World, client: Client) -> None:
+async def leaves_a_watch(environment: Environment, client: Client) -> None:
     """Who leaves a watch leaves the task alone."""
-    task_id = await client.run(world.gated("left"))
+    task_id = await client.run(environment.gated("left"))
     async with client.watch(task_id) as events:
         await until_started(events, "http_0")
-    await world.gate.reached("left")
+    await environment.gate.reached("left")
     assert (await client.result(task_id)).status == "PROCESSING"
-    world.gate.release("left")
+    environment.gate.release("left")
     assert (await client.wait(task_id)).status == "SUCCEEDED"
 
 
-async def cancels(world: World, client: Client) -> None:
+async def cancels(environment: Environment, client: Client) -> None:
     """A task is stopped once; its watch ends with that, and the reason is kept."""
-    task_id = await client.run(world.gated("canceled"))
+    task_id = await client.run(environment.gated("canceled"))
     async with client.watch(task_id) as events:
         seen = await until_started(events, "http_0")
         assert await client.cancel(task_id, "enough")
@@ -158,7 +158,7 @@ async def cancels(world: World, client: Client) -> None:
     assert any("enough" in text for text in (await client.report(task_id)).messages)
 
 
-async def tells_why_a_task_failed(world: World, client: Client) -> None:
+async def tells_why_a_task_failed(environment: Environment, client: Client) -> None:
     """What goes wrong while a task runs is data, and no failure of a call."""
     result = await client.run_and_wait(
         chain(START, http_node("http_0", "http://127.0.0.1:1/nobody"), END_OF_NOTHING)
@@ -167,7 +167,7 @@ async def tells_why_a_task_failed(world: World, client: Client) -> None:
     assert result.errors
 
 
-async def refuses_bad_workflows(world: World, client: Client) -> None:
+async def refuses_bad_workflows(environment: Environment, client: Client) -> None:
     """What is wrong with a schema or its inputs comes with the error, all of it."""
     demanding = chain(node("start_0", "start", outputs=REQUIRED), END_OF_NOTHING)
     for schema, inputs, reason, count in (
@@ -186,7 +186,7 @@ async def refuses_bad_workflows(world: World, client: Client) -> None:
     assert (failure.kind, failure.reason) == ("invalid_argument", "ARGUMENT_INVALID")
 
 
-async def tells_mistakes_apart(world: World, client: Client) -> None:
+async def tells_mistakes_apart(environment: Environment, client: Client) -> None:
     """Each mistake is an error of its own kind, and no mistake is tried again."""
     for call in (
         client.result("nobody"),
@@ -213,29 +213,29 @@ async def tells_mistakes_apart(world: World, client: Client) -> None:
     assert failure.descriptions
 
 
-async def finds_the_server_away(world: World, client: Client) -> None:
+async def finds_the_server_away(environment: Environment, client: Client) -> None:
     """A server that is away is an error of its own kind, and the client works again when it is back."""
     task_id = (await client.run_and_wait(ECHO)).task_id
-    await asyncio.to_thread(world.server.kill)
+    await asyncio.to_thread(environment.server.kill)
     failure = await failed(client.run(ECHO))
     assert (failure.kind, failure.reason) == ("unavailable", "")
-    await asyncio.to_thread(world.server.start)
+    await asyncio.to_thread(environment.server.start)
     assert (await client.wait(task_id)).status == "SUCCEEDED"
 
 
-async def keeps_deadlines(world: World, client: Client) -> None:
+async def keeps_deadlines(environment: Environment, client: Client) -> None:
     """A deadline ends a watch with an error of its own kind, and a wait with the state of things; the task goes on."""
     if not client.has_deadlines:
         pytest.skip("a gateway has bounds of its own")
-    task_id = await client.run(world.gated("bounded"))
-    await world.gate.reached("bounded")
+    task_id = await client.run(environment.gated("bounded"))
+    await environment.gate.reached("bounded")
     assert (await client.wait(task_id, deadline=1)).status == "PROCESSING"
     assert (await failed(everything(client, task_id, deadline=0.5))).kind == "deadline_exceeded"
-    world.gate.release("bounded")
+    environment.gate.release("bounded")
     assert (await client.wait(task_id)).status == "SUCCEEDED"
 
 
-async def carries_large_outputs(world: World, client: Client) -> None:
+async def carries_large_outputs(environment: Environment, client: Client) -> None:
     """Outputs far beyond gRPC's usual limits arrive whole, in every way there is to ask for them."""
     text = "0123456789abcdef" * (512 * 1024)
     result = await client.run_and_wait(ECHO, json.dumps({"text": text}))
@@ -245,7 +245,7 @@ async def carries_large_outputs(world: World, client: Client) -> None:
         assert complete(await rest(events))[-1].outputs == {"text": text}
 
 
-async def keeps_every_digit_and_character(world: World, client: Client) -> None:
+async def keeps_every_digit_and_character(environment: Environment, client: Client) -> None:
     """Numbers beyond doubles and text beyond the basic plane come out as they went in."""
     value = {
         "integer": 2**200 + 1,

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from clients.environment import Environment
 from clients.gateway_client import GatewayClient
 from clients.gateway_process import gateway_running
 from clients.gateway_scenarios import GATEWAY_SCENARIOS, GatewayScenario
 from clients.runner import running
 from clients.scenarios import SCENARIOS, Scenario, sends_metadata_and_deadlines
-from clients.world import World
 from support.scripted_server import ScriptedServer
 from support.toolchains import build, require
 
@@ -38,10 +38,10 @@ def programs() -> Programs:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-async def test_client(programs: Programs, world: World, scenario: Scenario) -> None:
+async def test_client(programs: Programs, environment: Environment, scenario: Scenario) -> None:
     """The client does what all clients do."""
-    async with running(programs.node, programs.runner, world.server.target) as client:
-        await scenario(world, client)
+    async with running(programs.node, programs.runner, environment.server.target) as client:
+        await scenario(environment, client)
 
 
 async def test_metadata_and_deadlines(programs: Programs, scripted: ScriptedServer) -> None:
@@ -51,23 +51,23 @@ async def test_metadata_and_deadlines(programs: Programs, scripted: ScriptedServ
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-async def test_gateway_as_a_client(programs: Programs, world: World, scenario: Scenario) -> None:
+async def test_gateway_as_a_client(programs: Programs, environment: Environment, scenario: Scenario) -> None:
     """A browser gets through the gateway what a client gets."""
     async with (
-        gateway_running(world.server.target, programs.node, programs.gateway) as gateway,
+        gateway_running(environment.server.target, programs.node, programs.gateway) as gateway,
         GatewayClient(gateway.url) as client,
     ):
-        await scenario(world, client)
+        await scenario(environment, client)
 
 
 @pytest.mark.parametrize("scenario", GATEWAY_SCENARIOS, ids=lambda scenario: scenario.__name__)
-async def test_gateway(programs: Programs, world: World, scenario: GatewayScenario) -> None:
+async def test_gateway(programs: Programs, environment: Environment, scenario: GatewayScenario) -> None:
     """The gateway speaks HTTP as docs/clients/gateway.md says."""
     async with (
-        gateway_running(world.server.target, programs.node, programs.gateway) as gateway,
+        gateway_running(environment.server.target, programs.node, programs.gateway) as gateway,
         GatewayClient(gateway.url) as client,
     ):
-        await scenario(world, gateway, client)
+        await scenario(environment, gateway, client)
 
 
 async def test_gateway_sends_metadata_on(programs: Programs, scripted: ScriptedServer) -> None:

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from clients.environment import Environment
 from clients.python_client import PythonClient
 from clients.scenarios import SCENARIOS, Scenario, sends_metadata_and_deadlines
-from clients.world import World
 from support.scripted_server import ScriptedServer
 
 import flowgram_client as fc
@@ -25,10 +25,12 @@ async def connected(kind: type[fc.AsyncClient] | type[fc.Client], target: str) -
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 @pytest.mark.parametrize("kind", KINDS)
-async def test_client(kind: type[fc.AsyncClient] | type[fc.Client], world: World, scenario: Scenario) -> None:
+async def test_client(
+    kind: type[fc.AsyncClient] | type[fc.Client], environment: Environment, scenario: Scenario
+) -> None:
     """The client does what all clients do."""
-    async with connected(kind, world.server.target) as client:
-        await scenario(world, client)
+    async with connected(kind, environment.server.target) as client:
+        await scenario(environment, client)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -5,10 +5,10 @@ import asyncio
 import secrets
 import sys
 
-from tests.conformance import campaign
+from tests.conformance import runner
 from tests.conformance.core import Core
 from tests.conformance.generator import KINDS
-from tests.conformance.peer import Peer
+from tests.conformance.mock_server import MockServer
 from tests.conformance.reference import Reference, missing
 from tests.conformance.service import Service
 
@@ -16,19 +16,19 @@ _MOST_IN_SHORT = 50
 
 
 async def _main(arguments: argparse.Namespace) -> int:
-    with Peer() as peer:
+    with MockServer() as mock_server:
         async with Reference() as reference, Core() if arguments.core else Service() as ours:
-            result = await campaign.run(
+            result = await runner.run(
                 reference,
                 ours.observe,
-                peer.base_url,
+                mock_server.base_url,
                 seed=arguments.seed,
                 count=arguments.count,
                 kinds=arguments.kinds,
                 shrunk=arguments.show,
             )
     for found in result.disagreements[: arguments.show]:
-        sys.stdout.write(found.told() + "\n\n")
+        sys.stdout.write(found.history() + "\n\n")
     for found in result.disagreements[arguments.show : arguments.show + _MOST_IN_SHORT]:
         sys.stdout.write(found.in_short() + "\n\n")
     sys.stdout.write(f"seed {arguments.seed}: {result.table()}\n")

@@ -7,20 +7,20 @@ from typing import Any, Self
 
 from tests.conformance.observation import Case, NodeSeen, Observation, Snapshot
 
-from flowgram_runtime.engine.errors import NodeError
-from flowgram_runtime.engine.events import Event, MessageLogged, MessageType, NodeStatusChanged
-from flowgram_runtime.engine.execution import Execution
-from flowgram_runtime.engine.inputs import CallFailed, CallSucceeded, Start
-from flowgram_runtime.engine.node_type import Call
-from flowgram_runtime.engine.program import link
-from flowgram_runtime.modeling.compiler import compile_schema
-from flowgram_runtime.modeling.errors import SchemaInvalid
-from flowgram_runtime.modeling.inputs_validation import validate_inputs
-from flowgram_runtime.modeling.json_text import dumps, loads
-from flowgram_runtime.nodes.code import CodeNode
-from flowgram_runtime.nodes.http import HTTPNode
-from flowgram_runtime.nodes.llm import LLMNode
-from flowgram_runtime.nodes.registry import Registry, pure_node_types
+from flowgram_core.engine.activations import CallFailed, CallSucceeded, Start
+from flowgram_core.engine.errors import NodeError
+from flowgram_core.engine.events import Event, MessageLogged, MessageType, NodeStatusChanged
+from flowgram_core.engine.execution import Execution
+from flowgram_core.engine.node_type import Call
+from flowgram_core.engine.program import link
+from flowgram_core.modeling.compiler import compile_schema
+from flowgram_core.modeling.errors import SchemaInvalid
+from flowgram_core.modeling.inputs_validation import validate_inputs
+from flowgram_core.modeling.json_text import dumps, loads
+from flowgram_core.nodes.code.node import CodeNode
+from flowgram_core.nodes.http.node import HTTPNode
+from flowgram_core.nodes.llm.node import LLMNode
+from flowgram_core.nodes.registry import Registry, pure_node_types
 
 _STEP = 1000
 

@@ -10,7 +10,7 @@ from tests.conformance.observation import Case, NodeSeen, Observation, Snapshot
 from flowgram.runtime.v1 import report_pb2, runtime_service_pb2
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
 from flowgram_server.app import open_server
-from flowgram_server.settings import Settings
+from flowgram_server.settings.server import Settings
 
 _UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 _LIMIT = 60.0

@@ -3,8 +3,8 @@
 import os
 
 import pytest
-from tests.conformance import campaign
-from tests.conformance.peer import Peer
+from tests.conformance import runner
+from tests.conformance.mock_server import MockServer
 from tests.conformance.reference import Reference, missing
 from tests.conformance.service import Service
 
@@ -24,10 +24,10 @@ def _require_reference() -> None:
 async def test_random_workflows_run_as_in_the_reference() -> None:
     """Outcome, node statuses, snapshots and texts are the same, but for the listed differences."""
     _require_reference()
-    with Peer() as peer:
+    with MockServer() as mock_server:
         async with Reference() as reference, Service() as service:
-            result = await campaign.run(
-                reference, service.observe, peer.base_url, seed=SEED, count=COUNT, shrunk=2
+            result = await runner.run(
+                reference, service.observe, mock_server.base_url, seed=SEED, count=COUNT, shrunk=2
             )
-    told = "\n\n".join(found.told() for found in result.disagreements[:2])
-    assert result.passed, f"{told}\n\n{result.table()}"
+    history = "\n\n".join(found.history() for found in result.disagreements[:2])
+    assert result.passed, f"{history}\n\n{result.table()}"

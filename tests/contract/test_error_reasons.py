@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from flowgram.runtime.v1.error_reason_pb2 import ErrorReason
-from flowgram_server.errors import ANSWERS, INTERNAL
+from flowgram_server.rpc.errors import ANSWERS, INTERNAL
 
 PROTOS = Path(__file__).parents[2] / "protos" / "flowgram" / "runtime" / "v1"
 COMMENT_AND_VALUE = re.compile(r"((?:^  //[^\n]*\n)+)  ERROR_REASON_(\w+) = \d+;", re.MULTILINE)

@@ -17,7 +17,7 @@ def test_the_client_needs_nothing_of_the_server() -> None:
     """The messages and stubs load with gRPC and Protocol Buffers alone."""
     program = (
         "import sys; import flowgram.runtime.v1.runtime_service_pb2_grpc; "
-        "print([name for name in sys.modules if name.startswith(('flowgram_runtime', 'flowgram_server', 'pydantic'))])"
+        "print([name for name in sys.modules if name.startswith(('flowgram_core', 'flowgram_server', 'pydantic'))])"
     )
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"

@@ -6,14 +6,14 @@ import random
 import pytest
 from support.applications import call_schema, echo_schema, logged, statuses
 from support.fakes import FakeClock, ScriptedCalls, running_application
-from support.lives import AnsweringCalls
+from support.restarts import AnsweringCalls
 
-from flowgram_runtime.application import TaskRequest
-from flowgram_runtime.engine.status import Status
-from flowgram_runtime.errors import ShuttingDown, TooManyTasks
-from flowgram_runtime.journal.memory import MemoryJournal
-from flowgram_runtime.modeling import json_text
-from flowgram_runtime.settings import RuntimeSettings
+from flowgram_core.embedded.application import TaskRequest
+from flowgram_core.engine.status import Status
+from flowgram_core.hosting.errors import ShuttingDown, TooManyTasks
+from flowgram_core.hosting.settings import RuntimeSettings
+from flowgram_core.journal.memory import MemoryJournal
+from flowgram_core.modeling import json_text
 
 
 async def test_waiting_tasks_start_in_the_order_of_their_acceptance() -> None:

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from support.applications import call_schema, echo_schema
 from support.graphs import edge, end, node, ref, start
 from support.journals import Fault, finished
-from support.lives import Client, OpenJournal, World, broken_promises
+from support.restarts import Client, Environment, OpenJournal, broken_promises
 
-from flowgram_runtime.application import TaskRequest
-from flowgram_runtime.journal.memory import MemoryJournal
-from flowgram_runtime.journal.port import Journal
-from flowgram_runtime.journal.sqlite import SQLiteJournal
-from flowgram_runtime.modeling import json_text
-from flowgram_runtime.settings import RuntimeSettings
+from flowgram_core.embedded.application import TaskRequest
+from flowgram_core.hosting.settings import RuntimeSettings
+from flowgram_core.journal.interface import Journal
+from flowgram_core.journal.memory import MemoryJournal
+from flowgram_core.journal.sqlite import SQLiteJournal
+from flowgram_core.modeling import json_text
 
 # Few places, so that tasks wait their turn; small steps, so that writes have several batches. Nothing is timed: the only
 # timers are those of retries and of retention, which removes tasks of long ago.
@@ -68,13 +68,13 @@ async def play_on(open_journal: OpenJournal, *plans: Plan) -> tuple[list[bytes |
     async with open_journal() as journal:
         for task_id in sorted(OLD):
             await journal.commit(finished(task_id))
-    world, living = World(open_journal, list(plans), SETTINGS), clients()
-    await world.run(*living)
+    environment, living = Environment(open_journal, list(plans), SETTINGS), clients()
+    await environment.run(*living)
     async with open_journal() as journal:
-        assert await broken_promises(living, world, journal, OLD) == []
+        assert await broken_promises(living, environment, journal, OLD) == []
         if not plans:
             assert len(await journal.tasks(limit=9, before=None, statuses=frozenset(), labels={})) == 5
-    return [client.result for client in living], world.operations
+    return [client.result for client in living], environment.operations
 
 
 async def play(*plans: Plan) -> tuple[list[bytes | None], list[int]]:

@@ -6,11 +6,11 @@ import pytest
 from support.fakes import running_application
 from support.graphs import constant, declare, edge, end, node, ref, start
 
-from flowgram_runtime.application import TaskRequest
-from flowgram_runtime.engine.node_type import Behavior, Call, CallBehavior, NodeResult, PureBehavior
-from flowgram_runtime.modeling import json_text
-from flowgram_runtime.modeling.document import Node
-from flowgram_runtime.nodes.executor import CallContext
+from flowgram_core.embedded.application import TaskRequest
+from flowgram_core.engine.node_type import Behavior, Call, CallBehavior, NodeResult, PureBehavior
+from flowgram_core.modeling import json_text
+from flowgram_core.modeling.document import Node
+from flowgram_core.nodes.executor import CallContext
 
 
 def one_node(node_type: str = "foreign") -> str:

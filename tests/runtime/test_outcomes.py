@@ -8,11 +8,11 @@ from support.applications import call_schema, logged
 from support.fakes import ScriptedCalls, running_application
 from support.loops import let_the_loop_go_on
 
-from flowgram_runtime.application import TaskRequest
-from flowgram_runtime.engine.status import Status
-from flowgram_runtime.modeling.json_text import MAX_DEPTH
-from flowgram_runtime.nodes.large_values import LARGE
-from flowgram_runtime.settings import RuntimeSettings
+from flowgram_core.concurrency.offload import LARGE
+from flowgram_core.embedded.application import TaskRequest
+from flowgram_core.engine.status import Status
+from flowgram_core.hosting.settings import RuntimeSettings
+from flowgram_core.modeling.json_text import MAX_DEPTH
 
 
 def nested(depth: int) -> Any:

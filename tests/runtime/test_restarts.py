@@ -15,15 +15,15 @@ from support.applications import (
 )
 from support.fakes import FakeClock, ScriptedCalls, running_application
 
-from flowgram_runtime.application import TaskRequest
-from flowgram_runtime.engine.node_type import Call
-from flowgram_runtime.engine.status import Status
-from flowgram_runtime.errors import ShuttingDown, TaskNotFound
-from flowgram_runtime.journal.errors import JournalUnavailable
-from flowgram_runtime.journal.memory import MemoryJournal
-from flowgram_runtime.journal.port import Batch, Write
-from flowgram_runtime.nodes.executor import CallContext
-from flowgram_runtime.settings import RuntimeSettings
+from flowgram_core.embedded.application import TaskRequest
+from flowgram_core.engine.node_type import Call
+from flowgram_core.engine.status import Status
+from flowgram_core.hosting.errors import ShuttingDown, TaskNotFound
+from flowgram_core.hosting.settings import RuntimeSettings
+from flowgram_core.journal.errors import JournalUnavailable
+from flowgram_core.journal.interface import Batch, Write
+from flowgram_core.journal.memory import MemoryJournal
+from flowgram_core.nodes.executor import CallContext
 
 
 async def test_a_task_goes_on_after_a_restart() -> None:

@@ -6,12 +6,12 @@ from typing import Any
 from support.applications import call_schema, reached
 from support.fakes import FakeClock, ScriptedCalls, running_application
 
-from flowgram_runtime.application import TaskRequest
-from flowgram_runtime.engine.node_type import Call
-from flowgram_runtime.engine.status import Status
-from flowgram_runtime.journal.memory import MemoryJournal
-from flowgram_runtime.nodes.executor import CallContext
-from flowgram_runtime.settings import DAY, RuntimeSettings
+from flowgram_core.embedded.application import TaskRequest
+from flowgram_core.engine.node_type import Call
+from flowgram_core.engine.status import Status
+from flowgram_core.hosting.settings import DAY, RuntimeSettings
+from flowgram_core.journal.memory import MemoryJournal
+from flowgram_core.nodes.executor import CallContext
 
 
 async def test_a_task_that_names_no_time_out_has_the_default() -> None:

@@ -15,16 +15,16 @@ from support.applications import (
 )
 from support.fakes import FakeClock, ScriptedCalls, running_application
 
-from flowgram_runtime.application import Heartbeat, TaskRequest
-from flowgram_runtime.engine.status import Status
-from flowgram_runtime.errors import (
+from flowgram_core.embedded.application import Heartbeat, TaskRequest
+from flowgram_core.engine.status import Status
+from flowgram_core.hosting.errors import (
     SequenceOutOfRange,
     ShuttingDown,
     TaskNotFound,
 )
-from flowgram_runtime.feed import OutputDelta
-from flowgram_runtime.journal.port import Batch
-from flowgram_runtime.settings import RuntimeSettings
+from flowgram_core.hosting.live_log import OutputDelta
+from flowgram_core.hosting.settings import RuntimeSettings
+from flowgram_core.journal.interface import Batch
 
 
 async def test_events_are_shown_only_after_their_commit() -> None:

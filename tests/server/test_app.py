@@ -27,10 +27,10 @@ from flowgram.runtime.v1.runtime_service_pb2 import (
     WatchTaskRequest,
 )
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
-from flowgram_runtime.journal.errors import JournalUnavailable
+from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_server.app import JOURNAL_FILE, ListenError, Server, StopSignals, _options, open_server, serve
-from flowgram_server.handlers import SERVICE_NAME
-from flowgram_server.settings import Settings, load_settings
+from flowgram_server.rpc.handlers import SERVICE_NAME
+from flowgram_server.settings.server import Settings, load_settings
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -199,7 +199,7 @@ import asyncio, sys
 import grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from flowgram_server.app import open_server
-from flowgram_server.settings import load_settings
+from flowgram_server.settings.server import load_settings
 
 async def main():
     flags = {"listen": "127.0.0.1:0", "storage": "memory", "access_log": False}

@@ -26,7 +26,7 @@ from flowgram.runtime.v1.runtime_service_pb2 import (
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
 from flowgram_server.app import JOURNAL_FILE, Server, open_server
 from flowgram_server.cli.exits import ExitStatus
-from flowgram_server.settings import Settings, load_settings
+from flowgram_server.settings.server import Settings, load_settings
 
 LONG = '{"text": "' + "x" * 3000 + '"}'
 

@@ -6,7 +6,7 @@ import logging
 import pytest
 import structlog
 
-from flowgram_runtime.mistakes import log_mistake
+from flowgram_core.hosting.unexpected_errors import log_unexpected_error
 from flowgram_server.logs import LogFormat, configure_logs
 
 
@@ -19,7 +19,7 @@ def test_libraries_and_the_server_log_alike() -> None:
     stream = io.StringIO()
     configure_logs("info", "json", stream)
     structlog.get_logger("a").info("one", task_id="t1")
-    logging.getLogger("flowgram_runtime.host").info("two %s", "x", extra={"task_id": "t2"})
+    logging.getLogger("flowgram_core.embedded.task_runner").info("two %s", "x", extra={"task_id": "t2"})
     one, two = lines(stream)
     assert one.keys() == two.keys() == {"event", "level", "timestamp", "task_id"}
     assert (one["event"], one["level"], one["task_id"]) == ("one", "info", "t1")
@@ -50,7 +50,7 @@ def test_mistakes_of_node_types_have_their_traceback(log_format: str) -> None:
     """Scrubbed of secrets, and in the same place as other tracebacks."""
     stream = io.StringIO()
     configure_logs("info", log_format, stream)  # type: ignore[arg-type]
-    log_mistake(ValueError("no sk-0123456789abcdef"), ["sk-0123456789abcdef"], task_id="t1")
+    log_unexpected_error(ValueError("no sk-0123456789abcdef"), ["sk-0123456789abcdef"], task_id="t1")
     text = stream.getvalue()
     assert "t1" in text
     assert "ValueError: no sk-…cdef" in text

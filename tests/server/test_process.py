@@ -91,7 +91,7 @@ async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
 STUBBORN = """
 import asyncio, sys
 from contextlib import suppress
-from flowgram_runtime.engine.node_type import CallBehavior
+from flowgram_core.engine.node_type import CallBehavior
 
 NEVER = asyncio.Event()  # what only a future holds that nobody holds would be collected, and end
 

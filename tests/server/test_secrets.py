@@ -13,9 +13,9 @@ from support.workflows import START, chain, node
 from flowgram.runtime.v1.report_pb2 import Status
 from flowgram.runtime.v1.runtime_service_pb2 import TaskReportRequest, TaskRunRequest, WatchTaskRequest
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
-from flowgram_runtime.modeling.json_text import loads
+from flowgram_core.modeling.json_text import loads
 from flowgram_server.app import Server, open_server
-from flowgram_server.settings import load_settings
+from flowgram_server.settings.server import load_settings
 
 TOKEN = "Bearer sk-" + "0123456789abcdef"
 KEY = "key-" + "fedcba9876543210"

@@ -14,13 +14,13 @@ from flowgram.runtime.v1.runtime_service_pb2 import (
     WatchTaskRequest,
     WatchTaskResponse,
 )
-from flowgram_runtime.application import Heartbeat
-from flowgram_runtime.engine.events import NodeStatusChanged
-from flowgram_runtime.engine.status import Status
-from flowgram_runtime.errors import SequenceOutOfRange, ShuttingDown
-from flowgram_runtime.feed import OutputDelta
-from flowgram_runtime.journal.port import Batch
-from flowgram_server.servicer import ServiceLimits
+from flowgram_core.embedded.application import Heartbeat
+from flowgram_core.engine.events import NodeStatusChanged
+from flowgram_core.engine.status import Status
+from flowgram_core.hosting.errors import SequenceOutOfRange, ShuttingDown
+from flowgram_core.hosting.live_log import OutputDelta
+from flowgram_core.journal.interface import Batch
+from flowgram_server.rpc.servicer import ServiceLimits
 
 
 def steps(first: int, last: int, *, padding: int = 0) -> Batch:

@@ -4,12 +4,12 @@ import asyncio
 import re
 from contextlib import aclosing
 
-from flowgram_runtime.application import Application
-from flowgram_runtime.journal.errors import JournalUnavailable
-from flowgram_runtime.journal.memory import MemoryJournal
-from flowgram_runtime.journal.port import Batch, Write
-from flowgram_runtime.modeling import json_text
-from flowgram_runtime.settings import RuntimeSettings
+from flowgram_core.embedded.application import Application
+from flowgram_core.hosting.settings import RuntimeSettings
+from flowgram_core.journal.errors import JournalUnavailable
+from flowgram_core.journal.interface import Batch, Write
+from flowgram_core.journal.memory import MemoryJournal
+from flowgram_core.modeling import json_text
 from support.graphs import constant, declare, edge, end, node, ref, start
 
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from flowgram_runtime.engine.node_type import NodeResult
-from flowgram_runtime.modeling.values import Variable
-from flowgram_runtime.nodes.condition import ConditionNode
+from flowgram_core.engine.node_type import NodeResult
+from flowgram_core.modeling.values import Variable
+from flowgram_core.nodes.condition.node import ConditionNode
 from support.pure_nodes import run_pure
 from support.scopes import Variables
 

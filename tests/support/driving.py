@@ -4,17 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from flowgram_runtime.engine.errors import NodeError
-from flowgram_runtime.engine.events import Event, MessageLogged, NodeStatusChanged, TaskStatusChanged
-from flowgram_runtime.engine.execution import Execution
-from flowgram_runtime.engine.inputs import CallFailed, CallSucceeded, Cancel, Input, Queue, Start, TimeOut
-from flowgram_runtime.engine.limits import UNLIMITED, Limits
-from flowgram_runtime.engine.node_type import Call, CallBehavior, CancelCall, NodeType, RunScope
-from flowgram_runtime.engine.program import Program, link
-from flowgram_runtime.modeling import json_text
-from flowgram_runtime.modeling.compiler import compile_schema
-from flowgram_runtime.modeling.document import Node
-from flowgram_runtime.nodes.registry import pure_node_types
+from flowgram_core.engine.activations import CallFailed, CallSucceeded, Cancel, Input, Queue, Start, TimeOut
+from flowgram_core.engine.errors import NodeError
+from flowgram_core.engine.events import Event, MessageLogged, NodeStatusChanged, TaskStatusChanged
+from flowgram_core.engine.execution import Execution
+from flowgram_core.engine.limits import UNLIMITED, Limits
+from flowgram_core.engine.node_type import Call, CallBehavior, CancelCall, NodeType, RunScope
+from flowgram_core.engine.program import Program, link
+from flowgram_core.modeling import json_text
+from flowgram_core.modeling.compiler import compile_schema
+from flowgram_core.modeling.document import Node
+from flowgram_core.nodes.registry import pure_node_types
 
 Answer = Callable[[Call], dict[str, Any]]
 """Gives the outputs of a call, or raises `NodeError`."""

@@ -3,9 +3,9 @@
 import itertools
 from typing import Any
 
-from flowgram_runtime.engine.execution import Execution
-from flowgram_runtime.engine.inputs import Start
-from flowgram_runtime.engine.limits import Limits
+from flowgram_core.engine.activations import Start
+from flowgram_core.engine.execution import Execution
+from flowgram_core.engine.limits import Limits
 from support.driving import link_schema
 from support.graphs import declare, edge, end, node, ref, start
 

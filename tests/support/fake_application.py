@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
-from flowgram_runtime.application import Heartbeat, TaskRequest
-from flowgram_runtime.engine.events import Event
-from flowgram_runtime.errors import TaskNotFound
-from flowgram_runtime.feed import OutputDelta
-from flowgram_runtime.journal.port import Batch, TaskRecord
-from flowgram_runtime.modeling.errors import Problem
-from flowgram_runtime.secrets import Secrets
-from flowgram_server.codec import Codec
+from flowgram_core.embedded.application import Heartbeat, TaskRequest
+from flowgram_core.engine.events import Event
+from flowgram_core.hosting.errors import TaskNotFound
+from flowgram_core.hosting.live_log import OutputDelta
+from flowgram_core.hosting.secrets import Secrets
+from flowgram_core.journal.interface import Batch, TaskRecord
+from flowgram_core.modeling.errors import Problem
+from flowgram_server.rpc.codec import Codec
 
 NOW = 1_700_000_000_000_000
 SCHEMA = '{"nodes":[],"edges":[]}'
@@ -62,7 +62,7 @@ class FakeApplication:
         open_logs: How many logs are being read now.
         logs_opened: Released with each that is opened.
         logs_go_on: While it is not set, nothing more of them is read.
-        turns_taken: How often somebody waited for a turn.
+        time_slices: How often somebody waited for a turn.
         turns_go_on: While it is not set, nobody gets one.
     """
 
@@ -84,13 +84,13 @@ class FakeApplication:
         self.open_logs = 0
         self.logs_opened = asyncio.Semaphore(0)
         self.logs_go_on = asyncio.Event()
-        self.turns_taken = 0
+        self.time_slices = 0
         self.turns_go_on = asyncio.Event()
         self.turns_go_on.set()
         self.logs_go_on.set()
 
-    async def turn(self) -> None:
-        self.turns_taken += 1
+    async def time_slice(self) -> None:
+        self.time_slices += 1
         await self.turns_go_on.wait()
 
     async def run(self, request: TaskRequest) -> TaskRecord:

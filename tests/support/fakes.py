@@ -7,18 +7,18 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from flowgram_runtime.application import Application
-from flowgram_runtime.clock import Timer
-from flowgram_runtime.engine.errors import NodeError
-from flowgram_runtime.engine.events import Event, Finished, NodeStatusChanged
-from flowgram_runtime.engine.node_type import Call, CallBehavior, RunScope
-from flowgram_runtime.journal.memory import MemoryJournal
-from flowgram_runtime.journal.port import Journal
-from flowgram_runtime.modeling.document import Node
-from flowgram_runtime.nodes.executor import CallContext
-from flowgram_runtime.nodes.registry import Registry, pure_node_types
-from flowgram_runtime.secrets import Secrets
-from flowgram_runtime.settings import RuntimeSettings
+from flowgram_core.concurrency.clock import Timer
+from flowgram_core.embedded.application import Application
+from flowgram_core.engine.errors import NodeError
+from flowgram_core.engine.events import Event, Finished, NodeStatusChanged
+from flowgram_core.engine.node_type import Call, CallBehavior, RunScope
+from flowgram_core.hosting.secrets import Secrets
+from flowgram_core.hosting.settings import RuntimeSettings
+from flowgram_core.journal.interface import Journal
+from flowgram_core.journal.memory import MemoryJournal
+from flowgram_core.modeling.document import Node
+from flowgram_core.nodes.executor import CallContext
+from flowgram_core.nodes.registry import Registry, pure_node_types
 
 _TURNS = 50
 """More turns of the event loop than anything takes that waits for nothing."""

@@ -11,7 +11,7 @@ import httpx2
 from flowgram_client import AsyncClient, RetryPolicy
 from flowgram_server.address import address_of, bind
 from flowgram_server.gateway.serve import Gateway, open_gateway
-from flowgram_server.gateway.settings import GatewaySettings
+from flowgram_server.settings.gateway import GatewaySettings
 
 ONCE = RetryPolicy(attempts=1)
 

@@ -17,13 +17,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from flowgram_runtime.engine.errors import NodeError
-from flowgram_runtime.engine.inputs import Cancel, TimeOut
-from flowgram_runtime.engine.limits import Limits
-from flowgram_runtime.engine.node_type import Call
-from flowgram_runtime.nodes.code import CodeNode
-from flowgram_runtime.nodes.http import HTTPNode
-from flowgram_runtime.nodes.llm import LLMNode
+from flowgram_core.engine.activations import Cancel, TimeOut
+from flowgram_core.engine.errors import NodeError
+from flowgram_core.engine.limits import Limits
+from flowgram_core.engine.node_type import Call
+from flowgram_core.nodes.code.node import CodeNode
+from flowgram_core.nodes.http.node import HTTPNode
+from flowgram_core.nodes.llm.node import LLMNode
 from support.driving import describe, drive, link_schema
 
 FOLDER = Path(__file__).parent.parent / "workflows"

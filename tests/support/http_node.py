@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from flowgram_runtime.engine.errors import NodeError
-from flowgram_runtime.engine.node_type import Call
-from flowgram_runtime.nodes.http import HTTPNode
-from flowgram_runtime.nodes.node_settings import HTTPSettings
+from flowgram_core.engine.errors import NodeError
+from flowgram_core.engine.node_type import Call
+from flowgram_core.nodes.http.node import HTTPNode
+from flowgram_core.nodes.node_settings import HTTPSettings
 from support.node_calls import FakeContext, make_node
 
 

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from typing import TypeVar
 
-from flowgram_runtime.journal.checksums import hash_of_schema
-from flowgram_runtime.journal.errors import JournalUnavailable
-from flowgram_runtime.journal.port import Batch, Finish, Journal, Life, NewTask, TaskRecord, Write
+from flowgram_core.journal.checksums import hash_of_schema
+from flowgram_core.journal.errors import JournalUnavailable
+from flowgram_core.journal.interface import Batch, Finish, Journal, NewTask, ServerSession, TaskRecord, Write
 
 _T = TypeVar("_T")
 
@@ -140,11 +140,11 @@ class FaultyJournal:
             ),
         )
 
-    async def begin_life(self, at: int) -> list[Life]:
-        return await self._pass("begin_life", lambda: self.inner.begin_life(at))
+    async def begin_session(self, at: int) -> list[ServerSession]:
+        return await self._pass("begin_life", lambda: self.inner.begin_session(at))
 
-    async def extend_life(self, life: Life) -> None:
-        await self._pass("extend_life", lambda: self.inner.extend_life(life))
+    async def extend_session(self, life: ServerSession) -> None:
+        await self._pass("extend_life", lambda: self.inner.extend_session(life))
 
     async def close(self) -> None:
         await self._pass("close", self.inner.close)

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from flowgram_runtime.engine.errors import NodeError
-from flowgram_runtime.nodes.llm import LLMNode
-from flowgram_runtime.nodes.node_settings import LLMSettings
-from flowgram_server.devmodel import MODEL
+from flowgram_core.engine.errors import NodeError
+from flowgram_core.nodes.llm.node import LLMNode
+from flowgram_core.nodes.node_settings import LLMSettings
+from flowgram_server.fake_openai import MODEL
 from support.node_calls import FakeContext, prepare
 
 KEY = "sk-secret-0123456789abcdef"

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flowgram_runtime.engine.node_type import Call, CallBehavior, NodeType
-from flowgram_runtime.modeling.bindings import compile_inputs
-from flowgram_runtime.modeling.document import Node
+from flowgram_core.engine.node_type import Call, CallBehavior, NodeType
+from flowgram_core.modeling.bindings import compile_inputs
+from flowgram_core.modeling.document import Node
 from support.scopes import Variables
 
 

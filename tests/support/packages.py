@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from flowgram_runtime.nodes.registry import ENTRY_POINT_GROUP
+from flowgram_core.nodes.registry import ENTRY_POINT_GROUP
 
 
 def add_package(directory: Path, module: str, code: str, entry: str | None = None) -> None:

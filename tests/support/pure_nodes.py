@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from flowgram_runtime.engine.node_type import NodeResult, NodeType, PureBehavior, RunScope
-from flowgram_runtime.modeling.bindings import compile_inputs
-from flowgram_runtime.modeling.compiler import compile_declarations
-from flowgram_runtime.modeling.document import Node
+from flowgram_core.engine.node_type import NodeResult, NodeType, PureBehavior, RunScope
+from flowgram_core.modeling.bindings import compile_inputs
+from flowgram_core.modeling.compiler import compile_declarations
+from flowgram_core.modeling.document import Node
 
 
 def run_pure(

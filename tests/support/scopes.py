@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from flowgram_runtime.modeling.errors import BindingError
-from flowgram_runtime.modeling.values import Variable, type_of
+from flowgram_core.modeling.errors import BindingError
+from flowgram_core.modeling.values import Variable, type_of
 
 
 class Variables:

@@ -10,9 +10,9 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
-from flowgram_runtime.secrets import Secrets
-from flowgram_server.handlers import add_service
-from flowgram_server.servicer import RuntimeServicer, ServiceLimits
+from flowgram_core.hosting.secrets import Secrets
+from flowgram_server.rpc.handlers import add_service
+from flowgram_server.rpc.servicer import RuntimeServicer, ServiceLimits
 from support.fake_application import FakeApplication
 from support.fakes import FakeClock
 

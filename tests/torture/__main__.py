@@ -5,7 +5,7 @@ import asyncio
 import secrets
 import sys
 
-from tests.torture.campaign import torture
+from tests.torture.runner import torture
 
 _MOST = 20
 

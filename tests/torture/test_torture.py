@@ -1,7 +1,7 @@
 """Nothing that a client was told is lost when the server is killed. `make torture` kills it many more times."""
 
 import pytest
-from tests.torture.campaign import torture
+from tests.torture.runner import torture
 
 KILLS = 10
 SEED = 4

@@ -6,7 +6,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 import grpc
-from tests.torture.told import Told, Violation, result_of
+from tests.torture.history import History, Violation, result_of
 from tests.torture.workflows import SHAPES, VARIANTS, Variant
 
 from flowgram.runtime.v1 import runtime_service_pb2 as service
@@ -39,7 +39,7 @@ class Users:
     """
 
     def __init__(self, target: str, base_url: str, chance: random.Random) -> None:
-        self.told: list[Told] = []
+        self.history: list[History] = []
         self.interruptions = 0
         self.streams = 0
         self._base_url = base_url
@@ -65,33 +65,33 @@ class Users:
         while not self._stopping.is_set():
             await self.one_task(self._chance.choice(VARIANTS))
 
-    async def one_task(self, variant: Variant) -> Told:
+    async def one_task(self, variant: Variant) -> History:
         """Starts a task, and does something with it until it has ended and all was said about it."""
-        told = Told(variant, f"tag-{len(self.told)}-{self._chance.randrange(1 << 32):08x}")
-        self.told.append(told)
-        await self._start(told)
+        history = History(variant, f"tag-{len(self.told)}-{self._chance.randrange(1 << 32):08x}")
+        self.history.append(history)
+        await self._start(history)
         others: list[Coroutine[Any, Any, None]] = [
-            self._look_on(told) for _ in range(self._chance.randrange(1, 4))
+            self._look_on(history) for _ in range(self._chance.randrange(1, 4))
         ]
         if self._chance.random() < 0.4:
-            others.append(self._poll(told))
+            others.append(self._poll(history))
         if self._chance.random() < 0.2:
-            others.append(self._cancel(told))
+            others.append(self._cancel(history))
         if self._chance.random() < 0.2:
-            others.append(self._repeat(told))
+            others.append(self._repeat(history))
         async with asyncio.TaskGroup() as group:
             for other in others:
                 group.create_task(other)
-        await self._settle(told)
-        return told
+        await self._settle(history)
+        return history
 
-    async def undisturbed(self, variant: Variant) -> Told:
+    async def undisturbed(self, variant: Variant) -> History:
         """Starts a task, and only looks on."""
-        told = Told(variant, f"tag-{len(self.told)}")
-        self.told.append(told)
-        told.accepted((await self._call("TaskRun", self._request(told))).task_id)
-        await self._stream(told, 0, "quick")
-        return told
+        history = History(variant, f"tag-{len(self.told)}")
+        self.history.append(history)
+        history.accepted((await self._call("TaskRun", self._request(history))).task_id)
+        await self._stream(history, 0, "quick")
+        return history
 
     async def listed(self) -> set[str]:
         """The ids of all tasks that the server lists."""
@@ -104,24 +104,24 @@ class Users:
                 return ids
             request.page_token = page.next_page_token
 
-    async def _start(self, told: Told) -> None:
-        request = self._request(told)
+    async def _start(self, history: History) -> None:
+        request = self._request(history)
         request.wait = self._chance.random() < 0.2
         times = 3 if self._chance.random() < 0.2 else 1
         for answer in await asyncio.gather(*(self._call("TaskRun", request) for _ in range(times))):
-            told.accepted(answer.task_id)
+            history.accepted(answer.task_id)
             if answer.status.terminated:
-                told.settled(result_of(answer))
+                history.settled(result_of(answer))
 
-    def _request(self, told: Told) -> service.TaskRunRequest:
-        schema, inputs = SHAPES[told.variant.shape], told.variant.inputs(self._base_url, told.tag)
-        return service.TaskRunRequest(schema=schema, inputs=inputs, request_id=told.tag)
+    def _request(self, history: History) -> service.TaskRunRequest:
+        schema, inputs = SHAPES[history.variant.shape], history.variant.inputs(self._base_url, history.tag)
+        return service.TaskRunRequest(schema=schema, inputs=inputs, request_id=history.tag)
 
-    async def _repeat(self, told: Told) -> None:
+    async def _repeat(self, history: History) -> None:
         """Sends the request again, and another one under its id."""
         await self._pause(2)
-        told.accepted((await self._call("TaskRun", self._request(told))).task_id)
-        other = self._request(told)
+        history.accepted((await self._call("TaskRun", self._request(history))).task_id)
+        other = self._request(history)
         other.inputs = VARIANTS[0].inputs(self._base_url, "other")
         try:
             await self._call("TaskRun", other)
@@ -129,22 +129,22 @@ class Users:
             if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
                 raise
         else:
-            raise Violation(f"{told.tag}: another request was accepted under its request_id")
+            raise Violation(f"{history.tag}: another request was accepted under its request_id")
 
-    async def _look_on(self, told: Told) -> None:
+    async def _look_on(self, history: History) -> None:
         """A watcher: quick, slow, or one that comes and goes."""
         manner = self._chance.choice(("quick", "slow", "flighty"))
         seen, over = 0, False
         while not over:
             if manner == "flighty" and seen and self._chance.random() < 0.3:
                 seen = self._chance.randrange(seen)
-            seen, over = await self._stream(told, seen, manner)
+            seen, over = await self._stream(history, seen, manner)
 
-    async def _stream(self, told: Told, seen: int, manner: str) -> tuple[int, bool]:
+    async def _stream(self, history: History, seen: int, manner: str) -> tuple[int, bool]:
         """One stream: the last sequence that was seen, and whether the task has ended."""
         self.streams += 1
         request = service.WatchTaskRequest(
-            task_id=told.task_id, after_sequence=seen, include_deltas=self._chance.random() < 0.3
+            task_id=history.task_id, after_sequence=seen, include_deltas=self._chance.random() < 0.3
         )
         stream = self._watch(request)
         responses = self._chance.randrange(4) if manner == "flighty" else -1
@@ -152,10 +152,12 @@ class Users:
             while responses != 0:
                 response: Any = await stream.read()
                 if response is grpc.aio.EOF:
-                    if not told.terminated:
-                        raise Violation(f"{told.tag}: a watch ended after event {seen}, and the task has not")
+                    if not history.terminated:
+                        raise Violation(
+                            f"{history.tag}: a watch ended after event {seen}, and the task has not"
+                        )
                     return seen, True
-                seen = told.saw(response, seen)
+                seen = history.saw(response, seen)
                 responses -= 1
                 if manner == "slow":
                     await self._pause(0.3)
@@ -165,37 +167,37 @@ class Users:
             stream.cancel()
         return seen, False
 
-    async def _poll(self, told: Told) -> None:
-        while not told.terminated:
+    async def _poll(self, history: History) -> None:
+        while not history.terminated:
             if self._chance.random() < 0.5:
-                await self._report(told)
+                await self._report(history)
             else:
-                await self._result(told, wait=self._chance.random() < 0.5)
+                await self._result(history, wait=self._chance.random() < 0.5)
             await self._pause(0.5)
 
-    async def _cancel(self, told: Told) -> None:
+    async def _cancel(self, history: History) -> None:
         await self._pause(3)
-        told.cancel_asked = True
+        history.cancel_asked = True
         for _ in range(self._chance.randrange(1, 3)):
-            answer = await self._call("TaskCancel", service.TaskCancelRequest(task_id=told.task_id))
-            if answer.success and told.canceled:
-                raise Violation(f"{told.tag}: was canceled twice")
-            told.canceled |= answer.success
+            answer = await self._call("TaskCancel", service.TaskCancelRequest(task_id=history.task_id))
+            if answer.success and history.canceled:
+                raise Violation(f"{history.tag}: was canceled twice")
+            history.canceled |= answer.success
 
-    async def _settle(self, told: Told) -> None:
-        await self._result(told, wait=True)
-        await self._report(told)
+    async def _settle(self, history: History) -> None:
+        await self._result(history, wait=True)
+        await self._report(history)
 
-    async def _result(self, told: Told, *, wait: bool) -> None:
+    async def _result(self, history: History, *, wait: bool) -> None:
         answer = await self._call(
-            "TaskResult", service.TaskResultRequest(task_id=told.task_id, wait=wait), timeout=20
+            "TaskResult", service.TaskResultRequest(task_id=history.task_id, wait=wait), timeout=20
         )
         if answer.status.terminated:
-            told.settled(result_of(answer))
+            history.settled(result_of(answer))
 
-    async def _report(self, told: Told) -> None:
-        answer = await self._call("TaskReport", service.TaskReportRequest(task_id=told.task_id))
-        told.reported(answer.report)
+    async def _report(self, history: History) -> None:
+        answer = await self._call("TaskReport", service.TaskReportRequest(task_id=history.task_id))
+        history.reported(answer.report)
 
     async def _call(self, method: str, request: Any, **options: Any) -> Any:
         """Makes a call until it is answered."""

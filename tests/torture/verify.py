@@ -5,14 +5,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.torture.peer import CallKey
-from tests.torture.told import Outcome, Told, outcome_of, split_events
+from tests.torture.history import History, Outcome, outcome_of, split_events
+from tests.torture.mock_server import CallKey
 from tests.torture.workflows import Variant
 
 from flowgram.runtime.v1 import event_pb2, report_pb2
 from flowgram.runtime.v1 import runtime_service_pb2 as service
-from flowgram_runtime.journal.port import TaskRecord
-from flowgram_runtime.journal.sqlite import SQLiteJournal
+from flowgram_core.journal.interface import TaskRecord
+from flowgram_core.journal.sqlite import SQLiteJournal
 
 _MUCH = 1 << 26
 
@@ -34,16 +34,16 @@ async def logs(data: Path) -> dict[str, tuple[TaskRecord, list[bytes]]]:
 
 
 def violations(
-    told: list[Told],
+    history: list[History],
     stored: Mapping[str, tuple[TaskRecord, list[bytes]]],
     calls: Mapping[CallKey, list[float]],
     undisturbed: Mapping[Variant, Outcome],
 ) -> Iterator[str]:
     """What was promised and does not hold, one text each."""
-    ids = {task.task_id for task in told}
+    ids = {task.task_id for task in history}
     if extra := stored.keys() - ids:
         yield f"{len(extra)} tasks are stored that nobody was told of"
-    for task in told:
+    for task in history:
         if task.task_id not in stored:
             yield f"{task.tag}: was accepted as {task.task_id!r}, and is not stored"
             continue
@@ -57,38 +57,38 @@ def violations(
             yield f"{task.tag} ({task.variant.shape}, {task.variant.size}): {problem}"
 
 
-def _of_the_log(told: Told, record: TaskRecord, events: list[bytes]) -> Iterator[str]:
+def _of_the_log(history: History, record: TaskRecord, events: list[bytes]) -> Iterator[str]:
     sequences = [event_pb2.TaskEvent.FromString(event).sequence for event in events]
     if sequences != list(range(1, len(events) + 1)) or record.last_sequence != len(events):
         yield f"its log has the sequences {sequences}"
         return
-    for sequence, event in told.events.items():
+    for sequence, event in history.events.items():
         if sequence > len(events) or events[sequence - 1] != event:
             yield f"event {sequence} was told, and is not in the log as it was"
     last = event_pb2.TaskEvent.FromString(events[-1])
     if not last.task_status_changed.status.terminated:
         yield "it has not terminated"
-    elif told.result is None:
+    elif history.result is None:
         yield "its result was never told"
     else:
-        result = service.TaskResultResponse.FromString(told.result)
+        result = service.TaskResultResponse.FromString(history.result)
         if result.status != last.task_status_changed.status:
             yield f"its result says {result.status.status}, its log {last.task_status_changed.status.status}"
         if result.outputs != last.task_status_changed.outputs:
             yield "its result has other outputs than its log"
-    if len(told.events) != len(events):
-        yield f"{len(told.events)} of its {len(events)} events were told, although it was watched to its end"
+    if len(history.events) != len(events):
+        yield f"{len(history.events)} of its {len(events)} events were told, although it was watched to its end"
 
 
-def _of_the_outcome(told: Told, events: list[bytes], expected: Outcome) -> Iterator[str]:
-    outcome = outcome_of(iter(events), told.tag)
+def _of_the_outcome(history: History, events: list[bytes], expected: Outcome) -> Iterator[str]:
+    outcome = outcome_of(iter(events), history.tag)
     if outcome["task"]["status"] != report_pb2.STATUS_CANCELED:
-        if told.canceled:
+        if history.canceled:
             yield "its cancel was answered with success, and it was not canceled"
         if outcome != expected:
             yield f"it went as {_difference(outcome, expected)}"
         return
-    if not told.cancel_asked:
+    if not history.cancel_asked:
         yield "it was canceled, and nobody had asked for it"
     for snapshot_id, run in outcome["runs"].items():
         ended = run["status"] != report_pb2.STATUS_CANCELED
@@ -103,15 +103,15 @@ def _difference(outcome: Outcome, expected: Outcome) -> str:
     return "it should"
 
 
-def _of_the_reports(told: Told, events: list[bytes]) -> Iterator[str]:
+def _of_the_reports(history: History, events: list[bytes]) -> Iterator[str]:
     """A report is the fold of the log up to its last sequence."""
-    for report in told.reports:
-        expected = outcome_of(iter(events[: report.last_sequence]), told.tag)
+    for report in history.reports:
+        expected = outcome_of(iter(events[: report.last_sequence]), history.tag)
         runs: dict[str, dict[str, Any]] = {}
         for node in report.nodes:
             for snapshot in node.snapshots:
                 named = {
-                    name: getattr(snapshot, name).replace(told.tag, "TAG")
+                    name: getattr(snapshot, name).replace(history.tag, "TAG")
                     for name in ("inputs", "outputs", "branch", "error")
                 }
                 runs[snapshot.id] = {name: value for name, value in named.items() if value}
@@ -120,7 +120,7 @@ def _of_the_reports(told: Told, events: list[bytes]) -> Iterator[str]:
         if runs != expected["runs"]:
             yield f"a report up to event {report.last_sequence} is not what the log says"
         messages = sorted(
-            [message.type, message.text.replace(told.tag, "TAG"), message.node_id]
+            [message.type, message.text.replace(history.tag, "TAG"), message.node_id]
             for message in report.messages
         )
         if messages != expected["messages"]:
@@ -130,8 +130,8 @@ def _of_the_reports(told: Told, events: list[bytes]) -> Iterator[str]:
             yield f"a report up to event {report.last_sequence} has the status {report.status.status}"
 
 
-def _of_the_calls(told: Told, calls: Mapping[CallKey, list[float]]) -> Iterator[str]:
-    for snapshot_id, seen in told.ended_runs.items():
-        late = [when for when in calls.get(CallKey(told.tag, snapshot_id), ()) if when > seen]
+def _of_the_calls(history: History, calls: Mapping[CallKey, list[float]]) -> Iterator[str]:
+    for snapshot_id, seen in history.ended_runs.items():
+        late = [when for when in calls.get(CallKey(history.tag, snapshot_id), ()) if when > seen]
         if late:
             yield f"{snapshot_id} was called again {late[0] - seen:.3f} s after its end was seen"

@@ -15,9 +15,9 @@ from rich.text import Text
 
 from flowgram_client import Event, Result, Status
 
-from . import machine
+from . import json_output
+from .formatting import clean, duration, line
 from .progress import Change, Ended, Progress, Run, Said, Started, Wrote
-from .text import clean, duration, line
 
 STYLES = {
     Status.SUCCEEDED: "green",
@@ -63,18 +63,18 @@ class MachineDisplay:
 
     def began(self, task_id: str) -> None:
         """The first line names the task."""
-        machine.echo_object("task", {"task_id": task_id})
+        json_output.echo_object("task", {"task_id": task_id})
 
     def show(self, event: Event, progress: Progress, change: Change | None) -> None:  # noqa: ARG002 - events say it all
         """Each event is a line."""
-        machine.echo_event(event)
+        json_output.echo_event(event)
 
     def waits(self, seconds: float) -> None:
         """Programs hear of events only."""
 
     def ended(self, result: Result) -> None:
         """The last line is the result."""
-        machine.echo_object("result", result)
+        json_output.echo_object("result", result)
 
 
 class QuietDisplay(MachineDisplay):
@@ -89,7 +89,7 @@ class QuietDisplay(MachineDisplay):
     def ended(self, result: Result) -> None:
         """The outputs, or the errors on the standard error stream."""
         if result.succeeded:
-            click.echo(machine.dump(result.outputs, indent=2))
+            click.echo(json_output.dump(result.outputs, indent=2))
         for message in result.errors:
             click.echo(clean(message.text), err=True)
 
@@ -245,7 +245,7 @@ def outcome_lines(result: Result) -> list[Text]:
     lines = [Text.assemble((str(result.status), STYLES.get(result.status, "")), time_cost)]
     lines += [Text(f"  {_said(message.node_id, message.text)}") for message in result.errors]
     if result.succeeded:
-        lines.append(Text(machine.dump(result.outputs, indent=2)))
+        lines.append(Text(json_output.dump(result.outputs, indent=2)))
     return lines
 
 

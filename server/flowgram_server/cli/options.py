@@ -14,8 +14,8 @@ import grpc
 from flowgram_client import Client, FlowgramError, RetryPolicy
 from flowgram_server.address import host_and_port
 
-from .apart import apart
 from .exits import CommandError, ExitStatus, explain
+from .interruptible import interruptible
 
 _T = TypeVar("_T")
 
@@ -40,7 +40,7 @@ class Connection(NamedTuple):
     metadata: tuple[tuple[str, str], ...]
 
     def ask(self, question: Callable[[Client], _T], sleep: Callable[[float], object] = time.sleep) -> _T:
-        """What a question to the server gives, asked in a thread of its own; see `apart`.
+        """What a question to the server gives, asked in a thread of its own; see `interruptible`.
 
         Errors become messages and exit statuses. `sleep` waits between attempts.
         """
@@ -49,7 +49,7 @@ class Connection(NamedTuple):
             with self._open(sleep) as client:
                 return question(client)
 
-        return apart(asked)
+        return interruptible(asked)
 
     def options(self) -> Iterator[str]:
         """The options that lead to the server again, as a shell reads them. Metadata may be secret, and is not among them."""

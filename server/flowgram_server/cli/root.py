@@ -14,7 +14,7 @@ import click
 
 from .exits import EPILOG, CommandError, ExitStatus
 from .extra import explain_missing
-from .text import clean, line
+from .formatting import clean, line
 
 _COMMANDS = {
     "serve": ("serve", "Start a server."),

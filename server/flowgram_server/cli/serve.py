@@ -7,9 +7,9 @@ from typing import Any, Literal, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
-from flowgram_server import app, devmodel
+from flowgram_server import app, fake_openai
 from flowgram_server.address import host_and_port
-from flowgram_server.settings import InvalidSettings, Settings, load_settings
+from flowgram_server.settings.server import InvalidSettings, Settings, load_settings
 
 from .exits import EPILOG, CommandError, ExitStatus
 from .options import address
@@ -75,7 +75,7 @@ def serve_command(config: Path | None, **flags: Any) -> None:
 @click.command("dev-llm", epilog=EPILOG)
 @click.option(
     "--listen",
-    default=f"127.0.0.1:{devmodel.DEFAULT_PORT}",
+    default=f"127.0.0.1:{fake_openai.DEFAULT_PORT}",
     show_default=True,
     callback=address,
     metavar="HOST:PORT",
@@ -102,8 +102,8 @@ async def _serve_model(listen: str, delay: float) -> None:
     stops = app.StopSignals()
     stops.listen()
     try:
-        async with devmodel.DevModel(host, port, delay=delay) as model:
-            click.echo(devmodel.NOTICE)
+        async with fake_openai.FakeOpenAI(host, port, delay=delay) as model:
+            click.echo(fake_openai.NOTICE)
             click.echo(f"apiHost: {model.base_url}")
             await stops.first.wait()
     except OSError as error:

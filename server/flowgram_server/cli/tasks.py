@@ -8,11 +8,11 @@ from rich.text import Text
 
 from flowgram_client import Client, Report, Status
 
-from . import machine
+from . import json_output
 from .display import STYLES, make_console, outcome_lines
 from .exits import EPILOG, ExitStatus, of_outcome
+from .formatting import clean, duration, line, moment
 from .options import Connection, connects, pairs
-from .text import clean, duration, line, moment
 from .workflow_file import read_workflow
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -29,7 +29,7 @@ def report_command(connection: Connection, task: str, as_json: bool) -> None:
     """
     report = connection.ask(lambda client: client.report(task))
     if as_json:
-        click.echo(machine.dump(machine.jsonable(report), indent=2))
+        click.echo(json_output.dump(json_output.jsonable(report), indent=2))
     else:
         _print_report(report)
 
@@ -61,7 +61,7 @@ def _print_report(report: Report) -> None:
         out.print(f"  {message.type!s:<8} {where}{clean(message.text)}")
     if report.outputs is not None:
         out.print("outputs")
-        out.print(machine.dump(report.outputs, indent=2))
+        out.print(json_output.dump(report.outputs, indent=2))
 
 
 @click.command("result", epilog=EPILOG)
@@ -73,9 +73,9 @@ def result_command(connection: Connection, task: str, wait: bool, as_json: bool)
     """Print the outputs of TASK; the exit status tells how it ended."""
     result = connection.ask(lambda client: client.result(task, wait=wait))
     if as_json:
-        click.echo(machine.dump(machine.jsonable(result), indent=2))
+        click.echo(json_output.dump(json_output.jsonable(result), indent=2))
     elif result.succeeded:
-        click.echo(machine.dump(result.outputs, indent=2))
+        click.echo(json_output.dump(result.outputs, indent=2))
     else:
         for text in outcome_lines(result):
             click.echo(str(text), err=True)
@@ -91,7 +91,7 @@ def cancel_command(connection: Connection, task: str, reason: str, as_json: bool
     """Stop TASK. A task that has ended already stays as it is; --json tells it by `success`."""
     success = connection.ask(lambda client: client.cancel(task, reason=reason))
     if as_json:
-        click.echo(machine.dump({"task_id": task, "success": success}))
+        click.echo(json_output.dump({"task_id": task, "success": success}))
     else:
         click.echo("canceled" if success else "had ended already")
 
@@ -140,7 +140,7 @@ def list_command(
         )
         for task in islice(tasks, limit or None):
             if as_json:
-                click.echo(machine.dump(machine.jsonable(task)))
+                click.echo(json_output.dump(json_output.jsonable(task)))
                 continue
             shown = " ".join(f"{line(key)}={line(value)}" for key, value in sorted(task.labels.items()))
             out.print(
@@ -165,7 +165,7 @@ def validate_command(connection: Connection, file: str, inputs: str | None, as_j
     workflow = read_workflow(file, inputs)
     problems = connection.ask(lambda client: client.validate(workflow.schema, workflow.inputs))
     if as_json:
-        click.echo(machine.dump({"valid": not problems, "errors": list(problems)}))
+        click.echo(json_output.dump({"valid": not problems, "errors": list(problems)}))
     elif problems:
         for problem in problems:
             click.echo(clean(problem), err=True)
@@ -181,7 +181,7 @@ def info_command(connection: Connection, as_json: bool) -> None:
     """Show the server's name, version and node types."""
     info = connection.ask(lambda client: client.info())
     if as_json:
-        click.echo(machine.dump(machine.jsonable(info), indent=2))
+        click.echo(json_output.dump(json_output.jsonable(info), indent=2))
         return
     out = make_console()
     for name, value in (

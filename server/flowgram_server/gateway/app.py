@@ -16,7 +16,6 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flowgram_client import RequestError
-from flowgram_server.gateway.answers import error_answer
 from flowgram_server.gateway.endpoints import Endpoints, problems_of
 from flowgram_server.gateway.errors import (
     INTERNAL_MESSAGE,
@@ -25,7 +24,8 @@ from flowgram_server.gateway.errors import (
     RequestInvalid,
     answer_to,
 )
-from flowgram_server.gateway.settings import LOOPBACK
+from flowgram_server.gateway.responses import error_answer
+from flowgram_server.settings.gateway import LOOPBACK
 
 _LOOPBACK_ORIGINS = r"https?://(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]+)?"
 

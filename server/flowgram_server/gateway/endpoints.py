@@ -10,10 +10,10 @@ from pydantic import BaseModel, Field, ValidationError, WithJsonSchema
 
 from flowgram.runtime.v1 import runtime_service_pb2 as service
 from flowgram_client import AsyncClient, InvalidWorkflow
-from flowgram_server.gateway import schemas, shapes
-from flowgram_server.gateway.answers import error_answer, json_answer
-from flowgram_server.gateway.bodies import Body, read_body
+from flowgram_server.gateway import json_encoding, openapi_models
 from flowgram_server.gateway.errors import RequestInvalid, answer_to
+from flowgram_server.gateway.request_body import Body, read_body
+from flowgram_server.gateway.responses import error_answer, json_answer
 from flowgram_server.gateway.watch import WatchQuery, WatchResponse
 
 _Body = TypeVar("_Body", bound=BaseModel)
@@ -29,23 +29,29 @@ _Label = Annotated[str, Field(json_schema_extra={"pattern": "^[^=]+="})]
 _TaskID = Annotated[str, Query(alias="taskID", min_length=1, description="The task.")]
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
-    "default": {"model": schemas.Error, "description": "What went wrong."},
+    "default": {"model": openapi_models.Error, "description": "What went wrong."},
     400: {
-        "model": schemas.Error,
+        "model": openapi_models.Error,
         "description": "The request is not valid; `errors` lists all that is wrong.",
     },
-    503: {"model": schemas.Error, "description": "The runtime cannot be reached. Try again."},
+    503: {"model": openapi_models.Error, "description": "The runtime cannot be reached. Try again."},
 }
 _NOT_FOUND: dict[int | str, dict[str, Any]] = {
-    404: {"model": schemas.Error, "description": "No such task, or its retention has passed."}
+    404: {"model": openapi_models.Error, "description": "No such task, or its retention has passed."}
 }
 _BODY_ERRORS: dict[int | str, dict[str, Any]] = {
-    413: {"model": schemas.Error, "description": "The body is too large."},
-    415: {"model": schemas.Error, "description": "The body is not sent as JSON."},
+    413: {"model": openapi_models.Error, "description": "The body is too large."},
+    415: {"model": openapi_models.Error, "description": "The body is not sent as JSON."},
 }
 _RUN_ERRORS: dict[int | str, dict[str, Any]] = {
-    409: {"model": schemas.Error, "description": "The requestID was used before, with a different request."},
-    429: {"model": schemas.Error, "description": "Too many tasks run and wait. Try again after Retry-After."},
+    409: {
+        "model": openapi_models.Error,
+        "description": "The requestID was used before, with a different request.",
+    },
+    429: {
+        "model": openapi_models.Error,
+        "description": "Too many tasks run and wait. Try again after Retry-After.",
+    },
 }
 _WATCH_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
@@ -53,8 +59,11 @@ _WATCH_ANSWERS: dict[int | str, dict[str, Any]] = {
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     },
     204: {"description": "The task has ended, and all its events were seen."},
-    416: {"model": schemas.Error, "description": "The position is beyond the last event."},
-    429: {"model": schemas.Error, "description": "Too many clients watch. Try again after Retry-After."},
+    416: {"model": openapi_models.Error, "description": "The position is beyond the last event."},
+    429: {
+        "model": openapi_models.Error,
+        "description": "Too many clients watch. Try again after Retry-After.",
+    },
 }
 
 
@@ -83,29 +92,31 @@ class Endpoints:
             "/task/run",
             self.run,
             methods=["POST"],
-            response_model=schemas.TaskID,
+            response_model=openapi_models.TaskID,
             responses=_BODY_ERRORS | _RUN_ERRORS,
-            openapi_extra=_request_body(schemas.RunBody),
+            openapi_extra=_request_body(openapi_models.RunBody),
         )
         router.add_api_route(
             "/task/validate",
             self.validate,
             methods=["POST"],
-            response_model=schemas.Validation,
+            response_model=openapi_models.Validation,
             responses=_BODY_ERRORS,
-            openapi_extra=_request_body(schemas.ValidateBody),
+            openapi_extra=_request_body(openapi_models.ValidateBody),
         )
-        router.add_api_route("/task/report", self.report, response_model=schemas.Report, responses=_NOT_FOUND)
         router.add_api_route(
-            "/task/result", self.result, response_model=schemas.JSONObject, responses=_NOT_FOUND
+            "/task/report", self.report, response_model=openapi_models.Report, responses=_NOT_FOUND
+        )
+        router.add_api_route(
+            "/task/result", self.result, response_model=openapi_models.JSONObject, responses=_NOT_FOUND
         )
         router.add_api_route(
             "/task/cancel",
             self.cancel,
             methods=["PUT"],
-            response_model=schemas.Cancellation,
+            response_model=openapi_models.Cancellation,
             responses=_BODY_ERRORS | _NOT_FOUND,
-            openapi_extra=_request_body(schemas.CancelBody),
+            openapi_extra=_request_body(openapi_models.CancelBody),
         )
         router.add_api_route(
             "/task/watch",
@@ -114,14 +125,14 @@ class Endpoints:
             response_class=Response,
             responses=_NOT_FOUND | _WATCH_ANSWERS,
         )
-        router.add_api_route("/tasks", self.tasks, response_model=schemas.TaskList)
-        router.add_api_route("/info", self.info, response_model=schemas.ServerInfo)
+        router.add_api_route("/tasks", self.tasks, response_model=openapi_models.TaskList)
+        router.add_api_route("/info", self.info, response_model=openapi_models.ServerInfo)
         return router
 
     async def run(self, request: Request) -> Response:
         """Starts a workflow. Answers once the task is durably accepted: from then on it survives a crash."""
         body = await read_body(request, self._max_body_bytes)
-        wanted = _checked(schemas.RunBody, body)
+        wanted = _checked(openapi_models.RunBody, body)
         inputs = body.member_text("inputs")
         call = service.TaskRunRequest(
             schema=wanted.schema_text,
@@ -143,7 +154,7 @@ class Endpoints:
     async def validate(self, request: Request) -> Response:
         """Checks a workflow and its inputs without running it. Problems are the answer, not an error."""
         body = await read_body(request, self._max_body_bytes)
-        wanted = _checked(schemas.ValidateBody, body)
+        wanted = _checked(openapi_models.ValidateBody, body)
         call = service.TaskValidateRequest(schema=wanted.schema_text, inputs=body.member_text("inputs"))
         validation = await self._call("TaskValidate", call, service.TaskValidateResponse)
         if validation.valid:
@@ -154,17 +165,17 @@ class Endpoints:
         """Everything known about a task now: its status, inputs and outputs, the runs of its nodes, its messages."""
         call = service.TaskReportRequest(task_id=task_id)
         answer = await self._call("TaskReport", call, service.TaskReportResponse)
-        return json_answer(await shapes.report(answer.report))
+        return json_answer(await json_encoding.report(answer.report))
 
     async def result(self, task_id: _TaskID) -> Response:
         """The outputs of a task; an empty object unless it has succeeded."""
         call = service.TaskResultRequest(task_id=task_id)
         answer = await self._call("TaskResult", call, service.TaskResultResponse)
-        return json_answer(shapes.json_object(answer.outputs))
+        return json_answer(json_encoding.json_object(answer.outputs))
 
     async def cancel(self, request: Request) -> Response:
         """Stops a task and its running nodes."""
-        wanted = _checked(schemas.CancelBody, await read_body(request, self._max_body_bytes))
+        wanted = _checked(openapi_models.CancelBody, await read_body(request, self._max_body_bytes))
         call = service.TaskCancelRequest(task_id=wanted.task_id)
         answer = await self._call("TaskCancel", call, service.TaskCancelResponse)
         return json_answer({"success": answer.success})
@@ -191,7 +202,7 @@ class Endpoints:
     async def tasks(
         self,
         status: Annotated[
-            list[schemas.StatusWord], Query(description="Only tasks in one of these; may be repeated.")
+            list[openapi_models.StatusWord], Query(description="Only tasks in one of these; may be repeated.")
         ] = [],  # noqa: B006 - FastAPI copies it
         label: Annotated[
             list[_Label], Query(description="KEY=VALUE: only tasks that carry all of these; may be repeated.")
@@ -205,13 +216,15 @@ class Endpoints:
         call = service.TaskListRequest(
             page_size=page_size, page_token=page_token, labels=dict(map(_label, label))
         )
-        call.statuses.extend(shapes.STATUSES[word] for word in status)  # type: ignore[misc]  # numbers of the enum
-        return json_answer(shapes.task_list(await self._call("TaskList", call, service.TaskListResponse)))
+        call.statuses.extend(json_encoding.STATUSES[word] for word in status)  # type: ignore[misc]  # numbers of the enum
+        return json_answer(
+            json_encoding.task_list(await self._call("TaskList", call, service.TaskListResponse))
+        )
 
     async def info(self) -> Response:
         """Name, version and capabilities of the server."""
         answer = await self._call("ServerInfo", service.ServerInfoRequest(), service.ServerInfoResponse)
-        return json_answer(shapes.server_info(answer))
+        return json_answer(json_encoding.server_info(answer))
 
     async def _call(self, method: str, request: Message, _: type[_Message]) -> _Message:
         """The response of a call, of the type that is named."""

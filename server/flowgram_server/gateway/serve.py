@@ -8,8 +8,8 @@ from typing import Final
 from flowgram_client import AsyncClient, RetryPolicy
 from flowgram_server.gateway.app import create_app
 from flowgram_server.gateway.endpoints import Endpoints
-from flowgram_server.gateway.settings import GatewaySettings
 from flowgram_server.http_listener import listening
+from flowgram_server.settings.gateway import GatewaySettings
 
 PATIENCE: Final = RetryPolicy(attempts=6)
 """How the client of a gateway retries: for some two seconds, because pages that poll give up at the first error."""

@@ -19,9 +19,9 @@ from starlette.types import Receive, Scope, Send
 from flowgram.runtime.v1.event_pb2 import TaskEvent
 from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoRequest
 from flowgram_client import AsyncClient, RequestError
-from flowgram_server.gateway import shapes
-from flowgram_server.gateway.answers import error_body
+from flowgram_server.gateway import json_encoding
 from flowgram_server.gateway.errors import answer_to
+from flowgram_server.gateway.responses import error_body
 
 HEARTBEAT: Final = b": heartbeat\n\n"
 
@@ -214,11 +214,11 @@ def frame(event: TaskEvent) -> bytes:
 
     What is not durable has no id, so that nobody resumes after it.
     """
-    shaped = shapes.event(event)
+    shaped = json_encoding.event(event)
     if shaped is None:
         return b""
     # Ends of lines stand between the parts of a JSON text only, where a blank means the same.
-    data = shapes.encode(shaped).translate(_LINE_ENDS)
+    data = json_encoding.encode(shaped).translate(_LINE_ENDS)
     return b"id: %d\ndata: %b\n\n" % (event.sequence, data) if event.sequence else b"data: %b\n\n" % data
 
 

@@ -8,8 +8,8 @@ import pytest
 
 import flowgram_client as fc
 from flowgram_server.app import open_server
-from flowgram_server.devmodel import DevModel
-from flowgram_server.settings import Settings, load_settings
+from flowgram_server.fake_openai import FakeOpenAI
+from flowgram_server.settings.server import Settings, load_settings
 
 
 def workflow(api_host: str) -> dict[str, Any]:
@@ -80,7 +80,7 @@ async def test_a_watch_outlives_the_server(tmp_path: Path) -> None:
             if isinstance(event, fc.NodeStatusChanged) and event.node_id == "llm_0":
                 watching.set()
 
-    async with DevModel(delay=0.1) as model:
+    async with FakeOpenAI(delay=0.1) as model:
         async with open_server(settings(tmp_path)) as server:
             address = server.address
             client = fc.AsyncClient(address)
@@ -139,7 +139,7 @@ async def test_errors_of_the_real_server(tmp_path: Path) -> None:
 async def test_deltas(tmp_path: Path) -> None:
     """Text of the model comes as it is written, to those who ask for it."""
     async with (
-        DevModel(delay=0.01) as model,
+        FakeOpenAI(delay=0.01) as model,
         open_server(settings(tmp_path)) as server,
         fc.AsyncClient(server.address) as client,
     ):

@@ -7,12 +7,12 @@ from support.driving import describe, link_schema
 from support.executions import calls, looping, started
 from support.graphs import declare, edge, end, node, ref, start
 
-from flowgram_runtime.engine.errors import IllegalTransition, ProtocolError, UnknownCall
-from flowgram_runtime.engine.events import NodeStatusChanged
-from flowgram_runtime.engine.execution import Execution
-from flowgram_runtime.engine.inputs import CallFailed, CallSucceeded, Cancel, Input, Queue, Start, TimeOut
-from flowgram_runtime.engine.node_type import Call, CancelCall
-from flowgram_runtime.engine.status import Status
+from flowgram_core.engine.activations import CallFailed, CallSucceeded, Cancel, Input, Queue, Start, TimeOut
+from flowgram_core.engine.errors import IllegalTransition, ProtocolError, UnknownCall
+from flowgram_core.engine.events import NodeStatusChanged
+from flowgram_core.engine.execution import Execution
+from flowgram_core.engine.node_type import Call, CancelCall
+from flowgram_core.engine.status import Status
 
 
 def snapshot(execution: Execution) -> tuple[Any, ...]:

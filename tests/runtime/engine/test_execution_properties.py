@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from support.driving import Driven, drive, link_schema
 from support.graphs import workflows
 
-from flowgram_runtime.engine.events import Event, NodeStatusChanged, TaskStatusChanged
-from flowgram_runtime.engine.execution import Execution
-from flowgram_runtime.engine.inputs import CallSucceeded, Cancel, from_json, to_json
-from flowgram_runtime.engine.limits import UNLIMITED
-from flowgram_runtime.engine.node_type import Call
-from flowgram_runtime.engine.program import Program
-from flowgram_runtime.engine.status import NODE_TRANSITIONS, TASK_TRANSITIONS, Status
-from flowgram_runtime.modeling.sizes import size_of
+from flowgram_core.engine.activations import CallSucceeded, Cancel, from_json, to_json
+from flowgram_core.engine.events import Event, NodeStatusChanged, TaskStatusChanged
+from flowgram_core.engine.execution import Execution
+from flowgram_core.engine.limits import UNLIMITED
+from flowgram_core.engine.node_type import Call
+from flowgram_core.engine.program import Program
+from flowgram_core.engine.status import NODE_TRANSITIONS, TASK_TRANSITIONS, Status
+from flowgram_core.modeling.sizes import size_of
 
 
 def answer(call: Call) -> dict[str, Any]:

@@ -7,13 +7,13 @@ from support.driving import CallNode, link_schema
 from support.executions import calls, looping, started
 from support.graphs import condition, constant, declare, edge, end, node, ref, start
 
-from flowgram_runtime.engine.events import Event, MessageType, NodeStatusChanged, TaskStatusChanged
-from flowgram_runtime.engine.execution import Execution
-from flowgram_runtime.engine.inputs import CallFailed, CallSucceeded, Cancel, Queue, Start
-from flowgram_runtime.engine.limits import Limits
-from flowgram_runtime.engine.node_type import CallBehavior, NodeResult, PureBehavior
-from flowgram_runtime.engine.status import Status
-from flowgram_runtime.modeling.document import Node
+from flowgram_core.engine.activations import CallFailed, CallSucceeded, Cancel, Queue, Start
+from flowgram_core.engine.events import Event, MessageType, NodeStatusChanged, TaskStatusChanged
+from flowgram_core.engine.execution import Execution
+from flowgram_core.engine.limits import Limits
+from flowgram_core.engine.node_type import CallBehavior, NodeResult, PureBehavior
+from flowgram_core.engine.status import Status
+from flowgram_core.modeling.document import Node
 
 # The end
 

@@ -3,9 +3,9 @@
 from support.driving import link_schema
 from support.graphs import edge, end, start
 
-from flowgram_runtime.engine.frame import Frame
-from flowgram_runtime.engine.recorder import Recorder
-from flowgram_runtime.modeling.values import Variable
+from flowgram_core.engine.frame import Frame
+from flowgram_core.engine.recorder import Recorder
+from flowgram_core.modeling.values import Variable
 
 ONE, TWO = Variable(1, "integer"), Variable(2, "integer")
 

@@ -6,7 +6,7 @@ import pytest
 from support.driving import link_schema
 from support.graphs import edge, end, node, start
 
-from flowgram_runtime.engine.program import Program, link
+from flowgram_core.engine.program import Program, link
 
 
 def branching(ports: int) -> Program:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from support.driving import drive, link_schema
 from support.graphs import declare, edge, end, node, ref, start
 
-from flowgram_runtime.engine.limits import Limits
-from flowgram_runtime.engine.status import Status
-from flowgram_runtime.modeling.sizes import size_of, too_large
+from flowgram_core.engine.limits import Limits
+from flowgram_core.engine.status import Status
+from flowgram_core.modeling.sizes import size_of, too_large
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(alphabet="aäß€😀"),

@@ -2,8 +2,8 @@
 
 import pytest
 
-from flowgram_runtime.engine.errors import IllegalTransition
-from flowgram_runtime.engine.status import (
+from flowgram_core.engine.errors import IllegalTransition
+from flowgram_core.engine.status import (
     NODE_TRANSITIONS,
     TASK_TRANSITIONS,
     Status,

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from flowgram_runtime.journal.memory import MemoryJournal
-from flowgram_runtime.journal.port import Journal
-from flowgram_runtime.journal.sqlite import SQLiteJournal
+from flowgram_core.journal.interface import Journal
+from flowgram_core.journal.memory import MemoryJournal
+from flowgram_core.journal.sqlite import SQLiteJournal
 
 
 @pytest.fixture

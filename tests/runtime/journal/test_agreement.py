@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.journals import new_task
 
-from flowgram_runtime.journal.checksums import hash_of_schema
-from flowgram_runtime.journal.errors import WriteRejected
-from flowgram_runtime.journal.memory import MemoryJournal
-from flowgram_runtime.journal.port import Batch, Finish, Journal, Life, TaskRecord, Write
-from flowgram_runtime.journal.sqlite import SQLiteJournal
+from flowgram_core.journal.checksums import hash_of_schema
+from flowgram_core.journal.errors import WriteRejected
+from flowgram_core.journal.interface import Batch, Finish, Journal, ServerSession, TaskRecord, Write
+from flowgram_core.journal.memory import MemoryJournal
+from flowgram_core.journal.sqlite import SQLiteJournal
 
 SCHEMAS = ("one", "two")
 TASKS = ("a", "b", "c", "d", "e")
@@ -52,7 +52,7 @@ class BeginLife(NamedTuple):
 
 
 class ExtendLife(NamedTuple):
-    life: Life
+    life: ServerSession
 
 
 class Reopen(NamedTuple):
@@ -86,7 +86,7 @@ HISTORIES = st.lists(
             st.integers(0, 3),
         ),
         st.builds(BeginLife, st.integers(0, 20)),
-        st.builds(ExtendLife, st.builds(Life, st.integers(0, 20), st.integers(0, 20))),
+        st.builds(ExtendLife, st.builds(ServerSession, st.integers(0, 20), st.integers(0, 20))),
         st.just(Reopen()),
     ),
     max_size=12,
@@ -168,10 +168,10 @@ def test_the_journals_agree(history: list[Together | Remove | BeginLife | Extend
                     removed = await memory.remove_finished(**step._asdict())
                     assert await sqlite.remove_finished(**step._asdict()) == removed
                 elif isinstance(step, BeginLife):
-                    assert await sqlite.begin_life(step.at) == await memory.begin_life(step.at)
+                    assert await sqlite.begin_session(step.at) == await memory.begin_session(step.at)
                 elif isinstance(step, ExtendLife):
-                    await memory.extend_life(step.life)
-                    await sqlite.extend_life(step.life)
+                    await memory.extend_session(step.life)
+                    await sqlite.extend_session(step.life)
                 else:
                     await sqlite.close()
                     sqlite = await SQLiteJournal.open(path)

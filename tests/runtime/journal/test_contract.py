@@ -3,9 +3,9 @@ import asyncio
 import pytest
 from support.journals import SCHEMA, accepted, batch, finished, new_task
 
-from flowgram_runtime.journal.checksums import hash_of_schema
-from flowgram_runtime.journal.errors import DuplicateRequest, InvalidWrite, JournalClosed
-from flowgram_runtime.journal.port import Batch, Finish, Journal, Life, TaskRecord, Write
+from flowgram_core.journal.checksums import hash_of_schema
+from flowgram_core.journal.errors import DuplicateRequest, InvalidWrite, JournalClosed
+from flowgram_core.journal.interface import Batch, Finish, Journal, ServerSession, TaskRecord, Write
 
 EVERYTHING = 1 << 30
 ALL: frozenset[int] = frozenset()
@@ -340,17 +340,17 @@ async def test_close_commits_what_was_asked_for(journal: Journal) -> None:
 
 async def test_lives_are_told_as_long_as_a_task_needs_them(journal: Journal) -> None:
     """Each life is as long as it was last known to be; those that ended before all running tasks started are forgotten."""
-    assert await journal.begin_life(100) == []
+    assert await journal.begin_session(100) == []
     await journal.commit(accepted("a", batch(1)))
-    await journal.extend_life(Life(100, 150))
-    await journal.extend_life(Life(100, 140))
+    await journal.extend_session(ServerSession(100, 150))
+    await journal.extend_session(ServerSession(100, 140))
     await journal.commit(Write("a", started=120, batches=(batch(2),)))
-    assert await journal.begin_life(200) == [Life(100, 150)]
-    assert await journal.begin_life(300) == [Life(100, 150), Life(200, 200)]
-    await journal.extend_life(Life(300, 350))
+    assert await journal.begin_session(200) == [ServerSession(100, 150)]
+    assert await journal.begin_session(300) == [ServerSession(100, 150), ServerSession(200, 200)]
+    await journal.extend_session(ServerSession(300, 350))
     await journal.commit(Write("b", accept=new_task("b"), started=340))
     await journal.commit(Write("a", finish=Finish(3, 345, b"")))
-    assert await journal.begin_life(400) == [Life(300, 350)]
+    assert await journal.begin_session(400) == [ServerSession(300, 350)]
     await journal.commit(Write("b", finish=Finish(3, 410, b"")))
-    await journal.extend_life(Life(400, 420))
-    assert await journal.begin_life(500) == []
+    await journal.extend_session(ServerSession(400, 420))
+    assert await journal.begin_session(500) == []

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from support.journals import accepted, batch, finished, new_task
 
-from flowgram_runtime.journal.checksums import hash_of_schema
-from flowgram_runtime.journal.errors import JournalDamaged
-from flowgram_runtime.journal.port import Finish, Journal, Write
-from flowgram_runtime.journal.sqlite import SQLiteJournal
-from flowgram_runtime.modeling.compiler import digest
+from flowgram_core.journal.checksums import hash_of_schema
+from flowgram_core.journal.errors import JournalDamaged
+from flowgram_core.journal.interface import Finish, Journal, Write
+from flowgram_core.journal.sqlite import SQLiteJournal
+from flowgram_core.modeling.compiler import digest
 
 COUNT = 120
 

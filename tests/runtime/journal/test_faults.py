@@ -3,8 +3,8 @@ import asyncio
 import pytest
 from support.journals import Fault, FaultyJournal, accepted, batch
 
-from flowgram_runtime.journal.errors import JournalUnavailable
-from flowgram_runtime.journal.memory import MemoryJournal
+from flowgram_core.journal.errors import JournalUnavailable
+from flowgram_core.journal.memory import MemoryJournal
 
 
 @pytest.mark.parametrize(

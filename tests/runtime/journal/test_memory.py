@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from support.journals import batch, finished
 
-from flowgram_runtime.journal.memory import MemoryJournal
+from flowgram_core.journal.memory import MemoryJournal
 
 MANY = 3_000
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from support.journals import accepted, batch, finished
 
-from flowgram_runtime.journal.errors import JournalDamaged, JournalUnavailable
-from flowgram_runtime.journal.migrations import APPLICATION_ID, VERSION
-from flowgram_runtime.journal.opening import unavailable
-from flowgram_runtime.journal.port import Life, Write
-from flowgram_runtime.journal.sqlite import SQLiteJournal
+from flowgram_core.journal.errors import JournalDamaged, JournalUnavailable
+from flowgram_core.journal.interface import ServerSession, Write
+from flowgram_core.journal.migrations import APPLICATION_ID, VERSION
+from flowgram_core.journal.opening import unavailable
+from flowgram_core.journal.sqlite import SQLiteJournal
 
 FULL = Path("/proc")
 """A file system that never has space."""
@@ -244,6 +244,6 @@ async def test_a_file_without_lives_gets_them(filled: Path) -> None:
     journal = await SQLiteJournal.open(filled)
     assert len(await journal.unfinished()) == 50
     await journal.commit(Write("task-1", started=1))
-    assert await journal.begin_life(2) == []
-    assert await journal.begin_life(3) == [Life(2, 2)]
+    assert await journal.begin_session(2) == []
+    assert await journal.begin_session(3) == [ServerSession(2, 2)]
     await journal.close()

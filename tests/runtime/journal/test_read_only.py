@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 from support.journals import accepted, batch, finished
 
-from flowgram_runtime.journal.checksums import hash_of_schema
-from flowgram_runtime.journal.errors import (
+from flowgram_core.journal.checksums import hash_of_schema
+from flowgram_core.journal.errors import (
     DuplicateRequest,
     JournalClosed,
     JournalDamaged,
     JournalUnavailable,
 )
-from flowgram_runtime.journal.migrations import VERSION
-from flowgram_runtime.journal.opening import cannot_write
-from flowgram_runtime.journal.port import Life, Write
-from flowgram_runtime.journal.read_only import ReadOnlyJournal, open_journal
-from flowgram_runtime.journal.sqlite import SQLiteJournal
+from flowgram_core.journal.interface import ServerSession, Write
+from flowgram_core.journal.migrations import VERSION
+from flowgram_core.journal.opening import cannot_write
+from flowgram_core.journal.read_only import ReadOnlyJournal, open_journal
+from flowgram_core.journal.sqlite import SQLiteJournal
 
 REASON = JournalUnavailable("it is on a stone")
 
@@ -84,8 +84,8 @@ async def test_it_adds_nothing(stored: Path) -> None:
     with pytest.raises(DuplicateRequest):
         await journal.commit(accepted("new", request_id="r"))
     assert await journal.unfinished() == []
-    assert await journal.begin_life(5) == []
-    await journal.extend_life(Life(5, 6))
+    assert await journal.begin_session(5) == []
+    await journal.extend_session(ServerSession(5, 6))
     assert await journal.remove_finished(ended_before=10**18, keep_newest=0, limit=9) == []
     await journal.close()
     with pytest.raises(JournalClosed):

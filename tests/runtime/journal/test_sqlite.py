@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from support.journals import accepted, batch, finished, new_task
 
-from flowgram_runtime.journal import reading
-from flowgram_runtime.journal.errors import InvalidWrite, JournalUnavailable
-from flowgram_runtime.journal.port import Finish, Write
-from flowgram_runtime.journal.sqlite import SQLiteJournal
-from flowgram_runtime.journal.writing import Writer
+from flowgram_core.journal import queries
+from flowgram_core.journal.errors import InvalidWrite, JournalUnavailable
+from flowgram_core.journal.interface import Finish, Write
+from flowgram_core.journal.sqlite import SQLiteJournal
+from flowgram_core.journal.write_groups import Writer
 
 EVERYTHING = 1 << 30
 
@@ -64,8 +64,8 @@ async def test_what_is_committed_is_there_after_a_restart(path: Path) -> None:
 _COMMIT_UNTIL_KILLED = """
 import asyncio, sys
 from pathlib import Path
-from flowgram_runtime.journal.port import Batch, NewTask, Write
-from flowgram_runtime.journal.sqlite import SQLiteJournal
+from flowgram_core.journal.interface import Batch, NewTask, Write
+from flowgram_core.journal.sqlite import SQLiteJournal
 
 async def one(journal, name):
     await journal.commit(Write(name, accept=NewTask(name, 1, b"hash", "schema", "{}")))
@@ -338,12 +338,12 @@ async def test_pages_use_indices(sqlite: SQLiteJournal) -> None:
     statements: list[str] = []
     connection = sqlite3.connect(f"file:{sqlite._readers._path}?mode=ro", uri=True)
     connection.set_trace_callback(statements.append)
-    reading.tasks(connection, 10, 5, frozenset(), {})
-    reading.tasks(connection, 10, None, frozenset({3, 4}), {})
-    reading.unfinished(connection, 0, 10)
-    reading.task(connection, "a")
-    reading.find_request(connection, "a")
-    reading.read(connection, "a", 0, 10)
+    queries.tasks(connection, 10, 5, frozenset(), {})
+    queries.tasks(connection, 10, None, frozenset({3, 4}), {})
+    queries.unfinished(connection, 0, 10)
+    queries.task(connection, "a")
+    queries.find_request(connection, "a")
+    queries.read(connection, "a", 0, 10)
     connection.set_trace_callback(None)
     for statement in statements:
         plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from support.journals import accepted, batch, finished
 
-from flowgram_runtime.journal import reading
-from flowgram_runtime.journal.errors import JournalDamaged, JournalError, JournalUnavailable
-from flowgram_runtime.journal.migrations import VERSION, migrate, version_of
-from flowgram_runtime.journal.opening import open_writer, unavailable
-from flowgram_runtime.journal.port import Finish, Life, Write
-from flowgram_runtime.journal.writing import Writer
+from flowgram_core.journal import queries
+from flowgram_core.journal.errors import JournalDamaged, JournalError, JournalUnavailable
+from flowgram_core.journal.interface import Finish, ServerSession, Write
+from flowgram_core.journal.migrations import VERSION, migrate, version_of
+from flowgram_core.journal.opening import open_writer, unavailable
+from flowgram_core.journal.write_groups import Writer
 
 STATEMENTS = 200
 """More than anything here takes."""
@@ -168,10 +168,10 @@ def everything(path: Path) -> dict[str, Any]:
     """All that others see: each task with its log and its schema."""
     with closing(sqlite3.connect(path)) as connection:
         seen = {}
-        for record in reading.tasks(connection, 1_000, None, frozenset(), {}):
-            log = reading.read(connection, record.task_id, 0, 1 << 30)
-            whole = reading.task(connection, record.task_id)
-            seen[record.task_id] = (whole, log, reading.schema(connection, record.schema_hash))
+        for record in queries.tasks(connection, 1_000, None, frozenset(), {}):
+            log = queries.read(connection, record.task_id, 0, 1 << 30)
+            whole = queries.task(connection, record.task_id)
+            seen[record.task_id] = (whole, log, queries.schema(connection, record.schema_hash))
         return seen
 
 
@@ -277,9 +277,9 @@ def test_a_removal_is_whole_or_not_done(template: Path, tmp_path: Path, kind: Ki
 @pytest.mark.parametrize("kind", Kind)
 def test_a_life_is_recorded_or_not(template: Path, tmp_path: Path, kind: Kind, lasting: Lasting) -> None:
     """Wherever the beginning or the extension of a life fails, the lives are as they were, and it can be done next."""
-    works: Sequence[tuple[Action, list[Life]]] = (
-        (lambda writer: writer.begin_life(2_000), []),
-        (lambda writer: writer.extend_life(Life(2_000, 3_000)), [Life(2_000, 2_000)]),
+    works: Sequence[tuple[Action, list[ServerSession]]] = (
+        (lambda writer: writer.begin_session(2_000), []),
+        (lambda writer: writer.extend_session(ServerSession(2_000, 3_000)), [ServerSession(2_000, 2_000)]),
     )
     for step, (work, before) in enumerate(works):
         for plan in each_plan(kind, lasting):
@@ -295,10 +295,10 @@ def test_a_life_is_recorded_or_not(template: Path, tmp_path: Path, kind: Kind, l
                 if error is not None:
                     with closing(sqlite3.connect(path)) as other:
                         assert [
-                            Life(*row) for row in other.execute("SELECT began, alive FROM lives")
+                            ServerSession(*row) for row in other.execute("SELECT began, alive FROM lives")
                         ] == before
                     work(writer)
-                assert writer.begin_life(4_000) == [Life(2_000, 2_000 if step == 0 else 3_000)]
+                assert writer.begin_session(4_000) == [ServerSession(2_000, 2_000 if step == 0 else 3_000)]
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -319,12 +319,12 @@ def test_what_could_not_be_undone_is_not_committed_by_the_next_step(
 
 
 QUERIES: dict[str, Callable[[sqlite3.Connection], Any]] = {
-    "task": lambda connection: reading.task(connection, "running"),
-    "find_request": lambda connection: reading.find_request(connection, "w"),
-    "read": lambda connection: reading.read(connection, "running", 0, 1 << 20),
-    "tasks": lambda connection: reading.tasks(connection, 10, None, frozenset(), {}),
-    "tasks by status": lambda connection: reading.tasks(connection, 10, None, frozenset({1, 3}), {}),
-    "unfinished": lambda connection: reading.unfinished(connection, 0, 10),
+    "task": lambda connection: queries.task(connection, "running"),
+    "find_request": lambda connection: queries.find_request(connection, "w"),
+    "read": lambda connection: queries.read(connection, "running", 0, 1 << 20),
+    "tasks": lambda connection: queries.tasks(connection, 10, None, frozenset(), {}),
+    "tasks by status": lambda connection: queries.tasks(connection, 10, None, frozenset({1, 3}), {}),
+    "unfinished": lambda connection: queries.unfinished(connection, 0, 10),
 }
 
 LISTS = {"tasks", "tasks by status", "unfinished"}

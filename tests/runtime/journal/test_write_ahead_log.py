@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.journals import batch, finished
 
-from flowgram_runtime.journal.port import TaskRecord, Write
-from flowgram_runtime.journal.sqlite import SQLiteJournal
+from flowgram_core.journal.interface import TaskRecord, Write
+from flowgram_core.journal.sqlite import SQLiteJournal
 
 HEADER, FRAME_HEAD, PAGE = 32, 24, 4096
 FRAME = FRAME_HEAD + PAGE
@@ -87,7 +87,7 @@ class Errors(logging.Handler):
 
 @contextmanager
 def reported() -> Iterator[list[str]]:
-    errors, logger = Errors(), logging.getLogger("flowgram_runtime.journal")
+    errors, logger = Errors(), logging.getLogger("flowgram_core.journal")
     logger.addHandler(errors)
     try:
         yield errors.texts

@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 from support.scopes import Variables
 
-from flowgram_runtime.modeling.bindings import (
+from flowgram_core.modeling.bindings import (
     compile_inputs,
     compile_reference,
     compile_value,
     parse_json_content,
 )
-from flowgram_runtime.modeling.errors import BindingError
-from flowgram_runtime.modeling.values import UNDEFINED, Variable
+from flowgram_core.modeling.errors import BindingError
+from flowgram_core.modeling.values import UNDEFINED, Variable
 
 SCOPE = Variables(
     {

@@ -7,11 +7,11 @@ import pytest
 from support.graphs import constant, declare, edge, end, node, ref, start
 from support.scopes import Variables
 
-from flowgram_runtime.modeling import json_text
-from flowgram_runtime.modeling.compiler import compile_declarations, compile_schema, digest
-from flowgram_runtime.modeling.document import Declaration, Document, Graph, Node
-from flowgram_runtime.modeling.errors import SchemaInvalid
-from flowgram_runtime.modeling.values import UNDEFINED
+from flowgram_core.modeling import json_text
+from flowgram_core.modeling.compiler import compile_declarations, compile_schema, digest
+from flowgram_core.modeling.document import Declaration, Document, Graph, Node
+from flowgram_core.modeling.errors import SchemaInvalid
+from flowgram_core.modeling.values import UNDEFINED
 
 
 def compiled(nodes: list[dict[str, Any]], edges: list[dict[str, Any]], **more: Any) -> Document:

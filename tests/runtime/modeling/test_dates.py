@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from support.node import evaluate, requires_node
 
-from flowgram_runtime.modeling.dates import time_value
-from flowgram_runtime.modeling.values import UNDEFINED
+from flowgram_core.modeling.dates import time_value
+from flowgram_core.modeling.values import UNDEFINED
 
 TABLE = [
     ("1970-01-01T00:00:00Z", 0),

@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowgram_runtime.modeling import javascript
-from flowgram_runtime.modeling.errors import Problem
-from flowgram_runtime.modeling.inputs_validation import (
+from flowgram_core.modeling import javascript
+from flowgram_core.modeling.errors import Problem
+from flowgram_core.modeling.inputs_validation import (
     MAX_PROBLEM_CHARACTERS,
     MAX_PROBLEMS,
     validate_inputs,
 )
-from flowgram_runtime.modeling.values import UNDEFINED
+from flowgram_core.modeling.values import UNDEFINED
 
 names = st.sampled_from(
     ["a", "b", "$ref", "enum", "type", "required", "properties", "items", "additionalProperties"]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from support.node import evaluate, requires_node
 
-from flowgram_runtime.modeling import javascript
-from flowgram_runtime.modeling.values import UNDEFINED
+from flowgram_core.modeling import javascript
+from flowgram_core.modeling.values import UNDEFINED
 
 NUMBERS: list[tuple[float, str]] = [
     (0, "0"),

@@ -7,8 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.texts import texts
 
-from flowgram_runtime.modeling.errors import ModelingError
-from flowgram_runtime.modeling.json_text import MAX_DEPTH, JSONTextError, dumps, loads, to_well_formed
+from flowgram_core.modeling.errors import ModelingError
+from flowgram_core.modeling.json_text import MAX_DEPTH, JSONTextError, dumps, loads, to_well_formed
 
 LONE_SURROGATE = "\ud83d"
 

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from flowgram_runtime.modeling.schema import WorkflowSchema
+from flowgram_core.modeling.schema import WorkflowSchema
 
 
 def workflow(**members: Any) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.scopes import Variables
 
-from flowgram_runtime.modeling.bindings import compile_template, compile_value
-from flowgram_runtime.modeling.errors import BindingError
-from flowgram_runtime.modeling.values import UNDEFINED, Variable
+from flowgram_core.modeling.bindings import compile_template, compile_value
+from flowgram_core.modeling.errors import BindingError
+from flowgram_core.modeling.values import UNDEFINED, Variable
 
 SCOPE = Variables(
     {

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowgram_runtime.modeling.errors import Problem
-from flowgram_runtime.modeling.inputs_validation import MAX_PROBLEMS
-from flowgram_runtime.modeling.schema import WorkflowSchema
-from flowgram_runtime.modeling.validation import MAX_BLOCK_DEPTH, validate_schema
+from flowgram_core.modeling.errors import Problem
+from flowgram_core.modeling.inputs_validation import MAX_PROBLEMS
+from flowgram_core.modeling.schema import WorkflowSchema
+from flowgram_core.modeling.validation import MAX_BLOCK_DEPTH, validate_schema
 
 CYCLE = "Workflow schema contains a cycle, which is not allowed"
 

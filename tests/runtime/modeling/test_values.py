@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from support.node import evaluate, requires_node
 
-from flowgram_runtime.modeling.values import UNDEFINED, copied, type_of, types_equal
+from flowgram_core.modeling.values import UNDEFINED, copied, type_of, types_equal
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from support.http_node import Sleeps, execute, failure, send
 from support.raw_http import RawServer, Received, never, response
 from support.toolchains import require
 
-from flowgram_runtime.engine.errors import NodeError
-from flowgram_runtime.nodes.http import HTTPNode
-from flowgram_runtime.nodes.node_settings import HTTPSettings
+from flowgram_core.engine.errors import NodeError
+from flowgram_core.nodes.http.node import HTTPNode
+from flowgram_core.nodes.node_settings import HTTPSettings
 
 
 def closed_port() -> int:

@@ -4,10 +4,10 @@ import pytest
 from support.pure_nodes import run_pure
 from support.scopes import Variables
 
-from flowgram_runtime.engine.node_type import NodeResult
-from flowgram_runtime.nodes.end import EndNode
-from flowgram_runtime.nodes.marks import MarkNode
-from flowgram_runtime.nodes.start import StartNode
+from flowgram_core.engine.node_type import NodeResult
+from flowgram_core.nodes.end import EndNode
+from flowgram_core.nodes.markers import MarkerNode
+from flowgram_core.nodes.start import StartNode
 
 
 def test_start_gives_the_inputs_of_the_task() -> None:
@@ -27,6 +27,6 @@ def test_end_gives_its_inputs() -> None:
 @pytest.mark.parametrize("node_type", ["block-start", "block-end", "break", "continue"])
 def test_marks_give_nothing(node_type: str) -> None:
     """Their outputs are `{}`, and they choose no branch."""
-    mark = MarkNode(node_type)
+    mark = MarkerNode(node_type)
     assert mark.type == node_type
     assert run_pure(mark, Variables(), inputs={"x": 1}) == NodeResult({}, "")

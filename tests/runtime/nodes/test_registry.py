@@ -9,9 +9,9 @@ import pytest
 from support.fakes import ScriptedCalls
 from support.packages import add_package
 
-from flowgram_runtime.nodes.errors import NodeTypeUnusable
-from flowgram_runtime.nodes.marks import MarkNode
-from flowgram_runtime.nodes.registry import Registry, installed_node_types, pure_node_types
+from flowgram_core.nodes.errors import NodeTypeUnusable
+from flowgram_core.nodes.markers import MarkerNode
+from flowgram_core.nodes.registry import Registry, installed_node_types, pure_node_types
 
 
 class OpenedCalls(ScriptedCalls):
@@ -61,13 +61,13 @@ def test_of_two_types_with_one_name_the_later_counts() -> None:
     """A package may replace how a built-in type is done, also one that makes calls by one that makes none."""
     first, second = ScriptedCalls("llm"), ScriptedCalls("llm")
     assert Registry([first, second]).executors == {"llm": second}
-    assert Registry([first, MarkNode("llm")]).executors == {}
+    assert Registry([first, MarkerNode("llm")]).executors == {}
 
 
 async def test_types_that_hold_resources_are_opened_and_closed() -> None:
     """In order, and back in the opposite order; others are left alone."""
     log: list[str] = []
-    found = Registry([OpenedCalls("a", log), MarkNode("b"), OpenedCalls("c", log)])
+    found = Registry([OpenedCalls("a", log), MarkerNode("b"), OpenedCalls("c", log)])
     async with found.opened() as opened:
         assert opened is found
         assert log == ["open a", "open c"]

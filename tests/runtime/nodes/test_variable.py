@@ -7,11 +7,11 @@ from support.graphs import constant, declare, ref
 from support.pure_nodes import run_pure
 from support.scopes import Variables
 
-from flowgram_runtime.engine.errors import NodeError
-from flowgram_runtime.modeling.errors import BindingError
-from flowgram_runtime.modeling.javascript import get_path
-from flowgram_runtime.modeling.values import UNDEFINED, Variable
-from flowgram_runtime.nodes.variable import VariableNode
+from flowgram_core.engine.errors import NodeError
+from flowgram_core.modeling.errors import BindingError
+from flowgram_core.modeling.javascript import get_path
+from flowgram_core.modeling.values import UNDEFINED, Variable
+from flowgram_core.nodes.variable import VariableNode
 
 
 def declaring(name: Any, right: Any) -> dict[str, Any]:

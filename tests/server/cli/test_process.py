@@ -19,7 +19,7 @@ from flowgram.runtime.v1 import runtime_service_pb2
 from flowgram_client import AsyncClient, RetryPolicy, TaskNotFound, Unavailable
 from flowgram_server.app import Server, open_server
 from flowgram_server.cli.root import run
-from flowgram_server.settings import load_settings
+from flowgram_server.settings.server import load_settings
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "order_triage.json"
 FULL = Path("/dev/full")
@@ -277,7 +277,7 @@ async def test_a_node_type_that_cannot_be_used(tmp_path: Path, monkeypatch: pyte
     info = tmp_path / "acme_tea-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-tea\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[flowgram_runtime.node_types]\ntea = acme_tea:TeaNode\n")
+    (info / "entry_points.txt").write_text("[flowgram_core.node_types]\ntea = acme_tea:TeaNode\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     place = ("--listen", "127.0.0.1:0", "--data", str(tmp_path / "data"))
     said = (

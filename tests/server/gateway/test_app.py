@@ -16,7 +16,7 @@ from support.workflows import ECHO
 
 from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoResponse
 from flowgram_server.gateway.serve import PATIENCE
-from flowgram_server.gateway.settings import GatewaySettings
+from flowgram_server.settings.gateway import GatewaySettings
 
 JSON_TYPE = {"Content-Type": "application/json"}
 PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}

@@ -16,9 +16,9 @@ from flowgram.runtime.v1.event_pb2 import TaskEvent
 from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoResponse
 from flowgram_server.app import open_server
 from flowgram_server.gateway.serve import PATIENCE
-from flowgram_server.gateway.settings import GatewaySettings
 from flowgram_server.gateway.watch import Outbox, WatchQuery, WatchResponse, frame
-from flowgram_server.settings import load_settings
+from flowgram_server.settings.gateway import GatewaySettings
+from flowgram_server.settings.server import load_settings
 
 KINDS = ["task_status_changed", "node_status_changed", "node_status_changed", "task_status_changed"]
 

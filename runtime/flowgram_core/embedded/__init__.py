@@ -1,0 +1,1 @@
+"""Host 1, this process: runs tasks with asyncio on the journal, recovers and removes them."""

@@ -1,0 +1,399 @@
+"""The application: runs, shows, cancels and remembers tasks. What a server, of whatever kind, is a thin layer over."""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from flowgram_core.concurrency.batching import AdaptiveBatcher
+from flowgram_core.concurrency.clock import Clock
+from flowgram_core.concurrency.fairness import FairScheduler
+from flowgram_core.concurrency.supervision import run_forever, with_timeout
+from flowgram_core.embedded.recovery import Recovery, fail_task_with_retry
+from flowgram_core.embedded.retention import remove_expired
+from flowgram_core.embedded.scheduler import Scheduler
+from flowgram_core.embedded.task_runner import Codec, Services, TaskRunner
+from flowgram_core.embedded.uptime import Uptime
+from flowgram_core.engine.execution import Execution
+from flowgram_core.engine.program import Program
+from flowgram_core.engine.status import Status
+from flowgram_core.hosting.calls import Caller
+from flowgram_core.hosting.errors import (
+    InvalidWorkflow,
+    RequestConflict,
+    SequenceOutOfRange,
+    ShuttingDown,
+    TaskNotFound,
+    TooManyTasks,
+)
+from flowgram_core.hosting.live_log import OutputDelta, join
+from flowgram_core.hosting.pinned_settings import PinnedSettings
+from flowgram_core.hosting.program_cache import ProgramCache
+from flowgram_core.hosting.secrets import Secrets
+from flowgram_core.hosting.settings import RuntimeSettings
+from flowgram_core.journal.errors import DuplicateRequest, JournalUnavailable
+from flowgram_core.journal.interface import Batch, Journal, NewTask, TaskRecord
+from flowgram_core.journal.write_validation import PENDING
+from flowgram_core.modeling.errors import Problem
+from flowgram_core.modeling.json_text import dumps
+from flowgram_core.nodes.registry import Registry
+
+_log = logging.getLogger(__name__)
+
+_READ_BYTES: Final = 512 * 1024
+
+_PATIENCE: Final = 3.0
+"""Seconds that calls get to end once they are cancelled."""
+
+
+class TaskRequest(NamedTuple):
+    """What somebody wants to have run.
+
+    Attributes:
+        schema: The text of the workflow schema.
+        inputs: JSON text of the inputs; empty means `{}`.
+        request_id: Makes a retry safe; empty for none.
+        timeout: How long the task may run, in microseconds; None for the default.
+        labels: Free labels to find it by.
+    """
+
+    schema: str
+    inputs: str = ""
+    request_id: str = ""
+    timeout: int | None = None
+    labels: Mapping[str, str] = MappingProxyType({})
+
+    def content_hash(self) -> bytes:
+        """Says whether two requests ask for the same."""
+        content = dumps([self.schema, self.inputs, self.timeout, sorted(self.labels.items())])
+        return hashlib.sha256(content.encode()).digest()
+
+
+class Heartbeat:
+    """Given to a watcher when nothing else was for a while."""
+
+
+class Application:
+    """The tasks of one process.
+
+    Attributes:
+        node_types: The node types that workflows may use.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        codec: Codec,
+        registry: Registry,
+        settings: RuntimeSettings,
+        clock: Clock,
+        new_task_id: Callable[[], str],
+        fairness: FairScheduler | None = None,
+    ) -> None:
+        self.node_types = registry.names
+        self._journal = journal
+        self._codec = codec
+        self._settings = settings
+        self._clock = clock
+        self._new_task_id = new_task_id
+        self._program_cache = ProgramCache(registry.node_types, settings)
+        self._batcher = AdaptiveBatcher()
+        self._fairness = fairness = fairness or FairScheduler()
+        secrets = Secrets(settings.secret_names)
+        self._services = Services(
+            journal=journal,
+            codec=codec,
+            clock=clock,
+            caller=Caller(registry.executors, settings, secrets, clock, fairness),
+            secrets=secrets,
+            fairness=fairness,
+            uptime=Uptime(journal, clock),
+            settings=settings,
+            pins=PinnedSettings.of(settings, registry.node_types).to_record(),
+        )
+        self._scheduler = Scheduler(
+            settings.max_running_tasks,
+            settings.max_waiting_tasks,
+            settings.max_held_inputs_bytes,
+            self._give_up,
+        )
+        self._closing = asyncio.Event()
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator["Application"]:
+        """Goes on with the tasks that a former process left; on leaving, stops where it is (see `drain`)."""
+        uptime = self._services.uptime
+        recovery = Recovery(self._program_cache, self._services, self._scheduler)
+        await uptime.begin()
+        background = [self._in_background("lifetime", uptime.keep)]
+        try:
+            await recovery.run()
+            background.append(self._in_background("recovery", recovery.finish))
+            background.append(
+                self._in_background(
+                    "retention", lambda: remove_expired(self._journal, self._settings, self._clock)
+                )
+            )
+            yield self
+        finally:
+            self._closing.set()
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+            if not await with_timeout(_PATIENCE, self._scheduler.close(), self._clock):
+                _log.error("calls that were cancelled do not end: left alone after %g s", _PATIENCE)
+
+    async def drain(self, grace: float) -> None:
+        """Takes no new tasks, lets those that run end within so many seconds, and ends all watches.
+
+        What has not ended then goes on after the next start, and so does what waits for its turn.
+        """
+        self._closing.set()
+        await self._scheduler.drain(grace)
+        await self._services.uptime.record()
+
+    async def time_slice(self) -> None:
+        """Returns when it is the caller's turn: for work of some milliseconds that many may want to do at once."""
+        await self._fairness.time_slice()
+
+    async def run(self, request: TaskRequest) -> TaskRecord:
+        """Accepts a task and starts it, or lets it wait for its turn; returns once it is durable.
+
+        The record is of that moment: a small workflow may have ended in it. It may lack the inputs.
+
+        Raises:
+            InvalidWorkflow: The schema or the inputs are not valid.
+            RequestConflict: The request id was used before with a different request.
+            TooManyTasks: Too many tasks run and wait already.
+            ShuttingDown: No new tasks are taken.
+        """
+        async with self._batcher:
+            await self._fairness.time_slice()
+            return await self._run(request)
+
+    async def validate(self, schema: str, inputs: str) -> tuple[Problem, ...]:
+        """All problems of a schema, or, if it has none, of the inputs."""
+        try:
+            await self._program_cache.prepare(schema, inputs)
+        except InvalidWorkflow as error:
+            return error.problems
+        return ()
+
+    async def task(self, task_id: str) -> TaskRecord:
+        """The task as it is now. Raises `TaskNotFound`."""
+        record = await self._record(task_id)
+        return record if record.inputs else record._replace(inputs=(await self._stored(task_id)).inputs)
+
+    async def wait(self, task_id: str) -> TaskRecord:
+        """The task once it has terminated; its record may lack the inputs.
+
+        Raises:
+            TaskNotFound: There is no such task, or it has been removed.
+            ShuttingDown: The service ends before the task.
+            JournalUnavailable: The task cannot go on at the moment, because the journal cannot be used.
+        """
+        while True:
+            host = self._scheduler.get(task_id)
+            record = await self._record(task_id) if host is None else host.record
+            if record.ended:
+                return record
+            await self._driven(host).live_log.changed(self._clock)
+
+    async def cancel(self, task_id: str, reason: str) -> bool:
+        """Stops a task, and returns when its calls have ended.
+
+        True if this call did it, False if the task had ended, or another call stopped it.
+
+        Raises:
+            TaskNotFound: There is no such task, or it has been removed.
+            ShuttingDown: The service ends before the task, which goes on after the next start.
+            JournalUnavailable: The task cannot be stopped at the moment, because the journal cannot be used.
+        """
+        host = self._scheduler.get(task_id)
+        if host is None:
+            if not (await self._record(task_id)).ended:
+                self._driven(None)
+            return False
+        did = host.cancel(reason)
+        await self._scheduler.ended(host)
+        # Where it could not be driven on, it may have been ended past its host.
+        if not host.record.ended and not (await self._record(task_id)).ended:
+            self._driven(host)
+        return did and host.record.status == Status.CANCELED
+
+    async def tasks(
+        self, *, limit: int, before: int | None, statuses: frozenset[int], labels: Mapping[str, str]
+    ) -> list[TaskRecord]:
+        """A page of tasks, newest first: those with an `order` below `before` that fit."""
+        return await self._journal.tasks(limit=limit, before=before, statuses=statuses, labels=labels)
+
+    async def schema(self, task_id: str) -> str:
+        """The schema of a task. Raises `TaskNotFound`."""
+        schema = await self._journal.schema((await self._record(task_id)).schema_hash)
+        if schema is None:
+            raise TaskNotFound(task_id)
+        return schema
+
+    async def log(self, task_id: str) -> AsyncGenerator[Batch, None]:
+        """All batches of a task that are durable now, read as they are taken. Raises `TaskNotFound`."""
+        record = await self._record(task_id)
+        after = 0
+        while after < record.last_sequence:
+            batches = await self._journal.read(task_id, after, _READ_BYTES)
+            if not batches:
+                raise TaskNotFound(task_id)
+            for batch in batches:
+                yield batch
+                after = batch.last_sequence
+
+    async def watch(
+        self, task_id: str, after_sequence: int, *, deltas: bool = False, heartbeat: float | None = None
+    ) -> AsyncGenerator[Batch | OutputDelta | Heartbeat, None]:
+        """The log of a task after a sequence, then live, until the task has terminated.
+
+        Args:
+            task_id: The task.
+            after_sequence: The last event that the watcher has seen; the first batch may begin before it. Batches that
+                are there already come joined, up to a bounded size.
+            deltas: Whether to give pieces of outputs as they arrive.
+            heartbeat: Give a heartbeat after so many seconds without anything else.
+
+        Raises:
+            TaskNotFound: There is no such task, or it has been removed.
+            SequenceOutOfRange: The log does not go so far.
+            ShuttingDown: The service ends before the task.
+            JournalUnavailable: The task cannot go on at the moment, because the journal cannot be used.
+        """
+        record = await self._record(task_id)
+        if after_sequence > record.last_sequence:
+            raise SequenceOutOfRange(after_sequence, record.last_sequence)
+        host = self._scheduler.get(task_id)
+        cursor = after_sequence
+        if host is None:
+            while cursor < record.last_sequence:
+                batch = await self._read_on(task_id, cursor)
+                yield batch
+                cursor = batch.last_sequence
+            if not record.ended:
+                self._driven(host)
+            return
+        live_log = host.live_log
+        reader = live_log.open_deltas() if deltas else None
+        try:
+            while True:
+                while cursor < live_log.last_sequence:
+                    recent = live_log.since(cursor)
+                    batch = await self._read_on(task_id, cursor) if recent is None else join(recent)
+                    yield batch
+                    cursor = batch.last_sequence
+                for delta in reader.take() if reader is not None else ():
+                    yield delta
+                if cursor < live_log.last_sequence:
+                    continue
+                if host.record.ended:
+                    return
+                self._driven(host)
+                if (reader is None or not reader.pending) and not await live_log.changed(
+                    self._clock, heartbeat
+                ):
+                    yield Heartbeat()
+        finally:
+            if reader is not None:
+                live_log.close_deltas(reader)
+
+    async def _run(self, request: TaskRequest) -> TaskRecord:
+        try:
+            program, inputs = await self._program_cache.prepare(request.schema, request.inputs)
+            self._check_open()
+            self._scheduler.check(len(request.inputs))
+        except (InvalidWorkflow, ShuttingDown, TooManyTasks):
+            # A request that was accepted before is answered all the same.
+            if request.request_id and await self._journal.find_request(request.request_id) is not None:
+                return await self._same_request(request)
+            raise
+        task = self._new_task(request, program)
+        execution = Execution(program, inputs, self._settings.limits)
+        host = TaskRunner(_accepted(task), execution, self._services)
+        try:
+            await self._scheduler.admit(host, task)
+        except DuplicateRequest:
+            return await self._same_request(request)
+        return host.record
+
+    async def _record(self, task_id: str) -> TaskRecord:
+        """The task as it is now, without its inputs where they are not at hand."""
+        host = self._scheduler.get(task_id)
+        return await self._stored(task_id) if host is None or not host.accepted else host.record
+
+    async def _stored(self, task_id: str) -> TaskRecord:
+        record = await self._journal.task(task_id)
+        if record is None:
+            raise TaskNotFound(task_id)
+        return record
+
+    async def _read_on(self, task_id: str, after_sequence: int) -> Batch:
+        """What the journal has after a sequence, up to a bounded size, as one batch."""
+        batches = await self._journal.read(task_id, after_sequence, _READ_BYTES)
+        if not batches:
+            raise TaskNotFound(task_id)
+        return join(batches)
+
+    def _new_task(self, request: TaskRequest, program: Program) -> NewTask:
+        default = round(self._settings.default_timeout * 1e6) or None
+        return NewTask(
+            task_id=self._new_task_id(),
+            create_time=self._clock.now(),
+            schema_hash=program.document.digest,
+            schema=request.schema,
+            inputs=request.inputs or "{}",
+            request_id=request.request_id,
+            request_hash=request.content_hash() if request.request_id else b"",
+            timeout=default if request.timeout is None else request.timeout,
+            labels=dict(request.labels),
+        )
+
+    def _check_open(self) -> None:
+        if self._closing.is_set():
+            raise ShuttingDown
+
+    def _driven(self, host: TaskRunner | None) -> TaskRunner:
+        """The host that moves a task on. Raises an error that asks to come back where nothing does."""
+        self._check_open()
+        if host is None or host.live_log.ended:
+            raise JournalUnavailable("a task that has not ended could not be read, or not be written")
+        return host
+
+    def _in_background(self, name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        return asyncio.create_task(run_forever(name, work, self._clock), name=name)
+
+    async def _give_up(self, record: TaskRecord) -> None:
+        await fail_task_with_retry(record, "Task failed with an internal error", self._services)
+
+    async def _same_request(self, request: TaskRequest) -> TaskRecord:
+        record = await self._journal.find_request(request.request_id)
+        if record is None or record.request_hash != request.content_hash():
+            raise RequestConflict(request.request_id)
+        return await self._record(record.task_id)
+
+
+def _accepted(task: NewTask) -> TaskRecord:
+    """The record of a task that is about to be accepted."""
+    return TaskRecord(
+        task_id=task.task_id,
+        create_time=task.create_time,
+        inputs=task.inputs,
+        schema_hash=task.schema_hash,
+        labels=task.labels,
+        timeout=task.timeout,
+        status=PENDING,
+        start_time=None,
+        end_time=None,
+        last_sequence=0,
+        result=None,
+        order=0,
+        request_hash=task.request_hash,
+    )

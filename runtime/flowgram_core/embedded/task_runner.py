@@ -1,0 +1,379 @@
+"""The host of one task: drives its `Execution` with asyncio.
+
+It feeds inputs to the core, commits the events of each step, and only then shows them and carries out the commands. The
+order of these three is what keeps the promise that nothing observed is ever lost.
+
+The first step of a new task is part of its acceptance. Most small workflows end in it, and never need a coroutine of their
+own.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Protocol
+
+from flowgram_core.concurrency.clock import Clock, Timer
+from flowgram_core.concurrency.fairness import FairScheduler
+from flowgram_core.concurrency.supervision import retry_delays
+from flowgram_core.embedded.uptime import Uptime
+from flowgram_core.engine.activations import Cancel, Input, Queue, Start, TimeOut, to_json
+from flowgram_core.engine.events import Event, Finished
+from flowgram_core.engine.execution import Execution
+from flowgram_core.engine.node_type import Call, Command
+from flowgram_core.engine.status import Status
+from flowgram_core.hosting.calls import Caller
+from flowgram_core.hosting.errors import ShuttingDown
+from flowgram_core.hosting.live_log import LiveLog, OutputDelta
+from flowgram_core.hosting.secrets import Secrets
+from flowgram_core.hosting.settings import RuntimeSettings
+from flowgram_core.hosting.unexpected_errors import log_unexpected_error
+from flowgram_core.journal.errors import JournalUnavailable
+from flowgram_core.journal.interface import Batch, Finish, Journal, NewTask, TaskRecord, Write
+from flowgram_core.modeling.json_text import JSONObject
+
+_log = logging.getLogger(__name__)
+
+_KEPT_INPUTS: Final = 4096
+"""Characters of inputs that a waiting task keeps as text; who asks for longer ones waits for the journal."""
+
+_MOMENT: Final = 0.001
+_FIRST_MOMENT: Final = 0.004
+_RUNS: Final = 25
+"""The core works for so many seconds at once, looked at after so many node runs: what a condition compares has no size in an
+event. Encoding what has happened takes about as long again. Then others have their turn. The first time is longer: most
+workflows end in it, and a commit more would cost them more.
+"""
+
+
+class Codec(Protocol):
+    """Turns events into the bytes that are kept and sent."""
+
+    def encode(self, events: Sequence[Event]) -> bytes:
+        """The events of one step, in the form of a response to watchers."""
+        ...
+
+    def encode_result(self, finished: Finished) -> bytes:
+        """The result of a task, in the form of a response to those who ask for it."""
+        ...
+
+    def masking(self, names: Iterable[str]) -> "Codec":
+        """Such an encoder that masks the node inputs with these names, and no others."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What tasks are driven with.
+
+    Attributes:
+        pins: What is pinned to the tasks, as their first input records it.
+    """
+
+    journal: Journal
+    codec: Codec
+    clock: Clock
+    caller: Caller
+    secrets: Secrets
+    fairness: FairScheduler
+    uptime: Uptime
+    settings: RuntimeSettings
+    pins: JSONObject | None
+
+
+class _Step:
+    """What the core does until the next commit.
+
+    Attributes:
+        batches: What has happened so far.
+        commands: What to carry out once that is durable.
+        budget: So many node runs may follow.
+        left: So many bytes their events may have.
+    """
+
+    __slots__ = ("batches", "budget", "commands", "left")
+
+    def __init__(self, settings: RuntimeSettings) -> None:
+        self.batches: list[Batch] = []
+        self.commands: list[Command] = []
+        self.budget = settings.step_budget
+        self.left = settings.step_bytes
+
+
+class _CallContext:
+    """What surrounds one call; see `CallContext`."""
+
+    def __init__(self, host: "TaskRunner", call: Call) -> None:
+        self._host = host
+        self._call = call
+
+    @property
+    def idempotency_key(self) -> str:
+        return f"{self._host.task_id}/{self._call.key}"
+
+    def emit_delta(self, text: str) -> None:
+        host = self._host
+        host.live_log.emit(OutputDelta(self._call.node.id, self._call.key, text, host.services.clock.now()))
+
+
+class TaskRunner:
+    """Drives one task from its acceptance, or from where a crash left it, to its end.
+
+    Attributes:
+        task_id: The task.
+        services: What it is driven with.
+        feed: The live end of its log.
+        record: The task as of the last commit; its inputs only if they are small, else "".
+        inputs_size: How long its inputs are as text, which is what they take in memory at least.
+        accepted: Whether the task is known to be durable.
+    """
+
+    def __init__(self, record: TaskRecord, execution: Execution, services: Services) -> None:
+        self.task_id = record.task_id
+        self.services = services
+        self.inputs_size = len(record.inputs)
+        self.record = record if self.inputs_size <= _KEPT_INPUTS else record._replace(inputs="")
+        self.live_log = LiveLog(services.settings.tail_bytes, record.last_sequence)
+        self.accepted = False
+        self._execution = execution
+        self._inbox: deque[tuple[Input, str]] = deque()
+        self._interrupt: Cancel | TimeOut | None = None
+        self._wake = asyncio.Event()
+        self._calls: dict[str, asyncio.Task[None]] = {}
+        self._timer: Timer | None = None
+
+    @property
+    def started(self) -> bool:
+        """Whether it has left PENDING."""
+        return self._execution.status is not Status.PENDING
+
+    @property
+    def finished(self) -> bool:
+        """Whether the task has ended."""
+        return self._execution.finished is not None
+
+    def start(self) -> None:
+        """Lets the task run."""
+        first = not self._execution.sequence and not self._inbox
+        self._post(Start(self.services.clock.now(), self.services.pins if first else None))
+
+    def queue(self) -> None:
+        """Lets the task wait for its turn."""
+        self._post(Queue(self.services.clock.now(), self.services.pins))
+
+    def cancel(self, reason: str) -> bool:
+        """Asks the task to stop; False if it is ending already."""
+        if self._interrupt is not None or self._execution.finished is not None:
+            return False
+        self._interrupt = Cancel(self.services.clock.now(), reason)
+        self._wake.set()
+        return True
+
+    def leave(self) -> None:
+        """Lets everybody who waits for the task know that it is driven no longer."""
+        self.live_log.end()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def accept(
+        self, task: NewTask, begun: Callable[[], None]
+    ) -> tuple["asyncio.Future[None]", "asyncio.Future[None]"]:
+        """Does a first short step of a new task, and asks the journal to accept the task with it.
+
+        Args:
+            task: The task; it is to start or to wait already.
+            begun: Called when the journal has answered, and everybody may see what came of it.
+
+        Returns:
+            The answer for whoever asked for the task, and the journal's: both are done once the task is durable, or failed
+            if it could not be made so. The first one may be cancelled at will. Cancelling the second one leaves open
+            whether the task becomes durable, and it goes on no longer.
+        """
+        step = _Step(self.services.settings)
+        self._work(step, _FIRST_MOMENT)
+        write = self._write(step, task)
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        committed = self.services.journal.commit(write)
+        committed.add_done_callback(partial(self._accepted, answer, write, step.commands, begun))
+        return answer, committed
+
+    def _accepted(
+        self,
+        answer: "asyncio.Future[None]",
+        write: Write,
+        commands: Sequence[Command],
+        begun: Callable[[], None],
+        committed: "asyncio.Future[None]",
+    ) -> None:
+        error = ShuttingDown() if committed.cancelled() else committed.exception()
+        if error is None:
+            self.accepted = True
+            self._show(write, commands)
+        begun()
+        if answer.done():  # whoever asked is gone
+            return
+        if error is None:
+            answer.set_result(None)
+        else:
+            answer.set_exception(error)
+
+    async def run(self) -> None:
+        """Drives the task until it ends. Cancelled, it leaves the task as the log has it, to go on after a restart."""
+        try:
+            if not self.accepted:
+                self._resume()
+            while self._execution.finished is None:
+                await self._step()
+        finally:
+            self.leave()
+            if self._calls:
+                await self._stop_calls()
+
+    def _resume(self) -> None:
+        """Goes on after a restart: calls without an outcome are made again, and the time-out is what was left of it."""
+        self.accepted = True
+        if self._execution.status is Status.PROCESSING:
+            self._set_timer()
+        self._perform(self._execution.running_calls())
+
+    def _post(self, given: Input, text: str | None = None) -> None:
+        self._inbox.append((given, text or to_json(given)))
+        self._wake.set()
+
+    def _next_input(self) -> tuple[Input, str] | None:
+        if self._interrupt is not None:
+            return self._interrupt, to_json(self._interrupt)
+        if self._inbox and not self._execution.has_work:
+            return self._inbox.popleft()
+        return None
+
+    async def _step(self) -> None:
+        """Waits for something to do, lets the core do it, commits what happened, and shows it."""
+        step, fairness = _Step(self.services.settings), self.services.fairness
+        await fairness.time_slice()
+        while self._work(step):
+            await asyncio.sleep(0)  # whoever came meanwhile need not be in the queue for a turn
+            await fairness.time_slice()
+        if step.batches:
+            write = self._write(step)
+            await self._commit(write)
+            self._show(write, step.commands)
+        else:
+            await self._wake.wait()
+            self._wake.clear()
+
+    def _work(self, step: _Step, seconds: float = _MOMENT) -> bool:
+        """Lets the core work for a moment; says whether it may go on before the commit."""
+        execution, clock, codec = self._execution, self.services.clock, self.services.codec
+        until = time.monotonic() + seconds
+        while step.budget > 0 and step.left > 0 and execution.finished is None:
+            following = self._next_input()
+            if following is None and not execution.has_work:
+                return False
+            first, cause = execution.sequence + 1, None
+            if following is not None:
+                given, cause = following
+                step.left -= len(cause)
+                execution.apply(given)
+            # What an input leads to happens in the instant of the input; only work that is left over takes time.
+            at = clock.now() if following is None else None
+            step.budget -= 1 + self._advance(step.budget, at, max(step.left, 0), until)
+            events, commands = execution.take()
+            while execution.mistakes:
+                node_id, inputs, error = execution.mistakes.pop()
+                secrets = self.services.secrets.values(inputs)
+                log_unexpected_error(error, secrets, task_id=self.task_id, node_id=node_id)
+            encoded = codec.encode(events)
+            step.left -= len(encoded)
+            step.batches.append(Batch(first, execution.sequence, execution.now, cause, encoded))
+            step.commands += commands
+            if time.monotonic() >= until:
+                return True
+        return False
+
+    def _advance(self, budget: int, at: int | None, max_bytes: int, until: float) -> int:
+        """Lets the core do so many node runs, or those that it has the time for; says how many."""
+        done = 0
+        while True:
+            asked = min(budget - done, _RUNS)
+            ran = self._execution.advance(asked, at, max_bytes)
+            done += ran
+            if ran < asked or done == budget or time.monotonic() >= until:
+                return done
+
+    def _write(self, step: _Step, accept: NewTask | None = None) -> Write:
+        """What makes a step durable."""
+        execution = self._execution
+        finish = None
+        if (finished := execution.finished) is not None:
+            finish = Finish(finished.status, finished.end_time, self.services.codec.encode_result(finished))
+        started = (execution.start_time or None) if self.record.start_time is None else None
+        return Write(self.task_id, accept, tuple(step.batches), started, finish)
+
+    def _show(self, write: Write, commands: Sequence[Command]) -> None:
+        """Shows what has become durable, and carries out the commands."""
+        execution, finish = self._execution, write.finish
+        self.record = self.record.moved(
+            execution.status,
+            execution.start_time or None,
+            None if finish is None else finish.end_time,
+            write.batches[-1].last_sequence,
+            None if finish is None else finish.result,
+        )
+        self.live_log.publish(write.batches)
+        if commands:
+            self._perform(commands)
+        # Most tasks without calls have ended by now, and need none.
+        if finish is None and self._timer is None and execution.status is Status.PROCESSING:
+            self._set_timer()
+
+    async def _commit(self, write: Write) -> None:
+        """Commits; while the journal is unavailable the task stands still, and nothing of the step is shown."""
+        delays = retry_delays()
+        while True:
+            try:
+                await self.services.journal.commit(write)
+            except JournalUnavailable as error:
+                # Many tasks may stand still, for long: no more than a line of each.
+                _log.error("cannot commit, trying again: %s", error, extra={"task_id": self.task_id})
+                await self.services.clock.sleep(next(delays))
+            else:
+                return
+
+    def _set_timer(self) -> None:
+        """Sets the time-out: what is left of it, without the time in which no server ran."""
+        limit = self.record.timeout
+        if limit is not None:
+            self._timer = self.services.uptime.call_at_age(
+                self._execution.start_time, limit, lambda: self._time_out(limit)
+            )
+
+    def _time_out(self, limit: int) -> None:
+        if self._interrupt is None and self._execution.finished is None:
+            self._interrupt = TimeOut(self.services.clock.now(), limit)
+            self._wake.set()
+
+    def _perform(self, commands: Sequence[Command]) -> None:
+        for command in commands:
+            if isinstance(command, Call):
+                self._calls[command.key] = asyncio.create_task(self._call(command), name=command.key)
+            elif (running := self._calls.get(command.key)) is not None:
+                running.cancel()
+
+    async def _call(self, call: Call) -> None:
+        """Makes one call, and posts its outcome."""
+        try:
+            outcome, text = await self.services.caller.make(call, _CallContext(self, call))
+        finally:
+            self._calls.pop(call.key, None)
+        self.live_log.forget_deltas(call.key)
+        self._post(outcome, text)
+
+    async def _stop_calls(self) -> None:
+        calls = list(self._calls.values())
+        for call in calls:
+            call.cancel()
+        await asyncio.wait(calls)

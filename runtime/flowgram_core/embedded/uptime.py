@@ -1,0 +1,104 @@
+"""How long tasks have run: while a server lived, and not while there was none.
+
+A server keeps a record of its *life* in the journal: when it began, and when it was last known to be alive. The next one
+adds up what the lives before it and its own have in common with the time since a task started. So a time-out counts
+neither the time between two servers nor anew from the last event of a task.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from flowgram_core.concurrency.clock import Clock, Timer
+from flowgram_core.journal.errors import JournalError
+from flowgram_core.journal.interface import Journal, ServerSession
+
+_log = logging.getLogger(__name__)
+
+_FIRST_RENEWAL: Final = 1 / 16
+_RENEWAL: Final = 1.0
+"""Seconds between renewals: each time twice as long. The first come soon, so that short lives count in a crash loop."""
+
+
+class Uptime:
+    """The life of this process on a journal, and those before it.
+
+    Args:
+        journal: Keeps the lives.
+        clock: Tells the time.
+    """
+
+    def __init__(self, journal: Journal, clock: Clock) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._began = clock.now()
+        self._former: list[ServerSession] = []
+        self._timed = 0
+        self._needed = asyncio.Event()
+        self._failing = False
+
+    async def begin(self) -> None:
+        """Begins the life. If the journal fails, the time before it counts for nothing."""
+        self._began = self._clock.now()
+        try:
+            self._former = await self._journal.begin_session(self._began)
+        except JournalError:
+            _log.exception("how long tasks ran before this start is not known: their time-outs begin anew")
+
+    async def keep(self) -> None:
+        """Records again and again that the process lives, while it is needed; until it is cancelled."""
+        delay = _FIRST_RENEWAL
+        while True:
+            await self._needed.wait()
+            await self._clock.sleep(delay)
+            await self.record()
+            delay = min(2 * delay, _RENEWAL)
+
+    async def record(self) -> None:
+        """Records that the process lives. If the journal fails, that is logged, once until it works again."""
+        try:
+            await self._journal.extend_session(ServerSession(self._began, self._clock.now()))
+        except JournalError as error:
+            if not self._failing:
+                _log.warning("cannot record that the server lives: %s", error)
+            self._failing = True
+        else:
+            self._failing = False
+
+    def since(self, time: int) -> int:
+        """How long servers have lived since a time, in microseconds."""
+        lived = sum(max(0, life.alive - max(life.began, time)) for life in self._former)
+        return lived + max(0, self._clock.now() - max(self._began, time))
+
+    def call_at_age(self, start_time: int, age: int, callback: Callable[[], object]) -> Timer:
+        """Calls back when what started then has run for so many microseconds. While there are such timers the life is recorded.
+
+        Args:
+            start_time: When it started.
+            age: How long it may run; if it has already, it is called back soon.
+            callback: What to call.
+        """
+        left = max(0, age - self.since(start_time)) / 1e6
+        self._timed += 1
+        self._needed.set()
+        return _AgeTimer(self._clock.call_later(left, callback), self._forget)
+
+    def _forget(self) -> None:
+        self._timed -= 1
+        if not self._timed:
+            self._needed.clear()
+
+
+class _AgeTimer:
+    """A timer that tells when it is no longer needed."""
+
+    def __init__(self, timer: Timer, canceled: Callable[[], None]) -> None:
+        self._timer: Timer | None = timer
+        self._canceled = canceled
+
+    def cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._canceled()

@@ -1,0 +1,113 @@
+"""Events: what happened in a task, numbered 1, 2, 3 … by the core. The task's log is made of these."""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from flowgram_core.engine.status import Status
+from flowgram_core.modeling.json_text import JSONObject
+
+Iterations = tuple[tuple[str, int], ...]
+"""The loop iterations around a node run, outermost first: (loop node id, index of the item)."""
+
+
+class MessageType(IntEnum):
+    """Kinds of messages. The numbers are those of the contract."""
+
+    LOG = 1
+    INFO = 2
+    DEBUG = 3
+    WARNING = 4
+    ERROR = 5
+
+
+class TaskStatusChanged(NamedTuple):
+    """The task moved to another status.
+
+    Attributes:
+        sequence: The number of this event in its task.
+        at: When it happened, in microseconds since the epoch, as for all times here.
+        status: The new status.
+        start_time: When the task began to run; 0 if it has not.
+        end_time: When it ended, or None.
+        outputs: With SUCCEEDED, the task's outputs.
+    """
+
+    sequence: int
+    at: int
+    status: Status
+    start_time: int
+    end_time: int | None
+    outputs: JSONObject | None
+
+
+class NodeStatusChanged(NamedTuple):
+    """A node started or ended one run. A run without I/O sends its end alone.
+
+    Attributes:
+        sequence: The number of this event in its task.
+        at: When it happened.
+        node_id: The node.
+        status: The status of this run.
+        start_time: When the run began.
+        end_time: When it ended, or None.
+        snapshot_id: The identity of the run: the same for its start and its end, unique in the task.
+        iterations: The loop iterations around it.
+        inputs: What the node took in; None where an earlier event of the run has said so.
+        outputs: What the node gave, if it came that far.
+        branch: The output port that was taken, for nodes that branch.
+        error: Why it failed.
+    """
+
+    sequence: int
+    at: int
+    node_id: str
+    status: Status
+    start_time: int
+    end_time: int | None
+    snapshot_id: str
+    iterations: Iterations
+    inputs: JSONObject | None
+    outputs: JSONObject | None
+    branch: str
+    error: str
+
+
+class MessageLogged(NamedTuple):
+    """A message of the task.
+
+    Attributes:
+        sequence: The number of this event in its task.
+        at: When it was said.
+        id: Unique in the task.
+        type: The kind of message.
+        text: What it says.
+        node_id: The node that it is about, or empty.
+    """
+
+    sequence: int
+    at: int
+    id: str
+    type: MessageType
+    text: str
+    node_id: str
+
+
+Event = TaskStatusChanged | NodeStatusChanged | MessageLogged
+
+
+class Finished(NamedTuple):
+    """How a task ended.
+
+    Attributes:
+        status: SUCCEEDED, FAILED or CANCELED.
+        outputs: With SUCCEEDED, the outputs.
+        errors: The error messages, in order.
+        start_time: When it began to run, in microseconds since the epoch; 0 if it never did.
+        end_time: When it ended.
+    """
+
+    status: Status
+    outputs: JSONObject | None
+    errors: tuple[MessageLogged, ...]
+    start_time: int
+    end_time: int

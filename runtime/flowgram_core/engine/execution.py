@@ -1,0 +1,400 @@
+"""The core: one execution of one workflow, as a pure state machine (sans I/O).
+
+Theory of operation. The host feeds *inputs* (`apply`) and lets the core work (`advance`); it takes out *events*, what
+happened, and *commands*, what to do (`take`). The core reads no clock and does no I/O, so the same inputs always give
+the same events, in the same order, with the same identities: this is what makes the log a sufficient memory.
+
+Rules:
+1. Every edge of a graph instance is decided once: taken or skipped. A node whose incoming edges are all decided runs, if
+   one was taken, or else is skipped and skips its outgoing edges (dead-path elimination).
+2. Ready nodes form waves. All nodes that one wave made ready run in the next, in the order in which their last edge was
+   decided. A node that fails lets the other nodes of its wave, which were ready at the same instant, start as well;
+   then the task fails.
+3. A node that needs nothing from outside ends within its wave. A call or a loop stays as a `NodeRun`.
+4. An instance ends when none of its nodes is ready or running: the next iteration begins, the loop ends, or the task.
+5. `advance` does a bounded number of node runs, fewer where their snapshots are large. Outcomes of calls are applied only
+   when no work is left; cancel and time-out may come between two calls of it, since the log records where each ended.
+"""
+
+from flowgram_core.engine.activations import CallFailed, CallSucceeded, Cancel, Input, Queue, Start, TimeOut
+from flowgram_core.engine.errors import NodeError, NodeTypeError, ProtocolError, UnexpectedError, UnknownCall
+from flowgram_core.engine.events import Event, Finished, MessageType
+from flowgram_core.engine.frame import Frame
+from flowgram_core.engine.limits import UNLIMITED, Limits
+from flowgram_core.engine.node_runs import LoopItems, LoopRun, NodeRun
+from flowgram_core.engine.node_type import Call, CancelCall, Command, NodeResult
+from flowgram_core.engine.program import Control, Decisions, LoopPlan, Program, Step
+from flowgram_core.engine.recorder import Recorder
+from flowgram_core.engine.status import TASK_TRANSITIONS, Status, transition
+from flowgram_core.modeling.errors import BindingError
+from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.modeling.values import Variable
+
+_GLOBAL = "global"
+
+# Members of enums are found by a search; these are needed for every task, or every node run.
+_PENDING, _PROCESSING, _SUCCEEDED = Status.PENDING, Status.PROCESSING, Status.SUCCEEDED
+_NO_CONTROL, _END = Control.NONE, Control.END
+
+
+class Execution:
+    """One execution of a program.
+
+    Attributes:
+        finished: How the task ended, once it has.
+        mistakes: What node types raised by mistake; the host logs it, and takes it out.
+    """
+
+    def __init__(self, program: Program, inputs: JSONObject, limits: Limits | None = None) -> None:
+        self.finished: Finished | None = None
+        self.mistakes: list[UnexpectedError] = []
+        self._program = program
+        self._inputs = inputs
+        self._limits = limits or Limits()
+        self._recorder = Recorder(self._limits.max_snapshot_bytes)
+        self._max_events = self._limits.max_events
+        self._status: Status | None = None
+        self._outputs: JSONObject = {}
+        self._failing = False
+        self._wave: list[tuple[Frame, Step]] = []
+        self._position = 0
+        self._ready: list[tuple[Frame, Step]] = []
+        self._runs: dict[str, NodeRun] = {}
+        self._commands: list[Command] = []
+
+    @property
+    def status(self) -> Status:
+        """The status of the task."""
+        return self._status or _PENDING
+
+    @property
+    def sequence(self) -> int:
+        """The number of the last event."""
+        return self._recorder.sequence
+
+    @property
+    def now(self) -> int:
+        """The time of the last input or step, in microseconds since the epoch."""
+        return self._recorder.at
+
+    @property
+    def start_time(self) -> int:
+        """When the task began to run; 0 if it has not."""
+        return self._recorder.start_time
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `advance` has something to do."""
+        return self.finished is None and (
+            self._position < len(self._wave) or bool(self._ready) or self._failing
+        )
+
+    def running_calls(self) -> list[Call]:
+        """The calls whose outcomes are awaited, in the order in which they started."""
+        return [run.call for run in self._runs.values() if run.call is not None]
+
+    def take(self) -> tuple[list[Event], list[Command]]:
+        """The events and commands since the last time. Commands may be carried out once the events are durable."""
+        commands, self._commands = self._commands, []
+        return self._recorder.take(), commands
+
+    def apply(self, given: Input) -> None:
+        """Takes in one input.
+
+        Raises:
+            IllegalTransition: The task's status does not allow it.
+            UnknownCall: The outcome is of no running call.
+            ProtocolError: The outcome came while work was left.
+        """
+        recorder = self._recorder
+        match given:
+            case Start():
+                self._move(_PROCESSING)
+                recorder.move_on(given.at)
+                recorder.start_time = recorder.at
+                self._start()
+            case CallSucceeded() | CallFailed():
+                self._apply_outcome(given)
+            case Cancel():
+                self._move(Status.CANCELED)
+                recorder.move_on(given.at)
+                if given.reason:
+                    recorder.message(MessageType.INFO, given.reason)
+                self._terminate(Status.CANCELED)
+            case TimeOut():
+                self._move(Status.FAILED)
+                recorder.move_on(given.at)
+                recorder.message(MessageType.ERROR, f"Task timed out after {given.limit / 1e6:g} s")
+                self._terminate(Status.FAILED)
+            case Queue():
+                if self._status is not None:
+                    raise ProtocolError("only a new task can be queued")
+                self._status = _PENDING
+                recorder.move_on(given.at)
+                recorder.task(_PENDING)
+
+    def advance(self, budget: int, at: int | None = None, max_bytes: int = UNLIMITED) -> int:
+        """Does up to `budget` node runs of the pending work, and says how many it did.
+
+        Args:
+            budget: How many node runs at most; the rest is for the next call.
+            at: The time of the events, where it has gone on since the last input.
+            max_bytes: Ends with the run by which the events that are to be taken have so many bytes, about.
+        """
+        recorder = self._recorder
+        if at is not None:
+            recorder.move_on(at)
+        budget = left = min(budget, 1 + max_bytes // self._program.root.event_bytes)
+        wave, position, run = self._wave, self._position, self._run
+        while self.finished is None:
+            if position == len(wave):
+                if self._failing:
+                    self._move(Status.FAILED)
+                    self._terminate(Status.FAILED)
+                    break
+                if not self._ready:
+                    self._position = position
+                    break
+                wave, position = self._ready, 0
+                self._wave, self._ready = wave, []
+            if not left or recorder.size >= max_bytes:
+                self._position = position
+                break
+            frame, step = wave[position]
+            position += 1
+            left -= 1
+            run(frame, step)
+        return budget - left
+
+    def _start(self) -> None:
+        self._recorder.task(_PROCESSING)
+        frame = Frame(self._program.root, self._inputs, self._recorder)
+        if declarations := self._program.document.global_variables:
+            frame.variables[_GLOBAL] = {
+                declaration.key: Variable(declaration.default, declaration.type, declaration.items_type)
+                for declaration in declarations
+            }
+        frame.active = 1
+        self._ready.append((frame, self._program.root.start))
+
+    def _apply_outcome(self, outcome: CallSucceeded | CallFailed) -> None:
+        if self.has_work:
+            raise ProtocolError("an outcome can be applied only when no work is left")
+        run = self._runs.get(outcome.key)
+        if run is None or run.call is None:
+            raise UnknownCall(outcome.key)
+        self._recorder.move_on(outcome.at)
+        if isinstance(outcome, CallFailed):
+            self._fail_run(run, outcome.error)
+            self._move(Status.FAILED)
+            self._terminate(Status.FAILED)
+            return
+        self._end_run(run, _SUCCEEDED)
+        self._complete(run.frame, run.step, NodeResult(outcome.outputs), run.key, run.started_at, None)
+
+    def _run(self, frame: Frame, step: Step) -> None:
+        """Runs a ready node: to its end, if nothing from outside is needed, or as far as a call or a loop."""
+        inputs: JSONObject = {}
+        key = frame.key_prefix + step.key
+        try:
+            if step.resolve_inputs is not None:
+                inputs = self._recorder.shown(step.resolve_inputs(frame))
+            run = step.run
+            if run is not None:
+                result = run(frame, inputs)
+                if result.outputs:
+                    self._recorder.shown(result.outputs)
+            elif step.loop is not None:
+                self._start_loop(frame, step, step.loop, key, inputs)
+                return
+            elif step.prepare is not None:
+                inputs = self._recorder.shown(step.prepare(frame, inputs))
+                self._start_call(frame, step, key, inputs)
+                return
+            else:
+                raise NodeError(f"No executor found for node type {step.node.type}")  # noqa: TRY301 - as any other
+        except Exception as error:  # noqa: BLE001 - whatever a node type raises fails its node, in a replay as well
+            told = isinstance(error, NodeError | BindingError)
+            text = str(error) if told else f"Node type {step.node.type} failed with an internal error"
+            if not told or isinstance(error, NodeTypeError):
+                self.mistakes.append(UnexpectedError(step.id, inputs, error))
+            self._fail(frame, step, key, self._recorder.at, inputs, None, "", text)
+            return
+        self._complete(frame, step, result, key, self._recorder.at, inputs)
+
+    def _complete(
+        self,
+        frame: Frame,
+        step: Step,
+        result: NodeResult,
+        key: str,
+        started_at: int,
+        inputs: JSONObject | None,
+    ) -> None:
+        """A node has run: its variables are set, its edges decided, its end told."""
+        outputs, branch = result
+        if step.outputs:
+            frame.declare_outputs(step, outputs)
+        decisions: Decisions | None
+        if branch:
+            decisions = step.branch(branch)
+            error = "" if decisions is not None else f'Branch "{branch}" not found'
+        else:
+            decisions = step.taken
+            error = "" if decisions or step.is_leaf else f'Node "{step.id}" has no next nodes'
+        if error:
+            self._fail(frame, step, key, started_at, inputs, outputs, branch, error)
+            return
+        self._recorder.ended(_SUCCEEDED, frame, step, key, started_at, inputs, outputs, branch)
+        control = step.control
+        if control is not _NO_CONTROL:
+            if control is _END:
+                self._outputs = outputs
+            elif control is Control.BREAK:
+                frame.broken = True
+            else:
+                frame.continued = True
+        if decisions:
+            self._decide(frame, decisions)
+        frame.active -= 1
+        if not frame.active:
+            self._end_frame(frame)
+        elif self._recorder.sequence >= self._max_events:
+            self._exceed_events()
+
+    def _decide(self, frame: Frame, decisions: Decisions) -> None:
+        """Decides edges, and those behind the nodes that are skipped by it. Rule 1."""
+        waiting, reached, steps = frame.waiting, frame.reached, frame.plan.steps
+        skipped: list[Decisions] = []
+        index = 0
+        while True:
+            for target, taken in decisions:
+                if taken:
+                    reached[target] = 1
+                waiting[target] = left = waiting[target] - 1
+                if not left:
+                    if reached[target]:
+                        self._ready.append((frame, steps[target]))
+                        frame.active += 1
+                    elif steps[target].skipped:
+                        skipped.append(steps[target].skipped)
+            if index == len(skipped):
+                return
+            decisions = skipped[index]
+            index += 1
+
+    def _start_run(self, frame: Frame, step: Step, key: str, inputs: JSONObject) -> NodeRun:
+        run = NodeRun(frame, step, key, self._recorder.at)
+        run.move(_PROCESSING)
+        self._runs[key] = run
+        self._recorder.started(frame, step, key, inputs)
+        return run
+
+    def _end_run(self, run: NodeRun, status: Status) -> None:
+        run.move(status)
+        del self._runs[run.key]
+
+    def _start_call(self, frame: Frame, step: Step, key: str, inputs: JSONObject) -> None:
+        run = self._start_run(frame, step, key, inputs)
+        run.call = Call(key, step.node, inputs)
+        self._commands.append(run.call)
+
+    def _start_loop(self, frame: Frame, step: Step, plan: LoopPlan, key: str, inputs: JSONObject) -> None:
+        found = LoopItems(plan, frame, self._limits.max_loop_iterations)
+        run = self._start_run(frame, step, key, inputs)
+        run.loop = LoopRun(run, plan, found)
+        self._next_iteration(run.loop)
+
+    def _next_iteration(self, loop: LoopRun) -> None:
+        frame = loop.next_frame()
+        if frame is None:
+            self._end_loop(loop)
+        else:
+            frame.active = 1
+            self._ready.append((frame, frame.plan.start))
+
+    def _end_frame(self, frame: Frame) -> None:
+        """None of the instance's nodes is ready or running. Rule 4."""
+        if self._failing:
+            return
+        loop = frame.loop
+        if loop is None:
+            self._move(_SUCCEEDED)
+            self._terminate(_SUCCEEDED)
+            return
+        if self._recorder.sequence >= self._max_events:
+            self._exceed_events()
+        elif frame.broken:
+            self._end_loop(loop)
+        elif frame.continued:
+            self._next_iteration(loop)
+        else:
+            try:
+                loop.collect(frame)
+            except BindingError as error:
+                self._fail_run(loop.run, str(error))
+            else:
+                self._next_iteration(loop)
+
+    def _end_loop(self, loop: LoopRun) -> None:
+        run = loop.run
+        try:
+            outputs = self._recorder.shown(loop.outputs())
+        except NodeError as error:
+            self._fail_run(run, str(error))
+            return
+        self._end_run(run, _SUCCEEDED)
+        self._complete(run.frame, run.step, NodeResult(outputs), run.key, run.started_at, None)
+
+    def _fail_run(self, run: NodeRun, error: str) -> None:
+        self._end_run(run, Status.FAILED)
+        self._fail(run.frame, run.step, run.key, run.started_at, None, None, "", error)
+
+    def _fail(
+        self,
+        frame: Frame,
+        step: Step,
+        key: str,
+        started_at: int,
+        inputs: JSONObject | None,
+        outputs: JSONObject | None,
+        branch: str,
+        error: str,
+    ) -> None:
+        """A node has failed, and with it the loops around it; the task follows at the end of the wave. Rule 2."""
+        self._failing = True
+        self._recorder.ended(Status.FAILED, frame, step, key, started_at, inputs, outputs, branch, error)
+        self._recorder.message(MessageType.ERROR, error, step.id)
+        frame.active -= 1
+        outer = frame.loop
+        if outer is not None and outer.run.key in self._runs:
+            self._fail_run(outer.run, "Loop block execute error")
+
+    def _exceed_events(self) -> None:
+        if not self._failing:
+            self._failing = True
+            text = f"Task has more events than the limit max_events = {self._max_events}"
+            self._recorder.message(MessageType.ERROR, text)
+
+    def _terminate(self, status: Status) -> None:
+        """Ends the task: what still runs is canceled, and nothing is left to do."""
+        recorder = self._recorder
+        if self._runs:
+            self._cancel_runs()
+        self._wave, self._ready, self._position = [], [], 0
+        outputs = self._outputs if status is _SUCCEEDED else None
+        self.finished = Finished(status, outputs, tuple(recorder.errors), recorder.start_time, recorder.at)
+        recorder.task(status, outputs)
+
+    def _cancel_runs(self) -> None:
+        runs = list(self._runs.values())
+        for run in runs:
+            self._end_run(run, Status.CANCELED)
+            self._recorder.ended(Status.CANCELED, run.frame, run.step, run.key, run.started_at)
+        # A call that was never told to the host needs no telling that it is over.
+        untold = {command.key for command in self._commands}
+        calls = (run.key for run in runs if run.call is not None)
+        self._commands = [CancelCall(key) for key in calls if key not in untold]
+
+    def _move(self, status: Status) -> None:
+        self._status = transition(TASK_TRANSITIONS, self._status or _PENDING, status)

@@ -1,0 +1,108 @@
+"""A frame: one instance of a graph (the workflow, or one iteration of a loop) while it runs."""
+
+from typing import TYPE_CHECKING
+
+from flowgram_core.engine.events import Iterations
+from flowgram_core.engine.program import Plan, Step
+from flowgram_core.engine.recorder import Recorder
+from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.modeling.values import Variable
+
+if TYPE_CHECKING:
+    from flowgram_core.engine.node_runs import LoopRun
+
+
+class Frame:
+    """The state of one graph instance; also the variable scope that its nodes see.
+
+    Attributes:
+        waiting: For each node, how many incoming edges are undecided.
+        reached: For each node, whether one of its incoming edges was taken.
+        active: How many nodes are ready or running. At zero the instance has ended.
+        recorder: Counts the texts that are made.
+        variables: By node id, then by key.
+        loop: The loop run that this is an iteration of, or None for the workflow itself.
+    """
+
+    __slots__ = (
+        "active", "broken", "continued", "iterations", "key_prefix", "loop", "parent", "plan", "reached", "recorder",
+        "task_inputs", "variables", "waiting",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        plan: Plan,
+        task_inputs: JSONObject,
+        recorder: Recorder,
+        parent: "Frame | None" = None,
+        loop: "LoopRun | None" = None,
+        key_prefix: str = "",
+        iterations: Iterations = (),
+    ) -> None:
+        self.plan = plan
+        self.task_inputs = task_inputs
+        self.recorder = recorder
+        self.parent = parent
+        self.loop = loop
+        self.key_prefix = key_prefix
+        self.iterations = iterations
+        self.waiting = plan.waits.copy()
+        self.reached = bytearray(len(plan.waits))
+        self.active = 0
+        self.broken = False
+        self.continued = False
+        self.variables: dict[str, dict[str, Variable]] = {}
+
+    def spend(self, size: int) -> int:
+        """See `Scope.spend`."""
+        return self.recorder.spend(size)
+
+    def lookup(self, node_id: str, key: str) -> Variable | None:
+        """The variable of a node in the nearest scope that knows the node, or None.
+
+        A scope that knows the node hides outer ones even where it lacks the key. Source: FlowGram's `globalGet`.
+        """
+        frame: Frame | None = self
+        while frame is not None:
+            known = frame.variables.get(node_id)
+            if known is not None:
+                return known.get(key)
+            frame = frame.parent
+        return None
+
+    def declare(self, node_id: str, key: str, variable: Variable) -> None:
+        """Makes or replaces a variable in this scope."""
+        known = self.variables.get(node_id)
+        if known is None:
+            self.variables[node_id] = {key: variable}
+        else:
+            known[key] = variable
+
+    def assign(self, node_id: str, key: str, variable: Variable) -> bool:
+        """Replaces a variable in the nearest scope that knows the node; False if it does not exist."""
+        frame: Frame | None = self
+        while frame is not None:
+            known = frame.variables.get(node_id)
+            if known is not None:
+                if key not in known:
+                    return False
+                known[key] = variable
+                return True
+            frame = frame.parent
+        return False
+
+    def declare_outputs(self, step: Step, outputs: JSONObject) -> None:
+        """Makes the variables that a node declares: the output's value, or the default where it is null or missing."""
+        variables = {
+            declaration.key: Variable(
+                declaration.default if (value := outputs.get(declaration.key)) is None else value,
+                declaration.type,
+                declaration.items_type,
+            )
+            for declaration in step.outputs
+        }
+        known = self.variables.get(step.id)
+        if known is None:
+            self.variables[step.id] = variables
+        else:
+            known.update(variables)

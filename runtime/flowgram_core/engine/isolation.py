@@ -1,0 +1,122 @@
+"""Foreign node types: those that the runtime does not know to keep its rules. Whatever they do, it harms their own node only.
+
+They get copies of what others share: the Document, constants, and the variables of the task. What they give is checked, so
+that a mistake of theirs fails their node, where it can be told, and not what takes their outputs on.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from flowgram_core.engine.errors import NodeError, NodeTypeError
+from flowgram_core.engine.node_type import (
+    Behavior,
+    Call,
+    CallBehavior,
+    NodeResult,
+    NodeType,
+    PureBehavior,
+    RunScope,
+    is_trusted,
+)
+from flowgram_core.modeling.document import Node
+from flowgram_core.modeling.errors import BindingError
+from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.modeling.values import Variable, copied
+
+_Run = Callable[[RunScope, JSONObject], NodeResult]
+_Prepare = Callable[[RunScope, JSONObject], JSONObject]
+
+
+def bind(node_type: NodeType, node: Node) -> Behavior:
+    """The behavior of a node, with what its node type needs around it. What binding raises fails the node when it runs."""
+    try:
+        if is_trusted(node_type):
+            return node_type.bind(node)
+        behavior: object = node_type.bind(_copy_node(node))
+    except Exception as error:  # noqa: BLE001 - told, and logged, when the node runs
+        return PureBehavior(_failing(node.type, error))
+    if isinstance(behavior, PureBehavior):
+        return PureBehavior(_pure(node.type, behavior.run))
+    if isinstance(behavior, CallBehavior):
+        return CallBehavior(_prepare(node.type, behavior.prepare))
+    return PureBehavior(_failing(node.type, TypeError(f"bind gave {type(behavior).__name__}, no behavior")))
+
+
+def copy_call(call: Call) -> Call:
+    """A call that an executor may do with what it likes."""
+    return Call(call.key, _copy_node(call.node), copied(call.inputs))
+
+
+class _CopiedScope:
+    """The variables that a foreign node sees. What it takes out is its own."""
+
+    __slots__ = ("_name", "_scope")
+
+    def __init__(self, name: str, scope: RunScope) -> None:
+        self._name = name
+        self._scope = scope
+
+    @property
+    def task_inputs(self) -> JSONObject:
+        return copied(self._scope.task_inputs)
+
+    def spend(self, size: int) -> int:
+        return self._scope.spend(size)
+
+    def lookup(self, node_id: str, key: str) -> Variable | None:
+        variable = self._scope.lookup(node_id, key)
+        return None if variable is None else variable._replace(value=copied(variable.value))
+
+    def declare(self, node_id: str, key: str, variable: Variable) -> None:
+        self._scope.declare(node_id, key, self._checked(variable))
+
+    def assign(self, node_id: str, key: str, variable: Variable) -> bool:
+        return self._scope.assign(node_id, key, self._checked(variable))
+
+    def _checked(self, variable: Variable) -> Variable:
+        return variable._replace(value=_json(self._name, "a variable that is", variable.value))
+
+
+def _failing(name: str, error: Exception) -> _Run:
+    def run(scope: RunScope, inputs: JSONObject) -> NodeResult:  # noqa: ARG001
+        # A new error each time: one that is raised again grows by its way up.
+        if isinstance(error, NodeError | BindingError):
+            raise NodeError(str(error))
+        raise NodeTypeError(f"Node type {name} failed with an internal error") from error
+
+    return run
+
+
+def _pure(name: str, run: _Run) -> _Run:
+    def guarded(scope: RunScope, inputs: JSONObject) -> NodeResult:
+        result: object = run(_CopiedScope(name, scope), copied(inputs))
+        if not isinstance(result, NodeResult) or not isinstance(result.branch, str):
+            raise NodeTypeError(f"Node type {name} gave something else than a NodeResult")
+        return NodeResult(_object(name, "outputs", result.outputs), result.branch)
+
+    return guarded
+
+
+def _prepare(name: str, prepare: _Prepare) -> _Prepare:
+    def guarded(scope: RunScope, inputs: JSONObject) -> JSONObject:
+        return _object(name, "inputs of a call", prepare(_CopiedScope(name, scope), copied(inputs)))
+
+    return guarded
+
+
+def _object(name: str, what: str, value: object) -> JSONObject:
+    given = _json(name, f"{what} that are", value)
+    if not isinstance(given, dict):
+        raise NodeTypeError(f"Node type {name} gave {what} that are no JSON object")
+    return given
+
+
+def _json(name: str, what: str, value: object) -> object:
+    try:
+        return copied(value)
+    except TypeError as error:
+        raise NodeTypeError(f"Node type {name} gave {what} no JSON: {error}") from error
+
+
+def _copy_node(node: Node) -> Node:
+    return replace(node, data=copied(node.data))

@@ -1,0 +1,107 @@
+"""Node runs that take time: calls, and loops on their way through their items."""
+
+from typing import Any
+
+from flowgram_core.engine.errors import NodeError
+from flowgram_core.engine.frame import Frame
+from flowgram_core.engine.node_type import Call
+from flowgram_core.engine.program import LoopPlan, Plan, Step
+from flowgram_core.engine.status import NODE_TRANSITIONS, Status, transition
+from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.modeling.values import ARRAY, NULL, NUMBER, UNDEFINED, Variable
+
+# As in the recorder: half the cost of the NamedTuple's own constructor, for every iteration.
+_new = tuple.__new__
+
+
+class NodeRun:
+    """A node run that takes time."""
+
+    __slots__ = ("call", "frame", "key", "loop", "started_at", "status", "step")
+
+    def __init__(self, frame: Frame, step: Step, key: str, started_at: int) -> None:
+        self.frame = frame
+        self.step = step
+        self.key = key
+        self.started_at = started_at
+        self.status = Status.PENDING
+        self.call: Call | None = None
+        self.loop: LoopRun | None = None
+
+    def move(self, status: Status) -> None:
+        """Moves on. Raises `IllegalTransition`."""
+        self.status = transition(NODE_TRANSITIONS, self.status, status)
+
+
+class LoopItems:
+    """What a loop goes over, found and checked before its run begins."""
+
+    __slots__ = ("block", "items", "items_type")
+
+    def __init__(self, plan: LoopPlan, frame: Frame, max_iterations: int) -> None:
+        """Raises `NodeError` where there is nothing to go over, or `BindingError`. Source: FlowGram's `checkLoopArray`."""
+        found = plan.items.resolve(frame)
+        if found is None or not isinstance(found.value, list):
+            raise NodeError('Loop "loopFor" is required')
+        if found.type != ARRAY:
+            raise NodeError('Loop "loopFor" must be an array')
+        if found.items_type is None:
+            raise NodeError('Loop "loopFor.items" must be array items')
+        if plan.block is None:
+            raise NodeError("Loop block start node not found")
+        if len(found.value) > max_iterations:
+            count = len(found.value)
+            raise NodeError(
+                f"Loop has {count} items, more than the limit max_loop_iterations = {max_iterations}"
+            )
+        self.items: list[Any] = found.value
+        self.items_type = found.items_type
+        self.block: Plan = plan.block
+
+
+class LoopRun:
+    """A loop on its way: one iteration after the other, each in a frame of its own."""
+
+    __slots__ = ("_collected", "_found", "_index", "_iterations", "_plan", "run")
+
+    def __init__(self, run: NodeRun, plan: LoopPlan, found: LoopItems) -> None:
+        self.run = run
+        self._plan = plan
+        self._found = found
+        self._index = -1
+        self._iterations = run.frame.iterations
+        self._collected: dict[str, list[Variable | None]] = {name: [] for name, _ in plan.outputs}
+
+    def next_frame(self) -> Frame | None:
+        """The frame of the next iteration, or None after the last item."""
+        found, run = self._found, self.run
+        self._index = index = self._index + 1
+        if index >= len(found.items):
+            return None
+        outer = run.frame
+        iterations = (*self._iterations, (run.step.id, index))
+        key_prefix = f"{run.key}[{index}]/"
+        frame = Frame(found.block, outer.task_inputs, outer.recorder, outer, self, key_prefix, iterations)
+        frame.variables[self._plan.locals_id] = {
+            "item": _new(Variable, (found.items[index], found.items_type, None)),
+            "index": _new(Variable, (index, NUMBER, None)),
+        }
+        return frame
+
+    def collect(self, frame: Frame) -> None:
+        """Takes the loop outputs from an iteration that has ended. Raises `BindingError`."""
+        for name, reference in self._plan.outputs:
+            self._collected[name].append(reference.resolve(frame))
+
+    def outputs(self) -> JSONObject:
+        """The loop's outputs, also made variables: for each name the values of the iterations, null where one gave none."""
+        outputs: JSONObject = {}
+        for name, found in self._collected.items():
+            first = found[0] if found else None
+            items_type = None if not found else NULL if first is None else first.type
+            outputs[name] = values = [
+                None if variable is None or variable.value is UNDEFINED else variable.value
+                for variable in found
+            ]
+            self.run.frame.declare(self.run.step.id, name, Variable(values, ARRAY, items_type))
+        return outputs

@@ -1,0 +1,143 @@
+"""The program: a document linked with node types, ready to run. One per document, shared by its tasks.
+
+For every node it holds the bound behavior, and the decisions about all of its outgoing edges, for every port that the node
+may choose, so that a running task only walks tuples.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from flowgram_core.engine.isolation import bind
+from flowgram_core.engine.node_type import Behavior, CallBehavior, NodeTypes, PureBehavior
+from flowgram_core.modeling.bindings import Binding, InputsResolver, compile_reference, no_inputs
+from flowgram_core.modeling.document import Declaration, Document, Graph, Node
+from flowgram_core.modeling.values import UNDEFINED
+
+Decisions = tuple[tuple[int, bool], ...]
+"""What becomes of a node's outgoing edges, in the order of the schema: (target position, taken)."""
+
+_LEAVES: Final = frozenset({"end", "block-end", "break", "continue"})
+"""Node types that may be the last of their path."""
+
+
+_FEW_PORTS: Final = 16
+"""For more, a node's decisions are made each time that it runs: kept for all, they take ports times edges."""
+
+_EVENT_BYTES: Final = 100
+"""About how many bytes an event has besides names, inputs and outputs."""
+
+
+class Control(Enum):
+    """What the engine itself does when a node of a control type has run."""
+
+    NONE = 0
+    END = 1
+    BREAK = 2
+    CONTINUE = 3
+
+
+_CONTROLS: Final = {"end": Control.END, "break": Control.BREAK, "continue": Control.CONTINUE}
+
+
+class LoopPlan:
+    """How a loop node runs: the array it goes over, its block, and what it collects."""
+
+    __slots__ = ("block", "items", "locals_id", "outputs")
+
+    def __init__(self, node: Node, block: "Plan | None") -> None:
+        self.block = block
+        self.items: Binding = compile_reference(node.data.get("loopFor", UNDEFINED))
+        declared = node.data.get("loopOutputs")
+        self.outputs = tuple(
+            (name, compile_reference(reference))
+            for name, reference in (declared.items() if isinstance(declared, dict) else ())
+        )
+        self.locals_id = f"{node.id}_locals"
+
+
+class Step:
+    """A node as the engine runs it."""
+
+    __slots__ = (
+        "_branches", "_ports", "control", "event_bytes", "id", "is_leaf", "key", "loop", "node", "outputs", "prepare",
+        "resolve_inputs", "run", "skipped", "taken",
+    )  # fmt: skip
+
+    def __init__(self, node: Node, behavior: Behavior | None, loop: LoopPlan | None) -> None:
+        self.node = node
+        self.id = node.id
+        self.key = _escape(node.id)
+        self.run = behavior.run if isinstance(behavior, PureBehavior) else None
+        self.prepare = behavior.prepare if isinstance(behavior, CallBehavior) else None
+        self.loop = loop
+        self.control = _CONTROLS.get(node.type, Control.NONE)
+        self.resolve_inputs: InputsResolver | None = (
+            None if node.resolve_inputs is no_inputs else node.resolve_inputs
+        )
+        self.outputs: tuple[Declaration, ...] = node.outputs
+        self.is_leaf = node.type in _LEAVES
+        self.skipped: Decisions = tuple((edge.target, False) for edge in node.edges)
+        # A path ends with its leaf, whatever has been drawn behind it.
+        self.taken: Decisions = (
+            self.skipped if self.is_leaf else tuple((edge.target, True) for edge in node.edges)
+        )
+        self._ports = frozenset(edge.port for edge in node.edges)
+        few = len(self._ports) <= _FEW_PORTS
+        self._branches = {port: self._decisions(port) for port in self._ports} if few else {}
+        inner = 0 if loop is None or loop.block is None else loop.block.event_bytes
+        self.event_bytes: int = (
+            inner + _EVENT_BYTES + 3 * len(self.key) + max(map(len, self._ports), default=0)
+        )
+
+    def branch(self, port: str) -> Decisions | None:
+        """What becomes of the edges where the node chooses a port; None if it has no such port."""
+        decisions = self._branches.get(port)
+        if decisions is None and port in self._ports:
+            return self._decisions(port)
+        return decisions
+
+    def _decisions(self, port: str) -> Decisions:
+        return tuple((edge.target, edge.port == port) for edge in self.node.edges)
+
+
+class Plan:
+    """A graph as the engine runs it: its steps by position, and how many decisions each waits for.
+
+    Attributes:
+        event_bytes: About how many bytes an event of a node has at most, its inputs and outputs aside.
+    """
+
+    __slots__ = ("event_bytes", "start", "steps", "waits")
+
+    def __init__(self, graph: Graph, node_types: NodeTypes) -> None:
+        self.steps = tuple(_link(node, node_types) for node in graph.nodes)
+        self.waits = [node.waits for node in graph.nodes]
+        self.start = self.steps[graph.start]
+        self.event_bytes: int = max(step.event_bytes for step in self.steps)
+
+
+def _link(node: Node, node_types: NodeTypes) -> Step:
+    if node.type == "loop":
+        block = None if node.block is None else Plan(node.block, node_types)
+        return Step(node, None, LoopPlan(node, block))
+    node_type = node_types.get(node.type)
+    return Step(node, None if node_type is None else bind(node_type, node), None)
+
+
+def _escape(node_id: str) -> str:
+    """Keeps identities made of node ids unambiguous, whatever characters an id has."""
+    return node_id.replace("%", "%25").replace("/", "%2F").replace("[", "%5B")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Program:
+    """A document, linked."""
+
+    document: Document
+    root: Plan
+
+
+def link(document: Document, node_types: NodeTypes) -> Program:
+    """Binds the node types to the nodes of a document."""
+    return Program(document, Plan(document.root, node_types))

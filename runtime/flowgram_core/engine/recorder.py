@@ -1,0 +1,153 @@
+"""The recorder: numbers the events of a task, here and nowhere else, and keeps them until they are taken."""
+
+from typing import TYPE_CHECKING
+
+from flowgram_core.engine.errors import NodeError
+from flowgram_core.engine.events import (
+    Event,
+    MessageLogged,
+    MessageType,
+    NodeStatusChanged,
+    TaskStatusChanged,
+)
+from flowgram_core.engine.program import Step
+from flowgram_core.engine.status import Status
+from flowgram_core.modeling.errors import BindingError
+from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.modeling.sizes import size_of, too_large
+
+if TYPE_CHECKING:
+    from flowgram_core.engine.frame import Frame
+
+# A NamedTuple's own constructor costs twice as much, and every node run makes one. Members of enums are found by a search.
+_new = tuple.__new__
+_PROCESSING = Status.PROCESSING
+_SUCCEEDED = Status.SUCCEEDED
+
+
+class Recorder:
+    """What has happened in one task.
+
+    Attributes:
+        sequence: The number of the last event.
+        at: The time of what happens now, in microseconds since the epoch.
+        start_time: When the task began to run; 0 if it has not.
+        errors: The error messages, in order.
+        size: About how many bytes the events that were not taken yet will be, but for what each event has; and the texts
+            that were made meanwhile.
+    """
+
+    __slots__ = ("_events", "_max_snapshot", "_texts", "at", "errors", "sequence", "size", "start_time")
+
+    def __init__(self, max_snapshot_bytes: int) -> None:
+        self.sequence = 0
+        self.at = 0
+        self.start_time = 0
+        self.errors: list[MessageLogged] = []
+        self.size = 0
+        self._max_snapshot = max_snapshot_bytes
+        self._texts = 0
+        self._events: list[Event] = []
+
+    def move_on(self, at: int) -> None:
+        """Lets the time go on. It never goes back: what came earlier and is applied now happens now."""
+        self.at = max(self.at, at)
+
+    def take(self) -> list[Event]:
+        """The events since the last time."""
+        events, self._events = self._events, []
+        self.size = 0
+        return events
+
+    def shown(self, values: JSONObject) -> JSONObject:
+        """The inputs or outputs that the next event is to show. Raises `NodeError` where they are too large."""
+        limit = self._max_snapshot
+        size = size_of(values, limit)
+        if size > limit:
+            raise NodeError(too_large(limit))
+        self.size += size
+        return values
+
+    def spend(self, size: int) -> int:
+        """See `Scope.spend`."""
+        self._texts += size
+        self.size += size
+        left = self._max_snapshot - self._texts
+        if left < 0:
+            raise BindingError(too_large(self._max_snapshot))
+        return left
+
+    def task(self, status: Status, outputs: JSONObject | None = None) -> None:
+        """The task moved to a status."""
+        self.sequence = sequence = self.sequence + 1
+        at = self.at
+        end_time = at if status >= _SUCCEEDED else None
+        self._events.append(
+            _new(TaskStatusChanged, (sequence, at, status, self.start_time, end_time, outputs))
+        )
+
+    def started(self, frame: "Frame", step: Step, key: str, inputs: JSONObject) -> None:
+        """A node run began that takes time. The next one may make texts as far as the limit again."""
+        self._texts = 0
+        self.sequence += 1
+        at = self.at
+        self._events.append(
+            NodeStatusChanged(
+                self.sequence,
+                at,
+                step.id,
+                _PROCESSING,
+                at,
+                None,
+                key,
+                frame.iterations,
+                inputs,
+                None,
+                "",
+                "",
+            )
+        )
+
+    def ended(
+        self,
+        status: Status,
+        frame: "Frame",
+        step: Step,
+        key: str,
+        started_at: int,
+        inputs: JSONObject | None = None,
+        outputs: JSONObject | None = None,
+        branch: str = "",
+        error: str = "",
+    ) -> None:
+        """A node run ended; `inputs` are None if its start has told them. As to texts, as `started`."""
+        self._texts = 0
+        self.sequence = sequence = self.sequence + 1
+        at = self.at
+        self._events.append(
+            _new(
+                NodeStatusChanged,
+                (
+                    sequence,
+                    at,
+                    step.id,
+                    status,
+                    started_at,
+                    at,
+                    key,
+                    frame.iterations,
+                    inputs,
+                    outputs,
+                    branch,
+                    error,
+                ),
+            )
+        )
+
+    def message(self, kind: MessageType, text: str, node_id: str = "") -> None:
+        """Something is to be said."""
+        self.sequence += 1
+        message = MessageLogged(self.sequence, self.at, f"message_{self.sequence}", kind, text, node_id)
+        self._events.append(message)
+        if kind is MessageType.ERROR:
+            self.errors.append(message)

@@ -1,0 +1,168 @@
+"""Calls: how one is made. Its slot, its time limit, and what is recorded of its outcome."""
+
+import asyncio
+import copy
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from flowgram_core.concurrency.clock import Clock
+from flowgram_core.concurrency.fairness import FairScheduler
+from flowgram_core.concurrency.offload import LARGE, run_in_thread_if_large
+from flowgram_core.engine.activations import CallFailed, CallSucceeded, from_json, to_json
+from flowgram_core.engine.errors import NodeError
+from flowgram_core.engine.isolation import copy_call
+from flowgram_core.engine.node_type import Call, is_trusted
+from flowgram_core.hosting.secrets import Secrets, scrub
+from flowgram_core.hosting.settings import RuntimeSettings
+from flowgram_core.hosting.unexpected_errors import log_unexpected_error
+from flowgram_core.modeling.sizes import size_of
+from flowgram_core.nodes.executor import CallContext, Executor
+
+Outcome = CallSucceeded | CallFailed
+
+
+class Caller:
+    """Makes the calls of all tasks.
+
+    Args:
+        executors: By node type.
+        settings: The limits.
+        secrets: Says which inputs may not be seen in an error.
+        clock: Measures the time limits.
+        turns: Keeps many calls that begin or end at once from holding the event loop.
+    """
+
+    def __init__(
+        self,
+        executors: Mapping[str, Executor],
+        settings: RuntimeSettings,
+        secrets: Secrets,
+        clock: Clock,
+        fairness: FairScheduler,
+    ) -> None:
+        self._executors = executors
+        self._foreign = frozenset(name for name in executors if not is_trusted(executors[name]))
+        self._timeouts = settings.call_timeouts
+        self._max_output_bytes = settings.max_output_bytes
+        self._secrets = secrets
+        self._clock = clock
+        self._fairness = fairness
+        self._slots = CallSlots(settings.max_calls, settings.max_calls_by_type)
+
+    def scrubbing(self, names: Iterable[str]) -> "Caller":
+        """The same, with the same slots, for tasks in which these inputs are secret as well."""
+        other = copy.copy(self)
+        other._secrets = self._secrets.and_also(names)  # noqa: SLF001 - it is one of these
+        return other
+
+    async def make(self, call: Call, context: CallContext) -> tuple[Outcome, str]:
+        """Makes a call when it is its turn.
+
+        Returns:
+            The outcome as the log will have it, and its text there. With exactly that the task goes on, so that a replay
+            cannot differ.
+        """
+        try:
+            outputs = await self._execute(call, context)
+            await self._fairness.time_slice()
+        except NodeError as error:
+            text = str(error)
+        except asyncio.CancelledError as error:
+            running = asyncio.current_task()
+            if running is None or running.cancelling():
+                raise
+            text = self._mistake(call, context, error)  # nobody cancelled the call: the node type let it out
+        except Exception as error:  # noqa: BLE001 - a node type's mistake fails its node, and is logged
+            text = self._mistake(call, context, error)
+        else:
+            return await self._recorded(call, context, CallSucceeded(self._clock.now(), call.key, outputs))
+        failed = CallFailed(self._clock.now(), call.key, scrub(text, self._secrets.values(call.inputs)))
+        return failed, to_json(failed)
+
+    async def _execute(self, call: Call, context: CallContext) -> dict[str, object]:
+        """The outputs of a call. Its time begins when it has its slot. Raises what its executor raises."""
+        node_type = call.node.type
+        executor = self._executors.get(node_type)
+        if executor is None:
+            raise NodeError(f"No executor found for node type {node_type}")
+        limit = self._timeouts.get(node_type)
+        async with self._slots.slot(node_type):
+            await self._fairness.time_slice()
+            if node_type in self._foreign:
+                call = copy_call(call)
+            if limit is None:
+                return await executor.execute(call, context)
+            loop = asyncio.get_running_loop()
+            timeout = asyncio.timeout(None)
+            try:
+                async with timeout:
+                    timer = self._clock.call_later(limit, lambda: timeout.reschedule(loop.time()))
+                    try:
+                        return await executor.execute(call, context)
+                    finally:
+                        timer.cancel()
+            except TimeoutError:
+                if not timeout.expired():
+                    raise
+        raise NodeError(f'Node timed out after {limit:g} s (setting call_timeouts, node type "{node_type}")')
+
+    async def _recorded(
+        self, call: Call, context: CallContext, outcome: CallSucceeded
+    ) -> tuple[Outcome, str]:
+        try:
+            return await run_in_thread_if_large(size_of(outcome.outputs, LARGE), self._record, outcome)
+        except NodeError as error:
+            text = str(error)
+        except Exception as mistake:  # noqa: BLE001 - whatever an executor gave, it must not hold up its task
+            self._mistake(call, context, mistake)
+            text = (
+                f"Node type {call.node.type} gave outputs that are no JSON object, or are nested too deeply"
+            )
+        failed = CallFailed(outcome.at, outcome.key, text)
+        return failed, to_json(failed)
+
+    def _record(self, outcome: CallSucceeded) -> tuple[Outcome, str]:
+        """The outcome as the log will have it, and its text there. Raises whatever outputs that are no JSON lead to.
+
+        Raises:
+            NodeError: The outputs are larger than they may be.
+        """
+        text, limit = to_json(outcome), self._max_output_bytes
+        # A character takes one to four bytes: most texts need not be encoded to know that they fit.
+        if len(text) * 4 > limit and len(text.encode()) - _around(outcome) > limit:
+            raise NodeError(f"Node outputs are larger than the limit max_output_bytes = {limit}")
+        return from_json(text), text  # type: ignore[return-value]  # it is what it was
+
+    def _mistake(self, call: Call, context: CallContext, error: BaseException) -> str:
+        """Logs what a node type raised that is not meant for users; what to tell them."""
+        secrets = self._secrets.values(call.inputs)
+        log_unexpected_error(error, secrets, call=context.idempotency_key, node_id=call.node.id)
+        return f"Node type {call.node.type} failed with an internal error"
+
+
+def _around(outcome: CallSucceeded) -> int:
+    """The bytes of its text that are not those of its outputs."""
+    return len(to_json(outcome._replace(outputs={})).encode()) - len("{}")
+
+
+class CallSlots:
+    """Bounds the calls that run at once; those beyond wait, first come first served.
+
+    Args:
+        total: Over all node types; 0 for no limit.
+        by_type: For single node types.
+    """
+
+    def __init__(self, total: int, by_type: Mapping[str, int]) -> None:
+        self._total = asyncio.Semaphore(total) if total else None
+        self._by_type = {name: asyncio.Semaphore(count) for name, count in by_type.items() if count}
+
+    @asynccontextmanager
+    async def slot(self, node_type: str) -> AsyncIterator[None]:
+        """Waits for its turn, and holds a slot while it is entered."""
+        # The narrower limit first: a call that waits for its type must not keep others from theirs.
+        async with AsyncExitStack() as stack:
+            for semaphore in (self._by_type.get(node_type), self._total):
+                if semaphore is not None:
+                    await stack.enter_async_context(semaphore)
+            yield

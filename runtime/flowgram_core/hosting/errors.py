@@ -1,0 +1,76 @@
+"""Errors of the runtime, as its callers meet them.
+
+FlowgramError
+├── InvalidWorkflow       the schema or the inputs are not valid; carries all problems
+├── RequestConflict       a request id was used before with another request
+├── TaskNotFound          no such task, or its retention has passed
+├── SequenceOutOfRange    a position beyond the end of a task's log
+├── TooManyTasks          running and waiting tasks are at their limits
+└── ShuttingDown          the service takes no work any more
+"""
+
+from flowgram_core.modeling.errors import Problem
+
+
+class FlowgramError(Exception):
+    """Base of the errors that the runtime tells its callers."""
+
+
+class InvalidWorkflow(FlowgramError):
+    """A schema or inputs that cannot run.
+
+    Attributes:
+        problems: All of them, in order.
+        in_inputs: Whether the schema is fine and the inputs are not.
+    """
+
+    def __init__(self, problems: tuple[Problem, ...], *, in_inputs: bool = False) -> None:
+        super().__init__("; ".join(problem.text for problem in problems))
+        self.problems = problems
+        self.in_inputs = in_inputs
+
+
+class RequestConflict(FlowgramError):
+    """A request id was used before with different content."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"request_id {request_id!r} was used before with a different request")
+        self.request_id = request_id
+
+
+class TaskNotFound(FlowgramError):
+    """No such task, or its retention has passed."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"no task {task_id!r}")
+        self.task_id = task_id
+
+
+class SequenceOutOfRange(FlowgramError):
+    """A position beyond the end of a task's log."""
+
+    def __init__(self, after_sequence: int, last_sequence: int) -> None:
+        super().__init__(
+            f"after_sequence {after_sequence} is beyond the last event, which is {last_sequence}"
+        )
+        self.after_sequence = after_sequence
+        self.last_sequence = last_sequence
+
+
+class TooManyTasks(FlowgramError):
+    """Running and waiting tasks are at their limits; the text names the limits.
+
+    Attributes:
+        retry_after: Seconds after which trying again makes sense.
+    """
+
+    def __init__(self, text: str, retry_after: float) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+
+
+class ShuttingDown(FlowgramError):
+    """The service takes no work any more."""
+
+    def __init__(self) -> None:
+        super().__init__("the server is shutting down")

@@ -1,0 +1,71 @@
+"""Pins: the settings that shape the log of a task, beside its workflow and its inputs.
+
+A task keeps those that it was accepted with to its end: a replay under others would not give the recorded events. They are
+recorded in the first input of a task, so far as they differ from the constants here. These belong to the format of the log,
+not to the settings: they never change, whatever becomes of the settings' defaults.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Final, Self
+
+from flowgram_core.engine.errors import ProtocolError
+from flowgram_core.engine.limits import Limits
+from flowgram_core.engine.node_type import NodeTypes, PinningNodeType
+from flowgram_core.hosting.settings import RuntimeSettings
+from flowgram_core.modeling.json_text import JSONObject
+
+_LIMITS: Final = Limits(
+    max_events=1_000_000, max_loop_iterations=100_000, max_snapshot_bytes=32 * 1024 * 1024
+)
+_SECRET_NAMES: Final = frozenset({"apiKey"})
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedSettings:
+    """What one task is run with to its end.
+
+    Attributes:
+        limits: Bounds of its execution.
+        secret_names: Node inputs whose values are masked.
+        node_types: By node type what shows of its settings, where that differs from its constants.
+    """
+
+    limits: Limits = _LIMITS
+    secret_names: frozenset[str] = _SECRET_NAMES
+    node_types: Mapping[str, JSONObject] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, settings: RuntimeSettings, node_types: NodeTypes) -> Self:
+        """The pins of the tasks that are accepted now."""
+        shown = {
+            name: node_type.pins
+            for name, node_type in node_types.items()
+            if isinstance(node_type, PinningNodeType)
+        }
+        return cls(
+            settings.limits, settings.secret_names, {name: pins for name, pins in shown.items() if pins}
+        )
+
+    @classmethod
+    def from_record(cls, record: JSONObject | None) -> Self:
+        """The pins that were recorded. Raises `ProtocolError` for what no `to_record` gave."""
+        left = dict(record or {})
+        try:
+            secret_names = frozenset(left.pop("secret_names", _SECRET_NAMES))
+            node_types = dict(left.pop("node_types", {}))
+            return cls(replace(_LIMITS, **left), secret_names, node_types)
+        except (TypeError, ValueError) as error:
+            raise ProtocolError("the recorded settings are of another version") from error
+
+    def to_record(self) -> JSONObject | None:
+        """What differs from the constants; None if nothing does."""
+        constants = asdict(_LIMITS)
+        record: JSONObject = {
+            name: value for name, value in asdict(self.limits).items() if value != constants[name]
+        }
+        if self.secret_names != _SECRET_NAMES:
+            record["secret_names"] = sorted(self.secret_names)
+        if self.node_types:
+            record["node_types"] = dict(self.node_types)
+        return record or None

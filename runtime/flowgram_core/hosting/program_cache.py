@@ -1,0 +1,167 @@
+"""The library: compiled workflows, kept for the next task of the same schema.
+
+Large schemas and inputs take long to work through. That is done in threads, so that the event loop goes on meanwhile.
+"""
+
+import asyncio
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, NamedTuple, TypeVar
+
+from flowgram_core.engine.node_type import NodeTypes, PinningNodeType
+from flowgram_core.engine.program import Program, link
+from flowgram_core.hosting.errors import InvalidWorkflow
+from flowgram_core.hosting.settings import RuntimeSettings
+from flowgram_core.modeling import json_text
+from flowgram_core.modeling.compiler import compile_schema
+from flowgram_core.modeling.document import Document
+from flowgram_core.modeling.errors import JSONTextError, Problem, SchemaInvalid
+from flowgram_core.modeling.inputs_validation import validate_inputs
+from flowgram_core.modeling.json_text import JSONObject
+
+_LARGE_SCHEMA: Final = 128 * 1024
+_LARGE_INPUTS: Final = 1024 * 1024
+"""Characters. What is longer is worked through in a thread."""
+_MUCH: Final = 64 * 1024 * 1024
+"""Characters of inputs times bytes of their declaration: everything in the one may have to be looked for in all of the other."""
+_THREADS: Final = 2
+"""More would only take the interpreter from the event loop more often."""
+
+_Done = TypeVar("_Done")
+
+
+class _Kept(NamedTuple):
+    program: Program
+    size: int  # of the schema's text when it came: it grows where somebody encodes it
+
+
+class ProgramCache:
+    """Compiles schemas and checks inputs; keeps the programs that were used last."""
+
+    def __init__(self, node_types: NodeTypes, settings: RuntimeSettings) -> None:
+        self._node_types = node_types
+        self._settings = settings
+        self._programs: OrderedDict[str, _Kept] = OrderedDict()
+        self._kept_bytes = 0
+        self._compiling: dict[str, asyncio.Future[Program]] = {}
+        # Of its own: a thread that works for somebody who has gone is in the way of nobody else.
+        self._threads = ThreadPoolExecutor(_THREADS, "library")
+
+    async def prepare(self, schema: str, inputs: str) -> tuple[Program, JSONObject]:
+        """The program of a schema's text, and the inputs for it that a text gives; see `program` and `inputs`."""
+        if len(schema) <= _LARGE_SCHEMA or schema in self._programs:
+            program = self.program(schema)
+        else:
+            program = await self._compile_once(schema)
+        if len(inputs) <= _LARGE_INPUTS and len(inputs) * program.document.inputs_schema_size <= _MUCH:
+            return program, self.inputs(program, inputs)
+        return program, await self._in_thread(lambda: self.inputs(program, inputs))
+
+    def pinned(self, pins: Mapping[str, JSONObject]) -> "ProgramCache":
+        """A library for tasks that were accepted with other settings of their node types; see `PinningNodeType`."""
+        node_types = {
+            name: node_type.pinned(pins.get(name, {}))
+            if isinstance(node_type, PinningNodeType)
+            else node_type
+            for name, node_type in self._node_types.items()
+        }
+        return ProgramCache(node_types, self._settings)
+
+    def program(self, schema: str, *, accepted: bool = False) -> Program:
+        """The program of a schema's text; of an accepted task, whatever the limits are now.
+
+        Raises:
+            InvalidWorkflow: It has problems; with all of them.
+        """
+        if not accepted:
+            self._check_size("schema", schema, self._settings.max_schema_bytes)
+        kept = self._programs.get(schema)
+        if kept is None:
+            program = self._compile(schema, accepted=accepted)
+            self._keep(schema, program)
+            return program
+        if not accepted:
+            self._check_nodes(kept.program.document)
+        self._programs.move_to_end(schema)
+        return kept.program
+
+    async def _compile_once(self, schema: str) -> Program:
+        """Compiles in a thread, once for all who ask meanwhile, though one of them should go."""
+        self._check_size("schema", schema, self._settings.max_schema_bytes)
+        compiling = self._compiling.get(schema)
+        if compiling is None:
+            compiling = self._compiling[schema] = asyncio.create_task(self._compile_in_thread(schema))
+            # Whoever asked may be gone before the answer: that is no error.
+            compiling.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(compiling)
+
+    async def _compile_in_thread(self, schema: str) -> Program:
+        try:
+            program = await self._in_thread(lambda: self._compile(schema))
+            self._keep(schema, program)
+            return program
+        finally:
+            del self._compiling[schema]
+
+    async def _in_thread(self, work: Callable[[], _Done]) -> _Done:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def _keep(self, schema: str, program: Program) -> None:
+        if schema in self._programs:  # it was compiled twice at the same time
+            return
+        kept = self._programs[schema] = _Kept(program, sys.getsizeof(schema))
+        self._kept_bytes += kept.size
+        settings = self._settings
+        while (
+            len(self._programs) > settings.cached_documents or self._kept_bytes > settings.cached_schema_bytes
+        ):
+            _, dropped = self._programs.popitem(last=False)
+            self._kept_bytes -= dropped.size
+
+    def _compile(self, schema: str, *, accepted: bool = False) -> Program:
+        try:
+            document = compile_schema(schema)
+        except SchemaInvalid as error:
+            raise InvalidWorkflow(error.problems) from None
+        if not accepted:
+            self._check_nodes(document)
+        return link(document, self._node_types)
+
+    def inputs(self, program: Program, text: str, *, accepted: bool = False) -> JSONObject:
+        """The inputs that a text gives to a program, checked; empty text means `{}`. Limits are as for `program`.
+
+        Raises:
+            InvalidWorkflow: They have problems; with all of them.
+        """
+        if not accepted:
+            self._check_size("inputs", text, self._settings.max_inputs_bytes, in_inputs=True)
+        try:
+            inputs = json_text.loads(text) if text else {}
+        except JSONTextError as error:
+            problem = Problem("inputs", f"Workflow inputs are not valid JSON: {error}")
+            raise InvalidWorkflow((problem,), in_inputs=True) from None
+        if not isinstance(inputs, dict):
+            raise InvalidWorkflow(
+                (Problem("inputs", "Workflow inputs must be a JSON object"),), in_inputs=True
+            )
+        problems = validate_inputs(program.document.inputs_schema, inputs)
+        if problems:
+            raise InvalidWorkflow(problems, in_inputs=True)
+        return inputs
+
+    def _check_nodes(self, document: Document) -> None:
+        nodes, limit = document.nodes, self._settings.max_nodes
+        if nodes > limit:
+            text = f"Workflow schema has {nodes} nodes, more than the limit max_nodes = {limit}"
+            raise InvalidWorkflow((Problem("schema.nodes", text),))
+
+    @staticmethod
+    def _check_size(name: str, text: str, limit: int, *, in_inputs: bool = False) -> None:
+        # A character takes one to four bytes: most texts need not be encoded to know that they fit.
+        if len(text) * 4 > limit and (size := len(text.encode("utf-8", "surrogatepass"))) > limit:
+            problem = Problem(
+                name, f"{size} bytes of workflow {name} are more than the limit max_{name}_bytes = {limit}"
+            )
+            raise InvalidWorkflow((problem,), in_inputs=in_inputs)

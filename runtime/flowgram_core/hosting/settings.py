@@ -1,0 +1,59 @@
+"""Settings of the runtime as a library: plain values, wherever they come from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from flowgram_core.engine.limits import Limits
+
+DAY = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeSettings:
+    """How tasks are run. Durations are in seconds; 0 stands for "no limit" where it says so.
+
+    Attributes:
+        limits: Bounds of each execution.
+        max_running_tasks: So many tasks run at once; others wait their turn.
+        max_waiting_tasks: So many tasks may wait; beyond it new ones are refused.
+        max_schema_bytes: Length of a schema's text, in UTF-8.
+        max_inputs_bytes: Length of a task's inputs, in UTF-8.
+        max_held_inputs_bytes: The inputs of all tasks that run and wait; beyond it new ones are refused.
+        max_nodes: Nodes of a schema, blocks included.
+        max_output_bytes: Length of the outputs of one call, as JSON text.
+        max_calls: Calls that run at once, over all tasks; 0: no limit.
+        max_calls_by_type: The same for single node types, by name.
+        default_timeout: How long a task may run that asks for no time-out; 0: no limit.
+        call_timeouts: How long one call may run, by node type; a type that is not named has no limit of its own.
+        cached_documents: Compiled schemas that are kept.
+        cached_schema_bytes: The same by the memory of their texts.
+        step_budget: Node runs that the core does from one commit to the next.
+        step_bytes: It does fewer where their events have so many bytes; one event may be larger.
+        tail_bytes: Events of a running task that are kept in memory for those who watch live.
+        retention_age: Finished tasks are removed after so long; 0: never by age.
+        retention_count: So many finished tasks are kept; 0: no limit by count.
+        retention_interval: How often finished tasks are looked through.
+        secret_names: Node inputs whose values are masked wherever they are shown.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    max_running_tasks: int = 10_000
+    max_waiting_tasks: int = 10_000
+    max_schema_bytes: int = 16 * 1024 * 1024
+    max_inputs_bytes: int = 16 * 1024 * 1024
+    max_held_inputs_bytes: int = 512 * 1024 * 1024
+    max_nodes: int = 20_000
+    max_output_bytes: int = 16 * 1024 * 1024
+    max_calls: int = 10_000
+    max_calls_by_type: Mapping[str, int] = field(default_factory=dict)
+    default_timeout: float = DAY
+    call_timeouts: Mapping[str, float] = field(default_factory=dict)
+    cached_documents: int = 256
+    cached_schema_bytes: int = 32 * 1024 * 1024
+    step_budget: int = 1000
+    step_bytes: int = 256 * 1024
+    tail_bytes: int = 64 * 1024
+    retention_age: float = 7 * DAY
+    retention_count: int = 100_000
+    retention_interval: float = 60
+    secret_names: frozenset[str] = frozenset({"apiKey"})

@@ -1,0 +1,206 @@
+"""The journal in memory: the same meaning as on disk, and gone with the process."""
+
+import asyncio
+import heapq
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from operator import attrgetter
+
+from flowgram_core.journal.errors import DuplicateRequest, JournalClosed, WriteRejected
+from flowgram_core.journal.interface import Batch, NewTask, ServerSession, TaskRecord, Write
+from flowgram_core.journal.write_validation import PENDING, PROCESSING, UNFINISHED, TaskState, follow
+
+_ACCEPTED = TaskState(PENDING, 0)
+_last_sequence = attrgetter("last_sequence")
+
+
+@dataclass(slots=True)
+class _Task:
+    order: int
+    accepted: NewTask
+    log: list[Batch] = field(default_factory=list)
+    standing: TaskState = _ACCEPTED
+    start_time: int | None = None
+    end_time: int | None = None
+    result: bytes | None = None
+
+    def record(self) -> TaskRecord:
+        accepted = self.accepted
+        return TaskRecord(
+            task_id=accepted.task_id,
+            create_time=accepted.create_time,
+            inputs=accepted.inputs,
+            schema_hash=accepted.schema_hash,
+            labels=dict(accepted.labels),
+            timeout=accepted.timeout,
+            status=self.standing.status,
+            start_time=self.start_time,
+            end_time=self.end_time,
+            last_sequence=self.standing.last_sequence,
+            result=self.result,
+            order=self.order,
+            request_hash=accepted.request_hash,
+        )
+
+
+class MemoryJournal:
+    """A `Journal` that is kept in memory, for tests and for servers whose tasks need not survive them."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, _Task] = {}  # in the order of acceptance
+        self._requests: dict[str, str] = {}
+        # A heap of ends, orders and ids: whoever is to be removed first lies on top.
+        self._finished: list[tuple[int, int, str]] = []
+        self._schemas: dict[bytes, str] = {}
+        self._users: Counter[bytes] = Counter()  # of a schema: how many tasks
+        self._lives: dict[int, int] = {}
+        self._accepted = 0
+        self._closed = False
+
+    def commit(self, write: Write) -> "asyncio.Future[None]":
+        """See `Journal.commit`."""
+        self._check_open()
+        loop = asyncio.get_running_loop()
+        committed: asyncio.Future[None] = loop.create_future()
+        try:
+            self._apply(write)
+        except WriteRejected as error:
+            committed.set_exception(error)
+        else:
+            loop.call_soon(_settle, committed)  # as with a real journal, others run before the caller goes on
+        return committed
+
+    async def task(self, task_id: str) -> TaskRecord | None:
+        """See `Journal.task`."""
+        self._check_open()
+        task = self._tasks.get(task_id)
+        return None if task is None else task.record()
+
+    async def find_request(self, request_id: str) -> TaskRecord | None:
+        """See `Journal.find_request`."""
+        self._check_open()
+        task_id = self._requests.get(request_id)
+        return None if task_id is None else self._tasks[task_id].record()
+
+    async def schema(self, schema_hash: bytes) -> str | None:
+        """See `Journal.schema`."""
+        self._check_open()
+        return self._schemas.get(schema_hash)
+
+    async def read(self, task_id: str, after_sequence: int, max_bytes: int) -> list[Batch]:
+        """See `Journal.read`."""
+        self._check_open()
+        task = self._tasks.get(task_id)
+        log = [] if task is None else task.log
+        batches: list[Batch] = []
+        size = 0
+        for index in range(bisect_right(log, after_sequence, key=_last_sequence), len(log)):
+            batch = log[index]
+            size += len(batch.events)
+            if batches and size > max_bytes:
+                break
+            batches.append(batch)
+        return batches
+
+    async def tasks(
+        self, *, limit: int, before: int | None, statuses: frozenset[int], labels: Mapping[str, str]
+    ) -> list[TaskRecord]:
+        """See `Journal.tasks`."""
+        self._check_open()
+        page: list[TaskRecord] = []
+        for task in reversed(self._tasks.values()):
+            if len(page) >= limit:
+                break
+            if before is not None and task.order >= before:
+                continue
+            if statuses and task.standing.status not in statuses:
+                continue
+            if labels.items() <= task.accepted.labels.items():
+                page.append(task.record()._replace(inputs="", result=None))
+        return page
+
+    async def unfinished(self, *, after: int = 0, limit: int | None = None) -> list[TaskRecord]:
+        """See `Journal.unfinished`."""
+        self._check_open()
+        records = [
+            task.record()
+            for task in self._tasks.values()
+            if task.standing.status in UNFINISHED and task.order > after
+        ]
+        return records[:limit]
+
+    async def remove_finished(
+        self, *, ended_before: int | None, keep_newest: int | None, limit: int
+    ) -> list[str]:
+        """See `Journal.remove_finished`."""
+        self._check_open()
+        finished = self._finished
+        removed: list[str] = []
+        while finished and len(removed) < limit:
+            too_many = keep_newest is not None and len(finished) > keep_newest
+            if not too_many and (ended_before is None or finished[0][0] >= ended_before):
+                break
+            _, _, task_id = heapq.heappop(finished)
+            self._remove(task_id)
+            removed.append(task_id)
+        await asyncio.sleep(0)  # as with a real journal, others run before the caller goes on
+        return removed
+
+    async def begin_session(self, at: int) -> list[ServerSession]:
+        """See `Journal.begin_life`."""
+        self._check_open()
+        running = [task for task in self._tasks.values() if task.standing.status == PROCESSING]
+        needed = min((task.start_time for task in running if task.start_time is not None), default=at)
+        self._lives = {began: alive for began, alive in self._lives.items() if alive > needed}
+        former = [ServerSession(began, alive) for began, alive in sorted(self._lives.items())]
+        self._lives.setdefault(at, at)
+        return former
+
+    async def extend_session(self, life: ServerSession) -> None:
+        """See `Journal.extend_life`."""
+        self._check_open()
+        self._lives[life.began] = max(life.alive, self._lives.get(life.began, life.alive))
+
+    async def close(self) -> None:
+        """See `Journal.close`."""
+        self._closed = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise JournalClosed
+
+    def _apply(self, write: Write) -> None:
+        accept = write.accept
+        if accept is not None and accept.request_id in self._requests:
+            raise DuplicateRequest(accept.request_id)
+        task = self._tasks.get(write.task_id)
+        standing = follow(None if task is None else task.standing, write)
+        if accept is not None:
+            self._accepted += 1
+            task = self._tasks[write.task_id] = _Task(self._accepted, accept)
+            self._schemas.setdefault(accept.schema_hash, accept.schema)
+            self._users[accept.schema_hash] += 1
+            if accept.request_id:
+                self._requests[accept.request_id] = accept.task_id
+        assert task is not None  # noqa: S101 - follow has refused writes about unknown tasks
+        task.standing = standing
+        task.log.extend(write.batches)
+        if write.started is not None:
+            task.start_time = write.started
+        if write.finish is not None:
+            task.end_time, task.result = write.finish.end_time, write.finish.result
+            heapq.heappush(self._finished, (task.end_time, task.order, write.task_id))
+
+    def _remove(self, task_id: str) -> None:
+        accepted = self._tasks.pop(task_id).accepted
+        self._requests.pop(accepted.request_id, None)
+        self._users[accepted.schema_hash] -= 1
+        if not self._users[accepted.schema_hash]:
+            del self._users[accepted.schema_hash], self._schemas[accepted.schema_hash]
+
+
+def _settle(committed: "asyncio.Future[None]") -> None:
+    if not committed.done():  # or the caller is gone
+        committed.set_result(None)

@@ -1,0 +1,108 @@
+"""The tables of the SQLite journal, and how files of older versions get them.
+
+`PRAGMA user_version` counts the migrations that a file has seen; each runs once, in one transaction. A migration that was
+released is never changed: the next one follows it.
+
+Tables:
+    tasks: One row per task. `number` is the order of acceptance. The texts come last, so that pages of tasks are read
+        without them. How far a task's log goes is asked of the log, so that appending to it rewrites no task. The checksums
+        are the CRC-32 of the texts; tasks of older versions have none.
+    schemas: The schemas' texts, each stored once for all tasks that use it, under its SHA-256.
+    events: The logs, one row per batch. The rows lie in the order in which they were written, whatever their task
+        (measured cheaper, also for large rows, than a table that is sorted by its key); the key is an index beside it.
+        `checksum` is the CRC-32 of `cause` and `events`.
+    removed: Numbers of removed tasks whose logs are yet to be removed.
+    lives: When servers ran on the file, as far back as the tasks that run need it.
+"""
+
+import sqlite3
+
+from flowgram_core.journal.transaction import transaction
+
+APPLICATION_ID = 0x464C4F57
+"""Marks the file as a journal (`PRAGMA application_id`): the letters FLOW."""
+
+_MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """
+        CREATE TABLE tasks (
+            number INTEGER PRIMARY KEY,
+            task_id TEXT NOT NULL UNIQUE,
+            create_time INTEGER NOT NULL,
+            schema_hash BLOB NOT NULL,
+            request_id TEXT,
+            request_hash BLOB NOT NULL,
+            timeout INTEGER,
+            labels TEXT NOT NULL,
+            status INTEGER NOT NULL,
+            start_time INTEGER,
+            end_time INTEGER,
+            result BLOB,
+            inputs TEXT NOT NULL
+        )
+        """,
+        "CREATE UNIQUE INDEX tasks_by_request ON tasks (request_id) WHERE request_id IS NOT NULL",
+        "CREATE INDEX tasks_by_status ON tasks (status)",
+        "CREATE INDEX tasks_by_end ON tasks (end_time) WHERE end_time IS NOT NULL",
+        "CREATE INDEX tasks_by_schema ON tasks (schema_hash)",
+        "CREATE TABLE schemas (hash BLOB NOT NULL PRIMARY KEY, text TEXT NOT NULL)",
+        """
+        CREATE TABLE events (
+            task INTEGER NOT NULL,
+            first_sequence INTEGER NOT NULL,
+            last_sequence INTEGER NOT NULL,
+            at INTEGER NOT NULL,
+            checksum INTEGER NOT NULL,
+            cause TEXT,
+            events BLOB NOT NULL,
+            PRIMARY KEY (task, last_sequence)
+        )
+        """,
+        "CREATE TABLE removed (task INTEGER PRIMARY KEY)",
+    ),
+    ("CREATE TABLE lives (began INTEGER PRIMARY KEY, alive INTEGER NOT NULL)",),
+    (
+        "ALTER TABLE tasks ADD COLUMN inputs_checksum INTEGER",
+        "ALTER TABLE tasks ADD COLUMN result_checksum INTEGER",
+    ),
+)
+
+VERSION = len(_MIGRATIONS)
+"""The version of the tables that this program works with."""
+
+
+class UnknownVersion(Exception):
+    """A file is no journal, or one of a newer program. The text says which."""
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """The version of a file that was opened; 0 if it is empty. Changes nothing.
+
+    Raises:
+        UnknownVersion: It is no journal, or a newer program wrote it.
+        sqlite3.Error: It cannot be read.
+    """
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application_id != APPLICATION_ID and (application_id or version or tables):
+        raise UnknownVersion("is a database, but no journal")
+    if version > VERSION:
+        raise UnknownVersion(
+            f"was written by a newer program: it has version {version}, this program knows versions up to {VERSION}"
+        )
+    return int(version)
+
+
+def migrate(connection: sqlite3.Connection, version: int) -> None:
+    """Brings a file from a version to the current one, each step all or nothing.
+
+    Raises:
+        sqlite3.Error: It cannot be read or written.
+    """
+    for number, statements in enumerate(_MIGRATIONS[version:], start=version + 1):
+        with transaction(connection):
+            for statement in statements:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {number}")

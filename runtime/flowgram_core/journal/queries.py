@@ -1,0 +1,282 @@
+"""What is read from a SQLite journal."""
+
+import json
+import logging
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from flowgram_core.journal.checksums import (
+    batch_checksum,
+    hash_of_schema,
+    inputs_checksum,
+    result_checksum,
+)
+from flowgram_core.journal.errors import JournalDamaged
+from flowgram_core.journal.interface import Batch, TaskRecord
+from flowgram_core.journal.opening import is_damage
+from flowgram_core.journal.write_validation import UNFINISHED
+
+_logger = logging.getLogger(__name__)
+
+_STATUSES = frozenset(range(1, 6))
+_NUMBER = int | None
+_TYPES = (
+    int,
+    str,
+    int,
+    bytes,
+    bytes,
+    _NUMBER,
+    str,
+    int,
+    _NUMBER,
+    _NUMBER,
+    int,
+    bytes | None,
+    _NUMBER,
+    str,
+    _NUMBER,
+)
+"""What the columns of a record are made of: SQLite stores anything anywhere."""
+
+_NEWEST = 2**63 - 1
+_NO_LIMIT = -1
+_PAGE_BYTES = 16 * 1024 * 1024
+"""A page of unfinished tasks ends early once their inputs have so many characters."""
+
+_RECORD = """
+    number, task_id, create_time, schema_hash, request_hash, timeout, labels, status, start_time, end_time,
+    (SELECT coalesce(max(last_sequence), 0) FROM events WHERE task = number)
+"""
+_TASK = "SELECT {record}, result, result_checksum, inputs, inputs_checksum FROM tasks WHERE {key} = ?"
+_BY_TASK_ID, _BY_REQUEST, _BY_NUMBER = (
+    _TASK.format(record=_RECORD, key=key) for key in ("task_id", "request_id", "number")
+)
+_SCHEMA = "SELECT text FROM schemas WHERE hash = ?"
+_BATCHES = """
+    SELECT first_sequence, last_sequence, at, checksum, cause, events FROM events
+    WHERE task = (SELECT number FROM tasks WHERE task_id = ?) AND last_sequence > ? ORDER BY last_sequence
+"""
+_UNFINISHED = """
+    SELECT number FROM (SELECT number FROM tasks WHERE status = ?1 AND number > ?3
+        UNION ALL SELECT number FROM tasks WHERE status = ?2 AND number > ?3)
+    ORDER BY number LIMIT ?4
+"""
+_SMALL = "SELECT {record}, NULL, NULL, '', NULL FROM tasks"
+_SMALL_BY_NUMBER = (_SMALL + " WHERE number = ?").format(record=_RECORD)
+_PAGE = _SMALL + " WHERE number < ?{conditions} ORDER BY number DESC LIMIT ?"
+_PAGE_OF_NUMBERS = _SMALL + " WHERE number IN ({numbers}) ORDER BY number DESC LIMIT ?"
+# One sub-query per status: within a status the index is in the order of the page already.
+_NUMBERS = """
+    SELECT * FROM (SELECT number FROM tasks WHERE status = ? AND number < ?{conditions} ORDER BY number DESC LIMIT ?)
+"""
+_MERGED_NUMBERS = "SELECT number FROM ({numbers}) ORDER BY number DESC LIMIT ?"
+_HAS_LABEL = " AND EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND value = ?)"
+
+
+def task(connection: sqlite3.Connection, task_id: str) -> TaskRecord | None:
+    """The task with this id."""
+    row = connection.execute(_BY_TASK_ID, (task_id,)).fetchone()
+    return None if row is None else _record(row)
+
+
+def find_request(connection: sqlite3.Connection, request_id: str) -> TaskRecord | None:
+    """The task with this request id."""
+    row = connection.execute(_BY_REQUEST, (request_id,)).fetchone()
+    return None if row is None else _record(row)
+
+
+def schema(connection: sqlite3.Connection, schema_hash: bytes) -> str | None:
+    """The text of a schema.
+
+    Raises:
+        JournalDamaged: It is not what was written.
+    """
+    row = connection.execute(_SCHEMA, (schema_hash,)).fetchone()
+    if row is None:
+        return None
+    (text,) = row
+    if not isinstance(text, str) or hash_of_schema(text) != schema_hash:
+        raise JournalDamaged(
+            f"the journal is damaged: the schema {schema_hash.hex()} is not what was written"
+        )
+    return text
+
+
+def read(connection: sqlite3.Connection, task_id: str, after_sequence: int, max_bytes: int) -> list[Batch]:
+    """Part of a task's log, as in `Journal.read`.
+
+    Raises:
+        JournalDamaged: A batch is not what was written.
+    """
+    batches: list[Batch] = []
+    size = 0
+    cursor = connection.execute(_BATCHES, (task_id, after_sequence))
+    try:
+        for first, last, at, expected, cause, events in cursor:
+            if not isinstance(events, bytes) or batch_checksum(cause, events) != expected:
+                raise JournalDamaged(
+                    f"the journal is damaged: events {first} to {last} of task {task_id!r} are not what was written"
+                )
+            size += len(events)
+            if batches and size > max_bytes:
+                break
+            batches.append(Batch(first, last, at, cause, events))
+    finally:
+        cursor.close()  # a statement that was not read to its end would keep the log from being carried over
+    return batches
+
+
+def tasks(
+    connection: sqlite3.Connection,
+    limit: int,
+    before: int | None,
+    statuses: frozenset[int],
+    labels: Mapping[str, str],
+) -> list[TaskRecord]:
+    """A page of tasks, as in `Journal.tasks`. Tasks that cannot be read are reported and left out."""
+    wanted = _Wanted(limit, _NEWEST if before is None else min(before, _NEWEST), statuses, labels)
+    try:
+        return _page(connection, wanted)
+    except (sqlite3.DatabaseError, JournalDamaged):
+        return _page_one_by_one(connection, wanted._replace(statuses=statuses or _STATUSES))
+
+
+class _Wanted(NamedTuple):
+    """Which tasks make a page."""
+
+    limit: int
+    before: int
+    statuses: frozenset[int]
+    labels: Mapping[str, str]
+
+
+def _page(connection: sqlite3.Connection, wanted: _Wanted) -> list[TaskRecord]:
+    limit, before, statuses, labels = wanted
+    conditions = _HAS_LABEL * len(labels)
+    texts = [text for label in labels.items() for text in label]
+    if not statuses:
+        rows = connection.execute(
+            _PAGE.format(record=_RECORD, conditions=conditions), (before, *texts, limit)
+        )
+    else:
+        numbers = " UNION ALL ".join([_NUMBERS.format(conditions=conditions)] * len(statuses))
+        values = [value for status in sorted(statuses) for value in (status, before, *texts, limit)]
+        rows = connection.execute(_PAGE_OF_NUMBERS.format(record=_RECORD, numbers=numbers), (*values, limit))
+    return [_record(row) for row in rows.fetchall()]
+
+
+def _page_one_by_one(connection: sqlite3.Connection, wanted: _Wanted) -> list[TaskRecord]:
+    """The same, where something of the page is damaged: which tasks there are is read from an index alone."""
+    limit, before, statuses, labels = wanted
+    numbers = " UNION ALL ".join([_NUMBERS.format(conditions="")] * len(statuses))
+    query = _MERGED_NUMBERS.format(numbers=numbers)
+    records: list[TaskRecord] = []
+    while len(records) < limit:
+        values = [value for status in sorted(statuses) for value in (status, before, limit)]
+        found = [number for (number,) in connection.execute(query, (*values, limit)).fetchall()]
+        records += [
+            record
+            for record in _readable(connection, _SMALL_BY_NUMBER, found)
+            if labels.items() <= record.labels.items()
+        ]
+        if len(found) < limit:
+            break
+        before = found[-1]
+    return records[:limit]
+
+
+def unfinished(connection: sqlite3.Connection, after: int, limit: int | None) -> list[TaskRecord]:
+    """Unfinished tasks, as in `Journal.unfinished`. One that cannot be read is reported and left out."""
+    records: list[TaskRecord] = []
+    room = None if limit is None else _PAGE_BYTES
+    while limit is None or len(records) < limit:
+        wanted = _NO_LIMIT if limit is None else limit - len(records)
+        rows = connection.execute(_UNFINISHED, (*UNFINISHED, after, wanted)).fetchall()
+        found = _readable(connection, _BY_NUMBER, [number for (number,) in rows], room)
+        records += found
+        if room is not None:
+            room -= sum(len(record.inputs) for record in found)
+        if len(rows) != wanted or (room is not None and room <= 0):
+            break
+        ((after,),) = rows[-1:]
+    return records
+
+
+def _readable(
+    connection: sqlite3.Connection, query: str, numbers: Sequence[int], max_bytes: int | None = None
+) -> list[TaskRecord]:
+    """The tasks with these numbers, but for those that are damaged, which are reported.
+
+    Ends early once their inputs have so many characters.
+
+    Raises:
+        sqlite3.Error: Something else than damage keeps them from being read.
+    """
+    records = []
+    size = 0
+    for number in numbers:
+        try:
+            row = connection.execute(query, (number,)).fetchone()
+            if row is not None:  # it may be removed by now
+                record = _record(row)
+                records.append(record)
+                size += len(record.inputs)
+        except (sqlite3.DatabaseError, JournalDamaged) as error:
+            if isinstance(error, sqlite3.Error) and not is_damage(error):
+                raise
+            _logger.error("the journal is damaged: task number %d cannot be read: %s", number, error)  # noqa: TRY400 - no defect
+        if max_bytes is not None and size >= max_bytes:
+            break
+    return records
+
+
+def _record(row: tuple[Any, ...]) -> TaskRecord:
+    (
+        number, task_id, create_time, schema_hash, request_hash, timeout, labels, status, start_time, end_time,
+        last_sequence, result, checksum_of_result, inputs, checksum_of_inputs,
+    ) = row  # fmt: skip
+    if not all(map(isinstance, row, _TYPES)) or status not in _STATUSES:
+        raise JournalDamaged(
+            f"the journal is damaged: the record of task number {number} is not what was written"
+        )
+    found = _labels(labels)
+    if found is None:
+        raise JournalDamaged(
+            f"the journal is damaged: the labels of task {task_id!r} are not what was written"
+        )
+    if checksum_of_result is not None and result_checksum(result) != checksum_of_result:
+        raise JournalDamaged(
+            f"the journal is damaged: the result of task {task_id!r} is not what was written"
+        )
+    if checksum_of_inputs is not None and inputs_checksum(inputs) != checksum_of_inputs:
+        raise JournalDamaged(
+            f"the journal is damaged: the inputs of task {task_id!r} are not what was written"
+        )
+    return TaskRecord(
+        task_id=task_id,
+        create_time=create_time,
+        inputs=inputs,
+        schema_hash=schema_hash,
+        labels=found,
+        timeout=timeout,
+        status=status,
+        start_time=start_time,
+        end_time=end_time,
+        last_sequence=last_sequence,
+        result=result,
+        order=number,
+        request_hash=request_hash,
+    )
+
+
+def _labels(text: str) -> dict[str, str] | None:
+    """The labels of a task; None if they are damaged."""
+    try:
+        labels = json.loads(text)
+    except json.JSONDecodeError:
+        return None
+    if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
+        return None
+    return labels

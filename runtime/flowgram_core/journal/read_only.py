@@ -1,0 +1,147 @@
+"""A journal whose file cannot be written: what is stored is served, and nothing is added."""
+
+import asyncio
+import logging
+import sqlite3
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+from flowgram_core.concurrency.gil_handoff import GILHandoff
+from flowgram_core.journal.errors import DuplicateRequest, JournalUnavailable
+from flowgram_core.journal.interface import Journal, ServerSession, TaskRecord, Write
+from flowgram_core.journal.migrations import UnknownVersion
+from flowgram_core.journal.opening import (
+    FileLock,
+    Synchronous,
+    cannot_write,
+    check_readable,
+    open_unwritable,
+    resolve,
+    unavailable,
+)
+from flowgram_core.journal.sqlite import SQLiteJournal
+from flowgram_core.journal.sqlite_reads import SQLiteReads
+from flowgram_core.journal.write_ahead_log import check_log, read_state
+from flowgram_core.journal.writer import ReaderPool
+
+_logger = logging.getLogger(__name__)
+
+
+async def open_journal(path: Path, *, synchronous: Synchronous = "normal") -> Journal:
+    """Opens the journal in a file; one that is there and cannot be written is opened to be read.
+
+    Args:
+        path: The file; see `SQLiteJournal.open`.
+        synchronous: What a commit survives.
+
+    Raises:
+        JournalUnavailable: It can be neither written nor read, is in use by another server, damaged, no journal, or of
+            another version than can be used.
+    """
+    try:
+        return await SQLiteJournal.open(path, synchronous=synchronous)
+    except JournalUnavailable as error:
+        if not cannot_write(error.__cause__) or not await asyncio.to_thread(_has_content, path):
+            raise
+        if isinstance(error.__cause__, OSError):  # that came before the log was looked at
+            await asyncio.to_thread(check_log, path)
+        journal = await ReadOnlyJournal.open(path, error)
+        _logger.error(  # noqa: TRY400 - no defect
+            "%s. What is stored is served; new tasks are refused, and unfinished ones stand still until the next start",
+            error,
+        )
+        return journal
+
+
+class ReadOnlyJournal(SQLiteReads):
+    """A `Journal` in a file that cannot be written. `open` makes one; it belongs to the event loop that called it.
+
+    Nobody else may write the file meanwhile: where there is a place for a lock, it is held.
+    """
+
+    def __init__(self, lock: FileLock, readers: ReaderPool, reason: str) -> None:
+        super().__init__(readers)
+        self._lock = lock
+        self._reason = reason
+
+    @classmethod
+    async def open(cls, path: Path, reason: Exception, *, readers: int = 2) -> Self:
+        """Opens a file that cannot be written.
+
+        Args:
+            path: The file.
+            reason: Why it cannot be written; it is what commits are refused with.
+            readers: Number of threads that read.
+
+        Raises:
+            JournalUnavailable: It cannot be read either, is in use by another server, damaged, no journal, or of
+                another version.
+        """
+        return await asyncio.to_thread(cls._open, path, reason, readers, asyncio.get_running_loop())
+
+    @classmethod
+    def _open(cls, path: Path, reason: Exception, readers: int, loop: asyncio.AbstractEventLoop) -> Self:
+        path = resolve(path)
+        lock = FileLock(path, writes=False)
+        try:
+            log = read_state(path)
+            connect = partial(open_unwritable, with_log=bool(log and log.readable and not log.outdated))
+            with closing(connect(path)) as connection:
+                check_readable(connection)
+            return cls(lock, ReaderPool(path, readers, GILHandoff(loop), connect), str(reason))
+        except BaseException as error:
+            lock.release()
+            if isinstance(error, UnknownVersion):
+                raise JournalUnavailable(f"the file {path} {error}") from error
+            if isinstance(error, sqlite3.Error | OSError):
+                raise unavailable(path, error) from error
+            raise
+
+    def commit(self, write: Write) -> "asyncio.Future[None]":
+        """Refuses. See `Journal.commit`."""
+        self._check_open()
+        return asyncio.ensure_future(self._refuse(write))
+
+    async def _refuse(self, write: Write) -> None:
+        request_id = write.accept.request_id if write.accept else ""
+        if request_id and await self.find_request(request_id) is not None:
+            raise DuplicateRequest(request_id)  # what was accepted before is told again
+        raise JournalUnavailable(f"task {write.task_id!r} cannot be written: {self._reason}")
+
+    async def unfinished(self, *, after: int = 0, limit: int | None = None) -> list[TaskRecord]:  # noqa: ARG002 - the port's
+        """None: a task that goes on writes. See `Journal.unfinished`."""
+        self._check_open()
+        return []
+
+    async def remove_finished(
+        self,
+        *,
+        ended_before: int | None,  # noqa: ARG002 - the port's
+        keep_newest: int | None,  # noqa: ARG002 - the port's
+        limit: int,  # noqa: ARG002 - the port's
+    ) -> list[str]:
+        """Removes nothing. See `Journal.remove_finished`."""
+        self._check_open()
+        return []
+
+    async def begin_session(self, at: int) -> list[ServerSession]:  # noqa: ARG002 - the port's
+        """No life: nothing goes on in it. See `Journal.begin_life`."""
+        self._check_open()
+        return []
+
+    async def extend_session(self, life: ServerSession) -> None:  # noqa: ARG002 - the port's
+        """Records nothing. See `Journal.extend_life`."""
+        self._check_open()
+
+    def _close(self) -> None:
+        super()._close()
+        self._lock.release()
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False

@@ -1,0 +1,101 @@
+"""Removing finished tasks in steps so small that commits hardly wait for them.
+
+Tasks leave at once, with a note of it; their logs, which may be large, follow in slices. After a crash in between, the
+next removal goes on with what the notes say.
+"""
+
+import json
+import sqlite3
+
+from flowgram_core.journal.transaction import transaction, undo_left_over
+
+SLICE = 50
+"""Tasks removed in one transaction."""
+
+_ROWS = 200
+"""Batches removed in one transaction: 1 ms for small ones, 10 ms for 20 kB each."""
+
+_PAGES = 250
+"""Pages given back to the file system in one transaction."""
+
+_START_OF_TIME = -(2**63)
+_END_OF_TIME = 2**63 - 1
+"""What SQLite counts from and to; times and counts beyond mean the same as these."""
+
+_LAST_TOO_MANY = """
+    SELECT end_time, number FROM tasks WHERE end_time IS NOT NULL ORDER BY end_time DESC, number DESC LIMIT 1 OFFSET ?
+"""
+_DUE = """
+    SELECT number, task_id, schema_hash FROM tasks WHERE end_time <= ?1 AND (end_time < ?1 OR number <= ?2)
+    ORDER BY end_time, number LIMIT ?3
+"""
+_NOTE = "INSERT INTO removed (task) SELECT value FROM json_each(?)"
+_REMOVE_TASKS = "DELETE FROM tasks WHERE number IN (SELECT value FROM json_each(?))"
+_REMOVE_SCHEMA = (
+    "DELETE FROM schemas WHERE hash = ?1 AND NOT EXISTS (SELECT 1 FROM tasks WHERE schema_hash = ?1)"
+)
+_REMOVE_EVENTS = """
+    DELETE FROM events WHERE rowid IN
+        (SELECT events.rowid FROM removed CROSS JOIN events ON events.task = removed.task LIMIT ?)
+"""
+_FORGET_NOTES = "DELETE FROM removed"
+
+
+def remove_tasks(
+    connection: sqlite3.Connection, ended_before: int | None, keep_newest: int | None, limit: int
+) -> list[str]:
+    """Removes the tasks that are due, and schemas that no task uses any more, in one transaction.
+
+    Returns:
+        Their ids, those that ended first before others.
+    """
+    with transaction(connection):
+        due = _due(connection, ended_before, keep_newest, limit)
+        if due:
+            numbers = json.dumps([number for number, _, _ in due])
+            connection.execute(_NOTE, (numbers,))
+            connection.execute(_REMOVE_TASKS, (numbers,))
+            for schema_hash in {schema_hash for _, _, schema_hash in due}:
+                connection.execute(_REMOVE_SCHEMA, (schema_hash,))
+    return [task_id for _, task_id, _ in due]
+
+
+def remove_logs(connection: sqlite3.Connection) -> bool:
+    """Removes a slice of the logs of removed tasks. False if that was the last one."""
+    with transaction(connection):
+        more = connection.execute(_REMOVE_EVENTS, (_ROWS,)).rowcount == _ROWS
+        if not more:
+            connection.execute(_FORGET_NOTES)
+    return more
+
+
+def free_pages(connection: sqlite3.Connection) -> bool:
+    """Gives free pages back to the file system. False if those were the last ones, or none can be given back.
+
+    None can where another program has made the file anew, without incremental auto-vacuum. They are used again then.
+    """
+    undo_left_over(connection)  # `executescript` would commit it
+    before = _count_free(connection)
+    # Not `execute`: it would stop after the first page, for which SQLite reports a row without columns.
+    connection.executescript(f"PRAGMA incremental_vacuum({_PAGES})")
+    return 0 < _count_free(connection) < before
+
+
+def _count_free(connection: sqlite3.Connection) -> int:
+    (count,) = connection.execute("PRAGMA freelist_count").fetchone()
+    return int(count)
+
+
+def _due(
+    connection: sqlite3.Connection, ended_before: int | None, keep_newest: int | None, limit: int
+) -> list[tuple[int, str, bytes]]:
+    # Everything up to the later one of two ends is due.
+    ends = []
+    if ended_before is not None:
+        last = max(_START_OF_TIME, min(ended_before - 1, _END_OF_TIME))
+        ends.append((last, _END_OF_TIME))
+    if keep_newest is not None:
+        ends.extend(connection.execute(_LAST_TOO_MANY, (min(keep_newest, _END_OF_TIME),)).fetchall())
+    if not ends:
+        return []
+    return connection.execute(_DUE, (*max(ends), limit)).fetchall()

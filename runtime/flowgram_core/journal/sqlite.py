@@ -1,0 +1,121 @@
+"""The journal in a SQLite file."""
+
+import asyncio
+import sqlite3
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+from flowgram_core.concurrency.gil_handoff import GILHandoff
+from flowgram_core.journal import queries, retention
+from flowgram_core.journal.interface import ServerSession, TaskRecord, Write
+from flowgram_core.journal.opening import FileLock, Synchronous, open_writer, resolve, unavailable
+from flowgram_core.journal.sqlite_reads import SQLiteReads
+from flowgram_core.journal.write_groups import Writer
+from flowgram_core.journal.writer import Action, ReaderPool, WriterThread
+
+
+class SQLiteJournal(SQLiteReads):
+    """A `Journal` in a file. `open` makes one; it belongs to the event loop that called it.
+
+    All writes that are asked for while a transaction runs go into the next one: under load a transaction carries many
+    writes, and without load a write waits for nothing but its own.
+    """
+
+    def __init__(
+        self, lock: FileLock, connection: sqlite3.Connection, writing: WriterThread, readers: ReaderPool
+    ) -> None:
+        super().__init__(readers)
+        self._lock = lock
+        self._connection = connection
+        self._writing = writing
+
+    @classmethod
+    async def open(cls, path: Path, *, synchronous: Synchronous = "normal", readers: int = 2) -> Self:
+        """Opens the journal, and creates it (mode 0600, its directory 0700) if it is missing.
+
+        Args:
+            path: The file. `<path>.lock`, `-wal` and `-shm` lie beside it.
+            synchronous: "normal": commits survive the death of the process; "full": the loss of power too.
+            readers: Number of threads that read.
+
+        Raises:
+            JournalUnavailable: It is in use by another server, cannot be read or written, is damaged, no journal, or of a
+                newer program.
+        """
+        return await asyncio.to_thread(cls._open, path, synchronous, readers, asyncio.get_running_loop())
+
+    @classmethod
+    def _open(
+        cls, path: Path, synchronous: Synchronous, readers: int, loop: asyncio.AbstractEventLoop
+    ) -> Self:
+        path = resolve(path)
+        relief = GILHandoff(loop)
+        lock = FileLock(path)
+        try:
+            connection = open_writer(path, synchronous)
+            try:
+                writer = Writer(connection, path)
+                reading_threads = ReaderPool(path, readers, relief)
+            except sqlite3.Error as error:
+                connection.close()
+                raise unavailable(path, error) from error
+        except BaseException:
+            lock.release()
+            raise
+        return cls(lock, connection, WriterThread(writer, path, relief, loop), reading_threads)
+
+    def commit(self, write: Write) -> "asyncio.Future[None]":
+        """See `Journal.commit`."""
+        return self._write(write)
+
+    async def unfinished(self, *, after: int = 0, limit: int | None = None) -> list[TaskRecord]:
+        """See `Journal.unfinished`. A task that cannot be read is reported in the program's log and left out."""
+        return await self._read(queries.unfinished, after, limit)
+
+    async def remove_finished(
+        self, *, ended_before: int | None, keep_newest: int | None, limit: int
+    ) -> list[str]:
+        """See `Journal.remove_finished`. Made of small transactions, between which others commit."""
+        removed: list[str] = []
+        while len(removed) < limit:
+            size = min(retention.SLICE, limit - len(removed))
+            task_ids = await self._write(
+                partial(
+                    Writer.remove_finished, ended_before=ended_before, keep_newest=keep_newest, limit=size
+                )
+            )
+            removed += task_ids
+            if len(task_ids) < size:
+                break
+        while await self._write(Writer.remove_logs):
+            pass
+        while await self._write(Writer.free_pages):
+            pass
+        return removed
+
+    async def begin_session(self, at: int) -> list[ServerSession]:
+        """See `Journal.begin_life`."""
+        lives: list[ServerSession] = await self._write(partial(Writer.begin_session, at=at))
+        return lives
+
+    async def extend_session(self, life: ServerSession) -> None:
+        """See `Journal.extend_life`."""
+        await self._write(partial(Writer.extend_session, life=life))
+
+    async def close(self) -> None:
+        """See `Journal.close`."""
+        if self._closing is None:
+            self._writing.finish()
+        await super().close()
+
+    def _close(self) -> None:
+        super()._close()
+        self._writing.join()
+        # The last connection that closes carries the write-ahead log over into the file and removes it.
+        self._connection.close()
+        self._lock.release()
+
+    def _write(self, work: Write | Action) -> "asyncio.Future[Any]":
+        self._check_open()
+        return self._writing.ask(work)

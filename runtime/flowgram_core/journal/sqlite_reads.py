@@ -1,0 +1,68 @@
+"""The half of a journal in a SQLite file that reads."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from flowgram_core.journal import queries
+from flowgram_core.journal.errors import JournalClosed
+from flowgram_core.journal.interface import Batch, TaskRecord
+from flowgram_core.journal.writer import ReaderPool
+
+_T = TypeVar("_T")
+
+
+class SQLiteReads:
+    """Answers what is asked of a file, until it is closed."""
+
+    def __init__(self, readers: ReaderPool) -> None:
+        self._readers = readers
+        self._closing: asyncio.Task[None] | None = None
+
+    async def task(self, task_id: str) -> TaskRecord | None:
+        """See `Journal.task`."""
+        return await self._read(queries.task, task_id)
+
+    async def find_request(self, request_id: str) -> TaskRecord | None:
+        """See `Journal.find_request`."""
+        return await self._read(queries.find_request, request_id)
+
+    async def schema(self, schema_hash: bytes) -> str | None:
+        """See `Journal.schema`.
+
+        Raises:
+            JournalDamaged: The text is not what was written.
+        """
+        return await self._read(queries.schema, schema_hash)
+
+    async def read(self, task_id: str, after_sequence: int, max_bytes: int) -> list[Batch]:
+        """See `Journal.read`.
+
+        Raises:
+            JournalDamaged: The log is not what was written.
+        """
+        return await self._read(queries.read, task_id, after_sequence, max_bytes)
+
+    async def tasks(
+        self, *, limit: int, before: int | None, statuses: frozenset[int], labels: Mapping[str, str]
+    ) -> list[TaskRecord]:
+        """See `Journal.tasks`. A task that cannot be read is reported in the program's log and left out."""
+        return await self._read(queries.tasks, limit, before, statuses, dict(labels))
+
+    async def close(self) -> None:
+        """See `Journal.close`."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(asyncio.to_thread(self._close))
+        await asyncio.shield(self._closing)
+
+    def _close(self) -> None:
+        """Runs in a thread of its own."""
+        self._readers.close()
+
+    def _check_open(self) -> None:
+        if self._closing is not None:
+            raise JournalClosed
+
+    async def _read(self, query: Callable[..., _T], *args: object) -> _T:
+        self._check_open()
+        return await self._readers.run(query, *args)

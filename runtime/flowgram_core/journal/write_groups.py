@@ -1,0 +1,324 @@
+"""Groups of writes as one SQLite transaction of few statements.
+
+However many writes a group has, it is made of: BEGIN, at most two look-ups, one INSERT per table and 64 rows, one UPDATE per
+64 rows, COMMIT. A task that is accepted and finished in one group is inserted in its final state.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from flowgram_core.journal import retention, server_sessions
+from flowgram_core.journal.checksums import batch_checksum, inputs_checksum, result_checksum
+from flowgram_core.journal.errors import DuplicateRequest, InvalidWrite, JournalError, WriteRejected
+from flowgram_core.journal.interface import NewTask, ServerSession, Write
+from flowgram_core.journal.opening import unavailable
+from flowgram_core.journal.transaction import transaction
+from flowgram_core.journal.write_validation import PENDING, UNFINISHED, TaskState, follow
+
+_ROWS = 64
+"""Rows per statement. Each number of rows is a statement of its own to compile and keep, so there must be an end."""
+
+_KNOWN_SCHEMAS = 10_000
+"""Hashes remembered as stored. One that is forgotten costs an insert that does nothing."""
+
+_NEXT_NUMBER = """
+    SELECT 1 + max((SELECT coalesce(max(number), 0) FROM tasks), (SELECT coalesce(max(task), 0) FROM removed))
+"""
+_STANDINGS = """
+    SELECT task_id, number, status, (SELECT coalesce(max(last_sequence), 0) FROM events WHERE task = number)
+    FROM ({values}) AS wanted CROSS JOIN tasks ON task_id = wanted.column1
+"""
+_REQUESTS = "SELECT request_id FROM ({values}) AS wanted CROSS JOIN tasks ON request_id = wanted.column1"
+_ADD_SCHEMAS = "INSERT OR IGNORE INTO schemas (hash, text) {values}"
+_ADD_TASKS = """
+    INSERT INTO tasks (number, task_id, create_time, schema_hash, request_id, request_hash, timeout, labels,
+        status, start_time, end_time, result, result_checksum, inputs, inputs_checksum) {values}
+"""
+_ADD_EVENTS = """
+    INSERT INTO events (task, first_sequence, last_sequence, at, checksum, cause, events) {values}
+"""
+_UPDATE_TASKS = """
+    UPDATE tasks SET status = new.column2, start_time = coalesce(new.column3, start_time),
+        end_time = new.column4, result = new.column5, result_checksum = new.column6
+    FROM ({values}) AS new WHERE number = new.column1
+"""
+
+_Row = tuple[Any, ...]
+
+
+_FAILURES_OF_ALL = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_PROTOCOL,
+}
+"""Errors of the file, which meet every write alike: one by one, each would meet them again, and wait for a lock each time.
+
+A full disk (FULL) is none of them: it costs no wait, and a smaller write, such as the end of a task, may still fit. Nor is
+damage (CORRUPT): it lies in some pages, and others can be written.
+"""
+
+
+class Writer:
+    """Applies groups of writes to a connection. Not for more than one thread at a time.
+
+    It remembers where the unfinished tasks stand, so that a write looks nothing up.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self._standings: dict[str, tuple[int, TaskState]] = {}  # by task id: its number, and where it stands
+        self._schemas: set[bytes] = set()
+        (self._next_number,) = connection.execute(_NEXT_NUMBER).fetchone()
+
+    def apply(self, writes: Sequence[Write]) -> list[JournalError | None]:
+        """Makes writes durable in one transaction if possible.
+
+        Returns:
+            For each write what prevented it, or None. A write that is prevented prevents no other.
+        """
+        try:
+            return list(self._transact(writes))
+        except (sqlite3.Error, ValueError, OverflowError) as error:
+            if len(writes) == 1 or _concerns_all(error):
+                return [self._explain(write, error) for write in writes]
+        return [outcome for write in writes for outcome in self.apply([write])]
+
+    def remove_finished(self, ended_before: int | None, keep_newest: int | None, limit: int) -> list[str]:
+        """Removes tasks that are due, without their logs; returns their ids.
+
+        Raises:
+            sqlite3.Error: Nothing was removed.
+        """
+        self._schemas.clear()  # some may go with the tasks
+        return retention.remove_tasks(self._connection, ended_before, keep_newest, limit)
+
+    def remove_logs(self) -> bool:
+        """Removes a slice of the logs of removed tasks; says whether there is more.
+
+        Raises:
+            sqlite3.Error: Nothing was removed.
+        """
+        return retention.remove_logs(self._connection)
+
+    def free_pages(self) -> bool:
+        """Makes the file smaller by some of its free pages; says whether there are more to give back.
+
+        Raises:
+            sqlite3.Error: The file is as it was.
+        """
+        return retention.free_pages(self._connection)
+
+    def begin_session(self, at: int) -> list[ServerSession]:
+        """Begins a life, and gives those before it.
+
+        Raises:
+            sqlite3.Error: It did not begin.
+        """
+        return server_sessions.begin(self._connection, at)
+
+    def extend_session(self, life: ServerSession) -> None:
+        """Extends a life.
+
+        Raises:
+            sqlite3.Error: It is as it was.
+        """
+        server_sessions.extend(self._connection, life)
+
+    def _explain(self, write: Write, error: Exception) -> JournalError:
+        cause: JournalError
+        if isinstance(error, sqlite3.IntegrityError):
+            cause = InvalidWrite(f"task {write.task_id!r} exists already")
+        elif not isinstance(error, sqlite3.Error) or isinstance(
+            error, sqlite3.DataError | sqlite3.InterfaceError | sqlite3.ProgrammingError
+        ):
+            cause = InvalidWrite(f"task {write.task_id!r}: a value is too large or cannot be stored")
+        else:
+            cause = unavailable(self._path, error)
+        cause.__cause__ = error
+        return cause
+
+    def _transact(self, writes: Sequence[Write]) -> list[WriteRejected | None]:
+        connection = self._connection
+        with transaction(connection):
+            group = _Group(
+                self._next_number, self._look_up(writes), self._taken_requests(writes), self._schemas
+            )
+            outcomes = [group.add(write) for write in writes]
+            _write(connection, _ADD_SCHEMAS, [*group.schemas.items()])
+            _write(connection, _ADD_TASKS, group.new_tasks())
+            _write(connection, _ADD_EVENTS, group.events)
+            _write(connection, _UPDATE_TASKS, group.updates())
+        self._remember(group)
+        return outcomes
+
+    def _look_up(self, writes: Sequence[Write]) -> dict[str, tuple[int, TaskState]]:
+        """Where the tasks of these writes stand, so far as they are stored (new ones are taken to be new)."""
+        known = self._standings
+        standings = {write.task_id: known[write.task_id] for write in writes if write.task_id in known}
+        unknown = {write.task_id for write in writes if write.accept is None} - standings.keys()
+        rows = _query(self._connection, _STANDINGS, [(task_id,) for task_id in unknown])
+        for task_id, number, status, last_sequence in rows:
+            standings[task_id] = (number, TaskState(status, last_sequence))
+        return standings
+
+    def _taken_requests(self, writes: Sequence[Write]) -> set[str]:
+        requests = [
+            (write.accept.request_id,) for write in writes if write.accept and write.accept.request_id
+        ]
+        return {request_id for (request_id,) in _query(self._connection, _REQUESTS, requests)}
+
+    def _remember(self, group: "_Group") -> None:
+        self._next_number = group.next_number
+        for task_id, known in group.standings.items():
+            if known[1].status in UNFINISHED:
+                self._standings[task_id] = known
+            elif task_id in self._standings:
+                del self._standings[task_id]
+        if len(self._schemas) > _KNOWN_SCHEMAS:
+            self._schemas.clear()
+        self._schemas.update(group.schemas)
+
+
+class _State:
+    """What changes in a task's row."""
+
+    __slots__ = ("end_time", "result", "start_time", "status")
+
+    def __init__(self) -> None:
+        self.status = PENDING
+        self.start_time: int | None = None
+        self.end_time: int | None = None
+        self.result: bytes | None = None
+
+    def columns(self) -> _Row:
+        result = self.result
+        return self.status, self.start_time, self.end_time, result, result_checksum(result)
+
+
+class _Group:
+    """The rows of a group of writes."""
+
+    def __init__(
+        self,
+        next_number: int,
+        standings: dict[str, tuple[int, TaskState]],
+        requests: set[str],
+        schemas: set[bytes],
+    ) -> None:
+        self.next_number = next_number
+        self.standings = standings
+        self.schemas: dict[bytes, str] = {}
+        self.events: list[_Row] = []
+        self._accepted: dict[int, tuple[NewTask, _State]] = {}
+        self._updated: dict[int, _State] = {}
+        self._requests = requests
+        self._stored_schemas = schemas
+
+    def add(self, write: Write) -> WriteRejected | None:
+        """Adds a write, or returns why it cannot be."""
+        task_id, accept, batches, started, finish = write
+        if accept is not None and accept.request_id and accept.request_id in self._requests:
+            return DuplicateRequest(accept.request_id)
+        known = self.standings.get(task_id)
+        try:
+            standing = follow(known[1] if known else None, write)
+        except InvalidWrite as error:
+            return error
+        number = known[0] if known else self._accept(accept)
+        self.standings[task_id] = (number, standing)
+        for first, last, at, cause, events in batches:
+            self.events.append((number, first, last, at, batch_checksum(cause, events), cause, events))
+        if started is not None or finish is not None:
+            state = self._state(number)
+            state.status = standing.status
+            if started is not None:
+                state.start_time = started
+            if finish is not None:
+                _, state.end_time, state.result = finish
+        return None
+
+    def new_tasks(self) -> list[_Row]:
+        """The rows of tasks to insert."""
+        return [
+            (
+                number,
+                task.task_id,
+                task.create_time,
+                task.schema_hash,
+                task.request_id or None,
+                task.request_hash,
+                task.timeout,
+                json.dumps(task.labels, ensure_ascii=False) if task.labels else "{}",
+                *state.columns(),
+                task.inputs,
+                inputs_checksum(task.inputs),
+            )
+            for number, (task, state) in self._accepted.items()
+        ]
+
+    def updates(self) -> list[_Row]:
+        """What changes in the rows of tasks that were stored before."""
+        return [(number, *state.columns()) for number, state in self._updated.items()]
+
+    def _state(self, number: int) -> _State:
+        accepted = self._accepted.get(number)
+        if accepted is not None:
+            return accepted[1]
+        state = self._updated.get(number)
+        if state is None:
+            state = self._updated[number] = _State()
+        return state
+
+    def _accept(self, task: NewTask | None) -> int:
+        assert task is not None  # noqa: S101 - follow has refused writes about unknown tasks
+        number = self.next_number
+        self.next_number += 1
+        self._accepted[number] = task, _State()
+        if task.schema_hash not in self._stored_schemas:
+            self.schemas.setdefault(task.schema_hash, task.schema)
+        if task.request_id:
+            self._requests.add(task.request_id)
+        return number
+
+
+def _concerns_all(error: Exception) -> bool:
+    """Whether a group failed for a reason that no write of it is to blame for."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _FAILURES_OF_ALL
+
+
+@cache
+def _statement(template: str, columns: int, rows: int) -> str:
+    row = f"({', '.join('?' * columns)})"
+    return template.format(values=f"VALUES {', '.join([row] * rows)}")
+
+
+def _statements(template: str, values: Sequence[_Row]) -> Iterator[tuple[str, list[Any]]]:
+    """A statement with these rows of values, or several if they are many."""
+    for start in range(0, len(values), _ROWS):
+        part = values[start : start + _ROWS]
+        yield _statement(template, len(part[0]), len(part)), [*chain.from_iterable(part)]
+
+
+def _query(connection: sqlite3.Connection, template: str, values: Sequence[_Row]) -> list[_Row]:
+    """The rows that a statement gives for these rows of values."""
+    found: list[_Row] = []
+    for statement, parameters in _statements(template, values):
+        found += connection.execute(statement, parameters)
+    return found
+
+
+def _write(connection: sqlite3.Connection, template: str, values: Sequence[_Row]) -> None:
+    """Writes these rows of values."""
+    for statement, parameters in _statements(template, values):
+        # Unlike `execute`, this does not go to ask for the number of the last row, which gives the interpreter lock away.
+        connection.executemany(statement, (parameters,))

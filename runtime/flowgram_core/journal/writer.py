@@ -1,0 +1,235 @@
+"""The threads of the SQLite journal: one that writes groups, a few that read."""
+
+import asyncio
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from queue import LifoQueue, SimpleQueue
+from typing import Any, NamedTuple, TypeVar
+
+from flowgram_core.concurrency.batching import PATIENCE, BatchPolicy
+from flowgram_core.concurrency.gil_handoff import GILHandoff
+from flowgram_core.journal.errors import JournalUnavailable
+from flowgram_core.journal.interface import Write
+from flowgram_core.journal.opening import open_reader, unavailable
+from flowgram_core.journal.write_groups import Writer
+
+_logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+_GROUP_WRITES = 256
+_GROUP_BYTES = 1 << 20
+"""A group that has reached one of these is committed; what else waits goes into the next."""
+
+Action = Callable[[Writer], Any]
+"""Something to do with the writer between two groups."""
+
+
+class _Asked(NamedTuple):
+    """Something asked of the writing thread."""
+
+    future: "asyncio.Future[Any]"
+    work: Write | Action
+
+
+_Answer = tuple["asyncio.Future[Any]", Any, Exception | None]
+
+
+class WriterThread:
+    """Applies writes in the order in which they are asked for. The loop gathers them, and hands them over as groups."""
+
+    def __init__(
+        self, writer: Writer, path: Path, relief: GILHandoff, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._writer = writer
+        self._path = path
+        self._relief = relief
+        self._loop = loop
+        self._gathered: list[_Asked] = []
+        self._gathered_bytes = 0
+        self._company = BatchPolicy()
+        self._look: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._handed_over = 0  # so many are with the thread
+        self._queue: SimpleQueue[list[_Asked] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
+        self._thread.start()
+
+    def ask(self, work: Write | Action) -> "asyncio.Future[Any]":
+        """Asks for a write, or an action.
+
+        Returns:
+            Done once the write is committed, or the action done, with what that returned; failed with a `JournalError` if
+            it was not. Cancelling it stops neither.
+        """
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._gathered.append(_Asked(future, work))
+        if isinstance(work, Write):
+            self._gathered_bytes += _size(work)
+            self._go_on()
+        else:
+            self._hand_over()
+        return future
+
+    def finish(self) -> None:
+        """Hands over what is left; nothing may be asked for any more. Called on the loop, as `ask` is."""
+        self._hand_over()
+        self._queue.put(None)
+
+    def join(self) -> None:
+        """Waits until all that was asked for is done. Blocks; comes after `finish`."""
+        self._thread.join()
+
+    def _go_on(self) -> None:
+        """Sees to it that what has gathered is handed over in time; at once if it is a full group."""
+        count = len(self._gathered)
+        self._company.meet(count + self._handed_over)
+        if count >= _GROUP_WRITES or self._gathered_bytes >= _GROUP_BYTES:
+            self._hand_over()
+        elif count and not self._handed_over and self._look is None:
+            # Not yet: whoever went on in company asks in this round of the event loop as well.
+            self._look = self._loop.call_soon(self._hand_over_company)
+
+    def _hand_over_company(self) -> None:
+        self._look = None
+        if self._company.is_enough(len(self._gathered)):
+            self._hand_over()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(PATIENCE, self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        self._hand_over(in_time=False)
+
+    def _hand_over(self, *, in_time: bool = True) -> None:
+        for handle in (self._look, self._timer):
+            if handle is not None:
+                handle.cancel()
+        self._look = self._timer = None
+        group, self._gathered, self._gathered_bytes = self._gathered, [], 0
+        self._company.left(in_time=in_time)
+        self._handed_over += len(group)
+        self._relief.ask(len(group))
+        self._queue.put(group)
+
+    def _run(self) -> None:
+        while (group := self._queue.get()) is not None:
+            writes: list[tuple[asyncio.Future[Any], Write]] = []
+            for future, work in group:
+                if isinstance(work, Write):
+                    writes.append((future, work))
+                    continue
+                self._commit(writes)
+                writes = []
+                self._deliver([self._act(future, work)])
+            self._commit(writes)
+
+    def _commit(self, writes: list[tuple["asyncio.Future[Any]", Write]]) -> None:
+        if not writes:
+            return
+        outcomes: list[Any]
+        try:
+            outcomes = self._writer.apply([write for _, write in writes])
+        except Exception:  # the thread must live on, and each waiter hear of it
+            _logger.exception("a group of writes failed")
+            outcomes = [JournalUnavailable(f"the journal {self._path} failed on a write") for _ in writes]
+        self._deliver([(future, None, error) for (future, _), error in zip(writes, outcomes, strict=True)])
+
+    def _act(self, future: "asyncio.Future[Any]", action: Action) -> _Answer:
+        try:
+            return future, action(self._writer), None
+        except sqlite3.Error as error:
+            unusable = unavailable(self._path, error)
+            unusable.__cause__ = error
+            return future, None, unusable
+        except Exception:  # as in `_commit`
+            _logger.exception("an action of the journal failed")
+            return future, None, JournalUnavailable(f"the journal {self._path} failed on an action")
+
+    def _deliver(self, answers: list[_Answer]) -> None:
+        self._relief.advanced()
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._resolve, answers)
+
+    def _resolve(self, answers: list[_Answer]) -> None:
+        """Runs on the loop."""
+        self._relief.answered(len(answers))
+        self._handed_over -= len(answers)
+        self._go_on()
+        for future, value, error in answers:
+            if future.done():  # its waiter was cancelled
+                continue
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)
+
+
+class ReaderPool:
+    """A few threads, each with a connection of its own, that read while the writer writes."""
+
+    def __init__(
+        self,
+        path: Path,
+        threads: int,
+        relief: GILHandoff,
+        connect: Callable[[Path], sqlite3.Connection] = open_reader,
+    ) -> None:
+        """Opens the connections, each with `connect`.
+
+        Raises:
+            sqlite3.Error: They cannot be opened.
+        """
+        self._path = path
+        self._relief = relief
+        self._connections: LifoQueue[sqlite3.Connection] = LifoQueue()
+        for _ in range(threads):
+            self._connections.put(connect(path))
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="journal-reader")
+
+    async def run(self, query: Callable[..., _T], *args: object) -> _T:
+        """Runs `query(connection, *args)` in a thread.
+
+        Raises:
+            JournalUnavailable: It cannot be read.
+        """
+        self._relief.ask()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, query, args)
+        finally:
+            self._relief.answered()
+
+    def close(self) -> None:
+        """Waits for what is being read, and closes the connections. Blocks."""
+        self._threads.shutdown()
+        while not self._connections.empty():
+            self._connections.get().close()
+
+    def _run(self, query: Callable[..., _T], args: tuple[object, ...]) -> _T:
+        connection = self._connections.get()
+        try:
+            return query(connection, *args)
+        except sqlite3.Error as error:
+            raise unavailable(self._path, error) from error
+        finally:
+            self._connections.put(connection)
+            self._relief.advanced()
+
+
+def _size(write: Write) -> int:
+    _, accept, batches, _, finish = write
+    size = 0
+    try:
+        for batch in batches:
+            size += len(batch.events)
+        if accept is not None:
+            size += len(accept.inputs) + len(accept.schema)
+        if finish is not None:
+            size += len(finish.result)
+    except TypeError:  # a defect, which the writer meets as well, and tells
+        return 0
+    return size

@@ -1,0 +1,287 @@
+"""Value bindings: how a node's inputs are taken from constants, references and templates.
+
+Everything that does not depend on a run is worked out when a binding is compiled. A mistake in a binding is an error of
+the node that uses it, raised when the binding is resolved, as in FlowGram.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+from flowgram_core.modeling import javascript, json_text
+from flowgram_core.modeling.errors import BindingError, JSONTextError
+from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.modeling.sizes import size_of
+from flowgram_core.modeling.values import (
+    ARRAY,
+    JSON_TYPES,
+    NULL,
+    UNDEFINED,
+    Variable,
+    type_of,
+    types_equal,
+)
+
+
+class Scope(Protocol):
+    """Where references look: the variables that a running node can see."""
+
+    def spend(self, size: int) -> int:
+        """Counts a text of so many characters that a binding makes; says how many more a run of a node may make.
+
+        Raises `BindingError` where there are too many.
+        """
+        ...
+
+    def lookup(self, node_id: str, key: str) -> Variable | None:
+        """The variable of a node in the nearest scope that knows the node, or None."""
+        ...
+
+
+class Binding(Protocol):
+    """A compiled value binding."""
+
+    def resolve(self, scope: Scope, declared_type: str | None = None) -> Variable | None:
+        """The value with its type, or None where it is absent. Raises `BindingError`."""
+        ...
+
+
+class ConstantBinding:
+    """`{"type": "constant", "content": …}`: takes the declared type unchecked; null is as if absent."""
+
+    __slots__ = ("_content", "_parsed", "_variables")
+
+    def __init__(self, content: Any) -> None:
+        self._content = content
+        self._parsed = parse_json_content(content, ARRAY)
+        self._variables: dict[str | None, Variable] = {}
+
+    def resolve(self, scope: Scope, declared_type: str | None = None) -> Variable | None:  # noqa: ARG002
+        """The constant; for a declared object, array or map, what its JSON text says."""
+        variable = self._variables.get(declared_type)
+        if variable is None:
+            value = self._parsed if declared_type in JSON_TYPES else self._content
+            if value is None:
+                return None
+            variable = self._variables[declared_type] = Variable(value, declared_type or type_of(value))
+        return variable
+
+
+class RefBinding:
+    """`{"type": "ref", "content": [node, key, …path]}`."""
+
+    __slots__ = ("_key", "_node_id", "_path")
+
+    def __init__(self, node_id: str, key: str, path: Sequence[Any]) -> None:
+        self._node_id = node_id
+        self._key = key
+        self._path = tuple(path)
+
+    def resolve(self, scope: Scope, declared_type: str | None = None) -> Variable | None:  # noqa: ARG002
+        """The variable; with a path, what lies there, with the type it really has."""
+        variable = scope.lookup(self._node_id, self._key)
+        if variable is None or not self._path:
+            return variable
+        value = javascript.get_path(variable.value, self._path)
+        if value is UNDEFINED:
+            return None
+        if isinstance(value, list):
+            return Variable(value, ARRAY, type_of(value[0]) if value else NULL)
+        return Variable(value, type_of(value))
+
+
+class AbsentBinding:
+    """A binding that never has a value, such as a reference that names no variable."""
+
+    __slots__ = ()
+
+    def resolve(self, scope: Scope, declared_type: str | None = None) -> None:  # noqa: ARG002
+        """None."""
+        return
+
+
+class TemplateBinding:
+    """`{"type": "template", "content": "… {{node.key.path}} …"}`: a string."""
+
+    __slots__ = ("_template",)
+
+    def __init__(self, template: "Template") -> None:
+        self._template = template
+
+    def resolve(self, scope: Scope, declared_type: str | None = None) -> Variable | None:  # noqa: ARG002
+        """The rendered text, or None for an empty template."""
+        text = self._template.render(scope)
+        return None if text is None else Variable(text, "string")
+
+
+class InvalidBinding:
+    """A binding that is a mistake: using it is an error."""
+
+    __slots__ = ("_message",)
+
+    def __init__(self, message: str) -> None:
+        self._message = message
+
+    def resolve(self, scope: Scope, declared_type: str | None = None) -> Variable | None:  # noqa: ARG002
+        """Raises `BindingError`."""
+        raise BindingError(self._message)
+
+
+class Template:
+    """A text with placeholders, cut into literal parts and references once."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, parts: Sequence[str | Binding]) -> None:
+        self._parts = tuple(parts)
+
+    def render(self, scope: Scope) -> str | None:
+        """The text with every placeholder replaced, or None for an empty template.
+
+        Numbers and booleans as JavaScript prints them, null as `null`, objects and arrays as compact JSON; nothing for
+        what is absent or unset. Raises `BindingError` for a text that is too large.
+        """
+        if not self._parts:
+            return None
+        pieces: list[str] = []
+        for part in self._parts:
+            piece = part if isinstance(part, str) else _inserted(part.resolve(scope), scope)
+            scope.spend(len(piece))
+            pieces.append(piece)
+        return "".join(pieces)
+
+
+def _inserted(variable: Variable | None, scope: Scope) -> str:
+    if variable is None or variable.value is UNDEFINED:
+        return ""
+    value = variable.value
+    if isinstance(value, dict | list):
+        left = scope.spend(0)
+        if (size := size_of(value, left)) > left:
+            scope.spend(size)
+        return json_text.dumps(value)
+    return javascript.to_string(value)
+
+
+def compile_template(content: Any) -> Template:
+    """Cuts a template's text into parts; anything but a non-empty text is the empty template."""
+    if not isinstance(content, str):
+        return Template(())
+    parts: list[str | Binding] = []
+    end = 0
+    for start, inner, following in _placeholders(content):
+        if start > end:
+            parts.append(content[end:start])
+        parts.append(_compile_variable(inner.strip(javascript.WHITESPACE).split(".")))
+        end = following
+    if end < len(content):
+        parts.append(content[end:])
+    return Template(parts)
+
+
+def _placeholders(text: str) -> Iterator[tuple[int, str, int]]:
+    """Where each placeholder begins, what is in it, and where it has ended.
+
+    Source: FlowGram's pattern, which is two braces, anything but closing ones, and two closing ones. As a pattern it would
+    look for the end from every brace on, and take a time that grows with the square of the text.
+    """
+    position = 0
+    while (end := text.find("}", position)) >= 0:
+        start = text.find("{{", position, end)
+        if 0 <= start < end - 2 and text.startswith("}}", end):
+            position = end + 2
+            yield start, text[start + 2 : end], position
+        else:
+            position = end + 1
+
+
+def _compile_variable(content: Any) -> Binding:
+    if not isinstance(content, list) or len(content) < 2:
+        return AbsentBinding()
+    node_id, key, *path = content
+    if not isinstance(node_id, str) or not isinstance(key, str):
+        return AbsentBinding()
+    return RefBinding(node_id, key, path)
+
+
+def compile_reference(flow_value: Any) -> Binding:
+    """A binding that must be a `ref`; any other is an error when resolved. Source: FlowGram's `parseRef`."""
+    if not isinstance(flow_value, dict) or flow_value.get("type") != "ref":
+        return InvalidBinding(f"Invalid ref value: {javascript.to_string(flow_value)}")
+    return _compile_variable(flow_value.get("content"))
+
+
+def compile_value(flow_value: Any) -> Binding:
+    """Any binding. Source: FlowGram's `parseFlowValue`."""
+    kind = flow_value.get("type") if isinstance(flow_value, dict) else None
+    if not kind:
+        shown = kind if isinstance(flow_value, dict) and "type" in flow_value else UNDEFINED
+        return InvalidBinding(f"Invalid flow value type: {javascript.to_string(shown)}")
+    if kind == "constant":
+        return ConstantBinding(flow_value.get("content"))
+    if kind == "ref":
+        return _compile_variable(flow_value.get("content"))
+    if kind == "template":
+        content = flow_value.get("content")
+        if content and not isinstance(content, str):
+            return InvalidBinding("Invalid template value: the content must be a string")
+        return TemplateBinding(compile_template(content))
+    return InvalidBinding(f"Unknown flow value type: {javascript.to_string(kind)}")
+
+
+def parse_json_content(content: Any, declared_type: str | None) -> Any:
+    """A constant or default for a declared type: JSON text of an object, array or map is parsed.
+
+    Text that is no JSON stays text. Source: FlowGram's `parseJSONContent`.
+    """
+    if declared_type in JSON_TYPES and isinstance(content, str):
+        try:
+            return json_text.loads(content)
+        except JSONTextError:
+            return content
+    return content
+
+
+InputsResolver = Callable[[Scope], JSONObject]
+"""Resolves the inputs of a node in a scope. Raises `BindingError`."""
+
+
+def no_inputs(scope: Scope) -> JSONObject:  # noqa: ARG001
+    """Resolves to nothing: the inputs of a node that takes none."""
+    return {}
+
+
+def compile_inputs(values: Any, declare: Any) -> InputsResolver:
+    """The inputs that a node takes: each value that is declared, present, and of the declared type.
+
+    Args:
+        values: `inputsValues`: an object of bindings by name.
+        declare: `inputs`: a JSON schema of type object, whose properties declare the names and types.
+    """
+    properties = declare.get("properties") if isinstance(declare, dict) else None
+    if not isinstance(values, dict) or not isinstance(properties, dict):
+        return no_inputs
+    entries = tuple(
+        (name, compile_value(value).resolve, _declared_type(properties[name]))
+        for name, value in values.items()
+        if javascript.truthy(properties.get(name))
+    )
+    if not entries:
+        return no_inputs
+
+    def resolve(scope: Scope) -> JSONObject:
+        inputs: JSONObject = {}
+        for name, binding, declared in entries:
+            variable = binding(scope, declared)
+            if variable is None:
+                continue
+            value, kind, _ = variable
+            if value is not UNDEFINED and (kind == declared or types_equal(kind, declared)):
+                inputs[name] = value
+        return inputs
+
+    return resolve
+
+
+def _declared_type(schema: Any) -> str | None:
+    kind = schema.get("type") if isinstance(schema, dict) else None
+    return kind if isinstance(kind, str) else None

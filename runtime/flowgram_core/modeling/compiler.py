@@ -1,0 +1,130 @@
+"""The compiler: the text of a workflow schema becomes a `Document`.
+
+Ports, edges, bindings and templates are resolved here, once per schema and not once per task.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from flowgram_core.modeling import javascript, json_text
+from flowgram_core.modeling.bindings import compile_inputs, parse_json_content
+from flowgram_core.modeling.document import DEFAULT_PORT, Declaration, Document, Edge, Graph, Node
+from flowgram_core.modeling.errors import JSONTextError, Problem, SchemaInvalid
+from flowgram_core.modeling.schema import EdgeSchema, NodeSchema, WorkflowSchema
+from flowgram_core.modeling.validation import validate_schema
+from flowgram_core.modeling.values import UNDEFINED
+
+_DECLARATIONS = ("title", "inputs", "inputsValues", "outputs")
+
+
+def digest(schema_text: str) -> bytes:
+    """The identity of a schema: the SHA-256 of its text (32 bytes)."""
+    return hashlib.sha256(schema_text.encode("utf-8", "surrogatepass")).digest()
+
+
+def compile_schema(schema_text: str) -> Document:
+    """Compiles the text of a workflow schema. Raises `SchemaInvalid` with all problems."""
+    try:
+        schema = json_text.loads(schema_text)
+    except JSONTextError as error:
+        raise SchemaInvalid((Problem("schema", f"Workflow schema is not valid JSON: {error}"),)) from None
+    problems = validate_schema(schema)
+    if problems:
+        raise SchemaInvalid(problems)
+    workflow = WorkflowSchema.model_validate(schema)
+    root = _compile_graph(workflow.nodes, workflow.edges, "start")
+    declared = next(node.data.get("outputs") for node in workflow.nodes if node.type == "start")
+    inputs_schema = declared if isinstance(declared, dict) else {}
+    return Document(
+        digest=digest(schema_text),
+        root=root,
+        nodes=_count(root),
+        inputs_schema=inputs_schema,
+        inputs_schema_size=len(json_text.encode(inputs_schema)),
+        global_variables=compile_declarations(workflow.global_variable),
+    )
+
+
+def _count(graph: Graph) -> int:
+    return sum(1 if node.block is None else 1 + _count(node.block) for node in graph.nodes)
+
+
+def _compile_graph(nodes: Sequence[NodeSchema], edges: Sequence[EdgeSchema], start_type: str) -> Graph:
+    positions = {node.id: position for position, node in enumerate(nodes)}
+    outgoing: list[list[Edge]] = [[] for _ in nodes]
+    for edge in edges:
+        outgoing[positions[edge.source_node_id]].append(
+            Edge(
+                port=DEFAULT_PORT if edge.source_port_id is None else edge.source_port_id,
+                target=positions[edge.target_node_id],
+            )
+        )
+    start = next(position for position, node in enumerate(nodes) if node.type == start_type)
+    waits = [0] * len(nodes)
+    for position in _reachable(outgoing, start):
+        for outgoing_edge in outgoing[position]:
+            waits[outgoing_edge.target] += 1
+    return Graph(
+        nodes=tuple(
+            _compile_node(node, tuple(outgoing[position]), waits[position])
+            for position, node in enumerate(nodes)
+        ),
+        start=start,
+    )
+
+
+def _reachable(outgoing: Sequence[Sequence[Edge]], start: int) -> list[int]:
+    found = [start]
+    seen = {start}
+    for position in found:
+        for edge in outgoing[position]:
+            if edge.target not in seen:
+                seen.add(edge.target)
+                found.append(edge.target)
+    return found
+
+
+def _compile_node(node: NodeSchema, edges: tuple[Edge, ...], waits: int) -> Node:
+    return Node(
+        id=node.id,
+        type=node.type,
+        title=node.data.get("title") or f"{node.type}-{node.id}-untitled",
+        data={key: value for key, value in node.data.items() if key not in _DECLARATIONS},
+        resolve_inputs=compile_inputs(node.data.get("inputsValues"), node.data.get("inputs")),
+        outputs=compile_declarations(node.data.get("outputs")),
+        edges=edges,
+        waits=waits,
+        # Blocks of other node types (a group's, say) belong to the picture, not to the flow.
+        block=_compile_graph(node.blocks or (), node.edges or (), "block-start")
+        if node.type == "loop" and node.blocks is not None
+        else None,
+    )
+
+
+def compile_declarations(declare: Any) -> tuple[Declaration, ...]:
+    """The variables that a JSON schema of type object declares; none for any other."""
+    if not isinstance(declare, dict) or declare.get("type") != "object":
+        return ()
+    properties = declare.get("properties")
+    if not isinstance(properties, dict):
+        return ()
+    return tuple(
+        _compile_declaration(key, schema)
+        for key, schema in properties.items()
+        if key and javascript.truthy(schema)
+    )
+
+
+def _compile_declaration(key: str, schema: Any) -> Declaration:
+    schema = schema if isinstance(schema, dict) else {}
+    declared_type = schema.get("type")
+    declared_type = declared_type if isinstance(declared_type, str) else None
+    items = schema.get("items")
+    items_type = items.get("type") if isinstance(items, dict) else None
+    return Declaration(
+        key=key,
+        type=declared_type,
+        items_type=items_type if isinstance(items_type, str) else None,
+        default=parse_json_content(schema.get("default", UNDEFINED), declared_type),
+    )

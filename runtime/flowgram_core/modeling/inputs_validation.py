@@ -1,0 +1,274 @@
+"""Inputs against the JSON schema that the start node declares as its `outputs`.
+
+The rules and texts are those of FlowGram's `JSONSchemaValidator`, declarations that make no sense included: what is a
+TypeError there is a text here. But where it stops at the first problem, the others are found too, in its order: the first
+is the one that it tells.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+from flowgram_core.modeling import javascript, json_text
+from flowgram_core.modeling.errors import Problem
+from flowgram_core.modeling.values import UNDEFINED
+
+MAX_PROBLEMS = 1000
+"""So many problems are told; inputs may have one at every byte."""
+
+MAX_PROBLEM_CHARACTERS = 1_000_000
+"""No more problems are told after texts of this length; every text may repeat a whole enumeration."""
+
+_ROOT = "root"
+
+
+# Where a value is: in what lies at another place, and under which name or index. The outermost value is at None. Paths
+# are made of it only where something is wrong.
+_Place: TypeAlias = "tuple[_Place, str | int] | None"
+
+
+class _MalformedDeclaration(Exception):
+    """The declaration is none; the text is that of JavaScript's TypeError."""
+
+
+class _Enough(Exception):
+    """More problems were found than are told."""
+
+
+class _Findings(list[Problem]):
+    """The problems found so far; and what was found out about the declaration on the way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._characters = 0
+        self._members: dict[int, frozenset[Any]] = {}
+
+    def add(self, place: _Place, text: str) -> None:
+        """Takes a problem of the value at a place. Raises `_Enough` if it has taken as many as are told."""
+        if len(self) == MAX_PROBLEMS or self._characters > MAX_PROBLEM_CHARACTERS:
+            raise _Enough
+        self._characters += len(text)
+        self._tell(_field(place), text)
+
+    def includes(self, declared: list[Any], value: Any) -> bool:
+        """`declared.includes(value)`, for many values, each in the same time however many are declared."""
+        members = self._members.get(id(declared))
+        if members is None:
+            members = self._members[id(declared)] = frozenset(map(_identity, declared))
+        return _identity(value) in members
+
+    def finish(self) -> None:
+        """Notes that there are more problems than are told."""
+        self._tell("inputs", f"only the first {len(self)} problems are told")
+
+    def _tell(self, field: str, text: str) -> None:
+        told = f"JSON Schema validation failed: {text}"
+        self.append(Problem(json_text.to_well_formed(field), json_text.to_well_formed(told)))
+
+
+def validate_inputs(declared: Any, inputs: Any) -> tuple[Problem, ...]:
+    """What is wrong with the inputs of a task, in order; empty if nothing is.
+
+    The first problem is FlowGram's own. Of very many problems the first are told, and that there are more.
+
+    Args:
+        declared: The JSON schema, of any shape; `UNDEFINED` where there is none, which is an error.
+        inputs: A JSON value, nested no deeper than `json_text.MAX_DEPTH`.
+    """
+    findings = _Findings()
+    try:
+        _check(inputs, declared, None, findings)
+    except _Enough:
+        findings.finish()
+    return tuple(findings)
+
+
+def _check(value: Any, schema: Any, place: _Place, findings: _Findings) -> None:
+    try:
+        text = _check_value(value, schema, place, findings)
+    except _MalformedDeclaration as error:
+        text = f"Validation error: {error}"
+    if text is not None:
+        findings.add(place, text)
+
+
+def _check_value(value: Any, schema: Any, place: _Place, findings: _Findings) -> str | None:
+    """What is wrong with the value itself; what is wrong with what it holds goes to the findings."""
+    if schema is None or schema is UNDEFINED:
+        raise _MalformedDeclaration(
+            f"Cannot read properties of {javascript.to_string(schema)} (reading '$ref')"
+        )
+    # Any other value is an object to JavaScript, though one without members.
+    if not isinstance(schema, dict):
+        schema = {}
+    # Most declarations lack most of these, and this runs for every value of every task.
+    reference = schema.get("$ref")
+    if reference is not None and javascript.truthy(reference):
+        return None
+    allowed = schema.get("enum")
+    if allowed is not None and _is_filled(allowed) and not _includes(allowed, value, "schema.enum", findings):
+        return f"Value at {_path(place)} must be one of: {_join(allowed)}, but got: {_shown(value)}"
+    declared = schema.get("type", UNDEFINED)
+    match declared:
+        case "boolean":
+            return None if isinstance(value, bool) else _expected(declared, place, javascript.typeof(value))
+        case "string":
+            return None if isinstance(value, str) else _expected(declared, place, javascript.typeof(value))
+        case "integer":
+            whole = _is_number(value) and (isinstance(value, int) or value.is_integer())
+            return None if whole else _expected(declared, place, _shown(value))
+        case "number":
+            number = _is_number(value) and not math.isnan(value)
+            return None if number else _expected(declared, place, _shown(value))
+        case "object":
+            return _check_object(value, schema, place, findings)
+        case "array":
+            return _check_array(value, schema, place, findings)
+        case "map":
+            return _check_map(value, schema, place, findings)
+    return f'Unknown type "{javascript.to_string(declared)}" at {_path(place)}'
+
+
+def _check_object(value: Any, schema: dict[str, Any], place: _Place, findings: _Findings) -> str | None:
+    if not isinstance(value, dict):
+        return _expected("object", place, _kind(value))
+    required = schema.get("required", UNDEFINED)
+    properties = schema.get("properties")
+    missing = set()
+    if required is not UNDEFINED and _is_filled(required):
+        for name in map(javascript.to_string, _iterate(required)):
+            if name not in value and name not in missing:
+                missing.add(name)
+                _add_missing(name, place, findings)
+    entries = properties if isinstance(properties, dict) else dict(_entries(properties))
+    if required is not None and required is not UNDEFINED:
+        for name in entries:
+            declared = _includes(required, name, "schema.required?", findings)
+            if declared and name not in value and name not in missing:
+                _add_missing(name, place, findings)
+    for name, schema_of_property in entries.items():
+        if name in value:
+            _check(value[name], schema_of_property, (place, name), findings)
+    additional = schema.get("additionalProperties")
+    if additional is not None and javascript.truthy(additional):
+        _check_members(value, additional, place, entries, findings)
+    return None
+
+
+def _check_map(value: Any, schema: dict[str, Any], place: _Place, findings: _Findings) -> str | None:
+    if not isinstance(value, dict):
+        return _expected("map", place, _kind(value))
+    additional = schema.get("additionalProperties")
+    if javascript.truthy(additional):
+        _check_members(value, additional, place, {}, findings)
+    return None
+
+
+def _check_members(
+    value: dict[str, Any], schema: Any, place: _Place, named: dict[str, Any], findings: _Findings
+) -> None:
+    for name, member in value.items():
+        if name not in named:
+            _check(member, schema, (place, name), findings)
+
+
+def _check_array(value: Any, schema: dict[str, Any], place: _Place, findings: _Findings) -> str | None:
+    if not isinstance(value, list):
+        return _expected("array", place, javascript.typeof(value))
+    items = schema.get("items")
+    if javascript.truthy(items):
+        for index, item in enumerate(value):
+            _check(item, items, (place, index), findings)
+    return None
+
+
+def _add_missing(name: str, place: _Place, findings: _Findings) -> None:
+    findings.add((place, name), f'Missing required property "{name}" at {_path(place)}')
+
+
+def _expected(declared: str, place: _Place, found: str) -> str:
+    return f"Expected {declared} at {_path(place)}, but got: {found}"
+
+
+def _members(place: _Place) -> list[str | int]:
+    """The members that lead to a place, from the outermost value on."""
+    members: list[str | int] = []
+    while place is not None:
+        place, member = place
+        members.append(member)
+    members.reverse()
+    return members
+
+
+def _path(place: _Place) -> str:
+    """A place as FlowGram names it: without the root, but for what lies in it directly."""
+    path = _ROOT
+    for member in _members(place):
+        if isinstance(member, int):
+            path = f"{path}[{member}]"
+        else:
+            path = member if path == _ROOT else f"{path}.{member}"
+    return path
+
+
+def _field(place: _Place) -> str:
+    """A place as a path of field names."""
+    names = (f"[{member}]" if isinstance(member, int) else f".{member}" for member in _members(place))
+    return "inputs" + "".join(names)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    return "array" if isinstance(value, list) else javascript.typeof(value)
+
+
+def _is_filled(value: Any) -> bool:
+    """Whether JavaScript finds a `length` above 0."""
+    if isinstance(value, dict):
+        return bool(javascript.less_than(0, value.get("length", UNDEFINED)))
+    return isinstance(value, list | str) and len(value) > 0
+
+
+def _iterate(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        raise _MalformedDeclaration("schema.required is not iterable")
+    elements: Iterable[Any] = value
+    return elements
+
+
+def _includes(value: Any, item: Any, name: str, findings: _Findings) -> bool:
+    if isinstance(value, list):
+        return findings.includes(value, item)
+    if isinstance(value, str):
+        return javascript.to_string(item) in value
+    raise _MalformedDeclaration(f"{name}.includes is not a function")
+
+
+def _identity(value: Any) -> Any:
+    """Equal for JSON values that JavaScript finds strictly equal, and for no others."""
+    return ("identity", id(value)) if isinstance(value, bool | list | dict) else value
+
+
+def _join(value: Any) -> str:
+    if isinstance(value, str):
+        raise _MalformedDeclaration("schema.enum.join is not a function")
+    return ", ".join("" if element is None else javascript.to_string(element) for element in value)
+
+
+def _entries(value: Any) -> Iterable[tuple[str, Any]]:
+    """What `Object.entries` gives, where a value counts as given only if it is true."""
+    if isinstance(value, dict):
+        return value.items()
+    if isinstance(value, list | str):
+        return ((str(index), element) for index, element in enumerate(value))
+    return ()
+
+
+def _shown(value: Any) -> str:
+    """What `JSON.stringify` prints."""
+    return json_text.dumps(javascript.in_property_order(value))

@@ -1,0 +1,1 @@
+"""The code node: runs JavaScript in worker processes."""

@@ -1,0 +1,1 @@
+"""The condition nodes: choose a branch by comparing values."""

@@ -1,0 +1,196 @@
+"""The rules of conditions: which operators a left type has, what the right side must be, and when they hold.
+
+Source: FlowGram's condition rules and handlers. Different here: an unset text contains nothing instead of raising, and
+`""`, `[]` and `{}` are empty as null is.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from flowgram_core.engine.errors import NodeError
+from flowgram_core.modeling import javascript
+from flowgram_core.modeling.dates import time_value
+from flowgram_core.modeling.sizes import size_of
+from flowgram_core.modeling.values import (
+    ARRAY,
+    BOOLEAN,
+    DATE_TIME,
+    INTEGER,
+    MAP,
+    NULL,
+    NUMBER,
+    OBJECT,
+    STRING,
+)
+
+Holds = Callable[[Any, Any], bool]
+
+
+class Rule(NamedTuple):
+    """One operator of one left type.
+
+    Attributes:
+        right_type: The type that the right side must have, and that a constant there takes; None if it is not looked at.
+        holds: Whether the condition holds for a left and a right value.
+    """
+
+    right_type: str | None
+    holds: Holds
+
+
+_NUMBERS = frozenset({int, float})
+"""Types that compare in Python as they do in JavaScript: the usual case, which needs none of its other rules."""
+
+_LONGEST_TEXT = 32 * 1024 * 1024
+
+
+def _equal(left: Any, right: Any) -> bool:
+    return javascript.strict_equals(left, right)
+
+
+def _not_equal(left: Any, right: Any) -> bool:
+    return not javascript.strict_equals(left, right)
+
+
+def _primitive(value: Any) -> Any:
+    """An array as the text that it is compared as. Raises `NodeError` where that is too long."""
+    if not isinstance(value, list):
+        return value
+    # A variable can be put into itself again and again: then only the text is large.
+    if size_of(value, _LONGEST_TEXT) > _LONGEST_TEXT:
+        raise NodeError("Condition compares an array that is too large")
+    return javascript.to_string(value)
+
+
+def _less(left: Any, right: Any) -> bool:
+    if type(left) in _NUMBERS and type(right) in _NUMBERS:
+        return bool(left < right)
+    return javascript.less_than(_primitive(left), _primitive(right)) is True
+
+
+def _greater(left: Any, right: Any) -> bool:
+    if type(left) in _NUMBERS and type(right) in _NUMBERS:
+        return bool(left > right)
+    return javascript.less_than(_primitive(right), _primitive(left)) is True
+
+
+def _at_most(left: Any, right: Any) -> bool:
+    if type(left) in _NUMBERS and type(right) in _NUMBERS:
+        return bool(left <= right)
+    return javascript.less_than(_primitive(right), _primitive(left)) is False
+
+
+def _at_least(left: Any, right: Any) -> bool:
+    if type(left) in _NUMBERS and type(right) in _NUMBERS:
+        return bool(left >= right)
+    return javascript.less_than(_primitive(left), _primitive(right)) is False
+
+
+def _in(left: Any, right: Any) -> bool:
+    if isinstance(right, list):
+        return javascript.includes(right, left)
+    if isinstance(right, str):
+        # A constant for an array that is no JSON stays text, and texts have `includes` too.
+        return javascript.to_string(_primitive(left)) in right
+    # Here and below: what FlowGram's users see of JavaScript where a value is not of its declared type.
+    missing = "Cannot read properties of null (reading 'includes')"
+    raise NodeError(missing if right is None else "rightValue.includes is not a function")
+
+
+def _not_in(left: Any, right: Any) -> bool:
+    return not _in(left, right)
+
+
+def _contains(left: Any, right: Any) -> bool:
+    if left is None:
+        return False
+    if isinstance(left, list):
+        return javascript.includes(left, right)
+    if isinstance(left, str):
+        return javascript.to_string(_primitive(right)) in left
+    raise NodeError("leftValue.includes is not a function")
+
+
+def _contains_not(left: Any, right: Any) -> bool:
+    return not _contains(left, right)
+
+
+def _is_true(left: Any, right: Any) -> bool:  # noqa: ARG001
+    return left is True
+
+
+def _is_false(left: Any, right: Any) -> bool:  # noqa: ARG001
+    return left is False
+
+
+def _is_empty(left: Any, right: Any) -> bool:  # noqa: ARG001
+    return left is None or (isinstance(left, str | list | dict) and not left)
+
+
+def _is_not_empty(left: Any, right: Any) -> bool:
+    return not _is_empty(left, right)
+
+
+def _dated(compare: Callable[[int, int], bool], *, otherwise: bool = False) -> Holds:
+    def holds(left: Any, right: Any) -> bool:
+        left_instant, right_instant = time_value(left), time_value(right)
+        if left_instant is None or right_instant is None:
+            return otherwise
+        return compare(left_instant, right_instant)
+
+    return holds
+
+
+_EMPTY = {"is_empty": Rule(None, _is_empty), "is_not_empty": Rule(None, _is_not_empty)}
+
+
+def _numeric(right_type: str) -> dict[str, Rule]:
+    return {
+        "eq": Rule(right_type, _equal),
+        "neq": Rule(right_type, _not_equal),
+        "gt": Rule(right_type, _greater),
+        "gte": Rule(right_type, _at_least),
+        "lt": Rule(right_type, _less),
+        "lte": Rule(right_type, _at_most),
+        "in": Rule(ARRAY, _in),
+        "nin": Rule(ARRAY, _not_in),
+        **_EMPTY,
+    }
+
+
+RULES: dict[str, dict[str, Rule]] = {
+    STRING: {
+        "eq": Rule(STRING, _equal),
+        "neq": Rule(STRING, _not_equal),
+        "contains": Rule(STRING, _contains),
+        "not_contains": Rule(STRING, _contains_not),
+        "in": Rule(ARRAY, _in),
+        "nin": Rule(ARRAY, _not_in),
+        **_EMPTY,
+    },
+    NUMBER: _numeric(NUMBER),
+    INTEGER: _numeric(INTEGER),
+    BOOLEAN: {
+        "eq": Rule(BOOLEAN, _equal),
+        "neq": Rule(BOOLEAN, _not_equal),
+        "is_true": Rule(None, _is_true),
+        "is_false": Rule(None, _is_false),
+        "in": Rule(ARRAY, _in),
+        "nin": Rule(ARRAY, _not_in),
+        **_EMPTY,
+    },
+    DATE_TIME: {
+        "eq": Rule(DATE_TIME, _dated(lambda left, right: left == right)),
+        "neq": Rule(DATE_TIME, _dated(lambda left, right: left != right, otherwise=True)),
+        "gt": Rule(DATE_TIME, _dated(lambda left, right: left > right)),
+        "gte": Rule(DATE_TIME, _dated(lambda left, right: left >= right)),
+        "lt": Rule(DATE_TIME, _dated(lambda left, right: left < right)),
+        "lte": Rule(DATE_TIME, _dated(lambda left, right: left <= right)),
+        **_EMPTY,
+    },
+    OBJECT: _EMPTY,
+    MAP: _EMPTY,
+    ARRAY: _EMPTY,
+    NULL: {"eq": Rule(NULL, lambda left, right: left is None and right is None), **_EMPTY},
+}
+"""Rules by left type, then by operator."""

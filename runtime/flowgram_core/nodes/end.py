@@ -1,0 +1,19 @@
+"""end: its inputs are its outputs, and the outputs of the task."""
+
+from flowgram_core.engine.node_type import NodeResult, PureBehavior, RunScope, Trusted
+from flowgram_core.modeling.document import Node
+from flowgram_core.modeling.json_text import JSONObject
+
+
+class EndNode(Trusted):
+    """The node that gathers what a workflow gives."""
+
+    type = "end"
+
+    def bind(self, node: Node) -> PureBehavior:  # noqa: ARG002 - all end nodes behave alike
+        """The outputs are the inputs; the engine makes them the task's."""
+        return PureBehavior(_run)
+
+
+def _run(scope: RunScope, inputs: JSONObject) -> NodeResult:  # noqa: ARG001
+    return NodeResult(inputs)

@@ -1,0 +1,207 @@
+"""http: makes an HTTP request.
+
+The prepared inputs are the request: `{method, url, headers, params, bodyType, body, retryTimes, timeout}`, where `body` is
+a text (of the form types, the fields as JSON text) and `timeout` counts milliseconds. Any status code is a success; the
+outputs are `headers`, `statusCode` and `body`.
+"""
+
+import asyncio
+import copy
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, Final, Self
+
+from flowgram_core.engine.errors import NodeError
+from flowgram_core.engine.node_type import Call, CallBehavior, RunScope, Trusted
+from flowgram_core.modeling import javascript, json_text
+from flowgram_core.modeling.bindings import Scope, compile_inputs, compile_template
+from flowgram_core.modeling.document import Node
+from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.modeling.values import UNDEFINED
+from flowgram_core.nodes.errors import AttemptFailed
+from flowgram_core.nodes.executor import CallContext
+from flowgram_core.nodes.http import request as http_request
+from flowgram_core.nodes.http.client import HTTPClient
+from flowgram_core.nodes.network.fair_transport import TimeSlice, at_once
+from flowgram_core.nodes.node_settings import HTTPSettings
+
+_PINNED_TIMEOUT: Final = 10
+"""Seconds: the time-out that a log without one stands for, whatever becomes of the setting's default."""
+
+_Render = Callable[[Scope], str]
+
+
+class HTTPNode(Trusted):
+    """The node type `http`. An async context manager: its connections end with it.
+
+    Args:
+        settings: How requests are made.
+        sleep: Waits so many seconds before another attempt.
+        time_slice: Lets its connections take turns with all else that would hold the event loop.
+
+    Attributes:
+        type: `http`.
+    """
+
+    type = "http"
+
+    def __init__(
+        self,
+        settings: HTTPSettings | None = None,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        time_slice: TimeSlice = at_once,
+    ) -> None:
+        self._settings = settings or HTTPSettings()
+        self._sleep = sleep
+        self._time_slice = time_slice
+        self._client: HTTPClient | None = None
+        self._opening = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+
+    @property
+    def pins(self) -> JSONObject:
+        """The time-out, which the inputs of a request show."""
+        timeout = self._settings.timeout
+        return {} if timeout == _PINNED_TIMEOUT else {"timeout": timeout}
+
+    def pinned(self, pins: JSONObject) -> Self:
+        """The node type with the time-out that a task was accepted with."""
+        other = copy.copy(self)
+        other._settings = replace(self._settings, timeout=pins.get("timeout", _PINNED_TIMEOUT))  # noqa: SLF001 - one of these
+        return other
+
+    def bind(self, node: Node) -> CallBehavior:
+        """Compiles the request's bindings once. What is wrong with them fails the node when it runs, in FlowGram's order."""
+        data = node.data
+        api, timeout = _object(data.get("api")), _object(data.get("timeout"))
+        render_url = _compile_text(api.get("url", UNDEFINED), "HTTP url is required")
+        resolve_headers = compile_inputs(data.get("headersValues"), data.get("headers"))
+        resolve_params = compile_inputs(data.get("paramsValues"), data.get("params"))
+        body = _object(data.get("body"))
+        body_type = body.get("bodyType", UNDEFINED)
+        render_body = _compile_body(body_type, body)
+        default_timeout = self._settings.timeout * 1000
+
+        def prepare(scope: RunScope, inputs: JSONObject) -> JSONObject:  # noqa: ARG001 - the request has its own
+            request: JSONObject = {"method": api["method"]} if "method" in api else {}
+            request["url"] = render_url(scope)
+            request["headers"] = resolve_headers(scope)
+            request["params"] = javascript.in_property_order(resolve_params(scope))
+            request["bodyType"] = body_type
+            request["body"] = render_body(scope)
+            request["retryTimes"] = _or_default(timeout.get("retryTimes"), 0)
+            request["timeout"] = _or_default(timeout.get("timeout"), default_timeout)
+            return request
+
+        return CallBehavior(prepare)
+
+    async def _open_client(self) -> HTTPClient:
+        """The client, made when it is first needed, and not on the event loop's thread: that would hold up all others."""
+        async with self._opening:
+            if self._client is None:
+                self._client = await asyncio.to_thread(HTTPClient, self._settings, self._time_slice)
+        return self._client
+
+    async def execute(self, call: Call, context: CallContext) -> JSONObject:  # noqa: ARG002
+        """Makes the request, again after 1, 2, 4 … seconds where no response came or the time was over.
+
+        Raises:
+            NodeError: No attempt got a response, or the request or its response is none that could be used.
+        """
+        request = http_request.build_request(call.inputs)
+        timeout = javascript.to_number(call.inputs["timeout"])
+        if not 0 <= timeout < math.inf:
+            raise NodeError(
+                f'HTTP timeout "{javascript.to_string(call.inputs["timeout"])}" is not a number of milliseconds'
+            )
+        retries = javascript.to_number(call.inputs["retryTimes"])
+        if not retries >= 0:
+            raise NodeError("HTTP request failed after all retry attempts")
+        client = self._client or await self._open_client()
+        attempt = 0
+        while True:
+            try:
+                response = await client.attempt(request, timeout / 1000)
+            except AttemptFailed as error:
+                if attempt + 1 > retries:
+                    raise NodeError(f"HTTP request failed: {error}") from error
+            else:
+                return {
+                    "headers": response.headers,
+                    "statusCode": response.status_code,
+                    "body": response.body,
+                }
+            await self._sleep(2**attempt)
+            attempt += 1
+
+
+def _object(value: Any) -> JSONObject:
+    return value if isinstance(value, dict) else {}
+
+
+def _or_default(value: Any, default: float) -> Any:
+    """What the schema says, or the default; a whole number without a fraction, as JSON shows it."""
+    if value is not None:
+        return value
+    return int(default) if float(default).is_integer() else default
+
+
+def _failing(message: str) -> _Render:
+    def render(scope: Scope) -> str:  # noqa: ARG001
+        raise NodeError(message)
+
+    return render
+
+
+def _compile_text(flow_value: Any, required: str) -> _Render:
+    """Renders a template; where it is none, or empty, the node fails."""
+    if not isinstance(flow_value, dict) or flow_value.get("type") != "template":
+        return _failing(f"Invalid template value: {javascript.to_string(flow_value)}")
+    template = compile_template(flow_value.get("content"))
+
+    def render(scope: Scope) -> str:
+        text = template.render(scope)
+        if text is None:
+            raise NodeError(required)
+        return text
+
+    return render
+
+
+def _compile_body(body_type: Any, body: JSONObject) -> _Render:
+    """Renders the text that the request's body is made of."""
+
+    def text(key: str, name: str) -> _Render:
+        required = f"HTTP {name} body is required"
+        return _compile_text(body[key], required) if javascript.truthy(body.get(key)) else _failing(required)
+
+    def form(key: str, values_key: str, name: str) -> _Render:
+        declare, values = body.get(key), body.get(values_key)
+        if not javascript.truthy(declare) or not javascript.truthy(values):
+            return _failing(f"HTTP {name} body is required")
+        resolve = compile_inputs(values, declare)
+        return lambda scope: json_text.dumps(javascript.in_property_order(resolve(scope)))
+
+    match body_type:
+        case http_request.NONE:
+            return lambda scope: ""  # noqa: ARG005
+        case http_request.JSON:
+            return text("json", "json")
+        case http_request.RAW_TEXT:
+            return text("rawText", "raw-text")
+        case http_request.BINARY:
+            return text("binary", "binary")
+        case http_request.FORM_DATA:
+            return form("formData", "formDataValues", "form-data")
+        case http_request.FORM_URLENCODED:
+            return form("xWwwFormUrlencoded", "xWwwFormUrlencodedValues", "x-www-form-urlencoded")
+        case _:
+            return _failing(f'HTTP invalid body type "{javascript.to_string(body_type)}"')

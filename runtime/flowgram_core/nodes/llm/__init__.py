@@ -1,0 +1,1 @@
+"""The llm node: chat completions of OpenAI-compatible APIs."""

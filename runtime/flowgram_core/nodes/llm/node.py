@@ -1,0 +1,159 @@
+"""llm: one chat completion of an OpenAI-compatible API, streamed.
+
+Inputs: `modelName`, `apiKey`, `apiHost`, `temperature`, `prompt`, and `systemPrompt` if there is one. Output: `result`, the
+text. Watchers who asked for it see the text as it comes.
+"""
+
+import re
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx2
+import openai
+from openai.types.chat import ChatCompletionMessageParam
+
+from flowgram_core.engine.errors import NodeError
+from flowgram_core.engine.node_type import Call, CallBehavior, RunScope, Trusted
+from flowgram_core.modeling import javascript, json_text
+from flowgram_core.modeling.document import Node
+from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.nodes.executor import CallContext
+from flowgram_core.nodes.http.url import parse_url, scheme_of, to_utf8
+from flowgram_core.nodes.llm.answer import MAX_ERROR_LENGTH, Answer
+from flowgram_core.nodes.llm.clients import LLMClients
+from flowgram_core.nodes.network.fair_transport import TimeSlice, at_once
+from flowgram_core.nodes.node_settings import LLMSettings
+
+_KEY = re.compile(r"[\x21-\x7e]+")
+
+
+class LLMNode(Trusted):
+    """The node type `llm`. An async context manager: its connections end with it.
+
+    Args:
+        settings: How calls are made.
+        time_slice: Lets its connections take turns with all else that would hold the event loop.
+
+    Attributes:
+        type: `llm`.
+    """
+
+    type = "llm"
+
+    def __init__(self, settings: LLMSettings | None = None, *, time_slice: TimeSlice = at_once) -> None:
+        self._settings = settings or LLMSettings()
+        self._clients = LLMClients(self._settings, time_slice)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        await self._clients.aclose()
+
+    def bind(self, node: Node) -> CallBehavior:  # noqa: ARG002 - everything is in the inputs
+        """Checks the inputs each time the node runs."""
+        return CallBehavior(_prepare)
+
+    async def execute(self, call: Call, context: CallContext) -> JSONObject:
+        """Asks the API, shows the text as it comes, and gives it whole.
+
+        Raises:
+            NodeError: The API cannot be reached, or it answers with an error, which is shown without the key.
+        """
+        inputs = call.inputs
+        api_key = javascript.to_string(inputs["apiKey"]).strip()
+        try:
+            return {"result": await self._complete(inputs, api_key, context)}
+        except NodeError as error:
+            # The host masks the input as it stands; this is the key as it was sent.
+            raise NodeError(str(error).replace(api_key, "…")) from error
+
+    async def _complete(self, inputs: JSONObject, api_key: str, context: CallContext) -> str:
+        if not _KEY.fullmatch(api_key):
+            raise NodeError('LLM node input "apiKey" has characters that no key can have')
+        host = inputs["apiHost"]
+        answer = Answer(host, self._settings.max_answer_bytes, context.emit_delta)
+        async with self._clients.client(str(parse_url(host))) as client:
+            try:
+                async with client.with_options(
+                    api_key=api_key
+                ).chat.completions.with_streaming_response.create(
+                    model=_sendable(javascript.to_string(inputs["modelName"])),
+                    messages=_messages(inputs),
+                    temperature=_sendable(inputs["temperature"]),
+                    stream=True,
+                    extra_headers={
+                        # Headers are ASCII, node ids are not.
+                        "Idempotency-Key": quote(
+                            context.idempotency_key, safe="/[]:", errors="surrogatepass"
+                        ),
+                    },
+                ) as response:
+                    return await answer.read(response.http_response)
+            except (openai.APITimeoutError, httpx2.TimeoutException) as error:
+                raise NodeError("Request timed out.") from error
+            except (openai.APIConnectionError, httpx2.HTTPError) as error:
+                if answer.begun:
+                    raise NodeError(f'Network error: the answer of api "{host}" broke off') from error
+                raise NodeError(f'Network error: unreachable api "{host}"') from error
+            except openai.APIStatusError as error:
+                raise NodeError(_describe(error)) from error
+            except openai.OpenAIError as error:
+                raise NodeError(str(error)[:MAX_ERROR_LENGTH]) from error
+
+
+def _prepare(scope: RunScope, inputs: JSONObject) -> JSONObject:  # noqa: ARG001
+    """The inputs as they are, if they suffice. Raises `NodeError`."""
+    missing = [
+        name
+        for name in ("modelName", "temperature", "apiKey", "apiHost", "prompt")
+        if (inputs.get(name) is None if name == "temperature" else not javascript.truthy(inputs.get(name)))
+    ]
+    if missing:
+        names = '", "'.join(missing)
+        raise NodeError(f'LLM node missing required inputs: "{names}"')
+    host = inputs["apiHost"]
+    if not isinstance(host, str):
+        raise NodeError(f"Invalid API host format - {javascript.to_string(host)}")
+    scheme = scheme_of(host)
+    if scheme not in {"http", "https"}:
+        raise NodeError(f"Invalid API host protocol - {scheme}:")
+    parse_url(host)
+    return inputs
+
+
+def _messages(inputs: JSONObject) -> list[ChatCompletionMessageParam]:
+    messages: list[ChatCompletionMessageParam] = []
+    system_prompt = inputs.get("systemPrompt")
+    if javascript.truthy(system_prompt):
+        messages.append({"role": "system", "content": _content(system_prompt)})
+    messages.append({"role": "user", "content": _content(inputs["prompt"])})
+    return messages
+
+
+def _content(prompt: Any) -> Any:
+    """A prompt as the API takes it: a text, or a list of content parts."""
+    return _sendable(prompt if isinstance(prompt, list) else javascript.to_string(prompt))
+
+
+def _sendable(value: Any) -> Any:
+    """A value as it can be sent: half a surrogate pair in a text has no form that could be."""
+    match value:
+        case str():
+            return to_utf8(value).decode()
+        case list():
+            return [_sendable(member) for member in value]
+        case dict():
+            return {_sendable(name): _sendable(member) for name, member in value.items()}
+        case _:
+            return value
+
+
+def _describe(error: openai.APIStatusError) -> str:
+    """An API's error as OpenAI's JavaScript library prints it, which is what FlowGram shows."""
+    body: Any = error.body
+    message = body.get("message") if isinstance(body, dict) else body
+    if not message:
+        message = body or "status code (no body)"
+    text = message if isinstance(message, str) else json_text.dumps(message)
+    return f"{error.status_code} {text}"[:MAX_ERROR_LENGTH]

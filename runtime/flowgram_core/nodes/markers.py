@@ -1,0 +1,29 @@
+"""block-start, block-end, break, continue: nodes that mark a place, and give nothing.
+
+What break and continue do to their loop is the engine's part.
+"""
+
+from flowgram_core.engine.node_type import NodeResult, PureBehavior, RunScope, Trusted
+from flowgram_core.modeling.document import Node
+from flowgram_core.modeling.json_text import JSONObject
+
+_NOTHING = NodeResult({})
+
+
+class MarkerNode(Trusted):
+    """A node with outputs `{}`.
+
+    Attributes:
+        type: `block-start`, `block-end`, `break` or `continue`.
+    """
+
+    def __init__(self, node_type: str) -> None:
+        self.type = node_type
+
+    def bind(self, node: Node) -> PureBehavior:  # noqa: ARG002 - all marks behave alike
+        """Gives nothing."""
+        return PureBehavior(_run)
+
+
+def _run(scope: RunScope, inputs: JSONObject) -> NodeResult:  # noqa: ARG001
+    return _NOTHING

@@ -1,0 +1,56 @@
+"""The gateway beside a server, in its process. It speaks to the server over gRPC as any other client does."""
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import structlog
+
+from flowgram_client import AsyncClient
+from flowgram_server.address import AddressUnusable, bind, from_within
+from flowgram_server.settings.server import Settings
+
+if TYPE_CHECKING:
+    from flowgram_server.gateway.serve import Gateway
+
+_log = structlog.get_logger(__name__)
+
+
+def bind_embedded(settings: Settings) -> socket.socket | None:
+    """Where the gateway of a server is to listen; None if there is to be none.
+
+    Where nobody asked for an address and the default one is taken, the server goes without a gateway, and says so.
+
+    Raises:
+        AddressUnusable: The address that was asked for cannot be listened on.
+    """
+    if not settings.http_listen:
+        return None
+    try:
+        return bind(settings.http_listen)
+    except AddressUnusable as error:
+        if "http_listen" in settings.model_fields_set:
+            raise
+        _log.warning(
+            "no REST gateway", reason=str(error), hint="--http names another address, --no-http none"
+        )
+        return None
+
+
+@asynccontextmanager
+async def open_embedded(
+    settings: Settings, listener: socket.socket | None, address: str
+) -> AsyncIterator["Gateway | None"]:
+    """The gateway of the server that listens on an address, for as long as the block lasts; None without a listener."""
+    if listener is None:
+        yield None
+        return
+    from flowgram_server.gateway.serve import PATIENCE, open_gateway  # noqa: PLC0415 - costs a server without it nothing
+
+    async with (
+        # A proxy of the environment leads out of this machine, under whatever name the server listens.
+        AsyncClient(from_within(address), retry=PATIENCE, options=(("grpc.enable_http_proxy", 0),)) as client,
+        open_gateway(client, listener, settings.gateway()) as gateway,
+    ):
+        yield gateway

@@ -1,0 +1,27 @@
+"""Answers: the bytes and headers of what is no stream."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import Response
+
+from flowgram_server.gateway import json_encoding
+from flowgram_server.gateway.errors import ErrorAnswer
+
+
+def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer with a shape as its body."""
+    return Response(json_encoding.encode(value), status, headers, media_type="application/json")
+
+
+def error_body(answer: ErrorAnswer) -> bytes:
+    """The body of an error."""
+    return json_encoding.encode({"code": answer.code, "message": answer.message, "errors": answer.errors})
+
+
+def error_answer(answer: ErrorAnswer, headers: Mapping[str, str] | None = None) -> Response:
+    """An error."""
+    more = {} if answer.retry_after is None else {"Retry-After": str(answer.retry_after)}
+    return Response(
+        error_body(answer), answer.status, {**(headers or {}), **more}, media_type="application/json"
+    )

@@ -1,0 +1,1 @@
+"""The gRPC service: servicer, codec, wire format, translation of messages, errors, access log."""

@@ -1,0 +1,152 @@
+"""Requests of the contract in the runtime's terms. All raise `ArgumentInvalid`, with all fields that are not as they should be."""
+
+from typing import NamedTuple
+
+from flowgram.runtime.v1.runtime_service_pb2 import (
+    TaskCancelRequest,
+    TaskListRequest,
+    TaskReportRequest,
+    TaskResultRequest,
+    TaskRunRequest,
+    WatchTaskRequest,
+)
+from flowgram_core.embedded.application import TaskRequest
+from flowgram_server.rpc.convert import arguments
+from flowgram_server.rpc.convert.page_token import decode_page_token
+
+MIN_HEARTBEAT = 0.1
+"""Seconds: heartbeats come no more often than this."""
+
+
+class ListQuery(NamedTuple):
+    """Which page of tasks.
+
+    Attributes:
+        limit: At most so many tasks.
+        before: Only tasks with a smaller `order`; None for the first page.
+        statuses: Only tasks in one of these; empty means all.
+        labels: Only tasks that carry all of these.
+    """
+
+    limit: int
+    before: int | None
+    statuses: frozenset[int]
+    labels: dict[str, str]
+
+
+class ReportQuery(NamedTuple):
+    """What to report on.
+
+    Attributes:
+        task_id: The task.
+        basic: Whether to leave the JSON of inputs, outputs and data out.
+    """
+
+    task_id: str
+    basic: bool
+
+
+class CancelOrder(NamedTuple):
+    """What to stop.
+
+    Attributes:
+        task_id: The task.
+        reason: Why, in the caller's words.
+    """
+
+    task_id: str
+    reason: str
+
+
+class WatchQuery(NamedTuple):
+    """What of a task's log to send.
+
+    Attributes:
+        task_id: The task.
+        after_sequence: The last event that the watcher has seen.
+        basic: Whether to leave the JSON of inputs and outputs out.
+        deltas: Whether to send pieces of outputs as they arrive.
+        heartbeat: Seconds of silence after which a heartbeat is sent; None for none.
+    """
+
+    task_id: str
+    after_sequence: int
+    basic: bool
+    deltas: bool
+    heartbeat: float | None
+
+
+def task_request(request: TaskRunRequest) -> TaskRequest:
+    """What to run."""
+    violations: arguments.Violations = []
+    task = TaskRequest(
+        schema=arguments.required(violations, "schema", request.schema),
+        inputs=request.inputs,
+        request_id=arguments.short(violations, "request_id", request.request_id, arguments.MAX_REQUEST_ID),
+        timeout=(
+            arguments.microseconds(violations, "timeout", request.timeout)
+            if request.HasField("timeout")
+            else None
+        ),
+        labels=arguments.labels(violations, "labels", request.labels),
+    )
+    arguments.accept(violations)
+    return task
+
+
+def list_query(request: TaskListRequest) -> ListQuery:
+    """Which page of tasks. Raises `PageTokenInvalid`, too."""
+    violations: arguments.Violations = []
+    limit = arguments.page_size(violations, "page_size", request.page_size)
+    statuses = arguments.statuses(violations, "statuses", request.statuses)
+    labels = arguments.labels(violations, "labels", request.labels)
+    arguments.accept(violations)
+    return ListQuery(limit, decode_page_token(request.page_token, statuses, labels), statuses, labels)
+
+
+def report_query(request: TaskReportRequest) -> ReportQuery:
+    """What to report on."""
+    violations: arguments.Violations = []
+    query = ReportQuery(
+        task_id=arguments.task_id(violations, "task_id", request.task_id),
+        basic=arguments.is_basic(violations, "view", request.view),
+    )
+    arguments.accept(violations)
+    return query
+
+
+def cancel_order(request: TaskCancelRequest) -> CancelOrder:
+    """What to stop."""
+    violations: arguments.Violations = []
+    order = CancelOrder(
+        task_id=arguments.task_id(violations, "task_id", request.task_id),
+        reason=arguments.short(violations, "reason", request.reason, arguments.MAX_REASON),
+    )
+    arguments.accept(violations)
+    return order
+
+
+def result_task(request: TaskResultRequest) -> str:
+    """Whose outcome."""
+    violations: arguments.Violations = []
+    task_id = arguments.task_id(violations, "task_id", request.task_id)
+    arguments.accept(violations)
+    return task_id
+
+
+def watch_query(request: WatchTaskRequest) -> WatchQuery:
+    """What of a task's log to send."""
+    violations: arguments.Violations = []
+    heartbeat = None
+    if request.HasField("heartbeat"):
+        microseconds = arguments.microseconds(violations, "heartbeat", request.heartbeat)
+        heartbeat = max(microseconds / 1e6, MIN_HEARTBEAT)
+    query = WatchQuery(
+        task_id=arguments.task_id(violations, "task_id", request.task_id),
+        after_sequence=arguments.sequence(violations, "after_sequence", request.after_sequence),
+        basic=arguments.is_basic(violations, "view", request.view),
+        deltas=request.include_deltas,
+        heartbeat=heartbeat,
+    )
+    arguments.accept(violations)
+    return query

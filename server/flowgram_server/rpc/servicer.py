@@ -1,0 +1,185 @@
+"""The servicer: each method translates a request, calls the application, and translates the answer.
+
+It is written against `flowgram_core.embedded.application.Application`. Cancellation, a client's disconnect, ends a method where it
+waits, and never touches a task.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Final
+
+from flowgram.runtime.v1 import runtime_service_pb2 as service
+from flowgram_core.concurrency.clock import Clock
+from flowgram_core.embedded.application import Application
+from flowgram_core.hosting.errors import ShuttingDown
+from flowgram_core.hosting.secrets import Secrets
+from flowgram_core.journal.interface import TaskRecord
+from flowgram_server.rpc.access_log import note
+from flowgram_server.rpc.convert.page_token import encode_page_token
+from flowgram_server.rpc.convert.requests import (
+    cancel_order,
+    list_query,
+    report_query,
+    result_task,
+    task_request,
+    watch_query,
+)
+from flowgram_server.rpc.convert.responses import status_info, task_result, task_run, task_summary, timestamp
+from flowgram_server.rpc.convert.watch import watch_responses
+from flowgram_server.rpc.errors import TooManyWatches
+from flowgram_server.rpc.grpc_types import Context
+from flowgram_server.rpc.report import ReportFold, fold_report, node_data
+
+_REPORTS: Final = 8
+"""Reports that are put together at once: each takes up to some times `max_message_bytes`."""
+
+_RETRY_WATCH: Final = 5.0
+_MAX_MARGIN: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceLimits:
+    """Bounds of the service.
+
+    Attributes:
+        max_message_bytes: No message is larger, in either direction.
+        max_watches: So many clients may watch at once.
+    """
+
+    max_message_bytes: int = 64 * 1024 * 1024
+    max_watches: int = 20_000
+
+
+class RuntimeServicer:
+    """Answers the calls of the contract; errors leave it as exceptions.
+
+    Args:
+        application: Does the work.
+        clock: Tells the time.
+        secrets: Says what a report may not show of the schema.
+        limits: Bounds of the service.
+    """
+
+    def __init__(
+        self, application: Application, clock: Clock, secrets: Secrets, limits: ServiceLimits
+    ) -> None:
+        self._application = application
+        self._clock = clock
+        self._secrets = secrets
+        self._limits = limits
+        self._watches = 0
+        self._reports = asyncio.Semaphore(_REPORTS)
+        self._version = version("flowgram-runtime")
+
+    async def time_slice(self) -> None:
+        """Returns when it is the caller's turn; see `flowgram_core.concurrency.fairness`."""
+        await self._application.time_slice()
+
+    async def task_run(self, request: service.TaskRunRequest, context: Context) -> bytes:
+        """Starts a task."""
+        record = await self._application.run(task_request(request))
+        note(task_id=record.task_id)
+        if request.wait and not record.ended:
+            try:
+                record = await self._terminated(record.task_id, context)
+            except ShuttingDown:  # the task was accepted, and the caller must get to know its id
+                record = await self._application.task(record.task_id)
+        return task_run(record, self._clock.now(), self._limits.max_message_bytes)
+
+    async def task_validate(
+        self, request: service.TaskValidateRequest, _: Context
+    ) -> service.TaskValidateResponse:
+        """Checks a schema and inputs."""
+        problems = await self._application.validate(request.schema, request.inputs)
+        return service.TaskValidateResponse(valid=not problems, errors=[problem.text for problem in problems])
+
+    async def task_report(self, request: service.TaskReportRequest, _: Context) -> bytes:
+        """Folds the log of a task."""
+        note(task_id=request.task_id)
+        task_id, basic = report_query(request)
+        async with self._reports:
+            record = await self._application.task(task_id)
+            data = {} if basic else node_data(await self._application.schema(task_id), self._secrets)
+            fold = ReportFold(task_id, record.inputs, basic=basic, node_data=data)
+            now = self._clock.now()
+            fold.status.CopyFrom(status_info(record, now))
+            async with aclosing(self._application.log(task_id)) as batches:
+                return await fold_report(fold, batches, self._limits.max_message_bytes, now)
+
+    async def task_result(self, request: service.TaskResultRequest, context: Context) -> bytes:
+        """The outcome of a task."""
+        note(task_id=request.task_id)
+        task_id = result_task(request)
+        if request.wait:
+            record = await self._terminated(task_id, context)
+        else:
+            record = await self._application.task(task_id)
+        return task_result(record, self._clock.now())
+
+    async def task_cancel(self, request: service.TaskCancelRequest, _: Context) -> service.TaskCancelResponse:
+        """Stops a task."""
+        note(task_id=request.task_id)
+        task_id, reason = cancel_order(request)
+        return service.TaskCancelResponse(success=await self._application.cancel(task_id, reason))
+
+    async def task_list(self, request: service.TaskListRequest, _: Context) -> service.TaskListResponse:
+        """A page of tasks."""
+        limit, before, statuses, labels = list_query(request)
+        records = await self._application.tasks(
+            limit=limit + 1, before=before, statuses=statuses, labels=labels
+        )
+        page, more = records[:limit], records[limit:]
+        now = self._clock.now()
+        return service.TaskListResponse(
+            tasks=[task_summary(record, now) for record in page],
+            next_page_token=encode_page_token(page[-1].order, statuses, labels) if more else "",
+        )
+
+    async def watch_task(self, request: service.WatchTaskRequest, _: Context) -> AsyncGenerator[bytes, None]:
+        """The log of a task, then live."""
+        query = watch_query(request)
+        note(task_id=query.task_id)
+        items = self._application.watch(
+            query.task_id, query.after_sequence, deltas=query.deltas, heartbeat=query.heartbeat
+        )
+        with self._counted_watch():
+            async with aclosing(items):
+                async for item in items:
+                    for response in watch_responses(item, query, self._limits.max_message_bytes):
+                        yield response
+
+    async def server_info(self, _: service.ServerInfoRequest, __: Context) -> service.ServerInfoResponse:
+        """What this server is."""
+        return service.ServerInfoResponse(
+            name="flowgram-runtime",
+            title="FlowGram Runtime",
+            description="Executes FlowGram workflows durably and streams their progress",
+            runtime="embedded",
+            version=self._version,
+            time=timestamp(self._clock.now()),
+            node_types=self._application.node_types,
+        )
+
+    async def _terminated(self, task_id: str, context: Context) -> TaskRecord:
+        """The task once it has terminated, or as it is shortly before the call's deadline."""
+        left: float | None = context.time_remaining()  # None without a deadline, whatever its stub says
+        if left is None:
+            return await self._application.wait(task_id)
+        try:
+            async with asyncio.timeout(left - min(_MAX_MARGIN, left / 5)):
+                return await self._application.wait(task_id)
+        except TimeoutError:
+            return await self._application.task(task_id)
+
+    @contextmanager
+    def _counted_watch(self) -> Iterator[None]:
+        if self._watches >= self._limits.max_watches:
+            raise TooManyWatches(self._limits.max_watches, _RETRY_WATCH)
+        self._watches += 1
+        try:
+            yield
+        finally:
+            self._watches -= 1

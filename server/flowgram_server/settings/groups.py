@@ -1,0 +1,132 @@
+"""The settings of node types, in groups, and what numbers in settings may be."""
+
+import ssl
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from flowgram_core.nodes.network.client import check_proxies
+from flowgram_core.nodes.node_settings import CodeSettings, HTTPSettings, LLMSettings
+
+_LLM = LLMSettings()
+_HTTP = HTTPSettings()
+_CODE = CodeSettings()
+
+Seconds = Annotated[float, Field(le=1e9)]
+"""A duration. What is longer than thirty years is a mistake, and beyond what clocks and timers can count to."""
+
+Count = Annotated[int, Field(le=2**62)]
+"""A number of things. What is larger is a mistake, and beyond what the database can count to."""
+
+MessageBytes = Annotated[int, Field(le=2_000_000_000)]
+"""The size of a message. What is larger is beyond what gRPC and Protocol Buffers can count to."""
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _with_usable_proxies(trust_env: bool, info: ValidationInfo) -> bool:
+    if trust_env and not info.data.get("deny_private"):
+        check_proxies()
+    return trust_env
+
+
+class LLM(_Group):
+    """How llm nodes call their APIs."""
+
+    connect_timeout: Seconds = Field(
+        default=_LLM.connect_timeout, gt=0, description="Seconds that connecting may take."
+    )
+    read_timeout: Seconds = Field(
+        default=_LLM.read_timeout, gt=0, description="Seconds that an API may be silent."
+    )
+    max_retries: Count = Field(
+        default=_LLM.max_retries, ge=0, description="How often a failed call is tried again."
+    )
+    max_clients: Count = Field(
+        default=_LLM.max_clients, ge=1, description="So many API hosts are kept connected."
+    )
+    max_connections: Count = Field(
+        default=_LLM.max_connections, ge=1, description="Connections to one API host at once."
+    )
+    max_answer_bytes: Count = Field(
+        default=_LLM.max_answer_bytes, ge=1, description="Bytes of an answer's text."
+    )
+    deny_private: bool = Field(default=_LLM.deny_private, description="Refuse addresses that are not public.")
+    trust_env: bool = Field(
+        default=_LLM.trust_env, description="Whether proxies are taken from the environment."
+    )
+
+    _proxies_are_usable = field_validator("trust_env")(_with_usable_proxies)
+
+
+class HTTP(_Group):
+    """How http nodes make their requests."""
+
+    timeout: Seconds = Field(
+        default=_HTTP.timeout, gt=0, description="Seconds for one attempt where a node names none."
+    )
+    max_parallel: Count = Field(
+        default=_HTTP.max_parallel, ge=1, description="Requests at once, over all tasks."
+    )
+    max_keepalive: Count = Field(
+        default=_HTTP.max_keepalive, ge=0, description="Idle connections that are kept."
+    )
+    keepalive: Seconds = Field(
+        default=_HTTP.keepalive, ge=0, description="Seconds in which idle connections are used again."
+    )
+    max_redirects: Count = Field(
+        default=_HTTP.max_redirects, ge=0, description="How many redirects are followed."
+    )
+    max_response_bytes: Count = Field(
+        default=_HTTP.max_response_bytes, ge=1, description="Bytes of a response's body."
+    )
+    user_agent: str = Field(
+        default=_HTTP.user_agent, description="The User-Agent header where a node names none."
+    )
+    ca_file: str | None = Field(
+        default=_HTTP.ca_file, description="PEM file of the authorities to trust instead."
+    )
+    deny_private: bool = Field(
+        default=_HTTP.deny_private, description="Refuse addresses that are not public."
+    )
+    trust_env: bool = Field(
+        default=_HTTP.trust_env, description="Whether proxies are taken from the environment."
+    )
+
+    _proxies_are_usable = field_validator("trust_env")(_with_usable_proxies)
+
+    @field_validator("ca_file")
+    @classmethod
+    def _is_readable(cls, ca_file: str | None) -> str | None:
+        if ca_file:
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=ca_file)
+            except ssl.SSLError:
+                raise ValueError(f"{ca_file}: no certificates in PEM format") from None
+            except OSError as error:
+                raise ValueError(f"{ca_file}: {error.strerror}") from None
+        return ca_file
+
+
+class Code(_Group):
+    """How code nodes run their scripts."""
+
+    workers: Count = Field(
+        default=_CODE.workers, ge=1, description="Processes, each running one script at a time."
+    )
+    time_limit: Seconds = Field(
+        default=_CODE.time_limit, gt=0, description="Seconds that one script may run."
+    )
+    heap_bytes: Count = Field(default=_CODE.heap_bytes, ge=1, description="Bytes of a script's objects.")
+    stack_bytes: Count = Field(default=_CODE.stack_bytes, ge=1, description="Bytes of a script's stack.")
+    max_result_bytes: Count = Field(
+        default=_CODE.max_result_bytes, ge=1, description="Bytes of a result, as JSON text."
+    )
+    process_bytes: Count = Field(
+        default=_CODE.process_bytes, ge=1, description="Bytes of a process's address space."
+    )
+    jobs_per_worker: Count = Field(
+        default=_CODE.jobs_per_worker, ge=0, description="Scripts per process; 0: no limit."
+    )

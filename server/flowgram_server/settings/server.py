@@ -1,0 +1,287 @@
+"""Settings of the server, from flags, the environment, and a TOML file.
+
+Flags override the environment, which overrides the file, which overrides the defaults here. They spell a setting alike:
+`--max-nodes`, `FLOWGRAM_MAX_NODES`, `max_nodes`; one of a group is `FLOWGRAM_LLM__READ_TIMEOUT`, and `read_timeout` in the
+table `[llm]`.
+
+Durations are in seconds, sizes in bytes. The runtime takes plain dataclasses, which come out of here.
+"""
+
+import os
+import tomllib
+from collections.abc import Collection, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from flowgram_core.engine.limits import Limits
+from flowgram_core.hosting.settings import RuntimeSettings
+from flowgram_core.nodes.node_settings import CodeSettings, HTTPSettings, LLMSettings
+from flowgram_server.address import host_and_port
+from flowgram_server.logs import LogFormat, LogLevel
+from flowgram_server.rpc.servicer import ServiceLimits
+from flowgram_server.settings.environment import (
+    CONFIG_VARIABLE,
+    PREFIX,
+    problem_with,
+    undecoded,
+    unknown_variables,
+)
+from flowgram_server.settings.gateway import GatewaySettings, origin_of
+from flowgram_server.settings.groups import HTTP, LLM, Code, Count, MessageBytes, Seconds
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_LIMITS = Limits()
+_RUNTIME = RuntimeSettings()
+_SERVICE = ServiceLimits()
+_GATEWAY = GatewaySettings()
+
+_Dataclass = TypeVar("_Dataclass", bound="DataclassInstance")
+
+
+class InvalidSettings(Exception):
+    """Settings that the server cannot start with; the text names each and what was expected."""
+
+
+class Settings(BaseSettings):
+    """All settings of the server; see the module for where they come from."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, allow_inf_nan=False
+    )
+
+    listen: str = Field(
+        default="127.0.0.1:50051", description="HOST:PORT to serve on; port 0 takes any that is free."
+    )
+    http_listen: str = Field(
+        default="127.0.0.1:4000", description="HOST:PORT of the REST gateway; empty: there is none."
+    )
+    cors_origins: Annotated[frozenset[str], NoDecode] = Field(
+        default=_GATEWAY.cors_origins,
+        description="Origins whose pages may use the REST gateway; loopback: those on this machine; *: all.",
+    )
+    data: Path = Field(
+        default=Path("data"), description="The directory of the journal; made if it is missing."
+    )
+    storage: Literal["sqlite", "memory"] = Field(
+        default="sqlite", description="Where tasks are kept; memory: nowhere."
+    )
+    durability: Literal["normal", "full"] = Field(
+        default="normal",
+        description="What a commit survives: the death of the process, or (full) the loss of power too.",
+    )
+    shutdown_grace: Seconds = Field(
+        default=10.0, ge=0, description="Seconds for running tasks and calls to end at shutdown."
+    )
+    log_level: LogLevel = Field(default="info", description="What is logged: this and what is graver.")
+    log_format: LogFormat = Field(
+        default="auto", description="json, console, or auto: console on a terminal."
+    )
+    access_log: bool = Field(default=True, description="Whether every call is logged.")
+
+    max_message_bytes: MessageBytes = Field(
+        default=_SERVICE.max_message_bytes,
+        ge=65_536,
+        description="Bytes of one gRPC message.",
+    )
+    max_watches: Count = Field(default=_SERVICE.max_watches, ge=1, description="Clients that watch at once.")
+    max_running_tasks: Count = Field(
+        default=_RUNTIME.max_running_tasks, ge=1, description="Tasks that run at once."
+    )
+    max_waiting_tasks: Count = Field(
+        default=_RUNTIME.max_waiting_tasks, ge=0, description="Tasks that may wait to run."
+    )
+    max_schema_bytes: Count = Field(default=_RUNTIME.max_schema_bytes, ge=1, description="Bytes of a schema.")
+    max_inputs_bytes: Count = Field(
+        default=_RUNTIME.max_inputs_bytes, ge=1, description="Bytes of a task's inputs."
+    )
+    max_held_inputs_bytes: Count = Field(
+        default=_RUNTIME.max_held_inputs_bytes,
+        ge=1,
+        description="Bytes of the inputs of all tasks that run and wait.",
+    )
+    max_nodes: Count = Field(
+        default=_RUNTIME.max_nodes, ge=2, description="Nodes of a schema, blocks included."
+    )
+    max_loop_iterations: Count = Field(
+        default=_LIMITS.max_loop_iterations, ge=0, description="Items that one loop goes over."
+    )
+    max_events: Count = Field(default=_LIMITS.max_events, ge=2, description="Events of one task.")
+    max_snapshot_bytes: Count = Field(
+        default=_LIMITS.max_snapshot_bytes,
+        ge=1,
+        description="Bytes of the inputs, and of the outputs, of one run.",
+    )
+    max_output_bytes: Count = Field(
+        default=_RUNTIME.max_output_bytes, ge=1, description="Bytes of one call's outputs."
+    )
+    max_calls: Count = Field(
+        default=_RUNTIME.max_calls, ge=0, description="Calls at once, over all tasks; 0: no limit."
+    )
+    max_calls_by_type: dict[str, Annotated[Count, Field(ge=1)]] = Field(
+        default=dict(_RUNTIME.max_calls_by_type), description="The same for single node types."
+    )
+    default_timeout: Seconds = Field(
+        default=_RUNTIME.default_timeout,
+        ge=0,
+        description="Seconds that a task may run that names none; 0: no limit.",
+    )
+    call_timeouts: dict[str, Annotated[Seconds, Field(gt=0)]] = Field(
+        default=dict(_RUNTIME.call_timeouts), description="Seconds that one call may run, by node type."
+    )
+    retention_age: Seconds = Field(
+        default=_RUNTIME.retention_age,
+        ge=0,
+        description="Seconds after which finished tasks are removed; 0: never by age.",
+    )
+    retention_count: Count = Field(
+        default=_RUNTIME.retention_count,
+        ge=0,
+        description="Finished tasks that are kept; 0: no limit by count.",
+    )
+    retention_interval: Seconds = Field(
+        default=_RUNTIME.retention_interval,
+        gt=0,
+        description="Seconds between two looks through the finished tasks.",
+    )
+    cached_documents: Count = Field(
+        default=_RUNTIME.cached_documents, ge=1, description="Compiled schemas that are kept."
+    )
+    cached_schema_bytes: Count = Field(
+        default=_RUNTIME.cached_schema_bytes, ge=0, description="Bytes of their texts, in all."
+    )
+    secret_names: Annotated[frozenset[str], NoDecode] = Field(
+        default=_RUNTIME.secret_names,
+        description="Node inputs whose values are masked; by commas in the environment.",
+    )
+    llm: LLM = LLM()
+    http: HTTP = HTTP()
+    code: Code = Code()
+
+    @field_validator("http_listen")
+    @classmethod
+    def _is_address_or_none(cls, listen: str) -> str:
+        return cls._is_address(listen) if listen else listen
+
+    @field_validator("listen")
+    @classmethod
+    def _is_address(cls, listen: str) -> str:
+        host_and_port(listen)
+        return listen
+
+    @field_validator("secret_names", "cors_origins", mode="before")
+    @classmethod
+    def _split_names(cls, names: Any) -> Any:
+        return (
+            [name.strip() for name in names.split(",") if name.strip()] if isinstance(names, str) else names
+        )
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: frozenset[str]) -> frozenset[str]:
+        return frozenset(map(origin_of, origins))
+
+    def check_node_types(self, calling: Collection[str]) -> None:
+        """Raises `InvalidSettings` where a setting by node type names one that makes no calls: it would limit nothing."""
+        unknown = [
+            f'{setting}: no node type "{name}" makes calls; those that do are {", ".join(sorted(calling))}'
+            for setting in ("max_calls_by_type", "call_timeouts")
+            for name in getattr(self, setting)
+            if name not in calling
+        ]
+        if unknown:
+            raise InvalidSettings("\n".join(unknown))
+
+    def runtime(self) -> RuntimeSettings:
+        """What concerns the runtime."""
+        return _pick(RuntimeSettings, self, limits=_pick(Limits, self))
+
+    def service(self) -> ServiceLimits:
+        """What concerns the service."""
+        return _pick(ServiceLimits, self)
+
+    def gateway(self) -> GatewaySettings:
+        """What concerns the REST gateway."""
+        return _pick(GatewaySettings, self, max_body_bytes=self.max_message_bytes)
+
+    def llm_settings(self) -> LLMSettings:
+        """What concerns llm nodes."""
+        return _pick(LLMSettings, self.llm)
+
+    def http_settings(self) -> HTTPSettings:
+        """What concerns http nodes."""
+        return _pick(HTTPSettings, self.http)
+
+    def code_settings(self) -> CodeSettings:
+        """What concerns code nodes."""
+        return _pick(CodeSettings, self.code)
+
+
+def load_settings(config: Path | None = None, flags: Mapping[str, Any] | None = None) -> Settings:
+    """The settings from flags, the environment and a TOML file.
+
+    Args:
+        config: The file; None: the one that `FLOWGRAM_CONFIG` names, if it does.
+        flags: What was given by hand, by the names of `Settings`; None as a value stands for "not given".
+
+    Raises:
+        InvalidSettings: A setting is not as it should be, or unknown, or the file cannot be read.
+    """
+    if config is None and (named := os.environ.get(CONFIG_VARIABLE)):
+        config = Path(named)
+    table = {} if config is None else _read(config)
+
+    class WithFile(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, InitSettingsSource(settings_cls, table)
+
+    problems = unknown_variables(os.environ, Settings)
+    try:
+        settings = WithFile(**{name: value for name, value in (flags or {}).items() if value is not None})
+    except ValidationError as error:
+        problems += [
+            problem_with(found["loc"], found["type"], found["msg"], Settings) for found in error.errors()
+        ]
+    except SettingsError as error:
+        problems.append(undecoded(str(error)))
+    else:
+        if not problems:
+            return settings
+    raise InvalidSettings("\n".join(problems))
+
+
+def _read(config: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(config.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidSettings(f"{config}: {error.strerror}") from None
+    except ValueError as error:  # not UTF-8, or not TOML
+        raise InvalidSettings(f"{config}: {error}") from None
+
+
+def _pick(wanted: type[_Dataclass], source: BaseModel, **given: Any) -> _Dataclass:
+    """A dataclass filled with the settings of the same names; the rest keeps its defaults."""
+    found = {
+        field.name: getattr(source, field.name) for field in fields(wanted) if hasattr(source, field.name)
+    }
+    return wanted(**(found | given))

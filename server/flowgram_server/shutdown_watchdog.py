@@ -1,0 +1,41 @@
+"""The last resort: a process that should end, and does not, is ended.
+
+Whatever was told to anybody is durable, so this is as safe as a kill.
+"""
+
+import os
+import threading
+from typing import Final
+
+import structlog
+
+_log = structlog.get_logger(__name__)
+
+_PATIENCE: Final = 5.0
+"""Seconds between the last request and the end: more than an orderly end takes."""
+
+_STATUS: Final = 1
+
+
+class ShutdownWatchdog:
+    """Ends the process some seconds after it was asked to for the last time. In a thread: the event loop may be held up."""
+
+    def __init__(self) -> None:
+        self._timer: threading.Timer | None = None
+
+    def begin(self) -> None:
+        """From now on the seconds count. Beginning twice is beginning once."""
+        if self._timer is None:
+            self._timer = threading.Timer(_PATIENCE, _end)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def cancel(self) -> None:
+        """The process ends by itself."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+def _end() -> None:
+    _log.error("ended by force", reason="something does not end", seconds=_PATIENCE)
+    os._exit(_STATUS)

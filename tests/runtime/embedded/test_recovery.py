@@ -1,0 +1,333 @@
+"""Recovery where something is wrong: each task is on its own, and no one waits for another."""
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.applications import FailingJournal, call_schema, collect, logged, quiet, reached, statuses
+from support.fakes import FakeClock, ListingCodec, ScriptedCalls, running_application
+from support.journals import Fault, FaultyJournal
+
+from flowgram_core.embedded.application import Application, TaskRequest
+from flowgram_core.engine.events import Event
+from flowgram_core.engine.status import Status
+from flowgram_core.hosting.settings import RuntimeSettings
+from flowgram_core.journal.errors import JournalUnavailable
+from flowgram_core.journal.interface import Batch, Journal, Write
+from flowgram_core.journal.memory import MemoryJournal
+from flowgram_core.journal.sqlite import SQLiteJournal
+from flowgram_core.nodes.registry import Registry, pure_node_types
+
+
+async def leave_running(journal: Journal, *names: str) -> list[str]:
+    """Tasks of one call each, whose application is gone; their ids."""
+    calls = ScriptedCalls()
+    async with running_application(calls, journal=journal, settings=quiet()) as application:
+        records = [await application.run(TaskRequest(call_schema(name))) for name in names]
+        await calls.running(*names)
+    return [record.task_id for record in records]
+
+
+async def end(application: Application, calls: ScriptedCalls, name: str, task_id: str) -> None:
+    """The task goes on, and succeeds."""
+    await calls.running(name)
+    calls.answer(name, {"v": "1"})
+    assert (await application.wait(task_id)).status == Status.SUCCEEDED
+
+
+async def test_a_damaged_log_ends_its_task_and_no_other(tmp_path: Path) -> None:
+    """The damage is told in the task's message; the others go on; the start does not fail."""
+    path = tmp_path / "journal.sqlite3"
+    journal = await SQLiteJournal.open(path)
+    bad, good = await leave_running(journal, "a", "b")
+    await journal.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "UPDATE events SET events = x'00' WHERE task = (SELECT number FROM tasks WHERE task_id = ?)",
+            (bad,),
+        )
+    connection.close()
+    journal, calls = await SQLiteJournal.open(path), ScriptedCalls()
+    try:
+        async with running_application(calls, journal=journal, settings=quiet()) as application:
+            record = await application.task(bad)
+            assert record.status == Status.FAILED
+            text = "Task cannot go on after a restart: its log is damaged"
+            assert record.result == f"('FAILED', None, ['{text}'])".encode()
+            await end(application, calls, "b", good)
+            assert calls.made == ["b"]
+    finally:
+        await journal.close()
+
+
+async def test_a_task_that_cannot_be_read_for_now_is_tried_again() -> None:
+    """Others are served meanwhile; who asks for it is told to come back; then it goes on as if nothing had been."""
+    inner = MemoryJournal()
+    first, second = await leave_running(inner, "a", "b")
+    broken = True
+
+    def plan(operation: str, number: int) -> Fault | None:
+        return Fault.ERROR if operation == "read" and broken and number < 4 else None
+
+    calls, clock = ScriptedCalls(), FakeClock()
+    journal = FaultyJournal(inner, plan)
+    async with running_application(calls, journal=journal, settings=quiet(), clock=clock) as application:
+        await end(application, calls, "b", second)
+        with pytest.raises(JournalUnavailable):
+            await application.wait(first)
+        with pytest.raises(JournalUnavailable):
+            await application.cancel(first, "")
+        broken = False
+        with pytest.raises(JournalUnavailable):
+            await collect(application, first)
+        await clock.sleeping()
+        clock.advance(1)
+        await end(application, calls, "a", first)
+
+
+async def test_a_task_that_cannot_be_ended_for_now_is_tried_again() -> None:
+    """A log that is replayed differently, on a journal that takes no writes: the task fails when it does again."""
+    inner = MemoryJournal()
+    bad, good = await leave_running(inner, "a", "b")
+    last = (await inner.task(bad)).last_sequence  # type: ignore[union-attr]  # it exists
+    await inner.commit(Write(bad, batches=(Batch(last + 1, last + 1, 1, None, b"of another version"),)))
+
+    def plan(operation: str, number: int) -> Fault | None:
+        return Fault.ERROR if operation == "commit" and number < 5 else None
+
+    calls, clock = ScriptedCalls(), FakeClock()
+    journal = FaultyJournal(inner, plan)
+    async with running_application(calls, journal=journal, settings=quiet(), clock=clock) as application:
+        await calls.running("b")
+        assert (await application.task(bad)).status == Status.PROCESSING
+        for _ in range(3):
+            await clock.sleeping()
+            clock.advance(60)
+            await calls.stays("b", running=True)
+        assert (await application.task(bad)).status == Status.FAILED
+        await end(application, calls, "b", good)
+
+
+async def test_a_start_without_any_list_of_tasks_fails_with_a_clear_error() -> None:
+    """If it cannot be told which tasks there are, nothing is served in their stead."""
+    journal = FaultyJournal(MemoryJournal(), lambda operation, number: Fault.ERROR)
+    with pytest.raises(JournalUnavailable):
+        async with running_application(journal=journal, settings=quiet()):
+            pass
+
+
+class BrokenCodec(ListingCodec):
+    """An encoder that cannot encode what is said of one node."""
+
+    def __init__(self, node_id: str) -> None:
+        super().__init__()
+        self._node_id = node_id
+
+    def encode(self, events: Sequence[Event]) -> bytes:
+        if any(getattr(event, "node_id", "") == self._node_id for event in events):
+            raise ValueError("/secret/path")
+        return super().encode(events)
+
+
+@asynccontextmanager
+async def with_codec(
+    codec: ListingCodec, calls: ScriptedCalls, journal: Journal, clock: FakeClock | None = None
+) -> Any:
+    """An application with another encoder."""
+    application = Application(
+        journal=journal,
+        codec=codec,
+        registry=Registry([*pure_node_types(), calls]),
+        settings=quiet(),
+        clock=clock or FakeClock(),
+        new_task_id=iter(["x-1", "x-2", "x-3"]).__next__,
+    )
+    async with application.opened():
+        yield application
+
+
+async def test_a_mistake_of_this_version_ends_the_task_that_it_hits() -> None:
+    """Whatever goes wrong inside while a task is rebuilt, the task fails without telling how, and the others go on."""
+    journal, calls = MemoryJournal(), ScriptedCalls()
+    bad, good = await leave_running(journal, "a", "b")
+    async with with_codec(BrokenCodec("a"), calls, journal) as application:
+        text = "Task cannot go on after a restart: internal error"
+        assert (await application.task(bad)).result == f"('FAILED', None, ['{text}'])".encode()
+        await end(application, calls, "b", good)
+
+
+class UselessCodec(ListingCodec):
+    """An encoder that fails as often as it is told to."""
+
+    failures = 0
+
+    def encode(self, events: Sequence[Event]) -> bytes:
+        if self.failures:
+            self.failures -= 1
+            raise ZeroDivisionError("a mistake")
+        return super().encode(events)
+
+
+async def test_a_task_that_can_be_neither_rebuilt_nor_ended_holds_up_no_other() -> None:
+    """A mistake in both is like a journal that cannot be used: others go on, and it is tried again."""
+    journal, calls, clock, codec = MemoryJournal(), ScriptedCalls(), FakeClock(), UselessCodec()
+    bad, good = await leave_running(journal, "a", "b")
+    codec.failures = 2
+    async with with_codec(codec, calls, journal, clock) as application:
+        await end(application, calls, "b", good)
+        assert calls.made == ["b"]
+        clock.advance(1)
+        await end(application, calls, "a", bad)
+
+
+async def test_a_mistake_while_a_task_runs_does_not_leave_it_hanging() -> None:
+    """It fails; a watcher is sent away, and finds its end when it comes back. One that was not accepted is refused."""
+    calls = ScriptedCalls()
+    async with with_codec(BrokenCodec("end_0"), calls, MemoryJournal()) as application:
+        record = await application.run(TaskRequest(call_schema("a")))
+        watching = asyncio.create_task(collect(application, record.task_id))
+        await calls.running("a")
+        calls.answer("a", {"v": "1"})
+        with pytest.raises(JournalUnavailable):
+            await watching
+        while not Status((await application.task(record.task_id)).status).terminated:  # noqa: ASYNC110
+            await asyncio.sleep(0)  # it is not driven any more, so nothing tells
+        log = statuses(await collect(application, record.task_id))
+        assert log == ["task PROCESSING", "start_0 SUCCEEDED", "a PROCESSING", "task FAILED"]
+    async with with_codec(BrokenCodec("start_0"), calls, MemoryJournal()) as application:
+        with pytest.raises(ValueError, match="secret"):
+            await application.run(TaskRequest(call_schema("a")))
+
+
+async def test_a_mistake_while_the_journal_fails_does_not_leave_a_task_hanging() -> None:
+    """It is ended once the journal takes it again, which is tried less and less often."""
+    calls, clock, journal = ScriptedCalls(), FakeClock(), FailingJournal()
+    async with with_codec(BrokenCodec("end_0"), calls, journal, clock) as application:
+        task_id = (await application.run(TaskRequest(call_schema("a")))).task_id
+        await calls.running("a")
+        journal.failures = 4
+        calls.answer("a", {"v": "1"})
+        for left, seconds in ((3, 1), (2, 2), (1, 4), (0, 8)):
+            while journal.failures > left:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0)
+            clock.advance(seconds - 0.1)
+            await calls.stays("a", running=False)
+            assert journal.failures == left
+            assert (await application.task(task_id)).status == Status.PROCESSING
+            clock.advance(0.1)
+        assert await application.cancel(task_id, "") is False  # which comes back when it has ended
+        assert (await application.task(task_id)).status == Status.FAILED
+
+
+async def test_an_accepted_task_without_any_event_starts() -> None:
+    """Half of what was to be written may be there: the task, and nothing of its log."""
+    inner, calls = MemoryJournal(), ScriptedCalls()
+
+    def plan(operation: str, number: int) -> Fault | None:
+        return Fault.CRASH_HALFWAY if operation == "commit" else None
+
+    journal = FaultyJournal(inner, plan)
+    async with running_application(calls, journal=journal, settings=quiet()) as application:
+        lost = asyncio.create_task(application.run(TaskRequest(call_schema("a"))))
+        await journal.crashed.wait()
+    await asyncio.gather(lost, return_exceptions=True)
+    async with running_application(calls, journal=inner, settings=quiet(), first_id=1) as application:
+        (record,) = await inner.unfinished()
+        assert record.last_sequence == 0
+        await end(application, calls, "a", record.task_id)
+
+
+class HeldReading(MemoryJournal):
+    """A journal that holds back the log of one task until it is told to go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.task_id = ""
+        self.held = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def read(self, task_id: str, after_sequence: int, max_bytes: int) -> list[Batch]:
+        if task_id == self.task_id:
+            self.held.set()
+            await self.go_on.wait()
+        return await super().read(task_id, after_sequence, max_bytes)
+
+
+async def test_cancel_while_others_are_still_rebuilt() -> None:
+    """A task that goes on already is stopped; one that does not yet is to be asked for again, and is stopped then."""
+    journal, calls = HeldReading(), ScriptedCalls()
+    first, second = await leave_running(journal, "a", "b")
+    journal.task_id = second
+    opened, leave = asyncio.Event(), asyncio.Event()
+    application = Application(
+        journal=journal,
+        codec=ListingCodec(),
+        registry=Registry([*pure_node_types(), calls]),
+        settings=quiet(),
+        clock=FakeClock(),
+        new_task_id=str,
+    )
+
+    async def live() -> None:
+        async with application.opened():
+            opened.set()
+            await leave.wait()
+
+    living = asyncio.create_task(live())
+    await journal.held.wait()
+    await calls.running("a")
+    assert await application.cancel(first, "") is True
+    assert calls.canceled == ["a"]
+    assert (await application.task(first)).status == Status.CANCELED
+    with pytest.raises(JournalUnavailable):
+        await application.cancel(second, "")
+    assert (await application.task(second)).status == Status.PROCESSING
+    assert not opened.is_set()
+    journal.go_on.set()
+    await opened.wait()
+    await calls.running("b")
+    results = await asyncio.gather(*(application.cancel(task_id, "") for task_id in (first, second, second)))
+    assert results == [False, True, False]
+    assert calls.canceled == ["a", "b"]
+    leave.set()
+    await living
+
+
+async def test_canceling_twice_at_once_stops_once() -> None:
+    """One of two answers says that it did it; both come when the calls have ended."""
+    calls = ScriptedCalls()
+    async with running_application(calls) as application:
+        record = await application.run(TaskRequest(call_schema("a")))
+        await calls.running("a")
+        results = await asyncio.gather(*(application.cancel(record.task_id, "") for _ in range(3)))
+        assert sorted(results) == [False, False, True]
+        assert calls.canceled == ["a"]
+        assert not await application.cancel(record.task_id, "")
+
+
+async def test_watchers_go_on_after_a_restart_without_gap_or_repeat() -> None:
+    """With the last sequence that they saw, from wherever that is in a batch."""
+    journal, before, after = MemoryJournal(), ScriptedCalls(), ScriptedCalls()
+    settings = RuntimeSettings(tail_bytes=1, retention_age=0, retention_count=0)
+    async with running_application(before, journal=journal, settings=settings) as application:
+        record = await application.run(TaskRequest(call_schema("a", "b")))
+        await before.running("a", "b")
+        before.answer("a", {"v": "1"})
+        await reached(application, record.task_id, 5)
+        seen = await logged(application, record.task_id)
+    async with running_application(after, journal=journal, settings=settings) as application:
+        watching = asyncio.create_task(collect(application, record.task_id, 5))
+        await after.running("b")
+        after.answer("b", {"v": "2"})
+        rest = await watching
+        whole = await logged(application, record.task_id)
+        assert rest[0].first_sequence == 6
+        assert [*map(_text, seen), *map(_text, rest)] == [*map(_text, whole)]
+
+
+def _text(batch: Batch) -> bytes:
+    return batch.events

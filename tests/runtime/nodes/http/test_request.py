@@ -1,0 +1,229 @@
+"""http: what the node makes of its data, before anything is sent."""
+
+from typing import Any
+
+import pytest
+from support.node_calls import prepare
+
+from flowgram_core.engine.errors import NodeError
+from flowgram_core.modeling.errors import BindingError
+from flowgram_core.nodes.http.node import HTTPNode
+from flowgram_core.nodes.http.request import build_request, encode_multipart
+from flowgram_core.nodes.node_settings import HTTPSettings
+
+VARIABLES = {"start_0.word": "é b", "start_0.n": 1.0, "start_0.o": {"k": [1]}, "start_0.none": None}
+
+
+def template(content: str) -> dict[str, Any]:
+    return {"type": "template", "content": content}
+
+
+def object_of(**types: str) -> dict[str, Any]:
+    return {"type": "object", "properties": {name: {"type": kind} for name, kind in types.items()}}
+
+
+def constants(**values: Any) -> dict[str, Any]:
+    return {name: {"type": "constant", "content": value} for name, value in values.items()}
+
+
+def data_of(url: Any = "http://h/", method: str = "GET", **more: Any) -> dict[str, Any]:
+    return {
+        "api": {"method": method, "url": template(url) if isinstance(url, str) else url},
+        "body": {"bodyType": "none"},
+        "timeout": {"timeout": 5000, "retryTimes": 1},
+        **more,
+    }
+
+
+def inputs_of(data: dict[str, Any]) -> dict[str, Any]:
+    return prepare(HTTPNode(), data, variables=VARIABLES).inputs
+
+
+def test_the_inputs_are_the_request() -> None:
+    """Templates rendered, headers and parameters resolved: this is what the snapshot shows, in this order."""
+    inputs = inputs_of(
+        data_of(
+            "http://h/{{start_0.word}}?n={{start_0.n}}",
+            "POST",
+            headers=object_of(x="string", y="string"),
+            headersValues=constants(x="1", z="undeclared")
+            | {"y": {"type": "ref", "content": ["start_0", "n"]}},
+            params=object_of(p="string"),
+            paramsValues={"p": template("{{start_0.o}}")},
+            body={"bodyType": "JSON", "json": template('{"w": "{{start_0.word}}"}')},
+        )
+    )
+    assert list(inputs.items()) == [
+        ("method", "POST"),
+        ("url", "http://h/é b?n=1"),
+        ("headers", {"x": "1"}),
+        ("params", {"p": '{"k":[1]}'}),
+        ("bodyType", "JSON"),
+        ("body", '{"w": "é b"}'),
+        ("retryTimes", 1),
+        ("timeout", 5000),
+    ]
+
+
+def test_a_missing_time_out_is_that_of_the_settings() -> None:
+    """Neither time-out nor retries need be given, singly or at all."""
+    node = HTTPNode(HTTPSettings(timeout=2.5))
+    for timeout in ({}, None, {"timeout": None, "retryTimes": None}):
+        inputs = prepare(node, data_of(timeout=timeout)).inputs
+        assert (inputs["timeout"], inputs["retryTimes"]) == (2500, 0)
+    data = data_of()
+    del data["timeout"]
+    assert prepare(node, data).inputs["timeout"] == 2500
+
+
+@pytest.mark.parametrize(
+    ("body", "prepared"),
+    [
+        ({"bodyType": "none", "json": template("x")}, ""),
+        ({"bodyType": "JSON", "json": template("{}")}, "{}"),
+        (
+            {"bodyType": "raw-text", "rawText": template("t {{start_0.none}}"), "json": template("no")},
+            "t null",
+        ),
+        ({"bodyType": "binary", "binary": template("b")}, "b"),
+        (
+            {
+                "bodyType": "form-data",
+                "formData": object_of(a="string", n="number"),
+                "formDataValues": constants(a="é", n=1),
+            },
+            '{"a":"é","n":1}',
+        ),
+        (
+            {
+                "bodyType": "x-www-form-urlencoded",
+                "xWwwFormUrlencoded": object_of(a="string"),
+                "xWwwFormUrlencodedValues": constants(a="b c"),
+            },
+            '{"a":"b c"}',
+        ),
+        (
+            {
+                "bodyType": "form-data",
+                "formData": object_of(**{"b": "string", "10": "object", "9": "number"}),
+                "formDataValues": constants(**{"b": "", "10": {"x": 1, "0": 2}, "9": 3}),
+            },
+            '{"9":3,"10":{"0":2,"x":1},"b":""}',
+        ),
+    ],
+)
+def test_every_body_type_has_its_text(body: dict[str, Any], prepared: str) -> None:
+    """Templates are rendered; forms are their fields as JSON text, in JavaScript's order of keys."""
+    inputs = inputs_of(data_of(body=body))
+    assert (inputs["bodyType"], inputs["body"]) == (body["bodyType"], prepared)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({}, "Invalid template value: undefined"),
+        (data_of({"type": "constant", "content": "http://h/"}), "Invalid template value: [object Object]"),
+        (data_of(""), "HTTP url is required"),
+        (data_of(body={"bodyType": "JSON"}), "HTTP json body is required"),
+        (data_of(body={"bodyType": "JSON", "json": template("")}), "HTTP json body is required"),
+        (data_of(body={"bodyType": "raw-text", "json": template("x")}), "HTTP raw-text body is required"),
+        (data_of(body={"bodyType": "binary"}), "HTTP binary body is required"),
+        (data_of(body={"bodyType": "form-data", "formData": {}}), "HTTP form-data body is required"),
+        (
+            data_of(body={"bodyType": "x-www-form-urlencoded", "xWwwFormUrlencodedValues": {"a": 1}}),
+            "HTTP x-www-form-urlencoded body is required",
+        ),
+        (data_of(body={"bodyType": "xml"}), 'HTTP invalid body type "xml"'),
+        (data_of(body=None), 'HTTP invalid body type "undefined"'),
+        (
+            data_of(headers=object_of(x="string"), headersValues={"x": {"type": "wat"}}),
+            "Unknown flow value type: wat",
+        ),
+    ],
+)
+def test_what_is_missing_fails_the_node(data: dict[str, Any], message: str) -> None:
+    """With FlowGram's texts, where it has any."""
+    with pytest.raises((NodeError, BindingError)) as caught:
+        inputs_of(data)
+    assert str(caught.value) == message
+
+
+def request_inputs(**more: Any) -> dict[str, Any]:
+    return {
+        "method": "POST",
+        "url": "http://h/?a=1",
+        "headers": {},
+        "params": {},
+        "bodyType": "none",
+        "body": "",
+        "retryTimes": 0,
+        "timeout": 1000,
+        **more,
+    }
+
+
+def test_empty_and_null_parameters_are_left_out() -> None:
+    """Others are set in the query as texts."""
+    params = {"a": 2, "empty": "", "none": None, "zero": 0, "no": False, "list": [1, 2]}
+    assert str(build_request(request_inputs(params=params)).url) == "http://h/?a=2&zero=0&no=false&list=1%2C2"
+
+
+@pytest.mark.parametrize(
+    ("body_type", "content_type"),
+    [
+        ("none", None),
+        ("JSON", "application/json"),
+        ("raw-text", "text/plain"),
+        ("binary", "application/octet-stream"),
+        ("x-www-form-urlencoded", "application/x-www-form-urlencoded"),
+    ],
+)
+def test_the_content_type_follows_from_the_body_type(body_type: str, content_type: str | None) -> None:
+    """Unless a header gives one, in whatever letters; also where no body is sent."""
+    body = '{"a":"b"}' if body_type != "none" else ""
+    for method in ("POST", "GET"):
+        inputs = request_inputs(bodyType=body_type, body=body, method=method)
+        assert build_request(inputs).headers.get("content-type") == content_type
+        for name in ("Content-Type", "CONTENT-TYPE", "content-type"):
+            assert build_request({**inputs, "headers": {name: "x/y"}}).headers["content-type"] == "x/y"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "get"])
+def test_get_and_head_send_no_body(method: str) -> None:
+    """Whatever the node says of one."""
+    assert build_request(request_inputs(method=method, bodyType="JSON", body="{}")).body is None
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"method": "TRACE"}, 'Unsupported HTTP method "TRACE"'),
+        ({"method": None}, 'Unsupported HTTP method "NULL"'),
+        ({"url": "nowhere"}, "Invalid URL"),
+        ({"headers": {"a b": "1"}}, 'Invalid HTTP header name "a b"'),
+        ({"headers": {"x": "secret\r\nInjected: 1"}}, 'Invalid value of the HTTP header "x"'),
+        ({"headers": {"x": "€"}}, 'Invalid value of the HTTP header "x"'),
+    ],
+)
+def test_requests_that_cannot_be_are_refused(more: dict[str, Any], message: str) -> None:
+    """With a text that names the place and keeps what may be a secret."""
+    with pytest.raises(NodeError) as caught:
+        build_request(request_inputs(**more))
+    assert str(caught.value) == message
+
+
+def test_headers_are_texts() -> None:
+    """Trimmed, joined where names differ in case only, and without those that the message itself decides."""
+    headers = {"X": " 1 ", "x": 2, "Content-Length": "99", "Transfer-Encoding": "chunked", "Host": "other"}
+    assert build_request(request_inputs(headers=headers)).headers == {"x": "1, 2", "host": "other"}
+
+
+def test_multipart_forms_are_those_of_browsers() -> None:
+    """Quotes and line breaks in names are escaped, line breaks in values are CR LF."""
+    encoded = encode_multipart([('a"\n', "é\n1\r2\r\n"), ("b", "")], "X")
+    assert encoded == (
+        b'--X\r\nContent-Disposition: form-data; name="a%22%0D%0A"\r\n\r\n\xc3\xa9\r\n1\r\n2\r\n\r\n'
+        b'--X\r\nContent-Disposition: form-data; name="b"\r\n\r\n\r\n'
+        b"--X--\r\n"
+    )
+    assert encode_multipart([], "X") == b"--X--\r\n"

@@ -1,0 +1,212 @@
+import asyncio
+from typing import Any
+
+import grpc
+import pytest
+from grpc import StatusCode
+from support.fake_application import NOW, batch_of
+from support.serving import refused, serving
+
+from flowgram.runtime.v1.runtime_service_pb2 import (
+    ServerInfoRequest,
+    TaskCancelRequest,
+    TaskReportRequest,
+    TaskResultRequest,
+    TaskRunRequest,
+    WatchTaskRequest,
+)
+from flowgram_core.engine.events import MessageLogged, MessageType
+from flowgram_server.rpc.access_log import AccessLog, note
+from flowgram_server.rpc.handlers import SERVICE_NAME
+
+
+class Lines:
+    """A logger that keeps its lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, Any]] = []
+        self.changed = asyncio.Event()
+
+    def info(self, event: str, **fields: Any) -> None:
+        self.lines.append({"level": "info", "event": event, **fields})
+        self.changed.set()
+
+    def error(self, event: str, **fields: Any) -> None:
+        self.lines.append({"level": "error", "event": event, **fields})
+        self.changed.set()
+
+    async def line(self) -> dict[str, Any]:
+        await self.changed.wait()
+        (line,) = self.lines
+        return line
+
+
+@pytest.fixture
+def lines() -> Lines:
+    return Lines()
+
+
+@pytest.fixture
+def access_log(lines: Lines) -> AccessLog:
+    clock = iter(range(1000))
+    return AccessLog(lines, clock=lambda: float(next(clock)))  # type: ignore[arg-type]  # has what is used
+
+
+def line(method: str, code: str, level: str = "info", **fields: Any) -> dict[str, Any]:
+    return {
+        "level": level,
+        "event": "call",
+        "method": f"/{SERVICE_NAME}/{method}",
+        "code": code,
+        "ms": 1000.0,
+        **fields,
+    }
+
+
+async def test_an_answered_call(lines: Lines, access_log: AccessLog) -> None:
+    """One line for a call: method, status, duration and task; nothing of what was sent."""
+    async with serving(interceptors=[access_log]) as service:
+        await service.stub.TaskRun(TaskRunRequest(schema='{"apiKey":"sk-1"}', inputs='{"a":1}'))
+        assert await lines.line() == line("TaskRun", "OK", task_id="t1")
+
+
+async def test_a_refused_call(lines: Lines, access_log: AccessLog) -> None:
+    """A refusal is logged with its reason."""
+    async with serving(interceptors=[access_log]) as service:
+        await refused(service.stub.TaskReport(TaskReportRequest(task_id="t9")))
+        assert await lines.line() == line("TaskReport", "NOT_FOUND", task_id="t9", reason="TASK_NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    "request_type", [TaskReportRequest, TaskResultRequest, TaskCancelRequest, WatchTaskRequest]
+)
+async def test_an_endless_task_id(lines: Lines, access_log: AccessLog, request_type: Any) -> None:
+    """It is refused by its length, and does not fill the log."""
+    request = request_type(task_id="x" * 1_000_000)
+    method = request_type.__name__.removesuffix("Request")
+    async with serving(interceptors=[access_log]) as service:
+        refusal = await refused(getattr(service.stub, method)(request))
+        assert refusal.violations == [("task_id", "must have at most 256 characters, not 1000000")]
+        told = await lines.line()
+        assert (told["code"], told["reason"]) == ("INVALID_ARGUMENT", "ARGUMENT_INVALID")
+        assert told.get("task_id") in {None, "x" * 127 + "…"}
+        assert len(str(told)) < 500
+
+
+async def test_the_longest_task_id(lines: Lines, access_log: AccessLog) -> None:
+    """It may be that of a task; the log shows where it begins."""
+    async with serving(interceptors=[access_log]) as service:
+        refusal = await refused(service.stub.TaskReport(TaskReportRequest(task_id="x" * 256)))
+        assert refusal.code is StatusCode.NOT_FOUND
+        assert (await lines.line())["task_id"] == "x" * 127 + "…"
+
+
+async def test_a_defect(lines: Lines, access_log: AccessLog) -> None:
+    """What is the server's own fault is logged as an error."""
+    async with serving(interceptors=[access_log]) as service:
+        service.application.raises = ZeroDivisionError()
+        await refused(service.stub.TaskReport(TaskReportRequest(task_id="t1")))
+        assert await lines.line() == line("TaskReport", "INTERNAL", "error", task_id="t1", reason="INTERNAL")
+
+
+async def test_a_stream(lines: Lines, access_log: AccessLog) -> None:
+    """A stream is one line, when it has ended."""
+    async with serving(interceptors=[access_log]) as service:
+        call = service.stub.WatchTask(WatchTaskRequest(task_id="t1"))
+        service.application.watched.put_nowait(batch_of(MessageLogged(1, NOW, "m", MessageType.LOG, "x", "")))
+        await call.read()
+        assert not lines.lines
+        service.application.watched.put_nowait(None)
+        assert await lines.line() == line("WatchTask", "OK", task_id="t1")
+
+
+async def test_a_refused_stream(lines: Lines, access_log: AccessLog) -> None:
+    """A refused stream is logged like a refused call."""
+    async with serving(interceptors=[access_log]) as service:
+        await refused(service.stub.WatchTask(WatchTaskRequest(task_id="t9")))
+        assert await lines.line() == line("WatchTask", "NOT_FOUND", task_id="t9", reason="TASK_NOT_FOUND")
+
+
+@pytest.mark.parametrize("method", ["WatchTask", "TaskResult"])
+async def test_a_client_that_leaves(lines: Lines, access_log: AccessLog, method: str) -> None:
+    """A call whose client has left is CANCELLED in the log."""
+    async with serving(interceptors=[access_log]) as service:
+        if method == "WatchTask":
+            call = service.stub.WatchTask(WatchTaskRequest(task_id="t1"))
+            await service.application.opened_watch.wait()
+        else:
+            call = service.stub.TaskResult(TaskResultRequest(task_id="t1", wait=True))
+            await service.application.waiting.wait()
+        call.cancel()
+        assert await lines.line() == line(method, "CANCELLED", task_id="t1")
+
+
+async def test_a_deadline_that_passes(lines: Lines, access_log: AccessLog) -> None:
+    """A call that was too slow for its client is DEADLINE_EXCEEDED in the log."""
+    async with serving(interceptors=[access_log]) as service:
+        with pytest.raises(grpc.aio.AioRpcError):
+            await service.stub.WatchTask(WatchTaskRequest(task_id="t1"), timeout=0.2).read()
+        assert await lines.line() == line("WatchTask", "DEADLINE_EXCEEDED", task_id="t1")
+
+
+async def test_calls_do_not_mix(lines: Lines, access_log: AccessLog) -> None:
+    """Calls at the same time have their own lines."""
+    async with serving(interceptors=[access_log]) as service:
+        waiting = service.stub.TaskResult(TaskResultRequest(task_id="t1", wait=True))
+        await service.application.waiting.wait()
+        await refused(service.stub.TaskReport(TaskReportRequest(task_id="t9")))
+        await service.stub.ServerInfo(ServerInfoRequest())
+        waiting.cancel()
+        while len(lines.lines) < 3:
+            lines.changed.clear()
+            await lines.changed.wait()
+        assert [found.get("task_id") for found in lines.lines] == ["t9", None, "t1"]
+
+
+async def test_methods_that_do_not_exist(lines: Lines, access_log: AccessLog) -> None:
+    """A method that nobody serves stays UNIMPLEMENTED, and is not remembered."""
+    async with serving(interceptors=[access_log]) as service:
+        for number in range(3):
+            with pytest.raises(grpc.aio.AioRpcError) as error:
+                await service.channel.unary_unary(f"/x/{number}")(b"")
+            assert error.value.code() is StatusCode.UNIMPLEMENTED
+        assert not access_log._handlers
+
+
+async def test_handlers_of_every_kind(lines: Lines, access_log: AccessLog) -> None:
+    """Handlers that write to the context, and those that read a stream, are logged as well."""
+
+    async def writer(request: bytes, context: Any) -> None:
+        note(kind="writer")
+        await context.write(request)
+
+    async def echo(requests: Any, context: Any) -> Any:
+        note(kind="echo")
+        async for request in requests:
+            yield request
+
+    async def last(requests: Any, context: Any) -> bytes:
+        note(kind="last")
+        return [request async for request in requests][-1]
+
+    server = grpc.aio.server(interceptors=[access_log])
+    handlers = {
+        "writer": grpc.unary_stream_rpc_method_handler(writer),
+        "echo": grpc.stream_stream_rpc_method_handler(echo),
+        "last": grpc.stream_unary_rpc_method_handler(last),
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("x", handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            assert [answer async for answer in channel.unary_stream("/x/writer")(b"1")] == [b"1"]
+            assert [answer async for answer in channel.stream_stream("/x/echo")([b"1", b"2"])] == [b"1", b"2"]
+            assert await channel.stream_unary("/x/last")([b"1", b"2"]) == b"2"
+    finally:
+        await server.stop(None)
+    assert [(found["kind"], found["code"]) for found in lines.lines] == [
+        ("writer", "OK"),
+        ("echo", "OK"),
+        ("last", "OK"),
+    ]

@@ -1,0 +1,284 @@
+import os
+import ssl
+from dataclasses import fields
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from flowgram_core.engine.limits import Limits
+from flowgram_core.hosting.settings import RuntimeSettings
+from flowgram_core.nodes.node_settings import CodeSettings, HTTPSettings, LLMSettings
+from flowgram_server.rpc.servicer import ServiceLimits
+from flowgram_server.settings.gateway import GatewaySettings
+from flowgram_server.settings.server import HTTP, LLM, Code, InvalidSettings, Settings, load_settings
+
+NOT_SETTINGS = {"step_budget", "step_bytes", "tail_bytes", "limits"}
+"""Fields of the runtime's settings that are no settings of the server: tuning, and a group that is flat here."""
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("FLOWGRAM_")]:
+        monkeypatch.delenv(name)
+
+
+def test_defaults_are_those_of_the_runtime() -> None:
+    """Without any setting the server runs with the defaults of what it is made of."""
+    settings = load_settings()
+    assert settings.runtime() == RuntimeSettings()
+    assert settings.service() == ServiceLimits()
+    assert settings.llm_settings() == LLMSettings()
+    assert settings.http_settings() == HTTPSettings()
+    assert settings.code_settings() == CodeSettings()
+    assert settings.gateway() == GatewaySettings()
+    assert (settings.listen, settings.http_listen) == ("127.0.0.1:50051", "127.0.0.1:4000")
+
+
+@pytest.mark.parametrize(
+    ("model", "dataclass"),
+    [
+        (Settings, RuntimeSettings),
+        (Settings, Limits),
+        (Settings, ServiceLimits),
+        (LLM, LLMSettings),
+        (HTTP, HTTPSettings),
+        (Code, CodeSettings),
+    ],
+)
+def test_everything_can_be_set(model: Any, dataclass: Any) -> None:
+    """Whatever the parts can be told, operators can set."""
+    assert {field.name for field in fields(dataclass)} - NOT_SETTINGS <= model.model_fields.keys()
+
+
+@pytest.mark.parametrize("model", [Settings, LLM, HTTP, Code])
+def test_everything_is_described(model: Any) -> None:
+    """Every setting says what it is; every number among them, in which unit."""
+    units = ("Seconds", "Bytes")
+    for name, field in model.model_fields.items():
+        if name in {"llm", "http", "code"}:
+            continue
+        assert field.description, name
+        if field.annotation is float:
+            assert field.description.startswith(units), name
+        if name.endswith("_bytes"):
+            assert field.description.startswith(units), name
+
+
+@pytest.mark.parametrize("model", [Settings, LLM, HTTP, Code])
+def test_every_number_has_an_end(model: Any) -> None:
+    """No duration is longer than timers and clocks count to, and no count larger than the journal counts to."""
+    for name, field in model.model_fields.items():
+        if field.annotation in {int, float}:
+            most = min(bound.le for bound in field.metadata if hasattr(bound, "le"))
+            assert most <= (2**62 if field.annotation is int else 1e9), name
+
+
+def test_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flags override the environment, which overrides the file, setting by setting, also within a group."""
+    config = tmp_path / "flowgram.toml"
+    config.write_text(
+        "max_nodes = 10\nmax_events = 11\nmax_watches = 12\n[llm]\nmax_retries = 1\nmax_clients = 2\n"
+    )
+    monkeypatch.setenv("FLOWGRAM_MAX_EVENTS", "21")
+    monkeypatch.setenv("FLOWGRAM_MAX_WATCHES", "22")
+    monkeypatch.setenv("FLOWGRAM_LLM__MAX_CLIENTS", "23")
+    settings = load_settings(config, {"max_watches": 32, "max_nodes": None})
+    assert (settings.max_nodes, settings.max_events, settings.max_watches) == (10, 21, 32)
+    assert (settings.llm.max_retries, settings.llm.max_clients) == (1, 23)
+    assert settings.runtime().limits.max_events == 21
+    assert settings.llm_settings().max_clients == 23
+
+
+def test_the_environment_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FLOWGRAM_CONFIG names the file where no flag does."""
+    config = tmp_path / "flowgram.toml"
+    config.write_text('listen = "0.0.0.0:1"\n')
+    monkeypatch.setenv("FLOWGRAM_CONFIG", str(config))
+    assert load_settings().listen == "0.0.0.0:1"
+
+
+def test_collections_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names are separated by commas, tables are JSON."""
+    monkeypatch.setenv("FLOWGRAM_SECRET_NAMES", "apiKey, token,")
+    monkeypatch.setenv("FLOWGRAM_CALL_TIMEOUTS", '{"llm": 60}')
+    settings = load_settings()
+    assert settings.secret_names == {"apiKey", "token"}
+    assert settings.runtime().call_timeouts == {"llm": 60.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("max_nodes = -1", "max_nodes"),
+        ("max_nodez = 1", "max_nodez: there is no such setting: did you mean max_nodes?"),
+        ("zzz = 1", "zzz: there is no such setting"),
+        ('max_nodes = "many"', "max_nodes"),
+        ("[llm]\nread_timeout = 0", "llm.read_timeout"),
+        ("[llm]\nread_timeouts = 1", "llm.read_timeouts"),
+        ('listen = "50051"', "listen"),
+        ('listen = "127.0.0.1:http"', "listen"),
+        ('listen = "127.0.0.1:65536"', "listen"),
+        ('log_level = "loud"', "log_level"),
+        ('storage = "postgres"', "storage"),
+        ("call_timeouts = { llm = 0 }", "call_timeouts.llm"),
+        ("max_message_bytes = 1", "max_message_bytes"),
+        ("max_message_bytes = 2_000_000_001", "max_message_bytes"),
+        ("shutdown_grace = nan", "shutdown_grace"),
+        ("shutdown_grace = 1e10", "shutdown_grace"),
+        ("retention_age = 1e14", "retention_age"),
+        ("retention_interval = 1e10", "retention_interval"),
+        ("retention_count = 4611686018427387905", "retention_count"),
+        ("max_nodes = ", "flowgram.toml"),
+        ("\xff", "flowgram.toml"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, text: str, expected: str) -> None:
+    """A setting that is unknown or impossible, and a file that is no TOML, is an error that names it."""
+    config = tmp_path / "flowgram.toml"
+    config.write_text(text, encoding="latin-1")
+    with pytest.raises(InvalidSettings) as error:
+        load_settings(config)
+    assert expected in str(error.value)
+
+
+def test_mistakes_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table that is no JSON is an error that names the variable, and what was expected."""
+    monkeypatch.setenv("FLOWGRAM_CALL_TIMEOUTS", "llm=60")
+    with pytest.raises(InvalidSettings, match=r"^FLOWGRAM_CALL_TIMEOUTS: should be a JSON object$"):
+        load_settings()
+
+
+def test_the_flag_that_is_called_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever spells `--http` as other flags are spelled in the environment is told its name."""
+    monkeypatch.setenv("FLOWGRAM_HTTP", "127.0.0.1:4001")
+    with pytest.raises(
+        InvalidSettings, match=r"^FLOWGRAM_HTTP: should be a JSON object; .* FLOWGRAM_HTTP_LISTEN$"
+    ):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("https://Editor.example.com/", "https://editor.example.com"),
+        ("https://editor.example.com:443", "https://editor.example.com"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+        ("http://a:80", "http://a"),
+        ("Loopback", "loopback"),
+        ("*", "*"),
+        ("null", "null"),
+        ("editor.example.com", None),
+        ("https://editor.example.com/app", None),
+        ("https://", None),
+        ("https://ü.example.com", None),
+    ],
+)
+def test_origins(given: str, meant: str | None) -> None:
+    """They are kept as browsers send them; what no browser would ever send is a mistake."""
+    if meant is None:
+        with pytest.raises(InvalidSettings, match=f"^cors_origins: .*{given}: is no origin"):
+            load_settings(flags={"cors_origins": given})
+    else:
+        assert load_settings(flags={"cors_origins": given}).cors_origins == {meant}
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("FLOWGRAM_MAX_NODEZ", ": did you mean FLOWGRAM_MAX_NODES?"),
+        ("FLOWGRAM_LLM_READ_TIMEOUT", ": did you mean FLOWGRAM_LLM__READ_TIMEOUT?"),
+        ("flowgram_max_node", ": did you mean FLOWGRAM_MAX_NODES?"),
+        ("FLOWGRAM_MAX_NODES__X", ": did you mean FLOWGRAM_MAX_NODES?"),
+        ("FLOWGRAM_ZZZ", ""),
+    ],
+)
+def test_unknown_settings_in_the_environment(monkeypatch: pytest.MonkeyPatch, name: str, hint: str) -> None:
+    """A variable that looks like a setting is an error that names the closest one, beside all other mistakes."""
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(InvalidSettings) as error:
+        load_settings(flags={"max_events": "x"})
+    first, second = str(error.value).splitlines()
+    assert first == f"{name}: there is no such setting{hint}"
+    assert second.startswith("max_events: ")
+
+
+def test_unknown_settings_of_a_group_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are told once, with the closest one, as in the file."""
+    monkeypatch.setenv("FLOWGRAM_LLM__READ_TIMEOUTS", "1")
+    with pytest.raises(InvalidSettings) as error:
+        load_settings()
+    (problem,) = str(error.value).splitlines()
+    assert problem == "llm.read_timeouts: there is no such setting: did you mean llm.read_timeout?"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "FLOWGRAM_TARGET",
+        "FLOWGRAM_SERVICE_HOST",
+        "FLOWGRAM_PORT",
+        "FLOWGRAM_PORT_50051_TCP_ADDR",
+        "FLOWGRAM_RUNTIME_SERVICE_PORT_GRPC",
+        "FLOWGRAM_CALL_TIMEOUTS__LLM",
+        "flowgram_max_nodes",
+        "MAX_NODEZ",
+    ],
+)
+def test_other_variables_are_nobodys_mistake(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Other programs of the project read some, and Kubernetes gives others to all that runs beside a service."""
+    monkeypatch.setenv(name, "5")
+    load_settings()
+
+
+def test_the_file_of_authorities_is_read_at_start(tmp_path: Path) -> None:
+    """A file that is not there, or holds no certificates, is an error that names it."""
+    file = tmp_path / "ca.pem"
+    for said in ("No such file or directory", "no certificates in PEM format"):
+        with pytest.raises(InvalidSettings) as error:
+            load_settings(flags={"http": {"ca_file": str(file)}})
+        assert str(error.value).startswith("http.ca_file: ")
+        assert f"{file}: {said}" in str(error.value)
+        file.write_text("no certificate")
+    authorities = httpx2.create_ssl_context().get_ca_certs(binary_form=True)
+    file.write_text(ssl.DER_cert_to_PEM_cert(authorities[0]))
+    assert load_settings(flags={"http": {"ca_file": str(file)}}).http_settings().ca_file == str(file)
+
+
+@pytest.mark.parametrize("group", ["llm", "http"])
+@pytest.mark.parametrize("proxy", ["not a url", "http://", "ftp://proxy", "http://user:secret@proxy:99999"])
+def test_the_proxies_are_looked_at_at_start(monkeypatch: pytest.MonkeyPatch, group: str, proxy: str) -> None:
+    """Where they are used, an address that is none is an error, which shows no password."""
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(InvalidSettings) as error:
+        load_settings(flags={group: {"trust_env": True}})
+    assert f"{group}.trust_env: " in str(error.value)
+    assert "HTTPS_PROXY should be the address of a proxy" in str(error.value)
+    assert "secret" not in str(error.value)
+    load_settings(flags={group: {"trust_env": True, "deny_private": True}})
+    monkeypatch.setenv("HTTPS_PROXY", "proxy.example:3128")
+    load_settings(flags={group: {"trust_env": True}})
+
+
+@pytest.mark.skipif(find_spec("socksio") is not None, reason="the package is there")
+def test_a_socks_proxy_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is missing when the server starts, not in each call."""
+    monkeypatch.setenv("ALL_PROXY", "socks5://[::1]:1080")
+    with pytest.raises(InvalidSettings) as error:
+        load_settings(flags={"http": {"trust_env": True}})
+    assert "ALL_PROXY is a SOCKS proxy, which needs the package socksio" in str(error.value)
+
+
+def test_all_mistakes_are_told(tmp_path: Path) -> None:
+    """Several mistakes are told at once, a line for each."""
+    with pytest.raises(InvalidSettings) as error:
+        load_settings(flags={"max_nodes": 0, "max_events": "x"})
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    """A file that was named and is not there is an error, not a default."""
+    with pytest.raises(InvalidSettings, match="No such file"):
+        load_settings(tmp_path / "none.toml")

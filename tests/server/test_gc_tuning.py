@@ -1,0 +1,64 @@
+"""Garbage collection: no full one while much is going on, and one all the same after a while."""
+
+import asyncio
+import gc
+import weakref
+
+from support.fakes import FakeClock
+
+from flowgram_server import gc_tuning
+from flowgram_server.gc_tuning import tuned_gc
+
+
+class Knot:
+    """Garbage that only a full collection finds once it is old."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def old_garbage() -> "weakref.ref[Knot]":
+    knot = Knot()
+    gc.collect()  # now it is of the oldest generation
+    return weakref.ref(knot)
+
+
+async def pass_time(clock: FakeClock, seconds: float) -> None:
+    """One look after the other, each with its collection if there is one."""
+    for _ in range(round(seconds / gc_tuning.INTERVAL)):
+        await clock.sleeping()
+        clock.advance(gc_tuning.INTERVAL)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+
+async def test_a_quiet_process_is_collected_at_each_look() -> None:
+    """While there is little to look at, it is looked at."""
+    clock = FakeClock()
+    async with tuned_gc(clock):
+        garbage = old_garbage()
+        await pass_time(clock, gc_tuning.INTERVAL)
+        assert garbage() is None
+
+
+async def test_a_busy_process_is_collected_once_in_a_while() -> None:
+    """With many coroutines only when it was not for long."""
+    clock = FakeClock()
+    never = asyncio.Event()
+    async with tuned_gc(clock), asyncio.TaskGroup() as group:
+        many = [group.create_task(never.wait()) for _ in range(gc_tuning.QUIET)]
+        garbage = old_garbage()
+        await pass_time(clock, gc_tuning.LONGEST - gc_tuning.INTERVAL)
+        assert garbage() is not None
+        await pass_time(clock, gc_tuning.INTERVAL)
+        assert garbage() is None
+        for each in many:
+            each.cancel()
+
+
+async def test_the_settings_of_the_process_are_put_back() -> None:
+    """Afterwards all is as before."""
+    before = gc.get_threshold(), gc.get_freeze_count()
+    async with tuned_gc(FakeClock()):
+        assert gc.get_threshold() != before[0]
+    assert (gc.get_threshold(), gc.get_freeze_count()) == before

@@ -1,0 +1,182 @@
+"""The torture: a server under mixed load is killed again and again; afterwards everything that was told must hold."""
+
+import asyncio
+import random
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.torture.history import Outcome, Violation, outcome_of
+from tests.torture.mock_server import MockServer
+from tests.torture.process import ServerProcess, server_process
+from tests.torture.users import Users
+from tests.torture.verify import logs, violations
+from tests.torture.workflows import VARIANTS, Variant
+
+_USERS = 16
+_SLOWEST_CALLS = 0.2
+_PATIENCE = 120.0
+"""Seconds for all tasks to end once nothing is killed any more."""
+_LONGEST_LIVES = (0.1, 1.5, 4.0)
+"""Seconds from when a server serves."""
+_ONE_IN = 6
+"""One in so many is killed about when it begins to serve, most of them before."""
+
+
+@dataclass
+class Result:
+    """What came of it.
+
+    Attributes:
+        kills: How many servers were killed.
+        while_starting: How many of them before they served.
+        tasks: How many tasks were accepted, by how they ended.
+        events: How many events were checked against the log.
+        told_again: How many events and results were told more than once, and compared.
+        reports: How many reports were checked against the log.
+        calls: How many calls the peer got, and how many of them again after a kill.
+        streams: How many watches were opened.
+        interruptions: How many calls of users were cut off.
+        seconds: How long it took.
+        violations: What was promised and did not hold.
+    """
+
+    kills: int
+    while_starting: int
+    tasks: Counter[str]
+    events: int
+    told_again: int
+    reports: int
+    calls: tuple[int, int]
+    streams: int
+    interruptions: int
+    seconds: float
+    violations: list[str]
+
+    def table(self) -> str:
+        """For people."""
+        ended = ", ".join(f"{count} {name}" for name, count in sorted(self.tasks.items()))
+        lines = [
+            f"kills: {self.kills} ({self.while_starting} before the server was ready)",
+            f"tasks: {self.tasks.total()} ({ended})",
+            f"events checked: {self.events}",
+            f"told again, and compared: {self.told_again}",
+            f"reports checked: {self.reports}",
+            f"calls: {self.calls[0]}, and {self.calls[1]} again because a kill came before their outcome",
+            f"watches: {self.streams}, interrupted calls and watches: {self.interruptions}",
+            f"seconds: {self.seconds:.0f}",
+            f"violations: {len(self.violations)}",
+        ]
+        return "\n".join(lines)
+
+
+async def torture(*, kills: int, seed: int, tell: Callable[[str], object]) -> Result:
+    """Kills servers so often, and says what came of it. The seed decides what users do and when servers die."""
+    began = time.monotonic()
+    chance = _chance(seed)
+    found: list[str] = []
+    while_starting = 0
+    with tempfile.TemporaryDirectory(prefix="flowgram-torture-") as folder:
+        async with MockServer(_chance(seed + 1), 0) as mock_server:
+            expected = await _undisturbed(Path(folder) / "undisturbed", mock_server)
+            mock_server.calls.clear()
+            mock_server.scale = _SLOWEST_CALLS
+            data = Path(folder) / "data"
+            async with server_process(data) as server:
+                users = Users(server.target, mock_server.base_url, _chance(seed + 2))
+                living = [asyncio.create_task(users.live()) for _ in range(_USERS)]
+                try:
+                    for number in range(kills):
+                        while_starting += await _one_life(server, number, chance)
+                        tell(f"\rkills: {number + 1}/{kills}, tasks: {len(users.told)} ")
+                        found += [str(user.exception()) for user in living if user.done()]
+                        if found:
+                            break
+                    await server.start()
+                    await server.ready()
+                    found += await _end(users, living)
+                    listed = await users.listed()
+                    found += [
+                        f"{task.tag} is not listed" for task in users.history if task.task_id not in listed
+                    ]
+                    if status := await server.stop():
+                        found.append(f"after SIGTERM the server ended with status {status}")
+                finally:
+                    await users.close()
+                found += [f"the server said: {text}" for text in server.complaints]
+                found += [f"process {pid} outlived its server" for pid in server.left_behind()]
+            stored = await logs(data)
+            history = users.history
+            found += violations(history, stored, mock_server.calls, expected)
+    repeated = sum(len(times) - 1 for times in mock_server.calls.values())
+    return Result(
+        kills=kills,
+        while_starting=while_starting,
+        tasks=Counter(_NAMES[record.status] for record, _ in stored.values()),
+        events=sum(len(task.events) for task in history),
+        told_again=sum(task.checked for task in history),
+        reports=sum(len(task.reports) for task in history),
+        calls=(len(mock_server.calls) + repeated, repeated),
+        streams=users.streams,
+        interruptions=users.interruptions,
+        seconds=time.monotonic() - began,
+        violations=found,
+    )
+
+
+_NAMES = {1: "pending", 2: "processing", 3: "succeeded", 4: "failed", 5: "canceled"}
+
+
+def _chance(seed: int) -> random.Random:
+    """Random decisions that are the same in every run."""
+    return random.Random(seed)  # noqa: S311 - they keep no secrets
+
+
+async def _undisturbed(data: Path, mock_server: MockServer) -> dict[Variant, Outcome]:
+    """How the tasks of each variant go where nothing disturbs them."""
+    async with server_process(data) as server:
+        await server.start()
+        await server.ready()
+        users = Users(server.target, mock_server.base_url, _chance(0))
+        try:
+            history = [await users.undisturbed(variant) for variant in VARIANTS]
+        finally:
+            await users.close()
+        return {
+            task.variant: outcome_of((task.events[key] for key in sorted(task.events)), task.tag)
+            for task in history
+        }
+
+
+async def _one_life(server: ServerProcess, number: int, chance: random.Random) -> bool:
+    """Starts a server and kills it at a random instant; says whether it was still starting."""
+    await server.start()
+    if number % _ONE_IN == _ONE_IN - 1:
+        await asyncio.sleep(chance.uniform(0.3, 1.1) * server.seconds_to_start)
+    else:
+        await server.ready()
+        await asyncio.sleep(chance.uniform(0, chance.choice(_LONGEST_LIVES)))
+    early = not server.serving
+    await server.kill()
+    return early
+
+
+async def _end(users: Users, living: list[asyncio.Task[None]]) -> list[str]:
+    """Lets the users come to their ends; what is wrong with that."""
+    users.stop()
+    _, late = await asyncio.wait(living, timeout=_PATIENCE)
+    for user in late:
+        user.cancel()
+    await asyncio.gather(*living, return_exceptions=True)
+    errors = [error for user in living if not user.cancelled() and (error := user.exception()) is not None]
+    history = [text for error in errors for text in _texts(error)]
+    return history + [f"a task has not ended {_PATIENCE:g} s after the last start" for _ in late]
+
+
+def _texts(error: BaseException) -> list[str]:
+    if isinstance(error, BaseExceptionGroup):
+        return [text for inner in error.exceptions for text in _texts(inner)]
+    return [str(error) if isinstance(error, Violation) else repr(error)]

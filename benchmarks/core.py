@@ -19,11 +19,11 @@ from flowgram_core.embedded.application import Application, TaskRequest
 from flowgram_core.engine.activations import Start
 from flowgram_core.engine.execution import Execution
 from flowgram_core.engine.program import link
-from flowgram_core.engine.status import Status
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.sqlite import SQLiteJournal
 from flowgram_core.modeling.compiler import compile_schema
+from flowgram_core.modeling.status import Status
 from flowgram_core.nodes.registry import Registry, pure_node_types
 from flowgram_server.app import loop_factory
 from flowgram_server.rpc.codec import Codec

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 SOURCE_ROOTS = (ROOT / "runtime", ROOT / "server", ROOT / "clients/python")
 OTHER_ROOTS = (ROOT / "tests", ROOT / "benchmarks", ROOT / "tools")
 GENERATED = ROOT / "clients/python/flowgram"
-LONGEST_FILE = 400
+LONGEST_FILE = 600
 
 OURS = ("flowgram", "flowgram_client", "flowgram_core", "flowgram_server")
 
@@ -23,7 +23,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "flowgram_core.modeling": (),
     "flowgram_core.concurrency": (),
     "flowgram_core.engine": ("flowgram_core.modeling",),
-    "flowgram_core.journal": ("flowgram_core.concurrency",),
+    "flowgram_core.journal": ("flowgram_core.modeling", "flowgram_core.concurrency"),
     "flowgram_core.nodes": ("flowgram_core.modeling", "flowgram_core.engine", "flowgram_core.concurrency"),
     "flowgram_client": ("flowgram",),
     "flowgram": (),
@@ -182,7 +182,7 @@ def test_what_the_core_must_not_know_is_found(text: str) -> None:
 
 @pytest.mark.parametrize("root", SOURCE_ROOTS + OTHER_ROOTS, ids=lambda root: root.name)
 def test_files_stay_short(root: Path) -> None:
-    """One concept per file: a file of more than 400 lines holds two."""
+    """One concept per file: more than 400 lines are a smell, more than 600 hold two for certain."""
     lengths = {
         str(path.relative_to(ROOT)): len(path.read_text("utf-8").splitlines()) for path in sources(root)
     }

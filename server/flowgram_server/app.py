@@ -26,10 +26,10 @@ from flowgram_core.concurrency.clock import Clock, SystemClock
 from flowgram_core.concurrency.fairness import FairScheduler
 from flowgram_core.embedded.application import Application
 from flowgram_core.hosting.secrets import Secrets
+from flowgram_core.journal.connection import Synchronous
 from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.journal.interface import Journal
 from flowgram_core.journal.memory import MemoryJournal
-from flowgram_core.journal.opening import Synchronous
 from flowgram_core.journal.read_only import open_journal
 from flowgram_core.nodes.code.node import CodeNode
 from flowgram_core.nodes.errors import NodeTypeUnusable

@@ -9,11 +9,11 @@ from support.fakes import FakeClock, ScriptedCalls, running_application
 from support.restarts import AnsweringCalls
 
 from flowgram_core.embedded.application import TaskRequest
-from flowgram_core.engine.status import Status
 from flowgram_core.hosting.errors import ShuttingDown, TooManyTasks
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.memory import MemoryJournal
 from flowgram_core.modeling import json_text
+from flowgram_core.modeling.status import Status
 
 
 async def test_waiting_tasks_start_in_the_order_of_their_acceptance() -> None:

@@ -10,9 +10,9 @@ from support.loops import let_the_loop_go_on
 
 from flowgram_core.concurrency.offload import LARGE
 from flowgram_core.embedded.application import TaskRequest
-from flowgram_core.engine.status import Status
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.modeling.json_text import MAX_DEPTH
+from flowgram_core.modeling.status import Status
 
 
 def nested(depth: int) -> Any:

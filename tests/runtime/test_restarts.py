@@ -17,12 +17,12 @@ from support.fakes import FakeClock, ScriptedCalls, running_application
 
 from flowgram_core.embedded.application import TaskRequest
 from flowgram_core.engine.node_type import Call
-from flowgram_core.engine.status import Status
 from flowgram_core.hosting.errors import ShuttingDown, TaskNotFound
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.journal.interface import Batch, Write
 from flowgram_core.journal.memory import MemoryJournal
+from flowgram_core.modeling.status import Status
 from flowgram_core.nodes.executor import CallContext
 
 

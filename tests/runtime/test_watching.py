@@ -16,7 +16,6 @@ from support.applications import (
 from support.fakes import FakeClock, ScriptedCalls, running_application
 
 from flowgram_core.embedded.application import Heartbeat, TaskRequest
-from flowgram_core.engine.status import Status
 from flowgram_core.hosting.errors import (
     SequenceOutOfRange,
     ShuttingDown,
@@ -25,6 +24,7 @@ from flowgram_core.hosting.errors import (
 from flowgram_core.hosting.live_log import OutputDelta
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.interface import Batch
+from flowgram_core.modeling.status import Status
 
 
 async def test_events_are_shown_only_after_their_commit() -> None:

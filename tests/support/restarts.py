@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 from flowgram_core.embedded.application import Application, TaskRequest
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.node_type import Call, CallBehavior, RunScope
-from flowgram_core.engine.status import Status
 from flowgram_core.hosting.errors import ShuttingDown
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.journal.interface import Batch, Journal, TaskRecord
 from flowgram_core.modeling.document import Node
+from flowgram_core.modeling.status import Status
 from flowgram_core.nodes.executor import CallContext
 from support.fakes import FakeClock, running_application
 from support.journals import Fault, FaultyJournal

@@ -15,12 +15,13 @@ from flowgram_core.concurrency.supervision import run_forever, with_timeout
 from flowgram_core.embedded.recovery import Recovery, fail_task_with_retry
 from flowgram_core.embedded.retention import remove_expired
 from flowgram_core.embedded.scheduler import Scheduler
-from flowgram_core.embedded.task_runner import Codec, Services, TaskRunner
+from flowgram_core.embedded.services import Services
+from flowgram_core.embedded.task_runner import TaskRunner
 from flowgram_core.embedded.uptime import Uptime
 from flowgram_core.engine.execution import Execution
 from flowgram_core.engine.program import Program
-from flowgram_core.engine.status import Status
 from flowgram_core.hosting.calls import Caller
+from flowgram_core.hosting.codec import Codec
 from flowgram_core.hosting.errors import (
     InvalidWorkflow,
     RequestConflict,
@@ -36,9 +37,9 @@ from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.errors import DuplicateRequest, JournalUnavailable
 from flowgram_core.journal.interface import Batch, Journal, NewTask, TaskRecord
-from flowgram_core.journal.write_validation import PENDING
 from flowgram_core.modeling.errors import Problem
 from flowgram_core.modeling.json_text import dumps
+from flowgram_core.modeling.status import Status
 from flowgram_core.nodes.registry import Registry
 
 _log = logging.getLogger(__name__)
@@ -389,7 +390,7 @@ def _accepted(task: NewTask) -> TaskRecord:
         schema_hash=task.schema_hash,
         labels=task.labels,
         timeout=task.timeout,
-        status=PENDING,
+        status=Status.PENDING,
         start_time=None,
         end_time=None,
         last_sequence=0,

@@ -12,18 +12,20 @@ from typing import Final
 
 from flowgram_core.concurrency.supervision import retry_delays
 from flowgram_core.embedded.scheduler import Scheduler
-from flowgram_core.embedded.task_runner import Codec, Services, TaskRunner
+from flowgram_core.embedded.services import Services
+from flowgram_core.embedded.task_runner import TaskRunner
 from flowgram_core.engine.activations import Queue, Start, from_json
 from flowgram_core.engine.errors import ProtocolError
 from flowgram_core.engine.events import Finished, MessageLogged, MessageType, TaskStatusChanged
 from flowgram_core.engine.execution import Execution
-from flowgram_core.engine.status import Status
+from flowgram_core.hosting.codec import Codec
 from flowgram_core.hosting.errors import InvalidWorkflow
 from flowgram_core.hosting.pinned_settings import PinnedSettings
 from flowgram_core.hosting.program_cache import ProgramCache
 from flowgram_core.journal.errors import JournalDamaged, JournalUnavailable
 from flowgram_core.journal.interface import Batch, Finish, TaskRecord, Write
 from flowgram_core.modeling.json_text import dumps
+from flowgram_core.modeling.status import Status
 
 _log = logging.getLogger(__name__)
 

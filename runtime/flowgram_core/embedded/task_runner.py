@@ -11,29 +11,23 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
-from flowgram_core.concurrency.clock import Clock, Timer
-from flowgram_core.concurrency.fairness import FairScheduler
+from flowgram_core.concurrency.clock import Timer
 from flowgram_core.concurrency.supervision import retry_delays
-from flowgram_core.embedded.uptime import Uptime
+from flowgram_core.embedded.services import Services
 from flowgram_core.engine.activations import Cancel, Input, Queue, Start, TimeOut, to_json
-from flowgram_core.engine.events import Event, Finished
 from flowgram_core.engine.execution import Execution
 from flowgram_core.engine.node_type import Call, Command
-from flowgram_core.engine.status import Status
-from flowgram_core.hosting.calls import Caller
 from flowgram_core.hosting.errors import ShuttingDown
 from flowgram_core.hosting.live_log import LiveLog, OutputDelta
-from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.hosting.unexpected_errors import log_unexpected_error
 from flowgram_core.journal.errors import JournalUnavailable
-from flowgram_core.journal.interface import Batch, Finish, Journal, NewTask, TaskRecord, Write
-from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.journal.interface import Batch, Finish, NewTask, TaskRecord, Write
+from flowgram_core.modeling.status import Status
 
 _log = logging.getLogger(__name__)
 
@@ -47,41 +41,6 @@ _RUNS: Final = 25
 event. Encoding what has happened takes about as long again. Then others have their turn. The first time is longer: most
 workflows end in it, and a commit more would cost them more.
 """
-
-
-class Codec(Protocol):
-    """Turns events into the bytes that are kept and sent."""
-
-    def encode(self, events: Sequence[Event]) -> bytes:
-        """The events of one step, in the form of a response to watchers."""
-        ...
-
-    def encode_result(self, finished: Finished) -> bytes:
-        """The result of a task, in the form of a response to those who ask for it."""
-        ...
-
-    def masking(self, names: Iterable[str]) -> "Codec":
-        """Such an encoder that masks the node inputs with these names, and no others."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What tasks are driven with.
-
-    Attributes:
-        pins: What is pinned to the tasks, as their first input records it.
-    """
-
-    journal: Journal
-    codec: Codec
-    clock: Clock
-    caller: Caller
-    secrets: Secrets
-    fairness: FairScheduler
-    uptime: Uptime
-    settings: RuntimeSettings
-    pins: JSONObject | None
 
 
 class _Step:

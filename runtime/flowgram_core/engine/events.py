@@ -3,8 +3,8 @@
 from enum import IntEnum
 from typing import NamedTuple
 
-from flowgram_core.engine.status import Status
 from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.modeling.status import Status
 
 Iterations = tuple[tuple[str, int], ...]
 """The loop iterations around a node run, outermost first: (loop node id, index of the item)."""

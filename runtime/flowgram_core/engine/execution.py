@@ -25,9 +25,10 @@ from flowgram_core.engine.node_runs import LoopItems, LoopRun, NodeRun
 from flowgram_core.engine.node_type import Call, CancelCall, Command, NodeResult
 from flowgram_core.engine.program import Control, Decisions, LoopPlan, Program, Step
 from flowgram_core.engine.recorder import Recorder
-from flowgram_core.engine.status import TASK_TRANSITIONS, Status, transition
+from flowgram_core.engine.transitions import TASK_TRANSITIONS, transition
 from flowgram_core.modeling.errors import BindingError
 from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.modeling.status import Status
 from flowgram_core.modeling.values import Variable
 
 _GLOBAL = "global"

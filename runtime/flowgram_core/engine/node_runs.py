@@ -6,8 +6,9 @@ from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.frame import Frame
 from flowgram_core.engine.node_type import Call
 from flowgram_core.engine.program import LoopPlan, Plan, Step
-from flowgram_core.engine.status import NODE_TRANSITIONS, Status, transition
+from flowgram_core.engine.transitions import NODE_TRANSITIONS, transition
 from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.modeling.status import Status
 from flowgram_core.modeling.values import ARRAY, NULL, NUMBER, UNDEFINED, Variable
 
 # As in the recorder: half the cost of the NamedTuple's own constructor, for every iteration.

@@ -11,10 +11,10 @@ from flowgram_core.engine.events import (
     TaskStatusChanged,
 )
 from flowgram_core.engine.program import Step
-from flowgram_core.engine.status import Status
 from flowgram_core.modeling.errors import BindingError
 from flowgram_core.modeling.json_text import JSONObject
 from flowgram_core.modeling.sizes import size_of, too_large
+from flowgram_core.modeling.status import Status
 
 if TYPE_CHECKING:
     from flowgram_core.engine.frame import Frame

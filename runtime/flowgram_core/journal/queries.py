@@ -14,7 +14,7 @@ from flowgram_core.journal.checksums import (
 )
 from flowgram_core.journal.errors import JournalDamaged
 from flowgram_core.journal.interface import Batch, TaskRecord
-from flowgram_core.journal.opening import is_damage
+from flowgram_core.journal.sqlite_errors import is_damage
 from flowgram_core.journal.write_validation import UNFINISHED
 
 _logger = logging.getLogger(__name__)

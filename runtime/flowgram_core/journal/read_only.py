@@ -9,22 +9,16 @@ from pathlib import Path
 from typing import Self
 
 from flowgram_core.concurrency.gil_handoff import GILHandoff
+from flowgram_core.journal.connection import Synchronous, check_readable, open_unwritable, resolve
 from flowgram_core.journal.errors import DuplicateRequest, JournalUnavailable
+from flowgram_core.journal.file_lock import FileLock
 from flowgram_core.journal.interface import Journal, ServerSession, TaskRecord, Write
 from flowgram_core.journal.migrations import UnknownVersion
-from flowgram_core.journal.opening import (
-    FileLock,
-    Synchronous,
-    cannot_write,
-    check_readable,
-    open_unwritable,
-    resolve,
-    unavailable,
-)
+from flowgram_core.journal.reader_pool import ReaderPool
 from flowgram_core.journal.sqlite import SQLiteJournal
+from flowgram_core.journal.sqlite_errors import cannot_write, unavailable
 from flowgram_core.journal.sqlite_reads import SQLiteReads
 from flowgram_core.journal.write_ahead_log import check_log, read_state
-from flowgram_core.journal.writer import ReaderPool
 
 _logger = logging.getLogger(__name__)
 

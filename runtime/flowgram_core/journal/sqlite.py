@@ -8,11 +8,14 @@ from typing import Any, Self
 
 from flowgram_core.concurrency.gil_handoff import GILHandoff
 from flowgram_core.journal import queries, retention
+from flowgram_core.journal.connection import Synchronous, open_writer, resolve
+from flowgram_core.journal.file_lock import FileLock
 from flowgram_core.journal.interface import ServerSession, TaskRecord, Write
-from flowgram_core.journal.opening import FileLock, Synchronous, open_writer, resolve, unavailable
+from flowgram_core.journal.reader_pool import ReaderPool
+from flowgram_core.journal.sqlite_errors import unavailable
 from flowgram_core.journal.sqlite_reads import SQLiteReads
 from flowgram_core.journal.write_groups import Writer
-from flowgram_core.journal.writer import Action, ReaderPool, WriterThread
+from flowgram_core.journal.writer import Action, WriterThread
 
 
 class SQLiteJournal(SQLiteReads):

@@ -7,7 +7,7 @@ from typing import TypeVar
 from flowgram_core.journal import queries
 from flowgram_core.journal.errors import JournalClosed
 from flowgram_core.journal.interface import Batch, TaskRecord
-from flowgram_core.journal.writer import ReaderPool
+from flowgram_core.journal.reader_pool import ReaderPool
 
 _T = TypeVar("_T")
 

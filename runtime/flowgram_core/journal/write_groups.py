@@ -16,7 +16,7 @@ from flowgram_core.journal import retention, server_sessions
 from flowgram_core.journal.checksums import batch_checksum, inputs_checksum, result_checksum
 from flowgram_core.journal.errors import DuplicateRequest, InvalidWrite, JournalError, WriteRejected
 from flowgram_core.journal.interface import NewTask, ServerSession, Write
-from flowgram_core.journal.opening import unavailable
+from flowgram_core.journal.sqlite_errors import unavailable
 from flowgram_core.journal.transaction import transaction
 from flowgram_core.journal.write_validation import PENDING, UNFINISHED, TaskState, follow
 

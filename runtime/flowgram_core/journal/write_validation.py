@@ -1,13 +1,15 @@
 """What may follow what in a task's log: the one check that every journal applies before it stores a write."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from flowgram_core.journal.errors import InvalidWrite
 from flowgram_core.journal.interface import Write
+from flowgram_core.modeling.status import Status
 
-PENDING = 1
-PROCESSING = 2
-UNFINISHED = (PENDING, PROCESSING)
+# Plain numbers: SQLite takes longer to bind members of enums.
+PENDING: Final = int(Status.PENDING)
+PROCESSING: Final = int(Status.PROCESSING)
+UNFINISHED: Final = (PENDING, PROCESSING)
 
 
 class TaskState(NamedTuple):

@@ -1,26 +1,23 @@
-"""The threads of the SQLite journal: one that writes groups, a few that read."""
+"""The writer thread of the SQLite journal: commits writes in groups, in the order in which they were asked for."""
 
 import asyncio
 import logging
 import sqlite3
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from queue import LifoQueue, SimpleQueue
-from typing import Any, NamedTuple, TypeVar
+from queue import SimpleQueue
+from typing import Any, NamedTuple
 
 from flowgram_core.concurrency.batching import PATIENCE, BatchPolicy
 from flowgram_core.concurrency.gil_handoff import GILHandoff
 from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.journal.interface import Write
-from flowgram_core.journal.opening import open_reader, unavailable
+from flowgram_core.journal.sqlite_errors import unavailable
 from flowgram_core.journal.write_groups import Writer
 
 _logger = logging.getLogger(__name__)
-
-_T = TypeVar("_T")
 
 _GROUP_WRITES = 256
 _GROUP_BYTES = 1 << 20
@@ -167,57 +164,6 @@ class WriterThread:
                 future.set_result(value)
             else:
                 future.set_exception(error)
-
-
-class ReaderPool:
-    """A few threads, each with a connection of its own, that read while the writer writes."""
-
-    def __init__(
-        self,
-        path: Path,
-        threads: int,
-        relief: GILHandoff,
-        connect: Callable[[Path], sqlite3.Connection] = open_reader,
-    ) -> None:
-        """Opens the connections, each with `connect`.
-
-        Raises:
-            sqlite3.Error: They cannot be opened.
-        """
-        self._path = path
-        self._relief = relief
-        self._connections: LifoQueue[sqlite3.Connection] = LifoQueue()
-        for _ in range(threads):
-            self._connections.put(connect(path))
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="journal-reader")
-
-    async def run(self, query: Callable[..., _T], *args: object) -> _T:
-        """Runs `query(connection, *args)` in a thread.
-
-        Raises:
-            JournalUnavailable: It cannot be read.
-        """
-        self._relief.ask()
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, query, args)
-        finally:
-            self._relief.answered()
-
-    def close(self) -> None:
-        """Waits for what is being read, and closes the connections. Blocks."""
-        self._threads.shutdown()
-        while not self._connections.empty():
-            self._connections.get().close()
-
-    def _run(self, query: Callable[..., _T], args: tuple[object, ...]) -> _T:
-        connection = self._connections.get()
-        try:
-            return query(connection, *args)
-        except sqlite3.Error as error:
-            raise unavailable(self._path, error) from error
-        finally:
-            self._connections.put(connection)
-            self._relief.advanced()
 
 
 def _size(write: Write) -> int:

@@ -18,9 +18,9 @@ from flowgram_core.engine.events import (
     NodeStatusChanged,
     TaskStatusChanged,
 )
-from flowgram_core.engine.status import Status
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.modeling.json_text import JSONObject, encode
+from flowgram_core.modeling.status import Status
 from flowgram_server.rpc.wire import delimited, duration, skip_delimited, timestamp, utf8, varint
 
 HEARTBEAT = b""

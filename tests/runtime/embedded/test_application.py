@@ -13,7 +13,6 @@ from support.graphs import edge, end, node, ref, start
 from flowgram_core.embedded.application import TaskRequest
 from flowgram_core.engine.limits import Limits
 from flowgram_core.engine.node_type import NodeResult, PureBehavior, RunScope
-from flowgram_core.engine.status import Status
 from flowgram_core.hosting.errors import (
     InvalidWorkflow,
     RequestConflict,
@@ -25,6 +24,7 @@ from flowgram_core.journal.interface import Write
 from flowgram_core.journal.memory import MemoryJournal
 from flowgram_core.modeling import json_text
 from flowgram_core.modeling.document import Node
+from flowgram_core.modeling.status import Status
 
 
 async def test_a_small_workflow_has_ended_when_it_is_accepted() -> None:

@@ -14,12 +14,12 @@ from support.journals import Fault, FaultyJournal
 
 from flowgram_core.embedded.application import Application, TaskRequest
 from flowgram_core.engine.events import Event
-from flowgram_core.engine.status import Status
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.journal.interface import Batch, Journal, Write
 from flowgram_core.journal.memory import MemoryJournal
 from flowgram_core.journal.sqlite import SQLiteJournal
+from flowgram_core.modeling.status import Status
 from flowgram_core.nodes.registry import Registry, pure_node_types
 
 

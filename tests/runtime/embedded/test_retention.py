@@ -12,12 +12,12 @@ from support.fakes import FakeClock, ScriptedCalls, running_application
 from support.journals import Fault, FaultyJournal
 
 from flowgram_core.embedded.application import TaskRequest
-from flowgram_core.engine.status import Status
 from flowgram_core.hosting.errors import TaskNotFound
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.interface import Batch, Journal
 from flowgram_core.journal.memory import MemoryJournal
 from flowgram_core.journal.sqlite import SQLiteJournal
+from flowgram_core.modeling.status import Status
 
 
 @pytest.fixture(params=["memory", "sqlite"])

@@ -10,9 +10,9 @@ from support.journals import Fault, FaultyJournal
 
 from flowgram_core.embedded.application import TaskRequest
 from flowgram_core.embedded.uptime import Uptime
-from flowgram_core.engine.status import Status
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.memory import MemoryJournal
+from flowgram_core.modeling.status import Status
 
 TEN_SECONDS = 10_000_000
 STEP = 1 / 16

@@ -12,7 +12,7 @@ from flowgram_core.engine.errors import IllegalTransition, ProtocolError, Unknow
 from flowgram_core.engine.events import NodeStatusChanged
 from flowgram_core.engine.execution import Execution
 from flowgram_core.engine.node_type import Call, CancelCall
-from flowgram_core.engine.status import Status
+from flowgram_core.modeling.status import Status
 
 
 def snapshot(execution: Execution) -> tuple[Any, ...]:

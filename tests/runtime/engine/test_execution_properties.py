@@ -13,8 +13,9 @@ from flowgram_core.engine.execution import Execution
 from flowgram_core.engine.limits import UNLIMITED
 from flowgram_core.engine.node_type import Call
 from flowgram_core.engine.program import Program
-from flowgram_core.engine.status import NODE_TRANSITIONS, TASK_TRANSITIONS, Status
+from flowgram_core.engine.transitions import NODE_TRANSITIONS, TASK_TRANSITIONS
 from flowgram_core.modeling.sizes import size_of
+from flowgram_core.modeling.status import Status
 
 
 def answer(call: Call) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from flowgram_core.engine.events import Event, MessageType, NodeStatusChanged, T
 from flowgram_core.engine.execution import Execution
 from flowgram_core.engine.limits import Limits
 from flowgram_core.engine.node_type import CallBehavior, NodeResult, PureBehavior
-from flowgram_core.engine.status import Status
 from flowgram_core.modeling.document import Node
+from flowgram_core.modeling.status import Status
 
 # The end
 

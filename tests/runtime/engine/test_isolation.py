@@ -23,9 +23,9 @@ from flowgram_core.engine.node_type import (
     is_trusted,
 )
 from flowgram_core.engine.program import Program
-from flowgram_core.engine.status import Status
 from flowgram_core.modeling.document import Node
 from flowgram_core.modeling.errors import BindingError
+from flowgram_core.modeling.status import Status
 from flowgram_core.modeling.values import Variable
 from flowgram_core.nodes.registry import pure_node_types
 from flowgram_core.nodes.start import StartNode

@@ -11,8 +11,8 @@ from support.driving import drive, link_schema
 from support.graphs import declare, edge, end, node, ref, start
 
 from flowgram_core.engine.limits import Limits
-from flowgram_core.engine.status import Status
 from flowgram_core.modeling.sizes import size_of, too_large
+from flowgram_core.modeling.status import Status
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(alphabet="aäß€😀"),

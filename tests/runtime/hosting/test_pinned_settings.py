@@ -17,7 +17,6 @@ from flowgram_core.embedded.application import Application, TaskRequest
 from flowgram_core.engine.errors import ProtocolError
 from flowgram_core.engine.limits import Limits
 from flowgram_core.engine.node_type import CallBehavior, NodeType
-from flowgram_core.engine.status import Status
 from flowgram_core.hosting.errors import InvalidWorkflow, RequestConflict
 from flowgram_core.hosting.pinned_settings import PinnedSettings
 from flowgram_core.hosting.settings import RuntimeSettings
@@ -25,6 +24,7 @@ from flowgram_core.journal.memory import MemoryJournal
 from flowgram_core.modeling import json_text
 from flowgram_core.modeling.document import Node
 from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.modeling.status import Status
 from flowgram_core.nodes.http.node import HTTPNode
 from flowgram_core.nodes.node_settings import HTTPSettings
 

@@ -17,9 +17,9 @@ from flowgram_core.journal.errors import (
 )
 from flowgram_core.journal.interface import ServerSession, Write
 from flowgram_core.journal.migrations import VERSION
-from flowgram_core.journal.opening import cannot_write
 from flowgram_core.journal.read_only import ReadOnlyJournal, open_journal
 from flowgram_core.journal.sqlite import SQLiteJournal
+from flowgram_core.journal.sqlite_errors import cannot_write
 
 REASON = JournalUnavailable("it is on a stone")
 

@@ -12,10 +12,11 @@ import pytest
 from support.journals import accepted, batch, finished
 
 from flowgram_core.journal import queries
+from flowgram_core.journal.connection import open_writer
 from flowgram_core.journal.errors import JournalDamaged, JournalError, JournalUnavailable
 from flowgram_core.journal.interface import Finish, ServerSession, Write
 from flowgram_core.journal.migrations import VERSION, migrate, version_of
-from flowgram_core.journal.opening import open_writer, unavailable
+from flowgram_core.journal.sqlite_errors import unavailable
 from flowgram_core.journal.write_groups import Writer
 
 STATEMENTS = 200

@@ -18,9 +18,9 @@ from flowgram_core.engine.events import (
     NodeStatusChanged,
     TaskStatusChanged,
 )
-from flowgram_core.engine.status import Status
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.modeling.json_text import dumps, loads
+from flowgram_core.modeling.status import Status
 from flowgram_server.rpc.codec import Codec, encode_delta, split, to_basic, without_first
 
 AT = 1_700_000_000_123_456

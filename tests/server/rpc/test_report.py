@@ -17,9 +17,9 @@ from flowgram_core.engine.events import (
     NodeStatusChanged,
     TaskStatusChanged,
 )
-from flowgram_core.engine.status import Status
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.journal.interface import Batch
+from flowgram_core.modeling.status import Status
 from flowgram_server.rpc.errors import MessageTooLarge
 from flowgram_server.rpc.report import ReportFold, fold_report, node_data
 

@@ -21,10 +21,10 @@ from flowgram.runtime.v1.runtime_service_pb2 import (
     WatchTaskRequest,
 )
 from flowgram_core.engine.events import Finished, MessageLogged, MessageType, TaskStatusChanged
-from flowgram_core.engine.status import Status as TaskStatus
 from flowgram_core.hosting import errors as runtime
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.modeling.errors import Problem
+from flowgram_core.modeling.status import Status as TaskStatus
 from flowgram_server.rpc.codec import Codec
 
 ERROR = MessageLogged(3, NOW + 7, "m1", MessageType.ERROR, "went wrong", "llm_0")

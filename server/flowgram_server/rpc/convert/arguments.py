@@ -10,7 +10,7 @@ from typing import TypeAlias
 from google.protobuf.duration_pb2 import Duration
 
 from flowgram.runtime.v1.runtime_service_pb2 import View
-from flowgram_core.engine.status import Status
+from flowgram_core.modeling.status import Status
 from flowgram_server.rpc.errors import ArgumentInvalid, Violation
 
 MAX_TASK_ID = 256

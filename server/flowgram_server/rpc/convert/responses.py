@@ -5,8 +5,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from flowgram.runtime.v1.report_pb2 import StatusInfo, TaskSummary
 from flowgram.runtime.v1.runtime_service_pb2 import TaskResultResponse, TaskRunResponse
-from flowgram_core.engine.status import Status
 from flowgram_core.journal.interface import TaskRecord
+from flowgram_core.modeling.status import Status
 from flowgram_server.rpc.wire import delimited, following_numbers
 
 _MICROSECONDS = 1_000_000

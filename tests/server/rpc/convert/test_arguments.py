@@ -5,7 +5,7 @@ from flowgram.runtime.v1.report_pb2 import Message
 from flowgram.runtime.v1.report_pb2 import Status as WireStatus
 from flowgram.runtime.v1.runtime_service_pb2 import View
 from flowgram_core.engine.events import MessageType
-from flowgram_core.engine.status import Status
+from flowgram_core.modeling.status import Status
 from flowgram_server.rpc.convert import arguments
 from flowgram_server.rpc.errors import ArgumentInvalid
 

@@ -1,4 +1,4 @@
-"""Status of tasks and of node runs: one enum, and one transition table each.
+"""The transition tables of task status and node status.
 
 task:  PENDING -> PROCESSING -> SUCCEEDED | FAILED | CANCELED
        PENDING -> FAILED | CANCELED
@@ -6,25 +6,8 @@ node:  PENDING -> PROCESSING -> SUCCEEDED | FAILED | CANCELED
        PENDING -> SUCCEEDED | FAILED        (a run without I/O starts and ends in the same instant)
 """
 
-from enum import IntEnum
-
 from flowgram_core.engine.errors import IllegalTransition
-
-
-class Status(IntEnum):
-    """What a task or a node run is doing. The numbers are those of the contract."""
-
-    PENDING = 1
-    PROCESSING = 2
-    SUCCEEDED = 3
-    FAILED = 4
-    CANCELED = 5
-
-    @property
-    def terminated(self) -> bool:
-        """Whether nothing follows."""
-        return self >= Status.SUCCEEDED
-
+from flowgram_core.modeling.status import Status
 
 _ENDS = (Status.SUCCEEDED, Status.FAILED, Status.CANCELED)
 

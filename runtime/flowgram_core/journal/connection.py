@@ -1,16 +1,14 @@
-"""Opening the journal's file: its rights, its lock, its settings, and what operators read when that fails."""
+"""Connections to the journal's SQLite file: how they are opened, with which rights and settings."""
 
-import errno
-import fcntl
 import os
-import shutil
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from flowgram_core.journal.errors import JournalDamaged, JournalUnavailable
+from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.journal.migrations import VERSION, UnknownVersion, migrate, version_of
+from flowgram_core.journal.sqlite_errors import unavailable
 from flowgram_core.journal.write_ahead_log import check_log
 
 Synchronous = Literal["normal", "full"]
@@ -22,71 +20,6 @@ _BUSY_TIMEOUT = 5.0
 
 _CACHED_STATEMENTS = 512
 """Statements with up to 64 rows of values exist in several kinds; compiling one again costs more than running it."""
-
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_TOOBIG}
-
-_UNWRITABLE = {
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_IOERR,
-}
-_UNWRITABLE_BY_SYSTEM = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO}
-
-_LITTLE_SPACE = 65_536
-"""Bytes; the index of a write-ahead log alone takes half of it."""
-
-_REASONS = {
-    sqlite3.SQLITE_FULL: "there is no space left for it",
-    sqlite3.SQLITE_READONLY: "it cannot be written to (read-only file, directory or file system)",
-    sqlite3.SQLITE_CANTOPEN: "it cannot be opened (missing directory, or no right to it)",
-    sqlite3.SQLITE_PERM: "there is no right to open it",
-    sqlite3.SQLITE_IOERR: "the disk reports an input/output error",
-    sqlite3.SQLITE_BUSY: "another program holds it",
-    sqlite3.SQLITE_LOCKED: "another program holds it",
-    sqlite3.SQLITE_NOMEM: "there is not enough memory",
-}
-
-
-def unavailable(path: Path, error: Exception) -> JournalUnavailable:
-    """The journal's error for one of SQLite or of the system. Its text names the file, never content."""
-    if isinstance(error, OSError):
-        return JournalUnavailable(f"the journal {path} cannot be used: {error.strerror or 'system error'}")
-    name = getattr(error, "sqlite_errorname", type(error).__name__)
-    if is_damage(error):
-        return JournalDamaged(
-            f"the journal {path} is damaged ({name}): restore it from a backup, or move it away to start empty"
-        )
-    code = _code(error) & 0xFF
-    if code == sqlite3.SQLITE_IOERR and _is_full(path):
-        code = sqlite3.SQLITE_FULL  # some writes that find no space are told as errors of the disk
-    reason = _REASONS.get(code, "SQLite reports an error")
-    return JournalUnavailable(f"the journal {path} cannot be used: {reason} ({name})")
-
-
-def is_damage(error: Exception) -> bool:
-    """Whether an error of SQLite, or of what was read, means that the file is not what was written."""
-    return _code(error) & 0xFF in _DAMAGED
-
-
-def cannot_write(error: BaseException | None) -> bool:
-    """Whether an error, of SQLite or of the system, means that a file cannot be written, though perhaps read."""
-    if isinstance(error, OSError):
-        return error.errno in _UNWRITABLE_BY_SYSTEM
-    return isinstance(error, sqlite3.Error) and _code(error) & 0xFF in _UNWRITABLE
-
-
-def _is_full(path: Path) -> bool:
-    try:
-        return shutil.disk_usage(path.parent).free < _LITTLE_SPACE
-    except OSError:
-        return False
-
-
-def _code(error: Exception) -> int:
-    # Errors without a code come from Python's side of the module: text that is not UTF-8.
-    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
 
 
 def resolve(path: Path) -> Path:
@@ -101,57 +34,6 @@ def resolve(path: Path) -> Path:
     except OSError as error:
         raise unavailable(path, error) from error
     return path
-
-
-class FileLock:
-    """An exclusive lock beside the journal's file, held until `release` or the end of the process.
-
-    SQLite's own locks are not used for this: they come and go with transactions, and operators may read the file
-    while a server runs.
-    """
-
-    def __init__(self, path: Path, *, writes: bool = True) -> None:
-        """Takes the lock `<path>.lock`.
-
-        Args:
-            path: The journal's file.
-            writes: Whether the lock must be there, and be made if it is not. One who only reads does without where none
-                can be made: nobody can write there.
-
-        Raises:
-            JournalUnavailable: Another server has it, or it cannot be made.
-        """
-        lock = path.with_name(path.name + ".lock")
-        self._descriptor: int | None = None
-        try:
-            self._descriptor = os.open(
-                lock, (os.O_RDWR | os.O_CREAT if writes else os.O_RDONLY) | os.O_CLOEXEC, 0o600
-            )
-        except FileNotFoundError as error:
-            if writes:
-                raise unavailable(path, error) from error
-            return
-        except OSError as error:
-            raise unavailable(path, error) from error
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            owner = os.read(self._descriptor, 20).decode("ascii", "replace").strip()
-            os.close(self._descriptor)
-            raise JournalUnavailable(
-                f"the journal {path} is in use by another server (process {owner or 'unknown'})"
-            ) from error
-        except OSError as error:
-            os.close(self._descriptor)
-            raise unavailable(path, error) from error
-        with suppress(OSError):  # the number is a courtesy to whoever finds the file locked
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
-
-    def release(self) -> None:
-        """Lets go of the lock. The file stays: deleting it would let two servers hold two locks."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
 
 
 def open_writer(path: Path, synchronous: Synchronous) -> sqlite3.Connection:

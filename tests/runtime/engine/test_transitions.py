@@ -1,15 +1,15 @@
-"""Status of tasks and node runs."""
+"""The transition tables of task status and node status."""
 
 import pytest
 
 from flowgram_core.engine.errors import IllegalTransition
-from flowgram_core.engine.status import (
+from flowgram_core.engine.transitions import (
     NODE_TRANSITIONS,
     TASK_TRANSITIONS,
-    Status,
     TransitionTable,
     transition,
 )
+from flowgram_core.modeling.status import Status
 
 ENDS = (Status.SUCCEEDED, Status.FAILED, Status.CANCELED)
 TASK = {

@@ -9,8 +9,8 @@ from support.journals import accepted, batch, finished
 from flowgram_core.journal.errors import JournalDamaged, JournalUnavailable
 from flowgram_core.journal.interface import ServerSession, Write
 from flowgram_core.journal.migrations import APPLICATION_ID, VERSION
-from flowgram_core.journal.opening import unavailable
 from flowgram_core.journal.sqlite import SQLiteJournal
+from flowgram_core.journal.sqlite_errors import unavailable
 
 FULL = Path("/proc")
 """A file system that never has space."""

@@ -1,0 +1,32 @@
+"""The collaborators of the embedded host's tasks, in one bag."""
+
+from dataclasses import dataclass
+
+from flowgram_core.concurrency.clock import Clock
+from flowgram_core.concurrency.fairness import FairScheduler
+from flowgram_core.embedded.uptime import Uptime
+from flowgram_core.hosting.calls import Caller
+from flowgram_core.hosting.codec import Codec
+from flowgram_core.hosting.secrets import Secrets
+from flowgram_core.hosting.settings import RuntimeSettings
+from flowgram_core.journal.interface import Journal
+from flowgram_core.modeling.json_text import JSONObject
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What tasks are driven with.
+
+    Attributes:
+        pins: What is pinned to the tasks, as their first input records it.
+    """
+
+    journal: Journal
+    codec: Codec
+    clock: Clock
+    caller: Caller
+    secrets: Secrets
+    fairness: FairScheduler
+    uptime: Uptime
+    settings: RuntimeSettings
+    pins: JSONObject | None

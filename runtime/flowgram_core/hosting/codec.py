@@ -1,0 +1,22 @@
+"""The codec protocol: how a host turns events into the bytes that are kept and sent."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from flowgram_core.engine.events import Event, Finished
+
+
+class Codec(Protocol):
+    """Turns events into the bytes that are kept and sent."""
+
+    def encode(self, events: Sequence[Event]) -> bytes:
+        """The events of one step, in the form of a response to watchers."""
+        ...
+
+    def encode_result(self, finished: Finished) -> bytes:
+        """The result of a task, in the form of a response to those who ask for it."""
+        ...
+
+    def masking(self, names: Iterable[str]) -> "Codec":
+        """Such an encoder that masks the node inputs with these names, and no others."""
+        ...

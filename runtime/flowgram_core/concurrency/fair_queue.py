@@ -1,0 +1,176 @@
+"""Fair queues: what waits is served round-robin between its owners, so that one task with much to do starves no other.
+
+`FairQueue` holds items, `FairSemaphore` slots that are waited for. Both know the owner of an item or a slot by a key,
+usually the id of a task or the name of a caller. Within one key the order is first in, first out.
+"""
+
+import asyncio
+import sys
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Hashable, Iterator
+from contextlib import asynccontextmanager
+from itertools import chain
+from typing import Generic, TypeVar
+
+_Item = TypeVar("_Item", bound=Hashable)
+
+
+class FairQueue(Generic[_Item]):
+    """Items in the order in which they are due: one of each key, then the next of each key, and so on.
+
+    A key whose last item was taken has its next place behind all keys that wait. Every operation but iteration takes
+    constant time. An item is in the queue once at most.
+    """
+
+    def __init__(self) -> None:
+        # The key that is served next comes first. No key is without items.
+        self._waiting: OrderedDict[Hashable, OrderedDict[_Item, None]] = OrderedDict()
+        self._paused: dict[Hashable, OrderedDict[_Item, None]] = {}
+        self._length = 0
+
+    def __len__(self) -> int:
+        """All items, also those of paused keys."""
+        return self._length
+
+    def __iter__(self) -> Iterator[_Item]:
+        """All items, key after key. The queue must not change meanwhile."""
+        return chain.from_iterable((*self._waiting.values(), *self._paused.values()))
+
+    @property
+    def has_next(self) -> bool:
+        """Whether `pop` has something to give: an item whose key is not paused."""
+        return bool(self._waiting)
+
+    def push(self, key: Hashable, item: _Item) -> None:
+        """Adds an item behind the others of its key."""
+        items = self._paused.get(key)
+        if items is None:
+            items = self._waiting.setdefault(key, OrderedDict())
+        self._length += item not in items
+        items[item] = None
+
+    def push_front(self, key: Hashable, item: _Item) -> None:
+        """Puts an item back that was taken too early: it is the next of all, unless its key is paused."""
+        self.push(key, item)
+        if key in self._paused:
+            self._paused[key].move_to_end(item, last=False)
+        else:
+            self._waiting[key].move_to_end(item, last=False)
+            self._waiting.move_to_end(key, last=False)
+
+    def pop(self) -> _Item:
+        """Takes the item that is due. Raises `IndexError` if there is none."""
+        if not self._waiting:
+            raise IndexError("no item is due")
+        key, items = next(iter(self._waiting.items()))
+        item, _ = items.popitem(last=False)
+        self._length -= 1
+        if items:
+            self._waiting.move_to_end(key)
+        else:
+            del self._waiting[key]
+        return item
+
+    def discard(self, key: Hashable, item: _Item) -> bool:
+        """Removes an item wherever it is. Returns whether it was there."""
+        items = self._paused.get(key) if key in self._paused else self._waiting.get(key)
+        if items is None or item not in items:
+            return False
+        del items[item]
+        self._length -= 1
+        if not items and key in self._waiting:
+            del self._waiting[key]
+        return True
+
+    def pause(self, key: Hashable) -> None:
+        """Passes over what this key has, and will get, until `resume`."""
+        if key not in self._paused:
+            self._paused[key] = self._waiting.pop(key, OrderedDict())
+
+    def resume(self, key: Hashable) -> None:
+        """Ends a pause: the key takes its place behind all keys that wait. Nothing happens to one that is not paused."""
+        items = self._paused.pop(key, None)
+        if items:
+            self._waiting[key] = items
+
+
+class FairSemaphore:
+    """A bounded number of slots. When one gets free, the key that is served next gets it.
+
+    A waiter that is cancelled costs nobody a slot.
+
+    Args:
+        slots: How many there are.
+        max_per_key: How many of them one key may hold at once; 0: all. A key that holds so many waits even while others
+            are free, so that it cannot take all of them for long.
+    """
+
+    def __init__(self, slots: int, *, max_per_key: int = 0) -> None:
+        self._free = slots
+        self._max_per_key = max_per_key or sys.maxsize
+        self._held: Counter[Hashable] = Counter()
+        self._waiting: FairQueue[asyncio.Future[None]] = FairQueue()
+        self._keys: dict[asyncio.Future[None], Hashable] = {}
+
+    @property
+    def free(self) -> int:
+        """Slots that nobody holds."""
+        return self._free
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a slot."""
+        return len(self._keys)
+
+    async def acquire(self, key: Hashable) -> None:
+        """Waits for a slot; returns at once if one is free for this key. `release` gives it back."""
+        if self._free > 0 and self._held[key] < self._max_per_key and not self._waiting.has_next:
+            self._take(key)
+            return
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._keys[granted] = key
+        self._waiting.push(key, granted)
+        try:
+            await granted
+        except asyncio.CancelledError:
+            if granted.done() and not granted.cancelled():
+                self.release(key)  # it was cancelled after the slot had been granted
+            elif self._keys.pop(granted, None) is not None:
+                self._waiting.discard(key, granted)
+            raise
+
+    def release(self, key: Hashable) -> None:
+        """Gives a slot back. Raises `RuntimeError` if the key holds none."""
+        held = self._held[key]
+        if not held:
+            raise RuntimeError(f"{key!r} holds no slot")
+        if held == 1:
+            del self._held[key]
+        else:
+            self._held[key] = held - 1
+        self._free += 1
+        self._waiting.resume(key)
+        self._grant()
+
+    @asynccontextmanager
+    async def slot(self, key: Hashable) -> AsyncIterator[None]:
+        """Waits for a slot, and holds it while the block is entered."""
+        await self.acquire(key)
+        try:
+            yield
+        finally:
+            self.release(key)
+
+    def _take(self, key: Hashable) -> None:
+        self._free -= 1
+        self._held[key] += 1
+        if self._held[key] >= self._max_per_key:
+            self._waiting.pause(key)
+
+    def _grant(self) -> None:
+        while self._free > 0 and self._waiting.has_next:
+            granted = self._waiting.pop()
+            key = self._keys.pop(granted)
+            if not granted.done():  # or its waiter is being cancelled
+                self._take(key)
+                granted.set_result(None)

@@ -40,7 +40,7 @@ class Server:
         return measured
 
 
-_PATIENCE = 120.0
+_TIMEOUT = 120.0
 """Seconds until it must serve: a restart with many tasks takes some."""
 
 
@@ -68,7 +68,7 @@ async def running_server(*, probed: bool = False, **environment: str) -> AsyncIt
         try:
             options = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 100)]
             async with grpc.aio.insecure_channel(target, options=options) as channel:
-                await asyncio.wait_for(channel.channel_ready(), _PATIENCE)
+                await asyncio.wait_for(channel.channel_ready(), _TIMEOUT)
             yield Server(target, psutil.Process(process.pid), process.stdout)
         finally:
             process.terminate()

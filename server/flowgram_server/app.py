@@ -208,13 +208,13 @@ async def _serve(
 async def _drain(server: Server, grace: float, stops: "StopSignals") -> None:
     """Drains until that is done, or the second signal comes."""
     drain = asyncio.create_task(server.drain(grace), name="drain")
-    impatience = asyncio.create_task(stops.second.wait(), name="second signal")
+    second_signal = asyncio.create_task(stops.second.wait(), name="second signal")
     try:
-        await asyncio.wait((drain, impatience), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((drain, second_signal), return_when=asyncio.FIRST_COMPLETED)
     finally:
         drain.cancel()
-        impatience.cancel()
-        await asyncio.wait((drain, impatience))
+        second_signal.cancel()
+        await asyncio.wait((drain, second_signal))
     if not drain.cancelled():
         await drain
 

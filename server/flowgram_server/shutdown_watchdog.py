@@ -11,7 +11,7 @@ import structlog
 
 _log = structlog.get_logger(__name__)
 
-_PATIENCE: Final = 5.0
+_GRACE_PERIOD: Final = 5.0
 """Seconds between the last request and the end: more than an orderly end takes."""
 
 _STATUS: Final = 1
@@ -26,7 +26,7 @@ class ShutdownWatchdog:
     def begin(self) -> None:
         """From now on the seconds count. Beginning twice is beginning once."""
         if self._timer is None:
-            self._timer = threading.Timer(_PATIENCE, _end)
+            self._timer = threading.Timer(_GRACE_PERIOD, _end)
             self._timer.daemon = True
             self._timer.start()
 
@@ -37,5 +37,5 @@ class ShutdownWatchdog:
 
 
 def _end() -> None:
-    _log.error("ended by force", reason="something does not end", seconds=_PATIENCE)
+    _log.error("ended by force", reason="something does not end", seconds=_GRACE_PERIOD)
     os._exit(_STATUS)

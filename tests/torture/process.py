@@ -21,7 +21,7 @@ _ENVIRONMENT = {
     "FLOWGRAM_MAX_RUNNING_TASKS": "8",
     "FLOWGRAM_SHUTDOWN_GRACE": "5",
 }
-_PATIENCE = 60.0
+_TIMEOUT = 60.0
 _LONGEST_LINE = 1 << 24
 
 
@@ -62,7 +62,7 @@ class ServerProcess:
         assert self._listening is not None
         serving = asyncio.ensure_future(self._ready.wait())
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_TIMEOUT):
                 await asyncio.wait((serving, self._listening), return_when=asyncio.FIRST_COMPLETED)
         finally:
             serving.cancel()
@@ -87,7 +87,7 @@ class ServerProcess:
         """Asks it to end with SIGTERM; its exit status."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_TIMEOUT):
             return await self._gone()
 
     def left_behind(self) -> list[int]:

@@ -18,7 +18,7 @@ from tests.torture.workflows import VARIANTS, Variant
 
 _USERS = 16
 _SLOWEST_CALLS = 0.2
-_PATIENCE = 120.0
+_TIMEOUT = 120.0
 """Seconds for all tasks to end once nothing is killed any more."""
 _LONGEST_LIVES = (0.1, 1.5, 4.0)
 """Seconds from when a server serves."""
@@ -167,13 +167,13 @@ async def _one_life(server: ServerProcess, number: int, chance: random.Random) -
 async def _end(users: Users, living: list[asyncio.Task[None]]) -> list[str]:
     """Lets the users come to their ends; what is wrong with that."""
     users.stop()
-    _, late = await asyncio.wait(living, timeout=_PATIENCE)
+    _, late = await asyncio.wait(living, timeout=_TIMEOUT)
     for user in late:
         user.cancel()
     await asyncio.gather(*living, return_exceptions=True)
     errors = [error for user in living if not user.cancelled() and (error := user.exception()) is not None]
     history = [text for error in errors for text in _texts(error)]
-    return history + [f"a task has not ended {_PATIENCE:g} s after the last start" for _ in late]
+    return history + [f"a task has not ended {_TIMEOUT:g} s after the last start" for _ in late]
 
 
 def _texts(error: BaseException) -> list[str]:

@@ -223,7 +223,7 @@ class Operations:
                 if not may_resume(error, connected=connected):
                     raise
                 failures += 1
-                delay = self._patience(error, failures, self._reconnect, deadline)
+                delay = self._retry_delay(error, failures, self._reconnect, deadline)
             yield Sleep(delay)
 
     def _quick(self, method: str, request: Message, timeout: Seconds | None) -> Flow[Any]:
@@ -242,10 +242,10 @@ class Operations:
                 if self._clock() - began > policy.maximum:
                     failures = 0  # it had been under way: not one failure after another
                 failures += 1
-                delay = self._patience(error, failures, policy, deadline)
+                delay = self._retry_delay(error, failures, policy, deadline)
             yield Sleep(delay)
 
-    def _patience(
+    def _retry_delay(
         self, error: RequestError, failures: int, policy: RetryPolicy, deadline: float | None
     ) -> float:
         """How long to wait before the next attempt; raises the error if there is none."""

@@ -278,7 +278,7 @@ class _Performer:
         try:
             return next(self._stream, None)
         except grpc.RpcError:
-            if self._watchdog.barked:
+            if self._watchdog.expired:
                 raise silent(silence) from None
             raise
         finally:

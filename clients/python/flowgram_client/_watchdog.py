@@ -4,23 +4,23 @@ import threading
 from collections.abc import Callable
 
 _TICKS = 3
-"""A read that is seen waiting at so many ticks in a row has waited for the whole patience."""
+"""A read that is seen waiting at so many ticks in a row has waited for the whole time-out."""
 
 
 class Watchdog:
-    """Calls `bark` once one and the same read has lasted for `patience` seconds (or a third more).
+    """Calls `on_timeout` once one and the same read has lasted for `timeout` seconds (or a third more).
 
     The reader says when it waits by plain attributes, so that a read costs nothing; a thread of its own looks at
     them now and then. Only waiting counts: a consumer may take its time between two reads.
     """
 
-    def __init__(self, patience: float, bark: Callable[[], object]) -> None:
-        self._tick = patience / _TICKS
-        self._bark = bark
+    def __init__(self, timeout: float, on_timeout: Callable[[], object]) -> None:
+        self._tick = timeout / _TICKS
+        self._on_timeout = on_timeout
         self._closed = threading.Event()
         self._reads = 0
         self._waiting = False
-        self.barked = False
+        self.expired = False
         threading.Thread(target=self._watch, name="flowgram-watchdog", daemon=True).start()
 
     def waits(self) -> None:
@@ -42,6 +42,6 @@ class Watchdog:
             if not self._waiting or self._reads != seen:
                 seen, ticks = self._reads, 0
             elif (ticks := ticks + 1) == _TICKS:
-                self.barked = True
-                self._bark()
+                self.expired = True
+                self._on_timeout()
                 return

@@ -1,93 +1,97 @@
-"""Company: under load, those who want the same done at nearly the same time are served together.
+"""Adaptive batching: under load, similar requests are processed in one batch; a lone request never waits.
 
-What is done for one after the other in one go takes half the time that it takes alone: the processor's caches still hold
-its code and data, and what surrounds it (a hand-over to a thread, the fixed part of a transaction) is paid once. Who waits
-for company, though, waits. So a company goes on when it is half of all who are there: the other half is being served
-meanwhile, and nobody is idle. One who is alone is more than half, and never waits.
+A batch costs about half of what its requests cost one by one: code and data stay in the processor's caches, and the fixed
+part (a hand-over to a thread, a transaction) is paid once. Waiting for a batch to fill costs latency, though. So a batch
+starts as soon as it holds half of all requests that are in flight: while one half is processed, the other half gathers,
+and nobody is idle. A lone request is more than half, and starts at once.
 """
 
 import asyncio
 from types import TracebackType
 from typing import Final
 
-_MOST: Final = 16
-"""More gain nothing by being more."""
+_LARGEST_BATCH: Final = 16
+"""Larger batches gain nothing."""
 
-PATIENCE: Final = 0.004
-"""Seconds after which a company goes on in any case: those who were there last time may not come again."""
+BATCH_DELAY: Final = 0.004
+"""Seconds after which a batch starts in any case: the requests that were in flight last time may not come again."""
 
-_FORGOTTEN: Final = 0.1
-_FORGOTTEN_IN_VAIN: Final = 1.0
-"""By so many the crowd that is remembered gets smaller with every company, and with one that waited for others in vain."""
+_DECAY: Final = 0.1
+_DECAY_AFTER_TIMEOUT: Final = 1.0
+"""By so much the remembered peak shrinks with each batch, and with one that had to start by time-out."""
 
 
 class BatchPolicy:
-    """Decides when those who have gathered go on; counts, and waits for nothing itself."""
+    """Decides when a batch starts. It counts only: the caller waits."""
 
     __slots__ = ("_peak",)
 
     def __init__(self) -> None:
-        self._peak = 0.0  # of those who were there at once lately
+        self._peak = 0.0  # requests that were in flight at once lately
 
-    def meet(self, present: int) -> None:
-        """So many are there now: they have gathered, or are being served."""
-        self._peak = max(self._peak, present)
+    def observe(self, in_flight: int) -> None:
+        """Notes how many requests are in flight now: waiting for a batch, or in one."""
+        self._peak = max(self._peak, in_flight)
 
-    def is_enough(self, gathered: int) -> bool:
-        """Whether so many who have gathered may go on."""
-        return 2 * gathered >= self._peak or gathered >= _MOST
+    def is_ready(self, waiting: int) -> bool:
+        """Whether a batch of so many waiting requests may start."""
+        return 2 * waiting >= self._peak or waiting >= _LARGEST_BATCH
 
-    def left(self, *, in_time: bool) -> None:
-        """A company has gone on, in time or after it had waited in vain: what counts is how many have come lately."""
-        self._peak -= _FORGOTTEN if in_time else _FORGOTTEN_IN_VAIN
+    def batch_started(self, *, timed_out: bool) -> None:
+        """Lets the remembered peak shrink: it should follow what came lately.
+
+        Args:
+            timed_out: Whether the batch started because it had waited long enough.
+        """
+        self._peak -= _DECAY_AFTER_TIMEOUT if timed_out else _DECAY
 
 
 class AdaptiveBatcher:
-    """Lets those who enter go on in companies. Whoever has entered is being served until they leave the block."""
+    """Lets coroutines that enter it proceed in batches. A request counts as in flight until it leaves the block."""
 
     def __init__(self) -> None:
-        self._company = BatchPolicy()
-        self._gathered: list[asyncio.Future[None]] = []
-        self._served = 0
+        self._policy = BatchPolicy()
+        self._waiting: list[asyncio.Future[None]] = []
+        self._processing = 0
         self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> None:
-        gathered, company = self._gathered, self._company
-        company.meet(1 + len(gathered) + self._served)
-        if not gathered and company.is_enough(1):
-            company.left(in_time=True)
-            self._served += 1
+        waiting, policy = self._waiting, self._policy
+        policy.observe(1 + len(waiting) + self._processing)
+        if not waiting and policy.is_ready(1):
+            policy.batch_started(timed_out=False)
+            self._processing += 1
             return
         loop = asyncio.get_running_loop()
-        turn: asyncio.Future[None] = loop.create_future()
-        gathered.append(turn)
+        started: asyncio.Future[None] = loop.create_future()
+        waiting.append(started)
         try:
-            if company.is_enough(len(gathered)):
-                self._go_on()
+            if policy.is_ready(len(waiting)):
+                self._start_batch()
                 await asyncio.sleep(0)  # behind those who came before
             elif self._timer is None:
-                self._timer = loop.call_later(PATIENCE, self._lose_patience)
-            await turn
+                self._timer = loop.call_later(BATCH_DELAY, self._time_out)
+            await started
         except asyncio.CancelledError:
-            if not turn.cancelled():  # it was cancelled after its turn had come
-                self._served -= 1
+            if not started.cancelled():  # it was cancelled after its batch had started
+                self._processing -= 1
             raise
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._served -= 1
+        self._processing -= 1
 
-    def _lose_patience(self) -> None:
-        self._go_on(in_time=False)
+    def _time_out(self) -> None:
+        self._start_batch(timed_out=True)
 
-    def _go_on(self, *, in_time: bool = True) -> None:
+    def _start_batch(self, *, timed_out: bool = False) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        gathered, self._gathered = self._gathered, []
-        self._company.left(in_time=in_time)
-        for turn in gathered:
-            if not turn.done():  # or its waiter was cancelled
-                self._served += 1
-                turn.set_result(None)
+        waiting, self._waiting = self._waiting, []
+        self._policy.batch_started(timed_out=timed_out)
+        for started in waiting:
+            if not started.done():  # or its waiter was cancelled
+                self._processing += 1
+                started.set_result(None)

@@ -1,4 +1,4 @@
-"""Work beside other work: what no mistake may end for good, what is tried again, and what may not be waited for without end."""
+"""Helpers for background tasks: restart on error, retry with backoff, run with a time-out."""
 
 import asyncio
 import logging
@@ -9,12 +9,12 @@ from flowgram_core.concurrency.clock import Clock
 
 _log = logging.getLogger(__name__)
 
-_PAUSE: Final = 10.0
-"""Seconds between a failure and the next beginning."""
+_RESTART_DELAY: Final = 10.0
+"""Seconds between a failure and the restart."""
 
 
 def retry_delays() -> Iterator[float]:
-    """Seconds between attempts at what the journal does not take or give for now: 1, and twice as long each time, up to 30."""
+    """Seconds between attempts at what the journal refuses for now: 1, then twice as long each time, up to 30."""
     delay = 1.0
     while True:
         yield delay
@@ -22,33 +22,33 @@ def retry_delays() -> Iterator[float]:
 
 
 async def run_forever(name: str, work: Callable[[], Awaitable[None]], clock: Clock) -> None:
-    """Does some work to its end: where it raises an error, that is logged, and the work begins again a little later.
+    """Runs background work until it returns: an error is logged, and the work is started again a little later.
 
     Args:
         name: What the program's log calls it.
-        work: Begins the work.
-        clock: Measures the pause.
+        work: Starts the work.
+        clock: Measures the delay.
     """
     while True:
         try:
             await work()
         except Exception:  # noqa: BLE001 - whatever it is, the work must go on
-            _log.exception("%s failed, and begins again in %g s", name, _PAUSE)
-            await clock.sleep(_PAUSE)
+            _log.exception("%s failed, and is started again in %g s", name, _RESTART_DELAY)
+            await clock.sleep(_RESTART_DELAY)
         else:
             return
 
 
 async def with_timeout(seconds: float, work: Coroutine[None, None, None], clock: Clock) -> bool:
-    """Does some work if that takes no longer than so many seconds; False if it had to be cancelled then. Raises what it raises."""
+    """Runs some work for at most so many seconds; False if it had to be cancelled then. Raises what the work raises."""
     working = asyncio.create_task(work)
-    patience = asyncio.create_task(clock.sleep(seconds))
+    timeout = asyncio.create_task(clock.sleep(seconds))
     try:
-        await asyncio.wait((working, patience), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((working, timeout), return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             working.result()
         return working.done()
     finally:
         working.cancel()
-        patience.cancel()
-        await asyncio.gather(working, patience, return_exceptions=True)
+        timeout.cancel()
+        await asyncio.gather(working, timeout, return_exceptions=True)

@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 _READ_BYTES: Final = 512 * 1024
 
-_PATIENCE: Final = 3.0
+_CANCEL_TIMEOUT: Final = 3.0
 """Seconds that calls get to end once they are cancelled."""
 
 
@@ -145,8 +145,8 @@ class Application:
             for task in background:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
-            if not await with_timeout(_PATIENCE, self._scheduler.close(), self._clock):
-                _log.error("calls that were cancelled do not end: left alone after %g s", _PATIENCE)
+            if not await with_timeout(_CANCEL_TIMEOUT, self._scheduler.close(), self._clock):
+                _log.error("calls that were cancelled do not end: left alone after %g s", _CANCEL_TIMEOUT)
 
     async def drain(self, grace: float) -> None:
         """Takes no new tasks, lets those that run end within so many seconds, and ends all watches.

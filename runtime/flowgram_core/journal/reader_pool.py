@@ -22,7 +22,7 @@ class ReaderPool:
         self,
         path: Path,
         threads: int,
-        relief: GILHandoff,
+        handoff: GILHandoff,
         connect: Callable[[Path], sqlite3.Connection] = open_reader,
     ) -> None:
         """Opens the connections, each with `connect`.
@@ -31,7 +31,7 @@ class ReaderPool:
             sqlite3.Error: They cannot be opened.
         """
         self._path = path
-        self._relief = relief
+        self._handoff = handoff
         self._connections: LifoQueue[sqlite3.Connection] = LifoQueue()
         for _ in range(threads):
             self._connections.put(connect(path))
@@ -43,11 +43,11 @@ class ReaderPool:
         Raises:
             JournalUnavailable: It cannot be read.
         """
-        self._relief.ask()
+        self._handoff.submitted()
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, query, args)
         finally:
-            self._relief.answered()
+            self._handoff.completed()
 
     def close(self) -> None:
         """Waits for what is being read, and closes the connections. Blocks."""
@@ -63,4 +63,4 @@ class ReaderPool:
             raise unavailable(self._path, error) from error
         finally:
             self._connections.put(connection)
-            self._relief.advanced()
+            self._handoff.progressed()

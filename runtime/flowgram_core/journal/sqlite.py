@@ -53,20 +53,20 @@ class SQLiteJournal(SQLiteReads):
         cls, path: Path, synchronous: Synchronous, readers: int, loop: asyncio.AbstractEventLoop
     ) -> Self:
         path = resolve(path)
-        relief = GILHandoff(loop)
+        handoff = GILHandoff(loop)
         lock = FileLock(path)
         try:
             connection = open_writer(path, synchronous)
             try:
                 writer = Writer(connection, path)
-                reading_threads = ReaderPool(path, readers, relief)
+                reading_threads = ReaderPool(path, readers, handoff)
             except sqlite3.Error as error:
                 connection.close()
                 raise unavailable(path, error) from error
         except BaseException:
             lock.release()
             raise
-        return cls(lock, connection, WriterThread(writer, path, relief, loop), reading_threads)
+        return cls(lock, connection, WriterThread(writer, path, handoff, loop), reading_threads)
 
     def commit(self, write: Write) -> "asyncio.Future[None]":
         """See `Journal.commit`."""

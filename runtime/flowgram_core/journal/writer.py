@@ -10,7 +10,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
-from flowgram_core.concurrency.batching import PATIENCE, BatchPolicy
+from flowgram_core.concurrency.batching import BATCH_DELAY, BatchPolicy
 from flowgram_core.concurrency.gil_handoff import GILHandoff
 from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.journal.interface import Write
@@ -27,8 +27,8 @@ Action = Callable[[Writer], Any]
 """Something to do with the writer between two groups."""
 
 
-class _Asked(NamedTuple):
-    """Something asked of the writing thread."""
+class _Request(NamedTuple):
+    """A request to the writer thread."""
 
     future: "asyncio.Future[Any]"
     work: Write | Action
@@ -38,22 +38,22 @@ _Answer = tuple["asyncio.Future[Any]", Any, Exception | None]
 
 
 class WriterThread:
-    """Applies writes in the order in which they are asked for. The loop gathers them, and hands them over as groups."""
+    """Applies writes in the order in which they are asked for. The loop collects them, and hands them over in groups."""
 
     def __init__(
-        self, writer: Writer, path: Path, relief: GILHandoff, loop: asyncio.AbstractEventLoop
+        self, writer: Writer, path: Path, handoff: GILHandoff, loop: asyncio.AbstractEventLoop
     ) -> None:
         self._writer = writer
         self._path = path
-        self._relief = relief
+        self._handoff = handoff
         self._loop = loop
-        self._gathered: list[_Asked] = []
-        self._gathered_bytes = 0
-        self._company = BatchPolicy()
+        self._pending: list[_Request] = []
+        self._pending_bytes = 0
+        self._policy = BatchPolicy()
         self._look: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._handed_over = 0  # so many are with the thread
-        self._queue: SimpleQueue[list[_Asked] | None] = SimpleQueue()
+        self._queue: SimpleQueue[list[_Request] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
 
@@ -65,10 +65,10 @@ class WriterThread:
             it was not. Cancelling it stops neither.
         """
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._gathered.append(_Asked(future, work))
+        self._pending.append(_Request(future, work))
         if isinstance(work, Write):
-            self._gathered_bytes += _size(work)
-            self._go_on()
+            self._pending_bytes += _size(work)
+            self._schedule()
         else:
             self._hand_over()
         return future
@@ -82,35 +82,35 @@ class WriterThread:
         """Waits until all that was asked for is done. Blocks; comes after `finish`."""
         self._thread.join()
 
-    def _go_on(self) -> None:
-        """Sees to it that what has gathered is handed over in time; at once if it is a full group."""
-        count = len(self._gathered)
-        self._company.meet(count + self._handed_over)
-        if count >= _GROUP_WRITES or self._gathered_bytes >= _GROUP_BYTES:
+    def _schedule(self) -> None:
+        """Hands pending writes over once their batch is ready; a full group at once."""
+        count = len(self._pending)
+        self._policy.observe(count + self._handed_over)
+        if count >= _GROUP_WRITES or self._pending_bytes >= _GROUP_BYTES:
             self._hand_over()
         elif count and not self._handed_over and self._look is None:
-            # Not yet: whoever went on in company asks in this round of the event loop as well.
-            self._look = self._loop.call_soon(self._hand_over_company)
+            # Not yet: the other requests of a batch come in this iteration of the event loop as well.
+            self._look = self._loop.call_soon(self._hand_over_if_ready)
 
-    def _hand_over_company(self) -> None:
+    def _hand_over_if_ready(self) -> None:
         self._look = None
-        if self._company.is_enough(len(self._gathered)):
+        if self._policy.is_ready(len(self._pending)):
             self._hand_over()
         elif self._timer is None:
-            self._timer = self._loop.call_later(PATIENCE, self._lose_patience)
+            self._timer = self._loop.call_later(BATCH_DELAY, self._time_out)
 
-    def _lose_patience(self) -> None:
-        self._hand_over(in_time=False)
+    def _time_out(self) -> None:
+        self._hand_over(timed_out=True)
 
-    def _hand_over(self, *, in_time: bool = True) -> None:
+    def _hand_over(self, *, timed_out: bool = False) -> None:
         for handle in (self._look, self._timer):
             if handle is not None:
                 handle.cancel()
         self._look = self._timer = None
-        group, self._gathered, self._gathered_bytes = self._gathered, [], 0
-        self._company.left(in_time=in_time)
+        group, self._pending, self._pending_bytes = self._pending, [], 0
+        self._policy.batch_started(timed_out=timed_out)
         self._handed_over += len(group)
-        self._relief.ask(len(group))
+        self._handoff.submitted(len(group))
         self._queue.put(group)
 
     def _run(self) -> None:
@@ -148,15 +148,15 @@ class WriterThread:
             return future, None, JournalUnavailable(f"the journal {self._path} failed on an action")
 
     def _deliver(self, answers: list[_Answer]) -> None:
-        self._relief.advanced()
+        self._handoff.progressed()
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(self._resolve, answers)
 
     def _resolve(self, answers: list[_Answer]) -> None:
         """Runs on the loop."""
-        self._relief.answered(len(answers))
+        self._handoff.completed(len(answers))
         self._handed_over -= len(answers)
-        self._go_on()
+        self._schedule()
         for future, value, error in answers:
             if future.done():  # its waiter was cancelled
                 continue

@@ -10,7 +10,7 @@ import structlog
 from flowgram_client import AsyncClient, InvalidValue
 from flowgram_server.address import AddressUnusable, address_of, bind
 from flowgram_server.app import StopSignals
-from flowgram_server.gateway.serve import PATIENCE, open_gateway
+from flowgram_server.gateway.serve import RETRY, open_gateway
 from flowgram_server.logs import LogFormat, LogLevel, configure_logs
 from flowgram_server.settings.gateway import LOOPBACK, GatewaySettings, origin_of
 
@@ -89,7 +89,7 @@ async def _serve(connection: Connection, listener: socket.socket, settings: Gate
         connection.target,
         credentials=connection.credentials(),
         metadata=connection.metadata,
-        retry=PATIENCE,
+        retry=RETRY,
     )
     async with client, open_gateway(client, listener, settings):
         _log.info("serving", http=address_of(listener), target=connection.target)

@@ -46,11 +46,11 @@ async def open_embedded(
     if listener is None:
         yield None
         return
-    from flowgram_server.gateway.serve import PATIENCE, open_gateway  # noqa: PLC0415 - costs a server without it nothing
+    from flowgram_server.gateway.serve import RETRY, open_gateway  # noqa: PLC0415 - costs a server without it nothing
 
     async with (
         # A proxy of the environment leads out of this machine, under whatever name the server listens.
-        AsyncClient(from_within(address), retry=PATIENCE, options=(("grpc.enable_http_proxy", 0),)) as client,
+        AsyncClient(from_within(address), retry=RETRY, options=(("grpc.enable_http_proxy", 0),)) as client,
         open_gateway(client, listener, settings.gateway()) as gateway,
     ):
         yield gateway

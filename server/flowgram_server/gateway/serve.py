@@ -11,7 +11,7 @@ from flowgram_server.gateway.endpoints import Endpoints
 from flowgram_server.http_listener import listening
 from flowgram_server.settings.gateway import GatewaySettings
 
-PATIENCE: Final = RetryPolicy(attempts=6)
+RETRY: Final = RetryPolicy(attempts=6)
 """How the client of a gateway retries: for some two seconds, because pages that poll give up at the first error."""
 
 

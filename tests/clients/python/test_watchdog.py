@@ -3,21 +3,21 @@ import threading
 from flowgram_client._watchdog import Watchdog
 
 
-def test_barks_when_one_read_lasts_too_long() -> None:
+def test_expires_when_one_read_lasts_too_long() -> None:
     """A read that does not end is ended."""
-    barked = threading.Event()
-    dog = Watchdog(0.003, barked.set)
-    dog.waits()
-    assert barked.wait(10)
-    assert dog.barked
+    expired = threading.Event()
+    watchdog = Watchdog(0.003, expired.set)
+    watchdog.waits()
+    assert expired.wait(10)
+    assert watchdog.expired
 
 
 def test_a_slow_consumer_is_not_a_silent_server() -> None:
     """Time between reads does not count, and neither do many short reads together."""
-    barked = threading.Event()
-    dog = Watchdog(0.03, barked.set)
+    expired = threading.Event()
+    watchdog = Watchdog(0.03, expired.set)
     for _ in range(200):
-        dog.waits()
-        dog.got()
-    assert not barked.wait(0.1)
-    dog.close()
+        watchdog.waits()
+        watchdog.got()
+    assert not expired.wait(0.1)
+    watchdog.close()

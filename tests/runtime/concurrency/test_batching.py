@@ -1,4 +1,4 @@
-"""Company: under load those who come together go on together; one who is alone never waits."""
+"""Adaptive batching: under load requests proceed in batches; a lone one never waits."""
 
 import asyncio
 from collections.abc import Iterator
@@ -11,39 +11,39 @@ from hypothesis import strategies as st
 from flowgram_core.concurrency.batching import AdaptiveBatcher, BatchPolicy
 
 
-class Guests:
-    """Those who want to enter a gathering: who has gone on, in which order, and who has left."""
+class Requests:
+    """Requests to a batcher: which have started, in which order, and which have ended."""
 
     def __init__(self) -> None:
-        self.gathering = AdaptiveBatcher()
-        self.entered: list[int] = []
-        self._left: dict[int, asyncio.Event] = {}
+        self.batcher = AdaptiveBatcher()
+        self.started: list[int] = []
+        self._completed: dict[int, asyncio.Event] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
-    async def come(self, *numbers: int) -> None:
-        """Some come, one right after the other."""
+    async def submit(self, *numbers: int) -> None:
+        """Some come in, one right after the other."""
         for number in numbers:
-            self._left[number] = asyncio.Event()
-            self._tasks[number] = asyncio.create_task(self._visit(number))
+            self._completed[number] = asyncio.Event()
+            self._tasks[number] = asyncio.create_task(self._process(number))
         await settle()
 
-    async def leave(self, *numbers: int) -> None:
-        """Some have been served."""
+    async def complete(self, *numbers: int) -> None:
+        """Some have been processed."""
         for number in numbers:
-            self._left[number].set()
+            self._completed[number].set()
         await asyncio.gather(*(self._tasks.pop(number) for number in numbers))
 
-    async def give_up(self, number: int) -> None:
-        """One goes away, whether they have entered or not."""
+    async def cancel(self, number: int) -> None:
+        """One is cancelled, whether it has started or not."""
         task = self._tasks.pop(number)
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()
 
-    async def _visit(self, number: int) -> None:
-        async with self.gathering:
-            self.entered.append(number)
-            await self._left[number].wait()
+    async def _process(self, number: int) -> None:
+        async with self.batcher:
+            self.started.append(number)
+            await self._completed[number].wait()
 
 
 async def settle() -> None:
@@ -53,117 +53,117 @@ async def settle() -> None:
 
 
 @pytest.fixture
-def guests() -> Guests:
-    return Guests()
+def requests() -> Requests:
+    return Requests()
 
 
-async def met_in_crowd(guests: Guests) -> None:
-    """Eight have been there at once, and are gone."""
-    await guests.come(*range(8))
-    await asyncio.wait_for(guests.leave(*range(8)), 5)
-    guests.entered.clear()
+async def peak_of_eight(requests: Requests) -> None:
+    """Eight have been in flight at once, and have ended."""
+    await requests.submit(*range(8))
+    await asyncio.wait_for(requests.complete(*range(8)), 5)
+    requests.started.clear()
 
 
-async def test_one_who_is_alone_never_waits() -> None:
-    """One after the other: not even a round of the event loop passes."""
-    gathering = AdaptiveBatcher()
+async def test_a_lone_request_never_waits() -> None:
+    """One after the other: not even an iteration of the event loop passes."""
+    batcher = AdaptiveBatcher()
     for _ in range(100):
-        entering = gathering.__aenter__()
+        entering = batcher.__aenter__()
         with pytest.raises(StopIteration):
             entering.send(None)
-        await gathering.__aexit__(None, None, None)
+        await batcher.__aexit__(None, None, None)
 
 
-async def test_a_few_wait_for_company_after_a_crowd(guests: Guests) -> None:
-    """The first who come wait; with the one that makes them half of the crowd they all go on, in their order."""
-    await met_in_crowd(guests)
-    await guests.come(8)
-    await guests.come(9)
-    assert guests.entered == []
-    await guests.come(10, 11)
-    assert guests.entered == [8, 9, 10, 11]
+async def test_requests_wait_for_a_batch_after_a_peak(requests: Requests) -> None:
+    """The first ones wait; with the one that makes them half of the peak they all start, in their order."""
+    await peak_of_eight(requests)
+    await requests.submit(8)
+    await requests.submit(9)
+    assert requests.started == []
+    await requests.submit(10, 11)
+    assert requests.started == [8, 9, 10, 11]
 
 
-async def test_patience_ends(guests: Guests) -> None:
-    """Where nobody else comes, those who wait go on nevertheless, and soon nobody waits any more."""
-    await met_in_crowd(guests)
+async def test_a_batch_starts_after_its_delay(requests: Requests) -> None:
+    """Where no other request comes, those that wait start nevertheless, and soon none waits any more."""
+    await peak_of_eight(requests)
     for number in range(8, 16):
-        await guests.come(number)
-        await asyncio.wait_for(guests.leave(number), 5)
-    await guests.come(16)
-    assert guests.entered == [*range(8, 17)]
+        await requests.submit(number)
+        await asyncio.wait_for(requests.complete(number), 5)
+    await requests.submit(16)
+    assert requests.started == [*range(8, 17)]
 
 
-async def test_whoever_gives_up_holds_nobody_up(guests: Guests) -> None:
-    """Cancelled while they wait, or while they are served, they are as good as gone."""
-    await met_in_crowd(guests)
-    await guests.come(8, 9, 10)
-    await guests.give_up(9)
-    await guests.come(11)
-    assert guests.entered == [8, 10, 11]
-    await guests.give_up(10)
-    await guests.leave(8, 11)
-    await test_one_who_is_alone_never_waits()
+async def test_cancelled_requests_hold_nothing_up(requests: Requests) -> None:
+    """Cancelled while they wait, or while they are processed, they count no longer."""
+    await peak_of_eight(requests)
+    await requests.submit(8, 9, 10)
+    await requests.cancel(9)
+    await requests.submit(11)
+    assert requests.started == [8, 10, 11]
+    await requests.cancel(10)
+    await requests.complete(8, 11)
+    await test_a_lone_request_never_waits()
 
 
-async def test_an_error_leaves_as_well(guests: Guests) -> None:
-    """Whoever fails is served no longer: the next one does not take them for company."""
+async def test_a_failed_request_has_ended(requests: Requests) -> None:
+    """It is in flight no longer: the next request does not wait for a batch."""
     for _ in range(20):
         with pytest.raises(ValueError, match="mistake"):
-            async with guests.gathering:
+            async with requests.batcher:
                 raise ValueError("mistake")
-    await guests.come(1)
-    assert guests.entered == [1]
+    await requests.submit(1)
+    assert requests.started == [1]
 
 
-def companies(present: int, fairness: int) -> Iterator[int]:
-    """The sizes of the companies, where so many come again as soon as they were served, which takes one turn."""
-    company, gathered, served = BatchPolicy(), 0, 0
-    coming = present
-    for _ in range(fairness):
-        gathered += coming
+def batches(in_flight: int, iterations: int) -> Iterator[int]:
+    """The sizes of the batches, where so many requests come again as soon as they were processed, which takes one iteration."""
+    policy, waiting, processing = BatchPolicy(), 0, 0
+    coming = in_flight
+    for _ in range(iterations):
+        waiting += coming
         coming = 0
-        company.meet(gathered + served)
-        if gathered and company.is_enough(gathered):
-            company.left(in_time=True)
-            yield gathered
-            coming, served, gathered = served, gathered, 0
+        policy.observe(waiting + processing)
+        if waiting and policy.is_ready(waiting):
+            policy.batch_started(timed_out=False)
+            yield waiting
+            coming, processing, waiting = processing, waiting, 0
         else:
-            coming, served = served, 0
+            coming, processing = processing, 0
 
 
 @given(st.integers(1, 100))
-def test_nobody_waits_for_those_who_are_being_served(present: int) -> None:
-    """However many there are, some go on in every other turn: no company waits for more than all there are."""
-    sizes = list(companies(present, 200))
+def test_no_batch_waits_for_requests_that_are_being_processed(in_flight: int) -> None:
+    """However many there are, a batch starts in every other iteration: none waits for more than all there are."""
+    sizes = list(batches(in_flight, 200))
     assert len(sizes) >= 100
-    assert all(1 <= size <= present for size in sizes)
+    assert all(1 <= size <= in_flight for size in sizes)
 
 
-@pytest.mark.parametrize("present", [1, 2, 3, 8, 16])
-def test_a_company_is_no_more_than_it_need_be(present: int) -> None:
-    """A company of half of those who have been there goes on; one that is smaller by one does not, unless it is large."""
-    company = BatchPolicy()
-    company.meet(present)
-    enough = [size for size in range(1, present + 1) if company.is_enough(size)]
-    assert enough[0] == -(-present // 2)
-    assert all(after == before + 1 for before, after in pairwise(enough))
+@pytest.mark.parametrize("in_flight", [1, 2, 3, 8, 16])
+def test_a_batch_is_half_of_the_peak(in_flight: int) -> None:
+    """Half of what has been in flight starts; one request fewer does not, unless the batch is large."""
+    policy = BatchPolicy()
+    policy.observe(in_flight)
+    ready = [size for size in range(1, in_flight + 1) if policy.is_ready(size)]
+    assert ready[0] == -(-in_flight // 2)
+    assert all(after == before + 1 for before, after in pairwise(ready))
 
 
-def test_sixteen_are_always_enough() -> None:
-    """However large the crowd: what is gained grows no more."""
-    company = BatchPolicy()
-    company.meet(10_000)
-    assert company.is_enough(16)
-    assert not company.is_enough(15)
+def test_sixteen_are_always_a_batch() -> None:
+    """However high the peak: larger batches gain nothing."""
+    policy = BatchPolicy()
+    policy.observe(10_000)
+    assert policy.is_ready(16)
+    assert not policy.is_ready(15)
 
 
-def test_a_crowd_is_forgotten() -> None:
-    """With every company that goes on, fewer are waited for; soon, where those who are waited for do not come."""
-    company = BatchPolicy()
-    company.meet(30)
-    company.left(in_time=True)
-    assert company.is_enough(15)
+def test_a_peak_is_forgotten() -> None:
+    """With every batch that starts, fewer requests are waited for; soon, where batches start by time-out."""
+    policy = BatchPolicy()
+    policy.observe(30)
+    policy.batch_started(timed_out=False)
+    assert policy.is_ready(15)
     for _ in range(28):
-        company.left(in_time=False)
-    assert company.is_enough(1)
+        policy.batch_started(timed_out=True)
+    assert policy.is_ready(1)

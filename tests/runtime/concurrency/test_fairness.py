@@ -1,67 +1,99 @@
-"""Turns: tasks that wake at once let others run in between, and all come to theirs, in order."""
+"""Fair scheduling: work that wakes at once lets others run in between, and all of it runs, in order."""
 
 import asyncio
-import time
+from collections.abc import Callable
+
+import pytest
 
 from flowgram_core.concurrency.fairness import FairScheduler
 
 
-def compute() -> None:
-    """Holds the event loop for a whole round."""
-    until = time.monotonic() + 0.006
-    while time.monotonic() < until:
-        pass
+class FakeTime:
+    """A monotonic time that moves only when work says that it takes some."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def compute(self, seconds: float) -> None:
+        self.now += seconds
 
 
-async def test_a_turn_without_others_comes_at_once() -> None:
-    """Nothing is waited for: not even a round of the event loop passes."""
-    turn = FairScheduler().time_slice()
-    try:
-        turn.send(None)
-    except StopIteration:
-        return
-    raise AssertionError("it waited")
+@pytest.fixture
+def time() -> FakeTime:
+    return FakeTime()
 
 
-async def test_others_run_between_the_turns_of_many() -> None:
-    """Of those that wake at once and compute, few have their turn in one round of the event loop."""
-    fairness, done, seen = FairScheduler(), 0, []
+async def finished_per_iteration(work: list[Callable[[], object]], scheduler: FairScheduler) -> list[int]:
+    """How much of some work, all of it woken at once, is done in each iteration of the event loop."""
+    done = 0
 
-    async def step() -> None:
+    async def run(each: Callable[[], object]) -> None:
         nonlocal done
-        await fairness.time_slice()
-        compute()
+        await scheduler.time_slice()
+        each()
         done += 1
 
-    steps = [asyncio.create_task(step()) for _ in range(20)]
-    while done < 20:
+    tasks = [asyncio.create_task(run(each)) for each in work]
+    counts: list[int] = []
+    while done < len(work):
+        before = done
         await asyncio.sleep(0)
-        seen.append(done)
-    await asyncio.gather(*steps)
-    assert max(after - before for before, after in zip([0, *seen], seen, strict=False)) <= 2
+        counts.append(done - before)
+    await asyncio.gather(*tasks)
+    return counts
 
 
-async def test_turns_come_in_the_order_in_which_they_were_asked_for() -> None:
-    """Also for those that were woken too late in their round."""
-    fairness = FairScheduler()
+async def test_a_time_slice_without_others_comes_at_once(time: FakeTime) -> None:
+    """Nothing is waited for: not even an iteration of the event loop passes."""
+    slice_ = FairScheduler(time).time_slice()
+    with pytest.raises(StopIteration):
+        slice_.send(None)
+
+
+async def test_others_run_between_the_slices_of_many(time: FakeTime) -> None:
+    """Work of 2 ms: three pieces fit into a slice of 5 ms, the third begins in it; then others run."""
+    counts = await finished_per_iteration([lambda: time.compute(0.002)] * 20, FairScheduler(time))
+    assert max(counts) == 3
+
+
+async def test_work_longer_than_a_slice_runs_alone(time: FakeTime) -> None:
+    """One piece of work that uses up the slice is all that runs in an iteration."""
+    counts = await finished_per_iteration([lambda: time.compute(0.006)] * 20, FairScheduler(time))
+    assert max(counts) == 1
+
+
+async def test_few_are_woken_at_once(time: FakeTime) -> None:
+    """However little each has to do, an iteration wakes only so many of those that wait."""
+    work: list[Callable[[], object]] = [lambda: time.compute(0.006), *([lambda: None] * 500)]
+    counts = await finished_per_iteration(work, FairScheduler(time))
+    assert max(counts) == 64
+
+
+async def test_work_runs_in_the_order_in_which_it_came(time: FakeTime) -> None:
+    """Also what was woken too late for its slice."""
     order: list[int] = []
 
-    async def step(number: int) -> None:
-        await fairness.time_slice()
-        compute()
-        order.append(number)
+    def step(number: int) -> Callable[[], object]:
+        def run() -> None:
+            time.compute(0.003)
+            order.append(number)
 
-    await asyncio.gather(*(step(number) for number in range(20)))
+        return run
+
+    await finished_per_iteration([step(number) for number in range(20)], FairScheduler(time))
     assert order == list(range(20))
 
 
-async def test_whoever_leaves_the_line_holds_nobody_up() -> None:
-    """Cancelled while they wait, they are passed over."""
-    fairness, ended = FairScheduler(), []
+async def test_cancelled_work_holds_nothing_up(time: FakeTime) -> None:
+    """Work that is cancelled while it waits is passed over."""
+    scheduler, ended = FairScheduler(time), []
 
     async def step(number: int) -> None:
-        await fairness.time_slice()
-        compute()
+        await scheduler.time_slice()
+        time.compute(0.006)
         ended.append(number)
 
     steps = [asyncio.create_task(step(number)) for number in range(10)]
@@ -69,4 +101,4 @@ async def test_whoever_leaves_the_line_holds_nobody_up() -> None:
     for each in steps[3:8]:
         each.cancel()
     await asyncio.gather(*steps, return_exceptions=True)
-    assert [number for number in ended if not 3 <= number < 8] == [0, 1, 2, 8, 9]
+    assert ended == [0, 1, 2, 8, 9]

@@ -64,8 +64,8 @@ def test_a_feed_that_begins_in_the_middle() -> None:
     assert live_log.since(8) is None
 
 
-async def asleep(live_log: LiveLog, clock: FakeClock, patience: float | None = None) -> "asyncio.Task[bool]":
-    sleeper = asyncio.create_task(live_log.changed(clock, patience))
+async def asleep(live_log: LiveLog, clock: FakeClock, max_seconds: float | None = None) -> "asyncio.Task[bool]":
+    sleeper = asyncio.create_task(live_log.changed(clock, max_seconds))
     await asyncio.sleep(0)
     assert not sleeper.done()
     return sleeper
@@ -86,7 +86,7 @@ async def test_news_wake_all_who_sleep() -> None:
     assert live_log.ended
 
 
-async def test_patience_ends() -> None:
+async def test_a_wait_times_out() -> None:
     """After so many seconds without news the answer is no; the time then begins anew."""
     live_log, clock = LiveLog(1000), FakeClock()
     for _ in range(2):
@@ -99,7 +99,7 @@ async def test_patience_ends() -> None:
 
 
 async def test_news_at_the_last_moment_count() -> None:
-    """Of news and the end of patience, what comes first is told; the other does no harm."""
+    """Of news and the time-out, what comes first is told; the other does no harm."""
     live_log, clock = LiveLog(1000), FakeClock()
     sleeper = await asleep(live_log, clock, 5)
     live_log.publish([ONE])

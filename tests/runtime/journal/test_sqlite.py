@@ -127,7 +127,7 @@ async def test_writes_that_wait_share_a_transaction(sqlite: SQLiteJournal) -> No
     ]
 
 
-async def test_writes_that_wait_for_company_are_committed_by_close(sqlite: SQLiteJournal, path: Path) -> None:
+async def test_writes_that_wait_for_a_batch_are_committed_by_close(sqlite: SQLiteJournal, path: Path) -> None:
     """After a large group a few writes wait for more; a close that comes first takes them along, once each."""
     async with Held(sqlite):
         crowd = [sqlite.commit(accepted(f"crowd-{index}")) for index in range(20)]

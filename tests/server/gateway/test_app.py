@@ -15,7 +15,7 @@ from support.scripted_server import HANG, Refusal, ScriptedServer
 from support.workflows import ECHO
 
 from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoResponse
-from flowgram_server.gateway.serve import PATIENCE
+from flowgram_server.gateway.serve import RETRY
 from flowgram_server.settings.gateway import GatewaySettings
 
 JSON_TYPE = {"Content-Type": "application/json"}
@@ -124,7 +124,7 @@ async def test_a_server_that_is_away(scripted: ScriptedServer, before_scripted: 
     assert answer.json()["message"] == "the runtime cannot be reached at the moment"
     scripted.on("ServerInfo", ServerInfoResponse(name="back"))
     await scripted.start()
-    async with gateway_to(scripted.target, retry=PATIENCE) as gateway:
+    async with gateway_to(scripted.target, retry=RETRY) as gateway:
         assert (await gateway.http.get("/api/info")).json()["name"] == "back"
 
 

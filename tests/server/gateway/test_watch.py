@@ -15,7 +15,7 @@ from support.workflows import ECHO, ENDLESS
 from flowgram.runtime.v1.event_pb2 import TaskEvent
 from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoResponse
 from flowgram_server.app import open_server
-from flowgram_server.gateway.serve import PATIENCE
+from flowgram_server.gateway.serve import RETRY
 from flowgram_server.gateway.watch import Outbox, WatchQuery, WatchResponse, frame
 from flowgram_server.settings.gateway import GatewaySettings
 from flowgram_server.settings.server import load_settings
@@ -99,7 +99,7 @@ async def test_live_through_a_restart_of_the_server(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         async with open_server(load_settings(flags={**flags, "listen": "127.0.0.1:0"})) as server:
             address = server.address
-            gateway = await stack.enter_async_context(gateway_to(address, retry=PATIENCE))
+            gateway = await stack.enter_async_context(gateway_to(address, retry=RETRY))
             task_id = await gateway.run(ENDLESS)
             events = await stack.enter_async_context(gateway.watch(task_id))
             before = await events.until("node_status_changed", nodeID="code_0")

@@ -21,7 +21,7 @@ _GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
 """All that the registry of IPv6 addresses has given to the public internet so far."""
 _DOCUMENTATION: Final = ipaddress.IPv6Network("3fff::/20")
 """For examples, RFC 9637; newer than some versions of Python."""
-_PATIENCE: Final = 2.0
+_CONNECT_TIMEOUT: Final = 2.0
 """Seconds that an address of a host may take to answer while there are more."""
 
 
@@ -75,7 +75,7 @@ class SSRFGuard(httpcore2.AnyIOBackend):
                 for address in others:
                     with suppress(httpcore2.ConnectError, httpcore2.ConnectTimeout):
                         return await super().connect_tcp(
-                            address, port, _PATIENCE, local_address, socket_options
+                            address, port, _CONNECT_TIMEOUT, local_address, socket_options
                         )
                 return await super().connect_tcp(last, port, None, local_address, socket_options)
         except TimeoutError as error:

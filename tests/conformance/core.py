@@ -26,6 +26,7 @@ _STEP = 1000
 
 
 class _Context:
+    task_id = "conformance"
     idempotency_key = "conformance"
 
     def emit_delta(self, text: str) -> None:

@@ -110,6 +110,7 @@ async def test_deltas_come_live_between_the_events_of_their_run() -> None:
         calls.answer("a", {"v": "one two"})
         await application.wait(record.task_id)
         assert [type(item) async for item in watch] == [Batch]
+        assert calls.context("a").task_id == record.task_id
         assert calls.context("a").idempotency_key == f"{record.task_id}/a"
 
 

@@ -14,6 +14,7 @@ from support.scopes import Variables
 class FakeContext:
     """Keeps the deltas."""
 
+    task_id: str = "task-1"
     idempotency_key: str = "task-1/node_0"
     deltas: list[str] = field(default_factory=list)
 

@@ -70,6 +70,10 @@ class _CallContext:
         self._call = call
 
     @property
+    def task_id(self) -> str:
+        return self._host.task_id
+
+    @property
     def idempotency_key(self) -> str:
         return f"{self._host.task_id}/{self._call.key}"
 

@@ -10,9 +10,15 @@ class CallContext(Protocol):
     """What surrounds one call.
 
     Attributes:
+        task_id: The task that makes the call. What is scarce is shared fairly between tasks.
         idempotency_key: The same for every attempt at this call, also after a restart of the server; unique among all
             tasks. Pass it on to services that know such keys.
     """
+
+    @property
+    def task_id(self) -> str:
+        """See the class."""
+        ...
 
     @property
     def idempotency_key(self) -> str:

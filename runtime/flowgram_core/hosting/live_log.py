@@ -147,7 +147,11 @@ class LiveLog:
     async def changed(self, clock: Clock, max_seconds: float | None = None) -> bool:
         """Sleeps until there is something new, or for so many seconds; says whether there is."""
         sleeper: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        timer = None if max_seconds is None else clock.call_later(max_seconds, lambda: _settle(sleeper, new=False))
+        timer = (
+            None
+            if max_seconds is None
+            else clock.call_later(max_seconds, lambda: _settle(sleeper, new=False))
+        )
         self._sleepers.add(sleeper)
         try:
             return await sleeper

@@ -64,7 +64,9 @@ def test_a_feed_that_begins_in_the_middle() -> None:
     assert live_log.since(8) is None
 
 
-async def asleep(live_log: LiveLog, clock: FakeClock, max_seconds: float | None = None) -> "asyncio.Task[bool]":
+async def asleep(
+    live_log: LiveLog, clock: FakeClock, max_seconds: float | None = None
+) -> "asyncio.Task[bool]":
     sleeper = asyncio.create_task(live_log.changed(clock, max_seconds))
     await asyncio.sleep(0)
     assert not sleeper.done()

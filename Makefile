@@ -23,7 +23,7 @@ export BUF := $(BIN)/buf
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-$(VENV): pyproject.toml constraints.txt tools/setup_venv.sh
+$(VENV): pyproject.toml clients/python/pyproject.toml constraints.txt tools/setup_venv.sh
 	@tools/setup_venv.sh .venv constraints.txt
 
 setup: $(VENV) ## make the environment in .venv (other targets do it when needed)

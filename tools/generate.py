@@ -1,4 +1,4 @@
-"""Generates the Python code of the protos: messages, stubs and their types.
+"""Generates the Python code of the protos: messages, stubs and their types, with the protos themselves beside them.
 
     python tools/generate.py            writes clients/python/flowgram anew
     python tools/generate.py --check    fails where that would change a file, and changes nothing
@@ -93,6 +93,8 @@ def generate(scripts: Path, target: Path) -> None:
     ]
     subprocess.run([*protoc, *messages, *protos], check=True)
     subprocess.run([*protoc, *stubs, *services], check=True)
+    for proto in protos:  # users of the package generate code of their own from these
+        shutil.copyfile(PROTOS / proto, target / proto)
     for folder in sorted({(target / proto).parent for proto in protos}):
         package = ".".join(folder.relative_to(target).parts)
         (folder / "__init__.py").write_text(PACKAGE_DOCSTRING.format(package=package), encoding="utf-8")

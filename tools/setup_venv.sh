@@ -42,7 +42,7 @@ merged_constraints() {
     awk -F'==' '/^[A-Za-z0-9]/ { pin[$1] = $0 } END { for (name in pin) print pin[name] }' "$@" | sort
 }
 
-wanted=$(cat pyproject.toml "$@" | cksum)
+wanted=$(cat pyproject.toml clients/python/pyproject.toml "$@" | cksum)
 if [ -x "$venv/bin/python" ] && is_new_enough "$venv/bin/python"; then
     if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
         touch "$stamp"
@@ -63,6 +63,6 @@ constraints="$venv/constraints.txt"
 merged_constraints "$@" >"$constraints"
 echo "Installing into $venv" >&2
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
-    --constraint "$constraints" --editable '.[server,dev]' || fail \
+    --constraint "$constraints" --editable clients/python --editable '.[dev]' || fail \
     "The installation into $venv failed. Without a network it cannot be done; with one, try again."
 echo "$wanted" >"$stamp"

@@ -36,7 +36,7 @@ async def runs_a_workflow(environment: Environment, client: Client) -> None:
     basic = await client.report(task_id, basic=True)
     assert (basic.inputs, basic.outputs, basic.last_sequence) == (None, None, 4)
     info = await client.info()
-    assert info["name"] == "flowgram-runtime"
+    assert info["name"] == "flowgram-server"
     assert "llm" in info["node_types"]
 
 

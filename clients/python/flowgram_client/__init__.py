@@ -14,6 +14,7 @@
 from ._async import AsyncClient
 from ._json import JSONObject
 from ._sync import Client
+from ._version import __version__
 from .errors import (
     AlreadyExists,
     CallCanceled,
@@ -91,4 +92,5 @@ __all__ = [
     "TaskUnfinished",
     "Unavailable",
     "View",
+    "__version__",
 ]

@@ -62,7 +62,7 @@ class HTTPSettings:
     keepalive: float = 4
     max_redirects: int = 20
     max_response_bytes: int = 16 * MIB
-    user_agent: str = "flowgram-runtime"
+    user_agent: str = "flowgram-server"
     ca_file: str | None = None
     deny_private: bool = False
     trust_env: bool = False

@@ -15,8 +15,6 @@ from flowgram_client import (
     Unavailable,
 )
 
-from .extra import MISSING_STATUS
-
 
 class ExitStatus(enum.IntEnum):
     """The exit statuses of all commands."""
@@ -36,7 +34,7 @@ class ExitStatus(enum.IntEnum):
     """The task has not ended."""
     NOT_STARTED = 7
     """The server could not start."""
-    UNEXPECTED = MISSING_STATUS
+    UNEXPECTED = 70
     """Something went wrong that no other status stands for: a mistake of the program, or a package is missing."""
     INTERRUPTED = 130
     """Ctrl-C."""

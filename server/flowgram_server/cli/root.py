@@ -13,7 +13,6 @@ from typing import Any, TextIO
 import click
 
 from .exits import EPILOG, CommandError, ExitStatus
-from .extra import explain_missing
 from .formatting import clean, line
 
 _COMMANDS = {
@@ -75,7 +74,7 @@ class _LazyGroup(click.Group):
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-@click.version_option(version("flowgram-runtime"), prog_name="flowgram")
+@click.version_option(version("flowgram-server"), prog_name="flowgram")
 def flowgram() -> None:
     """Run FlowGram workflows, and watch them live."""
 
@@ -116,10 +115,7 @@ def _status_of(command: click.Command, name: str, arguments: Sequence[str]) -> i
     except (_ReaderGone, BrokenPipeError):  # as in `flowgram list | head`
         return ExitStatus.BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 - a traceback helps no user, and its exit status means a failed task
-        # a command is imported when it is used, and needs more than this module
-        missing = explain_missing(error) if isinstance(error, ModuleNotFoundError) else None
-        text = missing or f"unexpected error: {line(f'{type(error).__name__}: {error}')}"
-        _tell(f"{name}: {text}")
+        _tell(f"{name}: unexpected error: {line(f'{type(error).__name__}: {error}')}")
         return ExitStatus.UNEXPECTED
     return status if isinstance(status, int) else ExitStatus.SUCCEEDED
 

@@ -46,7 +46,7 @@ def create_app(endpoints: Endpoints, cors_origins: Iterable[str]) -> FastAPI:
     app = FastAPI(
         title="FlowGram Runtime",
         description=_DESCRIPTION,
-        version=version("flowgram-runtime"),
+        version=version("flowgram-server"),
         openapi_url="/api/openapi.json",
         docs_url="/api/docs",
         redoc_url=None,

@@ -72,7 +72,7 @@ class RuntimeServicer:
         self._limits = limits
         self._watches = 0
         self._reports = asyncio.Semaphore(_REPORTS)
-        self._version = version("flowgram-runtime")
+        self._version = version("flowgram-server")
 
     async def time_slice(self) -> None:
         """Returns when it is the caller's turn; see `flowgram_core.concurrency.fairness`."""
@@ -154,7 +154,7 @@ class RuntimeServicer:
     async def server_info(self, _: service.ServerInfoRequest, __: Context) -> service.ServerInfoResponse:
         """What this server is."""
         return service.ServerInfoResponse(
-            name="flowgram-runtime",
+            name="flowgram-server",
             title="FlowGram Runtime",
             description="Executes FlowGram workflows durably and streams their progress",
             runtime="embedded",

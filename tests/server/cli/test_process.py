@@ -171,7 +171,7 @@ async def test_a_log_that_nobody_reads(tmp_path: Path) -> None:
     try:
         client = AsyncClient(line["address"], reconnect=RetryPolicy(attempts=1))
         async with client, httpx2.AsyncClient(trust_env=False) as http:
-            assert (await client.info()).name == "flowgram-runtime"
+            assert (await client.info()).name == "flowgram-server"
             with pytest.raises(TaskNotFound):
                 await client.result("nope")
             assert (await http.get(f"http://{line['http']}/api/info")).status_code == 200

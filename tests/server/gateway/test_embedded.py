@@ -80,7 +80,7 @@ async def test_no_proxy_stands_between_the_two(tmp_path: Path, monkeypatch: pyte
     monkeypatch.delenv("no_proxy", raising=False)
     place = ("--listen", "LocalHost:0", "--http", "127.0.0.1:0", "--data", str(tmp_path))
     async with process("serve", *place) as line:
-        assert (await ask(f"http://{line['http']}/api/info"))["name"] == "flowgram-runtime"
+        assert (await ask(f"http://{line['http']}/api/info"))["name"] == "flowgram-server"
 
 
 async def test_serve_without_it(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ async def test_every_method_arrives(method: str) -> None:
     assert (received.method, received.target, received.body) == (method, "/p?a=1&b=x+y", b"")
     assert received.headers["x-mine"] == "é"
     assert received.headers["accept"] == "*/*"
-    assert received.headers["user-agent"] == "flowgram-runtime"
+    assert received.headers["user-agent"] == "flowgram-server"
     assert received.headers["host"] == f"127.0.0.1:{server.port}"
     assert ("content-length" in received.headers) == (method in {"POST", "PUT", "PATCH"})
 

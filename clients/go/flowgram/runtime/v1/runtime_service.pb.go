@@ -986,7 +986,7 @@ func (*ServerInfoRequest) Descriptor() ([]byte, []int) {
 // What answers.
 type ServerInfoResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The name of this program, for machines: "flowgram-runtime".
+	// The name of this program, for machines: "flowgram-server".
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Its name for people.
 	Title string `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`

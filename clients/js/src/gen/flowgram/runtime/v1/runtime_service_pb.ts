@@ -513,7 +513,7 @@ export const ServerInfoRequestSchema: GenMessage<ServerInfoRequest> = /*@__PURE_
  */
 export type ServerInfoResponse = Message<"flowgram.runtime.v1.ServerInfoResponse"> & {
   /**
-   * The name of this program, for machines: "flowgram-runtime".
+   * The name of this program, for machines: "flowgram-server".
    *
    * @generated from field: string name = 1;
    */

@@ -15,11 +15,12 @@ from typing import Any, Final
 from benchmarks import workflows
 from benchmarks.table import Row, at_least, at_most
 from flowgram_core.concurrency.clock import SystemClock
-from flowgram_core.embedded.application import Application, TaskRequest
+from flowgram_core.embedded.application import Application
 from flowgram_core.engine.activations import Start
 from flowgram_core.engine.execution import Execution
 from flowgram_core.engine.program import link
 from flowgram_core.hosting.secrets import Secrets
+from flowgram_core.hosting.service import TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.sqlite import SQLiteJournal
 from flowgram_core.modeling.compiler import compile_schema

@@ -26,6 +26,7 @@ from flowgram_core.concurrency.clock import Clock, SystemClock
 from flowgram_core.concurrency.fairness import FairScheduler
 from flowgram_core.embedded.application import Application
 from flowgram_core.hosting.secrets import Secrets
+from flowgram_core.hosting.service import TaskService
 from flowgram_core.journal.connection import Synchronous
 from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.journal.interface import Journal
@@ -80,7 +81,7 @@ class Server:
     def __init__(
         self,
         address: str,
-        application: Application,
+        application: TaskService,
         grpc_server: grpc.aio.Server,
         servicer: health_aio.HealthServicer,
     ) -> None:
@@ -300,7 +301,7 @@ async def _opened_file(path: Path, durability: Synchronous) -> Journal:
 
 @asynccontextmanager
 async def _serving(
-    settings: Settings, application: Application, servicer: RuntimeServicer
+    settings: Settings, application: TaskService, servicer: RuntimeServicer
 ) -> AsyncIterator[Server]:
     interceptors = [AccessLog(structlog.get_logger("access").bind())] if settings.access_log else []
     server = grpc.aio.server(options=_options(settings), interceptors=interceptors)

@@ -8,8 +8,8 @@ from support.applications import call_schema, echo_schema, logged, statuses
 from support.fakes import FakeClock, ScriptedCalls, running_application
 from support.restarts import AnsweringCalls
 
-from flowgram_core.embedded.application import TaskRequest
 from flowgram_core.hosting.errors import ShuttingDown, TooManyTasks
+from flowgram_core.hosting.service import TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.memory import MemoryJournal
 from flowgram_core.modeling import json_text

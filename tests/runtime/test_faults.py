@@ -13,7 +13,7 @@ from support.graphs import edge, end, node, ref, start
 from support.journals import Fault, finished
 from support.restarts import Client, Environment, OpenJournal, broken_promises
 
-from flowgram_core.embedded.application import TaskRequest
+from flowgram_core.hosting.service import TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.interface import Journal
 from flowgram_core.journal.memory import MemoryJournal

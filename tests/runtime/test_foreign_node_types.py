@@ -6,8 +6,8 @@ import pytest
 from support.fakes import running_application
 from support.graphs import constant, declare, edge, end, node, ref, start
 
-from flowgram_core.embedded.application import TaskRequest
 from flowgram_core.engine.node_type import Behavior, Call, CallBehavior, NodeResult, PureBehavior
+from flowgram_core.hosting.service import TaskRequest
 from flowgram_core.modeling import json_text
 from flowgram_core.modeling.document import Node
 from flowgram_core.nodes.executor import CallContext

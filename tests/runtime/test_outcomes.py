@@ -9,7 +9,7 @@ from support.fakes import ScriptedCalls, running_application
 from support.loops import let_the_loop_go_on
 
 from flowgram_core.concurrency.offload import LARGE
-from flowgram_core.embedded.application import TaskRequest
+from flowgram_core.hosting.service import TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.modeling.json_text import MAX_DEPTH
 from flowgram_core.modeling.status import Status

@@ -15,9 +15,9 @@ from support.applications import (
 )
 from support.fakes import FakeClock, ScriptedCalls, running_application
 
-from flowgram_core.embedded.application import TaskRequest
 from flowgram_core.engine.node_type import Call
 from flowgram_core.hosting.errors import ShuttingDown, TaskNotFound
+from flowgram_core.hosting.service import TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.journal.interface import Batch, Write

@@ -6,8 +6,8 @@ from typing import Any
 from support.applications import call_schema, reached
 from support.fakes import FakeClock, ScriptedCalls, running_application
 
-from flowgram_core.embedded.application import TaskRequest
 from flowgram_core.engine.node_type import Call
+from flowgram_core.hosting.service import TaskRequest
 from flowgram_core.hosting.settings import DAY, RuntimeSettings
 from flowgram_core.journal.memory import MemoryJournal
 from flowgram_core.modeling.status import Status

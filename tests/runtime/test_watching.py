@@ -15,13 +15,13 @@ from support.applications import (
 )
 from support.fakes import FakeClock, ScriptedCalls, running_application
 
-from flowgram_core.embedded.application import Heartbeat, TaskRequest
 from flowgram_core.hosting.errors import (
     SequenceOutOfRange,
     ShuttingDown,
     TaskNotFound,
 )
 from flowgram_core.hosting.live_log import OutputDelta
+from flowgram_core.hosting.service import Heartbeat, TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.interface import Batch
 from flowgram_core.modeling.status import Status

@@ -14,10 +14,10 @@ from flowgram.runtime.v1.runtime_service_pb2 import (
     WatchTaskRequest,
     WatchTaskResponse,
 )
-from flowgram_core.embedded.application import Heartbeat
 from flowgram_core.engine.events import NodeStatusChanged
 from flowgram_core.hosting.errors import SequenceOutOfRange, ShuttingDown
 from flowgram_core.hosting.live_log import OutputDelta
+from flowgram_core.hosting.service import Heartbeat
 from flowgram_core.journal.interface import Batch
 from flowgram_core.modeling.status import Status
 from flowgram_server.rpc.servicer import ServiceLimits

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
-from flowgram_core.embedded.application import Heartbeat, TaskRequest
 from flowgram_core.engine.events import Event
 from flowgram_core.hosting.errors import TaskNotFound
 from flowgram_core.hosting.live_log import OutputDelta
 from flowgram_core.hosting.secrets import Secrets
+from flowgram_core.hosting.service import Heartbeat, TaskRequest
 from flowgram_core.journal.interface import Batch, TaskRecord
 from flowgram_core.modeling.errors import Problem
 from flowgram_server.rpc.codec import Codec
@@ -45,6 +45,7 @@ class FakeApplication:
     """Says what the test told it to say, and keeps what it was asked.
 
     Attributes:
+        runtime: What ServerInfo tells.
         node_types: What ServerInfo tells.
         records: The tasks, by id.
         schemas: Their schemas, by id; `SCHEMA` where there is none.
@@ -67,6 +68,7 @@ class FakeApplication:
     """
 
     def __init__(self) -> None:
+        self.runtime = "fake"
         self.node_types: tuple[str, ...] = ("end", "start")
         self.records: dict[str, TaskRecord] = {"t1": record()}
         self.schemas: dict[str, str] = {}

@@ -8,10 +8,11 @@ from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any, TypeVar
 
-from flowgram_core.embedded.application import Application, TaskRequest
+from flowgram_core.embedded.application import Application
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.node_type import Call, CallBehavior, RunScope
 from flowgram_core.hosting.errors import ShuttingDown
+from flowgram_core.hosting.service import TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.journal.interface import Batch, Journal, TaskRecord

@@ -1,12 +1,10 @@
-"""The application: runs, shows, cancels and remembers tasks. What a server, of whatever kind, is a thin layer over."""
+"""The embedded host: a `TaskService` that runs tasks in this process, on a journal."""
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
 from flowgram_core.concurrency.batching import AdaptiveBatcher
 from flowgram_core.concurrency.clock import Clock
@@ -34,11 +32,11 @@ from flowgram_core.hosting.live_log import OutputDelta, join
 from flowgram_core.hosting.pinned_settings import PinnedSettings
 from flowgram_core.hosting.program_cache import ProgramCache
 from flowgram_core.hosting.secrets import Secrets
+from flowgram_core.hosting.service import Heartbeat, TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.errors import DuplicateRequest, JournalUnavailable
 from flowgram_core.journal.interface import Batch, Journal, NewTask, TaskRecord
 from flowgram_core.modeling.errors import Problem
-from flowgram_core.modeling.json_text import dumps
 from flowgram_core.modeling.status import Status
 from flowgram_core.nodes.registry import Registry
 
@@ -50,39 +48,15 @@ _CANCEL_TIMEOUT: Final = 3.0
 """Seconds that calls get to end once they are cancelled."""
 
 
-class TaskRequest(NamedTuple):
-    """What somebody wants to have run.
-
-    Attributes:
-        schema: The text of the workflow schema.
-        inputs: JSON text of the inputs; empty means `{}`.
-        request_id: Makes a retry safe; empty for none.
-        timeout: How long the task may run, in microseconds; None for the default.
-        labels: Free labels to find it by.
-    """
-
-    schema: str
-    inputs: str = ""
-    request_id: str = ""
-    timeout: int | None = None
-    labels: Mapping[str, str] = MappingProxyType({})
-
-    def content_hash(self) -> bytes:
-        """Says whether two requests ask for the same."""
-        content = dumps([self.schema, self.inputs, self.timeout, sorted(self.labels.items())])
-        return hashlib.sha256(content.encode()).digest()
-
-
-class Heartbeat:
-    """Given to a watcher when nothing else was for a while."""
-
-
 class Application:
     """The tasks of one process.
 
     Attributes:
+        runtime: The kind of host.
         node_types: The node types that workflows may use.
     """
+
+    runtime: Final = "embedded"
 
     def __init__(
         self,

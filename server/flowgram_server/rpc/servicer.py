@@ -1,6 +1,6 @@
 """The servicer: each method translates a request, calls the application, and translates the answer.
 
-It is written against `flowgram_core.embedded.application.Application`. Cancellation, a client's disconnect, ends a method where it
+It is written against `flowgram_core.hosting.service.TaskService`. Cancellation, a client's disconnect, ends a method where it
 waits, and never touches a task.
 """
 
@@ -13,9 +13,9 @@ from typing import Final
 
 from flowgram.runtime.v1 import runtime_service_pb2 as service
 from flowgram_core.concurrency.clock import Clock
-from flowgram_core.embedded.application import Application
 from flowgram_core.hosting.errors import ShuttingDown
 from flowgram_core.hosting.secrets import Secrets
+from flowgram_core.hosting.service import TaskService
 from flowgram_core.journal.interface import TaskRecord
 from flowgram_server.rpc.access_log import note
 from flowgram_server.rpc.convert.page_token import encode_page_token
@@ -64,7 +64,7 @@ class RuntimeServicer:
     """
 
     def __init__(
-        self, application: Application, clock: Clock, secrets: Secrets, limits: ServiceLimits
+        self, application: TaskService, clock: Clock, secrets: Secrets, limits: ServiceLimits
     ) -> None:
         self._application = application
         self._clock = clock
@@ -157,7 +157,7 @@ class RuntimeServicer:
             name="flowgram-server",
             title="FlowGram Runtime",
             description="Executes FlowGram workflows durably and streams their progress",
-            runtime="embedded",
+            runtime=self._application.runtime,
             version=self._version,
             time=timestamp(self._clock.now()),
             node_types=self._application.node_types,

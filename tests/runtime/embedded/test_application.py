@@ -10,7 +10,6 @@ from support.applications import call_schema, echo_schema, logged, shown, status
 from support.fakes import FakeClock, ScriptedCalls, running_application
 from support.graphs import edge, end, node, ref, start
 
-from flowgram_core.embedded.application import TaskRequest
 from flowgram_core.engine.limits import Limits
 from flowgram_core.engine.node_type import NodeResult, PureBehavior, RunScope
 from flowgram_core.hosting.errors import (
@@ -19,6 +18,7 @@ from flowgram_core.hosting.errors import (
     TaskNotFound,
     TooManyTasks,
 )
+from flowgram_core.hosting.service import TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.interface import Write
 from flowgram_core.journal.memory import MemoryJournal

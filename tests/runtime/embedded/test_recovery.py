@@ -12,8 +12,9 @@ from support.applications import FailingJournal, call_schema, collect, logged, q
 from support.fakes import FakeClock, ListingCodec, ScriptedCalls, running_application
 from support.journals import Fault, FaultyJournal
 
-from flowgram_core.embedded.application import Application, TaskRequest
+from flowgram_core.embedded.application import Application
 from flowgram_core.engine.events import Event
+from flowgram_core.hosting.service import TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.journal.interface import Batch, Journal, Write

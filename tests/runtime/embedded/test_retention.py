@@ -11,8 +11,8 @@ from support.applications import call_schema, echo_schema
 from support.fakes import FakeClock, ScriptedCalls, running_application
 from support.journals import Fault, FaultyJournal
 
-from flowgram_core.embedded.application import TaskRequest
 from flowgram_core.hosting.errors import TaskNotFound
+from flowgram_core.hosting.service import TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.interface import Batch, Journal
 from flowgram_core.journal.memory import MemoryJournal

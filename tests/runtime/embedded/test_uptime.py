@@ -8,8 +8,8 @@ from support.applications import call_schema
 from support.fakes import FakeClock, ScriptedCalls, running_application
 from support.journals import Fault, FaultyJournal
 
-from flowgram_core.embedded.application import TaskRequest
 from flowgram_core.embedded.uptime import Uptime
+from flowgram_core.hosting.service import TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.memory import MemoryJournal
 from flowgram_core.modeling.status import Status

@@ -13,12 +13,13 @@ from support.fakes import FakeClock, ScriptedCalls, running_application
 from support.graphs import constant, declare, edge, end, node, ref, start
 from support.journals import accepted
 
-from flowgram_core.embedded.application import Application, TaskRequest
+from flowgram_core.embedded.application import Application
 from flowgram_core.engine.errors import ProtocolError
 from flowgram_core.engine.limits import Limits
 from flowgram_core.engine.node_type import CallBehavior, NodeType
 from flowgram_core.hosting.errors import InvalidWorkflow, RequestConflict
 from flowgram_core.hosting.pinned_settings import PinnedSettings
+from flowgram_core.hosting.service import TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.memory import MemoryJournal
 from flowgram_core.modeling import json_text

@@ -7,8 +7,8 @@ import pytest
 from support.applications import call_schema
 from support.fakes import running_application
 
-from flowgram_core.embedded.application import TaskRequest
 from flowgram_core.engine.node_type import Call, CallBehavior, NodeResult, PureBehavior, RunScope
+from flowgram_core.hosting.service import TaskRequest
 from flowgram_core.hosting.unexpected_errors import log_unexpected_error
 from flowgram_core.modeling.document import Node
 from flowgram_core.nodes.executor import CallContext

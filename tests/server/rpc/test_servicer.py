@@ -322,7 +322,7 @@ async def test_times_of_a_listed_task(service: Service) -> None:
 async def test_server_info(service: Service) -> None:
     """ServerInfo says what answers, what time it is there, and which node types it knows."""
     info = await service.stub.ServerInfo(ServerInfoRequest())
-    assert (info.name, info.runtime) == ("flowgram-server", "embedded")
+    assert (info.name, info.runtime) == ("flowgram-server", "fake")
     assert info.title
     assert info.description
     assert info.version

@@ -10,7 +10,7 @@ from flowgram.runtime.v1.runtime_service_pb2 import (
     TaskRunRequest,
     WatchTaskRequest,
 )
-from flowgram_core.embedded.application import TaskRequest
+from flowgram_core.hosting.service import TaskRequest
 from flowgram_server.rpc.convert import arguments
 from flowgram_server.rpc.convert.page_token import decode_page_token
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from flowgram_core.embedded.application import Heartbeat
 from flowgram_core.hosting.live_log import OutputDelta
+from flowgram_core.hosting.service import Heartbeat
 from flowgram_core.journal.interface import Batch
 from flowgram_server.rpc.codec import HEARTBEAT, encode_delta, split, to_basic, without_first
 from flowgram_server.rpc.convert.requests import WatchQuery

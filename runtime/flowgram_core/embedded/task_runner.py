@@ -21,9 +21,9 @@ from flowgram_core.embedded.services import Services
 from flowgram_core.engine.activations import Cancel, Input, Queue, Start, TimeOut, to_json
 from flowgram_core.engine.execution import Execution
 from flowgram_core.engine.node_type import Call, Command
+from flowgram_core.engine.step import Step
 from flowgram_core.hosting.errors import ShuttingDown
 from flowgram_core.hosting.live_log import LiveLog, OutputDelta
-from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.hosting.unexpected_errors import log_unexpected_error
 from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.journal.interface import Batch, Finish, NewTask, TaskRecord, Write
@@ -36,30 +36,9 @@ _KEPT_INPUTS: Final = 4096
 
 _MOMENT: Final = 0.001
 _FIRST_MOMENT: Final = 0.004
-_RUNS: Final = 25
-"""The core works for so many seconds at once, looked at after so many node runs: what a condition compares has no size in an
-event. Encoding what has happened takes about as long again. Then others have their turn. The first time is longer: most
-workflows end in it, and a commit more would cost them more.
+"""The core works for so many seconds at once. Encoding what has happened takes about as long again. Then others have their
+turn. The first time is longer: most workflows end in it, and a commit more would cost them more.
 """
-
-
-class _Step:
-    """What the core does until the next commit.
-
-    Attributes:
-        batches: What has happened so far.
-        commands: What to carry out once that is durable.
-        budget: So many node runs may follow.
-        left: So many bytes their events may have.
-    """
-
-    __slots__ = ("batches", "budget", "commands", "left")
-
-    def __init__(self, settings: RuntimeSettings) -> None:
-        self.batches: list[Batch] = []
-        self.commands: list[Command] = []
-        self.budget = settings.step_budget
-        self.left = settings.step_bytes
 
 
 class _CallContext:
@@ -155,7 +134,7 @@ class TaskRunner:
             if it could not be made so. The first one may be cancelled at will. Cancelling the second one leaves open
             whether the task becomes durable, and it goes on no longer.
         """
-        step = _Step(self.services.settings)
+        step = self._new_step()
         self._work(step, _FIRST_MOMENT)
         write = self._write(step, task)
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -215,7 +194,7 @@ class TaskRunner:
 
     async def _step(self) -> None:
         """Waits for something to do, lets the core do it, commits what happened, and shows it."""
-        step, fairness = _Step(self.services.settings), self.services.fairness
+        step, fairness = self._new_step(), self.services.fairness
         await fairness.time_slice()
         while self._work(step):
             await asyncio.sleep(0)  # whoever came meanwhile need not be in the queue for a turn
@@ -228,46 +207,32 @@ class TaskRunner:
             await self._wake.wait()
             self._wake.clear()
 
-    def _work(self, step: _Step, seconds: float = _MOMENT) -> bool:
+    def _work(self, step: Step[Batch], seconds: float = _MOMENT) -> bool:
         """Lets the core work for a moment; says whether it may go on before the commit."""
-        execution, clock, codec = self._execution, self.services.clock, self.services.codec
         until = time.monotonic() + seconds
-        while step.budget > 0 and step.left > 0 and execution.finished is None:
-            following = self._next_input()
-            if following is None and not execution.has_work:
-                return False
-            first, cause = execution.sequence + 1, None
-            if following is not None:
-                given, cause = following
-                step.left -= len(cause)
-                execution.apply(given)
-            # What an input leads to happens in the instant of the input; only work that is left over takes time.
-            at = clock.now() if following is None else None
-            step.budget -= 1 + self._advance(step.budget, at, max(step.left, 0), until)
-            events, commands = execution.take()
-            while execution.mistakes:
-                node_id, inputs, error = execution.mistakes.pop()
-                secrets = self.services.secrets.values(inputs)
-                log_unexpected_error(error, secrets, task_id=self.task_id, node_id=node_id)
-            encoded = codec.encode(events)
-            step.left -= len(encoded)
-            step.batches.append(Batch(first, execution.sequence, execution.now, cause, encoded))
-            step.commands += commands
-            if time.monotonic() >= until:
-                return True
-        return False
+        try:
+            return step.work(
+                self._execution,
+                self._next_input,
+                self.services.clock.now,
+                lambda: time.monotonic() >= until,
+            )
+        finally:
+            self._log_unexpected_errors()
 
-    def _advance(self, budget: int, at: int | None, max_bytes: int, until: float) -> int:
-        """Lets the core do so many node runs, or those that it has the time for; says how many."""
-        done = 0
-        while True:
-            asked = min(budget - done, _RUNS)
-            ran = self._execution.advance(asked, at, max_bytes)
-            done += ran
-            if ran < asked or done == budget or time.monotonic() >= until:
-                return done
+    def _log_unexpected_errors(self) -> None:
+        mistakes = self._execution.mistakes
+        while mistakes:
+            node_id, inputs, error = mistakes.pop()
+            secrets = self.services.secrets.values(inputs)
+            log_unexpected_error(error, secrets, task_id=self.task_id, node_id=node_id)
 
-    def _write(self, step: _Step, accept: NewTask | None = None) -> Write:
+    def _new_step(self) -> Step[Batch]:
+        services = self.services
+        settings = services.settings
+        return Step(settings.step_budget, settings.step_bytes, services.codec.encode, Batch)
+
+    def _write(self, step: Step[Batch], accept: NewTask | None = None) -> Write:
         """What makes a step durable."""
         execution = self._execution
         finish = None

@@ -1,0 +1,103 @@
+"""The pure step: what the core does from one commit to the next. Every host drives its tasks with it.
+
+A step ends when nothing is left to do, or when it has done so many node runs or made events of so many bytes. It reads no
+clock: where work goes on by itself the host says what time it is, and a host that shares its thread with others may pause.
+The same inputs at the same places always give the same events; where a step ends decides only what becomes durable at once.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, TypeVar
+
+from flowgram_core.engine.activations import Input
+from flowgram_core.engine.events import Event
+from flowgram_core.engine.execution import Execution
+from flowgram_core.engine.node_type import Command
+
+_RUNS: Final = 25
+"""The core is looked at after so many node runs: what a condition compares has no size in an event."""
+
+NextInput = Callable[[], tuple[Input, str] | None]
+"""Gives the next input and its text as the log keeps it, if there is one that may be applied now."""
+
+_Batch = TypeVar("_Batch")
+
+MakeBatch = Callable[[int, int, int, str | None, bytes], _Batch]
+"""Makes what a host keeps of an input and its events, of: the numbers of the first and the last event, the time, the input's
+text (None if work only went on), and the encoded events.
+"""
+
+
+class Step(Generic[_Batch]):
+    """What the core does from one commit to the next.
+
+    Attributes:
+        batches: What has happened so far.
+        commands: What to carry out once that is durable.
+        budget: So many node runs may follow.
+        left: So many bytes their events may have.
+    """
+
+    __slots__ = ("_encode", "_make_batch", "batches", "budget", "commands", "left")
+
+    def __init__(
+        self,
+        budget: int,
+        max_bytes: int,
+        encode: Callable[[Sequence[Event]], bytes],
+        make_batch: MakeBatch[_Batch],
+    ) -> None:
+        self.batches: list[_Batch] = []
+        self.commands: list[Command] = []
+        self.budget = budget
+        self.left = max_bytes
+        self._encode = encode
+        self._make_batch = make_batch
+
+    def work(
+        self,
+        execution: Execution,
+        next_input: NextInput,
+        now: Callable[[], int],
+        paused: Callable[[], bool] | None = None,
+    ) -> bool:
+        """Lets the core work.
+
+        Args:
+            execution: The core.
+            next_input: Gives what it is to be told.
+            now: Tells the time, in microseconds since the epoch.
+            paused: Whether to leave off for a moment; None: never.
+
+        Returns:
+            Whether the step paused, and may go on before the commit.
+        """
+        while self.budget > 0 and self.left > 0 and execution.finished is None:
+            following = next_input()
+            if following is None and not execution.has_work:
+                return False
+            first, cause = execution.sequence + 1, None
+            if following is not None:
+                given, cause = following
+                self.left -= len(cause)
+                execution.apply(given)
+            # What an input leads to happens in the instant of the input; only work that is left over takes time.
+            at = now() if following is None else None
+            self.budget -= 1 + self._advance(execution, at, paused)
+            events, commands = execution.take()
+            encoded = self._encode(events)
+            self.left -= len(encoded)
+            self.batches.append(self._make_batch(first, execution.sequence, execution.now, cause, encoded))
+            self.commands += commands
+            if paused is not None and paused():
+                return True
+        return False
+
+    def _advance(self, execution: Execution, at: int | None, paused: Callable[[], bool] | None) -> int:
+        """Lets the core do the node runs of the budget, or those up to a pause; says how many."""
+        done, budget, max_bytes = 0, self.budget, max(self.left, 0)
+        while True:
+            asked = min(budget - done, _RUNS)
+            ran = execution.advance(asked, at, max_bytes)
+            done += ran
+            if ran < asked or done == budget or (paused is not None and paused()):
+                return done

@@ -1,0 +1,113 @@
+"""The pure step: its bounds, and what it leaves to its host."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from support.driving import link_schema
+from support.graphs import edge, end, node, start
+
+from flowgram_core.engine.activations import CallSucceeded, Cancel, Input, Start, to_json
+from flowgram_core.engine.events import Event
+from flowgram_core.engine.execution import Execution
+from flowgram_core.engine.node_type import Call, CancelCall
+from flowgram_core.engine.step import Step
+
+
+class Made(NamedTuple):
+    """What the host of these tests keeps."""
+
+    first: int
+    last: int
+    at: int
+    cause: str | None
+    events: bytes
+
+
+def chain(length: int, kind: str = "variable") -> Execution:
+    """An execution of start, so many nodes, and end."""
+    ids = ["start_0", *(f"n{index}" for index in range(length)), "end_0"]
+    nodes = [start(), *(node(node_id, kind) for node_id in ids[1:-1]), end()]
+    edges = [edge(source, target) for source, target in pairwise(ids)]
+    return Execution(link_schema({"nodes": nodes, "edges": edges}), {})
+
+
+def inputs_of(*given: Input) -> Callable[[], tuple[Input, str] | None]:
+    """Gives these, one after the other."""
+    left = list(given)
+    return lambda: (found := left.pop(0), to_json(found)) if left else None
+
+
+def step(budget: int = 1000, max_bytes: int = 1_000_000) -> Step[Made]:
+    def encode(events: Any) -> bytes:
+        made: list[Event] = list(events)
+        return b"x" * len(made)
+
+    return Step(budget, max_bytes, encode, Made)
+
+
+def test_a_step_goes_as_far_as_it_can() -> None:
+    """Without bounds, pauses or calls one step runs a task to its end, in the instant of its start."""
+    execution, whole = chain(100), step()
+    assert not whole.work(execution, inputs_of(Start(7)), lambda: 99)
+    assert execution.finished is not None
+    [made] = whole.batches
+    assert (made.first, made.last, made.at, made.cause) == (1, execution.sequence, 7, to_json(Start(7)))
+    assert len(made.events) == execution.sequence
+
+
+def test_the_budget_bounds_the_node_runs() -> None:
+    """A step does no more node runs than its budget; the next one goes on, at the time that the host tells."""
+    execution, following = chain(100), inputs_of(Start(7))
+    short = step(budget=31)
+    assert not short.work(execution, following, lambda: 99)
+    assert short.budget <= 0
+    assert execution.has_work
+    rest = step()
+    rest.work(execution, following, lambda: 99)
+    assert execution.finished is not None
+    assert [(made.cause, made.at) for made in rest.batches] == [(None, 99)]
+    assert rest.batches[0].first == short.batches[-1].last + 1
+
+
+def test_the_bytes_bound_a_step() -> None:
+    """A step takes no further input once its events have the bytes that they may."""
+    execution = chain(1, "code")
+    full = step(max_bytes=1)
+    full.work(execution, inputs_of(Start(1), Cancel(2, "stop")), lambda: 99)
+    assert execution.finished is None
+    assert full.left <= 0
+
+
+def test_a_pause_leaves_off_and_goes_on() -> None:
+    """A paused step says that it may go on, and gives the same events in the end as one that never paused."""
+    paused, whole = chain(100), chain(100)
+    pausing, calm = step(), step()
+    following, rounds = inputs_of(Start(1)), 1
+    while pausing.work(paused, following, lambda: 1, lambda: True):
+        rounds += 1
+    calm.work(whole, inputs_of(Start(1)), lambda: 1)
+    assert rounds > 3
+    assert paused.finished == whole.finished
+    assert b"".join(made.events for made in pausing.batches) == calm.batches[0].events
+
+
+def test_commands_are_kept_until_the_commit() -> None:
+    """A step gathers the commands of all its inputs, in order."""
+    execution, gathered = chain(1, "code"), step()
+    gathered.work(execution, inputs_of(Start(1)), lambda: 9)
+    [call] = gathered.commands
+    assert isinstance(call, Call)
+    later = step()
+    later.work(execution, inputs_of(Cancel(2, "")), lambda: 9)
+    assert later.commands == [CancelCall(call.key)]
+
+
+def test_the_bytes_of_inputs_count() -> None:
+    """What an input takes in the log counts against the step as well."""
+    execution = chain(2, "code")
+    step().work(execution, inputs_of(Start(1)), lambda: 9)
+    [call] = execution.running_calls()
+    bounded = step(max_bytes=1_000)
+    bounded.work(execution, inputs_of(CallSucceeded(2, call.key, {"v": "x" * 2_000})), lambda: 9)
+    assert bounded.left < 0

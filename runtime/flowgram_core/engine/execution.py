@@ -16,6 +16,8 @@ Rules:
    when no work is left; cancel and time-out may come between two calls of it, since the log records where each ended.
 """
 
+from typing import Self
+
 from flowgram_core.engine.activations import CallFailed, CallSucceeded, Cancel, Input, Queue, Start, TimeOut
 from flowgram_core.engine.errors import NodeError, NodeTypeError, ProtocolError, UnexpectedError, UnknownCall
 from flowgram_core.engine.events import Event, Finished, MessageType
@@ -25,6 +27,7 @@ from flowgram_core.engine.node_runs import LoopItems, LoopRun, NodeRun
 from flowgram_core.engine.node_type import Call, CancelCall, Command, NodeResult
 from flowgram_core.engine.program import Control, Decisions, LoopPlan, Program, Step
 from flowgram_core.engine.recorder import Recorder
+from flowgram_core.engine.snapshot import State, read_snapshot, write_snapshot
 from flowgram_core.engine.transitions import TASK_TRANSITIONS, transition
 from flowgram_core.modeling.errors import BindingError
 from flowgram_core.modeling.json_text import JSONObject
@@ -89,6 +92,33 @@ class Execution:
         return self.finished is None and (
             self._position < len(self._wave) or bool(self._ready) or self._failing
         )
+
+    def snapshot(self) -> JSONObject:
+        """The state of a task that goes on, as JSON; see `snapshot`. Nothing changes by it.
+
+        Raises:
+            ProtocolError: The task has ended, or there are events or commands that were not taken.
+        """
+        if self.finished is not None or self._commands or not self._recorder.is_taken:
+            raise ProtocolError("a snapshot can be taken of what goes on, once its events were taken")
+        wave = self._wave[self._position :]
+        state = State(self._status, self._outputs, self._failing, wave, self._ready, self._runs)
+        return write_snapshot(state, self._recorder)
+
+    @classmethod
+    def restore(
+        cls, snapshot: JSONObject, program: Program, inputs: JSONObject, limits: Limits | None = None
+    ) -> Self:
+        """An execution that goes on from a snapshot of one with the same schema, inputs and limits.
+
+        Calls that were running are `running_calls`: the host makes them again. Raises `ProtocolError` where the snapshot is
+        of a later release, or of something else.
+        """
+        execution = cls(program, inputs, limits)
+        state = read_snapshot(snapshot, program, inputs, execution._recorder)
+        execution._status, execution._outputs, execution._failing = state.status, state.outputs, state.failing
+        execution._wave, execution._ready, execution._runs = state.wave, state.ready, state.runs
+        return execution
 
     def running_calls(self) -> list[Call]:
         """The calls whose outcomes are awaited, in the order in which they started."""
@@ -301,7 +331,7 @@ class Execution:
         self._commands.append(run.call)
 
     def _start_loop(self, frame: Frame, step: Step, plan: LoopPlan, key: str, inputs: JSONObject) -> None:
-        found = LoopItems(plan, frame, self._limits.max_loop_iterations)
+        found = LoopItems.find(plan, frame, self._limits.max_loop_iterations)
         run = self._start_run(frame, step, key, inputs)
         run.loop = LoopRun(run, plan, found)
         self._next_iteration(run.loop)

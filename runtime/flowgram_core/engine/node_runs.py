@@ -1,6 +1,6 @@
 """Node runs that take time: calls, and loops on their way through their items."""
 
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.frame import Frame
@@ -39,8 +39,14 @@ class LoopItems:
 
     __slots__ = ("block", "items", "items_type")
 
-    def __init__(self, plan: LoopPlan, frame: Frame, max_iterations: int) -> None:
-        """Raises `NodeError` where there is nothing to go over, or `BindingError`. Source: FlowGram's `checkLoopArray`."""
+    def __init__(self, items: list[Any], items_type: str, block: Plan) -> None:
+        self.items = items
+        self.items_type = items_type
+        self.block = block
+
+    @classmethod
+    def find(cls, plan: LoopPlan, frame: Frame, max_iterations: int) -> Self:
+        """What a loop that begins now goes over. Raises `NodeError` where there is nothing to go over, or `BindingError`. Source: FlowGram's `checkLoopArray`."""
         found = plan.items.resolve(frame)
         if found is None or not isinstance(found.value, list):
             raise NodeError('Loop "loopFor" is required')
@@ -55,9 +61,23 @@ class LoopItems:
             raise NodeError(
                 f"Loop has {count} items, more than the limit max_loop_iterations = {max_iterations}"
             )
-        self.items: list[Any] = found.value
-        self.items_type = found.items_type
-        self.block: Plan = plan.block
+        return cls(found.value, found.items_type, plan.block)
+
+
+class LoopProgress(NamedTuple):
+    """How far a loop has come.
+
+    Attributes:
+        items: What it goes over.
+        items_type: Their type.
+        position: The number of the item that it is at; -1 before the first.
+        collected: What its iterations gave, by the name of the loop output.
+    """
+
+    items: list[Any]
+    items_type: str
+    position: int
+    collected: dict[str, list[Variable | None]]
 
 
 class LoopRun:
@@ -72,6 +92,23 @@ class LoopRun:
         self._index = -1
         self._iterations = run.frame.iterations
         self._collected: dict[str, list[Variable | None]] = {name: [] for name, _ in plan.outputs}
+
+    @property
+    def block(self) -> Plan:
+        """The graph of its iterations."""
+        return self._found.block
+
+    @property
+    def progress(self) -> "LoopProgress":
+        """How far it has come."""
+        return LoopProgress(self._found.items, self._found.items_type, self._index, self._collected)
+
+    @classmethod
+    def restored(cls, run: NodeRun, plan: LoopPlan, block: Plan, progress: "LoopProgress") -> Self:
+        """A loop that has come so far."""
+        loop = cls(run, plan, LoopItems(progress.items, progress.items_type, block))
+        loop._index, loop._collected = progress.position, progress.collected
+        return loop
 
     def next_frame(self) -> Frame | None:
         """The frame of the next iteration, or None after the last item."""

@@ -49,6 +49,26 @@ class Recorder:
         self._texts = 0
         self._events: list[Event] = []
 
+    @property
+    def texts(self) -> int:
+        """The bytes of the texts that the present node run has made."""
+        return self._texts
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether all events have been taken."""
+        return not self._events
+
+    def restore(
+        self, *, sequence: int, at: int, start_time: int, texts: int, errors: list[MessageLogged]
+    ) -> None:
+        """Goes on from where another recorder was when all its events had been taken."""
+        self.sequence = sequence
+        self.at = at
+        self.start_time = start_time
+        self.errors = errors
+        self._texts = texts
+
     def move_on(self, at: int) -> None:
         """Lets the time go on. It never goes back: what came earlier and is applied now happens now."""
         self.at = max(self.at, at)

@@ -7,7 +7,7 @@ from flowgram_core.engine.events import Event, Finished
 
 
 class Codec(Protocol):
-    """Turns events into the bytes that are kept and sent."""
+    """Turns events into the bytes that are kept and sent. It is for one thread at a time; `masking` makes another one."""
 
     def encode(self, events: Sequence[Event]) -> bytes:
         """The events of one step, in the form of a response to watchers."""

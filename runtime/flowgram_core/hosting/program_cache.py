@@ -5,6 +5,7 @@ Large schemas and inputs take long to work through. That is done in threads, so 
 
 import asyncio
 import sys
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -38,13 +39,18 @@ class _Kept(NamedTuple):
 
 
 class ProgramCache:
-    """Compiles schemas and checks inputs; keeps the programs that were used last."""
+    """Compiles schemas and checks inputs; keeps the programs that were used last.
+
+    `program` and `inputs` may be called by several threads at once, and programs be run by them; `prepare` is for one event
+    loop.
+    """
 
     def __init__(self, node_types: NodeTypes, settings: RuntimeSettings) -> None:
         self._node_types = node_types
         self._settings = settings
         self._programs: OrderedDict[str, _Kept] = OrderedDict()
         self._kept_bytes = 0
+        self._lock = threading.Lock()
         self._compiling: dict[str, asyncio.Future[Program]] = {}
         # Of its own: a thread that works for somebody who has gone is in the way of nobody else.
         self._threads = ThreadPoolExecutor(_THREADS, "library")
@@ -77,15 +83,21 @@ class ProgramCache:
         """
         if not accepted:
             self._check_size("schema", schema, self._settings.max_schema_bytes)
-        kept = self._programs.get(schema)
+        kept = self._find(schema)
         if kept is None:
             program = self._compile(schema, accepted=accepted)
             self._keep(schema, program)
             return program
         if not accepted:
             self._check_nodes(kept.program.document)
-        self._programs.move_to_end(schema)
         return kept.program
+
+    def _find(self, schema: str) -> _Kept | None:
+        with self._lock:
+            kept = self._programs.get(schema)
+            if kept is not None:
+                self._programs.move_to_end(schema)
+        return kept
 
     async def _compile_once(self, schema: str) -> Program:
         """Compiles in a thread, once for all who ask meanwhile, though one of them should go."""
@@ -109,16 +121,18 @@ class ProgramCache:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def _keep(self, schema: str, program: Program) -> None:
-        if schema in self._programs:  # it was compiled twice at the same time
-            return
-        kept = self._programs[schema] = _Kept(program, sys.getsizeof(schema))
-        self._kept_bytes += kept.size
-        settings = self._settings
-        while (
-            len(self._programs) > settings.cached_documents or self._kept_bytes > settings.cached_schema_bytes
-        ):
-            _, dropped = self._programs.popitem(last=False)
-            self._kept_bytes -= dropped.size
+        with self._lock:
+            if schema in self._programs:  # it was compiled twice at the same time
+                return
+            kept = self._programs[schema] = _Kept(program, sys.getsizeof(schema))
+            self._kept_bytes += kept.size
+            settings = self._settings
+            while (
+                len(self._programs) > settings.cached_documents
+                or self._kept_bytes > settings.cached_schema_bytes
+            ):
+                _, dropped = self._programs.popitem(last=False)
+                self._kept_bytes -= dropped.size
 
     def _compile(self, schema: str, *, accepted: bool = False) -> Program:
         try:

@@ -5,6 +5,7 @@ import sqlite3
 import sys
 import threading
 from collections import UserDict
+from collections.abc import Callable
 from contextlib import closing
 from itertools import pairwise
 from typing import Any
@@ -317,3 +318,41 @@ def test_what_was_accepted_is_not_refused_again() -> None:
     assert shelf.program(text, accepted=True) is shelf.program(text, accepted=True)
     with pytest.raises(InvalidWorkflow, match="max_nodes"):
         shelf.program(text)
+
+
+class Watched(str):
+    """A text that does something once it has been looked up."""
+
+    __slots__ = ("on_second_look",)
+
+    on_second_look: Callable[[], None] | None
+
+    def __hash__(self) -> int:
+        looks.append(self)
+        if len(looks) == 2 and self.on_second_look is not None:
+            self.on_second_look()
+        return super().__hash__()
+
+    __eq__ = str.__eq__
+
+
+looks: list[str] = []
+
+
+def test_threads_share_a_cache() -> None:
+    """What one thread has found is not dropped by another before the first has taken it."""
+    shelf, text = program_cache(cached_documents=2), Watched(schema("mine"))
+    text.on_second_look = None
+    program = shelf.program(text)
+    shelf.program(schema("newer"))
+    other = threading.Thread(target=shelf.program, args=(schema("other"),))
+
+    def drop() -> None:
+        other.start()
+        other.join(0.2)  # it waits for the first one, and may go on after it
+
+    looks.clear()
+    text.on_second_look = drop
+    assert shelf.program(text) is program
+    other.join()
+    assert shelf.program(schema("mine")) is program, "it was used last"

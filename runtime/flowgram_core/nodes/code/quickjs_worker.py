@@ -135,7 +135,7 @@ def main(arguments: list[str]) -> None:
     sys.path.append(directory)
     # The package `quickjs` around this module starts a thread when it is imported.
     quickjs = importlib.import_module("_quickjs")
-    with open(os.path.join(os.path.dirname(__file__), "code_runner.js"), encoding="utf-8") as file:  # noqa: PTH118, PTH120, PTH123 - pathlib would be most of the start-up time
+    with open(os.path.join(os.path.dirname(__file__), "runner.js"), encoding="utf-8") as file:  # noqa: PTH118, PTH120, PTH123 - pathlib would be most of the start-up time
         runner = file.read()
     try:
         _end_with_parent()

@@ -3,10 +3,12 @@ package flowgram
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -34,14 +36,15 @@ type Client struct {
 }
 
 type settings struct {
-	credentials credentials.TransportCredentials
+	credentials credentials.TransportCredentials // nil: plain
 	dial        []grpc.DialOption
 	metadata    []string
 	retry       RetryPolicy
 	reconnect   RetryPolicy
 }
 
-// Option changes how a client connects and calls.
+// Option changes how a client connects and calls: [WithTLS], [WithMetadata], [WithRetry], [WithReconnect],
+// [WithDialOptions].
 type Option func(*settings)
 
 // WithTLS encrypts the connection; nil stands for the system's authorities. Without it the connection is plain.
@@ -49,10 +52,11 @@ func WithTLS(config *tls.Config) Option {
 	return func(s *settings) { s.credentials = credentials.NewTLS(config) }
 }
 
-// WithMetadata sends key and value pairs with every call. Those of a single call belong into its context, see
-// [metadata.AppendToOutgoingContext].
+// WithMetadata sends key and value pairs with every call, in addition to those of options before it. Those of a single
+// call belong into its context, see [metadata.AppendToOutgoingContext]. [Dial] refuses what gRPC cannot send: a key
+// without a value, or one that has other characters than letters, digits, `-`, `_` and `.`.
 func WithMetadata(pairs ...string) Option {
-	return func(s *settings) { s.metadata = slices.Clone(pairs) }
+	return func(s *settings) { s.metadata = append(slices.Clip(s.metadata), pairs...) }
 }
 
 // WithRetry is the policy for calls that are answered at once. Default: [DefaultRetry].
@@ -65,17 +69,29 @@ func WithReconnect(policy RetryPolicy) Option {
 	return func(s *settings) { s.reconnect = policy }
 }
 
-// WithDialOptions adds options of gRPC's own, which win over those of this package. [New] takes no notice of them.
+// WithDialOptions adds options of gRPC's own, which win over those of this package.
 func WithDialOptions(options ...grpc.DialOption) Option {
 	return func(s *settings) { s.dial = append(s.dial, options...) }
 }
 
 // Dial makes a client of the server at target, such as "127.0.0.1:50051". It connects when the first call is made,
 // and again whenever the connection was lost. [Client.Close] ends it.
+//
+// Errors: the target is empty or cannot be parsed, or an option makes no sense.
 func Dial(target string, options ...Option) (*Client, error) {
-	s := newSettings(options)
+	if target == "" {
+		return nil, errors.New("flowgram: the target is empty; give HOST:PORT")
+	}
+	s, err := newSettings(options)
+	if err != nil {
+		return nil, err
+	}
+	transport := s.credentials
+	if transport == nil {
+		transport = insecure.NewCredentials()
+	}
 	dial := append([]grpc.DialOption{
-		grpc.WithTransportCredentials(s.credentials),
+		grpc.WithTransportCredentials(transport),
 		grpc.WithDefaultCallOptions(
 			grpc.MaxCallRecvMsgSize(maxReceiveBytes),
 			grpc.MaxCallSendMsgSize(math.MaxInt32),
@@ -98,25 +114,51 @@ func Dial(target string, options ...Option) (*Client, error) {
 	return newClient(connection, true, s), nil
 }
 
-// New makes a client that uses a connection of the caller's, which stays the caller's to close.
-func New(connection grpc.ClientConnInterface, options ...Option) *Client {
-	return newClient(connection, false, newSettings(options))
+// NewFromConn makes a client that uses a connection of the caller's, which stays the caller's to close: one that other
+// gRPC services share, say, or one that leads to a server within the test.
+//
+// Errors: an option makes no sense, or is only for connections that [Dial] makes.
+func NewFromConn(connection grpc.ClientConnInterface, options ...Option) (*Client, error) {
+	s, err := newSettings(options)
+	if err != nil {
+		return nil, err
+	}
+	if s.credentials != nil || len(s.dial) > 0 {
+		return nil, errors.New("flowgram: WithTLS and WithDialOptions are for Dial; a connection that exists has its own")
+	}
+	return newClient(connection, false, s), nil
 }
 
 func newClient(connection grpc.ClientConnInterface, owned bool, s settings) *Client {
 	return &Client{runtimev1.NewWorkflowRuntimeServiceClient(connection), connection, owned, s}
 }
 
-func newSettings(options []Option) settings {
-	s := settings{
-		credentials: insecure.NewCredentials(),
-		retry:       DefaultRetry(),
-		reconnect:   DefaultReconnect(),
-	}
+func newSettings(options []Option) (settings, error) {
+	s := settings{retry: DefaultRetry(), reconnect: DefaultReconnect()}
 	for _, option := range options {
 		option(&s)
 	}
-	return s
+	return s, errors.Join(checkMetadata(s.metadata), s.retry.check(), s.reconnect.check())
+}
+
+// checkMetadata refuses what would make every call panic, or fail with an error of the transport.
+func checkMetadata(pairs []string) error {
+	if len(pairs)%2 == 1 {
+		return fmt.Errorf("flowgram: WithMetadata takes keys and values in turn; %q has no value", pairs[len(pairs)-1])
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		key, value := strings.ToLower(pairs[i]), pairs[i+1]
+		switch {
+		case key == "" || strings.Trim(key, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "":
+			return fmt.Errorf("flowgram: WithMetadata: %q cannot be a key", pairs[i])
+		case strings.HasPrefix(key, "grpc-"):
+			return fmt.Errorf("flowgram: WithMetadata: %q is one of gRPC's own keys", pairs[i])
+		case !strings.HasSuffix(key, "-bin") && strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' }):
+			return fmt.Errorf("flowgram: WithMetadata: the value of %q is not printable ASCII; "+
+				"a key that ends with -bin takes any bytes", pairs[i])
+		}
+	}
+	return nil
 }
 
 // Close closes the connection of a client that [Dial] made. Calls and watches under way end with an error.

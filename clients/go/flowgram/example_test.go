@@ -42,7 +42,7 @@ func ExampleClient_Watch() {
 	}
 	defer client.Close()
 	var last int64 // kept from an earlier watch, say
-	for event, err := range client.Watch(context.Background(), "a-task-id", flowgram.AfterSequence(last)) {
+	for event, err := range client.Watch(context.Background(), "a-task-id", flowgram.WithAfterSequence(last)) {
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -64,14 +64,16 @@ func ExampleError() {
 	}
 	defer client.Close()
 	_, err = client.Run(context.Background(), flowgram.RunRequest{Schema: json.RawMessage("{}")})
-	switch failure, ok := errors.AsType[*flowgram.Error](err); {
-	case errors.Is(err, flowgram.ErrInvalidWorkflow):
+	var failure *flowgram.Error
+	switch {
+	case err == nil:
+	case errors.Is(err, flowgram.ErrInvalidWorkflow) && errors.As(err, &failure):
 		for _, violation := range failure.Violations {
 			fmt.Println(violation.Field, violation.Description)
 		}
-	case errors.Is(err, flowgram.ErrResourceExhausted):
+	case errors.Is(err, flowgram.ErrResourceExhausted) && errors.As(err, &failure):
 		fmt.Println("try again after", failure.RetryAfter)
-	case ok:
+	case errors.As(err, &failure):
 		fmt.Println(failure.Code, failure.Reason)
 	}
 }

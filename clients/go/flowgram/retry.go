@@ -2,6 +2,7 @@ package flowgram
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"time"
@@ -31,6 +32,13 @@ func DefaultReconnect() RetryPolicy {
 	policy := DefaultRetry()
 	policy.Attempts = 12
 	return policy
+}
+
+func (p RetryPolicy) check() error {
+	if p.Attempts < 0 || p.Initial < 0 || p.Maximum < 0 || !(p.Multiplier >= 1) {
+		return fmt.Errorf("flowgram: %+v is no retry policy: nothing in it is negative, and Multiplier is at least 1", p)
+	}
+	return nil
 }
 
 // delay is the pause after so many failures in a row (1, 2, …), at least what the server advised; false to give up.

@@ -6,10 +6,13 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
@@ -108,7 +111,8 @@ func TestErrors(t *testing.T) {
 	}}
 	withServer(t, server, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
 		_, err := client.Run(ctx, flowgram.RunRequest{})
-		failure, ok := errors.AsType[*flowgram.Error](err)
+		var failure *flowgram.Error
+		ok := errors.As(err, &failure)
 		if !ok {
 			t.Fatal(err)
 		}
@@ -131,7 +135,8 @@ func TestErrors(t *testing.T) {
 func TestTextMustBeUTF8(t *testing.T) {
 	withServer(t, &scripted.Server{}, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
 		_, err := client.Run(ctx, flowgram.RunRequest{Schema: json.RawMessage("\xff"), Labels: map[string]string{"k": "\xff"}})
-		failure, ok := errors.AsType[*flowgram.Error](err)
+		var failure *flowgram.Error
+		ok := errors.As(err, &failure)
 		if !ok || !errors.Is(err, flowgram.ErrInvalidArgument) || failure.Reason != "ARGUMENT_INVALID" ||
 			len(failure.Violations) != 2 {
 			t.Error(err)
@@ -272,7 +277,8 @@ func TestOutcomes(t *testing.T) {
 	if !errors.Is(err, flowgram.ErrTaskFailed) || err.Error() != "flowgram: task failed (t1): first; second" {
 		t.Error(err)
 	}
-	if outcome, ok := errors.AsType[*flowgram.OutcomeError](err); !ok || len(outcome.Errors) != 2 {
+	var outcome *flowgram.OutcomeError
+	if !errors.As(err, &outcome) || len(outcome.Errors) != 2 {
 		t.Error(err)
 	}
 	canceled := flowgram.Result{TaskID: "t1", Status: scripted.Status(flowgram.StatusCanceled)}
@@ -386,9 +392,74 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// A target that cannot be is refused at once.
+// What cannot work is refused when the client is made, not at its first call.
 func TestDialRefusesNonsense(t *testing.T) {
-	if _, err := flowgram.Dial("127.0.0.1:1\x00"); err == nil {
-		t.Error("it was not")
+	for _, target := range []string{"", "127.0.0.1:1\x00"} {
+		if client, err := flowgram.Dial(target); err == nil {
+			client.Close()
+			t.Errorf("%q is taken for a target", target)
+		}
 	}
+	negative := flowgram.DefaultRetry()
+	negative.Attempts = -1
+	shrinking := flowgram.DefaultReconnect()
+	shrinking.Multiplier = 0.5
+	for name, option := range map[string]flowgram.Option{
+		"odd":          flowgram.WithMetadata("odd"),
+		"no key":       flowgram.WithMetadata("", "x"),
+		"bad key":      flowgram.WithMetadata("a b", "x"),
+		"reserved key": flowgram.WithMetadata("grpc-timeout", "1S"),
+		"bad value":    flowgram.WithMetadata("name", "Zoë"),
+		"negative":     flowgram.WithRetry(negative),
+		"shrinking":    flowgram.WithReconnect(shrinking),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if client, err := flowgram.Dial("127.0.0.1:1", option); err == nil {
+				client.Close()
+				t.Error("Dial takes it")
+			}
+			if _, err := flowgram.NewFromConn(nil, option); err == nil {
+				t.Error("NewFromConn takes it")
+			}
+		})
+	}
+	client, err := flowgram.Dial("127.0.0.1:1", flowgram.WithMetadata("Name", "x"), flowgram.WithMetadata("b-bin", "\xff"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client.Close()
+}
+
+// A connection of the caller's is used as it is, and stays open.
+func TestNewFromConn(t *testing.T) {
+	server := &scripted.Server{OnInfo: func(context.Context) (*runtimev1.ServerInfoResponse, error) {
+		return &runtimev1.ServerInfoResponse{Name: "x"}, nil
+	}}
+	synctest.Test(t, func(t *testing.T) {
+		server.Start()
+		defer server.Stop()
+		connection, err := grpc.NewClient("passthrough:///scripted", server.Dialer(),
+			grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer connection.Close()
+		for range 2 {
+			client, err := flowgram.NewFromConn(connection)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info, err := client.Info(t.Context()); err != nil || info.GetName() != "x" {
+				t.Error(info, err)
+			}
+			if err := client.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		for _, option := range []flowgram.Option{flowgram.WithTLS(nil), flowgram.WithDialOptions(server.Dialer())} {
+			if _, err := flowgram.NewFromConn(connection, option); err == nil {
+				t.Error("an option that is for new connections is taken")
+			}
+		}
+	})
 }

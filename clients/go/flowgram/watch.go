@@ -25,36 +25,39 @@ const (
 	farewell = time.Second
 )
 
-// WatchOption changes what a watch gives.
-type WatchOption func(*runtimev1.WatchTaskRequest)
+// WatchOption changes what a watch gives: [WithAfterSequence], [WithDeltas], [WithView], [WithHeartbeat].
+type WatchOption func(*watchSettings)
 
-// AfterSequence begins after the event with this sequence: the last one that was seen before. Default: 0, all events.
-func AfterSequence(sequence int64) WatchOption {
-	return func(r *runtimev1.WatchTaskRequest) { r.AfterSequence = sequence }
+type watchSettings struct {
+	afterSequence int64
+	view          View
+	deltas        bool
+	heartbeat     time.Duration // 0: none
 }
 
-// Deltas also gives the text of language models as it arrives, as events without a sequence. They are live only.
-func Deltas() WatchOption {
-	return func(r *runtimev1.WatchTaskRequest) { r.IncludeDeltas = true }
+// WithAfterSequence begins after the event with this sequence: the last one that was seen before. Default: 0, all
+// events.
+func WithAfterSequence(sequence int64) WatchOption {
+	return func(s *watchSettings) { s.afterSequence = sequence }
 }
 
-// InView gives events in this view. Default: [ViewFull].
-func InView(view View) WatchOption {
-	return func(r *runtimev1.WatchTaskRequest) { r.View = view }
+// WithDeltas also gives the text of language models as it arrives, as events without a sequence. They are live only.
+func WithDeltas() WatchOption {
+	return func(s *watchSettings) { s.deltas = true }
 }
 
-// Heartbeat is how often a server that has nothing to tell has to give a sign of life. A connection without one for
+// WithView gives events in this view. Default: [ViewFull].
+func WithView(view View) WatchOption {
+	return func(s *watchSettings) { s.view = view }
+}
+
+// WithHeartbeat is how often a server that has nothing to tell has to give a sign of life. A connection without one for
 // three times as long counts as dead, and the watch reconnects. Default: 10 seconds; 0: never.
-func Heartbeat(interval time.Duration) WatchOption {
-	return func(r *runtimev1.WatchTaskRequest) {
-		r.Heartbeat = nil
-		if interval != 0 {
-			r.Heartbeat = durationpb.New(interval)
-		}
-	}
+func WithHeartbeat(interval time.Duration) WatchOption {
+	return func(s *watchSettings) { s.heartbeat = interval }
 }
 
-// Watch gives the events of a task, each once and in order, from the first one (or see [AfterSequence]) to the one that
+// Watch gives the events of a task, each once and in order, from the first one (or see [WithAfterSequence]) to the one that
 // terminates the task: those that have happened at once, and then each as it happens. Nothing is read from the server
 // while the loop is busy with an event.
 //
@@ -66,18 +69,25 @@ func Heartbeat(interval time.Duration) WatchOption {
 // watch, and never the task.
 func (c *Client) Watch(ctx context.Context, taskID string, options ...WatchOption) iter.Seq2[*Event, error] {
 	return func(yield func(*Event, error) bool) {
-		request := &runtimev1.WatchTaskRequest{TaskId: taskID, View: ViewFull, Heartbeat: durationpb.New(defaultHeartbeat)}
+		settings := watchSettings{view: ViewFull, heartbeat: defaultHeartbeat}
 		for _, option := range options {
-			option(request)
+			option(&settings)
+		}
+		request := &runtimev1.WatchTaskRequest{
+			TaskId:        taskID,
+			AfterSequence: settings.afterSequence,
+			View:          settings.view,
+			IncludeDeltas: settings.deltas,
 		}
 		var silence time.Duration
-		if request.GetHeartbeat() != nil {
-			silence = silentHeartbeats * max(request.GetHeartbeat().AsDuration(), shortestHeartbeat)
+		if settings.heartbeat != 0 {
+			request.Heartbeat = durationpb.New(settings.heartbeat)
+			silence = silentHeartbeats * max(settings.heartbeat, shortestHeartbeat)
 		}
 		watch := &watch{
 			client:   c,
 			request:  request,
-			sequence: request.GetAfterSequence(),
+			sequence: settings.afterSequence,
 			silence:  silence,
 			yield:    func(event *Event) bool { return yield(event, nil) },
 		}
@@ -191,7 +201,8 @@ func receive(
 }
 
 func (w *watch) failure(ctx context.Context, err error) *Error {
-	if own, ok := errors.AsType[*Error](err); ok {
+	var own *Error
+	if errors.As(err, &own) {
 		return own
 	}
 	if errors.Is(err, errSilent) {

@@ -48,8 +48,8 @@ func TestWatchOptions(t *testing.T) {
 		return nil
 	}}
 	withServer(t, server, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
-		_, err := collect(client.Watch(ctx, "t1", flowgram.AfterSequence(7), flowgram.Deltas(),
-			flowgram.InView(flowgram.ViewBasic), flowgram.Heartbeat(0)))
+		_, err := collect(client.Watch(ctx, "t1", flowgram.WithAfterSequence(7), flowgram.WithDeltas(),
+			flowgram.WithView(flowgram.ViewBasic), flowgram.WithHeartbeat(0)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,7 +163,8 @@ func TestWatchStopsAtADefect(t *testing.T) {
 	}}
 	withServer(t, server, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
 		events, err := collect(client.Watch(ctx, "t1"))
-		failure, ok := errors.AsType[*flowgram.Error](err)
+		var failure *flowgram.Error
+		ok := errors.As(err, &failure)
 		if !ok || failure.Reason != "INTERNAL" || len(events) != 1 {
 			t.Fatal(events, err)
 		}
@@ -215,7 +216,7 @@ func testSilence(t *testing.T, heartbeat, patience time.Duration) {
 	withServer(t, server, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
 		began := time.Now()
 		var got []int64
-		for event, err := range client.Watch(ctx, "t1", flowgram.Heartbeat(heartbeat)) {
+		for event, err := range client.Watch(ctx, "t1", flowgram.WithHeartbeat(heartbeat)) {
 			if err != nil {
 				t.Fatal(err)
 			}

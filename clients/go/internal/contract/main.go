@@ -162,10 +162,10 @@ func watch(
 	ctx context.Context, client *flowgram.Client, told command, demand <-chan int, write func(map[string]any),
 ) error {
 	options := []flowgram.WatchOption{
-		flowgram.AfterSequence(told.Arguments.After), flowgram.InView(told.Arguments.view()),
+		flowgram.WithAfterSequence(told.Arguments.After), flowgram.WithView(told.Arguments.view()),
 	}
 	if told.Arguments.Deltas {
-		options = append(options, flowgram.Deltas())
+		options = append(options, flowgram.WithDeltas())
 	}
 	wanted := 0
 	await := func() error {

@@ -32,7 +32,8 @@ func shapeError(err error) map[string]any {
 			break
 		}
 	}
-	if failure, ok := errors.AsType[*flowgram.Error](err); ok {
+	var failure *flowgram.Error
+	if errors.As(err, &failure) {
 		violations := make([][2]string, len(failure.Violations))
 		for i, violation := range failure.Violations {
 			violations[i] = [2]string{violation.Field, violation.Description}

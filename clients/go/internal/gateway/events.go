@@ -22,11 +22,11 @@ const readyEvents = 16
 func (g *Gateway) events(w http.ResponseWriter, r *http.Request) error {
 	parameters := parametersOf(r, "after", "view", "deltas")
 	options := []flowgram.WatchOption{
-		flowgram.AfterSequence(parameters.sequence(r.Header.Get("Last-Event-ID"))),
-		flowgram.InView(parameters.view()),
+		flowgram.WithAfterSequence(parameters.sequence(r.Header.Get("Last-Event-ID"))),
+		flowgram.WithView(parameters.view()),
 	}
 	if parameters.flag("deltas") {
-		options = append(options, flowgram.Deltas())
+		options = append(options, flowgram.WithDeltas())
 	}
 	if err := parameters.err(); err != nil {
 		return err

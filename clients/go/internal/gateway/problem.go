@@ -79,7 +79,8 @@ var (
 
 // problemOf is what a client gets to know of an error.
 func problemOf(err error) *problem {
-	if own, ok := errors.AsType[*problem](err); ok {
+	var own *problem
+	if errors.As(err, &own) {
 		return own
 	}
 	if errors.Is(err, errStopping) {
@@ -87,7 +88,8 @@ func problemOf(err error) *problem {
 			status: http.StatusServiceUnavailable, code: "SHUTTING_DOWN", message: errStopping.Error(), retryAfter: time.Second,
 		}
 	}
-	failure, ok := errors.AsType[*flowgram.Error](err)
+	var failure *flowgram.Error
+	ok := errors.As(err, &failure)
 	if !ok {
 		slog.Error("a request failed", "error", err)
 		return &problem{status: http.StatusInternalServerError, code: "INTERNAL", message: "internal error"}

@@ -76,7 +76,8 @@ func (d *duration) UnmarshalJSON(encoded []byte) error {
 // readBody reads the JSON object in the body of a request into v. The body may only be missing where v needs nothing.
 func readBody(r *http.Request, v any, optional bool) error {
 	body, err := io.ReadAll(r.Body)
-	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
 		return &problem{
 			status:  http.StatusRequestEntityTooLarge,
 			code:    "BODY_TOO_LARGE",
@@ -109,10 +110,12 @@ func readBody(r *http.Request, v any, optional bool) error {
 }
 
 func bodyProblem(err error) error {
-	if own, ok := errors.AsType[*problem](err); ok {
+	var own *problem
+	if errors.As(err, &own) {
 		return own
 	}
-	if mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+	var mismatch *json.UnmarshalTypeError
+	if errors.As(err, &mismatch) {
 		if mismatch.Field == "" {
 			return invalid("the body must be a JSON object, not " + mismatch.Value)
 		}

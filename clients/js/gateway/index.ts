@@ -1,3 +1,4 @@
+/// <reference types="node" preserve="true" />
 /** The HTTP gateway as a library: for programs that bring their own process. */
 
 export { createGateway, Gateway } from "./gateway.js";

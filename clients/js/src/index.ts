@@ -1,3 +1,4 @@
+/// <reference types="node" preserve="true" />
 /**
  * A typed client of the FlowGram runtime.
  *

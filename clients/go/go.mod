@@ -1,4 +1,4 @@
-module github.com/flowgram/flowgram-runtime/clients/go
+module github.com/flowgram/flowgram-server/clients/go
 
 go 1.25.0
 

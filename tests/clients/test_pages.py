@@ -1,6 +1,6 @@
 """The pages of the clients are true: their commands and programs are run, outside of the repository, as a new user would.
 
-Each test works in a folder with a link `flowgram-runtime` to this clone, makes the project that the page describes, and
+Each test works in a folder with a link `flowgram-server` to this clone, makes the project that the page describes, and
 runs the page's program and all its fragments against the real server.
 """
 
@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 
 import pytest
+from clients.environment import ServerProcess
 from clients.pages import ROOT, Page, install, run_commands
-from clients.world import ServerProcess
 from support.toolchains import build, require
 
 pytestmark = pytest.mark.timeout(900)  # compilers and package managers run
@@ -28,7 +28,7 @@ def target(server_process: ServerProcess) -> str:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder beside a clone, with the project `hello` to come."""
-    (tmp_path / "flowgram-runtime").symlink_to(ROOT, target_is_directory=True)
+    (tmp_path / "flowgram-server").symlink_to(ROOT, target_is_directory=True)
     return tmp_path
 
 
@@ -47,7 +47,7 @@ import (
 	"log"
 	"os"
 
-	"github.com/flowgram/flowgram-runtime/clients/go/flowgram"
+	"github.com/flowgram/flowgram-server/clients/go/flowgram"
 )
 
 type fragment = func(context.Context, *flowgram.Client, json.RawMessage, string, int64) error

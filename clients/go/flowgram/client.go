@@ -21,7 +21,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
-	runtimev1 "github.com/flowgram/flowgram-runtime/clients/go/flowgram/runtime/v1"
+	runtimev1 "github.com/flowgram/flowgram-server/clients/go/flowgram/runtime/v1"
 )
 
 // Reports of large tasks are far beyond gRPC's own limit of 4 MB, which is the client's too.

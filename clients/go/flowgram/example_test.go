@@ -8,7 +8,7 @@ import (
 	"log"
 	"os"
 
-	"github.com/flowgram/flowgram-runtime/clients/go/flowgram"
+	"github.com/flowgram/flowgram-server/clients/go/flowgram"
 )
 
 func Example() {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"iter"
 
-	runtimev1 "github.com/flowgram/flowgram-runtime/clients/go/flowgram/runtime/v1"
+	runtimev1 "github.com/flowgram/flowgram-server/clients/go/flowgram/runtime/v1"
 )
 
 // ListRequest says which tasks. The zero value stands for all.

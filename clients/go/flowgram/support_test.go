@@ -5,8 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/flowgram/flowgram-runtime/clients/go/flowgram"
-	"github.com/flowgram/flowgram-runtime/clients/go/internal/scripted"
+	"github.com/flowgram/flowgram-server/clients/go/flowgram"
+	"github.com/flowgram/flowgram-server/clients/go/internal/scripted"
 )
 
 // withServer runs a test with a client of a scripted server in a bubble: time passes at once while all wait, and no

@@ -16,9 +16,9 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	"github.com/flowgram/flowgram-runtime/clients/go/flowgram"
-	runtimev1 "github.com/flowgram/flowgram-runtime/clients/go/flowgram/runtime/v1"
-	"github.com/flowgram/flowgram-runtime/clients/go/internal/scripted"
+	"github.com/flowgram/flowgram-server/clients/go/flowgram"
+	runtimev1 "github.com/flowgram/flowgram-server/clients/go/flowgram/runtime/v1"
+	"github.com/flowgram/flowgram-server/clients/go/internal/scripted"
 )
 
 type (

@@ -8,7 +8,7 @@ import (
 	"io"
 	"strings"
 
-	runtimev1 "github.com/flowgram/flowgram-runtime/clients/go/flowgram/runtime/v1"
+	runtimev1 "github.com/flowgram/flowgram-server/clients/go/flowgram/runtime/v1"
 )
 
 // The messages of the contract, under short names.

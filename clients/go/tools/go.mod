@@ -1,4 +1,4 @@
-module github.com/flowgram/flowgram-runtime/clients/go/tools
+module github.com/flowgram/flowgram-server/clients/go/tools
 
 go 1.25.0
 

@@ -19,8 +19,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/flowgram/flowgram-runtime/clients/go/flowgram"
-	"github.com/flowgram/flowgram-runtime/clients/go/internal/gateway"
+	"github.com/flowgram/flowgram-server/clients/go/flowgram"
+	"github.com/flowgram/flowgram-server/clients/go/internal/gateway"
 )
 
 // A stream whose server is away is kept for about four minutes: a browser whose stream has failed comes back only if

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/flowgram/flowgram-runtime/clients/go/flowgram"
+	"github.com/flowgram/flowgram-server/clients/go/flowgram"
 )
 
 // kinds are the errors of the package, by the names that the scenarios have for them; the first one that fits counts.

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/flowgram/flowgram-runtime/clients/go/flowgram"
+	"github.com/flowgram/flowgram-server/clients/go/flowgram"
 )
 
 // So many events may be ready before they are written, which lets a stream that is behind catch up in few writes.

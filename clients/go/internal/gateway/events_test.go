@@ -11,9 +11,9 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	runtimev1 "github.com/flowgram/flowgram-runtime/clients/go/flowgram/runtime/v1"
-	"github.com/flowgram/flowgram-runtime/clients/go/internal/gateway"
-	"github.com/flowgram/flowgram-runtime/clients/go/internal/scripted"
+	runtimev1 "github.com/flowgram/flowgram-server/clients/go/flowgram/runtime/v1"
+	"github.com/flowgram/flowgram-server/clients/go/internal/gateway"
+	"github.com/flowgram/flowgram-server/clients/go/internal/scripted"
 )
 
 type (

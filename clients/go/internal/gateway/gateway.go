@@ -12,7 +12,7 @@ import (
 
 	"google.golang.org/grpc/metadata"
 
-	"github.com/flowgram/flowgram-runtime/clients/go/flowgram"
+	"github.com/flowgram/flowgram-server/clients/go/flowgram"
 )
 
 // Settings change how a gateway behaves. The zero value of a field stands for its default.

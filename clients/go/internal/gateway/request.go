@@ -16,9 +16,9 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	runtimev1 "github.com/flowgram/flowgram-runtime/clients/go/flowgram/runtime/v1"
+	runtimev1 "github.com/flowgram/flowgram-server/clients/go/flowgram/runtime/v1"
 
-	"github.com/flowgram/flowgram-runtime/clients/go/flowgram"
+	"github.com/flowgram/flowgram-server/clients/go/flowgram"
 )
 
 type (

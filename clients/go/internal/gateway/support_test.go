@@ -12,9 +12,9 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/flowgram/flowgram-runtime/clients/go/flowgram"
-	"github.com/flowgram/flowgram-runtime/clients/go/internal/gateway"
-	"github.com/flowgram/flowgram-runtime/clients/go/internal/scripted"
+	"github.com/flowgram/flowgram-server/clients/go/flowgram"
+	"github.com/flowgram/flowgram-server/clients/go/internal/gateway"
+	"github.com/flowgram/flowgram-server/clients/go/internal/scripted"
 )
 
 // browser speaks to a gateway in memory.

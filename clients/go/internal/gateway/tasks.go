@@ -8,8 +8,8 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/flowgram/flowgram-runtime/clients/go/flowgram"
-	runtimev1 "github.com/flowgram/flowgram-runtime/clients/go/flowgram/runtime/v1"
+	"github.com/flowgram/flowgram-server/clients/go/flowgram"
+	runtimev1 "github.com/flowgram/flowgram-server/clients/go/flowgram/runtime/v1"
 )
 
 func (g *Gateway) run(w http.ResponseWriter, r *http.Request) error {

@@ -14,9 +14,9 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	runtimev1 "github.com/flowgram/flowgram-runtime/clients/go/flowgram/runtime/v1"
-	"github.com/flowgram/flowgram-runtime/clients/go/internal/gateway"
-	"github.com/flowgram/flowgram-runtime/clients/go/internal/scripted"
+	runtimev1 "github.com/flowgram/flowgram-server/clients/go/flowgram/runtime/v1"
+	"github.com/flowgram/flowgram-server/clients/go/internal/gateway"
+	"github.com/flowgram/flowgram-server/clients/go/internal/scripted"
 )
 
 type (

@@ -17,7 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	runtimev1 "github.com/flowgram/flowgram-runtime/clients/go/flowgram/runtime/v1"
+	runtimev1 "github.com/flowgram/flowgram-server/clients/go/flowgram/runtime/v1"
 )
 
 // Server answers with the functions that a test sets; a method without one is unimplemented.

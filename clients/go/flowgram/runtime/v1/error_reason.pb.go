@@ -241,8 +241,8 @@ const file_flowgram_runtime_v1_error_reason_proto_rawDesc = "" +
 	"\x12\x1e\n" +
 	"\x1aERROR_REASON_SHUTTING_DOWN\x10\v\x12$\n" +
 	" ERROR_REASON_STORAGE_UNAVAILABLE\x10\f\x12\x19\n" +
-	"\x15ERROR_REASON_INTERNAL\x10\rB\xe8\x01\n" +
-	"\x17com.flowgram.runtime.v1B\x10ErrorReasonProtoP\x01ZMgithub.com/flowgram/flowgram-runtime/clients/go/flowgram/runtime/v1;runtimev1\xa2\x02\x03FRX\xaa\x02\x13Flowgram.Runtime.V1\xca\x02\x13Flowgram\\Runtime\\V1\xe2\x02\x1fFlowgram\\Runtime\\V1\\GPBMetadata\xea\x02\x15Flowgram::Runtime::V1b\x06proto3"
+	"\x15ERROR_REASON_INTERNAL\x10\rB\xe7\x01\n" +
+	"\x17com.flowgram.runtime.v1B\x10ErrorReasonProtoP\x01ZLgithub.com/flowgram/flowgram-server/clients/go/flowgram/runtime/v1;runtimev1\xa2\x02\x03FRX\xaa\x02\x13Flowgram.Runtime.V1\xca\x02\x13Flowgram\\Runtime\\V1\xe2\x02\x1fFlowgram\\Runtime\\V1\\GPBMetadata\xea\x02\x15Flowgram::Runtime::V1b\x06proto3"
 
 var (
 	file_flowgram_runtime_v1_error_reason_proto_rawDescOnce sync.Once

@@ -379,9 +379,9 @@ const file_flowgram_runtime_v1_event_proto_rawDesc = "" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x1f\n" +
 	"\vsnapshot_id\x18\x02 \x01(\tR\n" +
 	"snapshotId\x12\x12\n" +
-	"\x04text\x18\x03 \x01(\tR\x04textB\xe2\x01\n" +
+	"\x04text\x18\x03 \x01(\tR\x04textB\xe1\x01\n" +
 	"\x17com.flowgram.runtime.v1B\n" +
-	"EventProtoP\x01ZMgithub.com/flowgram/flowgram-runtime/clients/go/flowgram/runtime/v1;runtimev1\xa2\x02\x03FRX\xaa\x02\x13Flowgram.Runtime.V1\xca\x02\x13Flowgram\\Runtime\\V1\xe2\x02\x1fFlowgram\\Runtime\\V1\\GPBMetadata\xea\x02\x15Flowgram::Runtime::V1b\x06proto3"
+	"EventProtoP\x01ZLgithub.com/flowgram/flowgram-server/clients/go/flowgram/runtime/v1;runtimev1\xa2\x02\x03FRX\xaa\x02\x13Flowgram.Runtime.V1\xca\x02\x13Flowgram\\Runtime\\V1\xe2\x02\x1fFlowgram\\Runtime\\V1\\GPBMetadata\xea\x02\x15Flowgram::Runtime::V1b\x06proto3"
 
 var (
 	file_flowgram_runtime_v1_event_proto_rawDescOnce sync.Once

@@ -807,8 +807,8 @@ const file_flowgram_runtime_v1_report_proto_rawDesc = "" +
 	"\x11STATUS_PROCESSING\x10\x02\x12\x14\n" +
 	"\x10STATUS_SUCCEEDED\x10\x03\x12\x11\n" +
 	"\rSTATUS_FAILED\x10\x04\x12\x13\n" +
-	"\x0fSTATUS_CANCELED\x10\x05B\xe3\x01\n" +
-	"\x17com.flowgram.runtime.v1B\vReportProtoP\x01ZMgithub.com/flowgram/flowgram-runtime/clients/go/flowgram/runtime/v1;runtimev1\xa2\x02\x03FRX\xaa\x02\x13Flowgram.Runtime.V1\xca\x02\x13Flowgram\\Runtime\\V1\xe2\x02\x1fFlowgram\\Runtime\\V1\\GPBMetadata\xea\x02\x15Flowgram::Runtime::V1b\x06proto3"
+	"\x0fSTATUS_CANCELED\x10\x05B\xe2\x01\n" +
+	"\x17com.flowgram.runtime.v1B\vReportProtoP\x01ZLgithub.com/flowgram/flowgram-server/clients/go/flowgram/runtime/v1;runtimev1\xa2\x02\x03FRX\xaa\x02\x13Flowgram.Runtime.V1\xca\x02\x13Flowgram\\Runtime\\V1\xe2\x02\x1fFlowgram\\Runtime\\V1\\GPBMetadata\xea\x02\x15Flowgram::Runtime::V1b\x06proto3"
 
 var (
 	file_flowgram_runtime_v1_report_proto_rawDescOnce sync.Once

@@ -1174,8 +1174,8 @@ const file_flowgram_runtime_v1_runtime_service_proto_rawDesc = "" +
 	"\bTaskList\x12$.flowgram.runtime.v1.TaskListRequest\x1a%.flowgram.runtime.v1.TaskListResponse\x12\\\n" +
 	"\tWatchTask\x12%.flowgram.runtime.v1.WatchTaskRequest\x1a&.flowgram.runtime.v1.WatchTaskResponse0\x01\x12]\n" +
 	"\n" +
-	"ServerInfo\x12&.flowgram.runtime.v1.ServerInfoRequest\x1a'.flowgram.runtime.v1.ServerInfoResponseB\xeb\x01\n" +
-	"\x17com.flowgram.runtime.v1B\x13RuntimeServiceProtoP\x01ZMgithub.com/flowgram/flowgram-runtime/clients/go/flowgram/runtime/v1;runtimev1\xa2\x02\x03FRX\xaa\x02\x13Flowgram.Runtime.V1\xca\x02\x13Flowgram\\Runtime\\V1\xe2\x02\x1fFlowgram\\Runtime\\V1\\GPBMetadata\xea\x02\x15Flowgram::Runtime::V1b\x06proto3"
+	"ServerInfo\x12&.flowgram.runtime.v1.ServerInfoRequest\x1a'.flowgram.runtime.v1.ServerInfoResponseB\xea\x01\n" +
+	"\x17com.flowgram.runtime.v1B\x13RuntimeServiceProtoP\x01ZLgithub.com/flowgram/flowgram-server/clients/go/flowgram/runtime/v1;runtimev1\xa2\x02\x03FRX\xaa\x02\x13Flowgram.Runtime.V1\xca\x02\x13Flowgram\\Runtime\\V1\xe2\x02\x1fFlowgram\\Runtime\\V1\\GPBMetadata\xea\x02\x15Flowgram::Runtime::V1b\x06proto3"
 
 var (
 	file_flowgram_runtime_v1_runtime_service_proto_rawDescOnce sync.Once

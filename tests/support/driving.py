@@ -4,7 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from flowgram_core.engine.activations import CallFailed, CallSucceeded, Cancel, Input, Queue, Start, TimeOut
+from flowgram_core.engine.activations import (
+    Activation,
+    CallFailed,
+    CallSucceeded,
+    Cancel,
+    Queue,
+    Start,
+    TimeOut,
+)
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.events import Event, MessageLogged, NodeStatusChanged, TaskStatusChanged
 from flowgram_core.engine.execution import Execution
@@ -55,7 +63,7 @@ class Driven:
 
     execution: Execution
     events: list[Event] = field(default_factory=list)
-    log: list[tuple[Input | None, list[Event]]] = field(default_factory=list)
+    log: list[tuple[Activation | None, list[Event]]] = field(default_factory=list)
     canceled: list[str] = field(default_factory=list)
 
 
@@ -94,7 +102,7 @@ def drive(
     driven = Driven(Execution(program, inputs, limits))
     calls: list[Call] = []
     at = 1
-    beginning: list[Input] = [Queue(at), Start(at)] if queued else [Start(at)]
+    beginning: list[Activation] = [Queue(at), Start(at)] if queued else [Start(at)]
     while driven.execution.finished is None:
         given = beginning.pop(0) if beginning else None
         if stop is not None and stop_after is not None and len(driven.events) >= stop_after:

@@ -18,7 +18,7 @@ from typing import Final
 from flowgram_core.concurrency.clock import Timer
 from flowgram_core.concurrency.supervision import retry_delays
 from flowgram_core.embedded.services import Services
-from flowgram_core.engine.activations import Cancel, Input, Queue, Start, TimeOut, to_json
+from flowgram_core.engine.activations import Activation, Cancel, Queue, Start, TimeOut, to_json
 from flowgram_core.engine.execution import Execution
 from flowgram_core.engine.node_type import Call, Command
 from flowgram_core.engine.step import Step
@@ -81,7 +81,7 @@ class TaskRunner:
         self.live_log = LiveLog(services.settings.tail_bytes, record.last_sequence)
         self.accepted = False
         self._execution = execution
-        self._inbox: deque[tuple[Input, str]] = deque()
+        self._inbox: deque[tuple[Activation, str]] = deque()
         self._interrupt: Cancel | TimeOut | None = None
         self._wake = asyncio.Event()
         self._calls: dict[str, asyncio.Task[None]] = {}
@@ -181,11 +181,11 @@ class TaskRunner:
             self._set_timer()
         self._perform(self._execution.running_calls())
 
-    def _post(self, given: Input, text: str | None = None) -> None:
+    def _post(self, given: Activation, text: str | None = None) -> None:
         self._inbox.append((given, text or to_json(given)))
         self._wake.set()
 
-    def _next_input(self) -> tuple[Input, str] | None:
+    def _next_input(self) -> tuple[Activation, str] | None:
         if self._interrupt is not None:
             return self._interrupt, to_json(self._interrupt)
         if self._inbox and not self._execution.has_work:
@@ -221,7 +221,7 @@ class TaskRunner:
             self._log_unexpected_errors()
 
     def _log_unexpected_errors(self) -> None:
-        mistakes = self._execution.mistakes
+        mistakes = self._execution.unexpected_errors
         while mistakes:
             node_id, inputs, error = mistakes.pop()
             secrets = self.services.secrets.values(inputs)

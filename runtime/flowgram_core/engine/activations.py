@@ -1,4 +1,4 @@
-"""Inputs of the core: what the host tells it, one at a time. The log keeps each as JSON, so that a task can be rebuilt."""
+"""Activations: what the host applies to the core, one at a time. The log keeps each as JSON, so that a task can be replayed."""
 
 from typing import NamedTuple
 
@@ -8,11 +8,11 @@ from flowgram_core.modeling.json_text import JSONObject
 
 
 class Queue(NamedTuple):
-    """The task was accepted and waits for its turn.
+    """The task was accepted and waits in the queue.
 
     Attributes:
-        at: When, in microseconds since the epoch, as in all inputs.
-        settings: If this is the task's first input: what the host pinned to the task. The core only keeps it.
+        at: When, in microseconds since the epoch, as in all activations.
+        settings: On the task's first activation: the settings that the host pinned to the task. The core ignores them.
     """
 
     at: int
@@ -32,7 +32,7 @@ class Start(NamedTuple):
 
 
 class CallSucceeded(NamedTuple):
-    """A call gave its outputs, a JSON object."""
+    """A call succeeded; its outputs are a JSON object."""
 
     at: int
     key: str
@@ -40,7 +40,7 @@ class CallSucceeded(NamedTuple):
 
 
 class CallFailed(NamedTuple):
-    """A call failed with a text for users."""
+    """A call failed; the error is a text for users."""
 
     at: int
     key: str
@@ -48,22 +48,22 @@ class CallFailed(NamedTuple):
 
 
 class Cancel(NamedTuple):
-    """Somebody asked the task to stop; the reason may be empty."""
+    """A client canceled the task; the reason may be empty."""
 
     at: int
     reason: str
 
 
 class TimeOut(NamedTuple):
-    """The task has run for longer than it may (the limit in microseconds)."""
+    """The task ran longer than its time-out (the limit, in microseconds)."""
 
     at: int
     limit: int
 
 
-Input = Queue | Start | CallSucceeded | CallFailed | Cancel | TimeOut
+Activation = Queue | Start | CallSucceeded | CallFailed | Cancel | TimeOut
 
-_KINDS: dict[str, type[Input]] = {
+_KINDS: dict[str, type[Activation]] = {
     "queue": Queue,
     "start": Start,
     "succeeded": CallSucceeded,
@@ -76,22 +76,22 @@ _MAX_DEPTH = json_text.MAX_DEPTH + 2
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
-def to_json(given: Input) -> str:
-    """The input as JSON text: its kind, then its fields in order, without settings that are None."""
-    fields = given if given[-1] is not None else given[:-1]
-    return json_text.dumps([_NAMES[type(given)], *fields])
+def to_json(activation: Activation) -> str:
+    """The activation as JSON text: its kind, then its fields in order, without settings that are None."""
+    fields = activation if activation[-1] is not None else activation[:-1]
+    return json_text.dumps([_NAMES[type(activation)], *fields])
 
 
-def from_json(text: str) -> Input:
-    """The input that a JSON text of `to_json` stands for. Raises `ProtocolError` for any other text."""
+def from_json(text: str) -> Activation:
+    """The activation that `to_json` wrote as this text. Raises `ProtocolError` for any other text."""
     try:
         recorded = json_text.loads(text, max_depth=_MAX_DEPTH)
         if isinstance(recorded, list):
             name, *fields = recorded
-            given = _KINDS[str(name)](*fields)
-            objects = isinstance(given, CallSucceeded | Queue | Start) and len(fields) > 1
+            activation = _KINDS[str(name)](*fields)
+            objects = isinstance(activation, CallSucceeded | Queue | Start) and len(fields) > 1
             if not objects or isinstance(fields[-1], dict):
-                return given
+                return activation
     except (ValueError, TypeError, LookupError) as error:
-        raise ProtocolError("not a recorded input") from error
-    raise ProtocolError("not a recorded input")
+        raise ProtocolError("not a recorded activation") from error
+    raise ProtocolError("not a recorded activation")

@@ -2,12 +2,12 @@
 
 EngineError
 ├── NodeError             a node failed; its text is what users see
-│   └── NodeTypeError         by a mistake of its node type
+│   └── NodeTypeError         by a bug in its node type
 └── ProtocolError         the host used the core in a way that its rules forbid
     ├── IllegalTransition     a status cannot follow another
     └── UnknownCall           an outcome for a call that is not running
 
-A `UnexpectedError` is no exception: it is what the host gets to know of one.
+An `UnexpectedError` is no exception: it is the record of one, for the host to log.
 """
 
 from typing import NamedTuple
@@ -24,15 +24,15 @@ class NodeError(EngineError):
 
 
 class NodeTypeError(NodeError):
-    """A node failed by a mistake of its node type: users see the text, and the host logs it with what it came from."""
+    """A node failed by a bug in its node type: users see the text, and the host logs it with its cause."""
 
 
 class UnexpectedError(NamedTuple):
-    """What a node type raised by mistake.
+    """An exception that a node type was not supposed to raise.
 
     Attributes:
         node_id: The node whose run failed by it.
-        inputs: What the node had taken in by then, with secrets unmasked.
+        inputs: The node's inputs as far as they were known, with secrets unmasked.
         error: What was raised.
     """
 

@@ -1,4 +1,4 @@
-"""Events: what happened in a task, numbered 1, 2, 3 … by the core. The task's log is made of these."""
+"""Events: what happened in a task, numbered 1, 2, 3 … by the core. They make up the task's log."""
 
 from enum import IntEnum
 from typing import NamedTuple
@@ -52,8 +52,8 @@ class NodeStatusChanged(NamedTuple):
         end_time: When it ended, or None.
         snapshot_id: The identity of the run: the same for its start and its end, unique in the task.
         iterations: The loop iterations around it.
-        inputs: What the node took in; None where an earlier event of the run has said so.
-        outputs: What the node gave, if it came that far.
+        inputs: The node's inputs; None where an earlier event of the run carried them.
+        outputs: The node's outputs, if it produced any.
         branch: The output port that was taken, for nodes that branch.
         error: Why it failed.
     """
@@ -77,10 +77,10 @@ class MessageLogged(NamedTuple):
 
     Attributes:
         sequence: The number of this event in its task.
-        at: When it was said.
+        at: When it was logged.
         id: Unique in the task.
         type: The kind of message.
-        text: What it says.
+        text: The text for users.
         node_id: The node that it is about, or empty.
     """
 

@@ -1,8 +1,8 @@
 """The core: one execution of one workflow, as a pure state machine (sans I/O).
 
-Theory of operation. The host feeds *inputs* (`apply`) and lets the core work (`advance`); it takes out *events*, what
-happened, and *commands*, what to do (`take`). The core reads no clock and does no I/O, so the same inputs always give
-the same events, in the same order, with the same identities: this is what makes the log a sufficient memory.
+Theory of operation. The host applies *activations* (`apply`) and lets the core work (`advance`); it takes out *events*, what
+happened, and *commands*, what to do (`take`). The core reads no clock and does no I/O, so the same activations always give
+the same events, in the same order, with the same ids: a task can be rebuilt from its log alone.
 
 Rules:
 1. Every edge of a graph instance is decided once: taken or skipped. A node whose incoming edges are all decided runs, if
@@ -18,7 +18,15 @@ Rules:
 
 from typing import Self
 
-from flowgram_core.engine.activations import CallFailed, CallSucceeded, Cancel, Input, Queue, Start, TimeOut
+from flowgram_core.engine.activations import (
+    Activation,
+    CallFailed,
+    CallSucceeded,
+    Cancel,
+    Queue,
+    Start,
+    TimeOut,
+)
 from flowgram_core.engine.errors import NodeError, NodeTypeError, ProtocolError, UnexpectedError, UnknownCall
 from flowgram_core.engine.events import Event, Finished, MessageType
 from flowgram_core.engine.frame import Frame
@@ -46,12 +54,12 @@ class Execution:
 
     Attributes:
         finished: How the task ended, once it has.
-        mistakes: What node types raised by mistake; the host logs it, and takes it out.
+        unexpected_errors: What node types were not supposed to raise; the host logs these and clears the list.
     """
 
     def __init__(self, program: Program, inputs: JSONObject, limits: Limits | None = None) -> None:
         self.finished: Finished | None = None
-        self.mistakes: list[UnexpectedError] = []
+        self.unexpected_errors: list[UnexpectedError] = []
         self._program = program
         self._inputs = inputs
         self._limits = limits or Limits()
@@ -78,7 +86,7 @@ class Execution:
 
     @property
     def now(self) -> int:
-        """The time of the last input or step, in microseconds since the epoch."""
+        """The time of the last activation or step, in microseconds since the epoch."""
         return self._recorder.at
 
     @property
@@ -129,8 +137,8 @@ class Execution:
         commands, self._commands = self._commands, []
         return self._recorder.take(), commands
 
-    def apply(self, given: Input) -> None:
-        """Takes in one input.
+    def apply(self, activation: Activation) -> None:
+        """Applies one activation.
 
         Raises:
             IllegalTransition: The task's status does not allow it.
@@ -138,39 +146,39 @@ class Execution:
             ProtocolError: The outcome came while work was left.
         """
         recorder = self._recorder
-        match given:
+        match activation:
             case Start():
                 self._move(_PROCESSING)
-                recorder.move_on(given.at)
+                recorder.move_on(activation.at)
                 recorder.start_time = recorder.at
                 self._start()
             case CallSucceeded() | CallFailed():
-                self._apply_outcome(given)
+                self._apply_outcome(activation)
             case Cancel():
                 self._move(Status.CANCELED)
-                recorder.move_on(given.at)
-                if given.reason:
-                    recorder.message(MessageType.INFO, given.reason)
+                recorder.move_on(activation.at)
+                if activation.reason:
+                    recorder.message(MessageType.INFO, activation.reason)
                 self._terminate(Status.CANCELED)
             case TimeOut():
                 self._move(Status.FAILED)
-                recorder.move_on(given.at)
-                recorder.message(MessageType.ERROR, f"Task timed out after {given.limit / 1e6:g} s")
+                recorder.move_on(activation.at)
+                recorder.message(MessageType.ERROR, f"Task timed out after {activation.limit / 1e6:g} s")
                 self._terminate(Status.FAILED)
             case Queue():
                 if self._status is not None:
                     raise ProtocolError("only a new task can be queued")
                 self._status = _PENDING
-                recorder.move_on(given.at)
+                recorder.move_on(activation.at)
                 recorder.task(_PENDING)
 
     def advance(self, budget: int, at: int | None = None, max_bytes: int = UNLIMITED) -> int:
-        """Does up to `budget` node runs of the pending work, and says how many it did.
+        """Does up to `budget` node runs of the pending work; returns how many it did.
 
         Args:
             budget: How many node runs at most; the rest is for the next call.
-            at: The time of the events, where it has gone on since the last input.
-            max_bytes: Ends with the run by which the events that are to be taken have so many bytes, about.
+            at: The time of the events, if it has moved on since the last activation.
+            max_bytes: Stops after the run with which the pending events reach about so many bytes.
         """
         recorder = self._recorder
         if at is not None:
@@ -245,10 +253,10 @@ class Execution:
             else:
                 raise NodeError(f"No executor found for node type {step.node.type}")  # noqa: TRY301 - as any other
         except Exception as error:  # noqa: BLE001 - whatever a node type raises fails its node, in a replay as well
-            told = isinstance(error, NodeError | BindingError)
-            text = str(error) if told else f"Node type {step.node.type} failed with an internal error"
-            if not told or isinstance(error, NodeTypeError):
-                self.mistakes.append(UnexpectedError(step.id, inputs, error))
+            for_users = isinstance(error, NodeError | BindingError)
+            text = str(error) if for_users else f"Node type {step.node.type} failed with an internal error"
+            if not for_users or isinstance(error, NodeTypeError):
+                self.unexpected_errors.append(UnexpectedError(step.id, inputs, error))
             self._fail(frame, step, key, self._recorder.at, inputs, None, "", text)
             return
         self._complete(frame, step, result, key, self._recorder.at, inputs)
@@ -262,7 +270,7 @@ class Execution:
         started_at: int,
         inputs: JSONObject | None,
     ) -> None:
-        """A node has run: its variables are set, its edges decided, its end told."""
+        """Finishes a node run: sets its variables, decides its edges, records its end."""
         outputs, branch = result
         if step.outputs:
             frame.declare_outputs(step, outputs)
@@ -408,7 +416,7 @@ class Execution:
             self._recorder.message(MessageType.ERROR, text)
 
     def _terminate(self, status: Status) -> None:
-        """Ends the task: what still runs is canceled, and nothing is left to do."""
+        """Ends the task: cancels what still runs, and drops pending work."""
         recorder = self._recorder
         if self._runs:
             self._cancel_runs()
@@ -422,10 +430,10 @@ class Execution:
         for run in runs:
             self._end_run(run, Status.CANCELED)
             self._recorder.ended(Status.CANCELED, run.frame, run.step, run.key, run.started_at)
-        # A call that was never told to the host needs no telling that it is over.
-        untold = {command.key for command in self._commands}
+        # A call that the host has not seen yet needs no cancellation.
+        not_taken = {command.key for command in self._commands}
         calls = (run.key for run in runs if run.call is not None)
-        self._commands = [CancelCall(key) for key in calls if key not in untold]
+        self._commands = [CancelCall(key) for key in calls if key not in not_taken]
 
     def _move(self, status: Status) -> None:
         self._status = transition(TASK_TRANSITIONS, self._status or _PENDING, status)

@@ -19,7 +19,7 @@ class Frame:
         waiting: For each node, how many incoming edges are undecided.
         reached: For each node, whether one of its incoming edges was taken.
         active: How many nodes are ready or running. At zero the instance has ended.
-        recorder: Counts the texts that are made.
+        recorder: Counts the texts that bindings make.
         variables: By node id, then by key.
         loop: The loop run that this is an iteration of, or None for the workflow itself.
     """

@@ -1,7 +1,7 @@
-"""Foreign node types: those that the runtime does not know to keep its rules. Whatever they do, it harms their own node only.
+"""Isolation of third-party node types: whatever they do affects their own node only.
 
-They get copies of what others share: the Document, constants, and the variables of the task. What they give is checked, so
-that a mistake of theirs fails their node, where it can be told, and not what takes their outputs on.
+They get copies of shared objects: the Document, constants, and the variables of the task. What they return is checked, so
+that a bug of theirs fails their own node, with an error that names it, and not a later node that uses its outputs.
 """
 
 from collections.abc import Callable
@@ -28,12 +28,12 @@ _Prepare = Callable[[RunScope, JSONObject], JSONObject]
 
 
 def bind(node_type: NodeType, node: Node) -> Behavior:
-    """The behavior of a node, with what its node type needs around it. What binding raises fails the node when it runs."""
+    """The behavior of a node, with what its node type needs around it. An error while binding fails the node when it runs."""
     try:
         if is_trusted(node_type):
             return node_type.bind(node)
         behavior: object = node_type.bind(_copy_node(node))
-    except Exception as error:  # noqa: BLE001 - told, and logged, when the node runs
+    except Exception as error:  # noqa: BLE001 - reported and logged when the node runs
         return PureBehavior(_failing(node.type, error))
     if isinstance(behavior, PureBehavior):
         return PureBehavior(_pure(node.type, behavior.run))
@@ -43,12 +43,12 @@ def bind(node_type: NodeType, node: Node) -> Behavior:
 
 
 def copy_call(call: Call) -> Call:
-    """A call that an executor may do with what it likes."""
+    """A copy of a call that an executor may change."""
     return Call(call.key, _copy_node(call.node), copied(call.inputs))
 
 
 class _CopiedScope:
-    """The variables that a foreign node sees. What it takes out is its own."""
+    """The variables that a third-party node sees: copies of the real ones."""
 
     __slots__ = ("_name", "_scope")
 
@@ -79,7 +79,7 @@ class _CopiedScope:
 
 def _failing(name: str, error: Exception) -> _Run:
     def run(scope: RunScope, inputs: JSONObject) -> NodeResult:  # noqa: ARG001
-        # A new error each time: one that is raised again grows by its way up.
+        # A new error each time: raising one object again and again makes its traceback grow.
         if isinstance(error, NodeError | BindingError):
             raise NodeError(str(error))
         raise NodeTypeError(f"Node type {name} failed with an internal error") from error
@@ -91,7 +91,7 @@ def _pure(name: str, run: _Run) -> _Run:
     def guarded(scope: RunScope, inputs: JSONObject) -> NodeResult:
         result: object = run(_CopiedScope(name, scope), copied(inputs))
         if not isinstance(result, NodeResult) or not isinstance(result.branch, str):
-            raise NodeTypeError(f"Node type {name} gave something else than a NodeResult")
+            raise NodeTypeError(f"Node type {name} did not return a NodeResult")
         return NodeResult(_object(name, "outputs", result.outputs), result.branch)
 
     return guarded

@@ -1,4 +1,4 @@
-"""Limits of one execution: what keeps a workflow from filling memory and disk."""
+"""Limits of one execution: bounds on the events, memory and work of a task."""
 
 from dataclasses import dataclass
 from typing import Final

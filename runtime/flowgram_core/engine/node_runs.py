@@ -1,4 +1,4 @@
-"""Node runs that take time: calls, and loops on their way through their items."""
+"""Node runs that take time: calls, and loops over their items."""
 
 from typing import Any, NamedTuple, Self
 
@@ -35,7 +35,7 @@ class NodeRun:
 
 
 class LoopItems:
-    """What a loop goes over, found and checked before its run begins."""
+    """The items of a loop, resolved and checked before its run begins."""
 
     __slots__ = ("block", "items", "items_type")
 
@@ -46,7 +46,12 @@ class LoopItems:
 
     @classmethod
     def find(cls, plan: LoopPlan, frame: Frame, max_iterations: int) -> Self:
-        """What a loop that begins now goes over. Raises `NodeError` where there is nothing to go over, or `BindingError`. Source: FlowGram's `checkLoopArray`."""
+        """The items of a loop that begins now. Source: FlowGram's `checkLoopArray`.
+
+        Raises:
+            NodeError: There is no array to iterate over, or it is too long.
+            BindingError: The reference is invalid.
+        """
         found = plan.items.resolve(frame)
         if found is None or not isinstance(found.value, list):
             raise NodeError('Loop "loopFor" is required')
@@ -65,13 +70,13 @@ class LoopItems:
 
 
 class LoopProgress(NamedTuple):
-    """How far a loop has come.
+    """The progress of a loop.
 
     Attributes:
-        items: What it goes over.
+        items: The array that it iterates over.
         items_type: Their type.
-        position: The number of the item that it is at; -1 before the first.
-        collected: What its iterations gave, by the name of the loop output.
+        position: The index of the current item; -1 before the first.
+        collected: The values of its iterations so far, by loop output.
     """
 
     items: list[Any]
@@ -81,7 +86,7 @@ class LoopProgress(NamedTuple):
 
 
 class LoopRun:
-    """A loop on its way: one iteration after the other, each in a frame of its own."""
+    """A running loop: one iteration after the other, each in its own frame."""
 
     __slots__ = ("_collected", "_found", "_index", "_iterations", "_plan", "run")
 
@@ -100,12 +105,12 @@ class LoopRun:
 
     @property
     def progress(self) -> "LoopProgress":
-        """How far it has come."""
+        """The progress so far."""
         return LoopProgress(self._found.items, self._found.items_type, self._index, self._collected)
 
     @classmethod
     def restored(cls, run: NodeRun, plan: LoopPlan, block: Plan, progress: "LoopProgress") -> Self:
-        """A loop that has come so far."""
+        """A loop with this progress."""
         loop = cls(run, plan, LoopItems(progress.items, progress.items_type, block))
         loop._index, loop._collected = progress.position, progress.collected
         return loop
@@ -132,7 +137,7 @@ class LoopRun:
             self._collected[name].append(reference.resolve(frame))
 
     def outputs(self) -> JSONObject:
-        """The loop's outputs, also made variables: for each name the values of the iterations, null where one gave none."""
+        """The loop's outputs, also made variables: for each name the values of the iterations, null where an iteration had none."""
         outputs: JSONObject = {}
         for name, found in self._collected.items():
             first = found[0] if found else None

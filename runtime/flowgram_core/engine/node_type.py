@@ -1,6 +1,6 @@
-"""The one interface through which the engine knows node types.
+"""The node type interface: all that the engine knows of a node type.
 
-A node type is *bound* to each of its nodes once per document. The behavior that comes of it either computes the node's
+A node type is *bound* to each of its nodes once per document. The resulting behavior either computes the node's
 result inside the core (`PureBehavior`), or prepares a call that the host makes (`CallBehavior`). Both must be
 deterministic: a task is rebuilt after a crash by running them again.
 """
@@ -33,7 +33,7 @@ class RunScope(Scope, Protocol):
 
 
 class NodeResult(NamedTuple):
-    """What a node gave: its outputs, and the port that it chose if it branches."""
+    """The result of a node run: its outputs, and the chosen port if the node branches."""
 
     outputs: JSONObject
     branch: str = ""
@@ -74,14 +74,14 @@ class NodeType(Protocol):
         ...
 
     def bind(self, node: Node) -> Behavior:
-        """The behavior of one node. Mistakes in the node's data are errors when it runs, not here."""
+        """The behavior of one node. Errors in the node's data are raised when it runs, not here."""
         ...
 
 
 class Trusted:
-    """A direct base of node types that are known to keep the rules: they give JSON, and change nothing that they get.
+    """Direct base class of node types that keep the rules: they return JSON, and never change what they are given.
 
-    It spares them the copies and checks that all others go through. What is derived from such a type is not trusted.
+    They skip the copies and checks that all others go through. A subclass of such a type is not trusted.
     """
 
     __slots__ = ()
@@ -94,7 +94,7 @@ def is_trusted(node_type: object) -> bool:
 
 @runtime_checkable
 class PinningNodeType(NodeType, Protocol):
-    """A node type with settings that show in what it prepares, and so in the log: a task keeps those it was accepted with."""
+    """A node type with settings that affect what it prepares, and so the log: a task keeps those it was accepted with."""
 
     @property
     def pins(self) -> JSONObject:
@@ -107,7 +107,7 @@ class PinningNodeType(NodeType, Protocol):
 
 
 NodeTypes = Mapping[str, NodeType]
-"""Node types by name, as the composition root hands them in."""
+"""Node types by name, as the composition root provides them."""
 
 
 class Call(NamedTuple):
@@ -115,7 +115,7 @@ class Call(NamedTuple):
 
     Attributes:
         key: The identity of the call in its task, the same after a restart; also the snapshot id of the node run.
-        node: The node; its `data` holds what the schema says about it.
+        node: The node; its `data` is that of the schema.
         inputs: The prepared inputs, a JSON object, with secrets unmasked.
     """
 

@@ -15,7 +15,7 @@ from flowgram_core.modeling.document import Declaration, Document, Graph, Node
 from flowgram_core.modeling.values import UNDEFINED
 
 Decisions = tuple[tuple[int, bool], ...]
-"""What becomes of a node's outgoing edges, in the order of the schema: (target position, taken)."""
+"""The decisions about a node's outgoing edges, in the order of the schema: (target position, taken)."""
 
 _LEAVES: Final = frozenset({"end", "block-end", "break", "continue"})
 """Node types that may be the last of their path."""
@@ -41,7 +41,7 @@ _CONTROLS: Final = {"end": Control.END, "break": Control.BREAK, "continue": Cont
 
 
 class LoopPlan:
-    """How a loop node runs: the array it goes over, its block, and what it collects."""
+    """How a loop node runs: the array it iterates over, its block, and what it collects."""
 
     __slots__ = ("block", "items", "locals_id", "outputs")
 
@@ -78,7 +78,7 @@ class Step:
         self.outputs: tuple[Declaration, ...] = node.outputs
         self.is_leaf = node.type in _LEAVES
         self.skipped: Decisions = tuple((edge.target, False) for edge in node.edges)
-        # A path ends with its leaf, whatever has been drawn behind it.
+        # A path ends at its leaf, even if edges lead on from there.
         self.taken: Decisions = (
             self.skipped if self.is_leaf else tuple((edge.target, True) for edge in node.edges)
         )
@@ -91,7 +91,7 @@ class Step:
         )
 
     def branch(self, port: str) -> Decisions | None:
-        """What becomes of the edges where the node chooses a port; None if it has no such port."""
+        """The decisions about the edges if the node chooses a port; None if it has no such port."""
         decisions = self._branches.get(port)
         if decisions is None and port in self._ports:
             return self._decisions(port)

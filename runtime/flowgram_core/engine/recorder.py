@@ -1,4 +1,4 @@
-"""The recorder: numbers the events of a task, here and nowhere else, and keeps them until they are taken."""
+"""The recorder: the only place that numbers the events of a task; keeps them until the host takes them."""
 
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ _SUCCEEDED = Status.SUCCEEDED
 
 
 class Recorder:
-    """What has happened in one task.
+    """Records the events of one task.
 
     Attributes:
         sequence: The number of the last event.
@@ -70,7 +70,7 @@ class Recorder:
         self._texts = texts
 
     def move_on(self, at: int) -> None:
-        """Lets the time go on. It never goes back: what came earlier and is applied now happens now."""
+        """Lets the time move on. It never goes back: what came earlier and is applied now happens now."""
         self.at = max(self.at, at)
 
     def take(self) -> list[Event]:
@@ -80,7 +80,7 @@ class Recorder:
         return events
 
     def shown(self, values: JSONObject) -> JSONObject:
-        """The inputs or outputs that the next event is to show. Raises `NodeError` where they are too large."""
+        """Checks the size of the inputs or outputs of the next event. Raises `NodeError` where they are too large."""
         limit = self._max_snapshot
         size = size_of(values, limit)
         if size > limit:
@@ -107,7 +107,7 @@ class Recorder:
         )
 
     def started(self, frame: "Frame", step: Step, key: str, inputs: JSONObject) -> None:
-        """A node run began that takes time. The next one may make texts as far as the limit again."""
+        """A node run began that takes time. The text budget starts anew for the next run."""
         self._texts = 0
         self.sequence += 1
         at = self.at
@@ -140,7 +140,7 @@ class Recorder:
         branch: str = "",
         error: str = "",
     ) -> None:
-        """A node run ended; `inputs` are None if its start has told them. As to texts, as `started`."""
+        """A node run ended; `inputs` are None if its start event has them. The text budget starts anew, as in `started`."""
         self._texts = 0
         self.sequence = sequence = self.sequence + 1
         at = self.at
@@ -165,7 +165,7 @@ class Recorder:
         )
 
     def message(self, kind: MessageType, text: str, node_id: str = "") -> None:
-        """Something is to be said."""
+        """Logs a message of the task."""
         self.sequence += 1
         message = MessageLogged(self.sequence, self.at, f"message_{self.sequence}", kind, text, node_id)
         self._events.append(message)

@@ -8,7 +8,7 @@ The same inputs at the same places always give the same events; where a step end
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
-from flowgram_core.engine.activations import Input
+from flowgram_core.engine.activations import Activation
 from flowgram_core.engine.events import Event
 from flowgram_core.engine.execution import Execution
 from flowgram_core.engine.node_type import Command
@@ -16,7 +16,7 @@ from flowgram_core.engine.node_type import Command
 _RUNS: Final = 25
 """The core is looked at after so many node runs: what a condition compares has no size in an event."""
 
-NextInput = Callable[[], tuple[Input, str] | None]
+NextInput = Callable[[], tuple[Activation, str] | None]
 """Gives the next input and its text as the log keeps it, if there is one that may be applied now."""
 
 _Batch = TypeVar("_Batch")

@@ -1,6 +1,6 @@
-"""The library: compiled workflows, kept for the next task of the same schema.
+"""The program cache: compiled workflows, kept for the next task with the same schema.
 
-Large schemas and inputs take long to work through. That is done in threads, so that the event loop goes on meanwhile.
+Large schemas and inputs are compiled and checked in threads, so that the event loop goes on meanwhile.
 """
 
 import asyncio
@@ -24,22 +24,22 @@ from flowgram_core.modeling.json_text import JSONObject
 
 _LARGE_SCHEMA: Final = 128 * 1024
 _LARGE_INPUTS: Final = 1024 * 1024
-"""Characters. What is longer is worked through in a thread."""
+"""Characters. Longer texts are handled in a thread."""
 _MUCH: Final = 64 * 1024 * 1024
 """Characters of inputs times bytes of their declaration: everything in the one may have to be looked for in all of the other."""
 _THREADS: Final = 2
-"""More would only take the interpreter from the event loop more often."""
+"""More would only compete with the event loop for the interpreter."""
 
 _Done = TypeVar("_Done")
 
 
 class _Kept(NamedTuple):
     program: Program
-    size: int  # of the schema's text when it came: it grows where somebody encodes it
+    size: int  # of the schema's text at first: it grows when its UTF-8 form is cached
 
 
 class ProgramCache:
-    """Compiles schemas and checks inputs; keeps the programs that were used last.
+    """Compiles schemas and checks inputs; keeps the programs that were used most recently.
 
     `program` and `inputs` may be called by several threads at once, and programs be run by them; `prepare` is for one event
     loop.
@@ -52,8 +52,8 @@ class ProgramCache:
         self._kept_bytes = 0
         self._lock = threading.Lock()
         self._compiling: dict[str, asyncio.Future[Program]] = {}
-        # Of its own: a thread that works for somebody who has gone is in the way of nobody else.
-        self._threads = ThreadPoolExecutor(_THREADS, "library")
+        # A pool of its own: a thread that still works for a caller who is gone must not block other users of threads.
+        self._threads = ThreadPoolExecutor(_THREADS, "program-cache")
 
     async def prepare(self, schema: str, inputs: str) -> tuple[Program, JSONObject]:
         """The program of a schema's text, and the inputs for it that a text gives; see `program` and `inputs`."""
@@ -66,7 +66,7 @@ class ProgramCache:
         return program, await self._in_thread(lambda: self.inputs(program, inputs))
 
     def pinned(self, pins: Mapping[str, JSONObject]) -> "ProgramCache":
-        """A library for tasks that were accepted with other settings of their node types; see `PinningNodeType`."""
+        """A cache for tasks that were accepted with other settings of their node types; see `PinningNodeType`."""
         node_types = {
             name: node_type.pinned(pins.get(name, {}))
             if isinstance(node_type, PinningNodeType)
@@ -100,12 +100,12 @@ class ProgramCache:
         return kept
 
     async def _compile_once(self, schema: str) -> Program:
-        """Compiles in a thread, once for all who ask meanwhile, though one of them should go."""
+        """Compiles in a thread, once for all concurrent callers, even if one of them is cancelled."""
         self._check_size("schema", schema, self._settings.max_schema_bytes)
         compiling = self._compiling.get(schema)
         if compiling is None:
             compiling = self._compiling[schema] = asyncio.create_task(self._compile_in_thread(schema))
-            # Whoever asked may be gone before the answer: that is no error.
+            # All callers may be gone before the result: then nobody retrieves its exception.
             compiling.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(compiling)
 

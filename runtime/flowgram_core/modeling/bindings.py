@@ -1,7 +1,7 @@
 """Value bindings: how a node's inputs are taken from constants, references and templates.
 
-Everything that does not depend on a run is worked out when a binding is compiled. A mistake in a binding is an error of
-the node that uses it, raised when the binding is resolved, as in FlowGram.
+Everything that does not depend on a run is computed when a binding is compiled. An invalid binding is an error of the
+node that uses it, raised when the binding is resolved, as in FlowGram.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,12 +23,12 @@ from flowgram_core.modeling.values import (
 
 
 class Scope(Protocol):
-    """Where references look: the variables that a running node can see."""
+    """The variables that a running node can see."""
 
     def spend(self, size: int) -> int:
-        """Counts a text of so many characters that a binding makes; says how many more a run of a node may make.
+        """Counts characters of text that a binding makes; returns how many more this node run may make.
 
-        Raises `BindingError` where there are too many.
+        Raises `BindingError` beyond the limit.
         """
         ...
 
@@ -56,7 +56,7 @@ class ConstantBinding:
         self._variables: dict[str | None, Variable] = {}
 
     def resolve(self, scope: Scope, declared_type: str | None = None) -> Variable | None:  # noqa: ARG002
-        """The constant; for a declared object, array or map, what its JSON text says."""
+        """The constant; for a declared object, array or map, its parsed JSON text."""
         variable = self._variables.get(declared_type)
         if variable is None:
             value = self._parsed if declared_type in JSON_TYPES else self._content
@@ -114,7 +114,7 @@ class TemplateBinding:
 
 
 class InvalidBinding:
-    """A binding that is a mistake: using it is an error."""
+    """An invalid binding: using it is an error."""
 
     __slots__ = ("_message",)
 

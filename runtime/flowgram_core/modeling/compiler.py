@@ -1,4 +1,4 @@
-"""The compiler: the text of a workflow schema becomes a `Document`.
+"""The compiler: turns the text of a workflow schema into a `Document`.
 
 Ports, edges, bindings and templates are resolved here, once per schema and not once per task.
 """
@@ -95,7 +95,7 @@ def _compile_node(node: NodeSchema, edges: tuple[Edge, ...], waits: int) -> Node
         outputs=compile_declarations(node.data.get("outputs")),
         edges=edges,
         waits=waits,
-        # Blocks of other node types (a group's, say) belong to the picture, not to the flow.
+        # Blocks of other node types (a group's, say) are layout of the editor, not part of the flow.
         block=_compile_graph(node.blocks or (), node.edges or (), "block-start")
         if node.type == "loop" and node.blocks is not None
         else None,

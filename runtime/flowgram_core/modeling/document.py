@@ -1,4 +1,4 @@
-"""The Document: a workflow schema resolved once, immutable, and shared by all tasks that run it.
+"""The Document: a compiled workflow schema, immutable, shared by all tasks that run it.
 
 Nodes of one graph refer to each other by their position in it, so that a running task needs no look-ups by name, and the
 document holds no cycles.
@@ -22,7 +22,7 @@ class Declaration:
         key: Its name.
         type: The declared type.
         items_type: For arrays, the declared type of the items.
-        default: The value where the node gives none; `UNDEFINED` where none is declared.
+        default: The value where the node outputs none; `UNDEFINED` where none is declared.
     """
 
     key: str
@@ -51,7 +51,7 @@ class Node:
     Attributes:
         id: As in the schema, unique in the document.
         type: The node type, such as `llm`.
-        title: What people call it.
+        title: Its name for people.
         data: The node's data from the schema, without title, inputs, inputsValues and outputs.
         resolve_inputs: Takes the node's inputs from a scope; raises `BindingError`.
         outputs: The variables that it declares.

@@ -3,7 +3,7 @@
 ModelingError
 ├── JSONTextError      a text is not JSON, or is JSON that cannot be represented (also a ValueError)
 ├── SchemaInvalid      a workflow schema breaks the rules; carries all problems
-└── BindingError       a value binding is a mistake; raised when a node uses it
+└── BindingError       a value binding is invalid; raised when a node uses it
 
 A `Problem` is no exception: it is one of the findings that `SchemaInvalid` carries.
 """
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong with what a user handed in.
+    """One thing that is wrong with a schema or inputs.
 
     Attributes:
         path: Where, from `schema` or `inputs` on: `schema.nodes[2].blocks[0].id`.
@@ -54,4 +54,4 @@ class SchemaInvalid(ModelingError):
 
 
 class BindingError(ModelingError):
-    """A value binding is a mistake. The text is shown as the error of the node that uses it."""
+    """A value binding is invalid. The text is shown as the error of the node that uses it."""

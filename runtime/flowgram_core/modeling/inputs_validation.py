@@ -1,8 +1,8 @@
-"""Inputs against the JSON schema that the start node declares as its `outputs`.
+"""Validation of inputs against the JSON schema that the start node declares as its `outputs`.
 
 The rules and texts are those of FlowGram's `JSONSchemaValidator`, declarations that make no sense included: what is a
 TypeError there is a text here. But where it stops at the first problem, the others are found too, in its order: the first
-is the one that it tells.
+is the one that it reports.
 """
 
 import math
@@ -14,29 +14,29 @@ from flowgram_core.modeling.errors import Problem
 from flowgram_core.modeling.values import UNDEFINED
 
 MAX_PROBLEMS = 1000
-"""So many problems are told; inputs may have one at every byte."""
+"""At most so many problems are reported; inputs may have one at every byte."""
 
 MAX_PROBLEM_CHARACTERS = 1_000_000
-"""No more problems are told after texts of this length; every text may repeat a whole enumeration."""
+"""No more problems are reported after texts of this total length; each may repeat a whole enumeration."""
 
 _ROOT = "root"
 
 
-# Where a value is: in what lies at another place, and under which name or index. The outermost value is at None. Paths
-# are made of it only where something is wrong.
+# The place of a value: the place of its container, and its name or index there. The outermost value is at None. It becomes
+# a path only where there is a problem.
 _Place: TypeAlias = "tuple[_Place, str | int] | None"
 
 
 class _MalformedDeclaration(Exception):
-    """The declaration is none; the text is that of JavaScript's TypeError."""
+    """The declaration is malformed; the text is that of JavaScript's TypeError."""
 
 
 class _Enough(Exception):
-    """More problems were found than are told."""
+    """More problems were found than are reported."""
 
 
 class _Findings(list[Problem]):
-    """The problems found so far; and what was found out about the declaration on the way."""
+    """The problems found so far, and a cache of facts about the declaration."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,11 +44,11 @@ class _Findings(list[Problem]):
         self._members: dict[int, frozenset[Any]] = {}
 
     def add(self, place: _Place, text: str) -> None:
-        """Takes a problem of the value at a place. Raises `_Enough` if it has taken as many as are told."""
+        """Adds a problem of the value at a place. Raises `_Enough` beyond the number that is reported."""
         if len(self) == MAX_PROBLEMS or self._characters > MAX_PROBLEM_CHARACTERS:
             raise _Enough
         self._characters += len(text)
-        self._tell(_field(place), text)
+        self._append(_field(place), text)
 
     def includes(self, declared: list[Any], value: Any) -> bool:
         """`declared.includes(value)`, for many values, each in the same time however many are declared."""
@@ -58,18 +58,18 @@ class _Findings(list[Problem]):
         return _identity(value) in members
 
     def finish(self) -> None:
-        """Notes that there are more problems than are told."""
-        self._tell("inputs", f"only the first {len(self)} problems are told")
+        """Adds that there are more problems than are reported."""
+        self._append("inputs", f"only the first {len(self)} problems are listed")
 
-    def _tell(self, field: str, text: str) -> None:
-        told = f"JSON Schema validation failed: {text}"
-        self.append(Problem(json_text.to_well_formed(field), json_text.to_well_formed(told)))
+    def _append(self, field: str, text: str) -> None:
+        full_text = f"JSON Schema validation failed: {text}"
+        self.append(Problem(json_text.to_well_formed(field), json_text.to_well_formed(full_text)))
 
 
 def validate_inputs(declared: Any, inputs: Any) -> tuple[Problem, ...]:
     """What is wrong with the inputs of a task, in order; empty if nothing is.
 
-    The first problem is FlowGram's own. Of very many problems the first are told, and that there are more.
+    The first problem is the one that FlowGram reports. Of very many problems only the first are listed, with a note.
 
     Args:
         declared: The JSON schema, of any shape; `UNDEFINED` where there is none, which is an error.
@@ -93,7 +93,7 @@ def _check(value: Any, schema: Any, place: _Place, findings: _Findings) -> None:
 
 
 def _check_value(value: Any, schema: Any, place: _Place, findings: _Findings) -> str | None:
-    """What is wrong with the value itself; what is wrong with what it holds goes to the findings."""
+    """The problem of the value itself, or None; problems of its members are added to the findings."""
     if schema is None or schema is UNDEFINED:
         raise _MalformedDeclaration(
             f"Cannot read properties of {javascript.to_string(schema)} (reading '$ref')"
@@ -261,7 +261,7 @@ def _join(value: Any) -> str:
 
 
 def _entries(value: Any) -> Iterable[tuple[str, Any]]:
-    """What `Object.entries` gives, where a value counts as given only if it is true."""
+    """What `Object.entries` gives, for a truthy value; nothing for others."""
     if isinstance(value, dict):
         return value.items()
     if isinstance(value, list | str):

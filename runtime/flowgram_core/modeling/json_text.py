@@ -1,4 +1,4 @@
-"""JSON text: the one place where texts become JSON values and values become texts.
+"""Reading and writing of JSON text; the only place where either is done.
 
 Reading is strict, as `JSON.parse` is, and exact: integers of any size stay integers. Writing follows `JSON.stringify`.
 orjson does nearly all the work; texts that it cannot read exactly, and values that it cannot write exactly, take a
@@ -116,7 +116,7 @@ def _is_deeper(value: JSONValue, max_depth: int) -> bool:
 
 
 class _NotRepresentable(Exception):
-    """A number that the decoder met, told to the place that knows the text."""
+    """A number that the decoder cannot represent; the caller knows the text, and so the position."""
 
 
 def _parse_int(digits: str) -> int:

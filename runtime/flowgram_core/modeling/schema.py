@@ -3,8 +3,8 @@
 Unknown members are ignored: the editor adds its own. The models accept exactly what `validation.validate_schema` finds
 no format problem in, since that is how it finds them; they build on JSON values, not on JSON text.
 
-There may be a mistake at every other byte, and pydantic keeps much of each. So the models of a whole schema stop at the first
-one in a list; where there is one, `WorkflowFormat`, `NodeFormat` and `EdgeSchema` find those of each part.
+There may be an error at every other byte, and pydantic keeps much of each. So the models of a whole schema stop at the first
+error of a list; then `WorkflowFormat`, `NodeFormat` and `EdgeSchema` find the errors of each part.
 """
 
 from typing import Annotated, Any

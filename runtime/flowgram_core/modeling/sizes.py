@@ -1,6 +1,6 @@
-"""Sizes: about how long a value is as JSON text, found without writing the text.
+"""Sizes of values: about how long a value is as JSON text, estimated without writing the text.
 
-Values share their parts: a workflow can put a large one many times into another at no cost, and only the text would show it.
+Values share their parts: a workflow can put a large one many times into another at no cost; only the text would be large.
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ _SCALAR = 4
 """About as long as a number is, or a word."""
 _SCALARS = frozenset({int, float, bool, type(None)})
 _FEW = 16
-"""From so many items on it is worth while to look whether all are scalars."""
+"""From so many items on it pays to check first whether all are scalars."""
 
 
 def size_of(value: Any, limit: int) -> int:
@@ -48,5 +48,5 @@ def size_of(value: Any, limit: int) -> int:
 
 
 def too_large(limit: int) -> str:
-    """What users are told of what a node would take in or give beyond the limit."""
+    """The error of a node whose inputs or outputs are beyond the limit."""
     return f"Node inputs or outputs are larger than the limit max_snapshot_bytes = {limit}"

@@ -57,7 +57,7 @@ _NOT_UNICODE_TEXT = "must be valid Unicode"
 
 
 class _EndTexts(NamedTuple):
-    """The types of the node that a graph begins with and the one it ends with, and what is said if they are not so."""
+    """The types of the node that a graph begins with and the one it ends with, and the error texts about them."""
 
     start: str
     end: str
@@ -99,13 +99,13 @@ class _Graph(NamedTuple):
 
 
 def validate_schema(schema: Any) -> tuple[Problem, ...]:
-    """All problems of a workflow schema, in order; empty if it is valid. Of very many, the first, and that there are more.
+    """All problems of a workflow schema, in order; empty if it is valid. Of very many, the first ones and a note.
 
     Takes any JSON value, and a time that is linear in its size.
     """
     problems = list(islice(_problems(schema), MAX_PROBLEMS + 1))
     if len(problems) > MAX_PROBLEMS:
-        problems[-1] = Problem("schema", f"only the first {MAX_PROBLEMS} problems are told")
+        problems[-1] = Problem("schema", f"only the first {MAX_PROBLEMS} problems are listed")
     return tuple(Problem(path, to_well_formed(text)) for path, text in problems)
 
 
@@ -155,14 +155,14 @@ def _objects(members: Any, path: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _format_problems(schema: Any) -> Iterator[Problem]:
-    """What is wrong with the form: for each graph, before those inside it, that of its nodes and then of its edges."""
+    """Format problems: for each graph, before those inside it, of its nodes and then of its edges."""
     try:
         WorkflowSchema.model_validate(schema)
     except ValidationError:
-        pass  # of which it tells the first in each list
+        pass  # it has only the first error of each list
     else:
         return
-    yield from _mistakes(schema, WorkflowFormat, _WORKFLOW_TEXTS, "schema")
+    yield from _errors_of(schema, WorkflowFormat, _WORKFLOW_TEXTS, "schema")
     pending = [("schema", "nodes", schema)]
     while pending:
         path, member, holder = pending.pop()
@@ -171,10 +171,10 @@ def _format_problems(schema: Any) -> Iterator[Problem]:
         inside = []
         for index, node in enumerate(_listed(holder, member)):
             node_path = f"{path}.{member}[{index}]"
-            yield from _mistakes(node, NodeFormat, _NODE_TEXTS, node_path, f"nodes[{index}]")
+            yield from _errors_of(node, NodeFormat, _NODE_TEXTS, node_path, f"nodes[{index}]")
             inside.append((node_path, "blocks", node))
         for index, edge in enumerate(_listed(holder, "edges")):
-            yield from _mistakes(edge, EdgeSchema, _EDGE_TEXTS, f"{path}.edges[{index}]", f"edges[{index}]")
+            yield from _errors_of(edge, EdgeSchema, _EDGE_TEXTS, f"{path}.edges[{index}]", f"edges[{index}]")
         pending += reversed(inside)
 
 
@@ -183,10 +183,10 @@ def _listed(holder: dict[str, Any], member: str) -> list[Any]:
     return members if isinstance(members, list) else []
 
 
-def _mistakes(
+def _errors_of(
     value: Any, model: type[BaseModel], texts: dict[str, str], path: str, name: str = ""
 ) -> Iterator[Problem]:
-    """What is wrong with the form of one part of a schema, in the order of the texts."""
+    """The format problems of one part of a schema, in the order of the texts."""
     try:
         model.model_validate(value)
     except ValidationError as error:
@@ -238,7 +238,7 @@ def _edge_problems(graph: _Graph) -> Iterator[Problem]:
 
 
 def _key(item: dict[str, Any], member: str) -> Any:
-    """What tells two values of a member apart, as a key of JavaScript's `Map` does; UNDEFINED where it is missing."""
+    """A member's value as a dict key that tells apart what JavaScript's `Map` does; UNDEFINED where it is missing."""
     value = item.get(member, UNDEFINED)
     if isinstance(value, str) or value is UNDEFINED:
         return value

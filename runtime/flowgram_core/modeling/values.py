@@ -1,4 +1,4 @@
-"""Values and variables: their types, as FlowGram tells them apart.
+"""Values and variables, and their FlowGram types.
 
 A JSON value has one of nine types (`type_of`). A variable also has a *declared* type, which its value need not have:
 FlowGram believes declarations and never checks them.
@@ -66,10 +66,10 @@ _MAX_BITS = 1024
 
 
 def copied(value: _AnyJSON) -> _AnyJSON:
-    """A JSON value, or `UNDEFINED`, with none of its lists and dicts shared with anybody else.
+    """A deep copy of a JSON value or `UNDEFINED`.
 
-    Parts that are one object stay one: the copy takes no more memory, whatever a workflow has put into itself. As in
-    JSON text, tuples are lists, and NaN and infinities null.
+    Shared parts stay shared: the copy takes no more memory than the original. As in JSON text, tuples become lists, and
+    NaN and infinities null.
 
     Raises:
         TypeError: The value is no JSON value.

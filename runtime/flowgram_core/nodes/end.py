@@ -1,4 +1,4 @@
-"""end: its inputs are its outputs, and the outputs of the task."""
+"""The end node: its inputs are its outputs, and the outputs of the task."""
 
 from flowgram_core.engine.node_type import NodeResult, PureBehavior, RunScope, Trusted
 from flowgram_core.modeling.document import Node
@@ -6,7 +6,7 @@ from flowgram_core.modeling.json_text import JSONObject
 
 
 class EndNode(Trusted):
-    """The node that gathers what a workflow gives."""
+    """The node that collects the outputs of a workflow."""
 
     type = "end"
 

@@ -1,4 +1,4 @@
-"""The half of a node type that does I/O: the host executes what the core has prepared."""
+"""Executors: the half of a node type that does I/O. The host executes the calls that the core prepared."""
 
 from typing import Protocol, runtime_checkable
 
@@ -7,10 +7,10 @@ from flowgram_core.modeling.json_text import JSONObject
 
 
 class CallContext(Protocol):
-    """What surrounds one call.
+    """The context of one call.
 
     Attributes:
-        task_id: The task that makes the call. What is scarce is shared fairly between tasks.
+        task_id: The task that makes the call. Scarce resources are shared fairly between tasks.
         idempotency_key: The same for every attempt at this call, also after a restart of the server; unique among all
             tasks. Pass it on to services that know such keys.
     """
@@ -26,7 +26,7 @@ class CallContext(Protocol):
         ...
 
     def emit_delta(self, text: str) -> None:
-        """Shows a piece of the output to those who watch, as it arrives. Not kept: the outputs say it all again."""
+        """Streams a piece of the output to watchers as it arrives. It is not stored: the outputs hold the whole."""
         ...
 
 
@@ -38,9 +38,9 @@ class Executor(Protocol):
     """
 
     async def execute(self, call: Call, context: CallContext) -> JSONObject:
-        """Does what the call says, and gives its outputs, a JSON object.
+        """Executes the call, and returns its outputs, a JSON object.
 
-        Cancellation must stop the I/O: sockets close, processes end. It is raised on.
+        Cancellation must stop the I/O: sockets close, processes end, and CancelledError is re-raised.
 
         Raises:
             NodeError: The node failed; the text is for users.

@@ -1,6 +1,6 @@
-"""block-start, block-end, break, continue: nodes that mark a place, and give nothing.
+"""The marker nodes block-start, block-end, break and continue: they have no outputs.
 
-What break and continue do to their loop is the engine's part.
+The engine itself carries out what break and continue mean for their loop.
 """
 
 from flowgram_core.engine.node_type import NodeResult, PureBehavior, RunScope, Trusted
@@ -20,8 +20,8 @@ class MarkerNode(Trusted):
     def __init__(self, node_type: str) -> None:
         self.type = node_type
 
-    def bind(self, node: Node) -> PureBehavior:  # noqa: ARG002 - all marks behave alike
-        """Gives nothing."""
+    def bind(self, node: Node) -> PureBehavior:  # noqa: ARG002 - all markers behave alike
+        """The outputs are empty."""
         return PureBehavior(_run)
 
 

@@ -1,4 +1,4 @@
-"""Settings of the node types that reach outside: plain values, wherever they come from. Durations are in seconds."""
+"""Settings of the node types that do I/O, as plain values. Durations are in seconds."""
 
 import os
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ class LLMSettings:
 
     Attributes:
         connect_timeout: How long connecting may take.
-        read_timeout: How long the API may be silent, before its first word and between two.
+        read_timeout: How long the API may be silent, before its first byte and between two.
         max_retries: How often a call is tried again after connection failures and the statuses 408, 409, 429 and 5xx.
         max_clients: So many API hosts are kept connected; the one unused for longest is closed first.
         max_connections: Connections to one API host at once; more calls wait.
         max_answer_bytes: Length of an answer's text, in UTF-8. Of what is not yet parsed, six times that and 1 MiB are held
             at most, since JSON may take so much for it.
         deny_private: As for http nodes.
-        trust_env: Whether the environment tells the authorities to trust (`SSL_CERT_FILE`, `SSL_CERT_DIR`) and, without
+        trust_env: Whether the environment names the authorities to trust (`SSL_CERT_FILE`, `SSL_CERT_DIR`) and, without
             `deny_private`, the proxies (`HTTPS_PROXY` and so on).
     """
 
@@ -52,7 +52,7 @@ class HTTPSettings:
         ca_file: A PEM file of the certificate authorities to trust instead of the system's.
         deny_private: Refuses addresses that are not public (loopback, private networks, link-local …), also behind
             redirects, so that a workflow cannot reach the server's own network.
-        trust_env: Whether the environment tells the authorities to trust (`SSL_CERT_FILE`, `SSL_CERT_DIR`) and, without
+        trust_env: Whether the environment names the authorities to trust (`SSL_CERT_FILE`, `SSL_CERT_DIR`) and, without
             `deny_private`, the proxies (`HTTPS_PROXY` and so on).
     """
 

@@ -51,7 +51,7 @@ def _load(entry: EntryPoint) -> NodeType:
         node_type: NodeType = entry.load()()
         problem = _problem(node_type)
     except Exception as error:
-        raise NodeTypeUnusable(source, _told(error)) from error
+        raise NodeTypeUnusable(source, _on_one_line(error)) from error
     if problem is not None:
         raise NodeTypeUnusable(source, problem)
     return node_type
@@ -68,7 +68,7 @@ def _problem(node_type: object) -> str | None:
     return None
 
 
-def _told(error: Exception) -> str:
+def _on_one_line(error: Exception) -> str:
     """An error on one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())
 
@@ -105,5 +105,5 @@ class Registry:
                     try:
                         await stack.enter_async_context(node_type)
                     except Exception as error:
-                        raise NodeTypeUnusable(f'the node type "{name}"', _told(error)) from error
+                        raise NodeTypeUnusable(f'the node type "{name}"', _on_one_line(error)) from error
             yield self

@@ -1,4 +1,4 @@
-"""start: gives the inputs of the task."""
+"""The start node: outputs the inputs of the task."""
 
 from flowgram_core.engine.node_type import NodeResult, PureBehavior, RunScope, Trusted
 from flowgram_core.modeling.document import Node

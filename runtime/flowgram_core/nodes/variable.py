@@ -1,4 +1,4 @@
-"""variable: declares variables of its own, and assigns to those of others (a node of the editor only).
+"""The variable node: declares variables of its own, and assigns to those of other nodes (only the editor has it).
 
 `data.assign` is a list of `{operator: "declare", left: name, right: binding}` and
 `{operator: "assign", left: ref, right: binding}`, carried out in order.
@@ -22,7 +22,7 @@ class VariableNode(Trusted):
     type = "variable"
 
     def bind(self, node: Node) -> PureBehavior:
-        """Resolves the assignments' sides once."""
+        """Compiles the sides of all assignments."""
         assignments = node.data.get("assign")
         types = {declaration.key: declaration.type for declaration in node.outputs}
         steps = [
@@ -74,7 +74,7 @@ class _Invalid:
     def __init__(self, message: str) -> None:
         self._message = message
 
-    def run(self, scope: RunScope, declared: dict[str, None]) -> None:  # noqa: ARG002 - a mistake whatever the scope is
+    def run(self, scope: RunScope, declared: dict[str, None]) -> None:  # noqa: ARG002 - invalid whatever the scope is
         raise NodeError(self._message)
 
 

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgram_core.engine.activations import (
+    Activation,
     CallFailed,
     CallSucceeded,
     Cancel,
-    Input,
     Queue,
     Start,
     TimeOut,
@@ -38,7 +38,7 @@ INPUTS = st.one_of(
 
 
 @given(INPUTS)
-def test_every_input_comes_back(original: Input) -> None:
+def test_every_input_comes_back(original: Activation) -> None:
     """The same input, of the same kind; and its text is stable."""
     text = to_json(original)
     again = from_json(text)
@@ -60,7 +60,7 @@ def test_every_input_comes_back(original: Input) -> None:
         (TimeOut(6, 7), '["timeout",6,7]'),
     ],
 )
-def test_the_form_of_the_texts(original: Input, text: str) -> None:
+def test_the_form_of_the_texts(original: Activation, text: str) -> None:
     """Logs of earlier versions are read: the form does not change."""
     assert to_json(original) == text
     assert from_json(text) == original
@@ -98,5 +98,5 @@ def test_outputs_may_be_as_deep_as_any_value() -> None:
 )
 def test_any_other_text_is_refused(text: str) -> None:
     """Whatever is wrong with it."""
-    with pytest.raises(ProtocolError, match="not a recorded input"):
+    with pytest.raises(ProtocolError, match="not a recorded activation"):
         from_json(text)

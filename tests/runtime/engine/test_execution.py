@@ -7,7 +7,15 @@ from support.driving import describe, link_schema
 from support.executions import calls, looping, started
 from support.graphs import declare, edge, end, node, ref, start
 
-from flowgram_core.engine.activations import CallFailed, CallSucceeded, Cancel, Input, Queue, Start, TimeOut
+from flowgram_core.engine.activations import (
+    Activation,
+    CallFailed,
+    CallSucceeded,
+    Cancel,
+    Queue,
+    Start,
+    TimeOut,
+)
 from flowgram_core.engine.errors import IllegalTransition, ProtocolError, UnknownCall
 from flowgram_core.engine.events import NodeStatusChanged
 from flowgram_core.engine.execution import Execution
@@ -27,7 +35,7 @@ def snapshot(execution: Execution) -> tuple[Any, ...]:
     )
 
 
-def refused(execution: Execution, given: Input, error: type[ProtocolError]) -> str:
+def refused(execution: Execution, given: Activation, error: type[ProtocolError]) -> str:
     """Applies an input that the rules forbid: it raises and changes nothing. Gives the text of the error."""
     execution.take()
     before = snapshot(execution)
@@ -41,7 +49,7 @@ def refused(execution: Execution, given: Input, error: type[ProtocolError]) -> s
 # What is refused
 
 
-ANY_INPUT: list[Input] = [
+ANY_INPUT: list[Activation] = [
     Queue(99),
     Start(99),
     CallSucceeded(99, "a", {}),
@@ -52,7 +60,7 @@ ANY_INPUT: list[Input] = [
 
 
 @pytest.mark.parametrize("given", ANY_INPUT, ids=lambda given: type(given).__name__)
-def test_nothing_is_taken_after_the_end(given: Input) -> None:
+def test_nothing_is_taken_after_the_end(given: Activation) -> None:
     """Whatever the host says of a task that has ended, it raises and changes nothing."""
     for last in (CallSucceeded(20, "a", {}), CallFailed(20, "a", "no"), Cancel(20, ""), TimeOut(20, 1)):
         execution = started(calls("a"))
@@ -220,7 +228,7 @@ def test_running_calls_come_in_the_order_of_their_start() -> None:
 
 
 @pytest.mark.parametrize("stop", [Cancel(20, ""), TimeOut(20, 5), CallFailed(20, "a", "no")])
-def test_calls_that_run_are_told_to_stop(stop: Input) -> None:
+def test_calls_that_run_are_told_to_stop(stop: Activation) -> None:
     """Whatever ends the task, those that the host knows of are stopped, but for the one that has ended itself."""
     execution = started(calls("a", "b", "c"))
     execution.take()

@@ -170,7 +170,7 @@ def test_a_mistake_of_a_node_type_fails_its_node(makes_calls: bool) -> None:
     assert [error.text for error in execution.finished.errors] == [
         "Node type broken failed with an internal error"
     ]
-    ((node_id, inputs, error),) = execution.mistakes
+    ((node_id, inputs, error),) = execution.unexpected_errors
     assert (node_id, inputs, type(error)) == ("a", {"apiKey": "sk-1"}, ZeroDivisionError)
 
 

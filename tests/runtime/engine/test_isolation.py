@@ -185,8 +185,8 @@ def failure(node_type: NodeType) -> tuple[str, list[type[BaseException]]]:
     assert finished is not None
     (error,) = finished.errors
     assert (finished.status, error.node_id) == (Status.FAILED, "a")
-    assert all(mistake.node_id == "a" for mistake in driven.execution.mistakes)
-    return error.text, [type(mistake.error) for mistake in driven.execution.mistakes]
+    assert all(mistake.node_id == "a" for mistake in driven.execution.unexpected_errors)
+    return error.text, [type(mistake.error) for mistake in driven.execution.unexpected_errors]
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_what_is_no_json_fails_the_node(outputs: Any, text: str, makes_calls: bo
 def test_a_result_that_is_none_fails_the_node(result: Any) -> None:
     """It is a `NodeResult`, and names its port by a text."""
     found = failure(Foreign(lambda scope, inputs: result))
-    assert found == ("Node type foreign gave something else than a NodeResult", [NodeTypeError])
+    assert found == ("Node type foreign did not return a NodeResult", [NodeTypeError])
 
 
 @pytest.mark.parametrize("method", ["declare", "assign"])
@@ -265,7 +265,7 @@ def test_a_node_type_that_cannot_be_bound_fails_the_node(trusted: bool) -> None:
         assert [found.text for found in driven.execution.finished.errors] == [
             "Node type foreign failed with an internal error"
         ]
-        (mistake,) = driven.execution.mistakes
+        (mistake,) = driven.execution.unexpected_errors
         assert mistake.inputs == {"c": [1]}
         assert mistake.error.__cause__ is error
         depths.append(len(traceback.extract_tb(error.__traceback__)))

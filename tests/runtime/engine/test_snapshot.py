@@ -11,7 +11,7 @@ from support.driving import describe, link_schema
 from support.golden import FOLDER
 from support.graphs import constant, declare, edge, end, node, ref, start, workflows
 
-from flowgram_core.engine.activations import CallSucceeded, Cancel, Input, Start
+from flowgram_core.engine.activations import Activation, CallSucceeded, Cancel, Start
 from flowgram_core.engine.errors import ProtocolError
 from flowgram_core.engine.events import Event
 from flowgram_core.engine.execution import Execution
@@ -53,7 +53,7 @@ def play(
 ) -> Seen:
     """All that comes of a task; with `restoring`, it is thrown away and restored between any two steps."""
     execution, seen, at = Execution(program, inputs, limits), Seen(), 1
-    following: Input | None = Start(at)
+    following: Activation | None = Start(at)
     calls: list[str] = []
     picks = iter(choices)
     while execution.finished is None:
@@ -75,7 +75,7 @@ def play(
                 calls.remove(command.key)
             else:
                 calls.append(command.key)
-        execution.mistakes.clear()
+        execution.unexpected_errors.clear()
         if restoring and execution.finished is None:
             execution = through_json(execution, program, inputs, limits)
     return seen

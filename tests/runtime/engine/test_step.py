@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from support.driving import link_schema
 from support.graphs import edge, end, node, start
 
-from flowgram_core.engine.activations import CallSucceeded, Cancel, Input, Start, to_json
+from flowgram_core.engine.activations import Activation, CallSucceeded, Cancel, Start, to_json
 from flowgram_core.engine.events import Event
 from flowgram_core.engine.execution import Execution
 from flowgram_core.engine.node_type import Call, CancelCall
@@ -32,7 +32,7 @@ def chain(length: int, kind: str = "variable") -> Execution:
     return Execution(link_schema({"nodes": nodes, "edges": edges}), {})
 
 
-def inputs_of(*given: Input) -> Callable[[], tuple[Input, str] | None]:
+def inputs_of(*given: Activation) -> Callable[[], tuple[Activation, str] | None]:
     """Gives these, one after the other."""
     left = list(given)
     return lambda: (found := left.pop(0), to_json(found)) if left else None

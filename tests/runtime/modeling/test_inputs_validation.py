@@ -262,7 +262,7 @@ def test_of_very_many_problems_the_first_are_told() -> None:
     told = problems(declared, [1] * (MAX_PROBLEMS + 1))
     assert len(told) == MAX_PROBLEMS + 1
     assert told[-2][0] == f"inputs[{MAX_PROBLEMS - 1}]"
-    assert told[-1] == ("inputs", f"only the first {MAX_PROBLEMS} problems are told")
+    assert told[-1] == ("inputs", f"only the first {MAX_PROBLEMS} problems are listed")
     assert [path for path, _ in problems(declared, [1] * MAX_PROBLEMS)][-1] == f"inputs[{MAX_PROBLEMS - 1}]"
 
 
@@ -271,7 +271,7 @@ def test_long_texts_end_the_list_of_problems() -> None:
     declared = {"type": "array", "items": {"type": "string", "enum": ["x" * (MAX_PROBLEM_CHARACTERS // 3)]}}
     told = problems(declared, ["y"] * 100)
     assert [path for path, _ in told] == ["inputs[0]", "inputs[1]", "inputs[2]", "inputs"]
-    assert told[-1][1] == "only the first 3 problems are told"
+    assert told[-1][1] == "only the first 3 problems are listed"
 
 
 @given(json_values, json_values)

@@ -325,7 +325,7 @@ def test_of_very_many_problems_the_first_are_told(schema: Any) -> None:
     """And that there are more: a text may have one at every other byte."""
     problems = validate_schema(schema)
     assert len(problems) == MAX_PROBLEMS + 1
-    assert problems[-1] == Problem("schema", f"only the first {MAX_PROBLEMS} problems are told")
+    assert problems[-1] == Problem("schema", f"only the first {MAX_PROBLEMS} problems are listed")
 
 
 MEMBERS = st.sampled_from(

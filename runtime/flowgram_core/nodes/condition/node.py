@@ -1,4 +1,4 @@
-"""condition: chooses a branch by comparing values.
+"""The condition node: chooses a branch by comparing values.
 
 `data.conditions` gives one condition for each branch; the editor's multi-condition node gives `data.branch`, where each
 branch has several, joined by `and` or `or`, and is named by its place: `branch.0`, `branch.1` …
@@ -34,7 +34,7 @@ class ConditionNode(Trusted):
         self.type = node_type
 
     def bind(self, node: Node) -> PureBehavior:
-        """Resolves the conditions' sides once. Without conditions, all next nodes are taken."""
+        """Compiles the sides of all conditions. Without conditions, all next nodes are taken."""
         conditions, branches = node.data.get("conditions"), node.data.get("branch")
         if isinstance(conditions, list):
             return PureBehavior(_single([_compile(item) for item in conditions]))
@@ -59,8 +59,7 @@ class _Branch(NamedTuple):
 
 
 _Decider = tuple[Holds | None, Any, Any]
-"""A condition whose sides are known: what decides it (None where the right side has another type than the rule wants), left,
-and right."""
+"""A condition with its values: the predicate (None where the right side has not the type that the rule wants), left, right."""
 
 
 def _holds(decider: _Decider) -> bool:
@@ -95,11 +94,11 @@ def _compile_branch(index: int, item: Any) -> _Branch:
 def _resolve(conditions: list[_Condition], scope: RunScope) -> list[_Decider]:
     """Resolves the sides of all conditions, and finds the rules that decide them.
 
-    Absent or unset counts as null. Every condition is checked before the first is decided, so a mistake in the last one
+    Absent or unset counts as null. Every condition is checked before the first is decided, so an error in the last one
     counts. Raises `BindingError`, or `NodeError` for an operator that the left side does not have.
     """
     deciders: list[_Decider] = []
-    mistake: NodeError | None = None
+    unsupported: NodeError | None = None
     for _, left_side, operator, right_side in conditions:
         found = left_side.resolve(scope)
         if found is None:
@@ -114,9 +113,9 @@ def _resolve(conditions: list[_Condition], scope: RunScope) -> list[_Decider]:
             # The sides of the others are still resolved: what goes wrong there comes first.
             if right_side is not None:
                 right_side.resolve(scope, NULL)
-            if mistake is None:
+            if unsupported is None:
                 problem = "is not supported" if rules is None else f'has no operator "{operator}"'
-                mistake = NodeError(f'Condition left type "{left_type}" {problem}')
+                unsupported = NodeError(f'Condition left type "{left_type}" {problem}')
             continue
         right_type, holds = rule
         if right_type is None:
@@ -129,8 +128,8 @@ def _resolve(conditions: list[_Condition], scope: RunScope) -> list[_Decider]:
             right = None if found.value is UNDEFINED else found.value
             fits = found.type == right_type or types_equal(found.type or NULL, right_type)
             deciders.append((holds if fits else None, left, right))
-    if mistake is not None:
-        raise mistake
+    if unsupported is not None:
+        raise unsupported
     return deciders
 
 

@@ -1,4 +1,4 @@
-"""The rules of conditions: which operators a left type has, what the right side must be, and when they hold.
+"""The operators of conditions: which ones a left type has, which type the right side must have, and when they hold.
 
 Source: FlowGram's condition rules and handlers. Different here: an unset text contains nothing instead of raising, and
 `""`, `[]` and `{}` are empty as null is.
@@ -92,7 +92,7 @@ def _in(left: Any, right: Any) -> bool:
     if isinstance(right, str):
         # A constant for an array that is no JSON stays text, and texts have `includes` too.
         return javascript.to_string(_primitive(left)) in right
-    # Here and below: what FlowGram's users see of JavaScript where a value is not of its declared type.
+    # Here and below: the JavaScript errors that FlowGram users see where a value is not of its declared type.
     missing = "Cannot read properties of null (reading 'includes')"
     raise NodeError(missing if right is None else "rightValue.includes is not a function")
 

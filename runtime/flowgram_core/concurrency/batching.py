@@ -3,7 +3,7 @@
 A batch costs about half of what its requests cost one by one: code and data stay in the processor's caches, and the fixed
 part (a hand-over to a thread, a transaction) is paid once. Waiting for a batch to fill costs latency, though. So a batch
 starts as soon as it holds half of all requests that are in flight: while one half is processed, the other half gathers,
-and nobody is idle. A lone request is more than half, and starts at once.
+and neither side is idle. A lone request is more than half, and starts at once.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class BatchPolicy:
         self._peak = 0.0  # requests that were in flight at once lately
 
     def observe(self, in_flight: int) -> None:
-        """Notes how many requests are in flight now: waiting for a batch, or in one."""
+        """Records how many requests are in flight now: waiting for a batch, or in one."""
         self._peak = max(self._peak, in_flight)
 
     def is_ready(self, waiting: int) -> bool:
@@ -68,7 +68,7 @@ class AdaptiveBatcher:
         try:
             if policy.is_ready(len(waiting)):
                 self._start_batch()
-                await asyncio.sleep(0)  # behind those who came before
+                await asyncio.sleep(0)  # behind the earlier ones of the batch
             elif self._timer is None:
                 self._timer = loop.call_later(BATCH_DELAY, self._time_out)
             await started

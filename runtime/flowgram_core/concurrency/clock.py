@@ -1,4 +1,4 @@
-"""The clock: where the runtime gets the time from, so that tests can bring their own."""
+"""The clock: the source of time, which tests replace."""
 
 import asyncio
 import time
@@ -7,10 +7,10 @@ from typing import Protocol
 
 
 class Timer(Protocol):
-    """A call that will be made later."""
+    """A scheduled callback."""
 
     def cancel(self) -> None:
-        """Forgets about it."""
+        """Cancels the callback."""
         ...
 
 

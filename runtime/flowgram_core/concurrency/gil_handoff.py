@@ -19,18 +19,18 @@ _WAIT = 0.001
 
 
 class Progress(Protocol):
-    """What threads report their progress by: a `threading.Event`."""
+    """The signal by which threads report progress: a `threading.Event`."""
 
     def set(self) -> None:
-        """Notes progress. Called by the threads."""
+        """Records progress. Called by the threads."""
         ...
 
     def clear(self) -> None:
-        """Forgets what was noted."""
+        """Clears the record."""
         ...
 
     def wait(self, timeout: float) -> object:
-        """Waits until progress is noted, for so many seconds at most. Releases the interpreter lock meanwhile."""
+        """Waits until progress is recorded, for so many seconds at most. Releases the interpreter lock meanwhile."""
         ...
 
 
@@ -47,14 +47,14 @@ class GILHandoff:
         self._timer: asyncio.TimerHandle | None = None
 
     def submitted(self, count: int = 1) -> None:
-        """Notes that so many pieces of work were handed to a thread."""
+        """Records that so many pieces of work were handed to a thread."""
         self._outstanding += count
         if self._timer is None:
             self._progress.clear()
             self._timer = self._loop.call_later(_INTERVAL, self._check)
 
     def completed(self, count: int = 1) -> None:
-        """Notes that the loop has received so many results."""
+        """Records that the loop has received so many results."""
         self._outstanding -= count
 
     def progressed(self) -> None:

@@ -14,7 +14,7 @@ _RESTART_DELAY: Final = 10.0
 
 
 def retry_delays() -> Iterator[float]:
-    """Seconds between attempts at what the journal refuses for now: 1, then twice as long each time, up to 30."""
+    """Delays of an exponential backoff, in seconds: 1, then twice as long each time, up to 30."""
     delay = 1.0
     while True:
         yield delay
@@ -26,13 +26,13 @@ async def run_forever(name: str, work: Callable[[], Awaitable[None]], clock: Clo
 
     Args:
         name: What the program's log calls it.
-        work: Starts the work.
+        work: Called to start the work, and to restart it.
         clock: Measures the delay.
     """
     while True:
         try:
             await work()
-        except Exception:  # noqa: BLE001 - whatever it is, the work must go on
+        except Exception:  # noqa: BLE001 - the work must go on after any error
             _log.exception("%s failed, and is started again in %g s", name, _RESTART_DELAY)
             await clock.sleep(_RESTART_DELAY)
         else:

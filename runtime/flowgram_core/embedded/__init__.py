@@ -1,1 +1,1 @@
-"""Host 1, this process: runs tasks with asyncio on the journal, recovers and removes them."""
+"""The embedded host: runs tasks in this process with asyncio and the journal, recovers and removes them."""

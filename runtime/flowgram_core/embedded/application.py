@@ -71,7 +71,6 @@ class Application:
     ) -> None:
         self.node_types = registry.names
         self._journal = journal
-        self._codec = codec
         self._settings = settings
         self._clock = clock
         self._new_task_id = new_task_id
@@ -94,13 +93,13 @@ class Application:
             settings.max_running_tasks,
             settings.max_waiting_tasks,
             settings.max_held_inputs_bytes,
-            self._give_up,
+            self._fail_task,
         )
         self._closing = asyncio.Event()
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["Application"]:
-        """Goes on with the tasks that a former process left; on leaving, stops where it is (see `drain`)."""
+        """Continues the tasks that a former process left; on leaving, stops where it is (see `drain`)."""
         uptime = self._services.uptime
         recovery = Recovery(self._program_cache, self._services, self._scheduler)
         await uptime.begin()
@@ -120,31 +119,31 @@ class Application:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
             if not await with_timeout(_CANCEL_TIMEOUT, self._scheduler.close(), self._clock):
-                _log.error("calls that were cancelled do not end: left alone after %g s", _CANCEL_TIMEOUT)
+                _log.error("cancelled calls do not end: abandoned after %g s", _CANCEL_TIMEOUT)
 
     async def drain(self, grace: float) -> None:
-        """Takes no new tasks, lets those that run end within so many seconds, and ends all watches.
+        """Accepts no new tasks, gives running ones so many seconds to end, and ends all watches.
 
-        What has not ended then goes on after the next start, and so does what waits for its turn.
+        Tasks that have not ended then, and those that wait to start, go on after the next start.
         """
         self._closing.set()
         await self._scheduler.drain(grace)
         await self._services.uptime.record()
 
     async def time_slice(self) -> None:
-        """Returns when it is the caller's turn: for work of some milliseconds that many may want to do at once."""
+        """Waits for a time slice of the event loop: for work of some milliseconds that many callers may do at once."""
         await self._fairness.time_slice()
 
     async def run(self, request: TaskRequest) -> TaskRecord:
-        """Accepts a task and starts it, or lets it wait for its turn; returns once it is durable.
+        """Accepts a task and starts or queues it; returns once it is durable.
 
         The record is of that moment: a small workflow may have ended in it. It may lack the inputs.
 
         Raises:
             InvalidWorkflow: The schema or the inputs are not valid.
             RequestConflict: The request id was used before with a different request.
-            TooManyTasks: Too many tasks run and wait already.
-            ShuttingDown: No new tasks are taken.
+            TooManyTasks: Too many tasks are running and waiting already.
+            ShuttingDown: No new tasks are accepted.
         """
         async with self._batcher:
             await self._fairness.time_slice()
@@ -172,11 +171,11 @@ class Application:
             JournalUnavailable: The task cannot go on at the moment, because the journal cannot be used.
         """
         while True:
-            host = self._scheduler.get(task_id)
-            record = await self._record(task_id) if host is None else host.record
+            runner = self._scheduler.get(task_id)
+            record = await self._record(task_id) if runner is None else runner.record
             if record.ended:
                 return record
-            await self._driven(host).live_log.changed(self._clock)
+            await self._require_active(runner).live_log.changed(self._clock)
 
     async def cancel(self, task_id: str, reason: str) -> bool:
         """Stops a task, and returns when its calls have ended.
@@ -188,22 +187,22 @@ class Application:
             ShuttingDown: The service ends before the task, which goes on after the next start.
             JournalUnavailable: The task cannot be stopped at the moment, because the journal cannot be used.
         """
-        host = self._scheduler.get(task_id)
-        if host is None:
+        runner = self._scheduler.get(task_id)
+        if runner is None:
             if not (await self._record(task_id)).ended:
-                self._driven(None)
+                self._require_active(None)
             return False
-        did = host.cancel(reason)
-        await self._scheduler.ended(host)
-        # Where it could not be driven on, it may have been ended past its host.
-        if not host.record.ended and not (await self._record(task_id)).ended:
-            self._driven(host)
-        return did and host.record.status == Status.CANCELED
+        did = runner.cancel(reason)
+        await self._scheduler.ended(runner)
+        # If its runner failed, the task may have been ended without it.
+        if not runner.record.ended and not (await self._record(task_id)).ended:
+            self._require_active(runner)
+        return did and runner.record.status == Status.CANCELED
 
     async def tasks(
         self, *, limit: int, before: int | None, statuses: frozenset[int], labels: Mapping[str, str]
     ) -> list[TaskRecord]:
-        """A page of tasks, newest first: those with an `order` below `before` that fit."""
+        """A page of tasks, newest first: those with an `order` below `before` that match."""
         return await self._journal.tasks(limit=limit, before=before, statuses=statuses, labels=labels)
 
     async def schema(self, task_id: str) -> str:
@@ -214,7 +213,7 @@ class Application:
         return schema
 
     async def log(self, task_id: str) -> AsyncGenerator[Batch, None]:
-        """All batches of a task that are durable now, read as they are taken. Raises `TaskNotFound`."""
+        """All durable batches of a task, read from the journal as they are consumed. Raises `TaskNotFound`."""
         record = await self._record(task_id)
         after = 0
         while after < record.last_sequence:
@@ -233,30 +232,30 @@ class Application:
         Args:
             task_id: The task.
             after_sequence: The last event that the watcher has seen; the first batch may begin before it. Batches that
-                are there already come joined, up to a bounded size.
-            deltas: Whether to give pieces of outputs as they arrive.
-            heartbeat: Give a heartbeat after so many seconds without anything else.
+                exist already are joined, up to a bounded size.
+            deltas: Whether to yield pieces of outputs as they arrive.
+            heartbeat: Yield a heartbeat after so many seconds without anything else.
 
         Raises:
             TaskNotFound: There is no such task, or it has been removed.
-            SequenceOutOfRange: The log does not go so far.
+            SequenceOutOfRange: The log ends before that sequence.
             ShuttingDown: The service ends before the task.
             JournalUnavailable: The task cannot go on at the moment, because the journal cannot be used.
         """
         record = await self._record(task_id)
         if after_sequence > record.last_sequence:
             raise SequenceOutOfRange(after_sequence, record.last_sequence)
-        host = self._scheduler.get(task_id)
+        runner = self._scheduler.get(task_id)
         cursor = after_sequence
-        if host is None:
+        if runner is None:
             while cursor < record.last_sequence:
                 batch = await self._read_on(task_id, cursor)
                 yield batch
                 cursor = batch.last_sequence
             if not record.ended:
-                self._driven(host)
+                self._require_active(runner)
             return
-        live_log = host.live_log
+        live_log = runner.live_log
         reader = live_log.open_deltas() if deltas else None
         try:
             while True:
@@ -269,9 +268,9 @@ class Application:
                     yield delta
                 if cursor < live_log.last_sequence:
                     continue
-                if host.record.ended:
+                if runner.record.ended:
                     return
-                self._driven(host)
+                self._require_active(runner)
                 if (reader is None or not reader.pending) and not await live_log.changed(
                     self._clock, heartbeat
                 ):
@@ -286,23 +285,23 @@ class Application:
             self._check_open()
             self._scheduler.check(len(request.inputs))
         except (InvalidWorkflow, ShuttingDown, TooManyTasks):
-            # A request that was accepted before is answered all the same.
+            # A repeated request is answered with its task all the same.
             if request.request_id and await self._journal.find_request(request.request_id) is not None:
                 return await self._same_request(request)
             raise
         task = self._new_task(request, program)
         execution = Execution(program, inputs, self._settings.limits)
-        host = TaskRunner(_accepted(task), execution, self._services)
+        runner = TaskRunner(_accepted(task), execution, self._services)
         try:
-            await self._scheduler.admit(host, task)
+            await self._scheduler.admit(runner, task)
         except DuplicateRequest:
             return await self._same_request(request)
-        return host.record
+        return runner.record
 
     async def _record(self, task_id: str) -> TaskRecord:
-        """The task as it is now, without its inputs where they are not at hand."""
-        host = self._scheduler.get(task_id)
-        return await self._stored(task_id) if host is None or not host.accepted else host.record
+        """The task as it is now; its inputs only if they are in memory or read from the journal."""
+        runner = self._scheduler.get(task_id)
+        return await self._stored(task_id) if runner is None or not runner.accepted else runner.record
 
     async def _stored(self, task_id: str) -> TaskRecord:
         record = await self._journal.task(task_id)
@@ -311,7 +310,7 @@ class Application:
         return record
 
     async def _read_on(self, task_id: str, after_sequence: int) -> Batch:
-        """What the journal has after a sequence, up to a bounded size, as one batch."""
+        """The next events after a sequence, up to a bounded size, as one batch."""
         batches = await self._journal.read(task_id, after_sequence, _READ_BYTES)
         if not batches:
             raise TaskNotFound(task_id)
@@ -335,17 +334,17 @@ class Application:
         if self._closing.is_set():
             raise ShuttingDown
 
-    def _driven(self, host: TaskRunner | None) -> TaskRunner:
-        """The host that moves a task on. Raises an error that asks to come back where nothing does."""
+    def _require_active(self, runner: TaskRunner | None) -> TaskRunner:
+        """The runner if it is active. Raises an error that asks the client to retry if nothing runs the task."""
         self._check_open()
-        if host is None or host.live_log.ended:
-            raise JournalUnavailable("a task that has not ended could not be read, or not be written")
-        return host
+        if runner is None or runner.live_log.ended:
+            raise JournalUnavailable("an unfinished task could not be read or written")
+        return runner
 
     def _in_background(self, name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         return asyncio.create_task(run_forever(name, work, self._clock), name=name)
 
-    async def _give_up(self, record: TaskRecord) -> None:
+    async def _fail_task(self, record: TaskRecord) -> None:
         await fail_task_with_retry(record, "Task failed with an internal error", self._services)
 
     async def _same_request(self, request: TaskRequest) -> TaskRecord:

@@ -1,8 +1,8 @@
-"""Recovery: the tasks that a former process left are rebuilt from their logs.
+"""Recovery: rebuilds unfinished tasks from their logs after a restart.
 
-The recorded inputs are fed to a new `Execution`, step by step as they were, and must give the recorded events again, byte
-for byte. Then the task goes on from where the log ends. A task for which that fails is ended as FAILED; one that cannot be
-read at the moment is tried again. Neither holds up the others.
+The recorded activations are applied to a new `Execution`, in the same steps, and must give the recorded events again, byte
+for byte. Then the task continues from the end of its log. A task for which that fails is ended as FAILED; one that cannot
+be read at the moment is retried. Neither delays the others.
 """
 
 import asyncio
@@ -34,59 +34,59 @@ _PAGE: Final = 200
 
 
 class Diverged(Exception):
-    """This version does not get from a task's inputs to the events in its log."""
+    """Replaying a task does not give the events in its log."""
 
 
 class Recovery:
-    """Puts the tasks that have not ended on the roster."""
+    """Rebuilds the unfinished tasks, and hands them to the scheduler."""
 
     def __init__(self, program_cache: ProgramCache, services: Services, scheduler: Scheduler) -> None:
         self._program_cache = program_cache
         self._services = services
         self._scheduler = scheduler
-        self._left: list[TaskRecord] = []
-        # What tasks with other pins than those of now are driven with, by the text of the pins.
+        self._pending: list[TaskRecord] = []
+        # The collaborators of tasks with other pinned settings than the current ones, by the text of these settings.
         self._variants: dict[str, tuple[ProgramCache, Services]] = {}
         self._last_schema: tuple[bytes | None, str] = None, ""
 
     async def run(self) -> None:
-        """Rebuilds every task that has not ended, oldest first, and lets it go on.
+        """Rebuilds every unfinished task, oldest first, and resumes it.
 
         Raises:
-            JournalUnavailable: It cannot be told which tasks there are.
+            JournalUnavailable: The unfinished tasks cannot be listed.
         """
         after = 0
         while records := await self._services.journal.unfinished(after=after, limit=_PAGE):
-            self._left += [record for record in records if not await self._go_on(record)]
+            self._pending += [record for record in records if not await self._resume(record)]
             after = records[-1].order
         self._scheduler.start_waiting()
 
     async def finish(self) -> None:
-        """Tries again, less and less often, what could not be done."""
+        """Retries the tasks that could not be rebuilt, with backoff."""
         delays = retry_delays()
-        while self._left:
+        while self._pending:
             await self._services.clock.sleep(next(delays))
-            self._left = [record for record in self._left if not await self._go_on(record)]
+            self._pending = [record for record in self._pending if not await self._resume(record)]
             self._scheduler.start_waiting()
         self._variants.clear()
         self._last_schema = None, ""
 
-    async def _go_on(self, record: TaskRecord) -> bool:
-        """Lets a task go on, or ends it; False if neither can be done for now."""
+    async def _resume(self, record: TaskRecord) -> bool:
+        """Resumes a task, or fails it; False if neither is possible for now."""
         try:
-            host = await self._rebuild(record)
-            if host is not None:
-                self._scheduler.resume(host)
-        except Exception:  # noqa: BLE001 - whatever it is, the others must go on
-            _log.exception("a task cannot go on for now", extra={"task_id": record.task_id})
+            runner = await self._rebuild(record)
+            if runner is not None:
+                self._scheduler.resume(runner)
+        except Exception:  # noqa: BLE001 - one task's error must not stop the others
+            _log.exception("a task cannot continue for now", extra={"task_id": record.task_id})
             return False
         return True
 
     async def _rebuild(self, record: TaskRecord) -> TaskRunner | None:
-        """The host of a task, or None if there can be none, and the task was ended."""
+        """The runner of a task; None if it cannot be rebuilt, and was ended as FAILED."""
         services = self._services
         try:
-            return await self._host(record)
+            return await self._replay(record)
         except Diverged as error:
             _log.error("a task cannot be rebuilt: %s", error, extra={"task_id": record.task_id})
             reason = str(error)
@@ -95,15 +95,15 @@ class Recovery:
             reason = "its log is damaged"
         except JournalUnavailable:
             raise
-        except Exception:  # noqa: BLE001 - whatever it is, the others must go on
+        except Exception:  # noqa: BLE001 - one task's error must not stop the others
             _log.exception("a task cannot be rebuilt", extra={"task_id": record.task_id})
             reason = "internal error"
         reason = f"Task cannot go on after a restart: {reason}"
-        await give_up(record, reason, services)
+        await fail_task(record, reason, services)
         return None
 
-    async def _host(self, record: TaskRecord) -> TaskRunner:
-        """The host of a task, brought to where its log ends. Raises `Diverged`."""
+    async def _replay(self, record: TaskRecord) -> TaskRunner:
+        """The runner of a task, replayed to the end of its log. Raises `Diverged`."""
         journal = self._services.journal
         schema = await self._schema(record.schema_hash)
         batches = await journal.read(record.task_id, 0, _READ_BYTES) if record.last_sequence else []
@@ -120,7 +120,7 @@ class Recovery:
             if not batches:
                 raise Diverged("the log ends before its last event")
             for batch in batches:
-                _repeat(execution, batch, services.codec)
+                _replay_batch(execution, batch, services.codec)
                 await asyncio.sleep(0)
             if execution.sequence < record.last_sequence:
                 batches = await journal.read(record.task_id, execution.sequence, _READ_BYTES)
@@ -136,7 +136,7 @@ class Recovery:
         return self._last_schema[1]
 
     def _pinned(self, cause: str | None) -> tuple[ProgramCache, Services]:
-        """What a task whose first input was this is driven with. Raises `ProtocolError`."""
+        """The program cache and the collaborators for a task with this first activation. Raises `ProtocolError`."""
         given = None if cause is None else from_json(cause)
         recorded = given.settings if isinstance(given, Queue | Start) else None
         if recorded == self._services.pins:
@@ -157,7 +157,7 @@ class Recovery:
         return variant
 
 
-def _repeat(execution: Execution, batch: Batch, codec: Codec) -> None:
+def _replay_batch(execution: Execution, batch: Batch, codec: Codec) -> None:
     try:
         if batch.cause is not None:
             execution.apply(from_json(batch.cause))
@@ -167,27 +167,27 @@ def _repeat(execution: Execution, batch: Batch, codec: Codec) -> None:
         before = execution.sequence
         execution.advance(1, batch.at)
         if execution.sequence == before:
-            raise Diverged("there is nothing left to do, and the log goes on")
+            raise Diverged("no work is left, but the log goes on")
     events, _ = execution.take()
     if execution.sequence != batch.last_sequence or codec.encode(events) != batch.events:
         raise Diverged("the events differ")
 
 
 async def fail_task_with_retry(record: TaskRecord, reason: str, services: Services) -> None:
-    """Ends a task as `give_up` does, as soon as the journal takes it: it is tried again, less and less often."""
+    """Does what `fail_task` does, and retries with backoff while the journal is unavailable."""
     delays = retry_delays()
     while True:
         try:
-            await give_up(record, reason, services)
+            await fail_task(record, reason, services)
         except JournalUnavailable as error:
-            _log.error("cannot end a task, trying again: %s", error, extra={"task_id": record.task_id})
+            _log.error("cannot end a task, retrying: %s", error, extra={"task_id": record.task_id})
             await services.clock.sleep(next(delays))
         else:
             return
 
 
-async def give_up(record: TaskRecord, reason: str, services: Services) -> None:
-    """Ends a task that cannot be driven as FAILED, with a message that says why."""
+async def fail_task(record: TaskRecord, reason: str, services: Services) -> None:
+    """Ends a task that cannot be run as FAILED, with a message that says why."""
     at, codec = services.clock.now(), services.codec
     start_time = record.start_time or 0
     sequence = record.last_sequence + 1

@@ -1,4 +1,4 @@
-"""Retention: finished tasks are removed by age and by count, a few at a time."""
+"""Retention: removes finished tasks by age and by count, a few at a time."""
 
 import logging
 
@@ -13,7 +13,7 @@ _BATCH = 200
 
 
 async def remove_expired(journal: Journal, settings: RuntimeSettings, clock: Clock) -> None:
-    """Looks through the finished tasks again and again, until it is cancelled."""
+    """Removes expired tasks periodically, until it is cancelled."""
     if not settings.retention_age and not settings.retention_count:
         return
     while True:

@@ -1,4 +1,4 @@
-"""The roster: the tasks that one process drives. So many run at once; the others wait their turn, first come first served."""
+"""The scheduler: which tasks run in this process. A bounded number runs at once; the others wait in order."""
 
 import asyncio
 import logging
@@ -16,13 +16,13 @@ _RETRY_AFTER: Final = 1.0
 
 
 class Scheduler:
-    """Drives tasks, and decides which of them run.
+    """Admits tasks, and decides which of them run.
 
     Args:
-        max_running: So many run at once.
-        max_waiting: So many may wait.
-        max_inputs_bytes: So many bytes the inputs of all of them may have, about.
-        give_up: Ends a task that turned out not to be drivable; given its last record.
+        max_running: How many run at once.
+        max_waiting: How many may wait.
+        max_inputs_bytes: About how many bytes the inputs of all of them may have.
+        fail_task: Ends a task whose runner raised an unexpected error; gets its last record.
     """
 
     def __init__(
@@ -30,17 +30,17 @@ class Scheduler:
         max_running: int,
         max_waiting: int,
         max_inputs_bytes: int,
-        give_up: Callable[[TaskRecord], Awaitable[None]],
+        fail_task: Callable[[TaskRecord], Awaitable[None]],
     ) -> None:
         self._max_running = max_running
         self._max_waiting = max_waiting
         self._max_inputs_bytes = max_inputs_bytes
-        self._give_up = give_up
-        self._hosts: dict[str, TaskRunner] = {}
-        self._drives: dict[
+        self._fail_task = fail_task
+        self._runners: dict[str, TaskRunner] = {}
+        self._active: dict[
             TaskRunner, asyncio.Future[None]
-        ] = {}  # the commit that accepts it, then the task that runs it
-        self._waiting: dict[TaskRunner, None] = {}  # in the order of their turns
+        ] = {}  # the commit that accepts it, then the asyncio task that runs it
+        self._waiting: dict[TaskRunner, None] = {}  # in the order in which they start
         self._running = 0
         self._inputs_size = 0
         self._closing = False
@@ -52,11 +52,11 @@ class Scheduler:
         return bool(self._waiting) or self._running >= self._max_running
 
     def get(self, task_id: str) -> TaskRunner | None:
-        """The host of a task, or None if it is not driven here."""
-        return self._hosts.get(task_id)
+        """The runner of a task, or None if it is not active here."""
+        return self._runners.get(task_id)
 
     def check(self, inputs_size: int) -> None:
-        """Raises `TooManyTasks` where a new task with inputs of this size could not even wait."""
+        """Raises `TooManyTasks` if a new task with inputs of this size cannot be admitted, not even to wait."""
         if self.full and len(self._waiting) >= self._max_waiting:
             text = (
                 f"{self._running} tasks are running and {len(self._waiting)} are waiting: "
@@ -65,101 +65,101 @@ class Scheduler:
             raise TooManyTasks(text, _RETRY_AFTER)
         if self._inputs_size and self._inputs_size + inputs_size > self._max_inputs_bytes:
             text = (
-                f"the inputs of {len(self._hosts)} tasks that are running and waiting have {self._inputs_size} bytes: "
+                f"the inputs of {len(self._runners)} tasks that are running and waiting have {self._inputs_size} bytes: "
                 f"{inputs_size} more would be beyond the limit max_held_inputs_bytes = {self._max_inputs_bytes}"
             )
             raise TooManyTasks(text, _RETRY_AFTER)
 
-    def admit(self, host: TaskRunner, task: NewTask) -> asyncio.Future[None]:
-        """Drives a new task: it starts, or is put at the end of those that wait.
+    def admit(self, runner: TaskRunner, task: NewTask) -> asyncio.Future[None]:
+        """Admits a new task: it starts, or waits behind the others.
 
         Returns:
-            Done once the task is durable, or failed if it could not be made so. It may be cancelled at will.
+            Done once the task is durable, or failed if that was not possible. It may be cancelled at any time.
         """
         waits = self.full
-        (host.queue if waits else host.start)()
-        answer, self._drives[host] = host.accept(task, lambda: self._begun(host))
-        self._add(host, waits=waits)
+        (runner.queue if waits else runner.start)()
+        answer, self._active[runner] = runner.accept(task, lambda: self._accepted(runner))
+        self._add(runner, waits=waits)
         return answer
 
-    def resume(self, host: TaskRunner) -> None:
-        """Drives a task that was rebuilt: it goes on if it had started, else it waits for `start_waiting`."""
-        self._add(host, waits=not host.started)
-        self._drive_on(host)
+    def resume(self, runner: TaskRunner) -> None:
+        """Admits a rebuilt task: it goes on if it had started, else it waits for `start_waiting`."""
+        self._add(runner, waits=not runner.started)
+        self._run_in_background(runner)
 
     def start_waiting(self) -> None:
-        """Starts as many of those that wait as there are places."""
+        """Starts waiting tasks while there is capacity."""
         while self._waiting and self._running < self._max_running and not self._closing:
-            host = next(iter(self._waiting))
-            del self._waiting[host]
+            runner = next(iter(self._waiting))
+            del self._waiting[runner]
             self._running += 1
-            host.start()
+            runner.start()
 
-    async def ended(self, host: TaskRunner) -> None:
-        """Returns once a task that was driven is driven no longer: it has ended, and so have its calls."""
-        while (drive := self._drives.get(host)) is not None:
-            await asyncio.wait([drive])
+    async def ended(self, runner: TaskRunner) -> None:
+        """Returns once a task is no longer active: it has ended, and so have its calls."""
+        while (active := self._active.get(runner)) is not None:
+            await asyncio.wait([active])
 
     async def drain(self, grace: float) -> None:
-        """Starts nothing any more, wakes all watchers, and gives those that run so many seconds to end."""
+        """Starts nothing any more, wakes all watchers, and gives running tasks so many seconds to end."""
         self._closing = True
-        for host in list(self._hosts.values()):
-            host.live_log.nudge()
+        for runner in list(self._runners.values()):
+            runner.live_log.nudge()
         if grace > 0:
             with suppress(TimeoutError):
                 async with asyncio.timeout(grace):
                     while running := [
-                        each for host, each in self._drives.items() if host not in self._waiting
+                        each for runner, each in self._active.items() if runner not in self._waiting
                     ]:
                         await asyncio.wait(running)
 
     async def close(self) -> None:
-        """Stops driving; every task is left as its log has it."""
+        """Stops all tasks; each is left as its log has it."""
         self._closing = self._closed = True
-        while drives := list(self._drives.values()):
-            for drive in drives:
-                drive.cancel()
-            await asyncio.wait(drives)
+        while active := list(self._active.values()):
+            for each in active:
+                each.cancel()
+            await asyncio.wait(active)
 
-    def _add(self, host: TaskRunner, *, waits: bool) -> None:
+    def _add(self, runner: TaskRunner, *, waits: bool) -> None:
         if waits:
-            self._waiting[host] = None
+            self._waiting[runner] = None
         else:
             self._running += 1
-        self._inputs_size += host.inputs_size
-        self._hosts[host.task_id] = host
+        self._inputs_size += runner.inputs_size
+        self._runners[runner.task_id] = runner
 
-    def _begun(self, host: TaskRunner) -> None:
+    def _accepted(self, runner: TaskRunner) -> None:
         """The journal has answered on a new task."""
-        if not host.accepted or host.finished or self._closed:
-            self._leave(host)
+        if not runner.accepted or runner.finished or self._closed:
+            self._remove(runner)
         else:
-            self._drive_on(host)
+            self._run_in_background(runner)
 
-    def _drive_on(self, host: TaskRunner) -> None:
-        drive = asyncio.create_task(self._drive(host), name=host.task_id)
-        self._drives[host] = drive
-        drive.add_done_callback(lambda done: self._driven(host, done))
+    def _run_in_background(self, runner: TaskRunner) -> None:
+        running = asyncio.create_task(self._run(runner), name=runner.task_id)
+        self._active[runner] = running
+        running.add_done_callback(lambda done: self._run_ended(runner, done))
 
-    async def _drive(self, host: TaskRunner) -> None:
+    async def _run(self, runner: TaskRunner) -> None:
         try:
-            await host.run()
-        except Exception:  # noqa: BLE001 - a mistake of ours must not leave a task hanging
-            _log.exception("a task could not be driven on", extra={"task_id": host.task_id})
-            await self._give_up(host.record)
+            await runner.run()
+        except Exception:  # noqa: BLE001 - a defect must not leave a task hanging
+            _log.exception("a task failed with an internal error", extra={"task_id": runner.task_id})
+            await self._fail_task(runner.record)
 
-    def _driven(self, host: TaskRunner, drive: asyncio.Task[None]) -> None:
-        if not drive.cancelled() and (error := drive.exception()) is not None:
-            _log.error("a task could not be ended", exc_info=error, extra={"task_id": host.task_id})
-        self._leave(host)
+    def _run_ended(self, runner: TaskRunner, done: asyncio.Task[None]) -> None:
+        if not done.cancelled() and (error := done.exception()) is not None:
+            _log.error("a task could not be ended", exc_info=error, extra={"task_id": runner.task_id})
+        self._remove(runner)
 
-    def _leave(self, host: TaskRunner) -> None:
-        host.leave()  # it may have been stopped before it began
-        del self._drives[host]
-        del self._hosts[host.task_id]
-        self._inputs_size -= host.inputs_size
-        if host in self._waiting:
-            del self._waiting[host]
+    def _remove(self, runner: TaskRunner) -> None:
+        runner.close()  # it may have been cancelled before it ran
+        del self._active[runner]
+        del self._runners[runner.task_id]
+        self._inputs_size -= runner.inputs_size
+        if runner in self._waiting:
+            del self._waiting[runner]
         else:
             self._running -= 1
         self.start_waiting()

@@ -1,4 +1,4 @@
-"""The collaborators of the embedded host's tasks, in one bag."""
+"""The collaborators that all tasks of the embedded host share."""
 
 from dataclasses import dataclass
 
@@ -15,10 +15,10 @@ from flowgram_core.modeling.json_text import JSONObject
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What tasks are driven with.
+    """What a `TaskRunner` works with.
 
     Attributes:
-        pins: What is pinned to the tasks, as their first input records it.
+        pins: The settings pinned to the tasks, as their first activation records them.
     """
 
     journal: Journal

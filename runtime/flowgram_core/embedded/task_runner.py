@@ -1,7 +1,7 @@
-"""The host of one task: drives its `Execution` with asyncio.
+"""The task runner: runs one task by driving its `Execution` with asyncio.
 
-It feeds inputs to the core, commits the events of each step, and only then shows them and carries out the commands. The
-order of these three is what keeps the promise that nothing observed is ever lost.
+It applies activations to the core, commits the events of each step, and only then publishes them and executes the
+commands. This order guarantees that nothing observed is ever lost.
 
 The first step of a new task is part of its acceptance. Most small workflows end in it, and never need a coroutine of their
 own.
@@ -32,44 +32,46 @@ from flowgram_core.modeling.status import Status
 _log = logging.getLogger(__name__)
 
 _KEPT_INPUTS: Final = 4096
-"""Characters of inputs that a waiting task keeps as text; who asks for longer ones waits for the journal."""
+"""Characters of inputs that a task keeps as text; longer ones are read from the journal when they are asked for."""
 
-_MOMENT: Final = 0.001
-_FIRST_MOMENT: Final = 0.004
-"""The core works for so many seconds at once. Encoding what has happened takes about as long again. Then others have their
-turn. The first time is longer: most workflows end in it, and a commit more would cost them more.
+_SLICE: Final = 0.001
+_FIRST_SLICE: Final = 0.004
+"""Seconds that the core works without a pause; encoding the events takes about as long again. The first slice is longer:
+most workflows end in it, and one more commit would cost them more.
 """
 
 
 class _CallContext:
-    """What surrounds one call; see `CallContext`."""
+    """The `CallContext` of one call."""
 
-    def __init__(self, host: "TaskRunner", call: Call) -> None:
-        self._host = host
+    def __init__(self, runner: "TaskRunner", call: Call) -> None:
+        self._runner = runner
         self._call = call
 
     @property
     def task_id(self) -> str:
-        return self._host.task_id
+        return self._runner.task_id
 
     @property
     def idempotency_key(self) -> str:
-        return f"{self._host.task_id}/{self._call.key}"
+        return f"{self._runner.task_id}/{self._call.key}"
 
     def emit_delta(self, text: str) -> None:
-        host = self._host
-        host.live_log.emit(OutputDelta(self._call.node.id, self._call.key, text, host.services.clock.now()))
+        runner = self._runner
+        runner.live_log.emit(
+            OutputDelta(self._call.node.id, self._call.key, text, runner.services.clock.now())
+        )
 
 
 class TaskRunner:
-    """Drives one task from its acceptance, or from where a crash left it, to its end.
+    """Runs one task from its acceptance, or from where a crash left it, to its end.
 
     Attributes:
         task_id: The task.
-        services: What it is driven with.
-        feed: The live end of its log.
+        services: Its collaborators.
+        live_log: The live end of its log.
         record: The task as of the last commit; its inputs only if they are small, else "".
-        inputs_size: How long its inputs are as text, which is what they take in memory at least.
+        inputs_size: Characters of its inputs as text, the least that they take in memory.
         accepted: Whether the task is known to be durable.
     """
 
@@ -98,12 +100,12 @@ class TaskRunner:
         return self._execution.finished is not None
 
     def start(self) -> None:
-        """Lets the task run."""
+        """Starts the task."""
         first = not self._execution.sequence and not self._inbox
         self._post(Start(self.services.clock.now(), self.services.pins if first else None))
 
     def queue(self) -> None:
-        """Lets the task wait for its turn."""
+        """Queues the task: it waits until `start`."""
         self._post(Queue(self.services.clock.now(), self.services.pins))
 
     def cancel(self, reason: str) -> bool:
@@ -114,8 +116,8 @@ class TaskRunner:
         self._wake.set()
         return True
 
-    def leave(self) -> None:
-        """Lets everybody who waits for the task know that it is driven no longer."""
+    def close(self) -> None:
+        """Wakes everybody who waits for the task: it is no longer active."""
         self.live_log.end()
         if self._timer is not None:
             self._timer.cancel()
@@ -123,19 +125,19 @@ class TaskRunner:
     def accept(
         self, task: NewTask, begun: Callable[[], None]
     ) -> tuple["asyncio.Future[None]", "asyncio.Future[None]"]:
-        """Does a first short step of a new task, and asks the journal to accept the task with it.
+        """Does a first short step of a new task, and commits it together with the task's acceptance.
 
         Args:
-            task: The task; it is to start or to wait already.
-            begun: Called when the journal has answered, and everybody may see what came of it.
+            task: The task; `start` or `queue` was called already.
+            begun: Called when the journal has answered, after the step was published.
 
         Returns:
-            The answer for whoever asked for the task, and the journal's: both are done once the task is durable, or failed
-            if it could not be made so. The first one may be cancelled at will. Cancelling the second one leaves open
-            whether the task becomes durable, and it goes on no longer.
+            A future for the caller, and the journal's own: both are done once the task is durable, or failed if that was not
+            possible. The first may be cancelled at any time. Cancelling the second stops the task, and leaves open whether
+            it becomes durable.
         """
         step = self._new_step()
-        self._work(step, _FIRST_MOMENT)
+        self._work(step, _FIRST_SLICE)
         write = self._write(step, task)
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         committed = self.services.journal.commit(write)
@@ -153,9 +155,9 @@ class TaskRunner:
         error = ShuttingDown() if committed.cancelled() else committed.exception()
         if error is None:
             self.accepted = True
-            self._show(write, commands)
+            self._publish(write, commands)
         begun()
-        if answer.done():  # whoever asked is gone
+        if answer.done():  # the caller is gone
             return
         if error is None:
             answer.set_result(None)
@@ -163,19 +165,19 @@ class TaskRunner:
             answer.set_exception(error)
 
     async def run(self) -> None:
-        """Drives the task until it ends. Cancelled, it leaves the task as the log has it, to go on after a restart."""
+        """Runs the task until it ends. If cancelled, it leaves the task as the log has it, to go on after a restart."""
         try:
             if not self.accepted:
                 self._resume()
             while self._execution.finished is None:
                 await self._step()
         finally:
-            self.leave()
+            self.close()
             if self._calls:
                 await self._stop_calls()
 
     def _resume(self) -> None:
-        """Goes on after a restart: calls without an outcome are made again, and the time-out is what was left of it."""
+        """Continues after a restart: calls without an outcome are made again, and the time-out is what was left of it."""
         self.accepted = True
         if self._execution.status is Status.PROCESSING:
             self._set_timer()
@@ -193,22 +195,22 @@ class TaskRunner:
         return None
 
     async def _step(self) -> None:
-        """Waits for something to do, lets the core do it, commits what happened, and shows it."""
+        """Waits for work, lets the core do it, commits the events, and publishes them."""
         step, fairness = self._new_step(), self.services.fairness
         await fairness.time_slice()
         while self._work(step):
-            await asyncio.sleep(0)  # whoever came meanwhile need not be in the queue for a turn
+            await asyncio.sleep(0)  # others that are ready need not be in the fairness queue
             await fairness.time_slice()
         if step.batches:
             write = self._write(step)
             await self._commit(write)
-            self._show(write, step.commands)
+            self._publish(write, step.commands)
         else:
             await self._wake.wait()
             self._wake.clear()
 
-    def _work(self, step: Step[Batch], seconds: float = _MOMENT) -> bool:
-        """Lets the core work for a moment; says whether it may go on before the commit."""
+    def _work(self, step: Step[Batch], seconds: float = _SLICE) -> bool:
+        """Lets the core work for a time slice; says whether it may continue before the commit."""
         until = time.monotonic() + seconds
         try:
             return step.work(
@@ -233,7 +235,7 @@ class TaskRunner:
         return Step(settings.step_budget, settings.step_bytes, services.codec.encode, Batch)
 
     def _write(self, step: Step[Batch], accept: NewTask | None = None) -> Write:
-        """What makes a step durable."""
+        """The write that makes a step durable."""
         execution = self._execution
         finish = None
         if (finished := execution.finished) is not None:
@@ -241,8 +243,8 @@ class TaskRunner:
         started = (execution.start_time or None) if self.record.start_time is None else None
         return Write(self.task_id, accept, tuple(step.batches), started, finish)
 
-    def _show(self, write: Write, commands: Sequence[Command]) -> None:
-        """Shows what has become durable, and carries out the commands."""
+    def _publish(self, write: Write, commands: Sequence[Command]) -> None:
+        """Publishes what has become durable, and executes the commands."""
         execution, finish = self._execution, write.finish
         self.record = self.record.moved(
             execution.status,
@@ -254,25 +256,25 @@ class TaskRunner:
         self.live_log.publish(write.batches)
         if commands:
             self._perform(commands)
-        # Most tasks without calls have ended by now, and need none.
+        # Most tasks without calls have ended by now, and need no timer.
         if finish is None and self._timer is None and execution.status is Status.PROCESSING:
             self._set_timer()
 
     async def _commit(self, write: Write) -> None:
-        """Commits; while the journal is unavailable the task stands still, and nothing of the step is shown."""
+        """Commits; while the journal is unavailable the task waits, and nothing of the step is published."""
         delays = retry_delays()
         while True:
             try:
                 await self.services.journal.commit(write)
             except JournalUnavailable as error:
-                # Many tasks may stand still, for long: no more than a line of each.
-                _log.error("cannot commit, trying again: %s", error, extra={"task_id": self.task_id})
+                # Many tasks may wait, for long: one line each, without a traceback.
+                _log.error("cannot commit, retrying: %s", error, extra={"task_id": self.task_id})
                 await self.services.clock.sleep(next(delays))
             else:
                 return
 
     def _set_timer(self) -> None:
-        """Sets the time-out: what is left of it, without the time in which no server ran."""
+        """Sets the time-out: what is left of it, not counting the time in which no server ran."""
         limit = self.record.timeout
         if limit is not None:
             self._timer = self.services.uptime.call_at_age(

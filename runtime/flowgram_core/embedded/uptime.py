@@ -1,8 +1,8 @@
-"""How long tasks have run: while a server lived, and not while there was none.
+"""Uptime: how long tasks have run, not counting the time in which no server was up.
 
-A server keeps a record of its *life* in the journal: when it began, and when it was last known to be alive. The next one
-adds up what the lives before it and its own have in common with the time since a task started. So a time-out counts
-neither the time between two servers nor anew from the last event of a task.
+A server records its *session* in the journal: when it began, and when it was last known to be alive. The next one adds up
+the parts of all sessions that lie after the start of a task. So a time-out neither counts the time between two servers nor
+begins anew with the last event of a task.
 """
 
 import asyncio
@@ -18,14 +18,14 @@ _log = logging.getLogger(__name__)
 
 _FIRST_RENEWAL: Final = 1 / 16
 _RENEWAL: Final = 1.0
-"""Seconds between renewals: each time twice as long. The first come soon, so that short lives count in a crash loop."""
+"""Seconds between renewals: each time twice as long. The first come soon, so that short sessions count in a crash loop."""
 
 
 class Uptime:
-    """The life of this process on a journal, and those before it.
+    """The session of this process on a journal, and the earlier ones.
 
     Args:
-        journal: Keeps the lives.
+        journal: Stores the sessions.
         clock: Tells the time.
     """
 
@@ -39,15 +39,15 @@ class Uptime:
         self._failing = False
 
     async def begin(self) -> None:
-        """Begins the life. If the journal fails, the time before it counts for nothing."""
+        """Begins the session. If the journal fails, earlier sessions are not counted."""
         self._began = self._clock.now()
         try:
             self._former = await self._journal.begin_session(self._began)
         except JournalError:
-            _log.exception("how long tasks ran before this start is not known: their time-outs begin anew")
+            _log.exception("how long tasks ran before this start is unknown: their time-outs begin anew")
 
     async def keep(self) -> None:
-        """Records again and again that the process lives, while it is needed; until it is cancelled."""
+        """Extends the session periodically, while there are timers that need it; until it is cancelled."""
         delay = _FIRST_RENEWAL
         while True:
             await self._needed.wait()
@@ -56,26 +56,26 @@ class Uptime:
             delay = min(2 * delay, _RENEWAL)
 
     async def record(self) -> None:
-        """Records that the process lives. If the journal fails, that is logged, once until it works again."""
+        """Extends the session. If the journal fails, that is logged once until it works again."""
         try:
             await self._journal.extend_session(ServerSession(self._began, self._clock.now()))
         except JournalError as error:
             if not self._failing:
-                _log.warning("cannot record that the server lives: %s", error)
+                _log.warning("cannot record the server's uptime: %s", error)
             self._failing = True
         else:
             self._failing = False
 
     def since(self, time: int) -> int:
-        """How long servers have lived since a time, in microseconds."""
-        lived = sum(max(0, life.alive - max(life.began, time)) for life in self._former)
-        return lived + max(0, self._clock.now() - max(self._began, time))
+        """How long servers have been up since a time, in microseconds."""
+        earlier = sum(max(0, session.alive - max(session.began, time)) for session in self._former)
+        return earlier + max(0, self._clock.now() - max(self._began, time))
 
     def call_at_age(self, start_time: int, age: int, callback: Callable[[], object]) -> Timer:
-        """Calls back when what started then has run for so many microseconds. While there are such timers the life is recorded.
+        """Calls back when a task has run for so many microseconds. While there are such timers the session is recorded.
 
         Args:
-            start_time: When it started.
+            start_time: When the task started.
             age: How long it may run; if it has already, it is called back soon.
             callback: What to call.
         """
@@ -91,7 +91,7 @@ class Uptime:
 
 
 class _AgeTimer:
-    """A timer that tells when it is no longer needed."""
+    """A timer that reports when it is no longer needed."""
 
     def __init__(self, timer: Timer, canceled: Callable[[], None]) -> None:
         self._timer: Timer | None = timer

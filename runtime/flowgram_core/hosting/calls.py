@@ -1,4 +1,4 @@
-"""Calls: how one is made. Its slot, its time limit, and what is recorded of its outcome."""
+"""Calls: how one is made, with its slot, its time-out, and the outcome that is recorded."""
 
 import asyncio
 import copy
@@ -27,9 +27,9 @@ class Caller:
     Args:
         executors: By node type.
         settings: The limits.
-        secrets: Says which inputs may not be seen in an error.
+        secrets: Tells which inputs must not appear in an error.
         clock: Measures the time limits.
-        turns: Keeps many calls that begin or end at once from holding the event loop.
+        fairness: Keeps many calls that begin or end at once from holding the event loop.
     """
 
     def __init__(
@@ -50,16 +50,16 @@ class Caller:
         self._slots = CallSlots(settings.max_calls, settings.max_calls_by_type)
 
     def scrubbing(self, names: Iterable[str]) -> "Caller":
-        """The same, with the same slots, for tasks in which these inputs are secret as well."""
+        """A caller with the same slots, for tasks in which these inputs are secret as well."""
         other = copy.copy(self)
         other._secrets = self._secrets.and_also(names)  # noqa: SLF001 - it is one of these
         return other
 
     async def make(self, call: Call, context: CallContext) -> tuple[Outcome, str]:
-        """Makes a call when it is its turn.
+        """Makes a call once it has a slot.
 
         Returns:
-            The outcome as the log will have it, and its text there. With exactly that the task goes on, so that a replay
+            The outcome as the log will have it, and its text there. The task continues with exactly that, so that a replay
             cannot differ.
         """
         try:
@@ -71,9 +71,11 @@ class Caller:
             running = asyncio.current_task()
             if running is None or running.cancelling():
                 raise
-            text = self._mistake(call, context, error)  # nobody cancelled the call: the node type let it out
-        except Exception as error:  # noqa: BLE001 - a node type's mistake fails its node, and is logged
-            text = self._mistake(call, context, error)
+            text = self._unexpected(
+                call, context, error
+            )  # the call was not cancelled: the node type raised it by itself
+        except Exception as error:  # noqa: BLE001 - a defect of a node type fails its node, and is logged
+            text = self._unexpected(call, context, error)
         else:
             return await self._recorded(call, context, CallSucceeded(self._clock.now(), call.key, outputs))
         failed = CallFailed(self._clock.now(), call.key, scrub(text, self._secrets.values(call.inputs)))
@@ -113,8 +115,8 @@ class Caller:
             return await run_in_thread_if_large(size_of(outcome.outputs, LARGE), self._record, outcome)
         except NodeError as error:
             text = str(error)
-        except Exception as mistake:  # noqa: BLE001 - whatever an executor gave, it must not hold up its task
-            self._mistake(call, context, mistake)
+        except Exception as error:  # noqa: BLE001 - outputs of whatever kind must not block the task
+            self._unexpected(call, context, error)
             text = (
                 f"Node type {call.node.type} gave outputs that are no JSON object, or are nested too deeply"
             )
@@ -122,7 +124,7 @@ class Caller:
         return failed, to_json(failed)
 
     def _record(self, outcome: CallSucceeded) -> tuple[Outcome, str]:
-        """The outcome as the log will have it, and its text there. Raises whatever outputs that are no JSON lead to.
+        """The outcome as the log will have it, and its text there. Raises any error if the outputs are not JSON.
 
         Raises:
             NodeError: The outputs are larger than they may be.
@@ -133,23 +135,23 @@ class Caller:
             raise NodeError(f"Node outputs are larger than the limit max_output_bytes = {limit}")
         return from_json(text), text  # type: ignore[return-value]  # it is what it was
 
-    def _mistake(self, call: Call, context: CallContext, error: BaseException) -> str:
-        """Logs what a node type raised that is not meant for users; what to tell them."""
+    def _unexpected(self, call: Call, context: CallContext, error: BaseException) -> str:
+        """Logs an unexpected error of a node type; returns the text for users."""
         secrets = self._secrets.values(call.inputs)
         log_unexpected_error(error, secrets, call=context.idempotency_key, node_id=call.node.id)
         return f"Node type {call.node.type} failed with an internal error"
 
 
 def _around(outcome: CallSucceeded) -> int:
-    """The bytes of its text that are not those of its outputs."""
+    """The bytes of its text without those of its outputs."""
     return len(to_json(outcome._replace(outputs={})).encode()) - len("{}")
 
 
 class CallSlots:
-    """Bounds the calls that run at once; those beyond wait, first come first served.
+    """Bounds the calls that run at once; others wait, first come, first served.
 
     Args:
-        total: Over all node types; 0 for no limit.
+        total: Over all node types; 0: no limit.
         by_type: For single node types.
     """
 
@@ -159,7 +161,7 @@ class CallSlots:
 
     @asynccontextmanager
     async def slot(self, node_type: str) -> AsyncIterator[None]:
-        """Waits for its turn, and holds a slot while it is entered."""
+        """Waits for a slot, and holds it while the block is entered."""
         # The narrower limit first: a call that waits for its type must not keep others from theirs.
         async with AsyncExitStack() as stack:
             for semaphore in (self._by_type.get(node_type), self._total):

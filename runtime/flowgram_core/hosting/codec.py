@@ -1,4 +1,4 @@
-"""The codec protocol: how a host turns events into the bytes that are kept and sent."""
+"""The codec protocol: how a host encodes events into the bytes that are stored and sent."""
 
 from collections.abc import Iterable, Sequence
 from typing import Protocol
@@ -7,16 +7,16 @@ from flowgram_core.engine.events import Event, Finished
 
 
 class Codec(Protocol):
-    """Turns events into the bytes that are kept and sent. It is for one thread at a time; `masking` makes another one."""
+    """Encodes events into the bytes that are stored and sent. For one thread at a time; `masking` makes another one."""
 
     def encode(self, events: Sequence[Event]) -> bytes:
         """The events of one step, in the form of a response to watchers."""
         ...
 
     def encode_result(self, finished: Finished) -> bytes:
-        """The result of a task, in the form of a response to those who ask for it."""
+        """The result of a task, in the form of a response."""
         ...
 
     def masking(self, names: Iterable[str]) -> "Codec":
-        """Such an encoder that masks the node inputs with these names, and no others."""
+        """A codec that masks the node inputs with these names, and no others."""
         ...

@@ -1,4 +1,4 @@
-"""Errors of the runtime, as its callers meet them.
+"""Errors that hosts raise to their callers.
 
 FlowgramError
 ├── InvalidWorkflow       the schema or the inputs are not valid; carries all problems
@@ -6,21 +6,21 @@ FlowgramError
 ├── TaskNotFound          no such task, or its retention has passed
 ├── SequenceOutOfRange    a position beyond the end of a task's log
 ├── TooManyTasks          running and waiting tasks are at their limits
-└── ShuttingDown          the service takes no work any more
+└── ShuttingDown          the service accepts no more work
 """
 
 from flowgram_core.modeling.errors import Problem
 
 
 class FlowgramError(Exception):
-    """Base of the errors that the runtime tells its callers."""
+    """Base of the errors that hosts raise to their callers."""
 
 
 class InvalidWorkflow(FlowgramError):
     """A schema or inputs that cannot run.
 
     Attributes:
-        problems: All of them, in order.
+        problems: All problems, in order.
         in_inputs: Whether the schema is fine and the inputs are not.
     """
 
@@ -70,7 +70,7 @@ class TooManyTasks(FlowgramError):
 
 
 class ShuttingDown(FlowgramError):
-    """The service takes no work any more."""
+    """The service accepts no more work."""
 
     def __init__(self) -> None:
         super().__init__("the server is shutting down")

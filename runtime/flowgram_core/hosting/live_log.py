@@ -1,7 +1,7 @@
-"""The feed: the live end of one running task's log, and those who wait for more of it.
+"""The live log: the most recent events of one running task, and the watchers that wait for more.
 
-Watchers hold a cursor, not a queue. The feed keeps the last few batches, so that watchers who keep up read no journal, and
-wakes everybody who sleeps when there is more. A slow watcher slows down only itself.
+Watchers hold a cursor, not a queue. The live log keeps the last few batches, so that watchers that keep up do not read the
+journal, and wakes all waiting ones when there is more. A slow watcher slows down only itself.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ _WOKEN_AT_ONCE: Final = 100
 
 
 def join(batches: Sequence[Batch]) -> Batch:
-    """Batches that follow each other as one: encoded events can be put one after the other."""
+    """Consecutive batches as one: encoded events can be concatenated."""
     if len(batches) == 1:
         return batches[0]
     first, last = batches[0], batches[-1]
@@ -41,19 +41,19 @@ class OutputDelta(NamedTuple):
 
 
 class DeltaReader:
-    """The deltas that one watcher has not seen. Pieces of one call are joined, so the reader's pace bounds nothing else."""
+    """The deltas that one watcher has not seen. Pieces of one call are joined, so that a slow reader holds one delta per call."""
 
     def __init__(self) -> None:
         self._pending: dict[str, tuple[str, list[str], int]] = {}
 
     def add(self, delta: OutputDelta) -> None:
-        """Keeps a piece for later."""
+        """Keeps a piece until `take`."""
         node_id, pieces, _ = self._pending.get(delta.snapshot_id, (delta.node_id, [], 0))
         pieces.append(delta.text)
         self._pending[delta.snapshot_id] = (node_id, pieces, delta.at)
 
     def forget(self, snapshot_id: str) -> None:
-        """Drops what is pending of a call: it has ended, and its end says it all."""
+        """Drops what is pending of a call: it has ended, and its outputs repeat it."""
         self._pending.pop(snapshot_id, None)
 
     @property
@@ -77,7 +77,7 @@ class LiveLog:
 
     Attributes:
         last_sequence: The last event that is durable.
-        ended: Whether no more events will come: the task has terminated, or is driven here no longer.
+        ended: Whether no more events will come: the task has terminated, or is no longer active here.
     """
 
     def __init__(self, tail_bytes: int, last_sequence: int = 0) -> None:
@@ -86,7 +86,7 @@ class LiveLog:
         self._tail: deque[Batch] = deque()
         self._tail_bytes = 0
         self._max_tail_bytes = tail_bytes
-        self._sleepers: set[asyncio.Future[bool]] = set()
+        self._waiters: set[asyncio.Future[bool]] = set()
         self._readers: set[DeltaReader] = set()
 
     def publish(self, batches: Iterable[Batch]) -> None:
@@ -100,16 +100,16 @@ class LiveLog:
         self._wake()
 
     def end(self) -> None:
-        """Lets everybody know that no more will come."""
+        """Wakes all watchers: no more events will come."""
         self.ended = True
         self._wake()
 
     def nudge(self) -> None:
-        """Wakes everybody who sleeps, to look around."""
+        """Wakes all watchers, to check the state of the server."""
         self._wake()
 
     def since(self, after_sequence: int) -> list[Batch] | None:
-        """The batches after a sequence, or None if the feed does not reach back so far."""
+        """The batches after a sequence, or None if the live log does not reach back so far."""
         if after_sequence >= self.last_sequence:
             return []
         if not self._tail or self._tail[0].first_sequence > after_sequence + 1:
@@ -123,17 +123,17 @@ class LiveLog:
         return found
 
     def open_deltas(self) -> DeltaReader:
-        """A reader of the deltas from now on; to be closed."""
+        """A reader of the deltas from now on; close it with `close_deltas`."""
         reader = DeltaReader()
         self._readers.add(reader)
         return reader
 
     def close_deltas(self, reader: DeltaReader) -> None:
-        """Ends a reader."""
+        """Closes a reader."""
         self._readers.discard(reader)
 
     def emit(self, delta: OutputDelta) -> None:
-        """Gives a delta to the readers."""
+        """Passes a delta to the readers."""
         for reader in self._readers:
             reader.add(delta)
         if self._readers:
@@ -145,36 +145,34 @@ class LiveLog:
             reader.forget(snapshot_id)
 
     async def changed(self, clock: Clock, max_seconds: float | None = None) -> bool:
-        """Sleeps until there is something new, or for so many seconds; says whether there is."""
-        sleeper: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        """Waits until there is something new, or for so many seconds; says whether there is."""
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         timer = (
-            None
-            if max_seconds is None
-            else clock.call_later(max_seconds, lambda: _settle(sleeper, new=False))
+            None if max_seconds is None else clock.call_later(max_seconds, lambda: _settle(waiter, new=False))
         )
-        self._sleepers.add(sleeper)
+        self._waiters.add(waiter)
         try:
-            return await sleeper
+            return await waiter
         finally:
-            self._sleepers.discard(sleeper)
+            self._waiters.discard(waiter)
             if timer is not None:
                 timer.cancel()
 
     def _wake(self) -> None:
-        if self._sleepers:
-            _wake_some(list(self._sleepers))
-            self._sleepers.clear()
+        if self._waiters:
+            _wake_some(list(self._waiters))
+            self._waiters.clear()
 
 
-def _wake_some(sleepers: list[asyncio.Future[bool]]) -> None:
-    """Wakes sleepers, of many only some in each turn of the event loop: others are to have their turn in between."""
-    for sleeper in sleepers[-_WOKEN_AT_ONCE:]:
-        _settle(sleeper, new=True)
-    del sleepers[-_WOKEN_AT_ONCE:]
-    if sleepers:
-        asyncio.get_running_loop().call_soon(_wake_some, sleepers)
+def _wake_some(waiters: list[asyncio.Future[bool]]) -> None:
+    """Wakes waiters; of many, only some in each iteration of the event loop, so that other work gets in between."""
+    for waiter in waiters[-_WOKEN_AT_ONCE:]:
+        _settle(waiter, new=True)
+    del waiters[-_WOKEN_AT_ONCE:]
+    if waiters:
+        asyncio.get_running_loop().call_soon(_wake_some, waiters)
 
 
-def _settle(sleeper: asyncio.Future[bool], *, new: bool) -> None:
-    if not sleeper.done():
-        sleeper.set_result(new)
+def _settle(waiter: asyncio.Future[bool], *, new: bool) -> None:
+    if not waiter.done():
+        waiter.set_result(new)

@@ -1,8 +1,8 @@
-"""Pins: the settings that shape the log of a task, beside its workflow and its inputs.
+"""Pinned settings: those that shape the log of a task, beside its workflow and its inputs.
 
-A task keeps those that it was accepted with to its end: a replay under others would not give the recorded events. They are
-recorded in the first input of a task, so far as they differ from the constants here. These belong to the format of the log,
-not to the settings: they never change, whatever becomes of the settings' defaults.
+A task keeps those that it was accepted with: a replay under others would not give the recorded events. The first activation
+of a task records those that differ from the constants here. The constants belong to the format of the log, not to the
+settings: they never change, whatever the defaults of the settings become.
 """
 
 from collections.abc import Mapping
@@ -23,12 +23,12 @@ _SECRET_NAMES: Final = frozenset({"apiKey"})
 
 @dataclass(frozen=True, slots=True)
 class PinnedSettings:
-    """What one task is run with to its end.
+    """The pinned settings of one task.
 
     Attributes:
         limits: Bounds of its execution.
         secret_names: Node inputs whose values are masked.
-        node_types: By node type what shows of its settings, where that differs from its constants.
+        node_types: By node type, those of its settings that shape the log and differ from its constants.
     """
 
     limits: Limits = _LIMITS
@@ -37,7 +37,7 @@ class PinnedSettings:
 
     @classmethod
     def of(cls, settings: RuntimeSettings, node_types: NodeTypes) -> Self:
-        """The pins of the tasks that are accepted now."""
+        """The pinned settings of tasks that are accepted now."""
         shown = {
             name: node_type.pins
             for name, node_type in node_types.items()
@@ -49,7 +49,7 @@ class PinnedSettings:
 
     @classmethod
     def from_record(cls, record: JSONObject | None) -> Self:
-        """The pins that were recorded. Raises `ProtocolError` for what no `to_record` gave."""
+        """The settings of a record. Raises `ProtocolError` for anything that `to_record` did not make."""
         left = dict(record or {})
         try:
             secret_names = frozenset(left.pop("secret_names", _SECRET_NAMES))
@@ -59,7 +59,7 @@ class PinnedSettings:
             raise ProtocolError("the recorded settings are of another version") from error
 
     def to_record(self) -> JSONObject | None:
-        """What differs from the constants; None if nothing does."""
+        """The settings that differ from the constants; None if none do."""
         constants = asdict(_LIMITS)
         record: JSONObject = {
             name: value for name, value in asdict(self.limits).items() if value != constants[name]

@@ -1,4 +1,4 @@
-"""The task service: what a host offers, and what a server, of whatever kind, is a thin layer over."""
+"""The task service: the interface of every host; a server is a thin layer over it."""
 
 import hashlib
 from collections.abc import AsyncGenerator, Mapping
@@ -12,14 +12,14 @@ from flowgram_core.modeling.json_text import dumps
 
 
 class TaskRequest(NamedTuple):
-    """What somebody wants to have run.
+    """A request to run a workflow.
 
     Attributes:
         schema: The text of the workflow schema.
         inputs: JSON text of the inputs; empty means `{}`.
         request_id: Makes a retry safe; empty for none.
         timeout: How long the task may run, in microseconds; None for the default.
-        labels: Free labels to find it by.
+        labels: Labels of the caller, to find it by.
     """
 
     schema: str
@@ -29,20 +29,20 @@ class TaskRequest(NamedTuple):
     labels: Mapping[str, str] = MappingProxyType({})
 
     def content_hash(self) -> bytes:
-        """Says whether two requests ask for the same."""
+        """Equal for requests with the same content."""
         content = dumps([self.schema, self.inputs, self.timeout, sorted(self.labels.items())])
         return hashlib.sha256(content.encode()).digest()
 
 
 class Heartbeat:
-    """Given to a watcher when nothing else was for a while."""
+    """Yielded to a watcher after a time without anything else."""
 
 
 class TaskService(Protocol):
-    """Runs, shows, cancels and remembers tasks.
+    """Runs, shows, cancels and stores tasks.
 
-    Every method may raise an error that asks to come back later: `ShuttingDown`, or `JournalUnavailable` where the store of
-    the tasks cannot be used at the moment. Errors that are about the request are listed with each.
+    Every method may raise an error that asks the client to retry later: `ShuttingDown`, or `JournalUnavailable` if the store
+    cannot be used at the moment. Errors about the request are listed with each method.
     """
 
     @property
@@ -56,18 +56,18 @@ class TaskService(Protocol):
         ...
 
     async def time_slice(self) -> None:
-        """Returns when it is the caller's turn: for work of some milliseconds that many may want to do at once."""
+        """Waits for a time slice of the event loop: for work of some milliseconds that many callers may do at once."""
         ...
 
     async def run(self, request: TaskRequest) -> TaskRecord:
-        """Accepts a task and starts it, or lets it wait for its turn; returns once it is durable.
+        """Accepts a task and starts or queues it; returns once it is durable.
 
         The record is of that moment: a small workflow may have ended in it. It may lack the inputs.
 
         Raises:
             InvalidWorkflow: The schema or the inputs are not valid.
             RequestConflict: The request id was used before with a different request.
-            TooManyTasks: Too many tasks run and wait already.
+            TooManyTasks: Too many tasks are running and waiting already.
         """
         ...
 
@@ -93,7 +93,7 @@ class TaskService(Protocol):
     async def tasks(
         self, *, limit: int, before: int | None, statuses: frozenset[int], labels: Mapping[str, str]
     ) -> list[TaskRecord]:
-        """A page of tasks, newest first: those with an `order` below `before` that fit."""
+        """A page of tasks, newest first: those with an `order` below `before` that match."""
         ...
 
     async def schema(self, task_id: str) -> str:
@@ -101,7 +101,7 @@ class TaskService(Protocol):
         ...
 
     def log(self, task_id: str) -> AsyncGenerator[Batch, None]:
-        """All batches of a task that are durable now, read as they are taken. Raises `TaskNotFound`."""
+        """All durable batches of a task, read from the journal as they are consumed. Raises `TaskNotFound`."""
         ...
 
     def watch(
@@ -112,16 +112,16 @@ class TaskService(Protocol):
         Args:
             task_id: The task.
             after_sequence: The last event that the watcher has seen; the first batch may begin before it. Batches that
-                are there already come joined, up to a bounded size.
-            deltas: Whether to give pieces of outputs as they arrive.
-            heartbeat: Give a heartbeat after so many seconds without anything else.
+                exist already are joined, up to a bounded size.
+            deltas: Whether to yield pieces of outputs as they arrive.
+            heartbeat: Yield a heartbeat after so many seconds without anything else.
 
         Raises:
             TaskNotFound: There is no such task, or it has been removed.
-            SequenceOutOfRange: The log does not go so far.
+            SequenceOutOfRange: The log ends before that sequence.
         """
         ...
 
     async def drain(self, grace: float) -> None:
-        """Takes no new tasks, lets those that run here end within so many seconds, and ends all watches."""
+        """Accepts no new tasks, gives those that run here so many seconds to end, and ends all watches."""
         ...

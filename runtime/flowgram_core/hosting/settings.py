@@ -1,4 +1,4 @@
-"""Settings of the runtime as a library: plain values, wherever they come from."""
+"""Settings of the runtime as a library: plain values, without a source."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,15 +10,15 @@ DAY = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class RuntimeSettings:
-    """How tasks are run. Durations are in seconds; 0 stands for "no limit" where it says so.
+    """How tasks are run. Durations are in seconds; 0 means "no limit" where stated.
 
     Attributes:
         limits: Bounds of each execution.
-        max_running_tasks: So many tasks run at once; others wait their turn.
-        max_waiting_tasks: So many tasks may wait; beyond it new ones are refused.
+        max_running_tasks: How many tasks run at once; others wait.
+        max_waiting_tasks: How many tasks may wait; beyond it new ones are refused.
         max_schema_bytes: Length of a schema's text, in UTF-8.
         max_inputs_bytes: Length of a task's inputs, in UTF-8.
-        max_held_inputs_bytes: The inputs of all tasks that run and wait; beyond it new ones are refused.
+        max_held_inputs_bytes: Bytes of the inputs of all tasks that run and wait; beyond it new ones are refused.
         max_nodes: Nodes of a schema, blocks included.
         max_output_bytes: Length of the outputs of one call, as JSON text.
         max_calls: Calls that run at once, over all tasks; 0: no limit.
@@ -27,12 +27,12 @@ class RuntimeSettings:
         call_timeouts: How long one call may run, by node type; a type that is not named has no limit of its own.
         cached_documents: Compiled schemas that are kept.
         cached_schema_bytes: The same by the memory of their texts.
-        step_budget: Node runs that the core does from one commit to the next.
-        step_bytes: It does fewer where their events have so many bytes; one event may be larger.
-        tail_bytes: Events of a running task that are kept in memory for those who watch live.
+        step_budget: Node runs of the core from one commit to the next.
+        step_bytes: Bytes of events from one commit to the next; a single event may be larger.
+        tail_bytes: Bytes of a running task's latest events that are kept in memory for live watchers.
         retention_age: Finished tasks are removed after so long; 0: never by age.
-        retention_count: So many finished tasks are kept; 0: no limit by count.
-        retention_interval: How often finished tasks are looked through.
+        retention_count: How many finished tasks are kept; 0: no limit by count.
+        retention_interval: How often expired tasks are removed.
         secret_names: Node inputs whose values are masked wherever they are shown.
     """
 

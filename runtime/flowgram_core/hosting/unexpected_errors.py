@@ -1,4 +1,4 @@
-"""Mistakes of node types: logged with the place that they come from, and without the secrets that the node was given."""
+"""Unexpected errors of node types: logged with their traceback, without the secrets of the node's inputs."""
 
 import logging
 import traceback
@@ -11,18 +11,18 @@ _log = logging.getLogger(__name__)
 
 
 def log_unexpected_error(error: BaseException, secrets: Iterable[str], **fields: str) -> None:
-    """Logs what a node type raised that is not meant for users.
+    """Logs an exception of a node type that is not meant for users.
 
     Args:
-        error: What it raised; what that was raised from is logged as well.
-        secrets: Texts that may not be seen in it.
-        fields: What else the line tells.
+        error: The exception; its causes are logged as well.
+        secrets: Texts to remove from it.
+        fields: Further fields of the log line.
     """
-    # The exception itself is not handed on: whoever formats it would show the secrets that its text holds.
+    # Not `exc_info`: a formatter would show the secrets in the exception's text.
     shown = scrub("".join(traceback.format_exception(error)).rstrip(), _as_written(secrets))
     _log.error("a node type raised", extra={"exception": shown, **fields})
 
 
 def _as_written(secrets: Iterable[str]) -> set[str]:
-    """Texts as they are, and as Python and JSON quote them."""
+    """The texts as they are, and as Python and JSON quote them."""
     return {form for text in secrets for form in (text, repr(text)[1:-1], dumps(text)[1:-1])}

@@ -1,1 +1,1 @@
-"""The journal: the durable log of all tasks, behind one port."""
+"""The journal: the durable log of all tasks, behind one interface."""

@@ -1,16 +1,16 @@
-"""Checksums of what is stored of a task, by which damage is noticed: SQLite checks none of what it reads."""
+"""Checksums of stored data, by which damage is detected: SQLite itself verifies nothing that it reads."""
 
 import hashlib
 import zlib
 
 
 def batch_checksum(cause: str | None, events: bytes) -> int:
-    """The CRC-32 of a batch of events, after that of what began it. Raises `ValueError` where that is no Unicode."""
+    """The CRC-32 of a batch: its cause, then its events. Raises `ValueError` if the cause is not valid Unicode."""
     return zlib.crc32(events, 0 if cause is None else zlib.crc32(cause.encode()))
 
 
 def inputs_checksum(inputs: str) -> int:
-    """The CRC-32 of a task's inputs. Raises `ValueError` where they are no Unicode."""
+    """The CRC-32 of a task's inputs. Raises `ValueError` if they are not valid Unicode."""
     return zlib.crc32(inputs.encode())
 
 

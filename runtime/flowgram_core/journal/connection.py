@@ -1,4 +1,4 @@
-"""Connections to the journal's SQLite file: how they are opened, with which rights and settings."""
+"""Connections to the journal's SQLite file: opening them, permissions, and pragmas."""
 
 import os
 import sqlite3
@@ -16,7 +16,7 @@ Synchronous = Literal["normal", "full"]
 the file is whole. "full": that too, for one disk flush per group of commits."""
 
 _BUSY_TIMEOUT = 5.0
-"""Seconds to wait for another program, such as an operator's shell, to let go of the file."""
+"""Seconds to wait for another program, such as an operator's shell, to release the file."""
 
 _CACHED_STATEMENTS = 512
 """Statements with up to 64 rows of values exist in several kinds; compiling one again costs more than running it."""
@@ -39,10 +39,10 @@ def resolve(path: Path) -> Path:
 def open_writer(path: Path, synchronous: Synchronous) -> sqlite3.Connection:
     """Opens the file for writing, creates it if it is missing, and brings its tables up to date.
 
-    It has mode 0600 then, so far as this process may give it, and so have the files beside it.
+    The file and those beside it get mode 0600, as far as this process is allowed to set it.
 
     Raises:
-        JournalUnavailable: It cannot be opened or written, is damaged, no journal, or of a newer program.
+        JournalUnavailable: It cannot be opened or written, is damaged, not a journal, or from a newer version.
     """
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -64,7 +64,7 @@ def open_writer(path: Path, synchronous: Synchronous) -> sqlite3.Connection:
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
-    """Opens one more connection that only reads.
+    """Opens a read-only connection.
 
     Raises:
         sqlite3.Error: It cannot be opened.
@@ -75,11 +75,11 @@ def open_reader(path: Path) -> sqlite3.Connection:
 
 
 def open_unwritable(path: Path, *, with_log: bool) -> sqlite3.Connection:
-    """Opens a connection to a file that cannot be written, beside which nothing can be made, and which nobody else writes.
+    """Opens a file that cannot be written, in a directory where no file can be created, while nobody else writes it.
 
     Args:
         path: The file.
-        with_log: Whether its write-ahead log has something to read.
+        with_log: Whether its write-ahead log has content to read.
 
     Raises:
         sqlite3.Error: It cannot be opened.
@@ -87,17 +87,17 @@ def open_unwritable(path: Path, *, with_log: bool) -> sqlite3.Connection:
     if not with_log:
         return _connect(f"{path.as_uri()}?mode=ro&immutable=1")
     # A log that is to be read needs an index, and an index in memory an exclusive lock, which only a file that can be
-    # written grants; without any locks it is granted in name.
+    # written grants. A VFS without locks grants it nominally.
     connection = _connect(f"{path.as_uri()}?mode=ro&vfs=unix-none")
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     return connection
 
 
 def check_readable(connection: sqlite3.Connection) -> None:
-    """Checks that a file that cannot be written can be read as it is.
+    """Checks that a file that cannot be written, and so not migrated, can be read as it is.
 
     Raises:
-        UnknownVersion: It is no journal, or not of this program's version.
+        UnknownVersion: It is not a journal, or has another version of the tables.
         sqlite3.Error: It cannot be read.
     """
     version = version_of(connection)
@@ -106,10 +106,10 @@ def check_readable(connection: sqlite3.Connection) -> None:
 
 
 def _make_private(path: Path) -> None:
-    """Takes all rights to the file from others, who may have got them by a restored backup."""
-    # SQLite makes the files beside it with the rights of this one; a former process may have left some.
+    """Makes the files private to the owner: a restored backup may have given others access."""
+    # SQLite creates the files beside it with the mode of this one; a former process may have left some.
     for suffix in ("", "-wal", "-shm"):
-        with suppress(OSError):  # there is none, or it is somebody else's
+        with suppress(OSError):  # it does not exist, or belongs to another user
             path.with_name(path.name + suffix).chmod(0o600)
 
 
@@ -118,14 +118,14 @@ def _configure(connection: sqlite3.Connection, synchronous: Synchronous) -> None
     connection.execute("PRAGMA secure_delete = FAST")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {synchronous.upper()}")
-    # Every 4 MB the writer carries the log over into the file, which takes some 5 ms. A thread of its own for that costs
-    # more in all, and never finds the moment to start the log from its beginning while commits go on.
+    # The writer checkpoints every 4 MB, which takes some 5 ms. A separate checkpoint thread costs more in total, and
+    # never finds the moment to restart the log from its beginning while commits go on.
     connection.execute("PRAGMA wal_autocheckpoint = 1000")
     connection.execute(f"PRAGMA journal_size_limit = {64 << 20}")
 
 
 def _connect(uri: str) -> sqlite3.Connection:
-    # Transactions are begun and ended by hand, and each connection is used by one thread at a time.
+    # Transactions are explicit, and each connection is used by one thread at a time.
     return sqlite3.connect(
         uri,
         uri=True,

@@ -1,10 +1,10 @@
 """Errors of the journal.
 
 JournalError
-├── JournalClosed             used after close
+├── JournalClosed             used after it was closed
 ├── JournalUnavailable        the file cannot be opened, read or written; the text is for operators
 │   └── JournalDamaged            its content is not what was written
-└── WriteRejected             this write cannot be, and left nothing behind; others are untouched
+└── WriteRejected             this write was not applied; others are not affected
     ├── DuplicateRequest          the request id belongs to another task
     └── InvalidWrite              contradicts the log: a gap, an unknown or a finished task
 """
@@ -30,7 +30,7 @@ class JournalDamaged(JournalUnavailable):
 
 
 class WriteRejected(JournalError):
-    """A write cannot be applied. It left nothing behind, and other writes are untouched."""
+    """A write cannot be applied. Nothing of it was stored, and other writes are not affected."""
 
 
 class DuplicateRequest(WriteRejected):

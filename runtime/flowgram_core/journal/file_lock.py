@@ -21,11 +21,11 @@ class FileLock:
 
         Args:
             path: The journal's file.
-            writes: Whether the lock must be there, and be made if it is not. One who only reads does without where none
-                can be made: nobody can write there.
+            writes: Whether the lock is required, and created if it is missing. A reader goes without it where none
+                can be created: nobody can write there.
 
         Raises:
-            JournalUnavailable: Another server has it, or it cannot be made.
+            JournalUnavailable: Another server holds it, or it cannot be created.
         """
         lock = path.with_name(path.name + ".lock")
         self._descriptor: int | None = None
@@ -50,11 +50,11 @@ class FileLock:
         except OSError as error:
             os.close(self._descriptor)
             raise unavailable(path, error) from error
-        with suppress(OSError):  # the number is a courtesy to whoever finds the file locked
+        with suppress(OSError):  # informational: shown to an operator who finds the file locked
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
-        """Lets go of the lock. The file stays: deleting it would let two servers hold two locks."""
+        """Releases the lock. The file stays: deleting it would let two servers hold two locks."""
         if self._descriptor is not None:
             os.close(self._descriptor)

@@ -1,4 +1,4 @@
-"""The journal's port: what is stored of a task, and what every implementation promises.
+"""The journal's interface: the records that it stores, and the guarantees of every implementation.
 
 All times are integers in microseconds since the epoch. Statuses are the numbers of the contract; the journal itself
 gives a task PENDING (1) when it is accepted and PROCESSING (2) when it starts, and takes the final one from `Finish`.
@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 
 class NewTask(NamedTuple):
-    """A task as it was asked for.
+    """A task as requested.
 
     Attributes:
         task_id: Unique among all tasks. Ids that grow with time are cheaper to store than random ones.
@@ -20,9 +20,9 @@ class NewTask(NamedTuple):
         schema: The schema's text as it came.
         inputs: JSON text of the task's inputs as it came.
         request_id: Makes a retry safe; unique among all tasks unless it is "".
-        request_hash: Says whether two requests of one `request_id` are the same.
-        timeout: How long it may run, in microseconds; None for no limit.
-        labels: Free labels to find it by.
+        request_hash: Tells whether two requests with one `request_id` are the same.
+        timeout: How long it may run, in microseconds; None: no limit.
+        labels: Labels of the caller, to find it by.
     """
 
     task_id: str
@@ -43,7 +43,7 @@ class Batch(NamedTuple):
         first_sequence: Number of the first event; the one before is the last of the batch before (0 in an empty log).
         last_sequence: Number of the last event.
         at: When the step happened.
-        cause: JSON text of the input that began the step; None if the step only went on.
+        cause: JSON text of the activation that began the step; None if it only continued the previous one.
         events: The encoded events, opaque to the journal.
     """
 
@@ -69,7 +69,7 @@ class Finish(NamedTuple):
 
 
 class Write(NamedTuple):
-    """What is to become durable at once, all or nothing, about one task.
+    """A change of one task that becomes durable atomically.
 
     Attributes:
         task_id: The task.
@@ -91,7 +91,7 @@ class TaskRecord(NamedTuple):
 
     Attributes:
         task_id: As in `NewTask`, like all that are not listed here.
-        status: Where the task stands, as a number of the contract.
+        status: Its status, as a number of the contract.
         start_time: When it left PENDING, or None.
         end_time: When it ended, or None.
         last_sequence: Number of the last event in its log, 0 if the log is empty.
@@ -126,7 +126,7 @@ class TaskRecord(NamedTuple):
         last_sequence: int,
         result: bytes | None,
     ) -> "TaskRecord":
-        """The record after a step of the task. In place of `_replace`, which takes three times as long."""
+        """The record after a step of the task. Used instead of `_replace`, which takes three times as long."""
         return TaskRecord(
             self.task_id,
             self.create_time,
@@ -145,10 +145,10 @@ class TaskRecord(NamedTuple):
 
 
 class ServerSession(NamedTuple):
-    """The time in which one server ran on the journal.
+    """A period in which one server process ran on the journal.
 
     Attributes:
-        began: When it began; no two lives have the same.
+        began: When it began; unique among all sessions.
         alive: When it was last known to be alive.
     """
 
@@ -197,11 +197,11 @@ class Journal(Protocol):
             limit: At most so many.
             before: Only tasks with a smaller `order`; None starts with the newest.
             statuses: Only tasks in one of these; empty means all.
-            labels: Only tasks that carry all of these.
+            labels: Only tasks that have all of these.
         """
 
     async def unfinished(self, *, after: int = 0, limit: int | None = None) -> list[TaskRecord]:
-        """The tasks that have not ended, with their inputs, oldest first; `after` is an `order` to go on from.
+        """The tasks that have not ended, with their inputs, oldest first; `after` is the `order` to continue from.
 
         With a limit there may be fewer where their inputs are large, but none only where there are no more.
         """
@@ -212,8 +212,8 @@ class Journal(Protocol):
         """Removes finished tasks with their logs, those that ended first before others, and frees their space.
 
         Args:
-            ended_before: Remove those that ended before this time; None for no limit by age.
-            keep_newest: Remove all but so many that ended last; None for no limit by count.
+            ended_before: Remove those that ended before this time; None: no limit by age.
+            keep_newest: Remove all but so many that ended last; None: no limit by count.
             limit: Remove at most so many tasks in this call.
 
         Returns:
@@ -221,13 +221,13 @@ class Journal(Protocol):
         """
 
     async def begin_session(self, at: int) -> list[ServerSession]:
-        """Records that a server begins to live; gives the lives before it, those that began earlier first.
+        """Records the start of a server; returns the earlier sessions, oldest first.
 
-        Lives that ended before any of the tasks that run now had started are forgotten.
+        Sessions that ended before any task that runs now had started are deleted.
         """
 
-    async def extend_session(self, life: ServerSession) -> None:
-        """Records that a server which began at `life.began` was alive at `life.alive`. It never gets shorter by that."""
+    async def extend_session(self, session: ServerSession) -> None:
+        """Records that the server that began at `session.began` was alive at `session.alive`. A session never gets shorter."""
 
     async def close(self) -> None:
-        """Commits what was asked for before this call, then closes. Closing twice is fine."""
+        """Commits what was submitted before this call, then closes. May be called twice."""

@@ -1,4 +1,4 @@
-"""The journal in memory: the same meaning as on disk, and gone with the process."""
+"""The journal in memory: the same semantics as on disk, lost when the process ends."""
 
 import asyncio
 import heapq
@@ -10,7 +10,7 @@ from operator import attrgetter
 
 from flowgram_core.journal.errors import DuplicateRequest, JournalClosed, WriteRejected
 from flowgram_core.journal.interface import Batch, NewTask, ServerSession, TaskRecord, Write
-from flowgram_core.journal.write_validation import PENDING, PROCESSING, UNFINISHED, TaskState, follow
+from flowgram_core.journal.write_validation import PENDING, PROCESSING, UNFINISHED, TaskState, state_after
 
 _ACCEPTED = TaskState(PENDING, 0)
 _last_sequence = attrgetter("last_sequence")
@@ -21,7 +21,7 @@ class _Task:
     order: int
     accepted: NewTask
     log: list[Batch] = field(default_factory=list)
-    standing: TaskState = _ACCEPTED
+    state: TaskState = _ACCEPTED
     start_time: int | None = None
     end_time: int | None = None
     result: bytes | None = None
@@ -35,10 +35,10 @@ class _Task:
             schema_hash=accepted.schema_hash,
             labels=dict(accepted.labels),
             timeout=accepted.timeout,
-            status=self.standing.status,
+            status=self.state.status,
             start_time=self.start_time,
             end_time=self.end_time,
-            last_sequence=self.standing.last_sequence,
+            last_sequence=self.state.last_sequence,
             result=self.result,
             order=self.order,
             request_hash=accepted.request_hash,
@@ -51,11 +51,11 @@ class MemoryJournal:
     def __init__(self) -> None:
         self._tasks: dict[str, _Task] = {}  # in the order of acceptance
         self._requests: dict[str, str] = {}
-        # A heap of ends, orders and ids: whoever is to be removed first lies on top.
+        # A heap of (end time, order, id): the task to remove first is on top.
         self._finished: list[tuple[int, int, str]] = []
         self._schemas: dict[bytes, str] = {}
         self._users: Counter[bytes] = Counter()  # of a schema: how many tasks
-        self._lives: dict[int, int] = {}
+        self._sessions: dict[int, int] = {}
         self._accepted = 0
         self._closed = False
 
@@ -115,7 +115,7 @@ class MemoryJournal:
                 break
             if before is not None and task.order >= before:
                 continue
-            if statuses and task.standing.status not in statuses:
+            if statuses and task.state.status not in statuses:
                 continue
             if labels.items() <= task.accepted.labels.items():
                 page.append(task.record()._replace(inputs="", result=None))
@@ -127,7 +127,7 @@ class MemoryJournal:
         records = [
             task.record()
             for task in self._tasks.values()
-            if task.standing.status in UNFINISHED and task.order > after
+            if task.state.status in UNFINISHED and task.order > after
         ]
         return records[:limit]
 
@@ -149,19 +149,19 @@ class MemoryJournal:
         return removed
 
     async def begin_session(self, at: int) -> list[ServerSession]:
-        """See `Journal.begin_life`."""
+        """See `Journal.begin_session`."""
         self._check_open()
-        running = [task for task in self._tasks.values() if task.standing.status == PROCESSING]
+        running = [task for task in self._tasks.values() if task.state.status == PROCESSING]
         needed = min((task.start_time for task in running if task.start_time is not None), default=at)
-        self._lives = {began: alive for began, alive in self._lives.items() if alive > needed}
-        former = [ServerSession(began, alive) for began, alive in sorted(self._lives.items())]
-        self._lives.setdefault(at, at)
+        self._sessions = {began: alive for began, alive in self._sessions.items() if alive > needed}
+        former = [ServerSession(began, alive) for began, alive in sorted(self._sessions.items())]
+        self._sessions.setdefault(at, at)
         return former
 
-    async def extend_session(self, life: ServerSession) -> None:
-        """See `Journal.extend_life`."""
+    async def extend_session(self, session: ServerSession) -> None:
+        """See `Journal.extend_session`."""
         self._check_open()
-        self._lives[life.began] = max(life.alive, self._lives.get(life.began, life.alive))
+        self._sessions[session.began] = max(session.alive, self._sessions.get(session.began, session.alive))
 
     async def close(self) -> None:
         """See `Journal.close`."""
@@ -176,7 +176,7 @@ class MemoryJournal:
         if accept is not None and accept.request_id in self._requests:
             raise DuplicateRequest(accept.request_id)
         task = self._tasks.get(write.task_id)
-        standing = follow(None if task is None else task.standing, write)
+        state = state_after(None if task is None else task.state, write)
         if accept is not None:
             self._accepted += 1
             task = self._tasks[write.task_id] = _Task(self._accepted, accept)
@@ -184,8 +184,8 @@ class MemoryJournal:
             self._users[accept.schema_hash] += 1
             if accept.request_id:
                 self._requests[accept.request_id] = accept.task_id
-        assert task is not None  # noqa: S101 - follow has refused writes about unknown tasks
-        task.standing = standing
+        assert task is not None  # noqa: S101 - `state_after` has refused writes about unknown tasks
+        task.state = state
         task.log.extend(write.batches)
         if write.started is not None:
             task.start_time = write.started
@@ -202,5 +202,5 @@ class MemoryJournal:
 
 
 def _settle(committed: "asyncio.Future[None]") -> None:
-    if not committed.done():  # or the caller is gone
+    if not committed.done():  # or its waiter was cancelled
         committed.set_result(None)

@@ -1,17 +1,17 @@
-"""The tables of the SQLite journal, and how files of older versions get them.
+"""The tables of the SQLite journal, and how files of older versions are migrated.
 
 `PRAGMA user_version` counts the migrations that a file has seen; each runs once, in one transaction. A migration that was
 released is never changed: the next one follows it.
 
 Tables:
     tasks: One row per task. `number` is the order of acceptance. The texts come last, so that pages of tasks are read
-        without them. How far a task's log goes is asked of the log, so that appending to it rewrites no task. The checksums
+        without them. The end of a task's log is read from the log, so that appending to it rewrites no task. The checksums
         are the CRC-32 of the texts; tasks of older versions have none.
     schemas: The schemas' texts, each stored once for all tasks that use it, under its SHA-256.
     events: The logs, one row per batch. The rows lie in the order in which they were written, whatever their task
         (measured cheaper, also for large rows, than a table that is sorted by its key); the key is an index beside it.
         `checksum` is the CRC-32 of `cause` and `events`.
-    removed: Numbers of removed tasks whose logs are yet to be removed.
+    removed: Numbers of removed tasks whose logs still have to be removed.
     lives: When servers ran on the file, as far back as the tasks that run need it.
 """
 
@@ -68,25 +68,25 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
 )
 
 VERSION = len(_MIGRATIONS)
-"""The version of the tables that this program works with."""
+"""The version of the tables that this program uses."""
 
 
 class UnknownVersion(Exception):
-    """A file is no journal, or one of a newer program. The text says which."""
+    """A file is not a journal, or is from a newer version. The text says which."""
 
 
 def version_of(connection: sqlite3.Connection) -> int:
-    """The version of a file that was opened; 0 if it is empty. Changes nothing.
+    """The schema version of an open file; 0 if it is empty. Reads only.
 
     Raises:
-        UnknownVersion: It is no journal, or a newer program wrote it.
+        UnknownVersion: It is not a journal, or a newer version wrote it.
         sqlite3.Error: It cannot be read.
     """
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application_id != APPLICATION_ID and (application_id or version or tables):
-        raise UnknownVersion("is a database, but no journal")
+        raise UnknownVersion("is a database, but not a journal")
     if version > VERSION:
         raise UnknownVersion(
             f"was written by a newer program: it has version {version}, this program knows versions up to {VERSION}"

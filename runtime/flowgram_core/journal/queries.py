@@ -1,4 +1,4 @@
-"""What is read from a SQLite journal."""
+"""Queries: everything that is read from a SQLite journal."""
 
 import json
 import logging
@@ -38,7 +38,7 @@ _TYPES = (
     str,
     _NUMBER,
 )
-"""What the columns of a record are made of: SQLite stores anything anywhere."""
+"""Types of a record's columns, which SQLite does not enforce."""
 
 _NEWEST = 2**63 - 1
 _NO_LIMIT = -1
@@ -124,7 +124,7 @@ def read(connection: sqlite3.Connection, task_id: str, after_sequence: int, max_
                 break
             batches.append(Batch(first, last, at, cause, events))
     finally:
-        cursor.close()  # a statement that was not read to its end would keep the log from being carried over
+        cursor.close()  # an unfinished statement would block checkpoints
     return batches
 
 
@@ -135,16 +135,16 @@ def tasks(
     statuses: frozenset[int],
     labels: Mapping[str, str],
 ) -> list[TaskRecord]:
-    """A page of tasks, as in `Journal.tasks`. Tasks that cannot be read are reported and left out."""
-    wanted = _Wanted(limit, _NEWEST if before is None else min(before, _NEWEST), statuses, labels)
+    """A page of tasks, as in `Journal.tasks`. Unreadable tasks are logged and left out."""
+    wanted = _Filter(limit, _NEWEST if before is None else min(before, _NEWEST), statuses, labels)
     try:
         return _page(connection, wanted)
     except (sqlite3.DatabaseError, JournalDamaged):
         return _page_one_by_one(connection, wanted._replace(statuses=statuses or _STATUSES))
 
 
-class _Wanted(NamedTuple):
-    """Which tasks make a page."""
+class _Filter(NamedTuple):
+    """The filter of a page of tasks."""
 
     limit: int
     before: int
@@ -152,7 +152,7 @@ class _Wanted(NamedTuple):
     labels: Mapping[str, str]
 
 
-def _page(connection: sqlite3.Connection, wanted: _Wanted) -> list[TaskRecord]:
+def _page(connection: sqlite3.Connection, wanted: _Filter) -> list[TaskRecord]:
     limit, before, statuses, labels = wanted
     conditions = _HAS_LABEL * len(labels)
     texts = [text for label in labels.items() for text in label]
@@ -167,8 +167,8 @@ def _page(connection: sqlite3.Connection, wanted: _Wanted) -> list[TaskRecord]:
     return [_record(row) for row in rows.fetchall()]
 
 
-def _page_one_by_one(connection: sqlite3.Connection, wanted: _Wanted) -> list[TaskRecord]:
-    """The same, where something of the page is damaged: which tasks there are is read from an index alone."""
+def _page_one_by_one(connection: sqlite3.Connection, wanted: _Filter) -> list[TaskRecord]:
+    """Reads a page with damage in it: finds the tasks by an index alone, and reads them one by one."""
     limit, before, statuses, labels = wanted
     numbers = " UNION ALL ".join([_NUMBERS.format(conditions="")] * len(statuses))
     query = _MERGED_NUMBERS.format(numbers=numbers)
@@ -188,7 +188,7 @@ def _page_one_by_one(connection: sqlite3.Connection, wanted: _Wanted) -> list[Ta
 
 
 def unfinished(connection: sqlite3.Connection, after: int, limit: int | None) -> list[TaskRecord]:
-    """Unfinished tasks, as in `Journal.unfinished`. One that cannot be read is reported and left out."""
+    """Unfinished tasks, as in `Journal.unfinished`. Unreadable ones are logged and left out."""
     records: list[TaskRecord] = []
     room = None if limit is None else _PAGE_BYTES
     while limit is None or len(records) < limit:
@@ -207,12 +207,12 @@ def unfinished(connection: sqlite3.Connection, after: int, limit: int | None) ->
 def _readable(
     connection: sqlite3.Connection, query: str, numbers: Sequence[int], max_bytes: int | None = None
 ) -> list[TaskRecord]:
-    """The tasks with these numbers, but for those that are damaged, which are reported.
+    """The tasks with these numbers, except damaged ones, which are logged.
 
     Ends early once their inputs have so many characters.
 
     Raises:
-        sqlite3.Error: Something else than damage keeps them from being read.
+        sqlite3.Error: They cannot be read for a reason other than damage.
     """
     records = []
     size = 0

@@ -1,4 +1,4 @@
-"""A journal whose file cannot be written: what is stored is served, and nothing is added."""
+"""The read-only journal, for a file that cannot be written: stored tasks are served, new ones refused."""
 
 import asyncio
 import logging
@@ -24,22 +24,22 @@ _logger = logging.getLogger(__name__)
 
 
 async def open_journal(path: Path, *, synchronous: Synchronous = "normal") -> Journal:
-    """Opens the journal in a file; one that is there and cannot be written is opened to be read.
+    """Opens the journal in a file; an existing one that cannot be written is opened read-only.
 
     Args:
         path: The file; see `SQLiteJournal.open`.
         synchronous: What a commit survives.
 
     Raises:
-        JournalUnavailable: It can be neither written nor read, is in use by another server, damaged, no journal, or of
-            another version than can be used.
+        JournalUnavailable: It can be neither written nor read, is in use by another server, damaged, not a journal, or of
+            an unsupported version.
     """
     try:
         return await SQLiteJournal.open(path, synchronous=synchronous)
     except JournalUnavailable as error:
         if not cannot_write(error.__cause__) or not await asyncio.to_thread(_has_content, path):
             raise
-        if isinstance(error.__cause__, OSError):  # that came before the log was looked at
+        if isinstance(error.__cause__, OSError):  # raised before the log was checked
             await asyncio.to_thread(check_log, path)
         journal = await ReadOnlyJournal.open(path, error)
         _logger.error(  # noqa: TRY400 - no defect
@@ -52,7 +52,7 @@ async def open_journal(path: Path, *, synchronous: Synchronous = "normal") -> Jo
 class ReadOnlyJournal(SQLiteReads):
     """A `Journal` in a file that cannot be written. `open` makes one; it belongs to the event loop that called it.
 
-    Nobody else may write the file meanwhile: where there is a place for a lock, it is held.
+    Nobody else may write the file meanwhile: where a lock can exist, it is held.
     """
 
     def __init__(self, lock: FileLock, readers: ReaderPool, reason: str) -> None:
@@ -66,11 +66,11 @@ class ReadOnlyJournal(SQLiteReads):
 
         Args:
             path: The file.
-            reason: Why it cannot be written; it is what commits are refused with.
+            reason: Why it cannot be written: the error that commits get.
             readers: Number of threads that read.
 
         Raises:
-            JournalUnavailable: It cannot be read either, is in use by another server, damaged, no journal, or of
+            JournalUnavailable: It cannot be read either, is in use by another server, damaged, not a journal, or of
                 another version.
         """
         return await asyncio.to_thread(cls._open, path, reason, readers, asyncio.get_running_loop())
@@ -101,32 +101,32 @@ class ReadOnlyJournal(SQLiteReads):
     async def _refuse(self, write: Write) -> None:
         request_id = write.accept.request_id if write.accept else ""
         if request_id and await self.find_request(request_id) is not None:
-            raise DuplicateRequest(request_id)  # what was accepted before is told again
+            raise DuplicateRequest(request_id)  # the caller answers with the task that was accepted before
         raise JournalUnavailable(f"task {write.task_id!r} cannot be written: {self._reason}")
 
-    async def unfinished(self, *, after: int = 0, limit: int | None = None) -> list[TaskRecord]:  # noqa: ARG002 - the port's
-        """None: a task that goes on writes. See `Journal.unfinished`."""
+    async def unfinished(self, *, after: int = 0, limit: int | None = None) -> list[TaskRecord]:  # noqa: ARG002 - given by the interface
+        """Empty: a task that continued would have to be written. See `Journal.unfinished`."""
         self._check_open()
         return []
 
     async def remove_finished(
         self,
         *,
-        ended_before: int | None,  # noqa: ARG002 - the port's
-        keep_newest: int | None,  # noqa: ARG002 - the port's
-        limit: int,  # noqa: ARG002 - the port's
+        ended_before: int | None,  # noqa: ARG002 - given by the interface
+        keep_newest: int | None,  # noqa: ARG002 - given by the interface
+        limit: int,  # noqa: ARG002 - given by the interface
     ) -> list[str]:
         """Removes nothing. See `Journal.remove_finished`."""
         self._check_open()
         return []
 
-    async def begin_session(self, at: int) -> list[ServerSession]:  # noqa: ARG002 - the port's
-        """No life: nothing goes on in it. See `Journal.begin_life`."""
+    async def begin_session(self, at: int) -> list[ServerSession]:  # noqa: ARG002 - given by the interface
+        """Empty: no task runs here. See `Journal.begin_session`."""
         self._check_open()
         return []
 
-    async def extend_session(self, life: ServerSession) -> None:  # noqa: ARG002 - the port's
-        """Records nothing. See `Journal.extend_life`."""
+    async def extend_session(self, session: ServerSession) -> None:  # noqa: ARG002 - given by the interface
+        """Records nothing. See `Journal.extend_session`."""
         self._check_open()
 
     def _close(self) -> None:

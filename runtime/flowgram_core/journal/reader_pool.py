@@ -1,4 +1,4 @@
-"""The reader pool: a few threads, each with a connection of its own, that read while the writer writes."""
+"""The reader pool: a few threads, each with its own connection, that run queries beside the writer."""
 
 import asyncio
 import sqlite3
@@ -16,7 +16,7 @@ _T = TypeVar("_T")
 
 
 class ReaderPool:
-    """A few threads, each with a connection of its own, that read while the writer writes."""
+    """A few threads, each with its own connection, that run queries while the writer writes."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class ReaderPool:
             self._handoff.completed()
 
     def close(self) -> None:
-        """Waits for what is being read, and closes the connections. Blocks."""
+        """Waits for running queries, and closes the connections. Blocks."""
         self._threads.shutdown()
         while not self._connections.empty():
             self._connections.get().close()

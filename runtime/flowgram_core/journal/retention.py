@@ -1,7 +1,7 @@
-"""Removing finished tasks in steps so small that commits hardly wait for them.
+"""Removal of finished tasks, in transactions so small that commits hardly wait for them.
 
-Tasks leave at once, with a note of it; their logs, which may be large, follow in slices. After a crash in between, the
-next removal goes on with what the notes say.
+A task's row is removed first, and its number recorded in the table `removed`; its log, which may be large, follows in
+slices. After a crash in between, the next removal continues with the recorded numbers.
 """
 
 import json
@@ -16,11 +16,11 @@ _ROWS = 200
 """Batches removed in one transaction: 1 ms for small ones, 10 ms for 20 kB each."""
 
 _PAGES = 250
-"""Pages given back to the file system in one transaction."""
+"""Free pages returned to the file system in one transaction."""
 
 _START_OF_TIME = -(2**63)
 _END_OF_TIME = 2**63 - 1
-"""What SQLite counts from and to; times and counts beyond mean the same as these."""
+"""The range of SQLite's integers; times and counts beyond it mean the same as its bounds."""
 
 _LAST_TOO_MANY = """
     SELECT end_time, number FROM tasks WHERE end_time IS NOT NULL ORDER BY end_time DESC, number DESC LIMIT 1 OFFSET ?
@@ -29,7 +29,7 @@ _DUE = """
     SELECT number, task_id, schema_hash FROM tasks WHERE end_time <= ?1 AND (end_time < ?1 OR number <= ?2)
     ORDER BY end_time, number LIMIT ?3
 """
-_NOTE = "INSERT INTO removed (task) SELECT value FROM json_each(?)"
+_RECORD_REMOVED = "INSERT INTO removed (task) SELECT value FROM json_each(?)"
 _REMOVE_TASKS = "DELETE FROM tasks WHERE number IN (SELECT value FROM json_each(?))"
 _REMOVE_SCHEMA = (
     "DELETE FROM schemas WHERE hash = ?1 AND NOT EXISTS (SELECT 1 FROM tasks WHERE schema_hash = ?1)"
@@ -38,7 +38,7 @@ _REMOVE_EVENTS = """
     DELETE FROM events WHERE rowid IN
         (SELECT events.rowid FROM removed CROSS JOIN events ON events.task = removed.task LIMIT ?)
 """
-_FORGET_NOTES = "DELETE FROM removed"
+_CLEAR_REMOVED = "DELETE FROM removed"
 
 
 def remove_tasks(
@@ -47,13 +47,13 @@ def remove_tasks(
     """Removes the tasks that are due, and schemas that no task uses any more, in one transaction.
 
     Returns:
-        Their ids, those that ended first before others.
+        Their ids, in the order in which they ended.
     """
     with transaction(connection):
         due = _due(connection, ended_before, keep_newest, limit)
         if due:
             numbers = json.dumps([number for number, _, _ in due])
-            connection.execute(_NOTE, (numbers,))
+            connection.execute(_RECORD_REMOVED, (numbers,))
             connection.execute(_REMOVE_TASKS, (numbers,))
             for schema_hash in {schema_hash for _, _, schema_hash in due}:
                 connection.execute(_REMOVE_SCHEMA, (schema_hash,))
@@ -61,18 +61,18 @@ def remove_tasks(
 
 
 def remove_logs(connection: sqlite3.Connection) -> bool:
-    """Removes a slice of the logs of removed tasks. False if that was the last one."""
+    """Removes a slice of the logs of removed tasks. Returns False after the last one."""
     with transaction(connection):
         more = connection.execute(_REMOVE_EVENTS, (_ROWS,)).rowcount == _ROWS
         if not more:
-            connection.execute(_FORGET_NOTES)
+            connection.execute(_CLEAR_REMOVED)
     return more
 
 
 def free_pages(connection: sqlite3.Connection) -> bool:
-    """Gives free pages back to the file system. False if those were the last ones, or none can be given back.
+    """Returns free pages to the file system; False if those were the last ones, or none can be returned.
 
-    None can where another program has made the file anew, without incremental auto-vacuum. They are used again then.
+    None can be if another program rewrote the file without incremental auto-vacuum; they are reused then.
     """
     undo_left_over(connection)  # `executescript` would commit it
     before = _count_free(connection)

@@ -1,4 +1,4 @@
-"""The lives of servers in the SQLite file."""
+"""Server sessions in the SQLite file: when servers ran on it."""
 
 import sqlite3
 
@@ -6,7 +6,7 @@ from flowgram_core.journal.interface import ServerSession
 from flowgram_core.journal.transaction import transaction
 from flowgram_core.journal.write_validation import PROCESSING
 
-_FORGET = """
+_DELETE_OLD = """
     DELETE FROM lives WHERE alive <= (SELECT coalesce(min(start_time), ?) FROM tasks WHERE status = ?)
 """
 _FORMER = "SELECT began, alive FROM lives ORDER BY began"
@@ -18,15 +18,15 @@ _EXTEND = """
 
 
 def begin(connection: sqlite3.Connection, at: int) -> list[ServerSession]:
-    """Begins a life, as in `Journal.begin_life`, in one transaction."""
+    """Records a new session, as in `Journal.begin_session`, in one transaction."""
     with transaction(connection):
-        connection.execute(_FORGET, (at, PROCESSING))
+        connection.execute(_DELETE_OLD, (at, PROCESSING))
         former = [ServerSession(*row) for row in connection.execute(_FORMER)]
         connection.execute(_BEGIN, (at,))
     return former
 
 
-def extend(connection: sqlite3.Connection, life: ServerSession) -> None:
-    """Extends a life, as in `Journal.extend_life`."""
+def extend(connection: sqlite3.Connection, session: ServerSession) -> None:
+    """Extends a session, as in `Journal.extend_session`."""
     with transaction(connection):
-        connection.execute(_EXTEND, (life.began, life.alive))
+        connection.execute(_EXTEND, (session.began, session.alive))

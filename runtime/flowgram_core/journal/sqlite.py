@@ -21,8 +21,8 @@ from flowgram_core.journal.writer import Action, WriterThread
 class SQLiteJournal(SQLiteReads):
     """A `Journal` in a file. `open` makes one; it belongs to the event loop that called it.
 
-    All writes that are asked for while a transaction runs go into the next one: under load a transaction carries many
-    writes, and without load a write waits for nothing but its own.
+    Group commit: all writes that are submitted while a transaction runs go into the next one. Under load a transaction
+    has many writes; without load a write waits only for its own.
     """
 
     def __init__(
@@ -43,8 +43,8 @@ class SQLiteJournal(SQLiteReads):
             readers: Number of threads that read.
 
         Raises:
-            JournalUnavailable: It is in use by another server, cannot be read or written, is damaged, no journal, or of a
-                newer program.
+            JournalUnavailable: It is in use by another server, cannot be read or written, is damaged, not a journal, or
+                from a newer version.
         """
         return await asyncio.to_thread(cls._open, path, synchronous, readers, asyncio.get_running_loop())
 
@@ -73,13 +73,13 @@ class SQLiteJournal(SQLiteReads):
         return self._write(write)
 
     async def unfinished(self, *, after: int = 0, limit: int | None = None) -> list[TaskRecord]:
-        """See `Journal.unfinished`. A task that cannot be read is reported in the program's log and left out."""
+        """See `Journal.unfinished`. Unreadable tasks are logged and left out."""
         return await self._read(queries.unfinished, after, limit)
 
     async def remove_finished(
         self, *, ended_before: int | None, keep_newest: int | None, limit: int
     ) -> list[str]:
-        """See `Journal.remove_finished`. Made of small transactions, between which others commit."""
+        """See `Journal.remove_finished`. Runs in small transactions, between which others commit."""
         removed: list[str] = []
         while len(removed) < limit:
             size = min(retention.SLICE, limit - len(removed))
@@ -98,13 +98,13 @@ class SQLiteJournal(SQLiteReads):
         return removed
 
     async def begin_session(self, at: int) -> list[ServerSession]:
-        """See `Journal.begin_life`."""
-        lives: list[ServerSession] = await self._write(partial(Writer.begin_session, at=at))
-        return lives
+        """See `Journal.begin_session`."""
+        sessions: list[ServerSession] = await self._write(partial(Writer.begin_session, at=at))
+        return sessions
 
-    async def extend_session(self, life: ServerSession) -> None:
-        """See `Journal.extend_life`."""
-        await self._write(partial(Writer.extend_session, life=life))
+    async def extend_session(self, session: ServerSession) -> None:
+        """See `Journal.extend_session`."""
+        await self._write(partial(Writer.extend_session, session=session))
 
     async def close(self) -> None:
         """See `Journal.close`."""
@@ -115,10 +115,10 @@ class SQLiteJournal(SQLiteReads):
     def _close(self) -> None:
         super()._close()
         self._writing.join()
-        # The last connection that closes carries the write-ahead log over into the file and removes it.
+        # The last connection that closes checkpoints the write-ahead log and removes it.
         self._connection.close()
         self._lock.release()
 
     def _write(self, work: Write | Action) -> "asyncio.Future[Any]":
         self._check_open()
-        return self._writing.ask(work)
+        return self._writing.submit(work)

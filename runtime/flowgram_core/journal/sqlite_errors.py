@@ -1,4 +1,4 @@
-"""Errors of SQLite and of the file system, translated into the journal's own, with texts for operators."""
+"""Translation of errors of SQLite and the file system into the journal's own, with texts for operators."""
 
 import errno
 import shutil
@@ -34,7 +34,7 @@ _REASONS = {
 
 
 def unavailable(path: Path, error: Exception) -> JournalUnavailable:
-    """The journal's error for one of SQLite or of the system. Its text names the file, never content."""
+    """The journal's error for one of SQLite or the operating system. Its text names the file, never content."""
     if isinstance(error, OSError):
         return JournalUnavailable(f"the journal {path} cannot be used: {error.strerror or 'system error'}")
     name = getattr(error, "sqlite_errorname", type(error).__name__)
@@ -44,7 +44,7 @@ def unavailable(path: Path, error: Exception) -> JournalUnavailable:
         )
     code = _code(error) & 0xFF
     if code == sqlite3.SQLITE_IOERR and _is_full(path):
-        code = sqlite3.SQLITE_FULL  # some writes that find no space are told as errors of the disk
+        code = sqlite3.SQLITE_FULL  # some writes that find no space are reported as I/O errors
     reason = _REASONS.get(code, "SQLite reports an error")
     return JournalUnavailable(f"the journal {path} cannot be used: {reason} ({name})")
 

@@ -1,4 +1,4 @@
-"""The half of a journal in a SQLite file that reads."""
+"""The reading half of a journal in a SQLite file, shared by the writable and the read-only one."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ _T = TypeVar("_T")
 
 
 class SQLiteReads:
-    """Answers what is asked of a file, until it is closed."""
+    """The read methods of a `Journal` on a pool of readers, until it is closed."""
 
     def __init__(self, readers: ReaderPool) -> None:
         self._readers = readers
@@ -46,7 +46,7 @@ class SQLiteReads:
     async def tasks(
         self, *, limit: int, before: int | None, statuses: frozenset[int], labels: Mapping[str, str]
     ) -> list[TaskRecord]:
-        """See `Journal.tasks`. A task that cannot be read is reported in the program's log and left out."""
+        """See `Journal.tasks`. Unreadable tasks are logged and left out."""
         return await self._read(queries.tasks, limit, before, statuses, dict(labels))
 
     async def close(self) -> None:
@@ -56,7 +56,7 @@ class SQLiteReads:
         await asyncio.shield(self._closing)
 
     def _close(self) -> None:
-        """Runs in a thread of its own."""
+        """Closes everything. Blocks; runs in a thread."""
         self._readers.close()
 
     def _check_open(self) -> None:

@@ -1,4 +1,4 @@
-"""A transaction as a block."""
+"""SQLite transactions as context managers."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Commits what the block wrote when it ends; undoes it if the block or the commit fails.
+    """Commits what the block wrote when it ends; rolls back if the block or the commit fails.
 
     Raises:
         sqlite3.Error: It cannot begin or be committed.
@@ -20,16 +20,16 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     except BaseException:
         with suppress(
             sqlite3.Error
-        ):  # what failed first is what tells; if this fails too, the next transaction undoes it
+        ):  # the first error matters; if this fails too, the next transaction rolls back
             undo_left_over(connection)
         raise
 
 
 def undo_left_over(connection: sqlite3.Connection) -> None:
-    """Undoes a transaction that has failed; nothing if there is none: a full disk, for one, ends it already.
+    """Rolls back a failed transaction, if one is still open: a full disk, for one, has ended it already.
 
     Raises:
-        sqlite3.Error: It cannot be undone now.
+        sqlite3.Error: It cannot be rolled back now.
     """
     if connection.in_transaction:
         connection.execute("ROLLBACK")

@@ -1,12 +1,12 @@
-"""Whether a write-ahead log that a former process left is whole.
+"""Integrity check of a write-ahead log that a former process left.
 
-SQLite reads a log up to its first frame that is wrong, and says nothing of the rest: a single changed bit would lose all
-later commits without a word. Two things tell that from a log whose last write was cut off, which is no loss:
+SQLite reads a log up to the first invalid frame, and silently ignores the rest: a single changed bit would lose all
+later commits without an error. Two things distinguish that from a log whose last write was cut off, which loses nothing:
 
 - The index beside the log (`-shm`) says how many frames were committed. It outlives the process, though not the machine.
-- A frame that ends a commit, and lies beyond what can be read, was written after what is wrong before it.
+- A frame that ends a commit, and lies beyond what can be read, was written after the invalid frame before it.
 
-Frames of an older round of the log, which begins anew after its content was carried over into the file, have other salts.
+Frames of an older round of the log, which starts over after each complete checkpoint, have other salts.
 Both formats are SQLite's: https://sqlite.org/fileformat2.html#the_write_ahead_log and https://sqlite.org/walformat.html.
 """
 
@@ -22,7 +22,7 @@ from typing import BinaryIO, NamedTuple
 _logger = logging.getLogger(__name__)
 
 _MAGIC = 0x377F0682
-"""Begins a log; plus 1 where checksums are made of big-endian words."""
+"""The first word of a log; plus 1 where checksums use big-endian words."""
 
 _HEADER = struct.Struct(">IIII8sII")
 """Magic, version, page size, round, salts, checksum of all before."""
@@ -33,7 +33,7 @@ _FRAME = struct.Struct(">II8sII")
 _INDEX = struct.Struct("=III?BHII8s8sII")
 """Version, -, changes, whether it is in use, -, page size, frames, pages, last checksum, salts, checksum of all before."""
 
-_CARRIED_OVER = struct.Struct("=I")
+_CHECKPOINTED = struct.Struct("=I")
 """Follows two copies of the index's header."""
 
 _PAGE_SIZES = {1 << power for power in range(9, 17)}
@@ -45,40 +45,40 @@ _Sums = tuple[int, int]
 
 
 class LogState(NamedTuple):
-    """What is in a log.
+    """The condition of a log.
 
     Attributes:
         readable: Frames up to the end of the last commit that SQLite can read.
-        told: Frames up to the end of the last commit that is known to have been made.
-        carried_over: Frames whose content is in the file already.
-        lost_commits: Commits that are seen and cannot be read. There may have been more.
+        committed: Frames up to the end of the last commit that is known to have been made.
+        checkpointed: Frames that were copied into the database already.
+        lost_commits: Commits that are found and cannot be read. There may have been more.
     """
 
     readable: int
-    told: int
-    carried_over: int
+    committed: int
+    checkpointed: int
     lost_commits: int
 
     @property
     def damaged(self) -> bool:
         """Whether commits cannot be read."""
-        return self.told > self.readable
+        return self.committed > self.readable
 
     @property
     def lost_frames(self) -> int:
-        """Frames that were committed, cannot be read, and are not in the file."""
-        return max(0, self.told - max(self.readable, self.carried_over))
+        """Frames that were committed, cannot be read, and were not checkpointed."""
+        return max(0, self.committed - max(self.readable, self.checkpointed))
 
     @property
     def outdated(self) -> bool:
-        """Whether what can be read is older than the file, whose newer pages it would hide."""
-        return self.damaged and self.readable < self.carried_over
+        """Whether the readable part is older than the database, whose newer pages it would hide."""
+        return self.damaged and self.readable < self.checkpointed
 
 
 class _Index(NamedTuple):
     salts: bytes
     frames: int
-    carried_over: int
+    checkpointed: int
 
 
 class _Header(NamedTuple):
@@ -89,9 +89,9 @@ class _Header(NamedTuple):
 
 
 def check_log(path: Path) -> None:
-    """Reports a damaged log of a database, and keeps it for the operator. To be called before the database is opened.
+    """Logs damage in a database's write-ahead log, and keeps a copy for the operator. Call it before the database is opened.
 
-    It is copied; one that would hide newer pages of the file is moved, so that SQLite does not read it.
+    A log that would hide newer pages of the database is moved away instead, so that SQLite does not read it.
     """
     log = _beside(path, "-wal")
     try:
@@ -116,7 +116,7 @@ def check_log(path: Path) -> None:
 
 
 def read_state(path: Path) -> LogState | None:
-    """What is in the log of a database; None if it has none.
+    """The state of a database's log; None if it has none.
 
     Raises:
         OSError: It cannot be read.
@@ -138,7 +138,7 @@ def _state(file: BinaryIO, index: _Index | None) -> LogState:
     number = 0
     for number, (head, page) in enumerate(_frames(file, header.page_size if header else _PAGE_SIZE), 1):
         page_number, pages, frame_salts, *expected = _FRAME.unpack(head)
-        if salts is None:  # of a header that cannot be read, they are all that is needed
+        if salts is None:  # all that is needed of an unreadable header
             salts = frame_salts
         if pages and frame_salts == salts:
             ends.append(number)
@@ -146,26 +146,26 @@ def _state(file: BinaryIO, index: _Index | None) -> LogState:
             sums = _checksum(page, _checksum(head[:8], sums, header.order), header.order)
             if not page_number or frame_salts != salts or sums != tuple(expected):
                 first_bad = number
-    told_by_index = index.frames if index and index.salts == salts else 0
+    committed_by_index = index.frames if index and index.salts == salts else 0
     readable = [end for end in ends if not first_bad or end < first_bad]
     # Of the first bad frame only the head may have been written, over a frame of an older round. Not at the end of the
     # log: there nothing would follow the head.
     lost = [
         end
         for end in ends[len(readable) :]
-        if end > first_bad or end <= told_by_index or end == number or not header
+        if end > first_bad or end <= committed_by_index or end == number or not header
     ]
     last_readable = readable[-1] if readable else 0
     return LogState(
         readable=last_readable,
-        told=max(told_by_index, lost[-1] if lost else last_readable),
-        carried_over=index.carried_over if index and told_by_index else 0,
+        committed=max(committed_by_index, lost[-1] if lost else last_readable),
+        checkpointed=index.checkpointed if index and committed_by_index else 0,
         lost_commits=len(lost),
     )
 
 
 def _read_header(file: BinaryIO) -> _Header | None:
-    """The header of a log; None if SQLite would not take it for one."""
+    """The header of a log; None if SQLite would not accept it."""
     content = file.read(_HEADER.size)
     if len(content) < _HEADER.size:
         return None
@@ -189,21 +189,21 @@ def _read_index(path: Path) -> _Index | None:
     """The index of a log as the process left it; None if it is missing, or was not in use."""
     try:
         with _beside(path, "-shm").open("rb") as file:
-            content = file.read(2 * _INDEX.size + _CARRIED_OVER.size)
+            content = file.read(2 * _INDEX.size + _CHECKPOINTED.size)
     except OSError:
         return None
-    if len(content) < 2 * _INDEX.size + _CARRIED_OVER.size:
+    if len(content) < 2 * _INDEX.size + _CHECKPOINTED.size:
         return None
-    (carried_over,) = _CARRIED_OVER.unpack_from(content, 2 * _INDEX.size)
+    (checkpointed,) = _CHECKPOINTED.unpack_from(content, 2 * _INDEX.size)
     for start in (0, _INDEX.size):  # two copies: one may be half written
         _, _, _, in_use, _, _, frames, _, _, salts, *expected = _INDEX.unpack_from(content, start)
         if in_use and _checksum(content[start : start + 40], (0, 0), "=") == tuple(expected):
-            return _Index(salts, frames, carried_over)
+            return _Index(salts, frames, checkpointed)
     return None
 
 
 def _checksum(content: bytes, sums: _Sums, order: str) -> _Sums:
-    """Goes on with a checksum; the content is a multiple of 8 bytes."""
+    """Continues a checksum; the content is a multiple of 8 bytes."""
     first, second = sums
     words = iter(struct.unpack(f"{order}{len(content) // 4}I", content))
     for even, odd in zip(words, words, strict=True):
@@ -213,7 +213,7 @@ def _checksum(content: bytes, sums: _Sums, order: str) -> _Sums:
 
 
 def _keep(log: Path, *, move: bool) -> Path:
-    """Copies or moves a log to a name of its own, by its content: the same one is kept once."""
+    """Copies or moves a log to a name derived from its content, so that the same one is kept once."""
     digest = 0
     with log.open("rb") as file:
         while block := file.read(_BLOCK):

@@ -1,7 +1,7 @@
-"""Groups of writes as one SQLite transaction of few statements.
+"""Group commit: many writes as one SQLite transaction of few statements.
 
-However many writes a group has, it is made of: BEGIN, at most two look-ups, one INSERT per table and 64 rows, one UPDATE per
-64 rows, COMMIT. A task that is accepted and finished in one group is inserted in its final state.
+Whatever its size, a group takes BEGIN, at most two look-ups, one INSERT per table and 64 rows, one UPDATE per 64 rows,
+and COMMIT. A task that is accepted and finished in one group is inserted in its final state.
 """
 
 import json
@@ -18,18 +18,18 @@ from flowgram_core.journal.errors import DuplicateRequest, InvalidWrite, Journal
 from flowgram_core.journal.interface import NewTask, ServerSession, Write
 from flowgram_core.journal.sqlite_errors import unavailable
 from flowgram_core.journal.transaction import transaction
-from flowgram_core.journal.write_validation import PENDING, UNFINISHED, TaskState, follow
+from flowgram_core.journal.write_validation import PENDING, UNFINISHED, TaskState, state_after
 
 _ROWS = 64
-"""Rows per statement. Each number of rows is a statement of its own to compile and keep, so there must be an end."""
+"""Rows per statement. Each number of rows is a separate statement to compile and cache, so it is bounded."""
 
 _KNOWN_SCHEMAS = 10_000
-"""Hashes remembered as stored. One that is forgotten costs an insert that does nothing."""
+"""Hashes remembered as stored. Evicting one costs an insert that does nothing."""
 
 _NEXT_NUMBER = """
     SELECT 1 + max((SELECT coalesce(max(number), 0) FROM tasks), (SELECT coalesce(max(task), 0) FROM removed))
 """
-_STANDINGS = """
+_STATES = """
     SELECT task_id, number, status, (SELECT coalesce(max(last_sequence), 0) FROM events WHERE task = number)
     FROM ({values}) AS wanted CROSS JOIN tasks ON task_id = wanted.column1
 """
@@ -60,23 +60,23 @@ _FAILURES_OF_ALL = {
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_PROTOCOL,
 }
-"""Errors of the file, which meet every write alike: one by one, each would meet them again, and wait for a lock each time.
+"""Errors of the file, which affect every write alike: retried one by one, each would fail again, and wait for a lock each time.
 
-A full disk (FULL) is none of them: it costs no wait, and a smaller write, such as the end of a task, may still fit. Nor is
-damage (CORRUPT): it lies in some pages, and others can be written.
+A full disk (FULL) is not among them: it costs no wait, and a smaller write, such as the end of a task, may still fit. Nor
+is damage (CORRUPT): it concerns some pages, and others can be written.
 """
 
 
 class Writer:
     """Applies groups of writes to a connection. Not for more than one thread at a time.
 
-    It remembers where the unfinished tasks stand, so that a write looks nothing up.
+    It caches the state of unfinished tasks, so that a write needs no look-up.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
         self._path = path
-        self._standings: dict[str, tuple[int, TaskState]] = {}  # by task id: its number, and where it stands
+        self._states: dict[str, tuple[int, TaskState]] = {}  # by task id: its number and its state
         self._schemas: set[bytes] = set()
         (self._next_number,) = connection.execute(_NEXT_NUMBER).fetchone()
 
@@ -84,7 +84,7 @@ class Writer:
         """Makes writes durable in one transaction if possible.
 
         Returns:
-            For each write what prevented it, or None. A write that is prevented prevents no other.
+            For each write its error, or None. A rejected write does not affect the others.
         """
         try:
             return list(self._transact(writes))
@@ -111,28 +111,28 @@ class Writer:
         return retention.remove_logs(self._connection)
 
     def free_pages(self) -> bool:
-        """Makes the file smaller by some of its free pages; says whether there are more to give back.
+        """Returns some free pages to the file system; says whether there are more.
 
         Raises:
-            sqlite3.Error: The file is as it was.
+            sqlite3.Error: The file is unchanged.
         """
         return retention.free_pages(self._connection)
 
     def begin_session(self, at: int) -> list[ServerSession]:
-        """Begins a life, and gives those before it.
+        """Records a new session, and returns the earlier ones.
 
         Raises:
-            sqlite3.Error: It did not begin.
+            sqlite3.Error: It was not recorded.
         """
         return server_sessions.begin(self._connection, at)
 
-    def extend_session(self, life: ServerSession) -> None:
-        """Extends a life.
+    def extend_session(self, session: ServerSession) -> None:
+        """Extends a session.
 
         Raises:
-            sqlite3.Error: It is as it was.
+            sqlite3.Error: It is unchanged.
         """
-        server_sessions.extend(self._connection, life)
+        server_sessions.extend(self._connection, session)
 
     def _explain(self, write: Write, error: Exception) -> JournalError:
         cause: JournalError
@@ -162,14 +162,14 @@ class Writer:
         return outcomes
 
     def _look_up(self, writes: Sequence[Write]) -> dict[str, tuple[int, TaskState]]:
-        """Where the tasks of these writes stand, so far as they are stored (new ones are taken to be new)."""
-        known = self._standings
-        standings = {write.task_id: known[write.task_id] for write in writes if write.task_id in known}
-        unknown = {write.task_id for write in writes if write.accept is None} - standings.keys()
-        rows = _query(self._connection, _STANDINGS, [(task_id,) for task_id in unknown])
+        """The number and state of each stored task among these writes. Tasks to accept are assumed to be new."""
+        known = self._states
+        states = {write.task_id: known[write.task_id] for write in writes if write.task_id in known}
+        unknown = {write.task_id for write in writes if write.accept is None} - states.keys()
+        rows = _query(self._connection, _STATES, [(task_id,) for task_id in unknown])
         for task_id, number, status, last_sequence in rows:
-            standings[task_id] = (number, TaskState(status, last_sequence))
-        return standings
+            states[task_id] = (number, TaskState(status, last_sequence))
+        return states
 
     def _taken_requests(self, writes: Sequence[Write]) -> set[str]:
         requests = [
@@ -179,18 +179,18 @@ class Writer:
 
     def _remember(self, group: "_Group") -> None:
         self._next_number = group.next_number
-        for task_id, known in group.standings.items():
+        for task_id, known in group.states.items():
             if known[1].status in UNFINISHED:
-                self._standings[task_id] = known
-            elif task_id in self._standings:
-                del self._standings[task_id]
+                self._states[task_id] = known
+            elif task_id in self._states:
+                del self._states[task_id]
         if len(self._schemas) > _KNOWN_SCHEMAS:
             self._schemas.clear()
         self._schemas.update(group.schemas)
 
 
-class _State:
-    """What changes in a task's row."""
+class _Changes:
+    """The changed columns of a task's row."""
 
     __slots__ = ("end_time", "result", "start_time", "status")
 
@@ -211,40 +211,40 @@ class _Group:
     def __init__(
         self,
         next_number: int,
-        standings: dict[str, tuple[int, TaskState]],
+        states: dict[str, tuple[int, TaskState]],
         requests: set[str],
         schemas: set[bytes],
     ) -> None:
         self.next_number = next_number
-        self.standings = standings
+        self.states = states
         self.schemas: dict[bytes, str] = {}
         self.events: list[_Row] = []
-        self._accepted: dict[int, tuple[NewTask, _State]] = {}
-        self._updated: dict[int, _State] = {}
+        self._accepted: dict[int, tuple[NewTask, _Changes]] = {}
+        self._updated: dict[int, _Changes] = {}
         self._requests = requests
         self._stored_schemas = schemas
 
     def add(self, write: Write) -> WriteRejected | None:
-        """Adds a write, or returns why it cannot be."""
+        """Adds a write, or returns the error that rejects it."""
         task_id, accept, batches, started, finish = write
         if accept is not None and accept.request_id and accept.request_id in self._requests:
             return DuplicateRequest(accept.request_id)
-        known = self.standings.get(task_id)
+        known = self.states.get(task_id)
         try:
-            standing = follow(known[1] if known else None, write)
+            state = state_after(known[1] if known else None, write)
         except InvalidWrite as error:
             return error
         number = known[0] if known else self._accept(accept)
-        self.standings[task_id] = (number, standing)
+        self.states[task_id] = (number, state)
         for first, last, at, cause, events in batches:
             self.events.append((number, first, last, at, batch_checksum(cause, events), cause, events))
         if started is not None or finish is not None:
-            state = self._state(number)
-            state.status = standing.status
+            changes = self._changes(number)
+            changes.status = state.status
             if started is not None:
-                state.start_time = started
+                changes.start_time = started
             if finish is not None:
-                _, state.end_time, state.result = finish
+                _, changes.end_time, changes.result = finish
         return None
 
     def new_tasks(self) -> list[_Row]:
@@ -259,31 +259,31 @@ class _Group:
                 task.request_hash,
                 task.timeout,
                 json.dumps(task.labels, ensure_ascii=False) if task.labels else "{}",
-                *state.columns(),
+                *changes.columns(),
                 task.inputs,
                 inputs_checksum(task.inputs),
             )
-            for number, (task, state) in self._accepted.items()
+            for number, (task, changes) in self._accepted.items()
         ]
 
     def updates(self) -> list[_Row]:
-        """What changes in the rows of tasks that were stored before."""
-        return [(number, *state.columns()) for number, state in self._updated.items()]
+        """The changed columns of tasks that were stored before."""
+        return [(number, *changes.columns()) for number, changes in self._updated.items()]
 
-    def _state(self, number: int) -> _State:
+    def _changes(self, number: int) -> _Changes:
         accepted = self._accepted.get(number)
         if accepted is not None:
             return accepted[1]
-        state = self._updated.get(number)
-        if state is None:
-            state = self._updated[number] = _State()
-        return state
+        changes = self._updated.get(number)
+        if changes is None:
+            changes = self._updated[number] = _Changes()
+        return changes
 
     def _accept(self, task: NewTask | None) -> int:
-        assert task is not None  # noqa: S101 - follow has refused writes about unknown tasks
+        assert task is not None  # noqa: S101 - `state_after` has refused writes about unknown tasks
         number = self.next_number
         self.next_number += 1
-        self._accepted[number] = task, _State()
+        self._accepted[number] = task, _Changes()
         if task.schema_hash not in self._stored_schemas:
             self.schemas.setdefault(task.schema_hash, task.schema)
         if task.request_id:
@@ -292,7 +292,7 @@ class _Group:
 
 
 def _concerns_all(error: Exception) -> bool:
-    """Whether a group failed for a reason that no write of it is to blame for."""
+    """Whether a group failed for a reason that does not lie in one of its writes."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _FAILURES_OF_ALL
 
 
@@ -320,5 +320,5 @@ def _query(connection: sqlite3.Connection, template: str, values: Sequence[_Row]
 def _write(connection: sqlite3.Connection, template: str, values: Sequence[_Row]) -> None:
     """Writes these rows of values."""
     for statement, parameters in _statements(template, values):
-        # Unlike `execute`, this does not go to ask for the number of the last row, which gives the interpreter lock away.
+        # Unlike `execute`, this does not look up the number of the last row, which would release the interpreter lock.
         connection.executemany(statement, (parameters,))

@@ -1,4 +1,4 @@
-"""What may follow what in a task's log: the one check that every journal applies before it stores a write."""
+"""Write validation: the one check that every journal applies before it stores a write."""
 
 from typing import Final, NamedTuple
 
@@ -13,32 +13,32 @@ UNFINISHED: Final = (PENDING, PROCESSING)
 
 
 class TaskState(NamedTuple):
-    """Where a task stands: its status and the number of its last event."""
+    """The state of a task: its status and the number of its last event."""
 
     status: int
     last_sequence: int
 
 
-def follow(standing: TaskState | None, write: Write) -> TaskState:
-    """Where a task stands after a write.
+def state_after(state: TaskState | None, write: Write) -> TaskState:
+    """The state of a task after a write.
 
     Args:
-        standing: Where it stands before; None if it does not exist.
-        write: What is to be written about it.
+        state: Its state before; None if it does not exist.
+        write: The write.
 
     Raises:
-        InvalidWrite: The write cannot follow.
+        InvalidWrite: The write contradicts the state.
     """
     if write.accept is not None:
-        if standing is not None:
+        if state is not None:
             raise InvalidWrite(f"task {write.task_id!r} exists already")
         if write.accept.task_id != write.task_id:
             raise InvalidWrite(f"a write about task {write.task_id!r} accepts task {write.accept.task_id!r}")
         status, last_sequence = PENDING, 0
-    elif standing is None:
+    elif state is None:
         raise InvalidWrite(f"there is no task {write.task_id!r}")
     else:
-        status, last_sequence = standing
+        status, last_sequence = state
     if status not in UNFINISHED:
         raise InvalidWrite(f"task {write.task_id!r} has finished")
     for batch in write.batches:

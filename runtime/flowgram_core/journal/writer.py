@@ -1,4 +1,4 @@
-"""The writer thread of the SQLite journal: commits writes in groups, in the order in which they were asked for."""
+"""The writer thread of the SQLite journal: commits writes in groups, in the order in which they were submitted."""
 
 import asyncio
 import logging
@@ -21,10 +21,10 @@ _logger = logging.getLogger(__name__)
 
 _GROUP_WRITES = 256
 _GROUP_BYTES = 1 << 20
-"""A group that has reached one of these is committed; what else waits goes into the next."""
+"""A group that reaches one of these is committed; further writes go into the next."""
 
 Action = Callable[[Writer], Any]
-"""Something to do with the writer between two groups."""
+"""An operation of the writer between two groups."""
 
 
 class _Request(NamedTuple):
@@ -38,7 +38,7 @@ _Answer = tuple["asyncio.Future[Any]", Any, Exception | None]
 
 
 class WriterThread:
-    """Applies writes in the order in which they are asked for. The loop collects them, and hands them over in groups."""
+    """Applies writes in the order in which they are submitted. The event loop collects them, and hands them over in groups."""
 
     def __init__(
         self, writer: Writer, path: Path, handoff: GILHandoff, loop: asyncio.AbstractEventLoop
@@ -50,19 +50,19 @@ class WriterThread:
         self._pending: list[_Request] = []
         self._pending_bytes = 0
         self._policy = BatchPolicy()
-        self._look: asyncio.Handle | None = None
+        self._scheduled: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._handed_over = 0  # so many are with the thread
+        self._handed_over = 0  # requests that the thread has and has not answered
         self._queue: SimpleQueue[list[_Request] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
 
-    def ask(self, work: Write | Action) -> "asyncio.Future[Any]":
-        """Asks for a write, or an action.
+    def submit(self, work: Write | Action) -> "asyncio.Future[Any]":
+        """Submits a write or an action.
 
         Returns:
-            Done once the write is committed, or the action done, with what that returned; failed with a `JournalError` if
-            it was not. Cancelling it stops neither.
+            Done once the write is committed, or the action is done, with the action's result; failed with a `JournalError`
+            otherwise. Cancelling it stops neither.
         """
         future: asyncio.Future[Any] = self._loop.create_future()
         self._pending.append(_Request(future, work))
@@ -74,12 +74,12 @@ class WriterThread:
         return future
 
     def finish(self) -> None:
-        """Hands over what is left; nothing may be asked for any more. Called on the loop, as `ask` is."""
+        """Hands over what is left; nothing may be submitted any more. Called on the loop, as `submit` is."""
         self._hand_over()
         self._queue.put(None)
 
     def join(self) -> None:
-        """Waits until all that was asked for is done. Blocks; comes after `finish`."""
+        """Waits until everything submitted is done. Blocks; call it after `finish`."""
         self._thread.join()
 
     def _schedule(self) -> None:
@@ -88,12 +88,12 @@ class WriterThread:
         self._policy.observe(count + self._handed_over)
         if count >= _GROUP_WRITES or self._pending_bytes >= _GROUP_BYTES:
             self._hand_over()
-        elif count and not self._handed_over and self._look is None:
-            # Not yet: the other requests of a batch come in this iteration of the event loop as well.
-            self._look = self._loop.call_soon(self._hand_over_if_ready)
+        elif count and not self._handed_over and self._scheduled is None:
+            # Not yet: other requests of the batch arrive in the same iteration of the event loop.
+            self._scheduled = self._loop.call_soon(self._hand_over_if_ready)
 
     def _hand_over_if_ready(self) -> None:
-        self._look = None
+        self._scheduled = None
         if self._policy.is_ready(len(self._pending)):
             self._hand_over()
         elif self._timer is None:
@@ -103,10 +103,10 @@ class WriterThread:
         self._hand_over(timed_out=True)
 
     def _hand_over(self, *, timed_out: bool = False) -> None:
-        for handle in (self._look, self._timer):
+        for handle in (self._scheduled, self._timer):
             if handle is not None:
                 handle.cancel()
-        self._look = self._timer = None
+        self._scheduled = self._timer = None
         group, self._pending, self._pending_bytes = self._pending, [], 0
         self._policy.batch_started(timed_out=timed_out)
         self._handed_over += len(group)
@@ -131,7 +131,7 @@ class WriterThread:
         outcomes: list[Any]
         try:
             outcomes = self._writer.apply([write for _, write in writes])
-        except Exception:  # the thread must live on, and each waiter hear of it
+        except Exception:  # the thread must go on, and each waiter must get an error
             _logger.exception("a group of writes failed")
             outcomes = [JournalUnavailable(f"the journal {self._path} failed on a write") for _ in writes]
         self._deliver([(future, None, error) for (future, _), error in zip(writes, outcomes, strict=True)])
@@ -149,7 +149,7 @@ class WriterThread:
 
     def _deliver(self, answers: list[_Answer]) -> None:
         self._handoff.progressed()
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed: nobody waits
             self._loop.call_soon_threadsafe(self._resolve, answers)
 
     def _resolve(self, answers: list[_Answer]) -> None:
@@ -176,6 +176,6 @@ def _size(write: Write) -> int:
             size += len(accept.inputs) + len(accept.schema)
         if finish is not None:
             size += len(finish.result)
-    except TypeError:  # a defect, which the writer meets as well, and tells
+    except TypeError:  # a defect, which the writer finds as well, and reports
         return 0
     return size

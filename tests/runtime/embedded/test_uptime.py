@@ -92,7 +92,7 @@ async def test_a_journal_that_fails_for_a_while_is_told_again(caplog: pytest.Log
         await let_pass(clock, 5)
         failing = False
         await let_pass(clock, 2)
-    assert caplog.text.count("cannot record that the server lives") == 1
+    assert caplog.text.count("cannot record the server's uptime") == 1
     calls = ScriptedCalls()
     async with running_application(calls, journal=inner, clock=clock, first_id=2) as application:
         await calls.running("a")

@@ -194,7 +194,7 @@ async def test_another_programs_database_is_refused(path: Path) -> None:
     connection.commit()
     connection.close()
     content = content_of(path)
-    assert "is a database, but no journal" in await refused(path)
+    assert "is a database, but not a journal" in await refused(path)
     assert content_of(path) == content
 
 

@@ -127,7 +127,7 @@ async def test_a_file_that_another_server_writes_is_refused(path: Path, sqlite: 
     [
         (f"PRAGMA user_version = {VERSION - 1}", f"cannot be brought to version {VERSION}"),
         (f"PRAGMA user_version = {VERSION + 1}", "was written by a newer program"),
-        ("PRAGMA application_id = 1", "is a database, but no journal"),
+        ("PRAGMA application_id = 1", "is a database, but not a journal"),
     ],
 )
 async def test_another_version_is_refused(path: Path, statement: str, text: str) -> None:

@@ -29,7 +29,7 @@ class Held:
 
     def __init__(self, journal: SQLiteJournal) -> None:
         self._let_go = threading.Event()
-        self._task = journal._writing.ask(lambda _: self._let_go.wait())
+        self._task = journal._writing.submit(lambda _: self._let_go.wait())
 
     async def __aenter__(self) -> None:
         await asyncio.sleep(0)
@@ -273,7 +273,7 @@ async def test_a_defect_in_an_action_is_told_to_its_waiter(
         raise OverflowError
 
     with pytest.raises(JournalUnavailable, match="failed on an action"):
-        await sqlite._writing.ask(broken)
+        await sqlite._writing.submit(broken)
     assert "an action of the journal failed" in caplog.text
     await sqlite.commit(accepted("a"))
 
@@ -311,7 +311,7 @@ async def test_a_removal_that_was_interrupted_goes_on(path: Path) -> None:
     """Logs of tasks that were removed just before a crash are removed with the next removal, and harm nobody before."""
     journal = await SQLiteJournal.open(path)
     await journal.commit(finished("a"))
-    assert await journal._writing.ask(lambda writer: writer.remove_finished(None, 0, 10)) == ["a"]
+    assert await journal._writing.submit(lambda writer: writer.remove_finished(None, 0, 10)) == ["a"]
     await journal.close()
     journal = await SQLiteJournal.open(path)
     await journal.commit(accepted("b"))
@@ -356,7 +356,7 @@ async def test_the_writer_forgets_finished_tasks(sqlite: SQLiteJournal) -> None:
     """Only unfinished tasks take memory."""
     await asyncio.gather(*(sqlite.commit(finished(f"task-{index}")) for index in range(100)))
     await sqlite.commit(accepted("a"))
-    writer: Writer = await sqlite._writing.ask(lambda writer: writer)
+    writer: Writer = await sqlite._writing.submit(lambda writer: writer)
     assert [*writer._standings] == ["a"]
 
 

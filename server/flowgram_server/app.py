@@ -115,7 +115,9 @@ async def open_server(settings: Settings, clock: Clock | None = None) -> AsyncIt
         (
             *pure_node_types(),
             LLMNode(settings.llm_settings(), time_slice=fairness.time_slice),
-            HTTPNode(settings.http_settings(), time_slice=fairness.time_slice),
+            HTTPNode(
+                settings.http_settings(), time_slice=fairness.time_slice, secret_names=runtime.secret_names
+            ),
             CodeNode(settings.code_settings()),
             *installed_node_types(),
         )

@@ -30,6 +30,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
 }
 LAYERS["flowgram_core.hosting"] = tuple(name for name in LAYERS if name.startswith("flowgram_core."))
 LAYERS["flowgram_core.embedded"] = (*LAYERS["flowgram_core.hosting"], "flowgram_core.hosting")
+LAYERS["flowgram_core.temporal"] = LAYERS["flowgram_core.embedded"]
 LAYERS["flowgram_server"] = tuple(LAYERS)
 
 _OUTSIDE = (
@@ -139,7 +140,7 @@ def test_every_package_has_its_place() -> None:
 
 @pytest.mark.parametrize("root", SOURCE_ROOTS, ids=lambda root: root.name)
 def test_imports_point_one_way(root: Path) -> None:
-    """Modeling <- engine <- nodes <- hosting <- embedded <- server; clients know only the contract."""
+    """Modeling <- engine <- nodes <- hosting <- embedded | temporal <- server; clients know only the contract."""
     assert [text for path in sources(root) for text in violations(read(path))] == []
 
 

@@ -1,6 +1,6 @@
 """The composition of the server, and its life: everything is opened in order, and closed in reverse.
 
-    journal -> node types -> application -> gRPC server -> REST gateway
+    host (its store, its node types) -> gRPC server -> REST gateway
 
 Shutting down. The first signal drains: health says NOT_SERVING, no task is accepted any more, watches end with UNAVAILABLE,
 and what runs gets the grace period. What has not ended then goes on after the next start. A second signal ends at once, and
@@ -8,48 +8,37 @@ so does the first one while the server starts. What does not end then within sec
 """
 
 import asyncio
-import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, closing, nullcontext, suppress
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing, nullcontext
 from typing import Final
 
 import grpc
 import structlog
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio  # type: ignore[attr-defined]  # public, and not declared so
 from grpc_reflection.v1alpha import reflection
 
 from flowgram.runtime.v1 import error_reason_pb2  # noqa: F401 - see where reflection is enabled
 from flowgram_core.concurrency.clock import Clock, SystemClock
-from flowgram_core.concurrency.fairness import FairScheduler
-from flowgram_core.embedded.application import Application
+from flowgram_core.concurrency.supervision import run_forever
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.service import TaskService
-from flowgram_core.journal.connection import Synchronous
 from flowgram_core.journal.errors import JournalUnavailable
-from flowgram_core.journal.interface import Journal
-from flowgram_core.journal.memory import MemoryJournal
-from flowgram_core.journal.read_only import open_journal
-from flowgram_core.nodes.code.node import CodeNode
 from flowgram_core.nodes.errors import NodeTypeUnusable
-from flowgram_core.nodes.http.node import HTTPNode
-from flowgram_core.nodes.llm.node import LLMNode
-from flowgram_core.nodes.registry import Registry, installed_node_types, pure_node_types
+from flowgram_core.temporal.errors import TemporalError
 from flowgram_server.address import AddressUnusable, address_of
 from flowgram_server.gateway.embedded import bind_embedded, open_embedded
 from flowgram_server.gc_tuning import tuned_gc
+from flowgram_server.health import HealthMonitor
+from flowgram_server.hosts import open_host
 from flowgram_server.logs import configure_logs
 from flowgram_server.rpc.access_log import AccessLog
-from flowgram_server.rpc.codec import Codec
 from flowgram_server.rpc.handlers import SERVICE_NAME, add_service
 from flowgram_server.rpc.servicer import RuntimeServicer
 from flowgram_server.settings.server import Settings
 from flowgram_server.shutdown_watchdog import ShutdownWatchdog
-from flowgram_server.task_ids import TaskIDs
-
-JOURNAL_FILE: Final = "journal.sqlite3"
+from flowgram_server.stop_signals import StopSignals
 
 _CALL_GRACE: Final = 1.0
 """Seconds that calls get to end once the application has drained: their answers are on the way."""
@@ -66,7 +55,7 @@ class ListenError(Exception):
     """The server cannot listen where it should; the text is for operators."""
 
 
-CANNOT_START: Final = (ListenError, JournalUnavailable, NodeTypeUnusable)
+CANNOT_START: Final = (ListenError, JournalUnavailable, NodeTypeUnusable, TemporalError)
 """Why a server does not start; the texts are for operators."""
 
 
@@ -106,45 +95,22 @@ async def open_server(settings: Settings, clock: Clock | None = None) -> AsyncIt
         JournalUnavailable: The journal cannot be opened.
         ListenError: The address cannot be listened on.
         NodeTypeUnusable: A node type of another package is none, or cannot be opened.
+        TemporalError: Something keeps the server from using Temporal at all; that the cluster is away is no error.
     """
     clock = clock or SystemClock()
-    runtime = settings.runtime()
-    secrets = Secrets(runtime.secret_names)
-    fairness = FairScheduler()
-    registry = Registry(
-        (
-            *pure_node_types(),
-            LLMNode(settings.llm_settings(), time_slice=fairness.time_slice),
-            HTTPNode(
-                settings.http_settings(), time_slice=fairness.time_slice, secret_names=runtime.secret_names
-            ),
-            CodeNode(settings.code_settings()),
-            *installed_node_types(),
-        )
-    )
-    settings.check_node_types(registry.executors.keys())
-    async with _opened_journal(settings) as journal, registry.opened():
-        application = Application(
-            journal=journal,
-            codec=Codec(secrets),
-            registry=registry,
-            settings=runtime,
-            clock=clock,
-            new_task_id=TaskIDs(clock),
-            fairness=fairness,
-        )
-        async with (
-            application.opened(),
-            _serving(
-                settings, application, RuntimeServicer(application, clock, secrets, settings.service())
-            ) as server,
-        ):
-            yield server
+    secrets = Secrets(settings.secret_names)
+    async with (
+        open_host(settings, clock) as application,
+        _serving(
+            settings, application, RuntimeServicer(application, clock, secrets, settings.service()), clock
+        ) as server,
+    ):
+        yield server
 
 
 async def serve(
     settings: Settings,
-    stops: "StopSignals",
+    stops: StopSignals,
     on_ready: Callable[[Server], Awaitable[None]] | None = None,
 ) -> None:
     """Serves until it is told to stop.
@@ -184,7 +150,7 @@ async def serve(
 async def _serve(
     settings: Settings,
     listener: socket.socket | None,
-    stops: "StopSignals",
+    stops: StopSignals,
     started: asyncio.Event,
     on_ready: Callable[[Server], Awaitable[None]] | None,
 ) -> None:
@@ -208,7 +174,7 @@ async def _serve(
         await _drain(server, settings.shutdown_grace, stops)
 
 
-async def _drain(server: Server, grace: float, stops: "StopSignals") -> None:
+async def _drain(server: Server, grace: float, stops: StopSignals) -> None:
     """Drains until that is done, or the second signal comes."""
     drain = asyncio.create_task(server.drain(grace), name="drain")
     second_signal = asyncio.create_task(stops.second.wait(), name="second signal")
@@ -220,32 +186,6 @@ async def _drain(server: Server, grace: float, stops: "StopSignals") -> None:
         await asyncio.wait((drain, second_signal))
     if not drain.cancelled():
         await drain
-
-
-class StopSignals:
-    """Requests to stop: the first one asks to drain, the second one to end at once.
-
-    Args:
-        on_second: Called at the second one and all after it.
-    """
-
-    def __init__(self, on_second: Callable[[], None] = lambda: None) -> None:
-        self.first = asyncio.Event()
-        self.second = asyncio.Event()
-        self._on_second = on_second
-
-    def stop(self) -> None:
-        """Asks once more."""
-        if self.first.is_set():
-            self.second.set()
-            self._on_second()
-        self.first.set()
-
-    def listen(self, signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT)) -> None:
-        """Makes the process's signals ask."""
-        loop = asyncio.get_running_loop()
-        for number in signals:
-            loop.add_signal_handler(number, self.stop)
 
 
 def run(settings: Settings, on_ready: Callable[[Server], Awaitable[None]] | None = None) -> None:
@@ -280,30 +220,8 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 @asynccontextmanager
-async def _opened_journal(settings: Settings) -> AsyncIterator[Journal]:
-    journal: Journal = MemoryJournal()
-    if settings.storage == "sqlite":
-        journal = await _opened_file(Path(settings.data) / JOURNAL_FILE, settings.durability)
-    try:
-        yield journal
-    finally:
-        await journal.close()
-
-
-async def _opened_file(path: Path, durability: Synchronous) -> Journal:
-    """The journal in a file. Where the opening is cancelled, it is closed again, and then none has it."""
-    opening = asyncio.create_task(open_journal(path, synchronous=durability))
-    try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        with suppress(JournalUnavailable):
-            await (await opening).close()
-        raise
-
-
-@asynccontextmanager
 async def _serving(
-    settings: Settings, application: TaskService, servicer: RuntimeServicer
+    settings: Settings, application: TaskService, servicer: RuntimeServicer, clock: Clock
 ) -> AsyncIterator[Server]:
     interceptors = [AccessLog(structlog.get_logger("access").bind())] if settings.access_log else []
     server = grpc.aio.server(options=_options(settings), interceptors=interceptors)
@@ -318,12 +236,14 @@ async def _serving(
     except RuntimeError:
         raise ListenError(f"cannot listen on {settings.listen}: is another server running there?") from None
     await server.start()
+    monitor = HealthMonitor(health_servicer, application, clock)
+    await monitor.look()
+    monitoring = asyncio.create_task(run_forever("health", monitor.keep, clock), name="health")
     try:
-        for name in ("", SERVICE_NAME):
-            await health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
         host = settings.listen.rpartition(":")[0]
         yield Server(f"{host}:{port}", application, server, health_servicer)
     finally:
+        monitoring.cancel()
         await server.stop(None)
 
 

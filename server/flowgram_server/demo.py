@@ -28,6 +28,7 @@ from flowgram_server.cli.run import follow
 from flowgram_server.cli.workflow_file import Workflow, read_workflow
 from flowgram_server.logs import configure_logs
 from flowgram_server.settings.server import InvalidSettings, Settings, load_settings
+from flowgram_server.stop_signals import StopSignals
 
 _EXAMPLE = "examples/question_loop.json"
 _LOG_FILE = "server.log"
@@ -58,7 +59,7 @@ def demo(once: bool, listen: str | None, data: str | None, model_port: int, file
 
 
 async def _run(settings: Settings, model_port: int, workflow: Workflow, *, once: bool) -> int:
-    stops = app.StopSignals()
+    stops = StopSignals()
     stops.listen()
     status: int = ExitStatus.INTERRUPTED
 
@@ -97,7 +98,7 @@ def _with_model_at(base_url: str, workflow: Workflow) -> Workflow:
         text = part if part is None or isinstance(part, str) else json.dumps(part)
         return text and text.replace(_MODEL_BY_DEFAULT, base_url)
 
-    return workflow._replace(schema=moved(workflow.schema) or "", inputs=moved(workflow.inputs))
+    return Workflow(moved(workflow.schema) or "", moved(workflow.inputs))
 
 
 def _log_to_file(settings: Settings) -> None:
@@ -110,7 +111,7 @@ def _log_to_file(settings: Settings) -> None:
     configure_logs(settings.log_level, settings.log_format, stream)
 
 
-async def _show(target: str, workflow: Workflow, stops: app.StopSignals) -> int:
+async def _show(target: str, workflow: Workflow, stops: StopSignals) -> int:
     """Run the example with the blocking client, in a thread; a request to stop leaves it."""
     client = Client(target)
     following = asyncio.create_task(asyncio.to_thread(_follow, client, target, workflow))

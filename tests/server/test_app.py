@@ -28,9 +28,11 @@ from flowgram.runtime.v1.runtime_service_pb2 import (
 )
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
 from flowgram_core.journal.errors import JournalUnavailable
-from flowgram_server.app import JOURNAL_FILE, ListenError, Server, StopSignals, _options, open_server, serve
+from flowgram_server.app import ListenError, Server, _options, open_server, serve
+from flowgram_server.hosts import JOURNAL_FILE
 from flowgram_server.rpc.handlers import SERVICE_NAME
 from flowgram_server.settings.server import Settings, load_settings
+from flowgram_server.stop_signals import StopSignals
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

@@ -22,8 +22,9 @@ from flowgram.runtime.v1.runtime_service_pb2 import (
     WatchTaskRequest,
 )
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
-from flowgram_server.app import JOURNAL_FILE, open_server
+from flowgram_server.app import open_server
 from flowgram_server.cli.exits import ExitStatus
+from flowgram_server.hosts import JOURNAL_FILE
 from flowgram_server.settings.server import load_settings
 
 KNOWN = TaskRunRequest(schema=ECHO, inputs='{"text": "x"}', request_id="known", wait=True)

@@ -32,7 +32,6 @@ def record(task_id: str = "t1", **changes: Any) -> TaskRecord:
         "result": None,
         "order": 1,
         "request_hash": b"",
-        "display_name": "",
     }
     return TaskRecord(task_id, **(values | changes))
 
@@ -95,6 +94,9 @@ class FakeApplication:
     async def time_slice(self) -> None:
         self.time_slices += 1
         await self.turns_go_on.wait()
+
+    async def check(self) -> None:
+        self._raise()
 
     async def run(self, request: TaskRequest) -> TaskRecord:
         self._raise()

@@ -63,11 +63,10 @@ class Operations:
         request_id: str | None,
         task_timeout: Seconds | None,
         labels: Mapping[str, str] | None,
-        display_name: str = "",
         timeout: Seconds | None,
     ) -> Flow[str]:
         """Start a task; its id."""
-        request = _run_request(schema, inputs, request_id, task_timeout, labels, display_name)
+        request = _run_request(schema, inputs, request_id, task_timeout, labels)
         response: runtime_service_pb2.TaskRunResponse = yield from self._quick("TaskRun", request, timeout)
         return response.task_id
 
@@ -79,11 +78,10 @@ class Operations:
         request_id: str | None,
         task_timeout: Seconds | None,
         labels: Mapping[str, str] | None,
-        display_name: str = "",
         timeout: Seconds | None,
     ) -> Flow[models.Result]:
         """Start a task and wait for its outcome."""
-        request = _run_request(schema, inputs, request_id, task_timeout, labels, display_name)
+        request = _run_request(schema, inputs, request_id, task_timeout, labels)
         request.wait = True
         deadline = self._deadline(timeout)
         response: runtime_service_pb2.TaskRunResponse
@@ -109,12 +107,6 @@ class Operations:
                 return outcome
             # without a deadline only a limit of the server's own ends the wait early
             yield Sleep(self._reconnect.initial)
-
-    def get(self, task_id: str, *, timeout: Seconds | None) -> Flow[models.Task]:
-        """What a task is."""
-        request = _request(runtime_service_pb2.TaskGetRequest, task_id=task_id)
-        response: runtime_service_pb2.TaskGetResponse = yield from self._quick("TaskGet", request, timeout)
-        return _convert.task(response.task)
 
     def report(self, task_id: str, *, view: models.View, timeout: Seconds | None) -> Flow[models.Report]:
         """Everything known about a task."""
@@ -281,7 +273,6 @@ def _run_request(
     request_id: str | None,
     task_timeout: Seconds | None,
     labels: Mapping[str, str] | None,
-    display_name: str,
 ) -> runtime_service_pb2.TaskRunRequest:
     return _request(
         runtime_service_pb2.TaskRunRequest,
@@ -291,7 +282,6 @@ def _run_request(
         request_id=request_id or str(uuid.uuid4()),
         timeout=_duration("task_timeout", task_timeout),
         labels=_labels(labels),
-        display_name=display_name,
     )
 
 

@@ -70,18 +70,11 @@ class Client:
         request_id: str | None = None,
         task_timeout: Seconds | None = None,
         labels: Mapping[str, str] | None = None,
-        display_name: str = "",
         timeout: Seconds | None = None,
     ) -> str:
         """Start a task, and return its id once the server has accepted it durably."""
         flow = self._operations.run(
-            schema,
-            inputs,
-            request_id=request_id,
-            task_timeout=task_timeout,
-            labels=labels,
-            display_name=display_name,
-            timeout=timeout,
+            schema, inputs, request_id=request_id, task_timeout=task_timeout, labels=labels, timeout=timeout
         )
         return self._finish(flow)
 
@@ -93,18 +86,11 @@ class Client:
         request_id: str | None = None,
         task_timeout: Seconds | None = None,
         labels: Mapping[str, str] | None = None,
-        display_name: str = "",
         timeout: Seconds | None = None,
     ) -> models.Result:
         """Start a task, and wait until it has ended; its `outputs` raise TaskFailed if it failed."""
         flow = self._operations.run_and_wait(
-            schema,
-            inputs,
-            request_id=request_id,
-            task_timeout=task_timeout,
-            labels=labels,
-            display_name=display_name,
-            timeout=timeout,
+            schema, inputs, request_id=request_id, task_timeout=task_timeout, labels=labels, timeout=timeout
         )
         return self._finish(flow)
 
@@ -155,10 +141,6 @@ class Client:
     def result(self, task_id: str, *, wait: bool = False, timeout: Seconds | None = None) -> models.Result:
         """The outcome of a task: as it is now, or, with `wait`, when it has ended or the timeout is near."""
         return self._finish(self._operations.result(task_id, wait=wait, timeout=timeout))
-
-    def get(self, task_id: str, *, timeout: Seconds | None = None) -> models.Task:
-        """What a task is: its schema and inputs (secrets masked), labels, name, times and status."""
-        return self._finish(self._operations.get(task_id, timeout=timeout))
 
     def report(
         self, task_id: str, *, view: models.View = models.View.FULL, timeout: Seconds | None = None

@@ -134,6 +134,9 @@ class Application:
         """Waits for a time slice of the event loop: for work of some milliseconds that many callers may do at once."""
         await self._fairness.time_slice()
 
+    async def check(self) -> None:
+        """See `TaskService`: a journal that cannot be used for a while makes each call that needs it say so."""
+
     async def run(self, request: TaskRequest) -> TaskRecord:
         """Accepts a task and starts or queues it; returns once it is durable.
 
@@ -328,7 +331,6 @@ class Application:
             request_hash=request.content_hash() if request.request_id else b"",
             timeout=default if request.timeout is None else request.timeout,
             labels=dict(request.labels),
-            display_name=request.display_name,
         )
 
     def _check_open(self) -> None:
@@ -371,5 +373,4 @@ def _accepted(task: NewTask) -> TaskRecord:
         result=None,
         order=0,
         request_hash=task.request_hash,
-        display_name=task.display_name,
     )

@@ -20,7 +20,6 @@ class TaskRequest(NamedTuple):
         request_id: Makes a retry safe; empty for none.
         timeout: How long the task may run, in microseconds; None for the default.
         labels: Labels of the caller, to find it by.
-        display_name: A name for people; may be empty.
     """
 
     schema: str
@@ -28,14 +27,11 @@ class TaskRequest(NamedTuple):
     request_id: str = ""
     timeout: int | None = None
     labels: Mapping[str, str] = MappingProxyType({})
-    display_name: str = ""
 
     def content_hash(self) -> bytes:
         """Equal for requests with the same content."""
-        content = [self.schema, self.inputs, self.timeout, sorted(self.labels.items())]
-        if self.display_name:  # requests of older versions have none, and keep their hash
-            content.append(self.display_name)
-        return hashlib.sha256(dumps(content).encode()).digest()
+        content = dumps([self.schema, self.inputs, self.timeout, sorted(self.labels.items())])
+        return hashlib.sha256(content.encode()).digest()
 
 
 class Heartbeat:
@@ -61,6 +57,10 @@ class TaskService(Protocol):
 
     async def time_slice(self) -> None:
         """Waits for a time slice of the event loop: for work of some milliseconds that many callers may do at once."""
+        ...
+
+    async def check(self) -> None:
+        """Returns where tasks can be run and shown at the moment; else raises `JournalUnavailable`. For health checks."""
         ...
 
     async def run(self, request: TaskRequest) -> TaskRecord:

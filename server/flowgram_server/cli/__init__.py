@@ -13,8 +13,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from .root import run  # noqa: PLC0415 - as above
 
     status = run(arguments)
-    if status == ExitStatus.INTERRUPTED:
-        # What the user no longer waits for may be under way in another thread, and nothing is to wait for that.
+    if status == ExitStatus.INTERRUPTED or "temporalio" in sys.modules:
+        # What the user no longer waits for may be under way in another thread, and nothing is to wait for that. Threads of
+        # Temporal's package may abort the interpreter while it takes itself apart (sdk-python#300).
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

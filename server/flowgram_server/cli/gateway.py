@@ -9,10 +9,10 @@ import structlog
 
 from flowgram_client import AsyncClient, InvalidValue
 from flowgram_server.address import AddressUnusable, address_of, bind
-from flowgram_server.app import StopSignals
 from flowgram_server.gateway.serve import RETRY, open_gateway
 from flowgram_server.logs import LogFormat, LogLevel, configure_logs
 from flowgram_server.settings.gateway import LOOPBACK, GatewaySettings, origin_of
+from flowgram_server.stop_signals import StopSignals
 
 from .exits import EPILOG, CommandError, ExitStatus, explain
 from .options import Connection, address, connects

@@ -17,6 +17,8 @@ from .formatting import clean, line
 
 _COMMANDS = {
     "serve": ("serve", "Start a server."),
+    "worker": ("worker", "Start a worker for servers on Temporal."),
+    "temporal": ("worker", "Look after a Temporal cluster."),
     "gateway": ("gateway", "Start a REST gateway to a server."),
     "dev-llm": ("serve", "Start the development model."),
     "run": ("run", "Run a workflow and show its progress."),

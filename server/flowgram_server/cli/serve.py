@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 from flowgram_server import app, fake_openai
 from flowgram_server.address import host_and_port
 from flowgram_server.settings.server import InvalidSettings, Settings, load_settings
+from flowgram_server.stop_signals import StopSignals
 
 from .exits import EPILOG, CommandError, ExitStatus
 from .options import address
@@ -99,7 +100,7 @@ def dev_llm_command(listen: str, delay: float) -> None:
 
 async def _serve_model(listen: str, delay: float) -> None:
     host, port = host_and_port(listen)
-    stops = app.StopSignals()
+    stops = StopSignals()
     stops.listen()
     try:
         async with fake_openai.FakeOpenAI(host, port, delay=delay) as model:

@@ -1,16 +1,18 @@
-"""The settings of node types, in groups, and what numbers in settings may be."""
+"""The settings of node types and of the Temporal host, in groups, and what numbers in settings may be."""
 
 import ssl
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
-from flowgram_core.nodes.network.proxies import check_proxies
+from flowgram_core.nodes.network.client import check_proxies
 from flowgram_core.nodes.node_settings import CodeSettings, HTTPSettings, LLMSettings
+from flowgram_core.temporal.settings import TemporalSettings
 
 _LLM = LLMSettings()
 _HTTP = HTTPSettings()
 _CODE = CodeSettings()
+_TEMPORAL = TemporalSettings()
 
 Seconds = Annotated[float, Field(le=1e9)]
 """A duration. What is longer than thirty years is a mistake, and beyond what clocks and timers can count to."""
@@ -129,4 +131,76 @@ class Code(_Group):
     )
     jobs_per_worker: Count = Field(
         default=_CODE.jobs_per_worker, ge=0, description="Scripts per process; 0: no limit."
+    )
+
+
+class Temporal(_Group):
+    """How the Temporal cluster is reached, and what tasks ask of it, where `runtime` is temporal."""
+
+    address: str = Field(
+        default=_TEMPORAL.address, description="HOST:PORT of the cluster; empty: of Temporal's configuration."
+    )
+    namespace: str = Field(
+        default=_TEMPORAL.namespace, description="The namespace; empty: of Temporal's configuration."
+    )
+    profile: str = Field(
+        default=_TEMPORAL.profile, description="The profile of Temporal's configuration: TLS, API key."
+    )
+    config_file: str = Field(
+        default=_TEMPORAL.config_file, description="Its file; empty: where Temporal's tools look for it."
+    )
+    task_queue: str = Field(
+        default=_TEMPORAL.task_queue, min_length=1, description="The queue between servers and workers."
+    )
+    deployment: str = Field(
+        default=_TEMPORAL.deployment,
+        min_length=1,
+        description="The worker deployment, where there is a build id.",
+    )
+    build_id: str = Field(
+        default=_TEMPORAL.build_id, description="The version of this worker; empty: any worker runs any task."
+    )
+    make_current: bool = Field(
+        default=_TEMPORAL.make_current, description="Whether a worker makes its version the current one."
+    )
+    encryption_keys: dict[str, SecretStr] = Field(
+        default={},
+        description="Base64 of 32 bytes by name; the first one encrypts, all decrypt.",
+    )
+    unencrypted: bool = Field(
+        default=_TEMPORAL.unencrypted,
+        description="Allows histories without encryption, where there are no keys.",
+    )
+    max_open_tasks: Count = Field(
+        default=_TEMPORAL.max_open_tasks, ge=0, description="Open tasks in the namespace; 0: no limit."
+    )
+    max_calls: Count = Field(
+        default=_TEMPORAL.max_calls, ge=1, description="Calls that one worker makes at once."
+    )
+    max_cached_tasks: Count = Field(
+        default=_TEMPORAL.max_cached_tasks, ge=0, description="Tasks that one worker keeps in memory."
+    )
+    heartbeat_timeout: Seconds = Field(
+        default=_TEMPORAL.heartbeat_timeout,
+        ge=1,
+        description="Seconds of silence after which a call is made again elsewhere.",
+    )
+    sticky_timeout: Seconds = Field(
+        default=_TEMPORAL.sticky_timeout,
+        gt=0,
+        description="Seconds that a step waits for the worker that has its task in memory.",
+    )
+    delta_interval: Seconds = Field(
+        default=_TEMPORAL.delta_interval,
+        ge=0,
+        description="Seconds between two looks at a growing answer; 0: none.",
+    )
+    history_events: Count = Field(
+        default=_TEMPORAL.history_events,
+        ge=50,
+        le=10_000,
+        description="Events of a history after which a task goes on in a new one.",
+    )
+    worker_grace: Seconds = Field(
+        default=_TEMPORAL.worker_grace, ge=0, description="Seconds for calls to end when a worker stops."
     )

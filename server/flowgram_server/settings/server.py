@@ -27,6 +27,7 @@ from pydantic_settings import (
 from flowgram_core.engine.limits import Limits
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.nodes.node_settings import CodeSettings, HTTPSettings, LLMSettings
+from flowgram_core.temporal.settings import TemporalSettings, within_temporal
 from flowgram_server.address import host_and_port
 from flowgram_server.logs import LogFormat, LogLevel
 from flowgram_server.rpc.servicer import ServiceLimits
@@ -38,7 +39,7 @@ from flowgram_server.settings.environment import (
     unknown_variables,
 )
 from flowgram_server.settings.gateway import GatewaySettings, origin_of
-from flowgram_server.settings.groups import HTTP, LLM, Code, Count, MessageBytes, Seconds
+from flowgram_server.settings.groups import HTTP, LLM, Code, Count, MessageBytes, Seconds, Temporal
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -72,6 +73,10 @@ class Settings(BaseSettings):
         default=_GATEWAY.cors_origins,
         description="Origins whose pages may use the REST gateway; loopback: those on this machine; *: all.",
     )
+    runtime: Literal["embedded", "temporal"] = Field(
+        default="embedded", description="What runs tasks: this process, or the workers of a Temporal cluster."
+    )
+    with_worker: bool = Field(default=False, description="Whether a server on Temporal is a worker as well.")
     data: Path = Field(
         default=Path("data"), description="The directory of the journal; made if it is missing."
     )
@@ -169,6 +174,7 @@ class Settings(BaseSettings):
     llm: LLM = LLM()
     http: HTTP = HTTP()
     code: Code = Code()
+    temporal: Temporal = Temporal()
 
     @field_validator("http_listen")
     @classmethod
@@ -204,9 +210,15 @@ class Settings(BaseSettings):
         if unknown:
             raise InvalidSettings("\n".join(unknown))
 
-    def runtime(self) -> RuntimeSettings:
+    def runtime_settings(self) -> RuntimeSettings:
         """What concerns the runtime."""
-        return _pick(RuntimeSettings, self, limits=_pick(Limits, self))
+        settings = _pick(RuntimeSettings, self, limits=_pick(Limits, self))
+        return within_temporal(settings) if self.runtime == "temporal" else settings
+
+    def temporal_settings(self) -> TemporalSettings:
+        """What concerns the Temporal host."""
+        keys = {name: key.get_secret_value() for name, key in self.temporal.encryption_keys.items()}
+        return _pick(TemporalSettings, self.temporal, encryption_keys=keys)
 
     def service(self) -> ServiceLimits:
         """What concerns the service."""

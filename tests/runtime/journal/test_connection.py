@@ -237,7 +237,6 @@ async def test_a_file_without_lives_gets_them(filled: Path) -> None:
     """A file of the first version, which had no table of lives, keeps its tasks and takes lives."""
     connection = sqlite3.connect(filled)
     connection.execute("DROP TABLE lives")
-    connection.execute("DROP TABLE display_names")
     for column in ("inputs_checksum", "result_checksum"):
         connection.execute(f"ALTER TABLE tasks DROP COLUMN {column}")
     connection.execute("PRAGMA user_version = 1")

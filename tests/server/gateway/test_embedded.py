@@ -19,9 +19,10 @@ from support.workflows import ECHO, ENDLESS
 
 from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoResponse
 from flowgram_server.address import address_of
-from flowgram_server.app import ListenError, Server, StopSignals, serve
+from flowgram_server.app import ListenError, Server, serve
 from flowgram_server.gateway.embedded import bind_embedded
 from flowgram_server.settings.server import Settings, load_settings
+from flowgram_server.stop_signals import StopSignals
 
 
 @pytest.fixture

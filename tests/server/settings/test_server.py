@@ -1,6 +1,7 @@
 import os
 import ssl
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import pytest
 from flowgram_core.engine.limits import Limits
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.nodes.node_settings import CodeSettings, HTTPSettings, LLMSettings
+from flowgram_core.temporal.settings import TemporalSettings
 from flowgram_server.rpc.servicer import ServiceLimits
 from flowgram_server.settings.gateway import GatewaySettings
+from flowgram_server.settings.groups import Temporal
 from flowgram_server.settings.server import HTTP, LLM, Code, InvalidSettings, Settings, load_settings
 
 NOT_SETTINGS = {"step_budget", "step_bytes", "tail_bytes", "limits"}
@@ -27,7 +30,7 @@ def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_defaults_are_those_of_the_runtime() -> None:
     """Without any setting the server runs with the defaults of what it is made of."""
     settings = load_settings()
-    assert settings.runtime() == RuntimeSettings()
+    assert settings.runtime_settings() == RuntimeSettings()
     assert settings.service() == ServiceLimits()
     assert settings.llm_settings() == LLMSettings()
     assert settings.http_settings() == HTTPSettings()
@@ -45,6 +48,7 @@ def test_defaults_are_those_of_the_runtime() -> None:
         (LLM, LLMSettings),
         (HTTP, HTTPSettings),
         (Code, CodeSettings),
+        (Temporal, TemporalSettings),
     ],
 )
 def test_everything_can_be_set(model: Any, dataclass: Any) -> None:
@@ -52,12 +56,12 @@ def test_everything_can_be_set(model: Any, dataclass: Any) -> None:
     assert {field.name for field in fields(dataclass)} - NOT_SETTINGS <= model.model_fields.keys()
 
 
-@pytest.mark.parametrize("model", [Settings, LLM, HTTP, Code])
+@pytest.mark.parametrize("model", [Settings, LLM, HTTP, Code, Temporal])
 def test_everything_is_described(model: Any) -> None:
     """Every setting says what it is; every number among them, in which unit."""
     units = ("Seconds", "Bytes")
     for name, field in model.model_fields.items():
-        if name in {"llm", "http", "code"}:
+        if name in {"llm", "http", "code", "temporal"}:
             continue
         assert field.description, name
         if field.annotation is float:
@@ -66,7 +70,7 @@ def test_everything_is_described(model: Any) -> None:
             assert field.description.startswith(units), name
 
 
-@pytest.mark.parametrize("model", [Settings, LLM, HTTP, Code])
+@pytest.mark.parametrize("model", [Settings, LLM, HTTP, Code, Temporal])
 def test_every_number_has_an_end(model: Any) -> None:
     """No duration is longer than timers and clocks count to, and no count larger than the journal counts to."""
     for name, field in model.model_fields.items():
@@ -87,7 +91,7 @@ def test_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load_settings(config, {"max_watches": 32, "max_nodes": None})
     assert (settings.max_nodes, settings.max_events, settings.max_watches) == (10, 21, 32)
     assert (settings.llm.max_retries, settings.llm.max_clients) == (1, 23)
-    assert settings.runtime().limits.max_events == 21
+    assert settings.runtime_settings().limits.max_events == 21
     assert settings.llm_settings().max_clients == 23
 
 
@@ -105,7 +109,7 @@ def test_collections_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("FLOWGRAM_CALL_TIMEOUTS", '{"llm": 60}')
     settings = load_settings()
     assert settings.secret_names == {"apiKey", "token"}
-    assert settings.runtime().call_timeouts == {"llm": 60.0}
+    assert settings.runtime_settings().call_timeouts == {"llm": 60.0}
 
 
 @pytest.mark.parametrize(
@@ -261,10 +265,13 @@ def test_the_proxies_are_looked_at_at_start(monkeypatch: pytest.MonkeyPatch, gro
     load_settings(flags={group: {"trust_env": True}})
 
 
-def test_a_socks_proxy_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a package of its own."""
+@pytest.mark.skipif(find_spec("socksio") is not None, reason="the package is there")
+def test_a_socks_proxy_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is missing when the server starts, not in each call."""
     monkeypatch.setenv("ALL_PROXY", "socks5://[::1]:1080")
-    load_settings(flags={"http": {"trust_env": True}})
+    with pytest.raises(InvalidSettings) as error:
+        load_settings(flags={"http": {"trust_env": True}})
+    assert "ALL_PROXY is a SOCKS proxy, which needs the package socksio" in str(error.value)
 
 
 def test_all_mistakes_are_told(tmp_path: Path) -> None:

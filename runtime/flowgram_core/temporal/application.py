@@ -1,0 +1,384 @@
+"""The Temporal host's front: a `TaskService` over a cluster. It holds no task: any number of them serve the same ones."""
+
+import asyncio
+import hashlib
+import logging
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import aclosing, asynccontextmanager, nullcontext
+from typing import Any, Final, TypeVar
+
+from temporalio.api.enums.v1 import WorkflowExecutionStatus
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+
+from flowgram_core.concurrency.batching import AdaptiveBatcher
+from flowgram_core.concurrency.clock import Clock
+from flowgram_core.concurrency.fairness import FairScheduler
+from flowgram_core.hosting.codec import Codec
+from flowgram_core.hosting.errors import (
+    InvalidWorkflow,
+    RequestConflict,
+    SequenceOutOfRange,
+    ShuttingDown,
+    TaskNotFound,
+    TooManyTasks,
+)
+from flowgram_core.hosting.live_log import OutputDelta, join
+from flowgram_core.hosting.pinned_settings import PinnedSettings
+from flowgram_core.hosting.program_cache import ProgramCache
+from flowgram_core.hosting.service import Heartbeat, TaskRequest
+from flowgram_core.hosting.settings import RuntimeSettings
+from flowgram_core.journal.errors import JournalUnavailable
+from flowgram_core.journal.interface import Batch, TaskRecord
+from flowgram_core.modeling.errors import Problem
+from flowgram_core.modeling.status import Status
+from flowgram_core.nodes.registry import Registry
+from flowgram_core.temporal.cluster import Cluster, as_datetime
+from flowgram_core.temporal.history import payloads_of
+from flowgram_core.temporal.names import REQUEST_MEMO
+from flowgram_core.temporal.record import Record
+from flowgram_core.temporal.settings import TemporalSettings
+from flowgram_core.temporal.task_input import Position, Shape, TaskInput
+from flowgram_core.temporal.task_log import HistoryReader, TaskLog, TaskLogs
+from flowgram_core.temporal.visibility import TaskLists, label_key, order_of
+
+_log = logging.getLogger(__name__)
+
+_RUNNING: Final = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
+_COUNT_AGE: Final = 1_000_000
+"""Microseconds for which a count of the open tasks holds."""
+_RETRY_RUN: Final = 1.0
+_REQUEST_ID_DIGITS: Final = 40
+
+_Done = TypeVar("_Done")
+
+
+class TemporalApplication:
+    """The tasks of a namespace.
+
+    Attributes:
+        runtime: The kind of host.
+        node_types: The node types that workflows may use.
+        eager: Whether a worker on the same client may begin with a task at once.
+    """
+
+    runtime: Final = "temporal"
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        codec: Codec,
+        registry: Registry,
+        settings: RuntimeSettings,
+        temporal: TemporalSettings,
+        clock: Clock,
+        new_task_id: Callable[[], str],
+        fairness: FairScheduler | None = None,
+    ) -> None:
+        """Takes what the embedded host takes, and the cluster in place of a journal.
+
+        Args:
+            cluster: The cluster.
+            codec: Encodes events and results.
+            registry: The node types.
+            settings: The runtime's settings; see `within_temporal`.
+            temporal: The host's own settings.
+            clock: Tells the time.
+            new_task_id: Makes task ids.
+            fairness: Shares the event loop between requests.
+        """
+        self.node_types = registry.names
+        self.eager = False
+        self._cluster = cluster
+        self._settings = settings
+        self._temporal = temporal
+        self._clock = clock
+        self._new_task_id = new_task_id
+        self._fairness = fairness or FairScheduler()
+        self._batcher = AdaptiveBatcher()
+        self._programs = ProgramCache(registry.node_types, settings)
+        self._pins = PinnedSettings.of(settings, registry.node_types).to_record()
+        self._shape = Shape(
+            step_budget=settings.step_budget,
+            step_bytes=settings.step_bytes,
+            history_events=temporal.history_events,
+            heartbeat_timeout=round(temporal.heartbeat_timeout * 1000),
+        )
+        self._reader = HistoryReader(cluster, codec, self._fairness)
+        self._logs = TaskLogs(cluster, self._reader, clock)
+        self._lists = TaskLists(cluster, clock)
+        self._open_tasks = 0
+        self._counted_at = 0
+        self._last_create_time = 0
+        self._closing = asyncio.Event()
+
+    async def time_slice(self) -> None:
+        """See `TaskService`."""
+        await self._fairness.time_slice()
+
+    async def check(self) -> None:
+        """See `TaskService`."""
+        await self._cluster.check()
+
+    async def run(self, request: TaskRequest) -> TaskRecord:
+        """See `TaskService`."""
+        async with self._batcher:
+            await self._fairness.time_slice()
+        try:
+            program, _ = await self._programs.prepare(request.schema, request.inputs)
+            self._check_open()
+            await self._check_admission()
+        except (InvalidWorkflow, ShuttingDown, TooManyTasks):
+            # A request that was accepted before is answered all the same.
+            if (
+                request.request_id
+                and (found := await self._same_request(request, missing_ok=True)) is not None
+            ):
+                return found
+            raise
+        task_id = _id_of(request.request_id) if request.request_id else self._new_task_id()
+        default = round(self._settings.default_timeout * 1e6) or None
+        task = TaskInput(
+            schema=request.schema,
+            inputs=request.inputs or "{}",
+            timeout=default if request.timeout is None else request.timeout,
+            labels=dict(request.labels),
+            create_time=self._create_time(),
+            pins=self._pins,
+            shape=self._shape,
+        )
+        started = await self._cluster.start(
+            task_id,
+            [task.encode(), Position().encode(), b""],
+            created=as_datetime(task.create_time),
+            labels=request.labels,
+            label_keys=[label_key(name, value) for name, value in sorted(request.labels.items())],
+            request_hash=request.content_hash() if request.request_id else b"",
+            eager=self.eager,
+        )
+        if not started:
+            found = await self._same_request(request)
+            if found is not None:
+                return found
+        self._open_tasks += 1
+        return TaskRecord(
+            task_id=task_id,
+            create_time=task.create_time,
+            inputs=task.inputs,
+            schema_hash=program.document.digest,
+            labels=task.labels,
+            timeout=task.timeout,
+            status=Status.PENDING,
+            start_time=None,
+            end_time=None,
+            last_sequence=0,
+            result=None,
+            order=order_of(task.create_time, task_id),
+            request_hash=b"",
+        )
+
+    async def validate(self, schema: str, inputs: str) -> tuple[Problem, ...]:
+        """See `TaskService`."""
+        try:
+            await self._programs.prepare(schema, inputs)
+        except InvalidWorkflow as error:
+            return error.problems
+        return ()
+
+    async def task(self, task_id: str) -> TaskRecord:
+        """See `TaskService`. Reads the newest run of the task's workflow."""
+        history = await self._reader.latest(task_id, await self._info(task_id))
+        if history.record is None:
+            raise JournalUnavailable("a history without a beginning")
+        return history.record
+
+    async def wait(self, task_id: str) -> TaskRecord:
+        """See `TaskService`. One long poll, for what ends the workflow, whoever else waits or watches."""
+        event = await self._until_closing(self._cluster.closing_event(task_id))
+        decoded = await self._cluster.decoded(payloads_of(event))
+        record = Record.decode(decoded[0]) if decoded else None
+        if record is None or not record.result:  # canceled, or ended from outside: the log says how
+            return await self.task(task_id)
+        return TaskRecord(
+            task_id=task_id,
+            create_time=record.start_time,
+            inputs="",
+            schema_hash=b"",
+            labels={},
+            timeout=None,
+            status=record.status,
+            start_time=record.start_time or None,
+            end_time=record.at,
+            last_sequence=record.last_sequence,
+            result=record.result,
+            order=0,
+            request_hash=b"",
+        )
+
+    async def cancel(self, task_id: str, reason: str) -> bool:
+        """See `TaskService`. Calls that run end within their heartbeat time-out after it."""
+        info = await self._info(task_id)
+        if info.status != _RUNNING:
+            return False
+        identity = uuid.uuid4().hex
+        async with self._logs.opened(task_id) as log:
+            if log.has_ended():
+                return False
+            await self._cluster.request_cancel(task_id, identity, reason)
+            while not log.has_ended():
+                self._check_open()
+                await log.live_log.changed(self._clock)
+            return log.cancel_requested_by == identity and log.record.status == Status.CANCELED
+
+    async def tasks(
+        self, *, limit: int, before: int | None, statuses: frozenset[int], labels: Mapping[str, str]
+    ) -> list[TaskRecord]:
+        """See `TaskService`. The cluster's visibility store is behind by up to a second."""
+        return await self._lists.page(limit=limit, before=before, statuses=statuses, labels=labels)
+
+    async def schema(self, task_id: str) -> str:
+        """See `TaskService`."""
+        return (await self._reader.begun(task_id, await self._info(task_id))).schema
+
+    async def log(self, task_id: str) -> AsyncGenerator[Batch, None]:
+        """See `TaskService`."""
+        info = await self._info(task_id)
+        async with aclosing(self._reader.after(task_id, 0, info)) as batches:
+            async for batch in batches:
+                yield batch
+
+    async def watch(
+        self, task_id: str, after_sequence: int, *, deltas: bool = False, heartbeat: float | None = None
+    ) -> AsyncGenerator[Batch | OutputDelta | Heartbeat, None]:
+        """See `TaskService`."""
+        info = await self._info(task_id)
+        if info.status != _RUNNING:
+            async with aclosing(self._watch_ended(task_id, after_sequence, info)) as batches:
+                async for batch in batches:
+                    yield batch
+            return
+        async with self._logs.opened(task_id) as log:
+            if after_sequence > log.record.last_sequence:
+                await log.catch_up()
+            if after_sequence > log.record.last_sequence:
+                raise SequenceOutOfRange(after_sequence, log.record.last_sequence)
+            async with log.deltas() if deltas else nullcontext():
+                items = self._watch_live(log, after_sequence, deltas=deltas, heartbeat=heartbeat)
+                async with aclosing(items):
+                    async for item in items:
+                        yield item
+
+    async def drain(self, grace: float) -> None:  # noqa: ARG002 - tasks do not run here
+        """Takes no new tasks, and ends all watches; tasks run on in the cluster."""
+        self._closing.set()
+        self._logs.nudge()
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator["TemporalApplication"]:
+        """Serves while it is entered."""
+        try:
+            yield self
+        finally:
+            self._closing.set()
+            self._logs.nudge()
+
+    async def _watch_ended(
+        self, task_id: str, after_sequence: int, info: WorkflowExecutionInfo
+    ) -> AsyncGenerator[Batch, None]:
+        history = self._reader.new(task_id)
+        async with aclosing(self._reader.after(task_id, after_sequence, info, history)) as batches:
+            async for batch in batches:
+                yield batch
+        last_sequence = 0 if history.record is None else history.record.last_sequence
+        if after_sequence > last_sequence:
+            raise SequenceOutOfRange(after_sequence, last_sequence)
+
+    async def _watch_live(
+        self, log: TaskLog, after_sequence: int, *, deltas: bool, heartbeat: float | None
+    ) -> AsyncGenerator[Batch | OutputDelta | Heartbeat, None]:
+        live, cursor = log.live_log, after_sequence
+        reader = live.open_deltas() if deltas else None
+        try:
+            while True:
+                while cursor < live.last_sequence:
+                    recent = live.since(cursor)
+                    if recent is not None:
+                        yield join(recent)
+                        cursor = recent[-1].last_sequence
+                        continue
+                    info = await self._info(log.task_id)
+                    async with aclosing(self._reader.after(log.task_id, cursor, info)) as batches:
+                        async for batch in batches:
+                            yield batch
+                            cursor = batch.last_sequence
+                for delta in reader.take() if reader is not None else ():
+                    yield delta
+                if cursor < live.last_sequence:
+                    continue
+                if log.has_ended():
+                    return
+                self._check_open()
+                if (reader is None or not reader.pending) and not await live.changed(self._clock, heartbeat):
+                    yield Heartbeat()
+        finally:
+            if reader is not None:
+                live.close_deltas(reader)
+
+    async def _info(self, task_id: str) -> WorkflowExecutionInfo:
+        return (await self._cluster.describe(task_id)).workflow_execution_info
+
+    async def _same_request(self, request: TaskRequest, *, missing_ok: bool = False) -> TaskRecord | None:
+        """The task that a request id was used for before. Raises `RequestConflict` where it was for something else."""
+        task_id = _id_of(request.request_id)
+        try:
+            info = await self._info(task_id)
+        except TaskNotFound:
+            if missing_ok:
+                return None
+            raise
+        payload = info.memo.fields.get(REQUEST_MEMO)
+        kept = None if payload is None else await self._cluster.decoded_value(payload)
+        if kept != request.content_hash().hex():
+            raise RequestConflict(request.request_id)
+        return await self.task(task_id)
+
+    def _check_open(self) -> None:
+        if self._closing.is_set():
+            raise ShuttingDown
+
+    async def _check_admission(self) -> None:
+        """Raises `TooManyTasks` where as many tasks are open as may be, by a count that is a second old at most."""
+        limit = self._temporal.max_open_tasks
+        if not limit:
+            return
+        now = self._clock.now()
+        if now - self._counted_at > _COUNT_AGE:
+            self._counted_at = now
+            self._open_tasks = await self._lists.open_tasks()
+        if self._open_tasks >= limit:
+            raise TooManyTasks(f"{limit} tasks are open: the limit max_open_tasks is reached", _RETRY_RUN)
+
+    def _create_time(self) -> int:
+        """The time; each task of this server gets one of its own."""
+        self._last_create_time = time = max(self._clock.now(), self._last_create_time + 1)
+        return time
+
+    async def _until_closing(self, work: Coroutine[Any, Any, _Done]) -> _Done:
+        """What comes of something that may take long. Raises `ShuttingDown` where the server ends before."""
+        self_closing = asyncio.create_task(self._closing.wait())
+        working = asyncio.create_task(work)
+        try:
+            await asyncio.wait((working, self_closing), return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+            raise ShuttingDown
+        finally:
+            self_closing.cancel()
+            working.cancel()
+
+
+def _id_of(request_id: str) -> str:
+    """The task that belongs to a request id, alike on all servers."""
+    digest = hashlib.sha256(request_id.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"r{digest[:_REQUEST_ID_DIGITS]}"

@@ -1,0 +1,158 @@
+"""Calls as activities: a worker makes one, and tells while it lasts that it lives and what there is of an answer."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+from temporalio import activity
+
+from flowgram_core.engine.node_type import Call
+from flowgram_core.hosting.calls import Caller
+from flowgram_core.modeling.bindings import no_inputs
+from flowgram_core.modeling.document import Node
+from flowgram_core.modeling.json_text import JSONObject, encode, loads
+from flowgram_core.temporal.errors import PayloadUnreadable
+from flowgram_core.temporal.names import CALL, PAUSE, RECORD
+from flowgram_core.temporal.record import digest
+
+_MAX_DEPTH: Final = 210
+"""Values may be 200 levels deep, and stand some levels deep in the request."""
+_TAIL: Final = 16 * 1024
+"""So many of the last characters of an answer are told while it arrives."""
+_BEATS: Final = 3
+"""Signs of life in the time after which a worker counts as dead."""
+
+
+class CallRequest(NamedTuple):
+    """What a worker is asked to call.
+
+    Attributes:
+        call: The call.
+        secret_names: Node inputs that are secret in its task besides those of the worker's settings.
+    """
+
+    call: Call
+    secret_names: tuple[str, ...]
+
+    def encode(self) -> bytes:
+        """The request as the history holds it."""
+        key, node, inputs = self.call
+        fields: JSONObject = {
+            "key": key,
+            "node": [node.id, node.type, node.title, node.data],
+            "inputs": inputs,
+        }
+        if self.secret_names:
+            fields["secret_names"] = list(self.secret_names)
+        return encode(fields)
+
+    @classmethod
+    def decode(cls, data: bytes) -> "CallRequest":
+        """What `encode` gave. Raises `PayloadUnreadable` for anything else."""
+        try:
+            fields: Any = loads(data, max_depth=_MAX_DEPTH)
+            node_id, node_type, title, node_data = fields["node"]
+            node = Node(node_id, node_type, title, node_data, no_inputs)
+            call = Call(fields["key"], node, fields["inputs"])
+            return cls(call, tuple(fields.get("secret_names", ())))
+        except (LookupError, TypeError, ValueError) as error:
+            raise PayloadUnreadable("not the request of a call") from error
+
+
+class AnswerSoFar(NamedTuple):
+    """What there is of a call's answer, as its heartbeats tell it.
+
+    Attributes:
+        node_id: The node that is called.
+        key: The call.
+        offset: So many characters came before the text.
+        text: The last ones that have come.
+    """
+
+    node_id: str
+    key: str
+    offset: int
+    text: str
+
+
+class CallActivities:
+    """The activities of a worker.
+
+    Args:
+        caller: Makes the calls.
+        heartbeat_timeout: A worker that has been silent for so many seconds counts as dead.
+        shows_answers: Whether heartbeats tell what there is of an answer.
+    """
+
+    def __init__(self, caller: Caller, heartbeat_timeout: float, *, shows_answers: bool) -> None:
+        self._caller = caller
+        self._beat = heartbeat_timeout / _BEATS
+        self._shows_answers = shows_answers
+
+    @activity.defn(name=CALL)
+    async def call(self, carried: bytes, request: bytes) -> bytes:
+        """Makes a call.
+
+        Args:
+            carried: A record that stands in the history by this.
+            request: A `CallRequest`.
+
+        Returns:
+            The digest of what was carried, and the outcome as JSON text.
+        """
+        call, secret_names = CallRequest.decode(request)
+        context = _Context(activity.info().workflow_id or "", call, shows_answers=self._shows_answers)
+        beating = asyncio.create_task(self._keep_beating(context))
+        try:
+            _, text = await self._caller_for(secret_names).make(call, context)
+        finally:
+            beating.cancel()
+        return digest(carried) + text.encode("utf-8", "surrogatepass")
+
+    @activity.defn(name=RECORD)
+    async def record(self, data: bytes) -> bytes:
+        """Gives a record back, and so puts it into the history."""
+        return data
+
+    @activity.defn(name=PAUSE)
+    async def pause(self) -> None:
+        """Does nothing: the workflow's next step begins a workflow task of its own."""
+
+    def _caller_for(self, secret_names: Iterable[str]) -> Caller:
+        return self._caller.scrubbing(secret_names) if secret_names else self._caller
+
+    async def _keep_beating(self, context: "_Context") -> None:
+        while True:
+            context.beat()
+            await asyncio.sleep(self._beat)
+
+
+class _Context:
+    """What surrounds one call; see `CallContext`."""
+
+    def __init__(self, task_id: str, call: Call, *, shows_answers: bool) -> None:
+        self.task_id = task_id
+        self._call = call
+        self._shows_answers = shows_answers
+        self._length = 0
+        self._tail = ""
+
+    @property
+    def idempotency_key(self) -> str:
+        """See `CallContext`."""
+        return f"{self.task_id}/{self._call.key}"
+
+    def emit_delta(self, text: str) -> None:
+        """See `CallContext`."""
+        if self._shows_answers:
+            self._length += len(text)
+            self._tail = (self._tail + text)[-_TAIL:]
+            self.beat()
+
+    def beat(self) -> None:
+        """Tells that the worker lives, and what there is of the answer."""
+        if self._tail:
+            offset = self._length - len(self._tail)
+            activity.heartbeat(self._call.node.id, self._call.key, offset, self._tail)
+        else:
+            activity.heartbeat()

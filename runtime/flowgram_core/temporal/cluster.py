@@ -1,0 +1,277 @@
+"""The cluster: the requests that the Temporal host makes, with errors in the host's own terms.
+
+Every method raises `JournalUnavailable` where the cluster cannot be used at the moment: for tasks it is the store.
+"""
+
+import logging
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from temporalio.api.common.v1 import Payload, WorkflowExecution
+from temporalio.api.enums.v1 import HistoryEventFilterType
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.api.workflowservice.v1 import (
+    CountWorkflowExecutionsRequest,
+    DescribeNamespaceRequest,
+    DescribeWorkflowExecutionRequest,
+    DescribeWorkflowExecutionResponse,
+    GetWorkflowExecutionHistoryRequest,
+    GetWorkflowExecutionHistoryResponse,
+    ListWorkflowExecutionsRequest,
+    RequestCancelWorkflowExecutionRequest,
+)
+from temporalio.client import Client
+from temporalio.common import (
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from flowgram_core.hosting.errors import TaskNotFound
+from flowgram_core.journal.errors import JournalUnavailable
+from flowgram_core.temporal.names import (
+    CREATED_ATTRIBUTE,
+    LABELS_ATTRIBUTE,
+    LABELS_MEMO,
+    REQUEST_MEMO,
+    WORKFLOW,
+)
+
+_log = logging.getLogger(__name__)
+
+_LABELS: Final = SearchAttributeKey.for_keyword_list(LABELS_ATTRIBUTE)
+_CREATED: Final = SearchAttributeKey.for_datetime(CREATED_ATTRIBUTE)
+_TIMEOUT: Final = timedelta(seconds=10)
+_LONG_POLL: Final = timedelta(seconds=60)
+"""The cluster answers a long poll after some 20 seconds, also where there is nothing new."""
+_NAMESPACE_NOT_FOUND: Final = "NamespaceNotFoundFailure"
+
+
+class Cluster:
+    """A namespace of a Temporal cluster, seen through one client.
+
+    Args:
+        client: The client.
+        task_queue: Where tasks are put.
+    """
+
+    def __init__(self, client: Client, task_queue: str) -> None:
+        self._client = client
+        self._task_queue = task_queue
+        self._namespace = client.namespace
+
+    def use(self, client: Client) -> None:
+        """Makes requests by another client from now on: a worker on the same one may begin with a task at once."""
+        self._client = client
+
+    async def start(
+        self,
+        task_id: str,
+        args: Sequence[bytes],
+        *,
+        created: datetime,
+        labels: Mapping[str, str],
+        label_keys: Sequence[str],
+        request_hash: bytes,
+        eager: bool,
+    ) -> bool:
+        """Starts the workflow of a task; False if there is, or was, one with this id.
+
+        Args:
+            task_id: The task.
+            args: What the workflow is started with.
+            created: When the task was accepted.
+            labels: Its labels, kept in the memo.
+            label_keys: What they are found by.
+            request_hash: Of the request, where it has an id; kept in the memo.
+            eager: Whether a worker on the same client may begin at once.
+        """
+        attributes: list[SearchAttributePair[Any]] = [SearchAttributePair(_CREATED, created)]
+        memo: dict[str, Any] = {}
+        if labels:
+            attributes.append(SearchAttributePair(_LABELS, list(label_keys)))
+            memo[LABELS_MEMO] = dict(labels)
+        if request_hash:
+            memo[REQUEST_MEMO] = request_hash.hex()
+        with self._errors():
+            try:
+                await self._client.start_workflow(
+                    WORKFLOW,
+                    args=list(args),
+                    id=task_id,
+                    task_queue=self._task_queue,
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                    memo=memo or None,
+                    search_attributes=TypedSearchAttributes(attributes),
+                    request_eager_start=eager,
+                    rpc_timeout=_TIMEOUT,
+                )
+            except WorkflowAlreadyStartedError:
+                return False
+        return True
+
+    async def describe(self, task_id: str) -> DescribeWorkflowExecutionResponse:
+        """What the cluster knows of a task's newest run. Raises `TaskNotFound`."""
+        with self._errors(task_id):
+            found = await self._client.workflow_service.describe_workflow_execution(
+                DescribeWorkflowExecutionRequest(
+                    namespace=self._namespace, execution=WorkflowExecution(workflow_id=task_id)
+                ),
+                retry=True,
+                timeout=_TIMEOUT,
+            )
+        if found.workflow_execution_info.type.name != WORKFLOW:
+            raise TaskNotFound(task_id)
+        return found
+
+    async def history(
+        self, task_id: str, run_id: str, token: bytes, *, wait: bool, page_size: int = 0
+    ) -> GetWorkflowExecutionHistoryResponse:
+        """A page of the history of one run. Raises `TaskNotFound`.
+
+        Args:
+            task_id: The task.
+            run_id: The run; empty: the newest.
+            token: Of the page before.
+            wait: Wait for more events while the run goes on; the answer may be empty all the same.
+            page_size: So many events at most; 0: as many as the cluster gives.
+        """
+        with self._errors(task_id):
+            return await self._client.workflow_service.get_workflow_execution_history(
+                GetWorkflowExecutionHistoryRequest(
+                    namespace=self._namespace,
+                    execution=WorkflowExecution(workflow_id=task_id, run_id=run_id),
+                    next_page_token=token,
+                    maximum_page_size=page_size,
+                    wait_new_event=wait,
+                    skip_archival=True,
+                ),
+                retry=True,
+                timeout=_LONG_POLL,
+            )
+
+    async def closing_event(self, task_id: str) -> HistoryEvent:
+        """The event that ends a task's newest run, waiting for it. Raises `TaskNotFound`."""
+        token = b""
+        while True:
+            with self._errors(task_id):
+                answer = await self._client.workflow_service.get_workflow_execution_history(
+                    GetWorkflowExecutionHistoryRequest(
+                        namespace=self._namespace,
+                        execution=WorkflowExecution(workflow_id=task_id),
+                        next_page_token=token,
+                        wait_new_event=True,
+                        history_event_filter_type=HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT,
+                        skip_archival=True,
+                    ),
+                    retry=True,
+                    timeout=_LONG_POLL,
+                )
+            if answer.history.events:
+                return answer.history.events[-1]
+            token = answer.next_page_token
+
+    async def request_cancel(self, task_id: str, identity: str, reason: str) -> None:
+        """Asks for a task to be canceled; it may have ended. Raises `TaskNotFound`."""
+        try:
+            with self._errors(task_id):
+                await self._client.workflow_service.request_cancel_workflow_execution(
+                    RequestCancelWorkflowExecutionRequest(
+                        namespace=self._namespace,
+                        workflow_execution=WorkflowExecution(workflow_id=task_id),
+                        identity=identity,
+                        request_id=identity,
+                        reason=reason,
+                    ),
+                    retry=True,
+                    timeout=_TIMEOUT,
+                )
+        except TaskNotFound:  # "workflow execution already completed" is told by the same status
+            await self.describe(task_id)
+
+    async def count(self, query: str) -> int:
+        """How many workflows a query of the visibility store finds."""
+        with self._errors():
+            answer = await self._client.workflow_service.count_workflow_executions(
+                CountWorkflowExecutionsRequest(namespace=self._namespace, query=query),
+                retry=True,
+                timeout=_TIMEOUT,
+            )
+        return answer.count
+
+    async def executions(self, query: str, page_size: int) -> AsyncGenerator[WorkflowExecutionInfo, None]:
+        """The workflows that a query of the visibility store finds, in its own order."""
+        token = b""
+        while True:
+            with self._errors():
+                answer = await self._client.workflow_service.list_workflow_executions(
+                    ListWorkflowExecutionsRequest(
+                        namespace=self._namespace, query=query, page_size=page_size, next_page_token=token
+                    ),
+                    retry=True,
+                    timeout=_TIMEOUT,
+                )
+            for found in answer.executions:
+                yield found
+            token = answer.next_page_token
+            if not token:
+                return
+
+    async def check(self) -> None:
+        """Returns where the cluster answers, and has the namespace."""
+        with self._errors():
+            await self._client.workflow_service.describe_namespace(
+                DescribeNamespaceRequest(namespace=self._namespace), timeout=_TIMEOUT
+            )
+
+    async def decoded(self, payloads: Sequence[Payload]) -> list[bytes]:
+        """Payloads that hold bytes. Raises `PayloadUnreadable`."""
+        if not payloads:
+            return []
+        return await self._client.data_converter.decode(payloads, [bytes] * len(payloads))
+
+    async def decoded_value(self, payload: Payload) -> Any:
+        """A payload that holds a JSON value. Raises `PayloadUnreadable`."""
+        (value,) = await self._client.data_converter.decode([payload])
+        return value
+
+    async def decoded_values(self, payloads: Sequence[Payload]) -> Sequence[Any]:
+        """Payloads that hold JSON values. Raises `PayloadUnreadable`."""
+        return await self._client.data_converter.decode(payloads)
+
+    @contextmanager
+    def _errors(self, task_id: str | None = None) -> Iterator[None]:
+        """Errors of the cluster in the host's own terms."""
+        try:
+            yield
+        except RPCError as error:
+            if (
+                error.status is RPCStatusCode.NOT_FOUND
+                and task_id is not None
+                and not _is_about_namespace(error)
+            ):
+                raise TaskNotFound(task_id) from None
+            # The id itself may be one that no cluster takes.
+            if error.status is RPCStatusCode.INVALID_ARGUMENT and task_id is not None:
+                raise TaskNotFound(task_id) from None
+            text = f"Temporal, namespace {self._namespace}: {error.status.name}: {error.message}"
+            raise JournalUnavailable(text) from error
+        except RuntimeError as error:  # a connection that was never there
+            raise JournalUnavailable(f"Temporal cannot be reached: {error}") from error
+
+
+def _is_about_namespace(error: RPCError) -> bool:
+    return any(_NAMESPACE_NOT_FOUND in detail.type_url for detail in error.grpc_status.details)
+
+
+def as_datetime(micros: int) -> datetime:
+    """Microseconds since the epoch as Temporal's packages take them."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)

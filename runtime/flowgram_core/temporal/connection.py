@@ -1,0 +1,81 @@
+"""How the cluster is reached: Temporal's own configuration, with the address and the namespace of the settings over it."""
+
+import logging
+from datetime import timedelta
+from typing import Final
+
+from temporalio.client import Client
+from temporalio.converter import DataConverter
+from temporalio.envconfig import ClientConfig
+from temporalio.service import RetryConfig, RPCError
+
+from flowgram_core.concurrency.clock import Clock
+from flowgram_core.concurrency.supervision import retry_delays
+from flowgram_core.journal.errors import JournalUnavailable
+from flowgram_core.temporal.errors import ConnectionSettingsInvalid
+from flowgram_core.temporal.settings import TemporalSettings
+
+_log = logging.getLogger(__name__)
+
+_DEFAULT_ADDRESS: Final = "127.0.0.1:7233"
+_CONNECT_TIMEOUT: Final = timedelta(seconds=5)
+_RETRY: Final = RetryConfig(
+    initial_interval_millis=100,
+    randomization_factor=0.2,
+    multiplier=1.7,
+    max_interval_millis=1_000,
+    max_elapsed_time_millis=3_000,
+    max_retries=8,
+)
+"""A cluster that is away is told to the caller within seconds: clients come back by themselves."""
+
+
+async def connect(settings: TemporalSettings, converter: DataConverter, *, lazy: bool = True) -> Client:
+    """A client of the cluster. The connection is made again whenever it is lost.
+
+    Args:
+        settings: Where the cluster is.
+        converter: How values go into histories.
+        lazy: Connect when the client is first used; a worker cannot use such a client.
+
+    Raises:
+        ConnectionSettingsInvalid: The profile or its file cannot be read.
+        JournalUnavailable: The cluster cannot be reached; never with `lazy`.
+    """
+    try:
+        given = ClientConfig.load_client_connect_config(
+            settings.profile or None, config_file=settings.config_file or None
+        )
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        raise ConnectionSettingsInvalid(f"Temporal's configuration cannot be read: {error}") from error
+    address = settings.address or given.get("target_host") or _DEFAULT_ADDRESS
+    namespace = settings.namespace or given.get("namespace") or "default"
+    try:
+        return await Client.connect(
+            address,
+            namespace=namespace,
+            api_key=given.get("api_key"),
+            tls=given.get("tls"),
+            rpc_metadata=given.get("rpc_metadata", {}),
+            data_converter=converter,
+            lazy=lazy,
+            retry_config=_RETRY,
+            connect_timeout=_CONNECT_TIMEOUT,
+        )
+    except (RuntimeError, RPCError) as error:
+        raise JournalUnavailable(f"Temporal at {address} cannot be reached: {error}") from error
+
+
+async def connect_in_time(settings: TemporalSettings, converter: DataConverter, clock: Clock) -> Client:
+    """A client that is connected, as soon as the cluster answers; until then the log says so, less and less often.
+
+    Raises:
+        ConnectionSettingsInvalid: The profile or its file cannot be read.
+    """
+    delays = retry_delays()
+    while True:
+        try:
+            return await connect(settings, converter, lazy=False)
+        except JournalUnavailable as error:
+            _log.warning("waiting for Temporal: %s", error)
+            await clock.sleep(next(delays))

@@ -1,0 +1,17 @@
+"""Names that stand in histories and in the cluster: changing one strands what was written with it."""
+
+from typing import Final
+
+WORKFLOW: Final = "flowgram.Task"
+CALL: Final = "flowgram.call"
+RECORD: Final = "flowgram.record"
+PAUSE: Final = "flowgram.pause"
+
+FAILED: Final = "FAILED"
+"""The type of the failure with which a task ends that has failed; its details are the last record."""
+
+LABELS_MEMO: Final = "labels"
+REQUEST_MEMO: Final = "request"
+
+LABELS_ATTRIBUTE: Final = "FlowgramLabels"
+CREATED_ATTRIBUTE: Final = "FlowgramCreated"

@@ -1,0 +1,58 @@
+"""Health: what a server tells about itself follows what its host says, looked at again and again."""
+
+from typing import Final
+
+import structlog
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health import aio as health_aio  # type: ignore[attr-defined]  # public, and not declared so
+
+from flowgram_core.concurrency.clock import Clock
+from flowgram_core.hosting.service import TaskService
+from flowgram_core.journal.errors import JournalUnavailable
+from flowgram_server.rpc.handlers import SERVICE_NAME
+
+_log = structlog.get_logger(__name__)
+
+_INTERVAL: Final = 2.0
+_SERVICES: Final = ("", SERVICE_NAME)
+_SERVING: Final = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class HealthMonitor:
+    """Keeps the health service up to date. The shutdown, once it has begun, is not taken back by it.
+
+    Args:
+        servicer: The health service.
+        application: Says whether tasks can be run and shown.
+        clock: Measures the time between two looks.
+    """
+
+    def __init__(self, servicer: health_aio.HealthServicer, application: TaskService, clock: Clock) -> None:
+        self._servicer = servicer
+        self._application = application
+        self._clock = clock
+        self._serving: bool | None = None
+
+    async def look(self) -> None:
+        """Looks once, and tells where something has changed."""
+        try:
+            await self._application.check()
+        except JournalUnavailable as error:
+            serving = False
+            if self._serving is not False:
+                _log.error("not serving: %s", error)
+        else:
+            serving = True
+            if self._serving is False:
+                _log.info("serving again")
+        if serving is not self._serving:
+            self._serving = serving
+            for name in _SERVICES:
+                await self._servicer.set(name, _SERVING if serving else _NOT_SERVING)
+
+    async def keep(self) -> None:
+        """Looks again and again, until it is cancelled."""
+        while True:
+            await self._clock.sleep(_INTERVAL)
+            await self.look()

@@ -1,0 +1,112 @@
+"""The hosts that a server can be on: opens the one that the settings name, with all that it needs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from flowgram_core.concurrency.clock import Clock
+from flowgram_core.concurrency.fairness import FairScheduler
+from flowgram_core.embedded.application import Application
+from flowgram_core.hosting.secrets import Secrets
+from flowgram_core.hosting.service import TaskService
+from flowgram_core.journal.connection import Synchronous
+from flowgram_core.journal.errors import JournalUnavailable
+from flowgram_core.journal.interface import Journal
+from flowgram_core.journal.memory import MemoryJournal
+from flowgram_core.journal.read_only import open_journal
+from flowgram_core.nodes.code.node import CodeNode
+from flowgram_core.nodes.http.node import HTTPNode
+from flowgram_core.nodes.llm.node import LLMNode
+from flowgram_core.nodes.registry import Registry, installed_node_types, pure_node_types
+from flowgram_core.temporal.errors import TemporalNotInstalled
+from flowgram_server.rpc.codec import Codec
+from flowgram_server.settings.server import Settings
+from flowgram_server.task_ids import TaskIDs
+
+JOURNAL_FILE: Final = "journal.sqlite3"
+
+
+@asynccontextmanager
+async def open_host(settings: Settings, clock: Clock) -> AsyncIterator[TaskService]:
+    """The host that the settings name, for as long as the block lasts.
+
+    Raises:
+        InvalidSettings: A setting is about a node type that there is not.
+        JournalUnavailable: The journal cannot be opened.
+        NodeTypeUnusable: A node type of another package is none, or cannot be opened.
+        TemporalError: Something keeps the server from using Temporal at all; that the cluster is away is no error.
+    """
+    fairness = FairScheduler()
+    registry = node_types(settings, fairness)
+    opening = _open_temporal if settings.runtime == "temporal" else _open_embedded
+    async with opening(settings, registry, clock, fairness) as application:
+        yield application
+
+
+def node_types(settings: Settings, fairness: FairScheduler) -> Registry:
+    """All node types, as the settings want them. Raises `InvalidSettings` and `NodeTypeUnusable`."""
+    registry = Registry(
+        (
+            *pure_node_types(),
+            LLMNode(settings.llm_settings(), time_slice=fairness.time_slice),
+            HTTPNode(settings.http_settings(), time_slice=fairness.time_slice),
+            CodeNode(settings.code_settings()),
+            *installed_node_types(),
+        )
+    )
+    settings.check_node_types(registry.executors.keys())
+    return registry
+
+
+@asynccontextmanager
+async def _open_embedded(
+    settings: Settings, registry: Registry, clock: Clock, fairness: FairScheduler
+) -> AsyncIterator[TaskService]:
+    async with _opened_journal(settings) as journal, registry.opened():
+        application = Application(
+            journal=journal,
+            codec=Codec(Secrets(settings.secret_names)),
+            registry=registry,
+            settings=settings.runtime_settings(),
+            clock=clock,
+            new_task_id=TaskIDs(clock),
+            fairness=fairness,
+        )
+        async with application.opened():
+            yield application
+
+
+@asynccontextmanager
+async def _open_temporal(
+    settings: Settings, registry: Registry, clock: Clock, fairness: FairScheduler
+) -> AsyncIterator[TaskService]:
+    try:
+        from flowgram_server.temporal_host import open_temporal  # noqa: PLC0415 - it needs an extra
+    except ModuleNotFoundError as error:
+        raise TemporalNotInstalled from error
+    async with open_temporal(settings, registry, clock, fairness) as application:
+        yield application
+
+
+@asynccontextmanager
+async def _opened_journal(settings: Settings) -> AsyncIterator[Journal]:
+    journal: Journal = MemoryJournal()
+    if settings.storage == "sqlite":
+        journal = await _opened_file(Path(settings.data) / JOURNAL_FILE, settings.durability)
+    try:
+        yield journal
+    finally:
+        await journal.close()
+
+
+async def _opened_file(path: Path, durability: Synchronous) -> Journal:
+    """The journal in a file. Where the opening is cancelled, it is closed again, and then none has it."""
+    opening = asyncio.create_task(open_journal(path, synchronous=durability))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        with suppress(JournalUnavailable):
+            await (await opening).close()
+        raise

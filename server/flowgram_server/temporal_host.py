@@ -1,0 +1,144 @@
+"""The composition of the Temporal host: a server's front, its worker if it has one, and workers of their own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+
+import structlog
+from temporalio.client import Client
+from temporalio.converter import DataConverter
+
+from flowgram_core.concurrency.clock import Clock, SystemClock
+from flowgram_core.concurrency.fairness import FairScheduler
+from flowgram_core.concurrency.supervision import run_forever
+from flowgram_core.hosting.secrets import Secrets
+from flowgram_core.hosting.service import TaskService
+from flowgram_core.nodes.registry import Registry
+from flowgram_core.temporal.application import TemporalApplication
+from flowgram_core.temporal.cluster import Cluster
+from flowgram_core.temporal.connection import connect, connect_in_time
+from flowgram_core.temporal.payload_codec import data_converter
+from flowgram_core.temporal.readiness import Finding, check, ensure_attributes
+from flowgram_core.temporal.settings import TemporalSettings
+from flowgram_core.temporal.worker import running_worker, task_worker
+from flowgram_server.hosts import node_types
+from flowgram_server.rpc.codec import Codec
+from flowgram_server.settings.server import Settings
+from flowgram_server.stop_signals import StopSignals
+from flowgram_server.task_ids import TaskIDs
+
+_log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def open_temporal(
+    settings: Settings, registry: Registry, clock: Clock, fairness: FairScheduler
+) -> AsyncIterator[TaskService]:
+    """A server's side of a cluster. It serves though the cluster is away, and says so to whoever asks.
+
+    Raises:
+        TemporalError: The settings cannot be used.
+    """
+    temporal = settings.temporal_settings()
+    converter = _converter(temporal)
+    cluster = Cluster(await connect(temporal, converter), temporal.task_queue)
+    application = TemporalApplication(
+        cluster=cluster,
+        codec=Codec(Secrets(settings.secret_names)),
+        registry=registry,
+        settings=settings.runtime_settings(),
+        temporal=temporal,
+        clock=clock,
+        new_task_id=TaskIDs(clock),
+        fairness=fairness,
+    )
+    async with registry.opened() if settings.with_worker else nullcontext(), application.opened():
+        stopping = asyncio.Event()
+
+        async def work() -> None:
+            client = await connect_in_time(temporal, converter, clock)
+            cluster.use(client)
+            for finding in await ensure_attributes(client):
+                _tell(finding)
+            if settings.with_worker and not stopping.is_set():
+                async with _running_worker(client, settings, registry, clock, fairness):
+                    application.eager = True
+                    await stopping.wait()
+                    application.eager = False
+
+        working = asyncio.create_task(run_forever("temporal", work, clock), name="temporal")
+        try:
+            yield application
+        finally:
+            stopping.set()
+            await _end(working, temporal.worker_grace if settings.with_worker else 0)
+
+
+async def work(settings: Settings, stops: StopSignals) -> None:
+    """Is a worker until it is told to stop. Raises as `open_host` does."""
+    clock, fairness = SystemClock(), FairScheduler()
+    temporal = settings.temporal_settings()
+    registry = node_types(settings, fairness)
+    converter = _converter(temporal)
+    async with registry.opened():
+        waiting = asyncio.create_task(connect_in_time(temporal, converter, clock))
+        stopping = asyncio.create_task(stops.first.wait())
+        try:
+            await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if stops.first.is_set():
+                return
+            client = await waiting
+        finally:
+            waiting.cancel()
+            stopping.cancel()
+        async with _running_worker(client, settings, registry, clock, fairness):
+            _log.info(
+                "working",
+                task_queue=temporal.task_queue,
+                namespace=client.namespace,
+                build_id=temporal.build_id or None,
+            )
+            await stops.first.wait()
+            _log.info("draining", grace=temporal.worker_grace)
+    _log.info("stopped")
+
+
+async def check_cluster(settings: Settings) -> list[Finding]:
+    """Looks at everything that tasks need of the cluster. Raises `TemporalError` where the settings cannot be used."""
+    temporal = settings.temporal_settings()
+    client = await connect(temporal, _converter(temporal))
+    return await check(client, settings.runtime_settings(), temporal)
+
+
+def _converter(temporal: TemporalSettings) -> DataConverter:
+    return data_converter(temporal.encryption_keys, unencrypted=temporal.unencrypted)
+
+
+@asynccontextmanager
+async def _running_worker(
+    client: Client, settings: Settings, registry: Registry, clock: Clock, fairness: FairScheduler
+) -> AsyncIterator[None]:
+    temporal = settings.temporal_settings()
+    worker = task_worker(
+        client,
+        registry=registry,
+        codec=Codec(Secrets(settings.secret_names)),
+        settings=settings.runtime_settings(),
+        temporal=temporal,
+        clock=clock,
+        fairness=fairness,
+    )
+    async with running_worker(client, worker, temporal, clock):
+        yield
+
+
+def _tell(finding: Finding) -> None:
+    if not finding.ok:
+        _log.warning(finding.text, remedy=finding.remedy)
+
+
+async def _end(working: asyncio.Task[None], grace: float) -> None:
+    """Lets the worker stop by itself, and ends what does not."""
+    await asyncio.wait((working,), timeout=grace + 1 if grace else 0)
+    working.cancel()
+    await asyncio.wait((working,))

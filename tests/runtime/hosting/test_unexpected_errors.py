@@ -79,7 +79,7 @@ async def test_a_mistake_is_logged_without_the_secrets_of_its_node(
     assert trace.endswith(f"RuntimeError: bad key {MASKED}")
     assert f"KeyError: 'cause {MASKED}'" in trace
     assert f"LookupError: context {MASKED}" in trace
-    assert "test_mistakes.py" in trace
+    assert "test_unexpected_errors.py" in trace
     assert not line["exc_info"]
     assert KEY not in str(line)
 

@@ -1,8 +1,10 @@
 """What tests of journals are made of: small writes, and a journal that fails on demand."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
+from pathlib import Path
 from typing import TypeVar
 
 from flowgram_core.journal.checksums import hash_of_schema
@@ -47,6 +49,16 @@ def finished(task_id: str, *, end_time: int = 9_000, status: int = 3, **changes:
         started=1_500,
         finish=Finish(status, end_time, b"result"),
     )
+
+
+def make_third_version(path: Path) -> None:
+    """Makes a file what the third version had: a table of lives, and no crashes."""
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE lives (began INTEGER PRIMARY KEY, alive INTEGER NOT NULL)")
+    connection.execute("DROP TABLE server_sessions")
+    connection.execute("DROP TABLE crashes")
+    connection.execute("PRAGMA user_version = 3")
+    connection.close()
 
 
 class Fault(Enum):
@@ -141,10 +153,13 @@ class FaultyJournal:
         )
 
     async def begin_session(self, at: int) -> list[ServerSession]:
-        return await self._pass("begin_life", lambda: self.inner.begin_session(at))
+        return await self._pass("begin_session", lambda: self.inner.begin_session(at))
 
-    async def extend_session(self, life: ServerSession) -> None:
-        await self._pass("extend_life", lambda: self.inner.extend_session(life))
+    async def extend_session(self, session: ServerSession) -> None:
+        await self._pass("extend_session", lambda: self.inner.extend_session(session))
+
+    async def record_crashes(self, task_ids: Sequence[str], session: int) -> Mapping[str, int]:
+        return await self._pass("record_crashes", lambda: self.inner.record_crashes(task_ids, session))
 
     async def close(self) -> None:
         await self._pass("close", self.inner.close)

@@ -180,7 +180,7 @@ class TaskRunner:
         """Continues after a restart: calls without an outcome are made again, and the time-out is what was left of it."""
         self.accepted = True
         if self._execution.status is Status.PROCESSING:
-            self._set_timer()
+            self._set_timer(earlier=True)
         self._perform(self._execution.running_calls())
 
     def _post(self, given: Activation, text: str | None = None) -> None:
@@ -258,7 +258,7 @@ class TaskRunner:
             self._perform(commands)
         # Most tasks without calls have ended by now, and need no timer.
         if finish is None and self._timer is None and execution.status is Status.PROCESSING:
-            self._set_timer()
+            self._set_timer(earlier=False)
 
     async def _commit(self, write: Write) -> None:
         """Commits; while the journal is unavailable the task waits, and nothing of the step is published."""
@@ -273,12 +273,12 @@ class TaskRunner:
             else:
                 return
 
-    def _set_timer(self) -> None:
+    def _set_timer(self, *, earlier: bool) -> None:
         """Sets the time-out: what is left of it, not counting the time in which no server ran."""
         limit = self.record.timeout
         if limit is not None:
             self._timer = self.services.uptime.call_at_age(
-                self._execution.start_time, limit, lambda: self._time_out(limit)
+                self._execution.start_time, limit, lambda: self._time_out(limit), earlier=earlier
             )
 
     def _time_out(self, limit: int) -> None:

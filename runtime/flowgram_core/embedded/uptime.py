@@ -66,20 +66,41 @@ class Uptime:
         else:
             self._failing = False
 
-    def since(self, time: int) -> int:
-        """How long servers have been up since a time, in microseconds."""
-        earlier = sum(max(0, session.alive - max(session.began, time)) for session in self._former)
-        return earlier + max(0, self._clock.now() - max(self._began, time))
+    def since(self, time: int, *, earlier: bool) -> int:
+        """How long servers have been up since a time, in microseconds.
 
-    def call_at_age(self, start_time: int, age: int, callback: Callable[[], object]) -> Timer:
+        Args:
+            time: The time, by the clock of its own session.
+            earlier: Whether it lies in an earlier session. Times do not tell: the clock may have been set back since.
+        """
+        own = self._clock.now() - self._began
+        if not earlier:
+            return max(0, min(own, self._clock.now() - time))
+        first = self._session_of(time)
+        past = sum(session.alive - session.began for session in self._former[first + 1 :])
+        if first >= 0:
+            past += max(0, self._former[first].alive - time)
+        return past + max(0, own)
+
+    def _session_of(self, time: int) -> int:
+        """The index of the earlier session in which a time lies, or after which it comes; -1 if it is before all."""
+        sessions = self._former
+        candidates = [index for index, session in enumerate(sessions) if session.began <= time]
+        inside = [index for index in candidates if time <= sessions[index].alive]
+        return max(inside or candidates, default=-1)
+
+    def call_at_age(
+        self, start_time: int, age: int, callback: Callable[[], object], *, earlier: bool
+    ) -> Timer:
         """Calls back when a task has run for so many microseconds. While there are such timers the session is recorded.
 
         Args:
             start_time: When the task started.
             age: How long it may run; if it has already, it is called back soon.
             callback: What to call.
+            earlier: Whether the task started in an earlier session.
         """
-        left = max(0, age - self.since(start_time)) / 1e6
+        left = max(0, age - self.since(start_time, earlier=earlier)) / 1e6
         self._timed += 1
         self._needed.set()
         return _AgeTimer(self._clock.call_later(left, callback), self._forget)

@@ -5,7 +5,7 @@ gives a task PENDING (1) when it is accepted and PROCESSING (2) when it starts, 
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
@@ -148,7 +148,7 @@ class ServerSession(NamedTuple):
     """A period in which one server process ran on the journal.
 
     Attributes:
-        began: When it began; unique among all sessions.
+        began: When it began, by the clock of that time.
         alive: When it was last known to be alive.
     """
 
@@ -201,9 +201,11 @@ class Journal(Protocol):
         """
 
     async def unfinished(self, *, after: int = 0, limit: int | None = None) -> list[TaskRecord]:
-        """The tasks that have not ended, with their inputs, oldest first; `after` is the `order` to continue from.
+        """The tasks that have not ended, oldest first, without inputs and result ("" and None).
 
-        With a limit there may be fewer where their inputs are large, but none only where there are no more.
+        Args:
+            after: The `order` to continue from.
+            limit: At most so many.
         """
 
     async def remove_finished(
@@ -221,13 +223,25 @@ class Journal(Protocol):
         """
 
     async def begin_session(self, at: int) -> list[ServerSession]:
-        """Records the start of a server; returns the earlier sessions, oldest first.
+        """Records the start of a server; returns the earlier sessions in their order.
 
         Sessions that ended before any task that runs now had started are deleted.
         """
 
     async def extend_session(self, session: ServerSession) -> None:
         """Records that the server that began at `session.began` was alive at `session.alive`. A session never gets shorter."""
+
+    async def record_crashes(self, task_ids: Sequence[str], session: int) -> Mapping[str, int]:
+        """Records that a process died while it worked on these tasks; counts the crashes of all unfinished tasks.
+
+        Args:
+            task_ids: The tasks. Unknown and finished ones are ignored.
+            session: The process. It is counted once, however often it is recorded.
+
+        Returns:
+            By task, how many processes died in a row while they worked on it, with no event committed in between. Only
+            tasks that have such a count.
+        """
 
     async def close(self) -> None:
         """Commits what was submitted before this call, then closes. May be called twice."""

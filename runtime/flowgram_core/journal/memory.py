@@ -4,7 +4,7 @@ import asyncio
 import heapq
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
@@ -55,7 +55,8 @@ class MemoryJournal:
         self._finished: list[tuple[int, int, str]] = []
         self._schemas: dict[bytes, str] = {}
         self._users: Counter[bytes] = Counter()  # of a schema: how many tasks
-        self._sessions: dict[int, int] = {}
+        self._sessions: list[ServerSession] = []
+        self._crashes: dict[str, tuple[int, int, int]] = {}  # last event, session, and count
         self._accepted = 0
         self._closed = False
 
@@ -125,7 +126,7 @@ class MemoryJournal:
         """See `Journal.unfinished`."""
         self._check_open()
         records = [
-            task.record()
+            task.record()._replace(inputs="", result=None)
             for task in self._tasks.values()
             if task.state.status in UNFINISHED and task.order > after
         ]
@@ -152,16 +153,40 @@ class MemoryJournal:
         """See `Journal.begin_session`."""
         self._check_open()
         running = [task for task in self._tasks.values() if task.state.status == PROCESSING]
-        needed = min((task.start_time for task in running if task.start_time is not None), default=at)
-        self._sessions = {began: alive for began, alive in self._sessions.items() if alive > needed}
-        former = [ServerSession(began, alive) for began, alive in sorted(self._sessions.items())]
-        self._sessions.setdefault(at, at)
+        needed = min((task.start_time for task in running if task.start_time is not None), default=None)
+        while self._sessions and (needed is None or self._sessions[0].alive <= needed):
+            del self._sessions[0]
+        former = list(self._sessions)
+        self._sessions.append(ServerSession(at, at))
         return former
 
     async def extend_session(self, session: ServerSession) -> None:
         """See `Journal.extend_session`."""
         self._check_open()
-        self._sessions[session.began] = max(session.alive, self._sessions.get(session.began, session.alive))
+        if not self._sessions or self._sessions[-1].began != session.began:
+            self._sessions.append(session)
+        elif session.alive > self._sessions[-1].alive:
+            self._sessions[-1] = session
+
+    async def record_crashes(self, task_ids: Sequence[str], session: int) -> Mapping[str, int]:
+        """See `Journal.record_crashes`."""
+        self._check_open()
+        unfinished = {
+            task_id: task.state.last_sequence
+            for task_id, task in self._tasks.items()
+            if task.state.status in UNFINISHED
+        }
+        for task_id in task_ids:
+            if task_id in unfinished:
+                last_sequence, counted, count = self._crashes.get(task_id, (-1, -1, 0))
+                if counted != session:
+                    count = count + 1 if last_sequence == unfinished[task_id] else 1
+                    self._crashes[task_id] = (unfinished[task_id], session, count)
+        return {
+            task_id: count
+            for task_id, (last_sequence, _, count) in self._crashes.items()
+            if unfinished.get(task_id) == last_sequence
+        }
 
     async def close(self) -> None:
         """See `Journal.close`."""
@@ -195,6 +220,7 @@ class MemoryJournal:
 
     def _remove(self, task_id: str) -> None:
         accepted = self._tasks.pop(task_id).accepted
+        self._crashes.pop(task_id, None)
         self._requests.pop(accepted.request_id, None)
         self._users[accepted.schema_hash] -= 1
         if not self._users[accepted.schema_hash]:

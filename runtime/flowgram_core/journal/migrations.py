@@ -12,7 +12,10 @@ Tables:
         (measured cheaper, also for large rows, than a table that is sorted by its key); the key is an index beside it.
         `checksum` is the CRC-32 of `cause` and `events`.
     removed: Numbers of removed tasks whose logs still have to be removed.
-    lives: When servers ran on the file, as far back as the tasks that run need it.
+    server_sessions: When servers ran on the file, in the order in which they began, as far back as the running tasks need it.
+        By number, not by time: the clock may have been set back between two of them.
+    crashes: Per task how many processes died in a row while they worked on it, with the task's last event and the session at
+        the last of them.
 """
 
 import sqlite3
@@ -64,6 +67,19 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         "ALTER TABLE tasks ADD COLUMN inputs_checksum INTEGER",
         "ALTER TABLE tasks ADD COLUMN result_checksum INTEGER",
+    ),
+    (
+        "CREATE TABLE server_sessions (number INTEGER PRIMARY KEY, began INTEGER NOT NULL, alive INTEGER NOT NULL)",
+        "INSERT INTO server_sessions (began, alive) SELECT began, alive FROM lives ORDER BY began",
+        "DROP TABLE lives",
+        """
+        CREATE TABLE crashes (
+            task INTEGER PRIMARY KEY,
+            last_sequence INTEGER NOT NULL,
+            session INTEGER NOT NULL,
+            count INTEGER NOT NULL
+        )
+        """,
     ),
 )
 

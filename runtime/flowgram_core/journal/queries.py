@@ -42,17 +42,13 @@ _TYPES = (
 
 _NEWEST = 2**63 - 1
 _NO_LIMIT = -1
-_PAGE_BYTES = 16 * 1024 * 1024
-"""A page of unfinished tasks ends early once their inputs have so many characters."""
 
 _RECORD = """
     number, task_id, create_time, schema_hash, request_hash, timeout, labels, status, start_time, end_time,
     (SELECT coalesce(max(last_sequence), 0) FROM events WHERE task = number)
 """
 _TASK = "SELECT {record}, result, result_checksum, inputs, inputs_checksum FROM tasks WHERE {key} = ?"
-_BY_TASK_ID, _BY_REQUEST, _BY_NUMBER = (
-    _TASK.format(record=_RECORD, key=key) for key in ("task_id", "request_id", "number")
-)
+_BY_TASK_ID, _BY_REQUEST = (_TASK.format(record=_RECORD, key=key) for key in ("task_id", "request_id"))
 _SCHEMA = "SELECT text FROM schemas WHERE hash = ?"
 _BATCHES = """
     SELECT first_sequence, last_sequence, at, checksum, cause, events FROM events
@@ -190,45 +186,32 @@ def _page_one_by_one(connection: sqlite3.Connection, wanted: _Filter) -> list[Ta
 def unfinished(connection: sqlite3.Connection, after: int, limit: int | None) -> list[TaskRecord]:
     """Unfinished tasks, as in `Journal.unfinished`. Unreadable ones are logged and left out."""
     records: list[TaskRecord] = []
-    room = None if limit is None else _PAGE_BYTES
     while limit is None or len(records) < limit:
         wanted = _NO_LIMIT if limit is None else limit - len(records)
         rows = connection.execute(_UNFINISHED, (*UNFINISHED, after, wanted)).fetchall()
-        found = _readable(connection, _BY_NUMBER, [number for (number,) in rows], room)
-        records += found
-        if room is not None:
-            room -= sum(len(record.inputs) for record in found)
-        if len(rows) != wanted or (room is not None and room <= 0):
+        records += _readable(connection, _SMALL_BY_NUMBER, [number for (number,) in rows])
+        if len(rows) != wanted:
             break
         ((after,),) = rows[-1:]
     return records
 
 
-def _readable(
-    connection: sqlite3.Connection, query: str, numbers: Sequence[int], max_bytes: int | None = None
-) -> list[TaskRecord]:
+def _readable(connection: sqlite3.Connection, query: str, numbers: Sequence[int]) -> list[TaskRecord]:
     """The tasks with these numbers, except damaged ones, which are logged.
-
-    Ends early once their inputs have so many characters.
 
     Raises:
         sqlite3.Error: They cannot be read for a reason other than damage.
     """
     records = []
-    size = 0
     for number in numbers:
         try:
             row = connection.execute(query, (number,)).fetchone()
             if row is not None:  # it may be removed by now
-                record = _record(row)
-                records.append(record)
-                size += len(record.inputs)
+                records.append(_record(row))
         except (sqlite3.DatabaseError, JournalDamaged) as error:
             if isinstance(error, sqlite3.Error) and not is_damage(error):
                 raise
             _logger.error("the journal is damaged: task number %d cannot be read: %s", number, error)  # noqa: TRY400 - no defect
-        if max_bytes is not None and size >= max_bytes:
-            break
     return records
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sqlite3
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -128,6 +129,11 @@ class ReadOnlyJournal(SQLiteReads):
     async def extend_session(self, session: ServerSession) -> None:  # noqa: ARG002 - given by the interface
         """Records nothing. See `Journal.extend_session`."""
         self._check_open()
+
+    async def record_crashes(self, task_ids: Sequence[str], session: int) -> Mapping[str, int]:  # noqa: ARG002 - given by the interface
+        """Empty: no task runs here. See `Journal.record_crashes`."""
+        self._check_open()
+        return {}
 
     def _close(self) -> None:
         super()._close()

@@ -6,21 +6,26 @@ from flowgram_core.journal.interface import ServerSession
 from flowgram_core.journal.transaction import transaction
 from flowgram_core.journal.write_validation import PROCESSING
 
+# Sessions follow each other by number. Their times may not: a session stays as long as one before it is needed.
 _DELETE_OLD = """
-    DELETE FROM lives WHERE alive <= (SELECT coalesce(min(start_time), ?) FROM tasks WHERE status = ?)
+    DELETE FROM server_sessions WHERE number < coalesce(
+        (SELECT min(number) FROM server_sessions
+            WHERE alive > (SELECT min(start_time) FROM tasks WHERE status = ?)),
+        (SELECT max(number) + 1 FROM server_sessions))
 """
-_FORMER = "SELECT began, alive FROM lives ORDER BY began"
-_BEGIN = "INSERT OR IGNORE INTO lives (began, alive) VALUES (?1, ?1)"
+_FORMER = "SELECT began, alive FROM server_sessions ORDER BY number"
+_BEGIN = "INSERT INTO server_sessions (began, alive) VALUES (?1, ?1)"
 _EXTEND = """
-    INSERT INTO lives (began, alive) VALUES (?, ?)
-    ON CONFLICT (began) DO UPDATE SET alive = max(alive, excluded.alive)
+    UPDATE server_sessions SET alive = max(alive, ?2)
+    WHERE number = (SELECT max(number) FROM server_sessions) AND began = ?1
 """
+_INSERT = "INSERT INTO server_sessions (began, alive) VALUES (?, ?)"
 
 
 def begin(connection: sqlite3.Connection, at: int) -> list[ServerSession]:
     """Records a new session, as in `Journal.begin_session`, in one transaction."""
     with transaction(connection):
-        connection.execute(_DELETE_OLD, (at, PROCESSING))
+        connection.execute(_DELETE_OLD, (PROCESSING,))
         former = [ServerSession(*row) for row in connection.execute(_FORMER)]
         connection.execute(_BEGIN, (at,))
     return former
@@ -29,4 +34,5 @@ def begin(connection: sqlite3.Connection, at: int) -> list[ServerSession]:
 def extend(connection: sqlite3.Connection, session: ServerSession) -> None:
     """Extends a session, as in `Journal.extend_session`."""
     with transaction(connection):
-        connection.execute(_EXTEND, (session.began, session.alive))
+        if not connection.execute(_EXTEND, session).rowcount:
+            connection.execute(_INSERT, session)

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -105,6 +106,13 @@ class SQLiteJournal(SQLiteReads):
     async def extend_session(self, session: ServerSession) -> None:
         """See `Journal.extend_session`."""
         await self._write(partial(Writer.extend_session, session=session))
+
+    async def record_crashes(self, task_ids: Sequence[str], session: int) -> Mapping[str, int]:
+        """See `Journal.record_crashes`."""
+        counts: Mapping[str, int] = await self._write(
+            partial(Writer.record_crashes, task_ids=task_ids, session=session)
+        )
+        return counts
 
     async def close(self) -> None:
         """See `Journal.close`."""

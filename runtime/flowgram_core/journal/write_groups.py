@@ -6,13 +6,13 @@ and COMMIT. A task that is accepted and finished in one group is inserted in its
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from flowgram_core.journal import retention, server_sessions
+from flowgram_core.journal import crashes, retention, server_sessions
 from flowgram_core.journal.checksums import batch_checksum, inputs_checksum, result_checksum
 from flowgram_core.journal.errors import DuplicateRequest, InvalidWrite, JournalError, WriteRejected
 from flowgram_core.journal.interface import NewTask, ServerSession, Write
@@ -133,6 +133,14 @@ class Writer:
             sqlite3.Error: It is unchanged.
         """
         server_sessions.extend(self._connection, session)
+
+    def record_crashes(self, task_ids: Sequence[str], session: int) -> Mapping[str, int]:
+        """Counts the crashes of a session, and returns all that count.
+
+        Raises:
+            sqlite3.Error: Nothing was counted.
+        """
+        return crashes.record(self._connection, task_ids, session)
 
     def _explain(self, write: Write, error: Exception) -> JournalError:
         cause: JournalError

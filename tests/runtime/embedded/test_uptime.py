@@ -6,11 +6,12 @@ from collections import Counter
 import pytest
 from support.applications import call_schema
 from support.fakes import FakeClock, ScriptedCalls, running_application
-from support.journals import Fault, FaultyJournal
+from support.journals import Fault, FaultyJournal, new_task
 
 from flowgram_core.embedded.uptime import Uptime
 from flowgram_core.hosting.service import TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
+from flowgram_core.journal.interface import ServerSession, Write
 from flowgram_core.journal.memory import MemoryJournal
 from flowgram_core.modeling.status import Status
 
@@ -82,7 +83,7 @@ async def test_a_journal_that_fails_for_a_while_is_told_again(caplog: pytest.Log
     failing = True
 
     def plan(operation: str, number: int) -> Fault | None:
-        return Fault.ERROR if failing and operation == "extend_life" else None
+        return Fault.ERROR if failing and operation == "extend_session" else None
 
     task_id = await start_task(inner, clock)
     calls = ScriptedCalls()
@@ -104,7 +105,7 @@ async def test_without_the_record_a_task_goes_on_with_all_its_time() -> None:
     """A journal that cannot tell of former lives keeps no server from starting, and no task from going on."""
     inner, clock = MemoryJournal(), FakeClock()
     task_id = await start_task(inner, clock)
-    journal = FaultyJournal(inner, lambda name, number: Fault.ERROR if name == "begin_life" else None)
+    journal = FaultyJournal(inner, lambda name, number: Fault.ERROR if name == "begin_session" else None)
     calls = ScriptedCalls()
     async with running_application(calls, journal=journal, clock=clock, first_id=1) as application:
         await calls.running("a")
@@ -128,12 +129,12 @@ async def test_only_what_is_needed_is_recorded() -> None:
         limited = await application.run(TaskRequest(call_schema("a"), timeout=TEN_SECONDS))
         await calls.running("free", "a")
         await let_pass(clock, 5)
-        assert 5 <= asked["extend_life"] <= 10
+        assert 5 <= asked["extend_session"] <= 10
         assert await application.cancel(limited.task_id, "")
         await let_pass(clock, 2)
         asked.clear()
         await let_pass(clock, 100)
-        assert asked["extend_life"] == 0
+        assert asked["extend_session"] == 0
 
 
 async def test_time_is_counted_while_a_server_lived() -> None:
@@ -143,15 +144,56 @@ async def test_time_is_counted_while_a_server_lived() -> None:
     for _ in range(3):
         uptime = Uptime(journal, clock)
         await uptime.begin()
-        timer = uptime.call_at_age(began, 10**9, lambda: None)
+        timer = uptime.call_at_age(began, 10**9, lambda: None, earlier=True)
         clock.advance(10)
         await uptime.record()
         timer.cancel()
         clock.advance(100)
         if not await journal.unfinished():  # else they would be forgotten
-            await start_task(journal, FakeClock())
-    assert uptime.since(began) == 130_000_000
-    assert uptime.since(began + 5_000_000) == 125_000_000
-    assert uptime.since(began + 50_000_000) == 120_000_000
-    assert uptime.since(began + 225_000_000) == 105_000_000
-    assert uptime.since(clock.now() + 1) == 0
+            await journal.commit(Write("task", accept=new_task("task"), started=began))
+    assert uptime.since(began, earlier=True) == 130_000_000
+    assert uptime.since(began + 5_000_000, earlier=True) == 125_000_000
+    assert uptime.since(began + 50_000_000, earlier=True) == 120_000_000
+    assert uptime.since(began + 225_000_000, earlier=False) == 105_000_000
+    assert uptime.since(clock.now() + 1, earlier=False) == 0
+
+
+async def test_a_clock_that_is_set_back_between_two_servers_shortens_no_task() -> None:
+    """A new task has all its time; one that started before has what was left, whatever the two clocks say."""
+    journal, ahead = MemoryJournal(), FakeClock()
+    ahead.advance(100_000)
+    calls = ScriptedCalls()
+    async with running_application(calls, journal=journal, clock=ahead) as application:
+        old = await application.run(TaskRequest(call_schema("old"), timeout=TEN_SECONDS))
+        await calls.running("old")
+        await let_pass(ahead, 6)
+        await application.drain(0)
+    calls, clock = ScriptedCalls(), FakeClock()
+    async with running_application(calls, journal=journal, clock=clock, first_id=1) as application:
+        new = await application.run(TaskRequest(call_schema("new"), timeout=TEN_SECONDS))
+        await calls.running("old", "new")
+        clock.advance(3.9)
+        await calls.stays("old", running=True)
+        clock.advance(0.1)
+        assert (await application.wait(old.task_id)).status == Status.FAILED
+        clock.advance(5.9)
+        await calls.stays("new", running=True)
+        clock.advance(0.1)
+        assert (await application.wait(new.task_id)).status == Status.FAILED
+
+
+async def test_a_server_whose_clock_was_behind_counts_for_a_task_of_the_one_before() -> None:
+    """Sessions are ordered as they followed each other: one that seems to lie before the task's start is counted."""
+    journal, clock = MemoryJournal(), FakeClock()
+    ahead = clock.now() + 10**12
+    await journal.begin_session(ahead)
+    await start_task(journal, FakeClock())
+    await journal.extend_session(ServerSession(ahead, ahead + 2_000_000))
+    second = Uptime(journal, clock)
+    await second.begin()
+    clock.advance(3)
+    await second.record()
+    third = Uptime(journal, clock)
+    await third.begin()
+    clock.advance(1)
+    assert third.since(ahead + 500_000, earlier=True) == 1_500_000 + 3_000_000 + 1_000_000

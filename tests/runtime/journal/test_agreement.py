@@ -47,12 +47,12 @@ class Remove(NamedTuple):
     limit: int
 
 
-class BeginLife(NamedTuple):
+class BeginSession(NamedTuple):
     at: int
 
 
-class ExtendLife(NamedTuple):
-    life: ServerSession
+class ExtendSession(NamedTuple):
+    session: ServerSession
 
 
 class Reopen(NamedTuple):
@@ -85,8 +85,8 @@ HISTORIES = st.lists(
             st.none() | st.integers(0, 4) | FAR.map(abs),
             st.integers(0, 3),
         ),
-        st.builds(BeginLife, st.integers(0, 20)),
-        st.builds(ExtendLife, st.builds(ServerSession, st.integers(0, 20), st.integers(0, 20))),
+        st.builds(BeginSession, st.integers(0, 20)),
+        st.builds(ExtendSession, st.builds(ServerSession, st.integers(0, 20), st.integers(0, 20))),
         st.just(Reopen()),
     ),
     max_size=12,
@@ -153,7 +153,7 @@ async def everything(journal: Journal) -> list[Any]:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(history=HISTORIES)
-def test_the_journals_agree(history: list[Together | Remove | BeginLife | ExtendLife | Reopen]) -> None:
+def test_the_journals_agree(history: list[Together | Remove | BeginSession | ExtendSession | Reopen]) -> None:
     """After every step of a random history each journal gave the same answers and shows the same."""
 
     async def compare(path: Path) -> None:
@@ -167,11 +167,11 @@ def test_the_journals_agree(history: list[Together | Remove | BeginLife | Extend
                 elif isinstance(step, Remove):
                     removed = await memory.remove_finished(**step._asdict())
                     assert await sqlite.remove_finished(**step._asdict()) == removed
-                elif isinstance(step, BeginLife):
+                elif isinstance(step, BeginSession):
                     assert await sqlite.begin_session(step.at) == await memory.begin_session(step.at)
-                elif isinstance(step, ExtendLife):
-                    await memory.extend_session(step.life)
-                    await sqlite.extend_session(step.life)
+                elif isinstance(step, ExtendSession):
+                    await memory.extend_session(step.session)
+                    await sqlite.extend_session(step.session)
                 else:
                     await sqlite.close()
                     sqlite = await SQLiteJournal.open(path)

@@ -1,14 +1,18 @@
+import asyncio
 import random
 import sqlite3
 import stat
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.journals import accepted, batch, finished
+from support.journals import accepted, batch, finished, make_third_version
 
 from flowgram_core.journal.errors import JournalDamaged, JournalUnavailable
 from flowgram_core.journal.interface import ServerSession, Write
 from flowgram_core.journal.migrations import APPLICATION_ID, VERSION
+from flowgram_core.journal.read_only import ReadOnlyJournal
 from flowgram_core.journal.sqlite import SQLiteJournal
 from flowgram_core.journal.sqlite_errors import unavailable
 
@@ -90,6 +94,59 @@ async def test_a_second_server_is_refused(path: Path, sqlite: SQLiteJournal) -> 
     await again.close()
 
 
+async def test_a_second_server_is_refused_though_the_lock_file_was_removed(
+    path: Path, sqlite: SQLiteJournal
+) -> None:
+    """The database itself is locked too, under whatever name; SQLite and its locks take no notice of that."""
+    await sqlite.commit(accepted("a"))
+    path.with_name(path.name + ".lock").unlink()
+    hard_link = path.parent.parent / "other" / path.name
+    hard_link.parent.mkdir()
+    hard_link.hardlink_to(path)
+    for count in range(2):  # what was refused has taken nothing from who has it
+        assert "in use by another server" in await refused(path)
+        assert "in use by another server" in await refused(hard_link)
+        with pytest.raises(JournalUnavailable, match="in use by another server"):
+            await ReadOnlyJournal.open(path, OSError("read-only"))
+        await sqlite.commit(accepted(f"b-{count}"))
+        with closing(sqlite3.connect(path)) as reader:
+            assert reader.execute("SELECT count(*) FROM tasks").fetchone() == (2 + count,)
+    await sqlite.close()
+    again = await SQLiteJournal.open(path)
+    assert len(await again.unfinished()) == 3
+    await again.close()
+
+
+async def test_another_process_is_refused_though_the_lock_file_was_removed(
+    path: Path, sqlite: SQLiteJournal
+) -> None:
+    """It is refused until this one has closed, and has it then, whatever else this one opens."""
+    await sqlite.commit(accepted("a"))
+    path.with_name(path.name + ".lock").unlink()
+    script = (
+        "import asyncio, pathlib, sys\n"
+        "from flowgram_core.journal.sqlite import SQLiteJournal\n"
+        "async def main():\n"
+        "    journal = await SQLiteJournal.open(pathlib.Path(sys.argv[1]))\n"
+        "    await journal.close()\n"
+        "asyncio.run(main())\n"
+    )
+
+    async def attempt() -> tuple[int | None, bytes]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", script, str(path), stderr=asyncio.subprocess.PIPE
+        )
+        _, errors = await process.communicate()
+        return process.returncode, errors
+
+    content_of(path)  # another descriptor of the file opens and closes
+    status, errors = await attempt()
+    assert status == 1
+    assert b"in use by another server" in errors
+    await sqlite.close()
+    assert await attempt() == (0, b"")
+
+
 async def test_the_lock_ends_with_a_failed_opening(path: Path) -> None:
     """A file that could not be opened is not left locked."""
     overwrite(path, b"no database at all" * 1_000)
@@ -163,7 +220,7 @@ async def test_an_unfinished_task_that_cannot_be_read_is_left_out(
     """A restart goes on with the others, and the program's log says which one is missing."""
     connection = sqlite3.connect(filled)
     connection.execute("UPDATE tasks SET labels = 'no JSON' WHERE number = 3")
-    connection.execute("UPDATE tasks SET inputs = CAST(x'ff' AS TEXT) WHERE number = 5")
+    connection.execute("UPDATE tasks SET labels = CAST(x'ff' AS TEXT) WHERE number = 5")
     connection.commit()
     connection.close()
     journal = await SQLiteJournal.open(filled)
@@ -233,8 +290,28 @@ async def test_a_new_file_has_the_current_version(path: Path, sqlite: SQLiteJour
     connection.close()
 
 
-async def test_a_file_without_lives_gets_them(filled: Path) -> None:
-    """A file of the first version, which had no table of lives, keeps its tasks and takes lives."""
+async def test_a_file_of_the_third_version_keeps_its_sessions(filled: Path) -> None:
+    """What was called lives are sessions now, in the order of their times."""
+    make_third_version(filled)
+    connection = sqlite3.connect(filled)
+    connection.executemany("INSERT INTO lives VALUES (?, ?)", [(9_000, 9_500), (7_000, 8_000)])
+    connection.commit()
+    connection.close()
+    journal = await SQLiteJournal.open(filled)
+    assert len(await journal.unfinished()) == 50
+    await journal.commit(Write("task-1", started=7_500))
+    expected = [ServerSession(7_000, 8_000), ServerSession(9_000, 9_500)]
+    assert await journal.begin_session(10_000) == expected
+    await journal.close()
+    connection = sqlite3.connect(filled)
+    assert connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'lives'").fetchone() == (0,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
+    connection.close()
+
+
+async def test_a_file_of_the_first_version_gets_sessions(filled: Path) -> None:
+    """A file that had no table of sessions under any name keeps its tasks."""
+    make_third_version(filled)
     connection = sqlite3.connect(filled)
     connection.execute("DROP TABLE lives")
     for column in ("inputs_checksum", "result_checksum"):

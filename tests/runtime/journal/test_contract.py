@@ -240,17 +240,34 @@ async def test_pages_by_status_and_labels(journal: Journal) -> None:
 
 
 async def test_unfinished_tasks_are_oldest_first(journal: Journal) -> None:
-    """What a restart has to go on with: PENDING and PROCESSING tasks in their order, whole, in pages if wanted."""
+    """What a restart has to go on with: PENDING and PROCESSING tasks in their order, without inputs, in pages if wanted."""
     await journal.commit(accepted("a", inputs='{"a":1}'))
     await journal.commit(finished("b"))
     await journal.commit(Write("c", accept=new_task("c"), started=5, batches=(batch(1, 4),)))
     await journal.commit(accepted("d"))
     records = await journal.unfinished()
     assert [record.task_id for record in records] == ["a", "c", "d"]
-    assert records[0].inputs == '{"a":1}'
+    assert records[0].inputs == ""
     assert records[1].last_sequence == 4
     assert await journal.unfinished(limit=1) == records[:1]
     assert await journal.unfinished(after=records[0].order, limit=5) == records[1:]
+
+
+async def test_crashes_are_counted_while_a_task_makes_no_progress(journal: Journal) -> None:
+    """Once per process, in a row; an event in between begins anew, and a finished or unknown task has none."""
+    await journal.commit(accepted("a", batch(1)))
+    await journal.commit(accepted("b", batch(1)))
+    await journal.commit(finished("c"))
+    assert await journal.record_crashes([], 1) == {}
+    assert await journal.record_crashes(["a", "c", "unknown"], 1) == {"a": 1}
+    assert await journal.record_crashes(["a"], 1) == {"a": 1}
+    assert await journal.record_crashes(["a", "b"], 2) == {"a": 2, "b": 1}
+    assert await journal.record_crashes([], 3) == {"a": 2, "b": 1}
+    await journal.commit(Write("a", batches=(batch(2),)))
+    assert await journal.record_crashes([], 4) == {"b": 1}
+    assert await journal.record_crashes(["a"], 5) == {"a": 1, "b": 1}
+    await journal.commit(Write("b", started=5, finish=Finish(3, 6, b"")))
+    assert await journal.record_crashes(["b"], 6) == {"a": 1}
 
 
 async def test_removal_by_age(journal: Journal) -> None:

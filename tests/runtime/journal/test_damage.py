@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.journals import accepted, batch, finished, new_task
+from support.journals import accepted, batch, finished, make_third_version, new_task
 
 from flowgram_core.journal.checksums import hash_of_schema
 from flowgram_core.journal.errors import JournalDamaged
@@ -168,6 +168,7 @@ async def test_a_result_that_came_later_is_checked(path: Path) -> None:
 
 async def test_records_of_an_older_version_are_read(filled: Path) -> None:
     """A file without checksums of records gets them for new tasks; its old ones are read as they are."""
+    make_third_version(filled)
     with closing(sqlite3.connect(filled)) as connection:
         for column in ("inputs_checksum", "result_checksum"):
             connection.execute(f"ALTER TABLE tasks DROP COLUMN {column}")

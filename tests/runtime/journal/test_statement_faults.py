@@ -296,7 +296,8 @@ def test_a_life_is_recorded_or_not(template: Path, tmp_path: Path, kind: Kind, l
                 if error is not None:
                     with closing(sqlite3.connect(path)) as other:
                         assert [
-                            ServerSession(*row) for row in other.execute("SELECT began, alive FROM lives")
+                            ServerSession(*row)
+                            for row in other.execute("SELECT began, alive FROM server_sessions")
                         ] == before
                     work(writer)
                 assert writer.begin_session(4_000) == [ServerSession(2_000, 2_000 if step == 0 else 3_000)]

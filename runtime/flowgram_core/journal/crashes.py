@@ -1,0 +1,40 @@
+"""Crash counts in the SQLite file: which tasks processes were working on when they died."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+from flowgram_core.journal.transaction import transaction
+from flowgram_core.journal.write_validation import UNFINISHED
+
+_DELETE_OLD = "DELETE FROM crashes WHERE task NOT IN (SELECT number FROM tasks)"
+_COUNT = """
+    INSERT INTO crashes (task, last_sequence, session, count)
+    SELECT number, (SELECT coalesce(max(last_sequence), 0) FROM events WHERE task = number), ?2, 1 FROM tasks
+    WHERE task_id = ?1 AND status IN (?3, ?4)
+    ON CONFLICT (task) DO UPDATE SET
+        count = CASE WHEN last_sequence = excluded.last_sequence THEN count + 1 ELSE 1 END,
+        last_sequence = excluded.last_sequence,
+        session = excluded.session
+    WHERE session != excluded.session
+"""
+_COUNTS = """
+    SELECT task_id, count FROM crashes CROSS JOIN tasks ON number = task
+    WHERE status IN (?1, ?2) AND
+        crashes.last_sequence = (SELECT coalesce(max(last_sequence), 0) FROM events WHERE task = number)
+"""
+_CLEAR = "DELETE FROM crashes WHERE task = (SELECT number FROM tasks WHERE task_id = ?)"
+
+
+def record(connection: sqlite3.Connection, task_ids: Sequence[str], session: int) -> Mapping[str, int]:
+    """Counts crashes, as in `Journal.record_crashes`, in one transaction."""
+    with transaction(connection):
+        connection.execute(_DELETE_OLD)
+        for task_id in task_ids:
+            connection.execute(_COUNT, (task_id, session, *UNFINISHED))
+        return dict(connection.execute(_COUNTS, UNFINISHED).fetchall())
+
+
+def clear(connection: sqlite3.Connection, task_id: str) -> None:
+    """Forgets the crashes of a task."""
+    with transaction(connection):
+        connection.execute(_CLEAR, (task_id,))

@@ -18,7 +18,7 @@ export BUF := $(BIN)/buf
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup run gateway-go gateway-js test test-clients test-oldest check format lint types generate bench load
-.PHONY: conformance torture constraints clean
+.PHONY: conformance torture temporal-server constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ load: $(VENV) ## put the service under more load than it can take, and print wha
 
 torture: $(VENV) ## kill a loaded server KILLS times, and check that nothing that was seen is lost
 	@exec $(BIN)/python -m tests.torture --kills $(KILLS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+temporal-server: ## build the Temporal server that tests and RUNTIME=temporal use (minutes the first time; needs go)
+	@tools/build_temporal.sh --required
 
 conformance: setup ## compare COUNT random workflows with the reference runtime, from SEED
 	@exec $(BIN)/python -m tests.conformance --count $(COUNT) $(if $(SEED),--seed $(SEED)) $(ARGS)

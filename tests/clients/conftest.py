@@ -1,18 +1,26 @@
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from clients.environment import Environment, ServerProcess, environment_around
 from support.scripted_server import ScriptedServer
+from support.temporal_server import temporal_server
 
 
-@pytest.fixture(scope="module")
-def server_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    server = ServerProcess(Path(tmp_path_factory.mktemp("server")))
-    try:
+@pytest.fixture(scope="module", params=["embedded", "temporal"])
+def server_process(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
+    """The server, on each of its hosts: clients must not notice on which."""
+    folder = Path(tmp_path_factory.mktemp("server"))
+    with ExitStack() as stack:
+        temporal = ""
+        if request.param == "temporal":
+            temporal = stack.enter_context(temporal_server(folder / "temporal")).address
+        server = ServerProcess(folder, temporal)
+        stack.callback(server.close)
         yield server
-    finally:
-        server.close()
 
 
 @pytest.fixture

@@ -22,16 +22,27 @@ from pathlib import Path
 from flowgram_server.app import run
 from flowgram_server.settings.server import load_settings
 flags = {"listen": sys.argv[1], "data": Path(sys.argv[2]), "access_log": False, "http": {"trust_env": False}}
+if sys.argv[3]:
+    temporal = {"address": sys.argv[3], "encryption_keys": {"test": "A" * 43 + "="}}
+    flags |= {"runtime": "temporal", "with_worker": True, "temporal": temporal}
 run(load_settings(flags={**flags, "code": {"workers": 1}, "shutdown_grace": 0.5, "http_listen": ""}))
 """
 _START_SECONDS = 60
 
 
 class ServerProcess:
-    """The real server on a port that stays the same, with a journal that outlives it."""
+    """The real server on a port that stays the same, with a journal that outlives it; or on a Temporal cluster.
 
-    def __init__(self, data: Path) -> None:
+    Attributes:
+        target: Where it listens.
+        temporal: The address of the cluster; empty: it is on its own.
+        largest_value: About how many bytes of text one output may have.
+    """
+
+    def __init__(self, data: Path, temporal: str = "") -> None:
         self._data = data
+        self.temporal = temporal
+        self.largest_value = 320 * 1024 if temporal else 15 * 1024 * 1024
         self._log = data / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
         self.target = f"127.0.0.1:{lasting_port()}"
@@ -45,7 +56,7 @@ class ServerProcess:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("FLOWGRAM_")}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, self.target, self._data / "journal"],
+                [sys.executable, "-c", PROGRAM, self.target, self._data / "journal", self.temporal],
                 stdout=log,
                 stderr=log,
                 env=environment,

@@ -117,7 +117,7 @@ async def survives_a_server_that_is_replaced(environment: Environment, client: C
 
 async def reads_slowly(environment: Environment, client: Client) -> None:
     """Who reads slowly holds up neither the task nor others, and misses nothing."""
-    items, size = 24, 1024 * 1024
+    items, size = 24, min(1024 * 1024, environment.server.largest_value)
     environment.gate.release("big", b"x" * size)
     task_id = await client.run(
         looping(http_node("http_0", environment.gate.url("big"))), json.dumps({"items": ["x"] * items})
@@ -236,8 +236,8 @@ async def keeps_deadlines(environment: Environment, client: Client) -> None:
 
 
 async def carries_large_outputs(environment: Environment, client: Client) -> None:
-    """Outputs far beyond gRPC's usual limits arrive whole, in every way there is to ask for them."""
-    text = "0123456789abcdef" * (512 * 1024)
+    """Outputs far beyond gRPC's usual limits, or as large as they may be, arrive whole, in every way to ask for them."""
+    text = "0123456789abcdef" * (min(8 * 1024 * 1024, environment.server.largest_value) // 16)
     result = await client.run_and_wait(ECHO, json.dumps({"text": text}))
     assert result.outputs == {"text": text}
     assert (await client.report(result.task_id)).outputs == {"text": text}

@@ -1,0 +1,93 @@
+"""A Temporal server of the test's own, in a process that can be killed. It is built by tools/build_temporal.sh."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from support.ports import lasting_port
+
+BINARY = Path(__file__).parents[2] / "build" / "temporal-dev"
+_ATTEMPTS = 600
+
+
+def require_temporal() -> None:
+    """Skips a test where there is no Temporal server; with CI=true there has to be one."""
+    pytest.importorskip("temporalio")
+    if not BINARY.exists():
+        reason = "no Temporal server: run tools/build_temporal.sh"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+class TemporalServer:
+    """A server on a port that stays the same, with a file that outlives it.
+
+    Attributes:
+        address: Where it listens.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, object] | None = None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._settings = settings or {}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._port = lasting_port()
+        self.address = f"127.0.0.1:{self._port}"
+
+    @property
+    def process_id(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Starts it, and returns when it serves."""
+        log = self._folder / "temporal.log"
+        before = log.stat().st_size if log.exists() else 0
+        arguments = ["--port", str(self._port), "--db-filename", str(self._folder / "temporal.sqlite3")]
+        for name, value in self._settings.items():
+            arguments += ["--dynamic-config-value", f"{name}={value}"]
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [BINARY, *arguments, "--until-stdin-closes"],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+            )
+        for _ in range(_ATTEMPTS):
+            if b"serving" in log.read_bytes()[before:]:
+                return
+            assert self._process.poll() is None, log.read_text("utf-8")
+            time.sleep(0.1)
+        raise AssertionError("the Temporal server does not start")
+
+    def kill(self) -> None:
+        """Ends it as a crash does."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process = None
+
+    def close(self) -> None:
+        if self._process is not None:
+            self.kill()
+
+
+@contextmanager
+def temporal_server(folder: Path, settings: Mapping[str, object] | None = None) -> Iterator[TemporalServer]:
+    """A server for as long as the block lasts; skips the test where there can be none."""
+    require_temporal()
+    server = TemporalServer(folder, settings)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.close()

@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from flowgram_client import CallCanceled, Client, FlowgramError
+from flowgram_client import CallCanceledError, Client, FlowgramError
 from flowgram_server import app, fake_openai
 from flowgram_server.cli.display import display_for
 from flowgram_server.cli.exits import CommandError, ExitStatus, explain, of_outcome
@@ -121,7 +121,7 @@ async def _show(target: str, workflow: Workflow, stops: StopSignals) -> int:
     finally:
         stopping.cancel()
         await asyncio.to_thread(client.close)
-    with suppress(CallCanceled):
+    with suppress(CallCanceledError):
         return await following
     return ExitStatus.INTERRUPTED
 
@@ -134,7 +134,7 @@ def _follow(client: Client, target: str, workflow: Workflow) -> int:
         with display:
             display.began(task_id)
             return of_outcome(follow(client, task_id, progress, display).status)
-    except CallCanceled:
+    except CallCanceledError:
         raise
     except FlowgramError as error:
         raise explain(error, target) from None

@@ -28,6 +28,7 @@ if sys.argv[3]:
 run(load_settings(flags={**flags, "code": {"workers": 1}, "shutdown_grace": 0.5, "http_listen": ""}))
 """
 _START_SECONDS = 60
+_REACHED_SECONDS = 15
 
 
 class ServerProcess:
@@ -93,7 +94,8 @@ class Gate:
 
     def __init__(self) -> None:
         self._server = RawServer(self._respond)
-        self._reached: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._requests: defaultdict[str, int] = defaultdict(int)
+        self._came = asyncio.Condition()
         self._released: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._bodies: dict[str, bytes] = {}
 
@@ -108,16 +110,19 @@ class Gate:
 
     async def _respond(self, received: Received) -> bytes:
         name = received.target.removeprefix("/")
-        self._reached[name].set()
+        async with self._came:
+            self._requests[name] += 1
+            self._came.notify_all()
         await self._released[name].wait()
         return response(self._bodies.get(name, b"open"))
 
     def url(self, name: str) -> str:
         return f"{self._server.url}/{name}"
 
-    async def reached(self, name: str) -> None:
-        """Returns when a task waits at the gate."""
-        await self._reached[name].wait()
+    async def reached(self, name: str, times: int = 1) -> None:
+        """Returns when a task, or so many, wait at the gate, within a short bound."""
+        async with asyncio.timeout(_REACHED_SECONDS), self._came:
+            await self._came.wait_for(lambda: self._requests[name] >= times)
 
     def release(self, name: str, body: bytes = b"open") -> None:
         """Lets every task pass, now and from now on."""

@@ -76,7 +76,8 @@ class GatewayClient:
         task_id: str = (await self._ask("POST", "/tasks", body, headers=metadata))["task_id"]
         return task_id
 
-    async def run_and_wait(self, schema: str, inputs: str = "") -> Result:
+    async def run_and_wait(self, schema: str, inputs: str = "", *, deadline: float | None = None) -> Result:
+        assert deadline is None
         # the documents as objects, where `run` sends their texts
         body = f'{{"schema":{schema},"inputs":{inputs or "{}"},"wait":true}}'
         headers = {"Content-Type": "application/json"}

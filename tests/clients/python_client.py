@@ -10,15 +10,15 @@ from clients.client_protocol import CallFailed, Event, Report, Result
 import flowgram_client as fc
 
 _KINDS: tuple[tuple[type[fc.FlowgramError], str], ...] = (
-    (fc.CallCanceled, "canceled"),
-    (fc.DeadlineExceeded, "deadline_exceeded"),
-    (fc.InvalidWorkflow, "invalid_workflow"),
-    (fc.InvalidArgument, "invalid_argument"),
-    (fc.TaskNotFound, "task_not_found"),
-    (fc.AlreadyExists, "already_exists"),
-    (fc.SequenceOutOfRange, "sequence_out_of_range"),
-    (fc.ResourceExhausted, "resource_exhausted"),
-    (fc.Unavailable, "unavailable"),
+    (fc.CallCanceledError, "canceled"),
+    (fc.DeadlineExceededError, "deadline_exceeded"),
+    (fc.InvalidWorkflowError, "invalid_workflow"),
+    (fc.InvalidArgumentError, "invalid_argument"),
+    (fc.TaskNotFoundError, "task_not_found"),
+    (fc.AlreadyExistsError, "already_exists"),
+    (fc.SequenceOutOfRangeError, "sequence_out_of_range"),
+    (fc.ResourceExhaustedError, "resource_exhausted"),
+    (fc.UnavailableError, "unavailable"),
 )
 """The errors of the package; the first one that fits counts."""
 
@@ -65,8 +65,8 @@ class PythonClient:
             await _settled(client.close)
         return task_id
 
-    async def run_and_wait(self, schema: str, inputs: str = "") -> Result:
-        return _result(await self._call("run_and_wait", schema, inputs or None))
+    async def run_and_wait(self, schema: str, inputs: str = "", *, deadline: float | None = None) -> Result:
+        return _result(await self._call("run_and_wait", schema, inputs or None, timeout=deadline))
 
     async def result(self, task_id: str) -> Result:
         return _result(await self._call("result", task_id))
@@ -111,7 +111,7 @@ class PythonClient:
     async def watch(
         self, task_id: str, *, after: int = 0, basic: bool = False, deadline: float | None = None
     ) -> AsyncIterator[AsyncIterator[Event]]:
-        told = self._client.watch(task_id, after=after, view=_view(basic=basic), timeout=deadline)
+        told = self._client.watch(task_id, after_sequence=after, view=_view(basic=basic), timeout=deadline)
         async with aclosing(_items(told)) as items:
             yield (_event(item) async for item in items)
 
@@ -151,8 +151,8 @@ async def _items(told: Any) -> AsyncGenerator[Any, None]:
 def _failure(error: fc.FlowgramError) -> CallFailed:
     kind = next((name for type_, name in _KINDS if isinstance(error, type_)), "other")
     reason = error.reason if isinstance(error, fc.RequestError) else ""
-    problems = error.problems if isinstance(error, fc.RequestError) else ()
-    return CallFailed(kind, str(error), reason, [problem.text for problem in problems])
+    violations = error.violations if isinstance(error, fc.RequestError) else ()
+    return CallFailed(kind, str(error), reason, [each.description for each in violations])
 
 
 def _view(*, basic: bool) -> fc.View:

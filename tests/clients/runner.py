@@ -106,8 +106,10 @@ class RunnerClient:
         task_id: str = await self._call("run", arguments, deadline=deadline, metadata=metadata)
         return task_id
 
-    async def run_and_wait(self, schema: str, inputs: str = "") -> Result:
-        return _result(await self._call("run_and_wait", {"schema": schema, "inputs": inputs}))
+    async def run_and_wait(self, schema: str, inputs: str = "", *, deadline: float | None = None) -> Result:
+        return _result(
+            await self._call("run_and_wait", {"schema": schema, "inputs": inputs}, deadline=deadline)
+        )
 
     async def result(self, task_id: str) -> Result:
         return _result(await self._call("result", {"task_id": task_id}))

@@ -21,6 +21,8 @@ from flowgram.runtime.v1.runtime_service_pb2 import TaskRunResponse
 
 Scenario = Callable[[Environment, Client], Awaitable[None]]
 
+_EVENTS_SECONDS = 45
+
 
 async def runs_a_workflow(environment: Environment, client: Client) -> None:
     """A task runs to its outputs, and can be asked about, listed, and found by its labels."""
@@ -113,6 +115,23 @@ async def survives_a_server_that_is_replaced(environment: Environment, client: C
         seen += await going_on
     complete(seen)
     assert (await waiting).outputs == {"text": "hi"}
+
+
+async def waits_with_a_deadline_over_a_replaced_server(environment: Environment, client: Client) -> None:
+    """A deadline far away does not end a wait early: whoever waits gets the outcome from the server that comes next."""
+    deadline = 60.0 if client.has_deadlines else None
+    schema = environment.gated("deadline")
+    task_id = await client.run(schema, '{"text": "a"}')
+    running = asyncio.ensure_future(client.run_and_wait(schema, '{"text": "b"}', deadline=deadline))
+    waiting = asyncio.ensure_future(client.wait(task_id, deadline=deadline))
+    await environment.gate.reached("deadline", times=2)
+    await asyncio.to_thread(environment.server.terminate)
+    await asyncio.to_thread(environment.server.start)
+    environment.gate.release("deadline")
+    assert [(each.status, each.outputs) for each in (await waiting, await running)] == [
+        ("SUCCEEDED", {"text": "a"}),
+        ("SUCCEEDED", {"text": "b"}),
+    ]
 
 
 async def reads_slowly(environment: Environment, client: Client) -> None:
@@ -284,6 +303,7 @@ SCENARIOS: Sequence[Scenario] = (
     goes_on_after_a_sequence,
     survives_a_killed_server,
     survives_a_server_that_is_replaced,
+    waits_with_a_deadline_over_a_replaced_server,
     reads_slowly,
     leaves_a_watch,
     cancels,
@@ -332,17 +352,19 @@ def looping(block: dict[str, Any]) -> str:
 
 
 async def rest(events: AsyncIterator[Event]) -> list[Event]:
-    """All that still comes."""
-    return [event async for event in events]
+    """All that still comes, within a bound that leaves time for a restart of the server."""
+    async with asyncio.timeout(_EVENTS_SECONDS):
+        return [event async for event in events]
 
 
 async def until_started(events: AsyncIterator[Event], node_id: str) -> list[Event]:
     """The events up to the one with which a node begins to run."""
     seen = []
-    async for event in events:
-        seen.append(event)
-        if event.node_id == node_id and event.status == "PROCESSING":
-            return seen
+    async with asyncio.timeout(_EVENTS_SECONDS):
+        async for event in events:
+            seen.append(event)
+            if event.node_id == node_id and event.status == "PROCESSING":
+                return seen
     raise AssertionError(f"{node_id} did not begin to run")
 
 

@@ -5,6 +5,8 @@ runs the page's program and all its fragments against the real server.
 """
 
 import re
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,46 @@ def test_go(folder: Path, target: str) -> None:
     text = GO_FRAGMENTS.replace(ADDRESS, target) + "".join(functions) + "}\n"
     (project / "fragments" / "main.go").write_text(text, "utf-8")
     assert run_commands("go run ./fragments", project).count("done") == len(fragments) > 1
+
+
+PYTHON_FRAGMENTS = """\
+import asyncio
+from pathlib import Path
+
+import fragments
+from flowgram_client import AsyncClient
+
+
+async def main() -> None:
+    schema = Path("workflow.json").read_text()
+    async with AsyncClient("127.0.0.1:50051") as client:
+        task_id = await client.run(schema, {"text": "hi"})
+        for fragment in fragments.ALL:
+            await fragment(client, schema, task_id, 0)
+            print("done")
+
+
+asyncio.run(main())
+"""
+
+
+def test_python(folder: Path, target: str) -> None:
+    """The page of the Python client works as it stands, with nothing installed but the client and what it needs."""
+    page = Page("clients/python.md")
+    begin, finish = page.blocks("sh")
+    program, *fragments = page.blocks("python")
+    install(begin.replace("python3", sys.executable), folder)
+    save_workflow(folder)
+    (folder / "main.py").write_text(program.replace(ADDRESS, target), "utf-8")
+    assert run_commands(finish, folder).splitlines()[-1] == "{'text': 'What is gRPC?'}"
+    functions = [
+        f"async def fragment{number}(client, schema, task_id, last):\n{textwrap.indent(text, '    ')}\n"
+        for number, text in enumerate(fragments)
+    ]
+    names = ", ".join(f"fragment{number}" for number in range(len(fragments)))
+    (folder / "fragments.py").write_text("\n".join([*functions, f"ALL = [{names}]\n"]), "utf-8")
+    (folder / "run_fragments.py").write_text(PYTHON_FRAGMENTS.replace(ADDRESS, target), "utf-8")
+    assert run_commands("venv/bin/python run_fragments.py", folder).count("done") == len(fragments) > 1
 
 
 TS_HEAD = 'import { createClient, outputsOf, type Client } from "flowgram-client";\n'

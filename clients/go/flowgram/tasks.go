@@ -20,8 +20,8 @@ type RunRequest struct {
 	// RequestID makes it safe to repeat the request, also from another process: the same id with the same content
 	// gives the first one's task. Empty: one is made up, which covers the repetitions that the client makes itself.
 	RequestID string
-	// Timeout is how long the task may run; 0: the server's default.
-	Timeout time.Duration
+	// TaskTimeout is how long the task may run; 0: the server's default.
+	TaskTimeout time.Duration
 	// Labels are free labels to find the task by in [Client.List].
 	Labels map[string]string
 }
@@ -37,8 +37,8 @@ func (r RunRequest) message(wait bool) *runtimev1.TaskRunRequest {
 	if r.RequestID == "" {
 		request.RequestId = rand.Text()
 	}
-	if r.Timeout != 0 {
-		request.Timeout = durationpb.New(r.Timeout)
+	if r.TaskTimeout != 0 {
+		request.Timeout = durationpb.New(r.TaskTimeout)
 	}
 	return request
 }

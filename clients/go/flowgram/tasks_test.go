@@ -42,10 +42,10 @@ func TestRun(t *testing.T) {
 	withServer(t, server, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
 		ctx = metadata.AppendToOutgoingContext(ctx, "request", "7")
 		taskID, err := client.Run(ctx, flowgram.RunRequest{
-			Schema:  json.RawMessage(`{"nodes": []}`),
-			Inputs:  json.RawMessage(`{"n": 12345678901234567890}`),
-			Timeout: time.Minute,
-			Labels:  map[string]string{"team": "x"},
+			Schema:      json.RawMessage(`{"nodes": []}`),
+			Inputs:      json.RawMessage(`{"n": 12345678901234567890}`),
+			TaskTimeout: time.Minute,
+			Labels:      map[string]string{"team": "x"},
 		})
 		if err != nil || taskID != "t1" {
 			t.Fatal(taskID, err)

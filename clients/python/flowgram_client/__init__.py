@@ -11,29 +11,32 @@
 `AsyncClient` has the same methods for asyncio. JSON documents go in and come out as dicts.
 """
 
+from typing import Any as _Any
+
+from . import errors as _errors
 from ._async import AsyncClient
 from ._json import JSONObject
 from ._sync import Client
 from ._version import __version__
 from .errors import (
-    AlreadyExists,
-    CallCanceled,
-    DeadlineExceeded,
+    AlreadyExistsError,
+    CallCanceledError,
+    DeadlineExceededError,
     FlowgramError,
-    InvalidArgument,
-    InvalidValue,
-    InvalidWorkflow,
+    InvalidArgumentError,
+    InvalidValueError,
+    InvalidWorkflowError,
     OutcomeError,
-    Problem,
     RequestError,
-    ResourceExhausted,
-    SequenceOutOfRange,
+    ResourceExhaustedError,
+    SequenceOutOfRangeError,
     ServerError,
-    TaskCanceled,
-    TaskFailed,
-    TaskNotFound,
-    TaskUnfinished,
-    Unavailable,
+    TaskCanceledError,
+    TaskFailedError,
+    TaskNotFoundError,
+    TaskUnfinishedError,
+    UnavailableError,
+    Violation,
 )
 from .events import Event, MessageLogged, NodeStatusChanged, OutputDelta, TaskStatusChanged
 from .models import (
@@ -53,16 +56,16 @@ from .models import (
 from .retry import RetryPolicy
 
 __all__ = [
-    "AlreadyExists",
+    "AlreadyExistsError",
     "AsyncClient",
-    "CallCanceled",
+    "CallCanceledError",
     "Client",
-    "DeadlineExceeded",
+    "DeadlineExceededError",
     "Event",
     "FlowgramError",
-    "InvalidArgument",
-    "InvalidValue",
-    "InvalidWorkflow",
+    "InvalidArgumentError",
+    "InvalidValueError",
+    "InvalidWorkflowError",
     "Iteration",
     "JSONObject",
     "Message",
@@ -72,25 +75,30 @@ __all__ = [
     "NodeStatusChanged",
     "OutcomeError",
     "OutputDelta",
-    "Problem",
     "Report",
     "RequestError",
-    "ResourceExhausted",
+    "ResourceExhaustedError",
     "Result",
     "RetryPolicy",
-    "SequenceOutOfRange",
+    "SequenceOutOfRangeError",
     "ServerError",
     "ServerInfo",
     "Snapshot",
     "Status",
     "StatusInfo",
-    "TaskCanceled",
-    "TaskFailed",
-    "TaskNotFound",
+    "TaskCanceledError",
+    "TaskFailedError",
+    "TaskNotFoundError",
     "TaskStatusChanged",
     "TaskSummary",
-    "TaskUnfinished",
-    "Unavailable",
+    "TaskUnfinishedError",
+    "UnavailableError",
     "View",
+    "Violation",
     "__version__",
 ]
+
+
+def __getattr__(name: str) -> _Any:
+    """The exceptions by the names that they had in 0.1."""
+    return getattr(_errors, name)

@@ -21,7 +21,7 @@ from ._channel import call_metadata, channel_options
 from ._flow import Call, Emit, Flow, Open, Read, Sleep, Walk
 from ._operations import JSONSource, Operations, Seconds
 from ._status import client_closed, error_from_rpc, silent
-from .errors import RequestError
+from .errors import FlowgramError, RequestError
 from .events import Event
 from .retry import RECONNECT, RETRY, RetryPolicy
 
@@ -99,10 +99,10 @@ class AsyncClient:
             timeout: for this call, not for the task.
 
         Raises:
-            InvalidWorkflow: the schema or the inputs are not valid; `problems` lists all that is wrong.
-            AlreadyExists: the request id was used before with a different request.
-            ResourceExhausted: the server runs as many tasks as it may; see `retry_after`.
-            InvalidValue: something in the mappings is not JSON, such as NaN. Nothing was sent.
+            InvalidWorkflowError: the schema or the inputs are not valid; `violations` lists all that is wrong.
+            AlreadyExistsError: the request id was used before with a different request.
+            ResourceExhaustedError: the server runs as many tasks as it may; see `retry_after`.
+            InvalidValueError: something in the mappings is not JSON, such as NaN. Nothing was sent.
         """
         flow = self._operations.run(
             schema, inputs, request_id=request_id, task_timeout=task_timeout, labels=labels, timeout=timeout
@@ -122,8 +122,8 @@ class AsyncClient:
         """Start a task, and wait until it has ended; one call where all goes well.
 
         How the task ended is no exception until its outputs are asked for: `(await run_and_wait(…)).outputs`
-        gives them, or raises TaskFailed or TaskCanceled. With a `timeout`, the result may be one that has not
-        ended yet (`terminated` is false, and `outputs` raises TaskUnfinished); the task goes on.
+        gives them, or raises TaskFailedError or TaskCanceledError. With a `timeout`, the result may be one that has not
+        ended yet (`terminated` is false, and `outputs` raises TaskUnfinishedError); the task goes on.
 
         Arguments and errors are those of `run`.
         """
@@ -136,13 +136,13 @@ class AsyncClient:
         self,
         task_id: str,
         *,
-        after: int = 0,
+        after_sequence: int = 0,
         view: models.View = models.View.FULL,
         deltas: bool = False,
         heartbeat: Seconds | None = 10.0,
         timeout: Seconds | None = None,
     ) -> AsyncGenerator[Event, None]:
-        """The events of a task after the sequence `after`: those that were, then each new one, until its last.
+        """The events of a task after the sequence `after_sequence`: those that were, then each new one, until its last.
 
         Every event comes once and in order. Where the connection breaks, or the server restarts, the watch goes
         on after the last event seen; it gives up when `reconnect` does. A slow consumer slows down only itself.
@@ -151,7 +151,7 @@ class AsyncClient:
 
         Args:
             task_id: the task.
-            after: the sequence of the last event already seen.
+            after_sequence: the sequence of the last event already seen.
             view: BASIC leaves the JSON of inputs and outputs out.
             deltas: also give the text of language models as it arrives (live only; see OutputDelta).
             heartbeat: how often the server shows that it is there while nothing happens. A connection that is
@@ -159,13 +159,13 @@ class AsyncClient:
             timeout: for the whole watch.
 
         Raises:
-            TaskNotFound: no such task.
-            SequenceOutOfRange: `after` is beyond the last event.
+            TaskNotFoundError: no such task.
+            SequenceOutOfRangeError: `after_sequence` is beyond the last event.
         """
         flow = self._operations.watch(
             task_id,
             _convert.event,
-            after=after,
+            after_sequence=after_sequence,
             view=view,
             deltas=deltas,
             heartbeat=heartbeat,
@@ -177,7 +177,7 @@ class AsyncClient:
         self,
         task_id: str,
         *,
-        after: int = 0,
+        after_sequence: int = 0,
         view: models.View = models.View.FULL,
         deltas: bool = False,
         heartbeat: Seconds | None = 10.0,
@@ -187,7 +187,7 @@ class AsyncClient:
         flow = self._operations.watch(
             task_id,
             _convert.nothing,
-            after=after,
+            after_sequence=after_sequence,
             view=view,
             deltas=deltas,
             heartbeat=heartbeat,
@@ -201,7 +201,7 @@ class AsyncClient:
         """The outcome of a task: as it is now, or, with `wait`, when it has ended or the timeout is near.
 
         Raises:
-            TaskNotFound: no such task.
+            TaskNotFoundError: no such task.
         """
         return await self._finish(self._operations.result(task_id, wait=wait, timeout=timeout))
 
@@ -211,7 +211,7 @@ class AsyncClient:
         """Everything known about a task now: the runs of every node that has started, and all messages.
 
         Raises:
-            TaskNotFound: no such task.
+            TaskNotFoundError: no such task.
         """
         return await self._finish(self._operations.report(task_id, view=view, timeout=timeout))
 
@@ -219,7 +219,7 @@ class AsyncClient:
         """Stop a task. True if this call did, false if it had ended already. `reason` is kept as a message.
 
         Raises:
-            TaskNotFound: no such task.
+            TaskNotFoundError: no such task.
         """
         return await self._finish(self._operations.cancel(task_id, reason=reason, timeout=timeout))
 
@@ -256,7 +256,7 @@ class AsyncClient:
         return await self._finish(self._operations.call(method, request, timeout=timeout))
 
     async def close(self) -> None:
-        """Close the connection; calls under way end with CallCanceled. A channel of the caller's stays open."""
+        """Close the connection; calls under way end with CallCanceledError. A channel of the caller's stays open."""
         if self._owns_channel:
             await self._channel.close()
 
@@ -270,23 +270,28 @@ class AsyncClient:
 
     async def _finish(self, flow: Flow[T]) -> T:
         """Perform a flow that emits nothing."""
-        walk = Walk(flow)
-        performer = _Performer(self._stub, self._metadata, self._sleep)
-        while walk.effect is not None:
-            await performer.step(walk)
+        try:
+            walk = Walk(flow)
+            performer = _Performer(self._stub, self._metadata, self._sleep)
+            while walk.effect is not None:
+                await performer.step(walk)
+        except FlowgramError as error:
+            raise error.with_traceback(None) from None  # how the flow came to it tells a caller nothing
         return walk.result
 
     async def _items(self, flow: Flow[None]) -> AsyncGenerator[Any, None]:
         """Perform a flow, and give what it emits."""
-        walk = Walk(flow)
         performer = _Performer(self._stub, self._metadata, self._sleep)
         try:
+            walk = Walk(flow)
             while walk.effect is not None:
                 if isinstance(walk.effect, Emit):
                     yield walk.effect.item
                     walk.reply(None)
                 else:
                     await performer.step(walk)
+        except FlowgramError as error:
+            raise error.with_traceback(None) from None
         finally:
             performer.close()
 

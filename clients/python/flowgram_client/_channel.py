@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .errors import InvalidValue
+from .errors import InvalidValueError
 
 MAX_RECEIVE_BYTES = 256 * 1024 * 1024
 """Reports of large tasks are far beyond gRPC's own limit of 4 MB, which is the client's too."""
@@ -41,12 +41,14 @@ def call_metadata(pairs: Iterable[tuple[Any, Any]]) -> Metadata:
     """Metadata as calls may carry it.
 
     Raises:
-        InvalidValue: a key or a value is one that HTTP/2 cannot carry, or a key that ends in `-bin` has no bytes.
+        InvalidValueError: a key or a value is one that HTTP/2 cannot carry, or a key that ends in `-bin` has no bytes.
     """
     metadata = tuple((key, value) for key, value in pairs)
     for key, value in metadata:
         if not isinstance(key, str) or not _KEY.fullmatch(key):
-            raise InvalidValue(f"metadata: the key {key!r} is not of lower-case letters, digits, and _ . -")
+            raise InvalidValueError(
+                f"metadata: the key {key!r} is not of lower-case letters, digits, and _ . -"
+            )
         if key.endswith("-bin"):
             valid = isinstance(value, bytes)
         else:
@@ -54,7 +56,7 @@ def call_metadata(pairs: Iterable[tuple[Any, Any]]) -> Metadata:
             valid = isinstance(data, bytes) and _VALUE.fullmatch(data) is not None
         if not valid:
             needed = "bytes" if key.endswith("-bin") else "printable ASCII"
-            raise InvalidValue(f"metadata: the value of {key!r} must be {needed}")
+            raise InvalidValueError(f"metadata: the value of {key!r} must be {needed}")
     return metadata
 
 

@@ -39,7 +39,7 @@ class Open:
 class Read:
     """Wait for the next response of the watch. Reply: it, or None at the end.
 
-    Fails as Unavailable if nothing came for `silence` seconds.
+    Fails as UnavailableError if nothing came for `silence` seconds.
     """
 
     silence: float | None

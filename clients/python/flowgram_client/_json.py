@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from .errors import InvalidValue
+from .errors import InvalidValueError
 
 JSONObject = dict[str, Any]
 """A JSON object: values are None, bool, int, float, str, list and dict."""
@@ -16,19 +16,21 @@ def dumps(value: Mapping[str, Any] | str, name: str) -> str:
     """The JSON text of an object; a text is taken as it is, for the server to judge.
 
     Raises:
-        InvalidValue: something in it is not JSON; the text names the place, beginning with `name`.
+        InvalidValueError: something in it is not JSON; the text names the place, beginning with `name`.
     """
     if isinstance(value, str):
         _require_unicode(value, name)
         return value
     if not isinstance(value, Mapping):
-        raise InvalidValue(f"{name}: expected an object (a dict) or JSON text, not {type(value).__name__}")
+        raise InvalidValueError(
+            f"{name}: expected an object (a dict) or JSON text, not {type(value).__name__}"
+        )
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_object)
     except (TypeError, ValueError) as error:
-        raise InvalidValue(_explain(value, name) or f"{name}: {error}") from None
+        raise InvalidValueError(_explain(value, name) or f"{name}: {error}") from None
     except RecursionError:
-        raise InvalidValue(f"{name}: nested too deeply") from None
+        raise InvalidValueError(f"{name}: nested too deeply") from None
     if not text.isascii() and not _is_unicode(text):
         # a lone surrogate is legal JSON, but only as an escape
         text = json.dumps(value, allow_nan=False, separators=(",", ":"), default=_object)
@@ -89,4 +91,4 @@ def _is_unicode(text: str) -> bool:
 
 def _require_unicode(text: str, name: str) -> None:
     if not text.isascii() and not _is_unicode(text):
-        raise InvalidValue(f"{name}: the text holds a lone surrogate, which is not valid Unicode")
+        raise InvalidValueError(f"{name}: the text holds a lone surrogate, which is not valid Unicode")

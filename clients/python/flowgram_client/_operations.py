@@ -14,7 +14,7 @@ from flowgram.runtime.v1 import event_pb2, runtime_service_pb2
 from . import _convert, _json, models
 from ._flow import Call, Emit, Flow, Open, Read, Sleep
 from ._watch import Cursor, may_resume
-from .errors import InvalidValue, RequestError, Unavailable
+from .errors import DeadlineExceededError, InvalidValueError, RequestError, UnavailableError
 from .retry import RetryPolicy
 
 Seconds = float | timedelta
@@ -24,6 +24,9 @@ JSONSource = Mapping[str, Any] | str
 
 _FOR_EVER = 1e9
 """Seconds, some thirty years: a deadline farther away is none, for gRPC cannot hold all of them."""
+
+_NEAR = 1.0
+"""Seconds before the deadline of a wait at which servers answer at the latest."""
 
 _CANNOT_HOLD = (TypeError, ValueError, OverflowError)
 """What Protocol Buffers raises for a value of another type, out of its range, or not Unicode."""
@@ -54,6 +57,7 @@ class Operations:
         self._reconnect = reconnect
         self._random = rand
         self._clock = clock
+        self._deadline(timeout)  # one that makes no sense is refused now
 
     def run(
         self,
@@ -88,24 +92,37 @@ class Operations:
         response = yield from self._call("TaskRun", request, deadline, self._reconnect)
         outcome = _convert.result(response.task_id, response)
         too_large = outcome.status is models.Status.SUCCEEDED and not response.outputs
-        if too_large or (not outcome.terminated and deadline is None):
-            outcome = yield from self.result(response.task_id, wait=True, timeout=self._remaining(deadline))
-        return outcome
+        if not too_large and (outcome.terminated or self._is_near(deadline)):
+            return outcome
+        # the server is shutting down, and the task goes on when it is back; or the answer had no room for the outputs
+        try:
+            return (yield from self._wait(response.task_id, deadline))
+        except DeadlineExceededError:
+            return outcome  # names the task, which goes on
 
     def result(self, task_id: str, *, wait: bool, timeout: Seconds | None) -> Flow[models.Result]:
         """The outcome of a task; with `wait` and no timeout, a final one."""
-        request = _request(runtime_service_pb2.TaskResultRequest, task_id=task_id, wait=wait)
-        response: runtime_service_pb2.TaskResultResponse
-        if not wait:
-            response = yield from self._quick("TaskResult", request, timeout)
-            return _convert.result(task_id, response)
-        deadline = self._deadline(timeout)
+        if wait:
+            return self._wait(task_id, self._deadline(timeout))
+        return self._result(task_id, timeout)
+
+    def _result(self, task_id: str, timeout: Seconds | None) -> Flow[models.Result]:
+        request = _request(runtime_service_pb2.TaskResultRequest, task_id=task_id)
+        response: runtime_service_pb2.TaskResultResponse = yield from self._quick(
+            "TaskResult", request, timeout
+        )
+        return _convert.result(task_id, response)
+
+    def _wait(self, task_id: str, deadline: float | None) -> Flow[models.Result]:
+        """The outcome of a task once it has ended, or as it is when the deadline is near."""
+        request = _request(runtime_service_pb2.TaskResultRequest, task_id=task_id, wait=True)
         while True:
+            response: runtime_service_pb2.TaskResultResponse
             response = yield from self._call("TaskResult", request, deadline, self._reconnect)
             outcome = _convert.result(task_id, response)
-            if outcome.terminated or deadline is not None:
+            if outcome.terminated or self._is_near(deadline):
                 return outcome
-            # without a deadline only a limit of the server's own ends the wait early
+            # only the end of the server, or a limit of its own, ends the wait so early: the task goes on
             yield Sleep(self._reconnect.initial)
 
     def report(self, task_id: str, *, view: models.View, timeout: Seconds | None) -> Flow[models.Report]:
@@ -177,17 +194,17 @@ class Operations:
         task_id: str,
         convert: Callable[[event_pb2.TaskEvent], object | None],
         *,
-        after: int,
+        after_sequence: int,
         view: models.View,
         deltas: bool,
         heartbeat: Seconds | None,
         timeout: Seconds | None,
     ) -> Flow[None]:
-        """Emits what `convert` makes of each event after `after`, once and in order; None it leaves out."""
+        """Emits what `convert` makes of each event after `after_sequence`, once and in order; None it leaves out."""
         request = _request(
             runtime_service_pb2.WatchTaskRequest,
             task_id=task_id,
-            after_sequence=after,
+            after_sequence=after_sequence,
             view=f"VIEW_{view.name}",
             include_deltas=deltas,
             heartbeat=_duration("heartbeat", heartbeat),
@@ -196,7 +213,7 @@ class Operations:
         if silence is not None:
             silence = _SILENT_HEARTBEATS * max(silence, _SHORTEST_HEARTBEAT)
         deadline = self._deadline(timeout)
-        cursor = Cursor(after)
+        cursor = Cursor(after_sequence)
         connected, failures = False, 0
         while True:
             request.after_sequence = cursor.sequence
@@ -238,7 +255,7 @@ class Operations:
             began = self._clock()
             try:
                 return (yield Call(method, request, self._remaining(deadline)))
-            except Unavailable as error:
+            except UnavailableError as error:
                 if self._clock() - began > policy.maximum:
                     failures = 0  # it had been under way: not one failure after another
                 failures += 1
@@ -260,8 +277,15 @@ class Operations:
         if seconds is None:
             return None
         if not isinstance(seconds, int | float) or math.isnan(seconds):
-            raise InvalidValue(f"timeout: {seconds!r} is not a number of seconds")
+            raise InvalidValueError(f"timeout: {seconds!r} is not a number of seconds")
+        if seconds <= 0:
+            raise InvalidValueError(f"timeout: {seconds!r} leaves no time for an answer; None is no limit")
         return None if seconds > _FOR_EVER else self._clock() + seconds
+
+    def _is_near(self, deadline: float | None) -> bool:
+        """Whether a server had reason to answer before what was waited for: it leaves the answer time to arrive."""
+        remaining = self._remaining(deadline)
+        return remaining is not None and remaining <= _NEAR
 
     def _remaining(self, deadline: float | None) -> float | None:
         return None if deadline is None else max(deadline - self._clock(), 0.0)
@@ -290,7 +314,7 @@ def _inputs_text(inputs: JSONSource | None) -> str:
 
 
 def _request(kind: type[_Request], **fields: Any) -> _Request:
-    """A request of these fields. Raises `InvalidValue`, naming the first field whose value it cannot hold."""
+    """A request of these fields. Raises `InvalidValueError`, naming the first field whose value it cannot hold."""
     try:
         return kind(**fields)
     except _CANNOT_HOLD as error:
@@ -298,15 +322,15 @@ def _request(kind: type[_Request], **fields: Any) -> _Request:
             try:
                 kind(**{name: value})
             except _CANNOT_HOLD as wrong:
-                raise InvalidValue(f"{name}: {wrong}") from None
-        raise InvalidValue(str(error)) from None
+                raise InvalidValueError(f"{name}: {wrong}") from None
+        raise InvalidValueError(str(error)) from None
 
 
 def _labels(labels: Mapping[str, str] | None) -> dict[str, str]:
     try:
         return dict(labels or {})
     except _CANNOT_HOLD:
-        raise InvalidValue(f"labels: expected a mapping of texts, not {type(labels).__name__}") from None
+        raise InvalidValueError(f"labels: expected a mapping of texts, not {type(labels).__name__}") from None
 
 
 def _duration(name: str, value: Seconds | None) -> Duration | None:
@@ -316,5 +340,5 @@ def _duration(name: str, value: Seconds | None) -> Duration | None:
     try:
         duration.FromTimedelta(value if isinstance(value, timedelta) else timedelta(seconds=value))
     except _CANNOT_HOLD:
-        raise InvalidValue(f"{name}: {value!r} is not a duration that can be sent") from None
+        raise InvalidValueError(f"{name}: {value!r} is not a duration that can be sent") from None
     return duration

@@ -17,18 +17,18 @@ DOMAIN = "flowgram.runtime"
 _DETAILS_KEY = "grpc-status-details-bin"
 
 _BY_REASON: dict[str, type[errors.RequestError]] = {
-    "SCHEMA_INVALID": errors.InvalidWorkflow,
-    "INPUTS_INVALID": errors.InvalidWorkflow,
+    "SCHEMA_INVALID": errors.InvalidWorkflowError,
+    "INPUTS_INVALID": errors.InvalidWorkflowError,
 }
 _BY_CODE: dict[grpc.StatusCode, type[errors.RequestError]] = {
-    grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidArgument,
-    grpc.StatusCode.NOT_FOUND: errors.TaskNotFound,
-    grpc.StatusCode.ALREADY_EXISTS: errors.AlreadyExists,
-    grpc.StatusCode.OUT_OF_RANGE: errors.SequenceOutOfRange,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: errors.ResourceExhausted,
-    grpc.StatusCode.UNAVAILABLE: errors.Unavailable,
-    grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceeded,
-    grpc.StatusCode.CANCELLED: errors.CallCanceled,
+    grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidArgumentError,
+    grpc.StatusCode.NOT_FOUND: errors.TaskNotFoundError,
+    grpc.StatusCode.ALREADY_EXISTS: errors.AlreadyExistsError,
+    grpc.StatusCode.OUT_OF_RANGE: errors.SequenceOutOfRangeError,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: errors.ResourceExhaustedError,
+    grpc.StatusCode.UNAVAILABLE: errors.UnavailableError,
+    grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceededError,
+    grpc.StatusCode.CANCELLED: errors.CallCanceledError,
 }
 
 _CUT_OFF = "CANCELLED"
@@ -41,7 +41,7 @@ def error_from_rpc(error: grpc.RpcError) -> errors.RequestError:
     code, message = error.code(), error.details() or ""
     if code is grpc.StatusCode.CANCELLED and message == _CUT_OFF:
         # Nobody here cancelled it: so a stream ends whose server stops, or that a proxy resets.
-        return errors.Unavailable("the call was cut off", code)
+        return errors.UnavailableError("the call was cut off", code)
     return error_from_status(code, message, trailing or ())
 
 
@@ -51,7 +51,7 @@ def error_from_status(
     """The exception for a status; trailing metadata that cannot be read counts as none."""
     reason = ""
     metadata: dict[str, str] = {}
-    problems: list[errors.Problem] = []
+    violations: list[errors.Violation] = []
     retry_after: float | None = None
     for detail in _details(trailing_metadata):
         match detail:
@@ -59,22 +59,22 @@ def error_from_status(
                 if detail.domain == DOMAIN:
                     reason, metadata = detail.reason, dict(detail.metadata)
             case BadRequest():
-                problems += [errors.Problem(*violation) for violation in detail.violations]
+                violations += [errors.Violation(*violation) for violation in detail.violations]
             case RetryInfo():
                 retry_after = detail.retry_delay
     kind = _BY_REASON.get(reason) or _BY_CODE.get(code, errors.ServerError)
-    return kind(message, code, reason, metadata, problems, retry_after)
+    return kind(message, code, reason, metadata, violations, retry_after)
 
 
-def silent(seconds: float | None) -> errors.Unavailable:
+def silent(seconds: float | None) -> errors.UnavailableError:
     """The exception for a stream on which nothing came for so long."""
     text = f"the server has been silent for {seconds:g} seconds" if seconds else "the server is silent"
-    return errors.Unavailable(text, grpc.StatusCode.UNAVAILABLE)
+    return errors.UnavailableError(text, grpc.StatusCode.UNAVAILABLE)
 
 
-def client_closed() -> errors.CallCanceled:
+def client_closed() -> errors.CallCanceledError:
     """The exception for a call whose client was closed."""
-    return errors.CallCanceled("the client was closed", grpc.StatusCode.CANCELLED)
+    return errors.CallCanceledError("the client was closed", grpc.StatusCode.CANCELLED)
 
 
 def _details(trailing_metadata: Iterable[tuple[str, str | bytes]]) -> Iterator[Detail]:

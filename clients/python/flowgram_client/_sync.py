@@ -18,7 +18,7 @@ from ._flow import Call, Emit, Flow, Open, Read, Sleep, Walk
 from ._operations import JSONSource, Operations, Seconds
 from ._status import client_closed, error_from_rpc, silent
 from ._watchdog import Watchdog
-from .errors import RequestError
+from .errors import FlowgramError, RequestError
 from .events import Event
 from .retry import RECONNECT, RETRY, RetryPolicy
 
@@ -28,8 +28,19 @@ T = TypeVar("T")
 class Client:
     """A blocking client of one server; threads may share it. Use it in a `with` block, or `close` it.
 
-    Its methods, their arguments and errors are those of AsyncClient, where they are described in full, without
-    `await`; so are its own arguments, but for `sleep`, which blocks, and `channel`, which is a `grpc.Channel`.
+    Every method raises RequestError, as `errors` draws it, where its call fails.
+
+    Args:
+        target: `host:port`, or any other gRPC target.
+        credentials: for TLS, as from `grpc.ssl_channel_credentials()`; None connects in the clear.
+        metadata: sent with every call, as for authentication.
+        options: channel options of gRPC, which win over this package's own.
+        channel: use this channel, which stays open, instead of `target`, `credentials` and `options`.
+        timeout: seconds that a call may take, its retries included, unless the call says otherwise. Calls that
+            wait for a task, and watches, have no limit but their own.
+        retry: for calls that are answered at once.
+        reconnect: for watches and for calls that wait for a task; failures count anew after any progress.
+        sleep, rand, clock: where waits, jitter and (monotonic) time come from.
     """
 
     def __init__(
@@ -72,7 +83,24 @@ class Client:
         labels: Mapping[str, str] | None = None,
         timeout: Seconds | None = None,
     ) -> str:
-        """Start a task, and return its id once the server has accepted it durably."""
+        """Start a task, and return its id once the server has accepted it durably.
+
+        Safe to repeat: after UNAVAILABLE the same request is sent again, and never starts a second task.
+
+        Args:
+            schema: the workflow, as a mapping or as JSON text.
+            inputs: the workflow's inputs, likewise; None is `{}`.
+            request_id: names this request, so that a program may repeat it even after it was restarted itself.
+            task_timeout: the task fails when it has run for this long.
+            labels: to find the task by with `list`.
+            timeout: for this call, not for the task.
+
+        Raises:
+            InvalidWorkflowError: the schema or the inputs are not valid; `violations` lists all that is wrong.
+            AlreadyExistsError: the request id was used before with a different request.
+            ResourceExhaustedError: the server runs as many tasks as it may; see `retry_after`.
+            InvalidValueError: something in the mappings is not JSON, such as NaN. Nothing was sent.
+        """
         flow = self._operations.run(
             schema, inputs, request_id=request_id, task_timeout=task_timeout, labels=labels, timeout=timeout
         )
@@ -88,7 +116,14 @@ class Client:
         labels: Mapping[str, str] | None = None,
         timeout: Seconds | None = None,
     ) -> models.Result:
-        """Start a task, and wait until it has ended; its `outputs` raise TaskFailed if it failed."""
+        """Start a task, and wait until it has ended; one call where all goes well.
+
+        How the task ended is no exception until its outputs are asked for: `run_and_wait(…).outputs`
+        gives them, or raises TaskFailedError or TaskCanceledError. With a `timeout`, the result may be one that has not
+        ended yet (`terminated` is false, and `outputs` raises TaskUnfinishedError); the task goes on.
+
+        Arguments and errors are those of `run`.
+        """
         flow = self._operations.run_and_wait(
             schema, inputs, request_id=request_id, task_timeout=task_timeout, labels=labels, timeout=timeout
         )
@@ -98,17 +133,36 @@ class Client:
         self,
         task_id: str,
         *,
-        after: int = 0,
+        after_sequence: int = 0,
         view: models.View = models.View.FULL,
         deltas: bool = False,
         heartbeat: Seconds | None = 10.0,
         timeout: Seconds | None = None,
     ) -> Generator[Event, None, None]:
-        """The events of a task after the sequence `after`: each once and in order, through any reconnection."""
+        """The events of a task after the sequence `after_sequence`: those that were, then each new one, until its last.
+
+        Every event comes once and in order. Where the connection breaks, or the server restarts, the watch goes
+        on after the last event seen; it gives up when `reconnect` does. A slow consumer slows down only itself.
+        Ending the watch early never touches the task; to end it at a certain point, use
+        `with contextlib.closing(client.watch(…)) as events`.
+
+        Args:
+            task_id: the task.
+            after_sequence: the sequence of the last event already seen.
+            view: BASIC leaves the JSON of inputs and outputs out.
+            deltas: also give the text of language models as it arrives (live only; see OutputDelta).
+            heartbeat: how often the server shows that it is there while nothing happens. A connection that is
+                silent for three times as long counts as dead, and is made anew. None waits for ever.
+            timeout: for the whole watch.
+
+        Raises:
+            TaskNotFoundError: no such task.
+            SequenceOutOfRangeError: `after_sequence` is beyond the last event.
+        """
         flow = self._operations.watch(
             task_id,
             _convert.event,
-            after=after,
+            after_sequence=after_sequence,
             view=view,
             deltas=deltas,
             heartbeat=heartbeat,
@@ -120,7 +174,7 @@ class Client:
         self,
         task_id: str,
         *,
-        after: int = 0,
+        after_sequence: int = 0,
         view: models.View = models.View.FULL,
         deltas: bool = False,
         heartbeat: Seconds | None = 10.0,
@@ -130,7 +184,7 @@ class Client:
         flow = self._operations.watch(
             task_id,
             _convert.nothing,
-            after=after,
+            after_sequence=after_sequence,
             view=view,
             deltas=deltas,
             heartbeat=heartbeat,
@@ -139,17 +193,29 @@ class Client:
         return self._items(flow)
 
     def result(self, task_id: str, *, wait: bool = False, timeout: Seconds | None = None) -> models.Result:
-        """The outcome of a task: as it is now, or, with `wait`, when it has ended or the timeout is near."""
+        """The outcome of a task: as it is now, or, with `wait`, when it has ended or the timeout is near.
+
+        Raises:
+            TaskNotFoundError: no such task.
+        """
         return self._finish(self._operations.result(task_id, wait=wait, timeout=timeout))
 
     def report(
         self, task_id: str, *, view: models.View = models.View.FULL, timeout: Seconds | None = None
     ) -> models.Report:
-        """Everything known about a task now: the runs of every node that has started, and all messages."""
+        """Everything known about a task now: the runs of every node that has started, and all messages.
+
+        Raises:
+            TaskNotFoundError: no such task.
+        """
         return self._finish(self._operations.report(task_id, view=view, timeout=timeout))
 
     def cancel(self, task_id: str, *, reason: str = "", timeout: Seconds | None = None) -> bool:
-        """Stop a task. True if this call did, false if it had ended already. `reason` is kept as a message."""
+        """Stop a task. True if this call did, false if it had ended already. `reason` is kept as a message.
+
+        Raises:
+            TaskNotFoundError: no such task.
+        """
         return self._finish(self._operations.cancel(task_id, reason=reason, timeout=timeout))
 
     def validate(
@@ -166,7 +232,10 @@ class Client:
         page_size: int = 100,
         timeout: Seconds | None = None,
     ) -> Generator[models.TaskSummary, None, None]:
-        """Tasks, newest first, in one of these statuses (any, if none is given) and with all of these labels."""
+        """Tasks, newest first, in one of these statuses (any, if none is given) and with all of these labels.
+
+        A page is asked for when the iteration needs it; `timeout` is for each.
+        """
         flow = self._operations.list(statuses=statuses, labels=labels, page_size=page_size, timeout=timeout)
         return self._items(flow)
 
@@ -175,11 +244,14 @@ class Client:
         return self._finish(self._operations.info(timeout=timeout))
 
     def call_raw(self, method: str, request: Message, *, timeout: Seconds | None = None) -> Any:
-        """Make a unary call with the contract's own messages, with JSON as text: for gateways."""
+        """Make a unary call with the contract's own messages, with JSON as text: for gateways.
+
+        It is repeated as all calls are, so a TaskRunRequest needs a `request_id`.
+        """
         return self._finish(self._operations.call(method, request, timeout=timeout))
 
     def close(self) -> None:
-        """Close the connection; calls under way end with CallCanceled. A channel of the caller's stays open."""
+        """Close the connection; calls under way end with CallCanceledError. A channel of the caller's stays open."""
         if self._owns_channel:
             self._channel.close()
 
@@ -193,23 +265,28 @@ class Client:
 
     def _finish(self, flow: Flow[T]) -> T:
         """Perform a flow that emits nothing."""
-        walk = Walk(flow)
-        performer = _Performer(self._stub, self._metadata, self._sleep)
-        while walk.effect is not None:
-            performer.step(walk)
+        try:
+            walk = Walk(flow)
+            performer = _Performer(self._stub, self._metadata, self._sleep)
+            while walk.effect is not None:
+                performer.step(walk)
+        except FlowgramError as error:
+            raise error.with_traceback(None) from None  # how the flow came to it tells a caller nothing
         return walk.result
 
     def _items(self, flow: Flow[None]) -> Generator[Any, None, None]:
         """Perform a flow, and give what it emits."""
-        walk = Walk(flow)
         performer = _Performer(self._stub, self._metadata, self._sleep)
         try:
+            walk = Walk(flow)
             while walk.effect is not None:
                 if isinstance(walk.effect, Emit):
                     yield walk.effect.item
                     walk.reply(None)
                 else:
                     performer.step(walk)
+        except FlowgramError as error:
+            raise error.with_traceback(None) from None
         finally:
             performer.close()
 

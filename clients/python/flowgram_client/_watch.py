@@ -4,7 +4,7 @@ import grpc
 
 from flowgram.runtime.v1 import event_pb2
 
-from .errors import RequestError, Unavailable
+from .errors import RequestError, UnavailableError
 
 _TRANSPORT_FAILURES = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
 
@@ -21,14 +21,14 @@ class Cursor:
         """Whether the event is new. What is not durable always is.
 
         Raises:
-            Unavailable: events are missing before it; the stream must be opened again after `sequence`.
+            UnavailableError: events are missing before it; the stream must be opened again after `sequence`.
         """
         if event.sequence == 0:
             return True
         if event.sequence <= self.sequence:
             return False
         if event.sequence != self.sequence + 1:
-            raise Unavailable(
+            raise UnavailableError(
                 f"event {event.sequence} came after event {self.sequence}", grpc.StatusCode.UNAVAILABLE
             )
         self.sequence = event.sequence
@@ -43,7 +43,7 @@ def may_resume(error: RequestError, *, connected: bool) -> bool:
     `connected` says that the watch had been under way: then a server that has too many watchers just now (all of
     them come back after a restart) is worth waiting for.
     """
-    if isinstance(error, Unavailable):
+    if isinstance(error, UnavailableError):
         return True
     if connected and error.retry_after is not None:
         return True

@@ -1,26 +1,29 @@
 """What can go wrong between a program and the service.
 
 FlowgramError
-├── InvalidValue (ValueError)   refused before anything was sent: NaN, a set, a number too large …
-├── RequestError                a call failed; nothing of what it asked for is known to have happened
-│   ├── InvalidArgument         the server names every problem
-│   │   └── InvalidWorkflow     … of a schema or of its inputs
-│   ├── TaskNotFound            no such task, or its retention has passed
-│   ├── AlreadyExists           the request id was used before with a different request
-│   ├── SequenceOutOfRange      a watch was to begin beyond the last event
-│   ├── ResourceExhausted       too many tasks are running, or a message is too large
-│   ├── Unavailable             no server, or one that is going away; retried before it is raised
-│   ├── DeadlineExceeded        no answer within the timeout
-│   ├── CallCanceled            the call was ended on the way, or the client is closed
-│   └── ServerError             everything else, by its `code`
-└── OutcomeError                raised by `Result.outputs` of a task that has none
-    ├── TaskFailed
-    ├── TaskCanceled
-    └── TaskUnfinished          the task goes on; the call's deadline came first
+├── InvalidValueError (ValueError)  refused before anything was sent: NaN, a set, a number too large …
+├── RequestError                    a call failed; nothing of what it asked for is known to have happened
+│   ├── InvalidArgumentError        the server names every violation
+│   │   └── InvalidWorkflowError    … of a schema or of its inputs
+│   ├── TaskNotFoundError           no such task, or its retention has passed
+│   ├── AlreadyExistsError          the request id was used before with a different request
+│   ├── SequenceOutOfRangeError     a watch was to begin beyond the last event
+│   ├── ResourceExhaustedError      too many tasks are running, or a message is too large
+│   ├── UnavailableError            no server, or one that is going away; retried before it is raised
+│   ├── DeadlineExceededError       no answer within the timeout
+│   ├── CallCanceledError           the call was ended on the way, or the client is closed
+│   └── ServerError                 everything else, by its `code`
+└── OutcomeError                    raised by `Result.outputs` of a task that has none
+    ├── TaskFailedError
+    ├── TaskCanceledError
+    └── TaskUnfinishedError         the task goes on; the call's deadline came first
+
+The names of 0.1 without `Error` (`TaskFailed` …), and `Problem` for `Violation`, still work, and warn.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
 
@@ -32,23 +35,23 @@ class FlowgramError(Exception):
     """The base of every error that this package raises."""
 
 
-class InvalidValue(FlowgramError, ValueError):
+class InvalidValueError(FlowgramError, ValueError):
     """A value cannot be sent: it is not JSON, not Unicode, of another type or out of its range.
 
     The text names the place. Nothing was sent.
     """
 
 
-class Problem(NamedTuple):
+class Violation(NamedTuple):
     """One thing that is wrong with a request."""
 
-    path: str
+    field: str
     """The place, as in `schema.nodes[2].id`."""
-    text: str
+    description: str
     """What is wrong there."""
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.text}" if self.path else self.text
+        return f"{self.field}: {self.description}" if self.field else self.description
 
 
 class RequestError(FlowgramError):
@@ -60,10 +63,10 @@ class RequestError(FlowgramError):
         code: grpc.StatusCode,
         reason: str = "",
         metadata: Mapping[str, str] | None = None,
-        problems: Sequence[Problem] = (),
+        violations: Sequence[Violation] = (),
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(message, code, reason, metadata, problems, retry_after)
+        super().__init__(message, code, reason, metadata, violations, retry_after)
         self.message = message
         """The server's own words, or the transport's."""
         self.code = code
@@ -72,50 +75,50 @@ class RequestError(FlowgramError):
         """The stable UPPER_SNAKE reason of the service; empty where the transport failed."""
         self.metadata = dict(metadata or {})
         """Particulars of the reason."""
-        self.problems = tuple(problems)
+        self.violations = tuple(violations)
         """What is wrong with the request, in the server's order."""
         self.retry_after = retry_after
         """Seconds after which the server suggests another attempt."""
 
     def __str__(self) -> str:
         lines = [self.message or self.code.name.lower().replace("_", " ")]
-        lines += [f"  {problem}" for problem in self.problems]
+        lines += [f"  {violation}" for violation in self.violations]
         return "\n".join(lines)
 
 
-class InvalidArgument(RequestError):
-    """The request is wrong; `problems` lists all that is."""
+class InvalidArgumentError(RequestError):
+    """The request is wrong; `violations` lists all that is."""
 
 
-class InvalidWorkflow(InvalidArgument):
-    """The schema or the inputs are wrong; `problems` lists all that is."""
+class InvalidWorkflowError(InvalidArgumentError):
+    """The schema or the inputs are wrong; `violations` lists all that is."""
 
 
-class TaskNotFound(RequestError):
+class TaskNotFoundError(RequestError):
     """No such task, or its retention has passed."""
 
 
-class AlreadyExists(RequestError):
+class AlreadyExistsError(RequestError):
     """The request id was used before, with a different request."""
 
 
-class SequenceOutOfRange(RequestError):
+class SequenceOutOfRangeError(RequestError):
     """The watch was to begin beyond the task's last event."""
 
 
-class ResourceExhausted(RequestError):
+class ResourceExhaustedError(RequestError):
     """A limit is reached; `retry_after` says when to try again, if that helps."""
 
 
-class Unavailable(RequestError):
+class UnavailableError(RequestError):
     """The server cannot be reached, is going away, or has fallen silent."""
 
 
-class DeadlineExceeded(RequestError):
+class DeadlineExceededError(RequestError):
     """No answer came in time. A task that was started goes on."""
 
 
-class CallCanceled(RequestError):
+class CallCanceledError(RequestError):
     """The call was ended before its answer came, or never began: the client was closed, or a proxy gave up."""
 
 
@@ -137,13 +140,45 @@ class OutcomeError(FlowgramError):
         return self.message
 
 
-class TaskFailed(OutcomeError):
+class TaskFailedError(OutcomeError):
     """The task failed; `errors` says why."""
 
 
-class TaskCanceled(OutcomeError):
+class TaskCanceledError(OutcomeError):
     """The task was canceled."""
 
 
-class TaskUnfinished(OutcomeError):
+class TaskUnfinishedError(OutcomeError):
     """The task has not ended yet."""
+
+
+_OLD_NAMES = {
+    "AlreadyExists": AlreadyExistsError,
+    "CallCanceled": CallCanceledError,
+    "DeadlineExceeded": DeadlineExceededError,
+    "InvalidArgument": InvalidArgumentError,
+    "InvalidValue": InvalidValueError,
+    "InvalidWorkflow": InvalidWorkflowError,
+    "Problem": Violation,
+    "ResourceExhausted": ResourceExhaustedError,
+    "SequenceOutOfRange": SequenceOutOfRangeError,
+    "TaskCanceled": TaskCanceledError,
+    "TaskFailed": TaskFailedError,
+    "TaskNotFound": TaskNotFoundError,
+    "TaskUnfinished": TaskUnfinishedError,
+    "Unavailable": UnavailableError,
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The classes by the names that they had in 0.1."""
+    try:
+        renamed = _OLD_NAMES[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    warnings.warn(
+        f"flowgram_client.{name} is now {renamed.__name__}; the old name goes with the next release",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return renamed

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 
 from ._json import JSONObject
-from .errors import TaskCanceled, TaskFailed, TaskUnfinished
+from .errors import TaskCanceledError, TaskFailedError, TaskUnfinishedError
 
 
 class Status(IntEnum):
@@ -152,18 +152,18 @@ class Result(StatusInfo):
         """The outputs of a task that succeeded.
 
         Raises:
-            TaskFailed: it failed.
-            TaskCanceled: it was canceled.
-            TaskUnfinished: it goes on.
+            TaskFailedError: it failed.
+            TaskCanceledError: it was canceled.
+            TaskUnfinishedError: it goes on.
         """
         if self.status is Status.SUCCEEDED:
             return self.outputs_or_none if self.outputs_or_none is not None else {}
         if self.status is Status.FAILED:
             why = "; ".join(message.text for message in self.errors) or "no reason given"
-            raise TaskFailed(f"task {self.task_id} failed: {why}", self.task_id, self.errors)
+            raise TaskFailedError(f"task {self.task_id} failed: {why}", self.task_id, self.errors)
         if self.status is Status.CANCELED:
-            raise TaskCanceled(f"task {self.task_id} was canceled", self.task_id, self.errors)
-        raise TaskUnfinished(f"task {self.task_id} is {self.status}", self.task_id)
+            raise TaskCanceledError(f"task {self.task_id} was canceled", self.task_id, self.errors)
+        raise TaskUnfinishedError(f"task {self.task_id} is {self.status}", self.task_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,14 +5,14 @@ import enum
 import click
 
 from flowgram_client import (
-    DeadlineExceeded,
+    DeadlineExceededError,
     FlowgramError,
-    InvalidArgument,
-    InvalidValue,
-    InvalidWorkflow,
+    InvalidArgumentError,
+    InvalidValueError,
+    InvalidWorkflowError,
     RequestError,
     Status,
-    Unavailable,
+    UnavailableError,
 )
 
 
@@ -79,18 +79,18 @@ def of_outcome(status: Status) -> ExitStatus:
 
 def explain(error: FlowgramError, target: str) -> CommandError:
     """The message and exit status for an error of the client."""
-    if isinstance(error, InvalidValue):
+    if isinstance(error, InvalidValueError):
         return CommandError(str(error), ExitStatus.INVALID)
-    if isinstance(error, Unavailable) and not error.reason:
+    if isinstance(error, UnavailableError) and not error.reason:
         hint = f"cannot reach {target}: {error.message or 'no answer'}\nStart a server with `flowgram serve`, or name one with --target."
         return CommandError(hint, ExitStatus.UNREACHABLE)
-    if isinstance(error, Unavailable | DeadlineExceeded):
+    if isinstance(error, UnavailableError | DeadlineExceededError):
         return CommandError(f"{target}: {error}", ExitStatus.UNREACHABLE)
-    if isinstance(error, InvalidWorkflow) and error.problems:
+    if isinstance(error, InvalidWorkflowError) and error.violations:
         # the server's own message is a digest of the same problems
         what = "the inputs are not valid" if error.reason == "INPUTS_INVALID" else "the workflow is not valid"
-        return CommandError("\n  ".join([what, *map(str, error.problems)]), ExitStatus.INVALID)
-    if isinstance(error, InvalidArgument):
+        return CommandError("\n  ".join([what, *map(str, error.violations)]), ExitStatus.INVALID)
+    if isinstance(error, InvalidArgumentError):
         return CommandError(str(error), ExitStatus.INVALID)
     if isinstance(error, RequestError):
         advice = f" (try again in {error.retry_after:g} s)" if error.retry_after else ""

@@ -7,7 +7,7 @@ from typing import get_args
 import click
 import structlog
 
-from flowgram_client import AsyncClient, InvalidValue
+from flowgram_client import AsyncClient, InvalidValueError
 from flowgram_server.address import AddressUnusable, address_of, bind
 from flowgram_server.gateway.serve import RETRY, open_gateway
 from flowgram_server.logs import LogFormat, LogLevel, configure_logs
@@ -78,7 +78,7 @@ def gateway_command(
     with listener:
         try:
             asyncio.run(_serve(connection, listener, GatewaySettings(cors_origins=cors_origins)))
-        except InvalidValue as error:
+        except InvalidValueError as error:
             raise explain(error, connection.target) from None
 
 

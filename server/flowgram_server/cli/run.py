@@ -17,7 +17,7 @@ from .workflow_file import read_workflow
 
 def follow(client: Client, task_id: str, progress: Progress, display: Display, *, after: int = 0) -> Result:
     """Show a task until it has ended; how it did."""
-    for event in client.watch(task_id, after=after, deltas=True):
+    for event in client.watch(task_id, after_sequence=after, deltas=True):
         display.show(event, progress, progress.apply(event))
     # It may have ended before the watch began, or said before that why it failed.
     if not progress.status.terminated or (after and progress.status is Status.FAILED):

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from pydantic import BaseModel, Field, ValidationError, WithJsonSchema
 
 from flowgram.runtime.v1 import runtime_service_pb2 as service
-from flowgram_client import AsyncClient, InvalidWorkflow
+from flowgram_client import AsyncClient, InvalidWorkflowError
 from flowgram_server.gateway import json_encoding, openapi_models
 from flowgram_server.gateway.errors import RequestInvalid, answer_to
 from flowgram_server.gateway.request_body import Body, read_body
@@ -143,7 +143,7 @@ class Endpoints:
         )
         try:
             accepted = await self._call("TaskRun", call, service.TaskRunResponse)
-        except InvalidWorkflow as error:
+        except InvalidWorkflowError as error:
             # The status of a call has room for the first problems only.
             check = service.TaskValidateRequest(schema=wanted.schema_text, inputs=inputs)
             validation = await self._call("TaskValidate", check, service.TaskValidateResponse)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import grpc
 
-from flowgram_client import Problem, RequestError
+from flowgram_client import RequestError, Violation
 
 
 class GatewayError(Exception):
@@ -135,7 +135,7 @@ def _answer_to_service(error: RequestError) -> ErrorAnswer:
     retry_after = None
     if status in _RETRIABLE:
         retry_after = math.ceil(error.retry_after or _RETRY_AFTER)
-    return ErrorAnswer(status, code, message, _texts(error.problems, error.reason), retry_after)
+    return ErrorAnswer(status, code, message, _texts(error.violations, error.reason), retry_after)
 
 
 def _status_of(error: RequestError) -> HTTPStatus:
@@ -144,11 +144,11 @@ def _status_of(error: RequestError) -> HTTPStatus:
     return _BY_REASON.get(error.reason) or _BY_CODE.get(error.code, HTTPStatus.BAD_GATEWAY)
 
 
-def _texts(problems: Sequence[Problem], reason: str) -> tuple[str, ...]:
-    """Problems as texts: those of a workflow stand for themselves, others need the name of the field."""
+def _texts(violations: Sequence[Violation], reason: str) -> tuple[str, ...]:
+    """Violations as texts: those of a workflow stand for themselves, others need the name of the field."""
     if reason in {"SCHEMA_INVALID", "INPUTS_INVALID"}:
-        return tuple(problem.text for problem in problems)
-    return tuple(_in_our_words(f"{problem.path} {problem.text}".strip(), reason) for problem in problems)
+        return tuple(each.description for each in violations)
+    return tuple(_in_our_words(f"{each.field} {each.description}".strip(), reason) for each in violations)
 
 
 def _in_our_words(text: str, reason: str) -> str:

@@ -181,7 +181,7 @@ class WatchResponse(Response):
         """Fills the outbox."""
         query = self._query
         try:
-            events = self._client.watch_raw(query.task_id, after=query.after, deltas=query.deltas)
+            events = self._client.watch_raw(query.task_id, after_sequence=query.after, deltas=query.deltas)
             async with aclosing(events):
                 async for event in events:
                     await outbox.put(frame(event))

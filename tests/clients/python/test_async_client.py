@@ -60,14 +60,14 @@ async def test_invalid_workflow(server: Any, client: fc.AsyncClient) -> None:
     server.on(
         "TaskRun", Refusal(Code.INVALID_ARGUMENT, "no", "SCHEMA_INVALID", [("schema", "a"), ("b", "c")])
     )
-    with pytest.raises(fc.InvalidWorkflow) as caught:
+    with pytest.raises(fc.InvalidWorkflowError) as caught:
         await client.run({})
-    assert caught.value.problems == (fc.Problem("schema", "a"), fc.Problem("b", "c"))
+    assert caught.value.violations == (fc.Violation("schema", "a"), fc.Violation("b", "c"))
 
 
 async def test_nan_never_leaves_the_process(server: Any, client: fc.AsyncClient) -> None:
     """Inputs that are not JSON are refused before anything is sent."""
-    with pytest.raises(fc.InvalidValue, match=r"inputs\.x: nan"):
+    with pytest.raises(fc.InvalidValueError, match=r"inputs\.x: nan"):
         await client.run({}, {"x": float("nan")})
     assert server.requests("TaskRun") == []
 
@@ -98,7 +98,7 @@ async def test_a_failed_task_raises_where_its_outputs_are_asked_for(
     assert result.status is fc.Status.FAILED
     assert result.errors[0].node_id == "llm_0"
     assert result.errors[0].type is fc.MessageType.ERROR
-    with pytest.raises(fc.TaskFailed, match="task t1 failed: no model; x") as caught:
+    with pytest.raises(fc.TaskFailedError, match="task t1 failed: no model; x") as caught:
         _ = result.outputs
     assert caught.value.errors == result.errors
 
@@ -108,7 +108,7 @@ async def test_a_canceled_task_has_no_outputs(server: Any, client: fc.AsyncClien
     server.on(
         "TaskResult", runtime_service_pb2.TaskResultResponse(status={"status": report_pb2.STATUS_CANCELED})
     )
-    with pytest.raises(fc.TaskCanceled):
+    with pytest.raises(fc.TaskCanceledError):
         _ = (await client.result("t1", wait=True)).outputs
 
 
@@ -180,7 +180,7 @@ async def test_watch_survives_a_restart_of_the_server(server: Any) -> None:
 async def test_watch_raises_what_cannot_be_mended(server: Any, client: fc.AsyncClient) -> None:
     """An unknown task and a sequence beyond the end are errors at once."""
     server.on("WatchTask", [Refusal(Code.NOT_FOUND, reason="TASK_NOT_FOUND")])
-    with pytest.raises(fc.TaskNotFound):
+    with pytest.raises(fc.TaskNotFoundError):
         await anext(client.watch("t1"))
     assert len(server.requests("WatchTask")) == 1
 
@@ -228,7 +228,7 @@ async def test_closing_the_client_ends_its_calls(server: Any) -> None:
         task = asyncio.ensure_future(waiting)
         await server.servicer.hanging.wait()
         await client.close()
-        with pytest.raises(fc.CallCanceled):
+        with pytest.raises(fc.CallCanceledError):
             await task
 
 
@@ -236,24 +236,24 @@ async def test_closing_the_client_ends_its_calls(server: Any) -> None:
 async def test_a_closed_client_makes_no_calls(
     server: Any, use: Callable[[fc.AsyncClient], Awaitable[object]]
 ) -> None:
-    """A call after `close` ends with CallCanceled, and not with an error of gRPC's own."""
+    """A call after `close` ends with CallCanceledError, and not with an error of gRPC's own."""
     client = fc.AsyncClient(server.target)
     await client.close()
-    with pytest.raises(fc.CallCanceled, match="the client was closed"):
+    with pytest.raises(fc.CallCanceledError, match="the client was closed"):
         await use(client)
 
 
 async def test_the_deadline_is_the_callers(server: Any, client: fc.AsyncClient) -> None:
-    """A call that is not answered in time raises DeadlineExceeded."""
+    """A call that is not answered in time raises DeadlineExceededError."""
     server.on("TaskReport", HANG)
-    with pytest.raises(fc.DeadlineExceeded):
+    with pytest.raises(fc.DeadlineExceededError):
         await client.report("t1", timeout=timedelta(milliseconds=50))
 
 
 async def test_no_server(naps: Any) -> None:
-    """Where nothing listens, Unavailable is raised once the policy gives up."""
+    """Where nothing listens, UnavailableError is raised once the policy gives up."""
     async with fc.AsyncClient("127.0.0.1:1", sleep=naps, retry=fc.RetryPolicy(attempts=3)) as client:
-        with pytest.raises(fc.Unavailable):
+        with pytest.raises(fc.UnavailableError):
             await client.info()
     assert len(naps.taken) == 2
 

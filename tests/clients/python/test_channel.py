@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from flowgram_client import InvalidValue
+from flowgram_client import InvalidValueError
 from flowgram_client._channel import call_metadata, channel_options
 
 
@@ -33,7 +33,7 @@ def test_a_proxy_may_stand_before_others() -> None:
 )
 def test_metadata_that_no_call_can_carry(key: Any, value: Any) -> None:
     """It is refused before anything is sent, where gRPC has an error of its own for each way of calling."""
-    with pytest.raises(InvalidValue, match=r"^metadata: "):
+    with pytest.raises(InvalidValueError, match=r"^metadata: "):
         call_metadata([("tenant", "blue"), (key, value)])
 
 

@@ -19,18 +19,18 @@ Code = grpc.StatusCode
 @pytest.mark.parametrize(
     ("code", "reason", "kind"),
     [
-        (Code.INVALID_ARGUMENT, "SCHEMA_INVALID", errors.InvalidWorkflow),
-        (Code.INVALID_ARGUMENT, "INPUTS_INVALID", errors.InvalidWorkflow),
-        (Code.INVALID_ARGUMENT, "ARGUMENT_INVALID", errors.InvalidArgument),
-        (Code.INVALID_ARGUMENT, "A_REASON_OF_TOMORROW", errors.InvalidArgument),
-        (Code.NOT_FOUND, "TASK_NOT_FOUND", errors.TaskNotFound),
-        (Code.ALREADY_EXISTS, "REQUEST_ID_REUSED", errors.AlreadyExists),
-        (Code.OUT_OF_RANGE, "SEQUENCE_OUT_OF_RANGE", errors.SequenceOutOfRange),
-        (Code.RESOURCE_EXHAUSTED, "TOO_MANY_TASKS", errors.ResourceExhausted),
-        (Code.UNAVAILABLE, "SHUTTING_DOWN", errors.Unavailable),
-        (Code.UNAVAILABLE, "", errors.Unavailable),
-        (Code.DEADLINE_EXCEEDED, "", errors.DeadlineExceeded),
-        (Code.CANCELLED, "", errors.CallCanceled),
+        (Code.INVALID_ARGUMENT, "SCHEMA_INVALID", errors.InvalidWorkflowError),
+        (Code.INVALID_ARGUMENT, "INPUTS_INVALID", errors.InvalidWorkflowError),
+        (Code.INVALID_ARGUMENT, "ARGUMENT_INVALID", errors.InvalidArgumentError),
+        (Code.INVALID_ARGUMENT, "A_REASON_OF_TOMORROW", errors.InvalidArgumentError),
+        (Code.NOT_FOUND, "TASK_NOT_FOUND", errors.TaskNotFoundError),
+        (Code.ALREADY_EXISTS, "REQUEST_ID_REUSED", errors.AlreadyExistsError),
+        (Code.OUT_OF_RANGE, "SEQUENCE_OUT_OF_RANGE", errors.SequenceOutOfRangeError),
+        (Code.RESOURCE_EXHAUSTED, "TOO_MANY_TASKS", errors.ResourceExhaustedError),
+        (Code.UNAVAILABLE, "SHUTTING_DOWN", errors.UnavailableError),
+        (Code.UNAVAILABLE, "", errors.UnavailableError),
+        (Code.DEADLINE_EXCEEDED, "", errors.DeadlineExceededError),
+        (Code.CANCELLED, "", errors.CallCanceledError),
         (Code.INTERNAL, "INTERNAL", errors.ServerError),
         (Code.UNIMPLEMENTED, "", errors.ServerError),
         (Code.UNAUTHENTICATED, "", errors.ServerError),
@@ -53,7 +53,7 @@ def test_details_are_read() -> None:
         metadata={"k": "v"},
     )
     error = _status.error_from_status(sent.code, "not valid", sent.trailing())
-    assert error.problems == (errors.Problem("schema.nodes[0]", "no id"), errors.Problem("", "no end"))
+    assert error.violations == (errors.Violation("schema.nodes[0]", "no id"), errors.Violation("", "no end"))
     assert error.retry_after == 1.5
     assert error.metadata == {"k": "v"}
     assert str(error) == "not valid\n  schema.nodes[0]: no id\n  no end"
@@ -75,8 +75,8 @@ sys.modules["google.rpc"] = None
 import grpc, flowgram_client
 from flowgram_client import _status
 error = _status.error_from_status(grpc.StatusCode.INVALID_ARGUMENT, "", [({key!r}, {value!r})])
-assert type(error) is flowgram_client.InvalidWorkflow, error
-assert error.problems == (flowgram_client.Problem("schema.nodes[0]", "no id"),), error.problems
+assert type(error) is flowgram_client.InvalidWorkflowError, error
+assert error.violations == (flowgram_client.Violation("schema.nodes[0]", "no id"),), error.violations
 assert (error.reason, error.metadata, error.retry_after) == ("SCHEMA_INVALID", {{"k": "v"}}, 1.5)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -99,7 +99,7 @@ def test_a_foreign_domain_gives_no_reason() -> None:
     trailing = Refusal(Code.NOT_FOUND, reason="SCHEMA_INVALID").trailing()
     foreign = [(key, value.replace(b"flowgram.runtime", b"somebody.else000")) for key, value in trailing]
     error = _status.error_from_status(Code.NOT_FOUND, "", foreign)
-    assert type(error) is errors.TaskNotFound
+    assert type(error) is errors.TaskNotFoundError
     assert error.reason == ""
     assert str(error) == "not found"
 
@@ -107,7 +107,7 @@ def test_a_foreign_domain_gives_no_reason() -> None:
 def test_garbage_in_the_details_is_ignored() -> None:
     """Details that cannot be read leave the code and the message."""
     error = _status.error_from_status(Code.NOT_FOUND, "text", [("grpc-status-details-bin", b"\xff\xff")])
-    assert type(error) is errors.TaskNotFound
+    assert type(error) is errors.TaskNotFoundError
     assert str(error) == "text"
 
 
@@ -115,10 +115,10 @@ def test_errors_survive_copies_and_pickles() -> None:
     """An error that crosses a process boundary keeps what it knows."""
     sent = Refusal(Code.INVALID_ARGUMENT, reason="SCHEMA_INVALID", problems=[("a", "b")])
     error = _status.error_from_status(sent.code, "text", sent.trailing())
-    failed = errors.TaskFailed("text", "t1")
+    failed = errors.TaskFailedError("text", "t1")
     for clone in (copy.copy(error), pickle.loads(pickle.dumps(error))):  # noqa: S301 - our own bytes
-        assert type(clone) is errors.InvalidWorkflow
-        assert (str(clone), clone.problems, clone.reason) == (str(error), error.problems, error.reason)
+        assert type(clone) is errors.InvalidWorkflowError
+        assert (str(clone), clone.violations, clone.reason) == (str(error), error.violations, error.reason)
     assert pickle.loads(pickle.dumps(failed)).task_id == "t1"  # noqa: S301 - our own bytes
 
 
@@ -145,4 +145,31 @@ class CutOff(grpc.RpcError):
 
 def test_a_call_that_the_other_side_cuts_off_can_be_tried_again() -> None:
     """A stream that the server resets as it stops is no cancellation of ours: the server is unavailable."""
-    assert type(_status.error_from_rpc(CutOff())) is errors.Unavailable
+    assert type(_status.error_from_rpc(CutOff())) is errors.UnavailableError
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("TaskFailed", errors.TaskFailedError),
+        ("InvalidWorkflow", errors.InvalidWorkflowError),
+        ("Unavailable", errors.UnavailableError),
+        ("Problem", errors.Violation),
+    ],
+)
+def test_old_names_still_work(old: str, new: type) -> None:
+    """The names of the release before are the same classes, and warn."""
+    with pytest.warns(DeprecationWarning, match=new.__name__):
+        assert getattr(flowgram_client, old) is new
+    with pytest.warns(DeprecationWarning, match=new.__name__):
+        assert getattr(errors, old) is new
+    with pytest.raises(AttributeError):
+        _ = flowgram_client.NoSuchName
+
+
+def test_exceptions_end_in_error() -> None:
+    """Every exception of the package is named as Python's own are."""
+    named = [getattr(flowgram_client, name) for name in flowgram_client.__all__]
+    found = [each for each in named if isinstance(each, type) and issubclass(each, BaseException)]
+    assert len(found) > 10
+    assert [each.__name__ for each in found if not each.__name__.endswith("Error")] == []

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.texts import texts, texts_with_surrogates
 
-from flowgram_client import InvalidValue
+from flowgram_client import InvalidValueError
 from flowgram_client._json import dumps, loads
 
 values = st.recursive(
@@ -50,7 +50,7 @@ def test_big_integers_are_exact() -> None:
 )
 def test_what_is_no_json_is_refused_with_its_place(value: object, said: str) -> None:
     """Each value that JSON cannot hold is refused, and the text names the place."""
-    with pytest.raises(InvalidValue) as caught:
+    with pytest.raises(InvalidValueError) as caught:
         dumps(value, "inputs")  # type: ignore[arg-type]  # what is under test
     assert str(caught.value) == said
 
@@ -59,7 +59,7 @@ def test_a_value_that_contains_itself_is_refused() -> None:
     """A circular value is an error that names the place, not a stack overflow."""
     value: dict[str, object] = {}
     value["again"] = [value]
-    with pytest.raises(InvalidValue, match=r"inputs.again\[0\]: contains itself"):
+    with pytest.raises(InvalidValueError, match=r"inputs.again\[0\]: contains itself"):
         dumps(value, "inputs")
 
 
@@ -68,7 +68,7 @@ def test_nesting_beyond_the_interpreter_is_refused() -> None:
     value: dict[str, object] = {}
     for _ in range(100_000):
         value = {"a": value}
-    with pytest.raises(InvalidValue, match="inputs: nested too deeply"):
+    with pytest.raises(InvalidValueError, match="inputs: nested too deeply"):
         dumps(value, "inputs")
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -15,7 +16,7 @@ from flowgram_client import RetryPolicy, View, _convert, errors
 from flowgram_client._flow import Call, Emit, Flow, Open, Read, Sleep, Walk
 from flowgram_client._operations import Operations
 
-UNAVAILABLE = errors.Unavailable("away", grpc.StatusCode.UNAVAILABLE)
+UNAVAILABLE = errors.UnavailableError("away", grpc.StatusCode.UNAVAILABLE)
 
 
 class Time:
@@ -67,6 +68,17 @@ def run_flow(core: Operations, timeout: float | None = None) -> Flow[str]:
     return core.run({}, {}, request_id=None, task_timeout=None, labels=None, timeout=timeout)
 
 
+RUNNING = runtime_service_pb2.TaskRunResponse(task_id="t", status={"status": report_pb2.STATUS_PROCESSING})
+STILL = runtime_service_pb2.TaskResultResponse(status={"status": report_pb2.STATUS_PROCESSING})
+DONE = runtime_service_pb2.TaskResultResponse(
+    status={"status": report_pb2.STATUS_SUCCEEDED}, outputs='{"a":1}'
+)
+
+
+def run_and_wait_flow(core: Operations, timeout: float | None) -> Flow[Any]:
+    return core.run_and_wait({}, None, request_id=None, task_timeout=None, labels=None, timeout=timeout)
+
+
 def run_with(core: Operations, **options: Any) -> Flow[str]:
     given = {"request_id": None, "task_timeout": None, "labels": None, "timeout": None, **options}
     return core.run({}, {}, **given)
@@ -74,7 +86,13 @@ def run_with(core: Operations, **options: Any) -> Flow[str]:
 
 def watch_flow(core: Operations, after: int = 0, heartbeat: float | None = 10.0) -> Flow[None]:
     return core.watch(
-        "t", _convert.nothing, after=after, view=View.FULL, deltas=False, heartbeat=heartbeat, timeout=None
+        "t",
+        _convert.nothing,
+        after_sequence=after,
+        view=View.FULL,
+        deltas=False,
+        heartbeat=heartbeat,
+        timeout=None,
     )
 
 
@@ -120,7 +138,7 @@ def test_run_repeats_the_very_same_request() -> None:
 )
 def test_what_no_request_can_hold_is_refused(begin: Callable[[Operations], Flow[Any]], said: str) -> None:
     """A value of another type, out of its range or not Unicode is refused by name, before anything is sent."""
-    with pytest.raises(errors.InvalidValue) as caught:
+    with pytest.raises(errors.InvalidValueError) as caught:
         Walk(begin(operations()))
     assert str(caught.value).startswith(said)
 
@@ -147,15 +165,15 @@ def test_two_runs_have_two_request_ids() -> None:
 
 def test_calls_give_up_by_policy() -> None:
     """After the last attempt, the failure is raised as it was."""
-    with pytest.raises(errors.Unavailable) as caught:
+    with pytest.raises(errors.UnavailableError) as caught:
         play(run_flow(operations(attempts=2)), replies(UNAVAILABLE, UNAVAILABLE))
     assert caught.value is UNAVAILABLE
 
 
 def test_other_failures_are_not_repeated() -> None:
     """What the server refuses it would refuse again."""
-    refused = errors.ResourceExhausted("full", grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after=1.0)
-    with pytest.raises(errors.ResourceExhausted):
+    refused = errors.ResourceExhaustedError("full", grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after=1.0)
+    with pytest.raises(errors.ResourceExhaustedError):
         play(run_flow(operations()), replies(refused))
 
 
@@ -169,7 +187,7 @@ def test_no_retry_outlives_the_timeout() -> None:
         time.now += 0.5
         return UNAVAILABLE
 
-    with pytest.raises(errors.Unavailable):
+    with pytest.raises(errors.UnavailableError):
         play(run_flow(operations(time, attempts=9), timeout=5.0), answer, time)
     assert timeouts == [5.0, 3.5, 1.0]
 
@@ -186,26 +204,51 @@ def test_the_clients_timeout_is_for_quick_calls_only() -> None:
     assert effects[0].timeout is None
 
 
-def test_waiting_goes_on_until_the_task_has_ended() -> None:
-    """A server that ends a wait early is asked again, unless the caller's own timeout is what ended it."""
+@pytest.mark.parametrize("timeout", [None, 60.0])
+def test_waiting_goes_on_until_the_task_has_ended(timeout: float | None) -> None:
+    """A server that ends a wait early, since it shuts down say, is asked again; a deadline far away changes nothing."""
     core = operations()
-    running = runtime_service_pb2.TaskRunResponse(
-        task_id="t", status={"status": report_pb2.STATUS_PROCESSING}
-    )
-    still = runtime_service_pb2.TaskResultResponse(status={"status": report_pb2.STATUS_PROCESSING})
-    done = runtime_service_pb2.TaskResultResponse(
-        status={"status": report_pb2.STATUS_SUCCEEDED}, outputs='{"a":1}'
-    )
-
-    def flow(timeout: float | None) -> Flow[Any]:
-        return core.run_and_wait({}, None, request_id=None, task_timeout=None, labels=None, timeout=timeout)
-
-    _, _, result = play(flow(None), replies(running, still, done))
+    _, _, result = play(run_and_wait_flow(core, timeout), replies(RUNNING, STILL, UNAVAILABLE, DONE))
     assert result.outputs == {"a": 1}
-    _, _, result = play(flow(5.0), replies(running))
-    assert not result.terminated
-    with pytest.raises(errors.TaskUnfinished, match="task t is processing"):
+    _, _, result = play(core.result("t", wait=True, timeout=timeout), replies(STILL, STILL, DONE))
+    assert result.outputs == {"a": 1}
+
+
+def test_a_wait_ends_near_its_deadline() -> None:
+    """An answer within the last second before the deadline is the server's to the deadline: the task is not asked for again."""
+    time = Time()
+
+    def answer(effect: Call) -> Any:
+        assert effect.timeout == 5.0
+        time.now += 4.5
+        return RUNNING if effect.method == "TaskRun" else STILL
+
+    core = operations(time)
+    _, _, result = play(run_and_wait_flow(core, 5.0), answer, time)
+    assert (result.task_id, result.terminated) == ("t", False)
+    with pytest.raises(errors.TaskUnfinishedError, match="task t is processing"):
         _ = result.outputs
+    _, _, result = play(core.result("t", wait=True, timeout=5.0), answer, time)
+    assert not result.terminated
+
+
+def test_a_task_that_was_accepted_is_named_when_the_deadline_passes() -> None:
+    """Where the server that accepted the task does not answer again in time, the result has its id."""
+    late = errors.DeadlineExceededError("", grpc.StatusCode.DEADLINE_EXCEEDED)
+    _, _, result = play(run_and_wait_flow(operations(), 60.0), replies(RUNNING, late))
+    assert (result.task_id, result.terminated) == ("t", False)
+
+
+@pytest.mark.parametrize("timeout", [0, -1.0, timedelta(0), float("-inf")])
+def test_a_timeout_leaves_time(timeout: Any) -> None:
+    """A timeout that has passed before the call begins is a mistake, in a call and in the client's own."""
+    for begin in (
+        lambda: Walk(run_flow(operations(), timeout=timeout)),
+        lambda: Walk(operations().result("t", wait=True, timeout=timeout)),
+        lambda: operations(timeout=timeout),
+    ):
+        with pytest.raises(errors.InvalidValueError, match=r"^timeout: .* leaves no time"):
+            begin()
 
 
 @pytest.mark.parametrize("timeout", [None, 5.0])
@@ -215,7 +258,7 @@ def test_outputs_that_the_answer_has_no_room_for(timeout: float | None) -> None:
         task_id="t", status={"status": report_pb2.STATUS_SUCCEEDED, "terminated": True}
     )
     outcome = runtime_service_pb2.TaskResultResponse(status=accepted.status, outputs='{"a":1}')
-    too_large = errors.ResourceExhausted("too large", grpc.StatusCode.RESOURCE_EXHAUSTED)
+    too_large = errors.ResourceExhaustedError("too large", grpc.StatusCode.RESOURCE_EXHAUSTED)
 
     def flow() -> Flow[Any]:
         return operations(Time()).run_and_wait(
@@ -224,7 +267,7 @@ def test_outputs_that_the_answer_has_no_room_for(timeout: float | None) -> None:
 
     _, _, result = play(flow(), replies(accepted, outcome))
     assert result.outputs == {"a": 1}
-    with pytest.raises(errors.ResourceExhausted):
+    with pytest.raises(errors.ResourceExhaustedError):
         play(flow(), replies(accepted, too_large))
 
 
@@ -282,33 +325,45 @@ def test_a_watch_gives_up_after_failures_in_a_row() -> None:
     patient = [x for event in events[:3] for x in (UNAVAILABLE, None, watched(event), UNAVAILABLE)]
     left = iter([*patient, UNAVAILABLE, UNAVAILABLE])
     items: list[Any] = []
-    with pytest.raises(errors.Unavailable):
+    with pytest.raises(errors.UnavailableError):
         play(watch_flow(operations(attempts=3)), lambda effect: next(left), items=items)
     assert [event.sequence for event in items] == [1, 2, 3]
     assert next(left, "all used") == "all used"
+
+
+def test_a_heartbeat_is_progress() -> None:
+    """A heartbeat forgives earlier failures as an event does: a watch of a quiet task outlives many restarts."""
+    restart = (UNAVAILABLE, UNAVAILABLE, None, watched())
+    script = replies(*restart * 5, watched(*history(3)), None)
+    _, items, _ = play(watch_flow(operations(attempts=3)), script)
+    assert [event.sequence for event in items] == [1, 2, 3]
 
 
 def test_repeats_are_no_progress() -> None:
     """A server that sends the same event over and over does not keep a watch alive for ever."""
     event = watched(history(5)[0])
     script = itertools.chain([None, event, UNAVAILABLE], itertools.cycle([None, event, UNAVAILABLE]))
-    with pytest.raises(errors.Unavailable):
+    with pytest.raises(errors.UnavailableError):
         play(watch_flow(operations(attempts=3)), lambda effect: next(script))
 
 
 @pytest.mark.parametrize(
     ("error", "connected", "resumes"),
     [
-        (errors.Unavailable("", grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN"), False, True),
+        (errors.UnavailableError("", grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN"), False, True),
         (errors.ServerError("reset", grpc.StatusCode.INTERNAL), True, True),
         (errors.ServerError("reset", grpc.StatusCode.INTERNAL), False, False),
         (errors.ServerError("bug", grpc.StatusCode.INTERNAL, "INTERNAL"), True, False),
-        (errors.ResourceExhausted("", grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after=1.0), True, True),
-        (errors.ResourceExhausted("", grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after=1.0), False, False),
-        (errors.TaskNotFound("", grpc.StatusCode.NOT_FOUND), True, False),
-        (errors.SequenceOutOfRange("", grpc.StatusCode.OUT_OF_RANGE), True, False),
-        (errors.CallCanceled("", grpc.StatusCode.CANCELLED), True, False),
-        (errors.DeadlineExceeded("", grpc.StatusCode.DEADLINE_EXCEEDED), True, False),
+        (errors.ResourceExhaustedError("", grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after=1.0), True, True),
+        (
+            errors.ResourceExhaustedError("", grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after=1.0),
+            False,
+            False,
+        ),
+        (errors.TaskNotFoundError("", grpc.StatusCode.NOT_FOUND), True, False),
+        (errors.SequenceOutOfRangeError("", grpc.StatusCode.OUT_OF_RANGE), True, False),
+        (errors.CallCanceledError("", grpc.StatusCode.CANCELLED), True, False),
+        (errors.DeadlineExceededError("", grpc.StatusCode.DEADLINE_EXCEEDED), True, False),
     ],
 )
 def test_a_watch_reconnects_where_that_is_right(
@@ -331,7 +386,7 @@ def test_unknown_kinds_of_events_are_left_out_but_counted() -> None:
     log = history(3)
     unknown = event_pb2.TaskEvent(sequence=2)
     flow = operations().watch(
-        "t", _convert.event, after=0, view=View.FULL, deltas=False, heartbeat=None, timeout=None
+        "t", _convert.event, after_sequence=0, view=View.FULL, deltas=False, heartbeat=None, timeout=None
     )
     _, items, _ = play(flow, replies(None, watched(log[0], unknown, log[2]), None))
     assert [event.sequence for event in items] == [1, 3]

@@ -107,27 +107,27 @@ async def test_a_watch_outlives_the_server(tmp_path: Path) -> None:
 async def test_errors_of_the_real_server(tmp_path: Path) -> None:
     """Each refusal is the exception that the tree draws for it."""
     async with open_server(settings(tmp_path)) as server, fc.AsyncClient(server.address) as client:
-        with pytest.raises(fc.InvalidWorkflow) as invalid:
+        with pytest.raises(fc.InvalidWorkflowError) as invalid:
             await client.run({"nodes": [{}], "edges": [{}]})
         assert invalid.value.reason == "SCHEMA_INVALID"
-        assert len(invalid.value.problems) > 1
-        assert len(await client.validate({"nodes": [{}], "edges": [{}]})) == len(invalid.value.problems)
+        assert len(invalid.value.violations) > 1
+        assert len(await client.validate({"nodes": [{}], "edges": [{}]})) == len(invalid.value.violations)
         schema = workflow("http://127.0.0.1:1/v1")
-        with pytest.raises(fc.InvalidWorkflow) as invalid:
+        with pytest.raises(fc.InvalidWorkflowError) as invalid:
             await client.run(schema, {})
         assert invalid.value.reason == "INPUTS_INVALID"
         assert await client.validate(schema, {"n": 1}) == ()
-        with pytest.raises(fc.TaskNotFound):
+        with pytest.raises(fc.TaskNotFoundError):
             await client.report("nope")
-        with pytest.raises(fc.TaskNotFound):
+        with pytest.raises(fc.TaskNotFoundError):
             await anext(client.watch("nope"))
         task_id = await client.run(schema, {"n": 1}, request_id="r1", labels={"team": "x"})
         assert await client.run(schema, {"n": 1}, request_id="r1", labels={"team": "x"}) == task_id
-        with pytest.raises(fc.AlreadyExists):
+        with pytest.raises(fc.AlreadyExistsError):
             await client.run(schema, {"n": 2}, request_id="r1")
-        with pytest.raises(fc.SequenceOutOfRange):
-            await anext(client.watch(task_id, after=1_000))
-        with pytest.raises(fc.InvalidArgument):
+        with pytest.raises(fc.SequenceOutOfRangeError):
+            await anext(client.watch(task_id, after_sequence=1_000))
+        with pytest.raises(fc.InvalidArgumentError):
             await anext(client.list(page_size=-1))
         assert [task.task_id async for task in client.list(labels={"team": "x"})] == [task_id]
         await client.cancel(task_id, reason="enough")

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import queue
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -85,14 +86,14 @@ def test_refusals_are_exceptions(desk: Desk) -> None:
     desk.answer(
         "TaskRun", refusal=Refusal(Code.INVALID_ARGUMENT, "no", "SCHEMA_INVALID", [("schema", "bad")])
     )
-    with pytest.raises(fc.InvalidWorkflow) as caught:
+    with pytest.raises(fc.InvalidWorkflowError) as caught:
         running.result()
-    assert caught.value.problems == (fc.Problem("schema", "bad"),)
+    assert caught.value.violations == (fc.Violation("schema", "bad"),)
 
 
 def test_nan_never_leaves_the_process(desk: Desk) -> None:
     """Inputs that are not JSON are refused before anything is sent."""
-    with pytest.raises(fc.InvalidValue, match=r"inputs\.x: nan"):
+    with pytest.raises(fc.InvalidValueError, match=r"inputs\.x: nan"):
         desk.client.run({}, {"x": float("nan")})
 
 
@@ -169,9 +170,9 @@ async def test_on_a_real_server(server: Any) -> None:
 
     def use() -> list[int]:
         with fc.Client(server.target) as client:
-            with pytest.raises(fc.InvalidWorkflow) as caught:
+            with pytest.raises(fc.InvalidWorkflowError) as caught:
                 client.run({})
-            assert caught.value.problems == (fc.Problem("schema", "bad"),)
+            assert caught.value.violations == (fc.Violation("schema", "bad"),)
             return [event.sequence for event in client.watch("t1")]
 
     assert await asyncio.to_thread(use) == [1, 2, 3, 4]
@@ -205,22 +206,22 @@ async def test_leaving_a_watch_ends_its_call(server: Any) -> None:
 
 
 async def test_closing_the_client_ends_its_calls(server: Any) -> None:
-    """A call under way in another thread ends with CallCanceled."""
+    """A call under way in another thread ends with CallCanceledError."""
     server.on("WatchTask", [HANG])
     client = fc.Client(server.target)
     watching = asyncio.ensure_future(asyncio.to_thread(list, client.watch("t1")))
     await server.servicer.hanging.wait()
     await asyncio.to_thread(client.close)
-    with pytest.raises(fc.CallCanceled):
+    with pytest.raises(fc.CallCanceledError):
         await watching
 
 
 @pytest.mark.parametrize("use", [lambda client: client.info(), lambda client: next(client.watch("t1"))])
 async def test_a_closed_client_makes_no_calls(server: Any, use: Callable[[fc.Client], object]) -> None:
-    """A call after `close` ends with CallCanceled, and not with an error of gRPC's own."""
+    """A call after `close` ends with CallCanceledError, and not with an error of gRPC's own."""
     client = fc.Client(server.target)
     client.close()
-    with pytest.raises(fc.CallCanceled, match="the client was closed"):
+    with pytest.raises(fc.CallCanceledError, match="the client was closed"):
         use(client)
 
 
@@ -242,3 +243,44 @@ def test_both_clients_have_the_same_methods() -> None:
     assert [each.default for each in sync.values() if each.name != "sleep"] == [
         each.default for each in asynchronous.values() if each.name != "sleep"
     ]
+
+
+async def test_a_traceback_has_no_frames_from_inside() -> None:
+    """A failed call shows the caller's line and the method, and neither the flow nor gRPC's own error."""
+    once = fc.RetryPolicy(attempts=1)
+    with fc.Client("127.0.0.1:1", retry=once, reconnect=once) as client:
+        for call in (client.info, lambda: list(client.watch("t1"))):
+            with pytest.raises(fc.UnavailableError) as caught:
+                await asyncio.to_thread(call)
+            shown = "".join(traceback.format_exception(caught.value))
+            inside = [line for line in shown.splitlines() if "flowgram_client" in line and "File" in line]
+            assert 1 <= len(inside) <= 2, shown
+            assert "During handling" not in shown
+            assert "_operations.py" not in shown
+    async with fc.AsyncClient("127.0.0.1:1", retry=once) as client_of_loop:
+        with pytest.raises(fc.UnavailableError) as caught:
+            await client_of_loop.info()
+        shown = "".join(traceback.format_exception(caught.value))
+        assert "_operations.py" not in shown
+        assert "During handling" not in shown
+
+
+def test_methods_are_described_alike() -> None:
+    """Each method of the blocking client has the whole text of the other one's."""
+    for name in (
+        "run",
+        "run_and_wait",
+        "watch",
+        "result",
+        "report",
+        "cancel",
+        "validate",
+        "list",
+        "info",
+        "close",
+    ):
+        text = inspect.getdoc(getattr(fc.AsyncClient, name))
+        assert text is not None
+        text = text.replace("(await run_and_wait(…))", "run_and_wait(…)")
+        text = text.replace("async with contextlib.aclosing", "with contextlib.closing")
+        assert inspect.getdoc(getattr(fc.Client, name)) == text

@@ -16,7 +16,7 @@ from support.scripted_server import HANG, ScriptedServer, history, watched
 from support.workflows import ENDLESS
 
 from flowgram.runtime.v1 import runtime_service_pb2
-from flowgram_client import AsyncClient, RetryPolicy, TaskNotFound, Unavailable
+from flowgram_client import AsyncClient, RetryPolicy, TaskNotFoundError, UnavailableError
 from flowgram_server.app import Server, open_server
 from flowgram_server.cli.root import run
 from flowgram_server.settings.server import load_settings
@@ -172,14 +172,14 @@ async def test_a_log_that_nobody_reads(tmp_path: Path) -> None:
         client = AsyncClient(line["address"], reconnect=RetryPolicy(attempts=1))
         async with client, httpx2.AsyncClient(trust_env=False) as http:
             assert (await client.info()).name == "flowgram-server"
-            with pytest.raises(TaskNotFound):
+            with pytest.raises(TaskNotFoundError):
                 await client.result("nope")
             assert (await http.get(f"http://{line['http']}/api/info")).status_code == 200
             task_id = await client.run(ENDLESS)
             events = client.watch(task_id)
             await anext(events)
             process.terminate()
-            with pytest.raises(Unavailable, match="shutting down"):
+            with pytest.raises(UnavailableError, match="shutting down"):
                 await anext(event async for event in events if event.sequence > 1000)
             assert not (await client.result(task_id)).terminated
             process.terminate()

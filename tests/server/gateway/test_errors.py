@@ -1,7 +1,7 @@
 import grpc
 import pytest
 
-from flowgram_client import Problem, RequestError
+from flowgram_client import RequestError, Violation
 from flowgram_server.gateway.errors import (
     BodyTooLarge,
     ContentTypeUnsupported,
@@ -78,11 +78,11 @@ def test_when_to_try_again() -> None:
 
 def test_problems_as_texts() -> None:
     """Those of a workflow stand for themselves, as in a validation; others begin with the field."""
-    problems = [Problem("schema.nodes[0].id", "Node must have an id")]
+    problems = [Violation("schema.nodes[0].id", "Node must have an id")]
     assert answer_to(RequestError("", Code.INVALID_ARGUMENT, "SCHEMA_INVALID", {}, problems)).errors == (
         "Node must have an id",
     )
-    problems = [Problem("labels", "must be at most 64 labels, not 65")]
+    problems = [Violation("labels", "must be at most 64 labels, not 65")]
     assert answer_to(RequestError("", Code.INVALID_ARGUMENT, "ARGUMENT_INVALID", {}, problems)).errors == (
         "labels must be at most 64 labels, not 65",
     )

@@ -197,11 +197,11 @@ func watch(
 
 func (a arguments) runRequest() flowgram.RunRequest {
 	return flowgram.RunRequest{
-		Schema:    json.RawMessage(a.Schema),
-		Inputs:    json.RawMessage(a.Inputs),
-		RequestID: a.RequestID,
-		Timeout:   seconds(a.TaskTimeout),
-		Labels:    a.Labels,
+		Schema:      json.RawMessage(a.Schema),
+		Inputs:      json.RawMessage(a.Inputs),
+		RequestID:   a.RequestID,
+		TaskTimeout: seconds(a.TaskTimeout),
+		Labels:      a.Labels,
 	}
 }
 

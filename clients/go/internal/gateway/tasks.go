@@ -18,11 +18,11 @@ func (g *Gateway) run(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	request := flowgram.RunRequest{
-		Schema:    json.RawMessage(body.Schema),
-		Inputs:    json.RawMessage(body.Inputs),
-		RequestID: body.RequestID,
-		Timeout:   time.Duration(body.Timeout),
-		Labels:    body.Labels,
+		Schema:      json.RawMessage(body.Schema),
+		Inputs:      json.RawMessage(body.Inputs),
+		RequestID:   body.RequestID,
+		TaskTimeout: time.Duration(body.Timeout),
+		Labels:      body.Labels,
 	}
 	if body.Wait {
 		return g.runAndWait(w, r, request)

@@ -98,7 +98,7 @@ def _with_model_at(base_url: str, workflow: Workflow) -> Workflow:
         text = part if part is None or isinstance(part, str) else json.dumps(part)
         return text and text.replace(_MODEL_BY_DEFAULT, base_url)
 
-    return Workflow(moved(workflow.schema) or "", moved(workflow.inputs))
+    return workflow._replace(schema=moved(workflow.schema) or "", inputs=moved(workflow.inputs))
 
 
 def _log_to_file(settings: Settings) -> None:

@@ -51,7 +51,9 @@ def node_types(settings: Settings, fairness: FairScheduler) -> Registry:
         (
             *pure_node_types(),
             LLMNode(settings.llm_settings(), time_slice=fairness.time_slice),
-            HTTPNode(settings.http_settings(), time_slice=fairness.time_slice),
+            HTTPNode(
+                settings.http_settings(), time_slice=fairness.time_slice, secret_names=settings.secret_names
+            ),
             CodeNode(settings.code_settings()),
             *installed_node_types(),
         )

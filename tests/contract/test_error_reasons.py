@@ -7,6 +7,17 @@ from flowgram.runtime.v1.error_reason_pb2 import ErrorReason
 from flowgram_server.rpc.errors import ANSWERS, INTERNAL
 
 PROTOS = Path(__file__).parents[2] / "protos" / "flowgram" / "runtime" / "v1"
+RESERVED = {
+    "CREDENTIALS_INVALID": "UNAUTHENTICATED",
+    "CREDENTIALS_MISSING": "UNAUTHENTICATED",
+    "INPUTS_INVALID": "INVALID_ARGUMENT",  # shares its exception with SCHEMA_INVALID
+    "MEMORY_LIMIT": "RESOURCE_EXHAUSTED",
+    "PERMISSION_DENIED": "PERMISSION_DENIED",
+    "QUOTA_EXCEEDED": "RESOURCE_EXHAUSTED",
+    "STORAGE_FULL": "RESOURCE_EXHAUSTED",
+    "WATCH_BEHIND": "ABORTED",
+}
+"""The statuses of reasons that no exception of the table of answers stands for."""
 COMMENT_AND_VALUE = re.compile(r"((?:^  //[^\n]*\n)+)  ERROR_REASON_(\w+) = \d+;", re.MULTILINE)
 
 
@@ -27,7 +38,7 @@ def test_a_reason_says_its_status_and_has_an_example(reason: str) -> None:
     """A reason's comment begins with the status that it comes with, and shows it in an ErrorInfo."""
     comment = comments()[reason]
     codes = {answer.code.name for answer in (*ANSWERS.values(), INTERNAL) if answer.reason == reason}
-    codes = codes or {"INVALID_ARGUMENT"}  # INPUTS_INVALID, which shares its exception with SCHEMA_INVALID
+    codes = codes or {RESERVED[reason]}
     assert {comment.split(".")[0]} == codes
     assert "\nExample: " in comment
     assert f'"reason": "{reason}", "domain": "flowgram.runtime"' in comment

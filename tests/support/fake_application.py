@@ -32,6 +32,7 @@ def record(task_id: str = "t1", **changes: Any) -> TaskRecord:
         "result": None,
         "order": 1,
         "request_hash": b"",
+        "display_name": "",
     }
     return TaskRecord(task_id, **(values | changes))
 

@@ -108,6 +108,9 @@ class ScriptedServicer(WorkflowRuntimeServiceServicer):
     async def TaskValidate(self, request: Any, context: Any) -> Any:
         return await self._unary("TaskValidate", request, context)
 
+    async def TaskGet(self, request: Any, context: Any) -> Any:
+        return await self._unary("TaskGet", request, context)
+
     async def TaskReport(self, request: Any, context: Any) -> Any:
         return await self._unary("TaskReport", request, context)
 

@@ -84,6 +84,7 @@ class AsyncClient:
         request_id: str | None = None,
         task_timeout: Seconds | None = None,
         labels: Mapping[str, str] | None = None,
+        display_name: str = "",
         timeout: Seconds | None = None,
     ) -> str:
         """Start a task, and return its id once the server has accepted it durably.
@@ -96,6 +97,7 @@ class AsyncClient:
             request_id: names this request, so that a program may repeat it even after it was restarted itself.
             task_timeout: the task fails when it has run for this long.
             labels: to find the task by with `list`.
+            display_name: a name for people, shown in lists.
             timeout: for this call, not for the task.
 
         Raises:
@@ -105,7 +107,13 @@ class AsyncClient:
             InvalidValueError: something in the mappings is not JSON, such as NaN. Nothing was sent.
         """
         flow = self._operations.run(
-            schema, inputs, request_id=request_id, task_timeout=task_timeout, labels=labels, timeout=timeout
+            schema,
+            inputs,
+            request_id=request_id,
+            task_timeout=task_timeout,
+            labels=labels,
+            display_name=display_name,
+            timeout=timeout,
         )
         return await self._finish(flow)
 
@@ -117,6 +125,7 @@ class AsyncClient:
         request_id: str | None = None,
         task_timeout: Seconds | None = None,
         labels: Mapping[str, str] | None = None,
+        display_name: str = "",
         timeout: Seconds | None = None,
     ) -> models.Result:
         """Start a task, and wait until it has ended; one call where all goes well.
@@ -128,7 +137,13 @@ class AsyncClient:
         Arguments and errors are those of `run`.
         """
         flow = self._operations.run_and_wait(
-            schema, inputs, request_id=request_id, task_timeout=task_timeout, labels=labels, timeout=timeout
+            schema,
+            inputs,
+            request_id=request_id,
+            task_timeout=task_timeout,
+            labels=labels,
+            display_name=display_name,
+            timeout=timeout,
         )
         return await self._finish(flow)
 
@@ -204,6 +219,14 @@ class AsyncClient:
             TaskNotFoundError: no such task.
         """
         return await self._finish(self._operations.result(task_id, wait=wait, timeout=timeout))
+
+    async def get(self, task_id: str, *, timeout: Seconds | None = None) -> models.Task:
+        """What a task is: its schema and inputs (secrets masked), labels, name, times and status.
+
+        Raises:
+            TaskNotFound: no such task.
+        """
+        return await self._finish(self._operations.get(task_id, timeout=timeout))
 
     async def report(
         self, task_id: str, *, view: models.View = models.View.FULL, timeout: Seconds | None = None

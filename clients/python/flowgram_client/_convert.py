@@ -79,13 +79,32 @@ def result(
     )
 
 
-def summary(task: report_pb2.TaskSummary) -> models.TaskSummary:
+def summary(message: report_pb2.TaskSummary) -> models.TaskSummary:
     """A line of a list."""
-    return models.TaskSummary(
-        task_id=task.task_id,
-        create_time=task.create_time.ToDatetime(tzinfo=UTC) if task.HasField("create_time") else None,
-        labels=dict(task.labels),
-        **status(task.status),
+    return models.TaskSummary(**_summary_fields(message))
+
+
+def _summary_fields(message: report_pb2.TaskSummary) -> dict[str, Any]:
+    return {
+        "task_id": message.task_id,
+        "create_time": (
+            message.create_time.ToDatetime(tzinfo=UTC) if message.HasField("create_time") else None
+        ),
+        "labels": dict(message.labels),
+        "display_name": message.display_name,
+        "namespace": message.namespace,
+        "last_sequence": message.last_sequence,
+        **status(message.status),
+    }
+
+
+def task(message: report_pb2.Task) -> models.Task:
+    """What a task is."""
+    return models.Task(
+        schema=_json.loads(message.schema),
+        inputs=_json.loads(message.inputs),
+        timeout=message.timeout.ToTimedelta() if message.HasField("timeout") else None,
+        **_summary_fields(message.summary),
     )
 
 
@@ -99,6 +118,12 @@ def info(response: runtime_service_pb2.ServerInfoResponse) -> models.ServerInfo:
         version=response.version,
         time=response.time.ToDatetime(tzinfo=UTC) if response.HasField("time") else None,
         node_types=tuple(response.node_types),
+        features=tuple(response.features),
+        limits=models.ServerLimits(
+            max_message_bytes=response.limits.max_message_bytes,
+            max_schema_bytes=response.limits.max_schema_bytes,
+            max_inputs_bytes=response.limits.max_inputs_bytes,
+        ),
     )
 
 

@@ -67,10 +67,11 @@ class Operations:
         request_id: str | None,
         task_timeout: Seconds | None,
         labels: Mapping[str, str] | None,
+        display_name: str = "",
         timeout: Seconds | None,
     ) -> Flow[str]:
         """Start a task; its id."""
-        request = _run_request(schema, inputs, request_id, task_timeout, labels)
+        request = _run_request(schema, inputs, request_id, task_timeout, labels, display_name)
         response: runtime_service_pb2.TaskRunResponse = yield from self._quick("TaskRun", request, timeout)
         return response.task_id
 
@@ -82,10 +83,11 @@ class Operations:
         request_id: str | None,
         task_timeout: Seconds | None,
         labels: Mapping[str, str] | None,
+        display_name: str = "",
         timeout: Seconds | None,
     ) -> Flow[models.Result]:
         """Start a task and wait for its outcome."""
-        request = _run_request(schema, inputs, request_id, task_timeout, labels)
+        request = _run_request(schema, inputs, request_id, task_timeout, labels, display_name)
         request.wait = True
         deadline = self._deadline(timeout)
         response: runtime_service_pb2.TaskRunResponse
@@ -124,6 +126,12 @@ class Operations:
                 return outcome
             # only the end of the server, or a limit of its own, ends the wait so early: the task goes on
             yield Sleep(self._reconnect.initial)
+
+    def get(self, task_id: str, *, timeout: Seconds | None) -> Flow[models.Task]:
+        """What a task is."""
+        request = _request(runtime_service_pb2.TaskGetRequest, task_id=task_id)
+        response: runtime_service_pb2.TaskGetResponse = yield from self._quick("TaskGet", request, timeout)
+        return _convert.task(response.task)
 
     def report(self, task_id: str, *, view: models.View, timeout: Seconds | None) -> Flow[models.Report]:
         """Everything known about a task."""
@@ -297,6 +305,7 @@ def _run_request(
     request_id: str | None,
     task_timeout: Seconds | None,
     labels: Mapping[str, str] | None,
+    display_name: str,
 ) -> runtime_service_pb2.TaskRunRequest:
     return _request(
         runtime_service_pb2.TaskRunRequest,
@@ -306,6 +315,7 @@ def _run_request(
         request_id=request_id or str(uuid.uuid4()),
         timeout=_duration("task_timeout", task_timeout),
         labels=_labels(labels),
+        display_name=display_name,
     )
 
 

@@ -81,6 +81,7 @@ class Client:
         request_id: str | None = None,
         task_timeout: Seconds | None = None,
         labels: Mapping[str, str] | None = None,
+        display_name: str = "",
         timeout: Seconds | None = None,
     ) -> str:
         """Start a task, and return its id once the server has accepted it durably.
@@ -102,7 +103,13 @@ class Client:
             InvalidValueError: something in the mappings is not JSON, such as NaN. Nothing was sent.
         """
         flow = self._operations.run(
-            schema, inputs, request_id=request_id, task_timeout=task_timeout, labels=labels, timeout=timeout
+            schema,
+            inputs,
+            request_id=request_id,
+            task_timeout=task_timeout,
+            labels=labels,
+            display_name=display_name,
+            timeout=timeout,
         )
         return self._finish(flow)
 
@@ -114,6 +121,7 @@ class Client:
         request_id: str | None = None,
         task_timeout: Seconds | None = None,
         labels: Mapping[str, str] | None = None,
+        display_name: str = "",
         timeout: Seconds | None = None,
     ) -> models.Result:
         """Start a task, and wait until it has ended; one call where all goes well.
@@ -125,7 +133,13 @@ class Client:
         Arguments and errors are those of `run`.
         """
         flow = self._operations.run_and_wait(
-            schema, inputs, request_id=request_id, task_timeout=task_timeout, labels=labels, timeout=timeout
+            schema,
+            inputs,
+            request_id=request_id,
+            task_timeout=task_timeout,
+            labels=labels,
+            display_name=display_name,
+            timeout=timeout,
         )
         return self._finish(flow)
 
@@ -199,6 +213,10 @@ class Client:
             TaskNotFoundError: no such task.
         """
         return self._finish(self._operations.result(task_id, wait=wait, timeout=timeout))
+
+    def get(self, task_id: str, *, timeout: Seconds | None = None) -> models.Task:
+        """What a task is: its schema and inputs (secrets masked), labels, name, times and status."""
+        return self._finish(self._operations.get(task_id, timeout=timeout))
 
     def report(
         self, task_id: str, *, view: models.View = models.View.FULL, timeout: Seconds | None = None

@@ -173,6 +173,32 @@ class TaskSummary(StatusInfo):
     task_id: str
     create_time: datetime | None = None
     labels: dict[str, str] = field(default_factory=dict)
+    display_name: str = ""
+    """Its name for people; may be empty."""
+    namespace: str = ""
+    """The namespace that it belongs to; empty if the server has none."""
+    last_sequence: int = 0
+    """The sequence of its last event. Of two summaries of one task the one with the higher value is the later one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task(TaskSummary):
+    """Everything known about a task but its events and outcome. Secrets are masked."""
+
+    schema: JSONObject | None = None
+    inputs: JSONObject | None = None
+    timeout: timedelta | None = None
+    """The task fails when it has run for this long; None: no limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerLimits:
+    """Bounds of what a server takes, in bytes; 0: a server that does not say."""
+
+    max_message_bytes: int = 0
+    """No message is larger, in either direction."""
+    max_schema_bytes: int = 0
+    max_inputs_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,3 +214,7 @@ class ServerInfo:
     """The server's clock."""
     node_types: tuple[str, ...] = ()
     """The node types that it can execute."""
+    features: tuple[str, ...] = ()
+    """What it offers beyond this service: `auth`, `console`, `temporal` and others."""
+    limits: ServerLimits = ServerLimits()
+    """The bounds of what it takes."""

@@ -331,6 +331,7 @@ class Application:
             request_hash=request.content_hash() if request.request_id else b"",
             timeout=default if request.timeout is None else request.timeout,
             labels=dict(request.labels),
+            display_name=request.display_name,
         )
 
     def _check_open(self) -> None:
@@ -373,4 +374,5 @@ def _accepted(task: NewTask) -> TaskRecord:
         result=None,
         order=0,
         request_hash=task.request_hash,
+        display_name=task.display_name,
     )

@@ -20,6 +20,7 @@ class TaskRequest(NamedTuple):
         request_id: Makes a retry safe; empty for none.
         timeout: How long the task may run, in microseconds; None for the default.
         labels: Labels of the caller, to find it by.
+        display_name: A name for people; may be empty.
     """
 
     schema: str
@@ -27,11 +28,14 @@ class TaskRequest(NamedTuple):
     request_id: str = ""
     timeout: int | None = None
     labels: Mapping[str, str] = MappingProxyType({})
+    display_name: str = ""
 
     def content_hash(self) -> bytes:
         """Equal for requests with the same content."""
-        content = dumps([self.schema, self.inputs, self.timeout, sorted(self.labels.items())])
-        return hashlib.sha256(content.encode()).digest()
+        content = [self.schema, self.inputs, self.timeout, sorted(self.labels.items())]
+        if self.display_name:  # requests of older versions have none, and keep their hash
+            content.append(self.display_name)
+        return hashlib.sha256(dumps(content).encode()).digest()
 
 
 class Heartbeat:

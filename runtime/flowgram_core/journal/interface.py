@@ -23,6 +23,7 @@ class NewTask(NamedTuple):
         request_hash: Tells whether two requests with one `request_id` are the same.
         timeout: How long it may run, in microseconds; None: no limit.
         labels: Labels of the caller, to find it by.
+        display_name: A name for people; may be empty.
     """
 
     task_id: str
@@ -34,6 +35,7 @@ class NewTask(NamedTuple):
     request_hash: bytes = b""
     timeout: int | None = None
     labels: Mapping[str, str] = MappingProxyType({})
+    display_name: str = ""
 
 
 class Batch(NamedTuple):
@@ -112,6 +114,7 @@ class TaskRecord(NamedTuple):
     result: bytes | None
     order: int
     request_hash: bytes
+    display_name: str
 
     @property
     def ended(self) -> bool:
@@ -141,6 +144,7 @@ class TaskRecord(NamedTuple):
             result,
             self.order,
             self.request_hash,
+            self.display_name,
         )
 
 

@@ -42,6 +42,7 @@ class _Task:
             result=self.result,
             order=self.order,
             request_hash=accepted.request_hash,
+            display_name=accepted.display_name,
         )
 
 

@@ -7,6 +7,8 @@ Tables:
     tasks: One row per task. `number` is the order of acceptance. The texts come last, so that pages of tasks are read
         without them. The end of a task's log is read from the log, so that appending to it rewrites no task. The checksums
         are the CRC-32 of the texts; tasks of older versions have none.
+    display_names: The names of tasks that have one. A column that was added to `tasks` would lie behind its texts, which a
+        page of tasks would have to read then.
     schemas: The schemas' texts, each stored once for all tasks that use it, under its SHA-256.
     events: The logs, one row per batch. The rows lie in the order in which they were written, whatever their task
         (measured cheaper, also for large rows, than a table that is sorted by its key); the key is an index beside it.
@@ -68,6 +70,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE tasks ADD COLUMN inputs_checksum INTEGER",
         "ALTER TABLE tasks ADD COLUMN result_checksum INTEGER",
     ),
+    ("CREATE TABLE display_names (task INTEGER PRIMARY KEY, name TEXT NOT NULL)",),
     (
         "CREATE TABLE server_sessions (number INTEGER PRIMARY KEY, began INTEGER NOT NULL, alive INTEGER NOT NULL)",
         "INSERT INTO server_sessions (began, alive) SELECT began, alive FROM lives ORDER BY began",

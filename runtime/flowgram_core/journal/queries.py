@@ -33,6 +33,7 @@ _TYPES = (
     _NUMBER,
     _NUMBER,
     int,
+    str,
     bytes | None,
     _NUMBER,
     str,
@@ -45,7 +46,8 @@ _NO_LIMIT = -1
 
 _RECORD = """
     number, task_id, create_time, schema_hash, request_hash, timeout, labels, status, start_time, end_time,
-    (SELECT coalesce(max(last_sequence), 0) FROM events WHERE task = number)
+    (SELECT coalesce(max(last_sequence), 0) FROM events WHERE task = number),
+    coalesce((SELECT name FROM display_names WHERE task = number), '')
 """
 _TASK = "SELECT {record}, result, result_checksum, inputs, inputs_checksum FROM tasks WHERE {key} = ?"
 _BY_TASK_ID, _BY_REQUEST = (_TASK.format(record=_RECORD, key=key) for key in ("task_id", "request_id"))
@@ -218,7 +220,7 @@ def _readable(connection: sqlite3.Connection, query: str, numbers: Sequence[int]
 def _record(row: tuple[Any, ...]) -> TaskRecord:
     (
         number, task_id, create_time, schema_hash, request_hash, timeout, labels, status, start_time, end_time,
-        last_sequence, result, checksum_of_result, inputs, checksum_of_inputs,
+        last_sequence, display_name, result, checksum_of_result, inputs, checksum_of_inputs,
     ) = row  # fmt: skip
     if not all(map(isinstance, row, _TYPES)) or status not in _STATUSES:
         raise JournalDamaged(
@@ -251,6 +253,7 @@ def _record(row: tuple[Any, ...]) -> TaskRecord:
         result=result,
         order=number,
         request_hash=request_hash,
+        display_name=display_name,
     )
 
 

@@ -31,6 +31,7 @@ _DUE = """
 """
 _RECORD_REMOVED = "INSERT INTO removed (task) SELECT value FROM json_each(?)"
 _REMOVE_TASKS = "DELETE FROM tasks WHERE number IN (SELECT value FROM json_each(?))"
+_REMOVE_NAMES = "DELETE FROM display_names WHERE task IN (SELECT value FROM json_each(?))"
 _REMOVE_SCHEMA = (
     "DELETE FROM schemas WHERE hash = ?1 AND NOT EXISTS (SELECT 1 FROM tasks WHERE schema_hash = ?1)"
 )
@@ -55,6 +56,7 @@ def remove_tasks(
             numbers = json.dumps([number for number, _, _ in due])
             connection.execute(_RECORD_REMOVED, (numbers,))
             connection.execute(_REMOVE_TASKS, (numbers,))
+            connection.execute(_REMOVE_NAMES, (numbers,))
             for schema_hash in {schema_hash for _, _, schema_hash in due}:
                 connection.execute(_REMOVE_SCHEMA, (schema_hash,))
     return [task_id for _, task_id, _ in due]

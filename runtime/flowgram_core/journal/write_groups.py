@@ -39,6 +39,7 @@ _ADD_TASKS = """
     INSERT INTO tasks (number, task_id, create_time, schema_hash, request_id, request_hash, timeout, labels,
         status, start_time, end_time, result, result_checksum, inputs, inputs_checksum) {values}
 """
+_ADD_NAMES = "INSERT INTO display_names (task, name) {values}"
 _ADD_EVENTS = """
     INSERT INTO events (task, first_sequence, last_sequence, at, checksum, cause, events) {values}
 """
@@ -164,6 +165,7 @@ class Writer:
             outcomes = [group.add(write) for write in writes]
             _write(connection, _ADD_SCHEMAS, [*group.schemas.items()])
             _write(connection, _ADD_TASKS, group.new_tasks())
+            _write(connection, _ADD_NAMES, group.new_names())
             _write(connection, _ADD_EVENTS, group.events)
             _write(connection, _UPDATE_TASKS, group.updates())
         self._remember(group)
@@ -272,6 +274,12 @@ class _Group:
                 inputs_checksum(task.inputs),
             )
             for number, (task, changes) in self._accepted.items()
+        ]
+
+    def new_names(self) -> list[_Row]:
+        """The rows of the names of tasks that have one."""
+        return [
+            (number, task.display_name) for number, (task, _) in self._accepted.items() if task.display_name
         ]
 
     def updates(self) -> list[_Row]:

@@ -57,6 +57,7 @@ def _shows(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--request-id", metavar="ID", help="Run this request once, however often the command is repeated."
 )
+@click.option("--name", metavar="TEXT", help="A name for people, shown in lists; default: that of FILE.")
 @click.option(
     "-d",
     "--detach",
@@ -72,6 +73,7 @@ def run_command(
     timeout: float | None,
     labels: tuple[tuple[str, str], ...],
     request_id: str | None,
+    name: str | None,
     detach: bool,
     as_json: bool,
     quiet: bool,
@@ -85,7 +87,12 @@ def run_command(
     display = display_for(progress, as_json=as_json, quiet=quiet)
     task_id = connection.ask(
         lambda client: client.run(
-            workflow.schema, workflow.inputs, task_timeout=timeout, labels=dict(labels), request_id=request_id
+            workflow.schema,
+            workflow.inputs,
+            task_timeout=timeout,
+            labels=dict(labels),
+            request_id=request_id,
+            display_name=workflow.name if name is None else name,
         )
     )
     if detach:

@@ -129,7 +129,7 @@ def list_command(
     limit: int,
     as_json: bool,
 ) -> None:
-    """List tasks, newest first: id, status, creation, duration, labels."""
+    """List tasks, newest first: id, status, creation, duration, name, labels."""
     out = make_console()
 
     def print_tasks(client: Client) -> None:
@@ -148,7 +148,8 @@ def list_command(
                     f"{line(task.task_id)}  ",
                     (f"{task.status!s:<10}", STYLES.get(task.status, "")),
                     f"  {moment(task.create_time):<20}  {duration(task.time_cost):>12}",
-                    f"  {shown}" if shown else "",
+                    f"  {line(task.display_name)}" if task.display_name else "",
+                    (f"  {shown}" if shown else "", "dim"),
                 )
             )
 

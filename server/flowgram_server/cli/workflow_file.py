@@ -1,6 +1,7 @@
 """Workflow files: a schema, or `{"schema": …, "inputs": …}`, as in examples/."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,8 @@ class Workflow(NamedTuple):
 
     schema: dict[str, Any] | str
     inputs: dict[str, Any] | str | None
+    name: str
+    """The file's name without its suffix; empty for the standard input."""
 
 
 def read_workflow(file: str, inputs: str | None) -> Workflow:
@@ -29,8 +32,13 @@ def read_workflow(file: str, inputs: str | None) -> Workflow:
     value = _parse(text, "the standard input" if file == "-" else file)
     given = None if inputs is None else _read_inputs(inputs)
     if isinstance(value, dict) and "schema" in value and "nodes" not in value:
-        return Workflow(value["schema"], value.get("inputs") if given is None else given)
-    return Workflow(text, given)
+        return Workflow(value["schema"], value.get("inputs") if given is None else given, _name(file))
+    return Workflow(text, given, _name(file))
+
+
+def _name(file: str) -> str:
+    name = "" if file == "-" else Path(file).stem
+    return os.fsencode(name).decode("utf-8", "replace")  # a file's name may be any bytes
 
 
 def _read_inputs(inputs: str) -> str:

@@ -104,6 +104,7 @@ class Endpoints:
             responses=_BODY_ERRORS,
             openapi_extra=_request_body(openapi_models.ValidateBody),
         )
+        router.add_api_route("/task", self.get, response_model=openapi_models.Task, responses=_NOT_FOUND)
         router.add_api_route(
             "/task/report", self.report, response_model=openapi_models.Report, responses=_NOT_FOUND
         )
@@ -140,6 +141,7 @@ class Endpoints:
             # What makes it safe that the client repeats the call when the server was away.
             request_id=wanted.request_id or str(uuid.uuid4()),
             labels=wanted.labels,
+            display_name=wanted.display_name,
         )
         try:
             accepted = await self._call("TaskRun", call, service.TaskRunResponse)
@@ -160,6 +162,11 @@ class Endpoints:
         if validation.valid:
             return json_answer({"valid": True})
         return json_answer({"valid": False, "errors": list(validation.errors)})
+
+    async def get(self, task_id: _TaskID) -> Response:
+        """What a task is: its schema and inputs with secrets masked, its labels, name, times and status."""
+        answer = await self._call("TaskGet", service.TaskGetRequest(task_id=task_id), service.TaskGetResponse)
+        return json_answer(json_encoding.task(answer.task))
 
     async def report(self, task_id: _TaskID) -> Response:
         """Everything known about a task now: its status, inputs and outputs, the runs of its nodes, its messages."""

@@ -101,6 +101,7 @@ _ABOUT_REQUESTS = {"ARGUMENT_INVALID", "PAGE_TOKEN_INVALID", "REQUEST_ID_REUSED"
 _NAMES: Mapping[str, str] = {
     "task_id": "taskID",
     "request_id": "requestID",
+    "display_name": "displayName",
     "page_size": "pageSize",
     "page_token": "pageToken",
     "next_page_token": "nextPageToken",

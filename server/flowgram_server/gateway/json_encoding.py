@@ -24,6 +24,7 @@ from flowgram.runtime.v1.report_pb2 import (
     Report,
     Snapshot,
     StatusInfo,
+    Task,
     TaskSummary,
 )
 from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoResponse, TaskListResponse
@@ -200,19 +201,38 @@ def event(told: TaskEvent) -> dict[str, Any] | None:
 
 def task_list(told: TaskListResponse) -> dict[str, Any]:
     """One page of tasks."""
-    shaped: dict[str, Any] = {"tasks": [_task_summary(task) for task in told.tasks]}
+    shaped: dict[str, Any] = {"tasks": [task_summary(each) for each in told.tasks]}
     if told.next_page_token:
         shaped["nextPageToken"] = told.next_page_token
     return shaped
 
 
-def _task_summary(task: TaskSummary) -> dict[str, Any]:
-    return {
-        "taskID": task.task_id,
-        "workflowStatus": status(task.status),
-        "createTime": task.create_time.ToMilliseconds(),
-        "labels": dict(task.labels),
+def task_summary(message: TaskSummary) -> dict[str, Any]:
+    """A task in a list."""
+    shaped: dict[str, Any] = {
+        "taskID": message.task_id,
+        "workflowStatus": status(message.status),
+        "createTime": message.create_time.ToMilliseconds(),
+        "labels": dict(message.labels),
+        "lastSequence": message.last_sequence,
     }
+    if message.display_name:
+        shaped["displayName"] = message.display_name
+    if message.namespace:
+        shaped["namespace"] = message.namespace
+    return shaped
+
+
+def task(message: Task) -> dict[str, Any]:
+    """What a task is. The schema is JSON text, as in the request that runs it."""
+    shaped = {
+        **task_summary(message.summary),
+        "schema": message.schema,
+        "inputs": json_object(message.inputs),
+    }
+    if message.HasField("timeout"):
+        shaped["timeout"] = message.timeout.ToMilliseconds()
+    return shaped
 
 
 def server_info(told: ServerInfoResponse) -> dict[str, Any]:
@@ -225,6 +245,12 @@ def server_info(told: ServerInfoResponse) -> dict[str, Any]:
         "version": told.version,
         "time": _rfc3339(told.time),
         "nodeTypes": list(told.node_types),
+        "features": list(told.features),
+        "limits": {
+            "maxMessageBytes": told.limits.max_message_bytes,
+            "maxSchemaBytes": told.limits.max_schema_bytes,
+            "maxInputsBytes": told.limits.max_inputs_bytes,
+        },
     }
 
 

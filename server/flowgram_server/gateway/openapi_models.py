@@ -51,6 +51,8 @@ class RunBody(ValidateBody):
         description="Makes a retry safe: the same request again gives the first one's task.",
     )
 
+    display_name: Text = Field(default="", max_length=256, description="A name for people, shown in lists.")
+
 
 class CancelBody(_Shape):
     """What to stop."""
@@ -146,6 +148,20 @@ class TaskSummary(_Shape):
     workflow_status: Status
     create_time: int
     labels: dict[str, str]
+    last_sequence: int = Field(description="The sequence of its last event.")
+    display_name: str = Field(default="", description="Its name for people; only if it has one.")
+    namespace: str = Field(default="", description="Only if the server has namespaces.")
+
+
+class Task(TaskSummary):
+    """Everything known about a task but its events and outcome. Secrets are masked."""
+
+    schema_text: str = Field(alias="schema", description="The workflow: JSON text.")
+    inputs: JSONObject
+    timeout: int = Field(
+        default=0,
+        description="The task fails when it has run for so long, in milliseconds; only if it is limited.",
+    )
 
 
 class TaskList(_Shape):
@@ -153,6 +169,14 @@ class TaskList(_Shape):
 
     tasks: list[TaskSummary]
     next_page_token: str = Field(default="", description="Where the next page begins; only if there is one.")
+
+
+class Limits(_Shape):
+    """Bounds of what the server takes."""
+
+    max_message_bytes: int
+    max_schema_bytes: int
+    max_inputs_bytes: int
 
 
 class ServerInfo(_Shape):
@@ -165,6 +189,8 @@ class ServerInfo(_Shape):
     version: str
     time: str = Field(description="The server's clock, RFC 3339.")
     node_types: list[str] = Field(description="The node types that it can execute.")
+    features: list[str] = Field(description="What it offers beyond this API: `auth`, `console`, `temporal` …")
+    limits: Limits
 
 
 class Error(_Shape):

@@ -88,6 +88,7 @@ def service_handlers(servicer: RuntimeServicer, max_message_bytes: int) -> dict[
     return {
         "TaskRun": unary(servicer.task_run, service.TaskRunRequest),
         "TaskValidate": unary(servicer.task_validate, service.TaskValidateRequest),
+        "TaskGet": unary(servicer.task_get, service.TaskGetRequest),
         "TaskReport": unary(servicer.task_report, service.TaskReportRequest),
         "TaskResult": unary(servicer.task_result, service.TaskResultRequest),
         "TaskCancel": unary(servicer.task_cancel, service.TaskCancelRequest),

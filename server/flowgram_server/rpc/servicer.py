@@ -5,7 +5,7 @@ waits, and never touches a task.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -13,6 +13,7 @@ from typing import Final
 
 from flowgram.runtime.v1 import runtime_service_pb2 as service
 from flowgram_core.concurrency.clock import Clock
+from flowgram_core.concurrency.offload import run_in_thread_if_large
 from flowgram_core.hosting.errors import ShuttingDown
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.service import TaskService
@@ -23,18 +24,26 @@ from flowgram_server.rpc.convert.requests import (
     cancel_order,
     list_query,
     report_query,
-    result_task,
+    requested_task,
     task_request,
     watch_query,
 )
-from flowgram_server.rpc.convert.responses import status_info, task_result, task_run, task_summary, timestamp
+from flowgram_server.rpc.convert.responses import (
+    status_info,
+    task,
+    task_result,
+    task_run,
+    task_summary,
+    timestamp,
+)
 from flowgram_server.rpc.convert.watch import watch_responses
 from flowgram_server.rpc.errors import TooManyWatches
 from flowgram_server.rpc.grpc_types import Context
+from flowgram_server.rpc.masking import masked_inputs, masked_schema
 from flowgram_server.rpc.report import ReportFold, fold_report, node_data
 
 _REPORTS: Final = 8
-"""Reports that are put together at once: each takes up to some times `max_message_bytes`."""
+"""Reports and tasks that are put together at once: each takes up to some times `max_message_bytes`."""
 
 _RETRY_WATCH: Final = 5.0
 _MAX_MARGIN: Final = 0.5
@@ -47,10 +56,14 @@ class ServiceLimits:
     Attributes:
         max_message_bytes: No message is larger, in either direction.
         max_watches: So many clients may watch at once.
+        max_schema_bytes: No schema is larger, in UTF-8.
+        max_inputs_bytes: No inputs of a task are larger, in UTF-8.
     """
 
     max_message_bytes: int = 64 * 1024 * 1024
     max_watches: int = 20_000
+    max_schema_bytes: int = 16 * 1024 * 1024
+    max_inputs_bytes: int = 16 * 1024 * 1024
 
 
 class RuntimeServicer:
@@ -61,15 +74,22 @@ class RuntimeServicer:
         clock: Tells the time.
         secrets: Says what a report may not show of the schema.
         limits: Bounds of the service.
+        features: What ServerInfo tells of the server beyond this service.
     """
 
     def __init__(
-        self, application: TaskService, clock: Clock, secrets: Secrets, limits: ServiceLimits
+        self,
+        application: TaskService,
+        clock: Clock,
+        secrets: Secrets,
+        limits: ServiceLimits,
+        features: Iterable[str] = (),
     ) -> None:
         self._application = application
         self._clock = clock
         self._secrets = secrets
         self._limits = limits
+        self._features = sorted(features)
         self._watches = 0
         self._reports = asyncio.Semaphore(_REPORTS)
         self._version = version("flowgram-server")
@@ -96,6 +116,20 @@ class RuntimeServicer:
         problems = await self._application.validate(request.schema, request.inputs)
         return service.TaskValidateResponse(valid=not problems, errors=[problem.text for problem in problems])
 
+    async def task_get(self, request: service.TaskGetRequest, _: Context) -> service.TaskGetResponse:
+        """What a task is."""
+        note(task_id=request.task_id)
+        task_id = requested_task(request)
+        async with self._reports:
+            record = await self._application.task(task_id)
+            schema = await self._application.schema(task_id)
+            await self.time_slice()
+            shown = await run_in_thread_if_large(len(schema), masked_schema, schema, self._secrets)
+            inputs = await run_in_thread_if_large(
+                len(record.inputs), masked_inputs, record.inputs, self._secrets
+            )
+            return service.TaskGetResponse(task=task(record, shown, inputs, self._clock.now()))
+
     async def task_report(self, request: service.TaskReportRequest, _: Context) -> bytes:
         """Folds the log of a task."""
         note(task_id=request.task_id)
@@ -112,7 +146,7 @@ class RuntimeServicer:
     async def task_result(self, request: service.TaskResultRequest, context: Context) -> bytes:
         """The outcome of a task."""
         note(task_id=request.task_id)
-        task_id = result_task(request)
+        task_id = requested_task(request)
         if request.wait:
             record = await self._terminated(task_id, context)
         else:
@@ -161,6 +195,12 @@ class RuntimeServicer:
             version=self._version,
             time=timestamp(self._clock.now()),
             node_types=self._application.node_types,
+            features=self._features,
+            limits=service.ServerLimits(
+                max_message_bytes=self._limits.max_message_bytes,
+                max_schema_bytes=self._limits.max_schema_bytes,
+                max_inputs_bytes=self._limits.max_inputs_bytes,
+            ),
         )
 
     async def _terminated(self, task_id: str, context: Context) -> TaskRecord:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
-from flowgram_core.nodes.network.client import check_proxies
+from flowgram_core.nodes.network.proxies import check_proxies
 from flowgram_core.nodes.node_settings import CodeSettings, HTTPSettings, LLMSettings
 from flowgram_core.temporal.settings import TemporalSettings
 

@@ -1,6 +1,7 @@
 """The application on a journal in memory: acceptance, outcomes, cancel, time-out, limits."""
 
 import asyncio
+import hashlib
 import time
 from itertools import pairwise
 from typing import Any
@@ -285,6 +286,13 @@ def test_equal_requests_have_equal_hashes() -> None:
     other = TaskRequest(**request, labels={"b": "2", "a": "1"})
     assert one.content_hash() == other.content_hash()
     assert TaskRequest(**request, timeout=1).content_hash() != TaskRequest(**request).content_hash()
+    assert TaskRequest(**request, display_name="x").content_hash() != TaskRequest(**request).content_hash()
+
+
+def test_the_hash_of_a_request_lasts() -> None:
+    """A request that a former version stored is still the same: without a name its hash has not changed."""
+    request = TaskRequest("{}", "{}", labels={"a": "1"})
+    assert request.content_hash() == hashlib.sha256(b'["{}","{}",null,[["a","1"]]]').digest()
 
 
 async def test_long_inputs_are_told_while_the_task_runs() -> None:

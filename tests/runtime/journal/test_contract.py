@@ -26,6 +26,7 @@ async def test_an_accepted_task_is_found_as_it_came(journal: Journal) -> None:
         request_hash=b"\x00\xff",
         timeout=5_000_000,
         labels={"team": "x", "": "empty key", 'quo"te': "it's", "$.path": "[0]"},
+        display_name="Grüße, it's 🚀",
     )
     await journal.commit(Write("a", accept=task))
     expected = TaskRecord(
@@ -42,6 +43,7 @@ async def test_an_accepted_task_is_found_as_it_came(journal: Journal) -> None:
         result=None,
         order=1,
         request_hash=b"\x00\xff",
+        display_name="Grüße, it's 🚀",
     )
     assert await journal.task("a") == expected
     assert await journal.find_request("r") == expected
@@ -237,6 +239,22 @@ async def test_pages_by_status_and_labels(journal: Journal) -> None:
     assert await found({4, 1}, b="2") == ["ended-4", "pending"]
     assert await found({4, 1}, b="2", c='x"') == ["ended-4"]
     assert await found(set(), a="2") == []
+
+
+async def test_pages_show_names_as_long_as_the_tasks_are_there(journal: Journal) -> None:
+    """A page has the names of its tasks; a removed task takes its name along, and leaves those of others."""
+    for name in ("one", "", "three"):
+        await journal.commit(finished(f"task-{name}", display_name=name))
+
+    async def names() -> list[str]:
+        records = await journal.tasks(limit=9, before=None, statuses=frozenset({3}), labels={})
+        return [record.display_name for record in records]
+
+    assert await names() == ["three", "", "one"]
+    await journal.remove_finished(ended_before=None, keep_newest=1, limit=9)
+    assert await names() == ["three"]
+    await journal.commit(finished("another"))
+    assert await names() == ["", "three"]
 
 
 async def test_unfinished_tasks_are_oldest_first(journal: Journal) -> None:

@@ -2,15 +2,12 @@
 
 import asyncio
 import socket
-import ssl
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
+from support.certificates import Certificate
 from support.http_node import Sleeps, execute, failure, send
 from support.raw_http import RawServer, Received, never, response
-from support.toolchains import require
 
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.nodes.http.node import HTTPNode
@@ -163,38 +160,10 @@ async def test_private_addresses_can_be_forbidden() -> None:
         assert server.received == []
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 and its key, made for this run."""
-    openssl = require("openssl")
-    path = tmp_path_factory.mktemp("tls")
-    subprocess.run(
-        [
-            *(
-                openssl,
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:prime256v1",
-                "-nodes",
-            ),
-            *("-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"),
-            *("-keyout", path / "key.pem", "-out", path / "cert.pem"),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return path
-
-
-async def test_tls_is_spoken_and_checked(certificate: Path) -> None:
+async def test_tls_is_spoken_and_checked(certificate: Certificate) -> None:
     """A certificate of an authority that is trusted is fine; another is an error that says why."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
-    async with RawServer(response(b"safe"), tls=context) as server:
-        trusting = HTTPSettings(ca_file=str(certificate / "cert.pem"))
+    async with RawServer(response(b"safe"), tls=certificate.server_context()) as server:
+        trusting = HTTPSettings(ca_file=str(certificate.file))
         assert (await send(server.url, trusting))["body"] == "safe"
         message = await failure(server.url)
         assert message.startswith(

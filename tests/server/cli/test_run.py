@@ -306,6 +306,15 @@ async def test_a_bare_schema_goes_as_it_is(server: ScriptedServer, flowgram: Any
     (request,) = server.requests("TaskRun")
     assert request.schema == '{ "nodes" : [1.0], "edges": [] }'
     assert request.inputs == '{"a": 1e2}'
+    assert request.display_name == "schema"
+
+
+async def test_a_name_in_place_of_the_files(server: ScriptedServer, flowgram: Any, workflow: str) -> None:
+    """--name names the task, and an empty one leaves it without a name."""
+    server.on("TaskRun", ACCEPTED)
+    await flowgram("run", workflow, "-d", "--name", "order 7")
+    await flowgram("run", workflow, "-d", "--name", "")
+    assert [request.display_name for request in server.requests("TaskRun")] == ["order 7", ""]
 
 
 @pytest.mark.parametrize(

@@ -87,16 +87,26 @@ async def test_cancel_as_json(server: ScriptedServer, flowgram: Any, success: bo
 
 async def test_list(server: ScriptedServer, flowgram: Any) -> None:
     """A line per task; --limit stops early, across pages; filters are sent."""
-    tasks = [{"task_id": f"t{i}", "status": SUCCEEDED, "labels": {"k": f"v{i}"}} for i in range(3)]
+    tasks = [
+        {"task_id": f"t{i}", "status": SUCCEEDED, "labels": {"k": f"v{i}"}, "display_name": f"order {i}"}
+        for i in range(3)
+    ]
     server.on("TaskList", runtime_service_pb2.TaskListResponse(tasks=tasks, next_page_token="x"))
     done = await flowgram("list", "-n", "4", "--status", "succeeded", "--status", "failed", "--label", "a=b")
     assert [line.split()[0] for line in done.out.splitlines()] == ["t0", "t1", "t2", "t0"]
-    assert "k=v0" in done.out
+    assert "  order 0  k=v0\n" in done.out
     request = server.requests("TaskList")[0]
     assert list(request.statuses) == [report_pb2.STATUS_SUCCEEDED, report_pb2.STATUS_FAILED]
     assert (dict(request.labels), request.page_size) == ({"a": "b"}, 4)
     done = await flowgram("list", "-n", "1", "--json")
-    assert json.loads(done.out) == {"task_id": "t0", "status": "succeeded", "labels": {"k": "v0"}}
+    assert json.loads(done.out) == {
+        "task_id": "t0",
+        "status": "succeeded",
+        "labels": {"k": "v0"},
+        "display_name": "order 0",
+        "namespace": "",
+        "last_sequence": 0,
+    }
 
 
 async def test_validate(server: ScriptedServer, flowgram: Any, tmp_path: Any) -> None:

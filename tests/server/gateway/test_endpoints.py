@@ -205,7 +205,7 @@ async def test_tasks_are_listed(gateway: GatewayUnderTest) -> None:
     assert [task["taskID"] for task in second["tasks"]] == tasks[:1]
     assert "nextPageToken" not in second
     (task,) = (await listed(status="failed"))["tasks"]
-    assert task.keys() == {"taskID", "workflowStatus", "createTime", "labels"}
+    assert task.keys() == {"taskID", "workflowStatus", "createTime", "labels", "lastSequence"}
     assert (task["taskID"], task["workflowStatus"]["status"]) == (failed, "failed")
     assert len((await listed(status=["failed", "succeeded"]))["tasks"]) == 4
     assert [task["taskID"] for task in (await listed(label="n=0"))["tasks"]] == [tasks[2], tasks[0]]
@@ -215,13 +215,39 @@ async def test_the_server_says_what_it_is(gateway: GatewayUnderTest) -> None:
     """In FlowGram's shape, with the node types beside."""
     info = (await gateway.http.get("/api/info")).json()
     assert {"name", "title", "description", "runtime", "version", "time"} < info.keys()
-    assert all(isinstance(value, str) for name, value in info.items() if name != "nodeTypes")
+    assert all(
+        isinstance(value, str)
+        for name, value in info.items()
+        if name not in {"nodeTypes", "features", "limits"}
+    )
     assert "condition" in info["nodeTypes"]
+    assert info["limits"]["maxInputsBytes"] == 16 * 1024 * 1024
+
+
+async def test_a_task_is_shown_without_its_events(gateway: GatewayUnderTest) -> None:
+    """What was run, under its name, with secrets masked: the schema as JSON text, the inputs as an object."""
+    schema = chain(START, node("x", "variable", apiKey={"type": "constant", "content": "sk-secret"}), END)
+    inputs = {"text": "hi", "apiKey": "sk-secret"}
+    task_id = await gateway.run(schema, inputs, displayName="order 7", labels={"team": "blue"})
+    last = (await ended(gateway, task_id))["workflowStatus"]
+    answer = await gateway.http.get("/api/task", params={"taskID": task_id})
+    assert answer.status_code == 200
+    assert "sk-secret" not in answer.text
+    task = answer.json()
+    assert (task["taskID"], task["displayName"], task["labels"]) == (task_id, "order 7", {"team": "blue"})
+    assert task["workflowStatus"] == last
+    assert task["inputs"] == {"text": "hi", "apiKey": "…"}
+    assert [each["id"] for each in json.loads(task["schema"])["nodes"]] == ["start_0", "x", "end_0"]
+    assert task["timeout"] == 24 * 3600 * 1000
+    assert task["lastSequence"] > 0
+    listed = (await gateway.http.get("/api/tasks")).json()["tasks"]
+    assert [each["displayName"] for each in listed] == ["order 7"]
 
 
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
+        ("GET", "/api/task?taskID=nobody", 404, "TASK_NOT_FOUND"),
         ("GET", "/api/task/report?taskID=nobody", 404, "TASK_NOT_FOUND"),
         ("GET", "/api/task/result?taskID=nobody", 404, "TASK_NOT_FOUND"),
         ("GET", "/api/task/watch?taskID=nobody", 404, "TASK_NOT_FOUND"),

@@ -11,6 +11,7 @@ from flowgram.runtime.v1.report_pb2 import Status
 from flowgram.runtime.v1.runtime_service_pb2 import (
     ServerInfoRequest,
     TaskCancelRequest,
+    TaskGetRequest,
     TaskListRequest,
     TaskReportRequest,
     TaskResultRequest,
@@ -50,12 +51,18 @@ async def test_run_answers_with_the_task(service: Service) -> None:
     """TaskRun hands over everything, and answers with the task as it is accepted."""
     answer = await service.stub.TaskRun(
         TaskRunRequest(
-            schema="{}", inputs='{"a":1}', request_id="r1", timeout=Duration(seconds=2), labels={"team": "x"}
+            schema="{}",
+            inputs='{"a":1}',
+            request_id="r1",
+            timeout=Duration(seconds=2),
+            labels={"team": "x"},
+            display_name="order 7",
         )
     )
     (request,) = service.application.requests
     assert (request.schema, request.inputs, request.request_id) == ("{}", '{"a":1}', "r1")
     assert (request.timeout, request.labels) == (2_000_000, {"team": "x"})
+    assert request.display_name == "order 7"
     assert answer.task_id == "t1"
     assert answer.status.status == Status.STATUS_PROCESSING
     assert answer.status.start_time.ToMicroseconds() == NOW
@@ -168,6 +175,9 @@ async def test_run_is_refused(service: Service, error: Exception, code: StatusCo
             ),
             "schema request_id timeout labels labels[''] labels",
         ),
+        (TaskRunRequest(schema="{}", display_name="x" * 257), "display_name"),
+        (TaskRunRequest(schema="{}", display_name="a\0b"), "display_name"),
+        (TaskGetRequest(), "task_id"),
         (TaskReportRequest(view=7), "task_id view"),
         (TaskCancelRequest(reason="x" * 4097), "task_id reason"),
         (TaskListRequest(page_size=-1, statuses=[0, 1, 9]), "page_size statuses[0] statuses[2]"),
@@ -191,6 +201,7 @@ async def test_impossible_fields_are_named(service: Service, request_: object, f
 @pytest.mark.parametrize(
     "request_",
     [
+        TaskGetRequest(task_id="t9"),
         TaskReportRequest(task_id="t9"),
         TaskResultRequest(task_id="t9"),
         TaskResultRequest(task_id="t9", wait=True),
@@ -214,6 +225,30 @@ async def test_validate(service: Service) -> None:
     service.application.problems = (Problem("schema", "no JSON"), Problem("schema.nodes", "missing"))
     answer = await service.stub.TaskValidate(TaskValidateRequest())
     assert (answer.valid, list(answer.errors)) == (False, ["no JSON", "missing"])
+
+
+async def test_get(service: Service) -> None:
+    """A task is told with its name, times and time-out; its schema and inputs have their secrets masked."""
+    service.application.records["t1"] = record(
+        inputs='{"a":{"apiKey":"sk-one"},"apiKey":"sk-two","n":12345678901234567890}',
+        labels={"team": "x"},
+        timeout=2_500_000,
+        last_sequence=4,
+        display_name="order 7",
+    )
+    service.application.schemas["t1"] = (
+        '{"nodes":[{"id":"a","type":"http","meta":{},"data":{"headersValues":'
+        '{"Authorization":{"type":"constant","content":"Bearer sk-three"}}}}],"edges":[]}'
+    )
+    found = (await service.stub.TaskGet(TaskGetRequest(task_id="t1"))).task
+    assert (found.summary.task_id, found.summary.display_name) == ("t1", "order 7")
+    assert dict(found.summary.labels) == {"team": "x"}
+    assert found.summary.create_time.ToMicroseconds() == NOW
+    assert found.timeout.ToMicroseconds() == 2_500_000
+    assert found.last_sequence == found.summary.last_sequence == 4
+    assert found.inputs == '{"a":{"apiKey":"…"},"apiKey":"…","n":12345678901234567890}'
+    assert "sk-three" not in found.schema
+    assert found.schema.startswith('{"nodes":[{"id":"a","type":"http"')
 
 
 async def test_report(service: Service) -> None:
@@ -328,6 +363,8 @@ async def test_server_info(service: Service) -> None:
     assert info.version
     assert info.time.ToMicroseconds() == NOW
     assert list(info.node_types) == ["end", "start"]
+    assert info.limits.max_message_bytes == 64 * 1024 * 1024
+    assert info.limits.max_schema_bytes == info.limits.max_inputs_bytes == 16 * 1024 * 1024
 
 
 async def test_few_reports_are_put_together_at_once(service: Service) -> None:

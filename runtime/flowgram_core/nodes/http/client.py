@@ -1,27 +1,24 @@
 """The HTTP client of http nodes: one attempt at a request, its redirects, and its response within bounds."""
 
 import asyncio
-import errno
-import socket
-import ssl
-from collections.abc import Iterator
+from collections.abc import Collection
 from typing import NamedTuple
-from urllib.parse import urljoin
-
-import httpx2
 
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.nodes.errors import AttemptFailed
-from flowgram_core.nodes.http.request import Request
-from flowgram_core.nodes.http.url import parse_url
-from flowgram_core.nodes.network.client import make_client, trusted_authorities
-from flowgram_core.nodes.network.fair_transport import TimeSlice, at_once
+from flowgram_core.nodes.network.charsets import decode_text
+from flowgram_core.nodes.network.content_codings import ACCEPTED, read_decoded
+from flowgram_core.nodes.network.redirects import Request, is_redirect, redirect
+from flowgram_core.nodes.network.transport import (
+    HTTPResponse,
+    HTTPTransport,
+    TimeSlice,
+    TransportError,
+    at_once,
+)
 from flowgram_core.nodes.node_settings import HTTPSettings
 
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_OF_THE_BODY = frozenset({"content-encoding", "content-language", "content-location", "content-type"})
-_OF_THE_ORIGIN = frozenset({"authorization", "proxy-authorization", "cookie", "host"})
-_BOM = b"\xef\xbb\xbf"
+_SET_COOKIE = "set-cookie"
 
 
 class Response(NamedTuple):
@@ -29,43 +26,52 @@ class Response(NamedTuple):
 
     Attributes:
         status_code: Of the last response, after all redirects.
-        headers: By their names in lower case, in alphabetical order. Several of one name are joined with a comma; of
-            several cookies there is the last one.
-        body: Decompressed, and decoded as UTF-8 whatever the headers say; invalid bytes become U+FFFD.
+        headers: By their names in lower case, in alphabetical order. Several of one name are joined with a comma;
+            several cookies are a list.
+        body: Decompressed, and decoded by its byte order mark, its label or as UTF-8; invalid bytes become U+FFFD.
     """
 
     status_code: int
-    headers: dict[str, str]
+    headers: dict[str, str | list[str]]
     body: str
 
 
 class HTTPClient:
-    """Sends requests; connections are kept for a while, cookies never. Making one takes long: it reads certificates."""
+    """Sends requests, and follows redirects. It keeps no cookies.
 
-    def __init__(self, settings: HTTPSettings, time_slice: TimeSlice = at_once) -> None:
+    Args:
+        settings: How requests are made.
+        transport: Sends them.
+        time_slice: Shares the event loop with everything else on it.
+        secret_names: Headers, in lower case, that do not follow a redirect to another origin, besides those that carry
+            credentials by their names.
+    """
+
+    def __init__(
+        self,
+        settings: HTTPSettings,
+        transport: HTTPTransport,
+        *,
+        time_slice: TimeSlice = at_once,
+        secret_names: Collection[str] = (),
+    ) -> None:
         self._settings = settings
+        self._transport = transport
         self._time_slice = time_slice
+        self._secret_names = secret_names
         self._slots = asyncio.Semaphore(settings.max_parallel)
-        self._client = make_client(
-            settings,
-            verify=trusted_authorities(ca_file=settings.ca_file, trust_env=settings.trust_env),
-            time_slice=time_slice,
-            max_connections=None,
-            max_keepalive=settings.max_keepalive,
-            keepalive=settings.keepalive,
-            headers={"accept": "*/*", "user-agent": settings.user_agent},
-        )
-
-    async def aclose(self) -> None:
-        """Closes all connections."""
-        await self._client.aclose()
+        self._default_headers = {
+            "accept": "*/*",
+            "accept-encoding": ACCEPTED,
+            "user-agent": settings.user_agent,
+        }
 
     async def attempt(self, request: Request, timeout: float) -> Response:  # noqa: ASYNC109 - part of the outcome
         """Sends a request once. When the caller is cancelled, the connection is closed.
 
         Args:
             request: What to send.
-            timeout: Seconds for all of it, redirects and reading included, from the moment on when it is its turn.
+            timeout: Seconds for all of it, redirects and reading included, from the moment on when there is a slot for it.
 
         Raises:
             AttemptFailed: The connection failed before a response came, or the time is over.
@@ -77,119 +83,65 @@ class HTTPClient:
                 async with asyncio.timeout(timeout):
                     return await self._follow(request)
             except TimeoutError as error:
-                milliseconds = f"{timeout * 1000:g}"
-                raise AttemptFailed(
-                    f'no response from "{_place(request.url)}" within {milliseconds} ms'
-                ) from error
+                place, milliseconds = request.url.netloc.decode("ascii"), f"{timeout * 1000:g}"
+                raise AttemptFailed(f'no response from "{place}" within {milliseconds} ms') from error
 
     async def _follow(self, request: Request) -> Response:
         for _ in range(self._settings.max_redirects + 1):
+            response = await self._send(request)
             try:
-                answer = await self._send(request)
-            except (httpx2.TransportError, OSError) as error:
-                raise AttemptFailed(_explain(error, request.url)) from error
-            if isinstance(answer, Response):
-                return answer
-            request = answer
+                location = _header(response, b"location")
+                if not is_redirect(response.status_code, location):
+                    return await self._read(response)
+            finally:
+                response.close()
+            assert location is not None  # noqa: S101 - it is a redirect
+            request = redirect(request, response.status_code, location, self._secret_names)
         raise NodeError(f"HTTP request failed: more than {self._settings.max_redirects} redirects")
 
-    async def _send(self, request: Request) -> Response | Request:
-        """The response, or the request to which it redirects."""
-        method, url, headers, body = request
-        async with self._client.stream(
-            method,
-            url,
-            # In bytes, so that no value is encoded in another way than browsers do.
-            headers=[(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()],
-            content=body,
-            auth=None,
-            follow_redirects=False,
-        ) as response:
-            location = response.headers.get("location")
-            if response.status_code in _REDIRECTS and location is not None:
-                return _redirect(request, response.status_code, location)
-            return Response(response.status_code, _headers(response), await self._read(response))
+    async def _send(self, request: Request) -> HTTPResponse:
+        headers = {**self._default_headers, **request.headers}
+        try:
+            return await self._transport.send(
+                request.method,
+                request.url,
+                # In bytes, so that no value is encoded in another way than browsers do.
+                [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()],
+                request.body,
+            )
+        except TransportError as error:
+            raise AttemptFailed(str(error)) from error
 
-    async def _read(self, response: httpx2.Response) -> str:
+    async def _read(self, response: HTTPResponse) -> Response:
         limit = self._settings.max_response_bytes
-        chunks: list[bytes] = []
+        pieces: list[bytes] = []
         size = 0
         try:
-            async for chunk in response.aiter_bytes():
-                size += len(chunk)
+            async for piece in read_decoded(response, self._time_slice):
+                size += len(piece)
                 if size > limit:
                     raise NodeError(
                         f"HTTP response is larger than the limit http.max_response_bytes = {limit}"
                     )
-                chunks.append(chunk)
-        except httpx2.DecodingError as error:
-            raise NodeError("HTTP response cannot be decompressed") from error
-        except (httpx2.TransportError, OSError) as error:
+                pieces.append(piece)
+        except TransportError as error:
             # What was asked for was done: the request is not made again.
-            raise NodeError(f"HTTP request failed: {_explain(error, response.url)}") from error
-        return b"".join(chunks).removeprefix(_BOM).decode("utf-8", "replace")
+            raise NodeError(f"HTTP request failed: {error}") from error
+        headers = _headers(response)
+        content_type = (_header(response, b"content-type") or b"").decode("latin-1")
+        body = await decode_text(b"".join(pieces), content_type, self._time_slice)
+        return Response(response.status_code, headers, body)
 
 
-def _headers(response: httpx2.Response) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in sorted(response.headers.raw, key=lambda header: header[0].lower()):
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]}, {value}" if name in headers and name != "set-cookie" else value
-    return headers
+def _header(response: HTTPResponse, name: bytes) -> bytes | None:
+    return next((value for key, value in response.headers if key == name), None)
 
 
-def _redirect(request: Request, status_code: int, location: str) -> Request:
-    """The request that follows a redirect. Source: the fetch standard, "HTTP-redirect fetch"."""
-    method, url, headers, body = request
-    try:
-        target = parse_url(urljoin(str(url), location))
-    except (NodeError, ValueError) as error:
-        raise NodeError(
-            f'HTTP request failed: "{_place(url)}" redirects to an address that cannot be used'
-        ) from error
-    if (status_code in {301, 302} and method == "POST") or (
-        status_code == 303 and method not in {"GET", "HEAD"}
-    ):
-        method, body = "GET", None
-        headers = {name: value for name, value in headers.items() if name not in _OF_THE_BODY}
-    if (target.scheme, target.host, target.port) != (url.scheme, url.host, url.port):
-        headers = {name: value for name, value in headers.items() if name not in _OF_THE_ORIGIN}
-    return Request(method, target, headers, body)
-
-
-def _place(url: httpx2.URL) -> str:
-    return url.netloc.decode("ascii")
-
-
-def _explain(error: BaseException, url: httpx2.URL) -> str:
-    """What to tell users of a failed connection."""
-    place = _place(url)
-    for cause in _causes(error):
-        match cause:
-            case ssl.SSLCertVerificationError():
-                return f'the certificate of "{place}" is not trusted: {cause.verify_message}'
-            case ssl.SSLError():
-                return f'no secure connection to "{place}": {cause.reason or "TLS failed"}'
-            case socket.gaierror():
-                return f'unknown host "{url.host}"'
-            case OSError(errno=errno.ECONNREFUSED):
-                return f'"{place}" refused the connection'
-            case OSError(errno=errno.ENETUNREACH | errno.EHOSTUNREACH):
-                return f'"{place}" cannot be reached'
-            case _:
-                pass
-    if isinstance(error, httpx2.ConnectError):
-        return f'no connection to "{place}"'
-    if isinstance(error, httpx2.RemoteProtocolError):
-        return f'no complete HTTP response from "{place}"'
-    return f'the connection to "{place}" broke'
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what led to it."""
-    while error is not None:
-        if isinstance(error, BaseExceptionGroup):
-            for inner in error.exceptions:
-                yield from _causes(inner)
-        yield error
-        error = error.__cause__ or error.__context__
+def _headers(response: HTTPResponse) -> dict[str, str | list[str]]:
+    values: dict[str, list[str]] = {}
+    for name, value in response.headers:
+        values.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
+    return {
+        name: values[name] if name == _SET_COOKIE and len(values[name]) > 1 else ", ".join(values[name])
+        for name in sorted(values)
+    }

@@ -8,7 +8,7 @@ outputs are `headers`, `statusCode` and `body`.
 import asyncio
 import copy
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Any, Final, Self
 
@@ -23,7 +23,8 @@ from flowgram_core.nodes.errors import AttemptFailed
 from flowgram_core.nodes.executor import CallContext
 from flowgram_core.nodes.http import request as http_request
 from flowgram_core.nodes.http.client import HTTPClient
-from flowgram_core.nodes.network.fair_transport import TimeSlice, at_once
+from flowgram_core.nodes.network.client import make_transport
+from flowgram_core.nodes.network.transport import HTTPTransport, TimeSlice, at_once
 from flowgram_core.nodes.node_settings import HTTPSettings
 
 _PINNED_TIMEOUT: Final = 10
@@ -38,7 +39,10 @@ class HTTPNode(Trusted):
     Args:
         settings: How requests are made.
         sleep: Waits so many seconds before another attempt.
-        time_slice: Lets its connections take turns with all else that would hold the event loop.
+        time_slice: Shares the event loop with everything else on it.
+        transport: Sends the requests; None: one that keeps to the settings.
+        secret_names: Headers that carry credentials besides those that are known by their names: they do not follow a
+            redirect to another origin.
 
     Attributes:
         type: `http`.
@@ -52,19 +56,29 @@ class HTTPNode(Trusted):
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         time_slice: TimeSlice = at_once,
+        transport: HTTPTransport | None = None,
+        secret_names: Iterable[str] = (),
     ) -> None:
         self._settings = settings or HTTPSettings()
         self._sleep = sleep
-        self._time_slice = time_slice
-        self._client: HTTPClient | None = None
-        self._opening = asyncio.Lock()
+        self._transport = transport or make_transport(
+            self._settings,
+            max_keepalive=self._settings.max_keepalive,
+            keepalive=self._settings.keepalive,
+            time_slice=time_slice,
+        )
+        self._client = HTTPClient(
+            self._settings,
+            self._transport,
+            time_slice=time_slice,
+            secret_names=frozenset(name.lower() for name in secret_names),
+        )
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *failure: object) -> None:
-        if self._client is not None:
-            await self._client.aclose()
+        await self._transport.aclose()
 
     @property
     def pins(self) -> JSONObject:
@@ -103,13 +117,6 @@ class HTTPNode(Trusted):
 
         return CallBehavior(prepare)
 
-    async def _open_client(self) -> HTTPClient:
-        """The client, made when it is first needed, and not on the event loop's thread: that would hold up all others."""
-        async with self._opening:
-            if self._client is None:
-                self._client = await asyncio.to_thread(HTTPClient, self._settings, self._time_slice)
-        return self._client
-
     async def execute(self, call: Call, context: CallContext) -> JSONObject:  # noqa: ARG002
         """Makes the request, again after 1, 2, 4 … seconds where no response came or the time was over.
 
@@ -125,11 +132,10 @@ class HTTPNode(Trusted):
         retries = javascript.to_number(call.inputs["retryTimes"])
         if not retries >= 0:
             raise NodeError("HTTP request failed after all retry attempts")
-        client = self._client or await self._open_client()
         attempt = 0
         while True:
             try:
-                response = await client.attempt(request, timeout / 1000)
+                response = await self._client.attempt(request, timeout / 1000)
             except AttemptFailed as error:
                 if attempt + 1 > retries:
                     raise NodeError(f"HTTP request failed: {error}") from error

@@ -3,14 +3,13 @@
 import re
 import secrets
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
-
-import httpx2
+from typing import Any
 
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.modeling import javascript, json_text
 from flowgram_core.modeling.json_text import JSONObject
 from flowgram_core.nodes.http.url import encode_form, parse_url, set_query, to_utf8
+from flowgram_core.nodes.network.redirects import Request
 
 NONE = "none"
 JSON = "JSON"
@@ -34,22 +33,6 @@ _FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "keep
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-
-
-class Request(NamedTuple):
-    """A request, ready to be sent as often as it takes.
-
-    Attributes:
-        method: In upper case.
-        url: With its query.
-        headers: By their names in lower case.
-        body: None for no body at all.
-    """
-
-    method: str
-    url: httpx2.URL
-    headers: dict[str, str]
-    body: bytes | None
 
 
 def build_request(inputs: JSONObject) -> Request:

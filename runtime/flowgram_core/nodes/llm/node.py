@@ -1,6 +1,6 @@
 """llm: one chat completion of an OpenAI-compatible API, streamed.
 
-Inputs: `modelName`, `apiKey`, `apiHost`, `temperature`, `prompt`, and `systemPrompt` if there is one. Output: `result`, the
+Inputs: `modelName`, `apiHost`, `temperature`, `prompt`, and `apiKey` and `systemPrompt` if there are. Output: `result`, the
 text. Watchers who asked for it see the text as it comes.
 """
 
@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 import httpx2
 import openai
-from openai.types.chat import ChatCompletionMessageParam
 
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.node_type import Call, CallBehavior, RunScope, Trusted
@@ -21,10 +20,13 @@ from flowgram_core.nodes.executor import CallContext
 from flowgram_core.nodes.http.url import parse_url, scheme_of, to_utf8
 from flowgram_core.nodes.llm.answer import MAX_ERROR_LENGTH, Answer
 from flowgram_core.nodes.llm.clients import LLMClients
-from flowgram_core.nodes.network.fair_transport import TimeSlice, at_once
+from flowgram_core.nodes.network.transport import HTTPTransport, TimeSlice, at_once
 from flowgram_core.nodes.node_settings import LLMSettings
 
 _KEY = re.compile(r"[\x21-\x7e]+")
+_STREAM = re.compile(r"\bstream(?:s|ed|ing)?\b", re.IGNORECASE)
+_REFUSALS = frozenset({400, 403, 404, 405, 406, 415, 422, 501})
+"""Statuses by which APIs refuse a request for what it asks."""
 
 
 class LLMNode(Trusted):
@@ -32,7 +34,8 @@ class LLMNode(Trusted):
 
     Args:
         settings: How calls are made.
-        time_slice: Lets its connections take turns with all else that would hold the event loop.
+        time_slice: Shares the event loop with everything else on it.
+        transport: Sends the requests; None: one that keeps to the settings.
 
     Attributes:
         type: `llm`.
@@ -40,9 +43,15 @@ class LLMNode(Trusted):
 
     type = "llm"
 
-    def __init__(self, settings: LLMSettings | None = None, *, time_slice: TimeSlice = at_once) -> None:
+    def __init__(
+        self,
+        settings: LLMSettings | None = None,
+        *,
+        time_slice: TimeSlice = at_once,
+        transport: HTTPTransport | None = None,
+    ) -> None:
         self._settings = settings or LLMSettings()
-        self._clients = LLMClients(self._settings, time_slice)
+        self._clients = LLMClients(self._settings, time_slice, transport)
 
     async def __aenter__(self) -> Self:
         return self
@@ -61,35 +70,42 @@ class LLMNode(Trusted):
             NodeError: The API cannot be reached, or it answers with an error, which is shown without the key.
         """
         inputs = call.inputs
-        api_key = javascript.to_string(inputs["apiKey"]).strip()
+        api_key = inputs.get("apiKey")
+        api_key = javascript.to_string(api_key).strip() if javascript.truthy(api_key) else ""
         try:
             return {"result": await self._complete(inputs, api_key, context)}
         except NodeError as error:
+            if not api_key:
+                raise
             # The host masks the input as it stands; this is the key as it was sent.
             raise NodeError(str(error).replace(api_key, "…")) from error
 
     async def _complete(self, inputs: JSONObject, api_key: str, context: CallContext) -> str:
-        if not _KEY.fullmatch(api_key):
+        if api_key and not _KEY.fullmatch(api_key):
             raise NodeError('LLM node input "apiKey" has characters that no key can have')
         host = inputs["apiHost"]
         answer = Answer(host, self._settings.max_answer_bytes, context.emit_delta)
+        body: JSONObject = {
+            "model": _sendable(javascript.to_string(inputs["modelName"])),
+            "messages": _messages(inputs),
+            "temperature": _sendable(inputs["temperature"]),
+            "stream": True,
+        }
+        # Headers are ASCII, node ids are not.
+        key = quote(context.idempotency_key, safe="/[]:", errors="surrogatepass")
         async with self._clients.client(str(parse_url(host))) as client:
             try:
-                async with client.with_options(
-                    api_key=api_key
-                ).chat.completions.with_streaming_response.create(
-                    model=_sendable(javascript.to_string(inputs["modelName"])),
-                    messages=_messages(inputs),
-                    temperature=_sendable(inputs["temperature"]),
-                    stream=True,
-                    extra_headers={
-                        # Headers are ASCII, node ids are not.
-                        "Idempotency-Key": quote(
-                            context.idempotency_key, safe="/[]:", errors="surrogatepass"
-                        ),
-                    },
-                ) as response:
-                    return await answer.read(response.http_response)
+                try:
+                    response = await client.complete(body, api_key, key)
+                except openai.APIStatusError as error:
+                    if not _refuses_to_stream(error):
+                        raise
+                    del body["stream"]
+                    response = await client.complete(body, api_key, f"{key}#whole")
+                try:
+                    return await answer.read(response)
+                finally:
+                    await response.aclose()
             except (openai.APITimeoutError, httpx2.TimeoutException) as error:
                 raise NodeError("Request timed out.") from error
             except (openai.APIConnectionError, httpx2.HTTPError) as error:
@@ -106,7 +122,7 @@ def _prepare(scope: RunScope, inputs: JSONObject) -> JSONObject:  # noqa: ARG001
     """The inputs as they are, if they suffice. Raises `NodeError`."""
     missing = [
         name
-        for name in ("modelName", "temperature", "apiKey", "apiHost", "prompt")
+        for name in ("modelName", "temperature", "apiHost", "prompt")
         if (inputs.get(name) is None if name == "temperature" else not javascript.truthy(inputs.get(name)))
     ]
     if missing:
@@ -122,8 +138,8 @@ def _prepare(scope: RunScope, inputs: JSONObject) -> JSONObject:  # noqa: ARG001
     return inputs
 
 
-def _messages(inputs: JSONObject) -> list[ChatCompletionMessageParam]:
-    messages: list[ChatCompletionMessageParam] = []
+def _messages(inputs: JSONObject) -> list[JSONObject]:
+    messages: list[JSONObject] = []
     system_prompt = inputs.get("systemPrompt")
     if javascript.truthy(system_prompt):
         messages.append({"role": "system", "content": _content(system_prompt)})
@@ -147,6 +163,14 @@ def _sendable(value: Any) -> Any:
             return {_sendable(name): _sendable(member) for name, member in value.items()}
         case _:
             return value
+
+
+def _refuses_to_stream(error: openai.APIStatusError) -> bool:
+    """Whether an API says that it would answer, but not in a stream."""
+    body: Any = error.body
+    param = body.get("param") if isinstance(body, dict) else None
+    said = body if isinstance(body, str) else json_text.dumps(body)
+    return error.status_code in _REFUSALS and (param == "stream" or _STREAM.search(said) is not None)
 
 
 def _describe(error: openai.APIStatusError) -> str:

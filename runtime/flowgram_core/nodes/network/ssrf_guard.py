@@ -1,94 +1,59 @@
-"""A guard: reaches public addresses only, so that what users write cannot reach the server's own network."""
+"""The SSRF guard: which addresses belong to the public internet, so that what users write cannot reach the server's network.
 
-import asyncio
+The table is that of IANA's registries of special-purpose addresses (RFC 6890 and what was added since), not that of the
+`ipaddress` module, which differs between versions of Python. A range is refused as a whole, also where a few addresses in
+it could be reached, and so are addresses by which clouds give their machines metadata and credentials.
+"""
+
 import ipaddress
-import socket
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
-from typing import Any, Final
-
-import httpcore2
-
-from flowgram_core.engine.errors import NodeError
+from typing import Final
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Gives the addresses of a host, the best one first. Raises `OSError` and `UnicodeError` where it has none."""
 
-_TRANSLATED: Final = ipaddress.IPv6Network("64:ff9b::/96")
-"""IPv4 addresses as seen through NAT64."""
+_REFUSED_IPV4: Final = tuple(
+    ipaddress.IPv4Network(network)
+    for network in (
+        "0.0.0.0/8",  # this host on this network, RFC 791
+        "10.0.0.0/8",  # private, RFC 1918
+        "100.64.0.0/10",  # shared address space, RFC 6598; metadata of Alibaba Cloud
+        "127.0.0.0/8",  # loopback, RFC 1122
+        "168.63.129.16/32",  # Azure's platform services: public by its number, inside by its route
+        "169.254.0.0/16",  # link-local, RFC 3927; metadata of most clouds
+        "172.16.0.0/12",  # private, RFC 1918
+        "192.0.0.0/24",  # IETF protocol assignments, RFC 6890; metadata of Oracle Cloud
+        "192.0.2.0/24",  # documentation, RFC 5737
+        "192.88.99.0/24",  # 6to4 relays, deprecated by RFC 7526
+        "192.168.0.0/16",  # private, RFC 1918
+        "198.18.0.0/15",  # benchmarks, RFC 2544
+        "198.51.100.0/24",  # documentation, RFC 5737
+        "203.0.113.0/24",  # documentation, RFC 5737
+        "224.0.0.0/4",  # multicast, RFC 1112
+        "240.0.0.0/4",  # reserved, RFC 1112; the limited broadcast
+    )
+)
 _GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
 """All that the registry of IPv6 addresses has given to the public internet so far."""
-_DOCUMENTATION: Final = ipaddress.IPv6Network("3fff::/20")
-"""For examples, RFC 9637; newer than some versions of Python."""
-_CONNECT_TIMEOUT: Final = 2.0
-"""Seconds that an address of a host may take to answer while there are more."""
+_REFUSED_IPV6: Final = tuple(
+    ipaddress.IPv6Network(network)
+    for network in (
+        "2001::/23",  # IETF protocol assignments, RFC 2928; among them Teredo, benchmarks and ORCHID
+        "2001:db8::/32",  # documentation, RFC 3849
+        "3fff::/20",  # documentation, RFC 9637
+    )
+)
+_MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")
+_TRANSLATED: Final = ipaddress.IPv6Network("64:ff9b::/96")
+"""IPv4 addresses as seen through NAT64, RFC 6052."""
+_6TO4: Final = ipaddress.IPv6Network("2002::/16")
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address belongs to the public internet, also if it is an IPv4 address in the clothes of IPv6."""
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is None and address in _TRANSLATED:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(inner)
-        if address not in _GLOBAL_UNICAST or address in _DOCUMENTATION:
-            return False
-    return address.is_global and not address.is_multicast
-
-
-async def resolve(host: str, port: int) -> Sequence[str]:
-    """A host's addresses, from the operating system."""
-    # In bytes the name is taken as it stands; of a text Python would make another, with rules of its own.
-    found = await asyncio.get_running_loop().getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)
-    return [str(entry[4][0]) for entry in found]
-
-
-class SSRFGuard(httpcore2.AnyIOBackend):
-    """Connects to public addresses only.
-
-    It resolves each host itself and connects to addresses that it has checked, so that no second answer of the name
-    service can lead elsewhere.
-
-    Args:
-        resolve: Gives the addresses of a host.
-        accepts: Whether an address may be connected to.
-    """
-
-    def __init__(self, *, resolve: Resolve = resolve, accepts: Callable[[Address], bool] = is_public) -> None:
-        self._resolve = resolve
-        self._accepts = accepts
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - as the library has it
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
-        """Connects to the first of a host's addresses that answers. Raises `NodeError` where one of them is not public."""
-        try:
-            async with asyncio.timeout(timeout):
-                *others, last = await self._checked(host, port)
-                for address in others:
-                    with suppress(httpcore2.ConnectError, httpcore2.ConnectTimeout):
-                        return await super().connect_tcp(
-                            address, port, _CONNECT_TIMEOUT, local_address, socket_options
-                        )
-                return await super().connect_tcp(last, port, None, local_address, socket_options)
-        except TimeoutError as error:
-            raise httpcore2.ConnectTimeout(str(error)) from error
-
-    async def _checked(self, host: str, port: int) -> Sequence[str]:
-        try:
-            addresses = await self._resolve(host, port)
-        except (OSError, UnicodeError) as error:
-            raise httpcore2.ConnectError(str(error)) from error
-        # An IPv6 address may name a network interface behind a percent sign.
-        if not addresses or not all(
-            self._accepts(ipaddress.ip_address(text.partition("%")[0])) for text in addresses
-        ):
-            raise NodeError(f'"{host}" is not on the public network, which the settings forbid')
-        return addresses
+    """Whether an address belongs to the public internet; one of IPv6 that stands for one of IPv4, if that does."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return not any(address in network for network in _REFUSED_IPV4)
+    number = int(address)
+    if address in _MAPPED or address in _TRANSLATED:
+        return is_public(ipaddress.IPv4Address(number & 0xFFFFFFFF))
+    if address in _6TO4:
+        return is_public(ipaddress.IPv4Address(number >> 80 & 0xFFFFFFFF))
+    return address in _GLOBAL_UNICAST and not any(address in network for network in _REFUSED_IPV6)

@@ -16,6 +16,7 @@ from flowgram_server.rpc.errors import ArgumentInvalid, Violation
 MAX_TASK_ID = 256
 MAX_REQUEST_ID = 256
 MAX_REASON = 4096
+MAX_DISPLAY_NAME = 256
 MAX_LABELS = 64
 MAX_LABEL_KEY = 128
 MAX_LABEL_VALUE = 512
@@ -47,6 +48,13 @@ def short(violations: Violations, field: str, text: str, limit: int) -> str:
     """A text of at most so many characters."""
     if len(text) > limit:
         violations.append(Violation(field, f"must have at most {limit} characters, not {len(text)}"))
+    return text
+
+
+def display_name(violations: Violations, field: str, text: str) -> str:
+    """A name for people, or none."""
+    if "\0" in short(violations, field, text, MAX_DISPLAY_NAME):
+        violations.append(Violation(field, "must be without NUL"))
     return text
 
 

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from flowgram.runtime.v1.runtime_service_pb2 import (
     TaskCancelRequest,
+    TaskGetRequest,
     TaskListRequest,
     TaskReportRequest,
     TaskResultRequest,
@@ -89,6 +90,7 @@ def task_request(request: TaskRunRequest) -> TaskRequest:
             else None
         ),
         labels=arguments.labels(violations, "labels", request.labels),
+        display_name=arguments.display_name(violations, "display_name", request.display_name),
     )
     arguments.accept(violations)
     return task
@@ -126,8 +128,8 @@ def cancel_order(request: TaskCancelRequest) -> CancelOrder:
     return order
 
 
-def result_task(request: TaskResultRequest) -> str:
-    """Whose outcome."""
+def requested_task(request: TaskGetRequest | TaskResultRequest) -> str:
+    """The id of the task that a request is about."""
     violations: arguments.Violations = []
     task_id = arguments.task_id(violations, "task_id", request.task_id)
     arguments.accept(violations)

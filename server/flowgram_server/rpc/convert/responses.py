@@ -3,7 +3,7 @@
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from flowgram.runtime.v1.report_pb2 import StatusInfo, TaskSummary
+from flowgram.runtime.v1.report_pb2 import StatusInfo, Task, TaskSummary
 from flowgram.runtime.v1.runtime_service_pb2 import TaskResultResponse, TaskRunResponse
 from flowgram_core.journal.interface import TaskRecord
 from flowgram_core.modeling.status import Status
@@ -63,4 +63,16 @@ def task_summary(record: TaskRecord, now: int) -> TaskSummary:
         status=status_info(record, now),
         create_time=timestamp(record.create_time),
         labels=record.labels,
+        display_name=record.display_name,
+        last_sequence=record.last_sequence,
     )
+
+
+def task(record: TaskRecord, schema: str, inputs: str, now: int) -> Task:
+    """What a task is; of its schema and inputs, JSON texts, what may be shown."""
+    message = Task(
+        summary=task_summary(record, now), schema=schema, inputs=inputs, last_sequence=record.last_sequence
+    )
+    if record.timeout is not None:
+        message.timeout.CopyFrom(elapsed(0, record.timeout))
+    return message

@@ -70,9 +70,12 @@ async def test_the_system_prompt_comes_first(model: FakeOpenAI, system_prompt: s
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ({}, 'LLM node missing required inputs: "modelName", "temperature", "apiKey", "apiHost", "prompt"'),
+        ({}, 'LLM node missing required inputs: "modelName", "temperature", "apiHost", "prompt"'),
         (inputs_of("http://h", temperature=None), 'LLM node missing required inputs: "temperature"'),
-        (inputs_of("http://h", prompt="", apiKey=""), 'LLM node missing required inputs: "apiKey", "prompt"'),
+        (
+            inputs_of("http://h", prompt="", modelName=""),
+            'LLM node missing required inputs: "modelName", "prompt"',
+        ),
         (inputs_of("nowhere"), "Invalid URL"),
         (inputs_of("http://"), "Invalid URL"),
         (inputs_of("ftp://h/"), "Invalid API host protocol - ftp:"),

@@ -1,56 +1,27 @@
-"""The public network: which addresses belong to it, and how hosts that have several are reached."""
+"""The SSRF guard: which addresses are public, and that no other one is connected to."""
 
-import asyncio
 import ipaddress
-import ssl
-from collections.abc import Sequence
 
-import httpcore2
-import httpx2
 import pytest
+from support import http_node, llm_node
 from support.http_node import failure
-from support.raw_http import RawServer, Received, response
+from support.raw_http import RawServer, response
 
-from flowgram_core.engine.errors import NodeError
-from flowgram_core.nodes.network.pooled_transport import PooledTransport
-from flowgram_core.nodes.network.ssrf_guard import Address, SSRFGuard, is_public
-from flowgram_core.nodes.node_settings import HTTPSettings
-
-
-def anything(address: Address) -> bool:
-    """Accepts loopback too, where the servers of the tests are."""
-    return True
-
-
-class Names:
-    """A name service that knows what the test says, and counts its questions."""
-
-    def __init__(self, *addresses: str) -> None:
-        self._addresses = addresses
-        self.asked: list[str] = []
-
-    async def __call__(self, host: str, port: int) -> Sequence[str]:
-        self.asked.append(host)
-        return self._addresses
-
-
-def client_of(network: SSRFGuard, max_connections: int | None = None) -> httpx2.AsyncClient:
-    transport = PooledTransport(
-        verify=ssl.create_default_context(),
-        max_connections=max_connections,
-        max_keepalive=5,
-        keepalive=60,
-        network=network,
-    )
-    return httpx2.AsyncClient(transport=transport, timeout=None)
+from flowgram_core.nodes.network.authorities import Authorities
+from flowgram_core.nodes.network.curl_transport import CurlTransport
+from flowgram_core.nodes.network.ssrf_guard import Address, is_public
+from flowgram_core.nodes.node_settings import HTTPSettings, LLMSettings
 
 
 @pytest.mark.parametrize(
     "address",
     [
+        *("192.0.0.8", "192.0.0.192", "192.0.0.255", "192.88.99.1", "168.63.129.16", "100.100.100.200"),
+        *("192.0.2.1", "198.51.100.1", "203.0.113.1", "198.18.0.1", "198.19.255.255", "172.31.255.255", "240.0.0.1"),
         *("127.0.0.1", "10.0.0.1", "100.64.0.1", "169.254.169.254", "0.0.0.0", "224.0.0.1", "255.255.255.255"),  # noqa: S104 - none is bound to
         *("::", "::1", "fe80::1", "fc00::1", "fec0::2", "ff02::1", "100::1", "2001:db8::1", "3fff::1", "5f00::1"),
         *("::127.0.0.1", "::8.8.8.8", "::ffff:10.0.0.1", "::ffff:0:127.0.0.1", "2002:7f00:1::", "2001:0:7f00:1::"),
+        *("2001:2::1", "2001:10::1", "2001:1ff::1", "fd00:ec2::254", "64:ff9b::a9fe:a9fe", "::ffff:168.63.129.16"),
         *("64:ff9b::10.0.0.1", "64:ff9b:1::7f00:1"),
     ],
 )  # fmt: skip
@@ -61,7 +32,20 @@ def test_addresses_of_other_networks_are_not_public(address: str) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["8.8.8.8", "2606:4700:4700::1111", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1"],
+    [
+        "192.0.1.1",
+        "192.88.98.255",
+        "168.63.129.15",
+        "172.32.0.1",
+        "11.0.0.1",
+        "100.128.0.1",
+        "2001:200::1",
+        "8.8.8.8",
+        "2606:4700:4700::1111",
+        "::ffff:8.8.8.8",
+        "64:ff9b::8.8.8.8",
+        "2002:808:808::1",
+    ],
 )
 def test_addresses_of_the_internet_are_public(address: str) -> None:
     """Those of IPv4 also through its translations."""
@@ -75,65 +59,52 @@ async def test_odd_names_are_unknown_hosts(host: str) -> None:
     assert (await failure(f"http://{host}/", settings)).startswith("HTTP request failed: unknown host")
 
 
-async def test_a_name_without_a_form_is_no_connection() -> None:
-    """Whatever a name service makes of it."""
+async def test_what_redirects_to_a_private_address_is_refused() -> None:
+    """Each connection is looked at, not the address that a workflow names."""
 
-    async def none(host: str, port: int) -> Sequence[str]:
-        raise UnicodeError("label too long")
+    def loopback_but_one(address: Address) -> bool:
+        return str(address) != "127.0.0.2"
 
-    with pytest.raises(httpcore2.ConnectError):
-        await SSRFGuard(resolve=none).connect_tcp("a..b", 80)
-
-
-async def test_one_address_that_is_not_public_suffices() -> None:
-    """A host that has it is refused, whatever else it has; so is one that has none."""
-    for addresses in (("8.8.8.8", "127.0.0.1"), ("fe80::1%eth0",), ()):
-        with pytest.raises(NodeError) as caught:
-            await SSRFGuard(resolve=Names(*addresses)).connect_tcp("mixed.example", 80)
-        assert str(caught.value) == '"mixed.example" is not on the public network, which the settings forbid'
-
-
-@pytest.mark.parametrize("addresses", [("127.0.0.1", "127.0.0.2"), ("127.0.0.2", "127.0.0.1")])
-async def test_the_addresses_of_a_host_are_tried_in_turn(addresses: Sequence[str]) -> None:
-    """The first that answers is taken; where none does, it is a connection that failed."""
-    names = Names(*addresses)
-    network = SSRFGuard(resolve=names, accepts=anything)
-    async with RawServer(response(b"here")) as server, client_of(network) as client:
-        assert (await client.get(f"http://dual.example:{server.port}/")).text == "here"
-        (received,) = server.received
-    assert received.headers["host"] == f"dual.example:{server.port}"
-    async with client_of(network) as client:
-        with pytest.raises(httpx2.ConnectError):
-            await client.get(f"http://dual.example:{server.port}/")
-    assert names.asked == ["dual.example"] * 2
+    transport = CurlTransport(
+        authorities=Authorities(), max_keepalive=5, keepalive=60, accepts=loopback_but_one
+    )
+    async with RawServer() as there:
+        away = response(status="302 Found", Location=f"http://127.0.0.2:{there.port}/")
+        async with RawServer(away) as server, http_node.HTTPNode(transport=transport) as node:
+            with pytest.raises(http_node.NodeError) as caught:
+                await http_node.execute(node, server.url, retryTimes=3)
+            assert len(server.received) == 1
+        assert there.received == []
+    assert str(caught.value) == '"127.0.0.2" is not on the public network, which the settings forbid'
 
 
-async def test_finding_the_addresses_is_part_of_connecting() -> None:
-    """Its time-out ends a name service that does not answer."""
+async def test_a_host_is_reached_at_those_of_its_addresses_that_are_public() -> None:
+    """The name of this machine has one of each family; of the one that is refused nothing is tried."""
+    tried: list[str] = []
 
-    async def silent(host: str, port: int) -> Sequence[str]:
-        await asyncio.Event().wait()
-        raise AssertionError
+    def accepts(address: Address) -> bool:
+        tried.append(str(address))
+        return address.version == 4
 
-    with pytest.raises(httpcore2.ConnectTimeout):
-        await SSRFGuard(resolve=silent).connect_tcp("silent.example", 80, timeout=0.01)
+    transport = CurlTransport(authorities=Authorities(), max_keepalive=5, keepalive=60, accepts=accepts)
+    async with RawServer(response(b"here")) as server, http_node.HTTPNode(transport=transport) as node:
+        outputs = await http_node.execute(node, f"http://localhost:{server.port}/")
+    assert outputs["body"] == "here"
+    assert "127.0.0.1" in tried
 
 
-async def test_connections_are_kept_and_bounded() -> None:
-    """As without the guard; a connection that was checked may be used again."""
-    at_once = most = 0
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "0x7f.1", "2130706433", "127.1"])
+async def test_llm_nodes_are_guarded_alike(host: str) -> None:
+    """However the address is written."""
+    message = await llm_node.failure(f"http://{host}:9/v1", LLMSettings(deny_private=True))
+    assert "is not on the public network, which the settings forbid" in message
 
-    async def respond(received: Received) -> bytes:
-        nonlocal at_once, most
-        at_once += 1
-        most = max(most, at_once)
-        for _ in range(20):
-            await asyncio.sleep(0)
-        at_once -= 1
-        return response(b"ok")
 
-    network = SSRFGuard(resolve=Names("127.0.0.1"), accepts=anything)
-    async with RawServer(respond) as server, client_of(network, max_connections=2) as client:
-        answers = await asyncio.gather(*(client.get(f"http://some.example:{server.port}") for _ in range(10)))
-    assert {answer.text for answer in answers} == {"ok"}
-    assert most == 2
+async def test_proxies_are_not_used_where_addresses_are_guarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy would connect to wherever it is told."""
+    async with RawServer() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        settings = HTTPSettings(deny_private=True, trust_env=True)
+        message = await http_node.failure(f"http://127.0.0.1:{proxy.port}/", settings)
+        assert proxy.received == []
+    assert "is not on the public network" in message

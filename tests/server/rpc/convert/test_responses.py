@@ -27,6 +27,7 @@ def record(result: bytes | None, *, status: int = 3) -> TaskRecord:
         result=result,
         order=1,
         request_hash=b"",
+        display_name="",
     )
 
 

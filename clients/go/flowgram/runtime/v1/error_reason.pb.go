@@ -156,6 +156,65 @@ const (
 	//	{"reason": "INTERNAL", "domain": "flowgram.runtime",
 	//	 "metadata": {"error_id": "5d1c9a0e7b42"}}
 	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 13
+	// UNAUTHENTICATED. The server asks for credentials, and the call has none.
+	// Send an API key or a token in the metadata, or a client certificate.
+	//
+	// Example: a call without `authorization` metadata to a server that asks for
+	// API keys.
+	//
+	//	{"reason": "CREDENTIALS_MISSING", "domain": "flowgram.runtime"}
+	ErrorReason_ERROR_REASON_CREDENTIALS_MISSING ErrorReason = 14
+	// UNAUTHENTICATED. The credentials of the call are not valid: unknown,
+	// malformed, expired, or revoked. Get new ones; do not try again with these.
+	//
+	// Example: a token whose time of validity has passed.
+	//
+	//	{"reason": "CREDENTIALS_INVALID", "domain": "flowgram.runtime"}
+	ErrorReason_ERROR_REASON_CREDENTIALS_INVALID ErrorReason = 15
+	// PERMISSION_DENIED. The credentials are valid, and do not allow this call.
+	// A task of another namespace is TASK_NOT_FOUND instead.
+	//
+	// Example: TaskCancel with a key that may only read.
+	//
+	//	{"reason": "PERMISSION_DENIED", "domain": "flowgram.runtime"}
+	ErrorReason_ERROR_REASON_PERMISSION_DENIED ErrorReason = 16
+	// RESOURCE_EXHAUSTED. The namespace of the caller has reached one of its own
+	// limits. google.rpc.QuotaFailure names the limit, and google.rpc.RetryInfo
+	// says after what time to try again, with the same request_id.
+	//
+	// Example: the 101st task of a namespace that may have 100.
+	//
+	//	{"reason": "QUOTA_EXCEEDED", "domain": "flowgram.runtime"}
+	//	{"violations": [{"subject": "namespace:team-a",
+	//	  "description": "100 tasks run and wait: the limit max_tasks is reached"}]}
+	//	{"retry_delay": "1s"}
+	ErrorReason_ERROR_REASON_QUOTA_EXCEEDED ErrorReason = 17
+	// RESOURCE_EXHAUSTED. The store of tasks has reached its limit of bytes: new
+	// tasks are refused until finished ones have been removed. google.rpc.RetryInfo
+	// says after what time to try again, with the same request_id.
+	//
+	// Example: the journal has 10 GB where 10 GB are allowed.
+	//
+	//	{"reason": "STORAGE_FULL", "domain": "flowgram.runtime"}
+	//	{"retry_delay": "60s"}
+	ErrorReason_ERROR_REASON_STORAGE_FULL ErrorReason = 18
+	// RESOURCE_EXHAUSTED. The tasks that run and wait hold as much memory as the
+	// server allows. google.rpc.RetryInfo says after what time to try again, with
+	// the same request_id.
+	//
+	// Example: the values of all running tasks take 2 GB where 2 GB are allowed.
+	//
+	//	{"reason": "MEMORY_LIMIT", "domain": "flowgram.runtime"}
+	//	{"retry_delay": "1s"}
+	ErrorReason_ERROR_REASON_MEMORY_LIMIT ErrorReason = 19
+	// ABORTED. A WatchTasks stream was read so slowly that more changes waited for
+	// the client than the server keeps, and some were dropped. Watch again, and
+	// list again.
+	//
+	// Example: a client stops reading while 10,000 tasks start and end.
+	//
+	//	{"reason": "WATCH_BEHIND", "domain": "flowgram.runtime"}
+	ErrorReason_ERROR_REASON_WATCH_BEHIND ErrorReason = 20
 )
 
 // Enum value maps for ErrorReason.
@@ -175,6 +234,13 @@ var (
 		11: "ERROR_REASON_SHUTTING_DOWN",
 		12: "ERROR_REASON_STORAGE_UNAVAILABLE",
 		13: "ERROR_REASON_INTERNAL",
+		14: "ERROR_REASON_CREDENTIALS_MISSING",
+		15: "ERROR_REASON_CREDENTIALS_INVALID",
+		16: "ERROR_REASON_PERMISSION_DENIED",
+		17: "ERROR_REASON_QUOTA_EXCEEDED",
+		18: "ERROR_REASON_STORAGE_FULL",
+		19: "ERROR_REASON_MEMORY_LIMIT",
+		20: "ERROR_REASON_WATCH_BEHIND",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":           0,
@@ -191,6 +257,13 @@ var (
 		"ERROR_REASON_SHUTTING_DOWN":         11,
 		"ERROR_REASON_STORAGE_UNAVAILABLE":   12,
 		"ERROR_REASON_INTERNAL":              13,
+		"ERROR_REASON_CREDENTIALS_MISSING":   14,
+		"ERROR_REASON_CREDENTIALS_INVALID":   15,
+		"ERROR_REASON_PERMISSION_DENIED":     16,
+		"ERROR_REASON_QUOTA_EXCEEDED":        17,
+		"ERROR_REASON_STORAGE_FULL":          18,
+		"ERROR_REASON_MEMORY_LIMIT":          19,
+		"ERROR_REASON_WATCH_BEHIND":          20,
 	}
 )
 
@@ -225,7 +298,7 @@ var File_flowgram_runtime_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_flowgram_runtime_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"&flowgram/runtime/v1/error_reason.proto\x12\x13flowgram.runtime.v1*\xeb\x03\n" +
+	"&flowgram/runtime/v1/error_reason.proto\x12\x13flowgram.runtime.v1*\xd9\x05\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dERROR_REASON_ARGUMENT_INVALID\x10\x01\x12\x1f\n" +
@@ -241,7 +314,14 @@ const file_flowgram_runtime_v1_error_reason_proto_rawDesc = "" +
 	"\x12\x1e\n" +
 	"\x1aERROR_REASON_SHUTTING_DOWN\x10\v\x12$\n" +
 	" ERROR_REASON_STORAGE_UNAVAILABLE\x10\f\x12\x19\n" +
-	"\x15ERROR_REASON_INTERNAL\x10\rB\xe7\x01\n" +
+	"\x15ERROR_REASON_INTERNAL\x10\r\x12$\n" +
+	" ERROR_REASON_CREDENTIALS_MISSING\x10\x0e\x12$\n" +
+	" ERROR_REASON_CREDENTIALS_INVALID\x10\x0f\x12\"\n" +
+	"\x1eERROR_REASON_PERMISSION_DENIED\x10\x10\x12\x1f\n" +
+	"\x1bERROR_REASON_QUOTA_EXCEEDED\x10\x11\x12\x1d\n" +
+	"\x19ERROR_REASON_STORAGE_FULL\x10\x12\x12\x1d\n" +
+	"\x19ERROR_REASON_MEMORY_LIMIT\x10\x13\x12\x1d\n" +
+	"\x19ERROR_REASON_WATCH_BEHIND\x10\x14B\xe7\x01\n" +
 	"\x17com.flowgram.runtime.v1B\x10ErrorReasonProtoP\x01ZLgithub.com/flowgram/flowgram-server/clients/go/flowgram/runtime/v1;runtimev1\xa2\x02\x03FRX\xaa\x02\x13Flowgram.Runtime.V1\xca\x02\x13Flowgram\\Runtime\\V1\xe2\x02\x1fFlowgram\\Runtime\\V1\\GPBMetadata\xea\x02\x15Flowgram::Runtime::V1b\x06proto3"
 
 var (

@@ -288,10 +288,9 @@ func (x *NodeStatusChanged) GetSnapshot() *Snapshot {
 }
 
 // A piece of text that a running node produced. Append it to the text shown for
-// the snapshot; drop that text when the run has ended, and the text of all runs
-// whenever you watch again: what came in between is not told, and after a restart
-// of the server the node runs anew, without an event that says so. The outputs
-// hold the whole.
+// the snapshot, or replace that text where `from_start` is set; drop it when the
+// run has ended. A watch that begins, or begins again, while a node runs gets the
+// text so far first. The outputs hold the whole.
 type OutputDelta struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The node.
@@ -299,7 +298,11 @@ type OutputDelta struct {
 	// The run of the node.
 	SnapshotId string `protobuf:"bytes,2,opt,name=snapshot_id,json=snapshotId,proto3" json:"snapshot_id,omitempty"`
 	// What came since the last delta of this run.
-	Text          string `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
+	Text string `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
+	// This is all the text of the run so far: it replaces what was shown of it.
+	// Set in the first delta of a run that a watch sends. Of a very long text the
+	// server keeps the last part only, and sends that.
+	FromStart     bool `protobuf:"varint,4,opt,name=from_start,json=fromStart,proto3" json:"from_start,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -355,6 +358,13 @@ func (x *OutputDelta) GetText() string {
 	return ""
 }
 
+func (x *OutputDelta) GetFromStart() bool {
+	if x != nil {
+		return x.FromStart
+	}
+	return false
+}
+
 var File_flowgram_runtime_v1_event_proto protoreflect.FileDescriptor
 
 const file_flowgram_runtime_v1_event_proto_rawDesc = "" +
@@ -374,12 +384,14 @@ const file_flowgram_runtime_v1_event_proto_rawDesc = "" +
 	"\x11NodeStatusChanged\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x127\n" +
 	"\x06status\x18\x02 \x01(\v2\x1f.flowgram.runtime.v1.StatusInfoR\x06status\x129\n" +
-	"\bsnapshot\x18\x03 \x01(\v2\x1d.flowgram.runtime.v1.SnapshotR\bsnapshot\"[\n" +
+	"\bsnapshot\x18\x03 \x01(\v2\x1d.flowgram.runtime.v1.SnapshotR\bsnapshot\"z\n" +
 	"\vOutputDelta\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x1f\n" +
 	"\vsnapshot_id\x18\x02 \x01(\tR\n" +
 	"snapshotId\x12\x12\n" +
-	"\x04text\x18\x03 \x01(\tR\x04textB\xe1\x01\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\x12\x1d\n" +
+	"\n" +
+	"from_start\x18\x04 \x01(\bR\tfromStartB\xe1\x01\n" +
 	"\x17com.flowgram.runtime.v1B\n" +
 	"EventProtoP\x01ZLgithub.com/flowgram/flowgram-server/clients/go/flowgram/runtime/v1;runtimev1\xa2\x02\x03FRX\xaa\x02\x13Flowgram.Runtime.V1\xca\x02\x13Flowgram\\Runtime\\V1\xe2\x02\x1fFlowgram\\Runtime\\V1\\GPBMetadata\xea\x02\x15Flowgram::Runtime::V1b\x06proto3"
 

@@ -671,7 +671,14 @@ type TaskSummary struct {
 	// When it was accepted.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// The labels that it was run with.
-	Labels        map[string]string `protobuf:"bytes,4,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Labels map[string]string `protobuf:"bytes,4,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Its name for people, as it was given to TaskRun. May be empty.
+	DisplayName string `protobuf:"bytes,5,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	// The namespace that it belongs to. Empty if the server has no namespaces.
+	Namespace string `protobuf:"bytes,6,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// The sequence of its last event. Of two summaries of one task the one with
+	// the higher value is the later one.
+	LastSequence  int64 `protobuf:"varint,7,opt,name=last_sequence,json=lastSequence,proto3" json:"last_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -734,6 +741,109 @@ func (x *TaskSummary) GetLabels() map[string]string {
 	return nil
 }
 
+func (x *TaskSummary) GetDisplayName() string {
+	if x != nil {
+		return x.DisplayName
+	}
+	return ""
+}
+
+func (x *TaskSummary) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *TaskSummary) GetLastSequence() int64 {
+	if x != nil {
+		return x.LastSequence
+	}
+	return 0
+}
+
+// Everything known about a task but its events and outcome.
+type Task struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The task in a list.
+	Summary *TaskSummary `protobuf:"bytes,1,opt,name=summary,proto3" json:"summary,omitempty"`
+	// The workflow schema, a JSON object, with secrets masked as in snapshots.
+	Schema string `protobuf:"bytes,2,opt,name=schema,proto3" json:"schema,omitempty"`
+	// The task's inputs, a JSON object, with secrets masked.
+	Inputs string `protobuf:"bytes,3,opt,name=inputs,proto3" json:"inputs,omitempty"`
+	// The task fails when it has run for this long. Unset: no limit.
+	Timeout *durationpb.Duration `protobuf:"bytes,4,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// The sequence of its last event: watch after it to go on.
+	LastSequence  int64 `protobuf:"varint,5,opt,name=last_sequence,json=lastSequence,proto3" json:"last_sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Task) Reset() {
+	*x = Task{}
+	mi := &file_flowgram_runtime_v1_report_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Task) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Task) ProtoMessage() {}
+
+func (x *Task) ProtoReflect() protoreflect.Message {
+	mi := &file_flowgram_runtime_v1_report_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Task.ProtoReflect.Descriptor instead.
+func (*Task) Descriptor() ([]byte, []int) {
+	return file_flowgram_runtime_v1_report_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Task) GetSummary() *TaskSummary {
+	if x != nil {
+		return x.Summary
+	}
+	return nil
+}
+
+func (x *Task) GetSchema() string {
+	if x != nil {
+		return x.Schema
+	}
+	return ""
+}
+
+func (x *Task) GetInputs() string {
+	if x != nil {
+		return x.Inputs
+	}
+	return ""
+}
+
+func (x *Task) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+func (x *Task) GetLastSequence() int64 {
+	if x != nil {
+		return x.LastSequence
+	}
+	return 0
+}
+
 var File_flowgram_runtime_v1_report_proto protoreflect.FileDescriptor
 
 const file_flowgram_runtime_v1_report_proto_rawDesc = "" +
@@ -791,16 +901,25 @@ const file_flowgram_runtime_v1_report_proto_rawDesc = "" +
 	"\x06status\x18\x04 \x01(\v2\x1f.flowgram.runtime.v1.StatusInfoR\x06status\x125\n" +
 	"\x05nodes\x18\x05 \x03(\v2\x1f.flowgram.runtime.v1.NodeReportR\x05nodes\x128\n" +
 	"\bmessages\x18\x06 \x03(\v2\x1c.flowgram.runtime.v1.MessageR\bmessages\x12#\n" +
-	"\rlast_sequence\x18\a \x01(\x03R\flastSequence\"\x9d\x02\n" +
+	"\rlast_sequence\x18\a \x01(\x03R\flastSequence\"\x83\x03\n" +
 	"\vTaskSummary\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x127\n" +
 	"\x06status\x18\x02 \x01(\v2\x1f.flowgram.runtime.v1.StatusInfoR\x06status\x12;\n" +
 	"\vcreate_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12D\n" +
-	"\x06labels\x18\x04 \x03(\v2,.flowgram.runtime.v1.TaskSummary.LabelsEntryR\x06labels\x1a9\n" +
+	"\x06labels\x18\x04 \x03(\v2,.flowgram.runtime.v1.TaskSummary.LabelsEntryR\x06labels\x12!\n" +
+	"\fdisplay_name\x18\x05 \x01(\tR\vdisplayName\x12\x1c\n" +
+	"\tnamespace\x18\x06 \x01(\tR\tnamespace\x12#\n" +
+	"\rlast_sequence\x18\a \x01(\x03R\flastSequence\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\x89\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xcc\x01\n" +
+	"\x04Task\x12:\n" +
+	"\asummary\x18\x01 \x01(\v2 .flowgram.runtime.v1.TaskSummaryR\asummary\x12\x16\n" +
+	"\x06schema\x18\x02 \x01(\tR\x06schema\x12\x16\n" +
+	"\x06inputs\x18\x03 \x01(\tR\x06inputs\x123\n" +
+	"\atimeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12#\n" +
+	"\rlast_sequence\x18\x05 \x01(\x03R\flastSequence*\x89\x01\n" +
 	"\x06Status\x12\x16\n" +
 	"\x12STATUS_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSTATUS_PENDING\x10\x01\x12\x15\n" +
@@ -823,7 +942,7 @@ func file_flowgram_runtime_v1_report_proto_rawDescGZIP() []byte {
 }
 
 var file_flowgram_runtime_v1_report_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_flowgram_runtime_v1_report_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_flowgram_runtime_v1_report_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_flowgram_runtime_v1_report_proto_goTypes = []any{
 	(Status)(0),                   // 0: flowgram.runtime.v1.Status
 	(Message_Type)(0),             // 1: flowgram.runtime.v1.Message.Type
@@ -834,31 +953,34 @@ var file_flowgram_runtime_v1_report_proto_goTypes = []any{
 	(*Message)(nil),               // 6: flowgram.runtime.v1.Message
 	(*Report)(nil),                // 7: flowgram.runtime.v1.Report
 	(*TaskSummary)(nil),           // 8: flowgram.runtime.v1.TaskSummary
-	nil,                           // 9: flowgram.runtime.v1.TaskSummary.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 11: google.protobuf.Duration
+	(*Task)(nil),                  // 9: flowgram.runtime.v1.Task
+	nil,                           // 10: flowgram.runtime.v1.TaskSummary.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 12: google.protobuf.Duration
 }
 var file_flowgram_runtime_v1_report_proto_depIdxs = []int32{
 	0,  // 0: flowgram.runtime.v1.StatusInfo.status:type_name -> flowgram.runtime.v1.Status
-	10, // 1: flowgram.runtime.v1.StatusInfo.start_time:type_name -> google.protobuf.Timestamp
-	10, // 2: flowgram.runtime.v1.StatusInfo.end_time:type_name -> google.protobuf.Timestamp
-	11, // 3: flowgram.runtime.v1.StatusInfo.time_cost:type_name -> google.protobuf.Duration
+	11, // 1: flowgram.runtime.v1.StatusInfo.start_time:type_name -> google.protobuf.Timestamp
+	11, // 2: flowgram.runtime.v1.StatusInfo.end_time:type_name -> google.protobuf.Timestamp
+	12, // 3: flowgram.runtime.v1.StatusInfo.time_cost:type_name -> google.protobuf.Duration
 	3,  // 4: flowgram.runtime.v1.Snapshot.iterations:type_name -> flowgram.runtime.v1.Iteration
 	2,  // 5: flowgram.runtime.v1.NodeReport.status:type_name -> flowgram.runtime.v1.StatusInfo
 	4,  // 6: flowgram.runtime.v1.NodeReport.snapshots:type_name -> flowgram.runtime.v1.Snapshot
 	1,  // 7: flowgram.runtime.v1.Message.type:type_name -> flowgram.runtime.v1.Message.Type
-	10, // 8: flowgram.runtime.v1.Message.time:type_name -> google.protobuf.Timestamp
+	11, // 8: flowgram.runtime.v1.Message.time:type_name -> google.protobuf.Timestamp
 	2,  // 9: flowgram.runtime.v1.Report.status:type_name -> flowgram.runtime.v1.StatusInfo
 	5,  // 10: flowgram.runtime.v1.Report.nodes:type_name -> flowgram.runtime.v1.NodeReport
 	6,  // 11: flowgram.runtime.v1.Report.messages:type_name -> flowgram.runtime.v1.Message
 	2,  // 12: flowgram.runtime.v1.TaskSummary.status:type_name -> flowgram.runtime.v1.StatusInfo
-	10, // 13: flowgram.runtime.v1.TaskSummary.create_time:type_name -> google.protobuf.Timestamp
-	9,  // 14: flowgram.runtime.v1.TaskSummary.labels:type_name -> flowgram.runtime.v1.TaskSummary.LabelsEntry
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	11, // 13: flowgram.runtime.v1.TaskSummary.create_time:type_name -> google.protobuf.Timestamp
+	10, // 14: flowgram.runtime.v1.TaskSummary.labels:type_name -> flowgram.runtime.v1.TaskSummary.LabelsEntry
+	8,  // 15: flowgram.runtime.v1.Task.summary:type_name -> flowgram.runtime.v1.TaskSummary
+	12, // 16: flowgram.runtime.v1.Task.timeout:type_name -> google.protobuf.Duration
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_flowgram_runtime_v1_report_proto_init() }
@@ -872,7 +994,7 @@ func file_flowgram_runtime_v1_report_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_flowgram_runtime_v1_report_proto_rawDesc), len(file_flowgram_runtime_v1_report_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -98,7 +98,11 @@ type TaskRunRequest struct {
 	// Answer with the outcome: one call runs a workflow. If the deadline or a
 	// shutdown of the server comes first, the answer says PENDING or PROCESSING,
 	// and the task goes on: ask TaskResult.
-	Wait          bool `protobuf:"varint,6,opt,name=wait,proto3" json:"wait,omitempty"`
+	Wait bool `protobuf:"varint,6,opt,name=wait,proto3" json:"wait,omitempty"`
+	// A name for people, shown in lists. At most 256 characters, without NUL
+	// characters; may be empty. It names nothing for programs, and need not be
+	// unique.
+	DisplayName   string `protobuf:"bytes,7,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -173,6 +177,13 @@ func (x *TaskRunRequest) GetWait() bool {
 		return x.Wait
 	}
 	return false
+}
+
+func (x *TaskRunRequest) GetDisplayName() string {
+	if x != nil {
+		return x.DisplayName
+	}
+	return ""
 }
 
 // The task that was accepted.
@@ -314,7 +325,13 @@ type TaskValidateResponse struct {
 	Valid bool `protobuf:"varint,1,opt,name=valid,proto3" json:"valid,omitempty"`
 	// All problems of the schema, in order; if it has none, those of the inputs.
 	// Of more than 1000 the first, and that there are more.
-	Errors        []string `protobuf:"bytes,2,rep,name=errors,proto3" json:"errors,omitempty"`
+	Errors []string `protobuf:"bytes,2,rep,name=errors,proto3" json:"errors,omitempty"`
+	// The same problems, each with its place, as TaskRun has them in its field
+	// violations.
+	Problems []*Problem `protobuf:"bytes,3,rep,name=problems,proto3" json:"problems,omitempty"`
+	// What does not keep the workflow from running, and is probably not meant:
+	// inputs that are not declared, nodes that can never run. At most 1000.
+	Warnings      []*Problem `protobuf:"bytes,4,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -363,6 +380,167 @@ func (x *TaskValidateResponse) GetErrors() []string {
 	return nil
 }
 
+func (x *TaskValidateResponse) GetProblems() []*Problem {
+	if x != nil {
+		return x.Problems
+	}
+	return nil
+}
+
+func (x *TaskValidateResponse) GetWarnings() []*Problem {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+// One thing that is wrong with a schema or with inputs.
+type Problem struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The place, as a path: `schema.nodes[2].id`. Empty if there is no one place.
+	Field string `protobuf:"bytes,1,opt,name=field,proto3" json:"field,omitempty"`
+	// What is wrong there.
+	Text          string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Problem) Reset() {
+	*x = Problem{}
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Problem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Problem) ProtoMessage() {}
+
+func (x *Problem) ProtoReflect() protoreflect.Message {
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Problem.ProtoReflect.Descriptor instead.
+func (*Problem) Descriptor() ([]byte, []int) {
+	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Problem) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *Problem) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+// Which task.
+type TaskGetRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. The task. At most 256 characters.
+	TaskId        string `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskGetRequest) Reset() {
+	*x = TaskGetRequest{}
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskGetRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskGetRequest) ProtoMessage() {}
+
+func (x *TaskGetRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskGetRequest.ProtoReflect.Descriptor instead.
+func (*TaskGetRequest) Descriptor() ([]byte, []int) {
+	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *TaskGetRequest) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+// The task.
+type TaskGetResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is known about it.
+	Task          *Task `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskGetResponse) Reset() {
+	*x = TaskGetResponse{}
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskGetResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskGetResponse) ProtoMessage() {}
+
+func (x *TaskGetResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskGetResponse.ProtoReflect.Descriptor instead.
+func (*TaskGetResponse) Descriptor() ([]byte, []int) {
+	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *TaskGetResponse) GetTask() *Task {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
 // What to report on.
 type TaskReportRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -376,7 +554,7 @@ type TaskReportRequest struct {
 
 func (x *TaskReportRequest) Reset() {
 	*x = TaskReportRequest{}
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[4]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -388,7 +566,7 @@ func (x *TaskReportRequest) String() string {
 func (*TaskReportRequest) ProtoMessage() {}
 
 func (x *TaskReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[4]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -401,7 +579,7 @@ func (x *TaskReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReportRequest.ProtoReflect.Descriptor instead.
 func (*TaskReportRequest) Descriptor() ([]byte, []int) {
-	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{4}
+	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *TaskReportRequest) GetTaskId() string {
@@ -429,7 +607,7 @@ type TaskReportResponse struct {
 
 func (x *TaskReportResponse) Reset() {
 	*x = TaskReportResponse{}
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[5]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -441,7 +619,7 @@ func (x *TaskReportResponse) String() string {
 func (*TaskReportResponse) ProtoMessage() {}
 
 func (x *TaskReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[5]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -454,7 +632,7 @@ func (x *TaskReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReportResponse.ProtoReflect.Descriptor instead.
 func (*TaskReportResponse) Descriptor() ([]byte, []int) {
-	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{5}
+	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *TaskReportResponse) GetReport() *Report {
@@ -478,7 +656,7 @@ type TaskResultRequest struct {
 
 func (x *TaskResultRequest) Reset() {
 	*x = TaskResultRequest{}
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[6]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -490,7 +668,7 @@ func (x *TaskResultRequest) String() string {
 func (*TaskResultRequest) ProtoMessage() {}
 
 func (x *TaskResultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[6]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -503,7 +681,7 @@ func (x *TaskResultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskResultRequest.ProtoReflect.Descriptor instead.
 func (*TaskResultRequest) Descriptor() ([]byte, []int) {
-	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{6}
+	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *TaskResultRequest) GetTaskId() string {
@@ -535,7 +713,7 @@ type TaskResultResponse struct {
 
 func (x *TaskResultResponse) Reset() {
 	*x = TaskResultResponse{}
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[7]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -547,7 +725,7 @@ func (x *TaskResultResponse) String() string {
 func (*TaskResultResponse) ProtoMessage() {}
 
 func (x *TaskResultResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[7]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -560,7 +738,7 @@ func (x *TaskResultResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskResultResponse.ProtoReflect.Descriptor instead.
 func (*TaskResultResponse) Descriptor() ([]byte, []int) {
-	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{7}
+	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *TaskResultResponse) GetStatus() *StatusInfo {
@@ -597,7 +775,7 @@ type TaskCancelRequest struct {
 
 func (x *TaskCancelRequest) Reset() {
 	*x = TaskCancelRequest{}
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[8]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -609,7 +787,7 @@ func (x *TaskCancelRequest) String() string {
 func (*TaskCancelRequest) ProtoMessage() {}
 
 func (x *TaskCancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[8]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -622,7 +800,7 @@ func (x *TaskCancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskCancelRequest.ProtoReflect.Descriptor instead.
 func (*TaskCancelRequest) Descriptor() ([]byte, []int) {
-	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{8}
+	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *TaskCancelRequest) GetTaskId() string {
@@ -650,7 +828,7 @@ type TaskCancelResponse struct {
 
 func (x *TaskCancelResponse) Reset() {
 	*x = TaskCancelResponse{}
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[9]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -662,7 +840,7 @@ func (x *TaskCancelResponse) String() string {
 func (*TaskCancelResponse) ProtoMessage() {}
 
 func (x *TaskCancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[9]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -675,7 +853,7 @@ func (x *TaskCancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskCancelResponse.ProtoReflect.Descriptor instead.
 func (*TaskCancelResponse) Descriptor() ([]byte, []int) {
-	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{9}
+	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *TaskCancelResponse) GetSuccess() bool {
@@ -704,7 +882,7 @@ type TaskListRequest struct {
 
 func (x *TaskListRequest) Reset() {
 	*x = TaskListRequest{}
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[10]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -716,7 +894,7 @@ func (x *TaskListRequest) String() string {
 func (*TaskListRequest) ProtoMessage() {}
 
 func (x *TaskListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[10]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -729,7 +907,7 @@ func (x *TaskListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskListRequest.ProtoReflect.Descriptor instead.
 func (*TaskListRequest) Descriptor() ([]byte, []int) {
-	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{10}
+	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *TaskListRequest) GetPageSize() int32 {
@@ -773,7 +951,7 @@ type TaskListResponse struct {
 
 func (x *TaskListResponse) Reset() {
 	*x = TaskListResponse{}
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[11]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -785,7 +963,7 @@ func (x *TaskListResponse) String() string {
 func (*TaskListResponse) ProtoMessage() {}
 
 func (x *TaskListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[11]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -798,7 +976,7 @@ func (x *TaskListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskListResponse.ProtoReflect.Descriptor instead.
 func (*TaskListResponse) Descriptor() ([]byte, []int) {
-	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{11}
+	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TaskListResponse) GetTasks() []*TaskSummary {
@@ -836,7 +1014,7 @@ type WatchTaskRequest struct {
 
 func (x *WatchTaskRequest) Reset() {
 	*x = WatchTaskRequest{}
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[12]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -848,7 +1026,7 @@ func (x *WatchTaskRequest) String() string {
 func (*WatchTaskRequest) ProtoMessage() {}
 
 func (x *WatchTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[12]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -861,7 +1039,7 @@ func (x *WatchTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchTaskRequest.ProtoReflect.Descriptor instead.
 func (*WatchTaskRequest) Descriptor() ([]byte, []int) {
-	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{12}
+	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WatchTaskRequest) GetTaskId() string {
@@ -911,7 +1089,7 @@ type WatchTaskResponse struct {
 
 func (x *WatchTaskResponse) Reset() {
 	*x = WatchTaskResponse{}
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[13]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -923,7 +1101,7 @@ func (x *WatchTaskResponse) String() string {
 func (*WatchTaskResponse) ProtoMessage() {}
 
 func (x *WatchTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[13]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -936,12 +1114,135 @@ func (x *WatchTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchTaskResponse.ProtoReflect.Descriptor instead.
 func (*WatchTaskResponse) Descriptor() ([]byte, []int) {
-	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{13}
+	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WatchTaskResponse) GetEvents() []*TaskEvent {
 	if x != nil {
 		return x.Events
+	}
+	return nil
+}
+
+// Which tasks.
+type WatchTasksRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only tasks in one of these statuses; empty means all.
+	Statuses []Status `protobuf:"varint,1,rep,packed,name=statuses,proto3,enum=flowgram.runtime.v1.Status" json:"statuses,omitempty"`
+	// Only tasks that carry all of these labels. Their form is that of the labels
+	// in TaskRunRequest.
+	Labels map[string]string `protobuf:"bytes,2,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Send a heartbeat when nothing else was sent for this long. Unset: none.
+	// Heartbeats come no more often than every 0.1 seconds.
+	Heartbeat     *durationpb.Duration `protobuf:"bytes,3,opt,name=heartbeat,proto3" json:"heartbeat,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchTasksRequest) Reset() {
+	*x = WatchTasksRequest{}
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchTasksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchTasksRequest) ProtoMessage() {}
+
+func (x *WatchTasksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchTasksRequest.ProtoReflect.Descriptor instead.
+func (*WatchTasksRequest) Descriptor() ([]byte, []int) {
+	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *WatchTasksRequest) GetStatuses() []Status {
+	if x != nil {
+		return x.Statuses
+	}
+	return nil
+}
+
+func (x *WatchTasksRequest) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *WatchTasksRequest) GetHeartbeat() *durationpb.Duration {
+	if x != nil {
+		return x.Heartbeat
+	}
+	return nil
+}
+
+// What changed. A response without anything is the first one, or a heartbeat.
+type WatchTasksResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Tasks as they are now; several changes of one task within a short time are
+	// sent as one. At most 1000.
+	Tasks []*TaskSummary `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	// Tasks that were removed, whether they fit the filter or not, because their
+	// retention has passed. At most 1000.
+	RemovedTaskIds []string `protobuf:"bytes,2,rep,name=removed_task_ids,json=removedTaskIds,proto3" json:"removed_task_ids,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *WatchTasksResponse) Reset() {
+	*x = WatchTasksResponse{}
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchTasksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchTasksResponse) ProtoMessage() {}
+
+func (x *WatchTasksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchTasksResponse.ProtoReflect.Descriptor instead.
+func (*WatchTasksResponse) Descriptor() ([]byte, []int) {
+	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *WatchTasksResponse) GetTasks() []*TaskSummary {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+func (x *WatchTasksResponse) GetRemovedTaskIds() []string {
+	if x != nil {
+		return x.RemovedTaskIds
 	}
 	return nil
 }
@@ -955,7 +1256,7 @@ type ServerInfoRequest struct {
 
 func (x *ServerInfoRequest) Reset() {
 	*x = ServerInfoRequest{}
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[14]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -967,7 +1268,7 @@ func (x *ServerInfoRequest) String() string {
 func (*ServerInfoRequest) ProtoMessage() {}
 
 func (x *ServerInfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[14]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -980,7 +1281,7 @@ func (x *ServerInfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerInfoRequest.ProtoReflect.Descriptor instead.
 func (*ServerInfoRequest) Descriptor() ([]byte, []int) {
-	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{14}
+	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{19}
 }
 
 // What answers.
@@ -999,14 +1300,19 @@ type ServerInfoResponse struct {
 	// The server's clock.
 	Time *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=time,proto3" json:"time,omitempty"`
 	// The node types that this server can execute, in alphabetical order.
-	NodeTypes     []string `protobuf:"bytes,7,rep,name=node_types,json=nodeTypes,proto3" json:"node_types,omitempty"`
+	NodeTypes []string `protobuf:"bytes,7,rep,name=node_types,json=nodeTypes,proto3" json:"node_types,omitempty"`
+	// What this server offers beyond this service, in alphabetical order: "auth",
+	// "console", "temporal" and others. Ignore names that you do not know.
+	Features []string `protobuf:"bytes,8,rep,name=features,proto3" json:"features,omitempty"`
+	// The bounds of what it takes.
+	Limits        *ServerLimits `protobuf:"bytes,9,opt,name=limits,proto3" json:"limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ServerInfoResponse) Reset() {
 	*x = ServerInfoResponse{}
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[15]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1018,7 +1324,7 @@ func (x *ServerInfoResponse) String() string {
 func (*ServerInfoResponse) ProtoMessage() {}
 
 func (x *ServerInfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[15]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1031,7 +1337,7 @@ func (x *ServerInfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerInfoResponse.ProtoReflect.Descriptor instead.
 func (*ServerInfoResponse) Descriptor() ([]byte, []int) {
-	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{15}
+	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ServerInfoResponse) GetName() string {
@@ -1083,11 +1389,89 @@ func (x *ServerInfoResponse) GetNodeTypes() []string {
 	return nil
 }
 
+func (x *ServerInfoResponse) GetFeatures() []string {
+	if x != nil {
+		return x.Features
+	}
+	return nil
+}
+
+func (x *ServerInfoResponse) GetLimits() *ServerLimits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+// Bounds of what a server takes.
+type ServerLimits struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// No message is larger, in either direction.
+	MaxMessageBytes int64 `protobuf:"varint,1,opt,name=max_message_bytes,json=maxMessageBytes,proto3" json:"max_message_bytes,omitempty"`
+	// The schema of a task, in UTF-8.
+	MaxSchemaBytes int64 `protobuf:"varint,2,opt,name=max_schema_bytes,json=maxSchemaBytes,proto3" json:"max_schema_bytes,omitempty"`
+	// The inputs of a task, in UTF-8.
+	MaxInputsBytes int64 `protobuf:"varint,3,opt,name=max_inputs_bytes,json=maxInputsBytes,proto3" json:"max_inputs_bytes,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ServerLimits) Reset() {
+	*x = ServerLimits{}
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServerLimits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServerLimits) ProtoMessage() {}
+
+func (x *ServerLimits) ProtoReflect() protoreflect.Message {
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServerLimits.ProtoReflect.Descriptor instead.
+func (*ServerLimits) Descriptor() ([]byte, []int) {
+	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ServerLimits) GetMaxMessageBytes() int64 {
+	if x != nil {
+		return x.MaxMessageBytes
+	}
+	return 0
+}
+
+func (x *ServerLimits) GetMaxSchemaBytes() int64 {
+	if x != nil {
+		return x.MaxSchemaBytes
+	}
+	return 0
+}
+
+func (x *ServerLimits) GetMaxInputsBytes() int64 {
+	if x != nil {
+		return x.MaxInputsBytes
+	}
+	return 0
+}
+
 var File_flowgram_runtime_v1_runtime_service_proto protoreflect.FileDescriptor
 
 const file_flowgram_runtime_v1_runtime_service_proto_rawDesc = "" +
 	"\n" +
-	")flowgram/runtime/v1/runtime_service.proto\x12\x13flowgram.runtime.v1\x1a\x1fflowgram/runtime/v1/event.proto\x1a flowgram/runtime/v1/report.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xac\x02\n" +
+	")flowgram/runtime/v1/runtime_service.proto\x12\x13flowgram.runtime.v1\x1a\x1fflowgram/runtime/v1/event.proto\x1a flowgram/runtime/v1/report.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcf\x02\n" +
 	"\x0eTaskRunRequest\x12\x16\n" +
 	"\x06schema\x18\x01 \x01(\tR\x06schema\x12\x16\n" +
 	"\x06inputs\x18\x02 \x01(\tR\x06inputs\x12\x1d\n" +
@@ -1095,7 +1479,8 @@ const file_flowgram_runtime_v1_runtime_service_proto_rawDesc = "" +
 	"request_id\x18\x03 \x01(\tR\trequestId\x123\n" +
 	"\atimeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12G\n" +
 	"\x06labels\x18\x05 \x03(\v2/.flowgram.runtime.v1.TaskRunRequest.LabelsEntryR\x06labels\x12\x12\n" +
-	"\x04wait\x18\x06 \x01(\bR\x04wait\x1a9\n" +
+	"\x04wait\x18\x06 \x01(\bR\x04wait\x12!\n" +
+	"\fdisplay_name\x18\a \x01(\tR\vdisplayName\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb3\x01\n" +
@@ -1106,10 +1491,19 @@ const file_flowgram_runtime_v1_runtime_service_proto_rawDesc = "" +
 	"\x06errors\x18\x04 \x03(\v2\x1c.flowgram.runtime.v1.MessageR\x06errors\"E\n" +
 	"\x13TaskValidateRequest\x12\x16\n" +
 	"\x06schema\x18\x01 \x01(\tR\x06schema\x12\x16\n" +
-	"\x06inputs\x18\x02 \x01(\tR\x06inputs\"D\n" +
+	"\x06inputs\x18\x02 \x01(\tR\x06inputs\"\xb8\x01\n" +
 	"\x14TaskValidateResponse\x12\x14\n" +
 	"\x05valid\x18\x01 \x01(\bR\x05valid\x12\x16\n" +
-	"\x06errors\x18\x02 \x03(\tR\x06errors\"[\n" +
+	"\x06errors\x18\x02 \x03(\tR\x06errors\x128\n" +
+	"\bproblems\x18\x03 \x03(\v2\x1c.flowgram.runtime.v1.ProblemR\bproblems\x128\n" +
+	"\bwarnings\x18\x04 \x03(\v2\x1c.flowgram.runtime.v1.ProblemR\bwarnings\"3\n" +
+	"\aProblem\x12\x14\n" +
+	"\x05field\x18\x01 \x01(\tR\x05field\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\")\n" +
+	"\x0eTaskGetRequest\x12\x17\n" +
+	"\atask_id\x18\x01 \x01(\tR\x06taskId\"@\n" +
+	"\x0fTaskGetResponse\x12-\n" +
+	"\x04task\x18\x01 \x01(\v2\x19.flowgram.runtime.v1.TaskR\x04task\"[\n" +
 	"\x11TaskReportRequest\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12-\n" +
 	"\x04view\x18\x02 \x01(\x0e2\x19.flowgram.runtime.v1.ViewR\x04view\"I\n" +
@@ -1146,8 +1540,18 @@ const file_flowgram_runtime_v1_runtime_service_proto_rawDesc = "" +
 	"\x0einclude_deltas\x18\x04 \x01(\bR\rincludeDeltas\x127\n" +
 	"\theartbeat\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\theartbeat\"K\n" +
 	"\x11WatchTaskResponse\x126\n" +
-	"\x06events\x18\x01 \x03(\v2\x1e.flowgram.runtime.v1.TaskEventR\x06events\"\x13\n" +
-	"\x11ServerInfoRequest\"\xe3\x01\n" +
+	"\x06events\x18\x01 \x03(\v2\x1e.flowgram.runtime.v1.TaskEventR\x06events\"\x8c\x02\n" +
+	"\x11WatchTasksRequest\x127\n" +
+	"\bstatuses\x18\x01 \x03(\x0e2\x1b.flowgram.runtime.v1.StatusR\bstatuses\x12J\n" +
+	"\x06labels\x18\x02 \x03(\v22.flowgram.runtime.v1.WatchTasksRequest.LabelsEntryR\x06labels\x127\n" +
+	"\theartbeat\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\theartbeat\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"v\n" +
+	"\x12WatchTasksResponse\x126\n" +
+	"\x05tasks\x18\x01 \x03(\v2 .flowgram.runtime.v1.TaskSummaryR\x05tasks\x12(\n" +
+	"\x10removed_task_ids\x18\x02 \x03(\tR\x0eremovedTaskIds\"\x13\n" +
+	"\x11ServerInfoRequest\"\xba\x02\n" +
 	"\x12ServerInfoResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12 \n" +
@@ -1156,15 +1560,22 @@ const file_flowgram_runtime_v1_runtime_service_proto_rawDesc = "" +
 	"\aversion\x18\x05 \x01(\tR\aversion\x12.\n" +
 	"\x04time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1d\n" +
 	"\n" +
-	"node_types\x18\a \x03(\tR\tnodeTypes*;\n" +
+	"node_types\x18\a \x03(\tR\tnodeTypes\x12\x1a\n" +
+	"\bfeatures\x18\b \x03(\tR\bfeatures\x129\n" +
+	"\x06limits\x18\t \x01(\v2!.flowgram.runtime.v1.ServerLimitsR\x06limits\"\x8e\x01\n" +
+	"\fServerLimits\x12*\n" +
+	"\x11max_message_bytes\x18\x01 \x01(\x03R\x0fmaxMessageBytes\x12(\n" +
+	"\x10max_schema_bytes\x18\x02 \x01(\x03R\x0emaxSchemaBytes\x12(\n" +
+	"\x10max_inputs_bytes\x18\x03 \x01(\x03R\x0emaxInputsBytes*;\n" +
 	"\x04View\x12\x14\n" +
 	"\x10VIEW_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
 	"VIEW_BASIC\x10\x01\x12\r\n" +
-	"\tVIEW_FULL\x10\x022\x86\x06\n" +
+	"\tVIEW_FULL\x10\x022\xbd\a\n" +
 	"\x16WorkflowRuntimeService\x12T\n" +
 	"\aTaskRun\x12#.flowgram.runtime.v1.TaskRunRequest\x1a$.flowgram.runtime.v1.TaskRunResponse\x12c\n" +
-	"\fTaskValidate\x12(.flowgram.runtime.v1.TaskValidateRequest\x1a).flowgram.runtime.v1.TaskValidateResponse\x12]\n" +
+	"\fTaskValidate\x12(.flowgram.runtime.v1.TaskValidateRequest\x1a).flowgram.runtime.v1.TaskValidateResponse\x12T\n" +
+	"\aTaskGet\x12#.flowgram.runtime.v1.TaskGetRequest\x1a$.flowgram.runtime.v1.TaskGetResponse\x12]\n" +
 	"\n" +
 	"TaskReport\x12&.flowgram.runtime.v1.TaskReportRequest\x1a'.flowgram.runtime.v1.TaskReportResponse\x12]\n" +
 	"\n" +
@@ -1172,7 +1583,9 @@ const file_flowgram_runtime_v1_runtime_service_proto_rawDesc = "" +
 	"\n" +
 	"TaskCancel\x12&.flowgram.runtime.v1.TaskCancelRequest\x1a'.flowgram.runtime.v1.TaskCancelResponse\x12W\n" +
 	"\bTaskList\x12$.flowgram.runtime.v1.TaskListRequest\x1a%.flowgram.runtime.v1.TaskListResponse\x12\\\n" +
-	"\tWatchTask\x12%.flowgram.runtime.v1.WatchTaskRequest\x1a&.flowgram.runtime.v1.WatchTaskResponse0\x01\x12]\n" +
+	"\tWatchTask\x12%.flowgram.runtime.v1.WatchTaskRequest\x1a&.flowgram.runtime.v1.WatchTaskResponse0\x01\x12_\n" +
+	"\n" +
+	"WatchTasks\x12&.flowgram.runtime.v1.WatchTasksRequest\x1a'.flowgram.runtime.v1.WatchTasksResponse0\x01\x12]\n" +
 	"\n" +
 	"ServerInfo\x12&.flowgram.runtime.v1.ServerInfoRequest\x1a'.flowgram.runtime.v1.ServerInfoResponseB\xea\x01\n" +
 	"\x17com.flowgram.runtime.v1B\x13RuntimeServiceProtoP\x01ZLgithub.com/flowgram/flowgram-server/clients/go/flowgram/runtime/v1;runtimev1\xa2\x02\x03FRX\xaa\x02\x13Flowgram.Runtime.V1\xca\x02\x13Flowgram\\Runtime\\V1\xe2\x02\x1fFlowgram\\Runtime\\V1\\GPBMetadata\xea\x02\x15Flowgram::Runtime::V1b\x06proto3"
@@ -1190,73 +1603,93 @@ func file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP() []byte {
 }
 
 var file_flowgram_runtime_v1_runtime_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_flowgram_runtime_v1_runtime_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_flowgram_runtime_v1_runtime_service_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_flowgram_runtime_v1_runtime_service_proto_goTypes = []any{
 	(View)(0),                     // 0: flowgram.runtime.v1.View
 	(*TaskRunRequest)(nil),        // 1: flowgram.runtime.v1.TaskRunRequest
 	(*TaskRunResponse)(nil),       // 2: flowgram.runtime.v1.TaskRunResponse
 	(*TaskValidateRequest)(nil),   // 3: flowgram.runtime.v1.TaskValidateRequest
 	(*TaskValidateResponse)(nil),  // 4: flowgram.runtime.v1.TaskValidateResponse
-	(*TaskReportRequest)(nil),     // 5: flowgram.runtime.v1.TaskReportRequest
-	(*TaskReportResponse)(nil),    // 6: flowgram.runtime.v1.TaskReportResponse
-	(*TaskResultRequest)(nil),     // 7: flowgram.runtime.v1.TaskResultRequest
-	(*TaskResultResponse)(nil),    // 8: flowgram.runtime.v1.TaskResultResponse
-	(*TaskCancelRequest)(nil),     // 9: flowgram.runtime.v1.TaskCancelRequest
-	(*TaskCancelResponse)(nil),    // 10: flowgram.runtime.v1.TaskCancelResponse
-	(*TaskListRequest)(nil),       // 11: flowgram.runtime.v1.TaskListRequest
-	(*TaskListResponse)(nil),      // 12: flowgram.runtime.v1.TaskListResponse
-	(*WatchTaskRequest)(nil),      // 13: flowgram.runtime.v1.WatchTaskRequest
-	(*WatchTaskResponse)(nil),     // 14: flowgram.runtime.v1.WatchTaskResponse
-	(*ServerInfoRequest)(nil),     // 15: flowgram.runtime.v1.ServerInfoRequest
-	(*ServerInfoResponse)(nil),    // 16: flowgram.runtime.v1.ServerInfoResponse
-	nil,                           // 17: flowgram.runtime.v1.TaskRunRequest.LabelsEntry
-	nil,                           // 18: flowgram.runtime.v1.TaskListRequest.LabelsEntry
-	(*durationpb.Duration)(nil),   // 19: google.protobuf.Duration
-	(*StatusInfo)(nil),            // 20: flowgram.runtime.v1.StatusInfo
-	(*Message)(nil),               // 21: flowgram.runtime.v1.Message
-	(*Report)(nil),                // 22: flowgram.runtime.v1.Report
-	(Status)(0),                   // 23: flowgram.runtime.v1.Status
-	(*TaskSummary)(nil),           // 24: flowgram.runtime.v1.TaskSummary
-	(*TaskEvent)(nil),             // 25: flowgram.runtime.v1.TaskEvent
-	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
+	(*Problem)(nil),               // 5: flowgram.runtime.v1.Problem
+	(*TaskGetRequest)(nil),        // 6: flowgram.runtime.v1.TaskGetRequest
+	(*TaskGetResponse)(nil),       // 7: flowgram.runtime.v1.TaskGetResponse
+	(*TaskReportRequest)(nil),     // 8: flowgram.runtime.v1.TaskReportRequest
+	(*TaskReportResponse)(nil),    // 9: flowgram.runtime.v1.TaskReportResponse
+	(*TaskResultRequest)(nil),     // 10: flowgram.runtime.v1.TaskResultRequest
+	(*TaskResultResponse)(nil),    // 11: flowgram.runtime.v1.TaskResultResponse
+	(*TaskCancelRequest)(nil),     // 12: flowgram.runtime.v1.TaskCancelRequest
+	(*TaskCancelResponse)(nil),    // 13: flowgram.runtime.v1.TaskCancelResponse
+	(*TaskListRequest)(nil),       // 14: flowgram.runtime.v1.TaskListRequest
+	(*TaskListResponse)(nil),      // 15: flowgram.runtime.v1.TaskListResponse
+	(*WatchTaskRequest)(nil),      // 16: flowgram.runtime.v1.WatchTaskRequest
+	(*WatchTaskResponse)(nil),     // 17: flowgram.runtime.v1.WatchTaskResponse
+	(*WatchTasksRequest)(nil),     // 18: flowgram.runtime.v1.WatchTasksRequest
+	(*WatchTasksResponse)(nil),    // 19: flowgram.runtime.v1.WatchTasksResponse
+	(*ServerInfoRequest)(nil),     // 20: flowgram.runtime.v1.ServerInfoRequest
+	(*ServerInfoResponse)(nil),    // 21: flowgram.runtime.v1.ServerInfoResponse
+	(*ServerLimits)(nil),          // 22: flowgram.runtime.v1.ServerLimits
+	nil,                           // 23: flowgram.runtime.v1.TaskRunRequest.LabelsEntry
+	nil,                           // 24: flowgram.runtime.v1.TaskListRequest.LabelsEntry
+	nil,                           // 25: flowgram.runtime.v1.WatchTasksRequest.LabelsEntry
+	(*durationpb.Duration)(nil),   // 26: google.protobuf.Duration
+	(*StatusInfo)(nil),            // 27: flowgram.runtime.v1.StatusInfo
+	(*Message)(nil),               // 28: flowgram.runtime.v1.Message
+	(*Task)(nil),                  // 29: flowgram.runtime.v1.Task
+	(*Report)(nil),                // 30: flowgram.runtime.v1.Report
+	(Status)(0),                   // 31: flowgram.runtime.v1.Status
+	(*TaskSummary)(nil),           // 32: flowgram.runtime.v1.TaskSummary
+	(*TaskEvent)(nil),             // 33: flowgram.runtime.v1.TaskEvent
+	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
 }
 var file_flowgram_runtime_v1_runtime_service_proto_depIdxs = []int32{
-	19, // 0: flowgram.runtime.v1.TaskRunRequest.timeout:type_name -> google.protobuf.Duration
-	17, // 1: flowgram.runtime.v1.TaskRunRequest.labels:type_name -> flowgram.runtime.v1.TaskRunRequest.LabelsEntry
-	20, // 2: flowgram.runtime.v1.TaskRunResponse.status:type_name -> flowgram.runtime.v1.StatusInfo
-	21, // 3: flowgram.runtime.v1.TaskRunResponse.errors:type_name -> flowgram.runtime.v1.Message
-	0,  // 4: flowgram.runtime.v1.TaskReportRequest.view:type_name -> flowgram.runtime.v1.View
-	22, // 5: flowgram.runtime.v1.TaskReportResponse.report:type_name -> flowgram.runtime.v1.Report
-	20, // 6: flowgram.runtime.v1.TaskResultResponse.status:type_name -> flowgram.runtime.v1.StatusInfo
-	21, // 7: flowgram.runtime.v1.TaskResultResponse.errors:type_name -> flowgram.runtime.v1.Message
-	23, // 8: flowgram.runtime.v1.TaskListRequest.statuses:type_name -> flowgram.runtime.v1.Status
-	18, // 9: flowgram.runtime.v1.TaskListRequest.labels:type_name -> flowgram.runtime.v1.TaskListRequest.LabelsEntry
-	24, // 10: flowgram.runtime.v1.TaskListResponse.tasks:type_name -> flowgram.runtime.v1.TaskSummary
-	0,  // 11: flowgram.runtime.v1.WatchTaskRequest.view:type_name -> flowgram.runtime.v1.View
-	19, // 12: flowgram.runtime.v1.WatchTaskRequest.heartbeat:type_name -> google.protobuf.Duration
-	25, // 13: flowgram.runtime.v1.WatchTaskResponse.events:type_name -> flowgram.runtime.v1.TaskEvent
-	26, // 14: flowgram.runtime.v1.ServerInfoResponse.time:type_name -> google.protobuf.Timestamp
-	1,  // 15: flowgram.runtime.v1.WorkflowRuntimeService.TaskRun:input_type -> flowgram.runtime.v1.TaskRunRequest
-	3,  // 16: flowgram.runtime.v1.WorkflowRuntimeService.TaskValidate:input_type -> flowgram.runtime.v1.TaskValidateRequest
-	5,  // 17: flowgram.runtime.v1.WorkflowRuntimeService.TaskReport:input_type -> flowgram.runtime.v1.TaskReportRequest
-	7,  // 18: flowgram.runtime.v1.WorkflowRuntimeService.TaskResult:input_type -> flowgram.runtime.v1.TaskResultRequest
-	9,  // 19: flowgram.runtime.v1.WorkflowRuntimeService.TaskCancel:input_type -> flowgram.runtime.v1.TaskCancelRequest
-	11, // 20: flowgram.runtime.v1.WorkflowRuntimeService.TaskList:input_type -> flowgram.runtime.v1.TaskListRequest
-	13, // 21: flowgram.runtime.v1.WorkflowRuntimeService.WatchTask:input_type -> flowgram.runtime.v1.WatchTaskRequest
-	15, // 22: flowgram.runtime.v1.WorkflowRuntimeService.ServerInfo:input_type -> flowgram.runtime.v1.ServerInfoRequest
-	2,  // 23: flowgram.runtime.v1.WorkflowRuntimeService.TaskRun:output_type -> flowgram.runtime.v1.TaskRunResponse
-	4,  // 24: flowgram.runtime.v1.WorkflowRuntimeService.TaskValidate:output_type -> flowgram.runtime.v1.TaskValidateResponse
-	6,  // 25: flowgram.runtime.v1.WorkflowRuntimeService.TaskReport:output_type -> flowgram.runtime.v1.TaskReportResponse
-	8,  // 26: flowgram.runtime.v1.WorkflowRuntimeService.TaskResult:output_type -> flowgram.runtime.v1.TaskResultResponse
-	10, // 27: flowgram.runtime.v1.WorkflowRuntimeService.TaskCancel:output_type -> flowgram.runtime.v1.TaskCancelResponse
-	12, // 28: flowgram.runtime.v1.WorkflowRuntimeService.TaskList:output_type -> flowgram.runtime.v1.TaskListResponse
-	14, // 29: flowgram.runtime.v1.WorkflowRuntimeService.WatchTask:output_type -> flowgram.runtime.v1.WatchTaskResponse
-	16, // 30: flowgram.runtime.v1.WorkflowRuntimeService.ServerInfo:output_type -> flowgram.runtime.v1.ServerInfoResponse
-	23, // [23:31] is the sub-list for method output_type
-	15, // [15:23] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	26, // 0: flowgram.runtime.v1.TaskRunRequest.timeout:type_name -> google.protobuf.Duration
+	23, // 1: flowgram.runtime.v1.TaskRunRequest.labels:type_name -> flowgram.runtime.v1.TaskRunRequest.LabelsEntry
+	27, // 2: flowgram.runtime.v1.TaskRunResponse.status:type_name -> flowgram.runtime.v1.StatusInfo
+	28, // 3: flowgram.runtime.v1.TaskRunResponse.errors:type_name -> flowgram.runtime.v1.Message
+	5,  // 4: flowgram.runtime.v1.TaskValidateResponse.problems:type_name -> flowgram.runtime.v1.Problem
+	5,  // 5: flowgram.runtime.v1.TaskValidateResponse.warnings:type_name -> flowgram.runtime.v1.Problem
+	29, // 6: flowgram.runtime.v1.TaskGetResponse.task:type_name -> flowgram.runtime.v1.Task
+	0,  // 7: flowgram.runtime.v1.TaskReportRequest.view:type_name -> flowgram.runtime.v1.View
+	30, // 8: flowgram.runtime.v1.TaskReportResponse.report:type_name -> flowgram.runtime.v1.Report
+	27, // 9: flowgram.runtime.v1.TaskResultResponse.status:type_name -> flowgram.runtime.v1.StatusInfo
+	28, // 10: flowgram.runtime.v1.TaskResultResponse.errors:type_name -> flowgram.runtime.v1.Message
+	31, // 11: flowgram.runtime.v1.TaskListRequest.statuses:type_name -> flowgram.runtime.v1.Status
+	24, // 12: flowgram.runtime.v1.TaskListRequest.labels:type_name -> flowgram.runtime.v1.TaskListRequest.LabelsEntry
+	32, // 13: flowgram.runtime.v1.TaskListResponse.tasks:type_name -> flowgram.runtime.v1.TaskSummary
+	0,  // 14: flowgram.runtime.v1.WatchTaskRequest.view:type_name -> flowgram.runtime.v1.View
+	26, // 15: flowgram.runtime.v1.WatchTaskRequest.heartbeat:type_name -> google.protobuf.Duration
+	33, // 16: flowgram.runtime.v1.WatchTaskResponse.events:type_name -> flowgram.runtime.v1.TaskEvent
+	31, // 17: flowgram.runtime.v1.WatchTasksRequest.statuses:type_name -> flowgram.runtime.v1.Status
+	25, // 18: flowgram.runtime.v1.WatchTasksRequest.labels:type_name -> flowgram.runtime.v1.WatchTasksRequest.LabelsEntry
+	26, // 19: flowgram.runtime.v1.WatchTasksRequest.heartbeat:type_name -> google.protobuf.Duration
+	32, // 20: flowgram.runtime.v1.WatchTasksResponse.tasks:type_name -> flowgram.runtime.v1.TaskSummary
+	34, // 21: flowgram.runtime.v1.ServerInfoResponse.time:type_name -> google.protobuf.Timestamp
+	22, // 22: flowgram.runtime.v1.ServerInfoResponse.limits:type_name -> flowgram.runtime.v1.ServerLimits
+	1,  // 23: flowgram.runtime.v1.WorkflowRuntimeService.TaskRun:input_type -> flowgram.runtime.v1.TaskRunRequest
+	3,  // 24: flowgram.runtime.v1.WorkflowRuntimeService.TaskValidate:input_type -> flowgram.runtime.v1.TaskValidateRequest
+	6,  // 25: flowgram.runtime.v1.WorkflowRuntimeService.TaskGet:input_type -> flowgram.runtime.v1.TaskGetRequest
+	8,  // 26: flowgram.runtime.v1.WorkflowRuntimeService.TaskReport:input_type -> flowgram.runtime.v1.TaskReportRequest
+	10, // 27: flowgram.runtime.v1.WorkflowRuntimeService.TaskResult:input_type -> flowgram.runtime.v1.TaskResultRequest
+	12, // 28: flowgram.runtime.v1.WorkflowRuntimeService.TaskCancel:input_type -> flowgram.runtime.v1.TaskCancelRequest
+	14, // 29: flowgram.runtime.v1.WorkflowRuntimeService.TaskList:input_type -> flowgram.runtime.v1.TaskListRequest
+	16, // 30: flowgram.runtime.v1.WorkflowRuntimeService.WatchTask:input_type -> flowgram.runtime.v1.WatchTaskRequest
+	18, // 31: flowgram.runtime.v1.WorkflowRuntimeService.WatchTasks:input_type -> flowgram.runtime.v1.WatchTasksRequest
+	20, // 32: flowgram.runtime.v1.WorkflowRuntimeService.ServerInfo:input_type -> flowgram.runtime.v1.ServerInfoRequest
+	2,  // 33: flowgram.runtime.v1.WorkflowRuntimeService.TaskRun:output_type -> flowgram.runtime.v1.TaskRunResponse
+	4,  // 34: flowgram.runtime.v1.WorkflowRuntimeService.TaskValidate:output_type -> flowgram.runtime.v1.TaskValidateResponse
+	7,  // 35: flowgram.runtime.v1.WorkflowRuntimeService.TaskGet:output_type -> flowgram.runtime.v1.TaskGetResponse
+	9,  // 36: flowgram.runtime.v1.WorkflowRuntimeService.TaskReport:output_type -> flowgram.runtime.v1.TaskReportResponse
+	11, // 37: flowgram.runtime.v1.WorkflowRuntimeService.TaskResult:output_type -> flowgram.runtime.v1.TaskResultResponse
+	13, // 38: flowgram.runtime.v1.WorkflowRuntimeService.TaskCancel:output_type -> flowgram.runtime.v1.TaskCancelResponse
+	15, // 39: flowgram.runtime.v1.WorkflowRuntimeService.TaskList:output_type -> flowgram.runtime.v1.TaskListResponse
+	17, // 40: flowgram.runtime.v1.WorkflowRuntimeService.WatchTask:output_type -> flowgram.runtime.v1.WatchTaskResponse
+	19, // 41: flowgram.runtime.v1.WorkflowRuntimeService.WatchTasks:output_type -> flowgram.runtime.v1.WatchTasksResponse
+	21, // 42: flowgram.runtime.v1.WorkflowRuntimeService.ServerInfo:output_type -> flowgram.runtime.v1.ServerInfoResponse
+	33, // [33:43] is the sub-list for method output_type
+	23, // [23:33] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_flowgram_runtime_v1_runtime_service_proto_init() }
@@ -1272,7 +1705,7 @@ func file_flowgram_runtime_v1_runtime_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_flowgram_runtime_v1_runtime_service_proto_rawDesc), len(file_flowgram_runtime_v1_runtime_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   18,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,11 +21,13 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	WorkflowRuntimeService_TaskRun_FullMethodName      = "/flowgram.runtime.v1.WorkflowRuntimeService/TaskRun"
 	WorkflowRuntimeService_TaskValidate_FullMethodName = "/flowgram.runtime.v1.WorkflowRuntimeService/TaskValidate"
+	WorkflowRuntimeService_TaskGet_FullMethodName      = "/flowgram.runtime.v1.WorkflowRuntimeService/TaskGet"
 	WorkflowRuntimeService_TaskReport_FullMethodName   = "/flowgram.runtime.v1.WorkflowRuntimeService/TaskReport"
 	WorkflowRuntimeService_TaskResult_FullMethodName   = "/flowgram.runtime.v1.WorkflowRuntimeService/TaskResult"
 	WorkflowRuntimeService_TaskCancel_FullMethodName   = "/flowgram.runtime.v1.WorkflowRuntimeService/TaskCancel"
 	WorkflowRuntimeService_TaskList_FullMethodName     = "/flowgram.runtime.v1.WorkflowRuntimeService/TaskList"
 	WorkflowRuntimeService_WatchTask_FullMethodName    = "/flowgram.runtime.v1.WorkflowRuntimeService/WatchTask"
+	WorkflowRuntimeService_WatchTasks_FullMethodName   = "/flowgram.runtime.v1.WorkflowRuntimeService/WatchTasks"
 	WorkflowRuntimeService_ServerInfo_FullMethodName   = "/flowgram.runtime.v1.WorkflowRuntimeService/ServerInfo"
 )
 
@@ -58,6 +60,11 @@ const (
 //	                  not UTF-8, for example
 //	RESOURCE_EXHAUSTED the request is larger than the server takes
 //	                   (MESSAGE_TOO_LARGE; without a reason if far larger)
+//	UNAUTHENTICATED   the server asks for credentials, and the call has none
+//	                  (CREDENTIALS_MISSING), or none that are valid
+//	                  (CREDENTIALS_INVALID)
+//	PERMISSION_DENIED the credentials do not allow this call
+//	                  (PERMISSION_DENIED)
 type WorkflowRuntimeServiceClient interface {
 	// Starts one execution of a workflow. Answers once the task is durably
 	// accepted: from then on it survives a crash of the server. With `wait`,
@@ -71,7 +78,10 @@ type WorkflowRuntimeServiceClient interface {
 	//	ALREADY_EXISTS     request_id was used before with a different request
 	//	                   (REQUEST_ID_REUSED)
 	//	RESOURCE_EXHAUSTED the server has reached its limit of tasks that run or
-	//	                   wait (TOO_MANY_TASKS)
+	//	                   wait (TOO_MANY_TASKS), of the memory that they hold
+	//	                   (MEMORY_LIMIT), or of the bytes of its store
+	//	                   (STORAGE_FULL); or the caller's namespace has reached
+	//	                   a limit of its own (QUOTA_EXCEEDED)
 	TaskRun(ctx context.Context, in *TaskRunRequest, opts ...grpc.CallOption) (*TaskRunResponse, error)
 	// Checks a schema and inputs without running them. Problems are the answer,
 	// not an error: the status is OK.
@@ -79,6 +89,14 @@ type WorkflowRuntimeServiceClient interface {
 	//	RESOURCE_EXHAUSTED the problems are larger than the server may send
 	//	                   (MESSAGE_TOO_LARGE)
 	TaskValidate(ctx context.Context, in *TaskValidateRequest, opts ...grpc.CallOption) (*TaskValidateResponse, error)
+	// What a task is: its schema and inputs with secrets masked, its labels, times
+	// and status. Cheap, unlike a report, which is made from all its events.
+	//
+	//	INVALID_ARGUMENT   a field is out of its range (ARGUMENT_INVALID)
+	//	NOT_FOUND          as in TaskReport
+	//	RESOURCE_EXHAUSTED the task is larger than the server may send
+	//	                   (MESSAGE_TOO_LARGE)
+	TaskGet(ctx context.Context, in *TaskGetRequest, opts ...grpc.CallOption) (*TaskGetResponse, error)
 	// Everything known about a task now: status, inputs, outputs, the report of
 	// every node that has started, and all messages.
 	//
@@ -126,6 +144,19 @@ type WorkflowRuntimeServiceClient interface {
 	//	                   send (MESSAGE_TOO_LARGE): watch in the BASIC view
 	//	UNAVAILABLE        as for any call; watch again after the last sequence
 	WatchTask(ctx context.Context, in *WatchTaskRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchTaskResponse], error)
+	// The tasks of a filter as they change, live only: one is sent when it is
+	// accepted and whenever its status changes. The first response may be empty:
+	// it says that the watch is live. To show all tasks, watch, wait for it, then
+	// call TaskList, and merge by task_id, where the higher last_sequence wins. A
+	// task that no longer fits the filter is sent once more. Never ends with OK.
+	// After any end, watch and list again.
+	//
+	//	ABORTED            the client reads too slowly: changes were dropped
+	//	                   (WATCH_BEHIND)
+	//	INVALID_ARGUMENT   a field is out of its range (ARGUMENT_INVALID)
+	//	RESOURCE_EXHAUSTED the server has reached its limit of watchers
+	//	                   (TOO_MANY_WATCHES)
+	WatchTasks(ctx context.Context, in *WatchTasksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchTasksResponse], error)
 	// Name, version and capabilities of this server.
 	ServerInfo(ctx context.Context, in *ServerInfoRequest, opts ...grpc.CallOption) (*ServerInfoResponse, error)
 }
@@ -152,6 +183,16 @@ func (c *workflowRuntimeServiceClient) TaskValidate(ctx context.Context, in *Tas
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(TaskValidateResponse)
 	err := c.cc.Invoke(ctx, WorkflowRuntimeService_TaskValidate_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *workflowRuntimeServiceClient) TaskGet(ctx context.Context, in *TaskGetRequest, opts ...grpc.CallOption) (*TaskGetResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TaskGetResponse)
+	err := c.cc.Invoke(ctx, WorkflowRuntimeService_TaskGet_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -217,6 +258,25 @@ func (c *workflowRuntimeServiceClient) WatchTask(ctx context.Context, in *WatchT
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type WorkflowRuntimeService_WatchTaskClient = grpc.ServerStreamingClient[WatchTaskResponse]
 
+func (c *workflowRuntimeServiceClient) WatchTasks(ctx context.Context, in *WatchTasksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchTasksResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &WorkflowRuntimeService_ServiceDesc.Streams[1], WorkflowRuntimeService_WatchTasks_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchTasksRequest, WatchTasksResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type WorkflowRuntimeService_WatchTasksClient = grpc.ServerStreamingClient[WatchTasksResponse]
+
 func (c *workflowRuntimeServiceClient) ServerInfo(ctx context.Context, in *ServerInfoRequest, opts ...grpc.CallOption) (*ServerInfoResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ServerInfoResponse)
@@ -256,6 +316,11 @@ func (c *workflowRuntimeServiceClient) ServerInfo(ctx context.Context, in *Serve
 //	                  not UTF-8, for example
 //	RESOURCE_EXHAUSTED the request is larger than the server takes
 //	                   (MESSAGE_TOO_LARGE; without a reason if far larger)
+//	UNAUTHENTICATED   the server asks for credentials, and the call has none
+//	                  (CREDENTIALS_MISSING), or none that are valid
+//	                  (CREDENTIALS_INVALID)
+//	PERMISSION_DENIED the credentials do not allow this call
+//	                  (PERMISSION_DENIED)
 type WorkflowRuntimeServiceServer interface {
 	// Starts one execution of a workflow. Answers once the task is durably
 	// accepted: from then on it survives a crash of the server. With `wait`,
@@ -269,7 +334,10 @@ type WorkflowRuntimeServiceServer interface {
 	//	ALREADY_EXISTS     request_id was used before with a different request
 	//	                   (REQUEST_ID_REUSED)
 	//	RESOURCE_EXHAUSTED the server has reached its limit of tasks that run or
-	//	                   wait (TOO_MANY_TASKS)
+	//	                   wait (TOO_MANY_TASKS), of the memory that they hold
+	//	                   (MEMORY_LIMIT), or of the bytes of its store
+	//	                   (STORAGE_FULL); or the caller's namespace has reached
+	//	                   a limit of its own (QUOTA_EXCEEDED)
 	TaskRun(context.Context, *TaskRunRequest) (*TaskRunResponse, error)
 	// Checks a schema and inputs without running them. Problems are the answer,
 	// not an error: the status is OK.
@@ -277,6 +345,14 @@ type WorkflowRuntimeServiceServer interface {
 	//	RESOURCE_EXHAUSTED the problems are larger than the server may send
 	//	                   (MESSAGE_TOO_LARGE)
 	TaskValidate(context.Context, *TaskValidateRequest) (*TaskValidateResponse, error)
+	// What a task is: its schema and inputs with secrets masked, its labels, times
+	// and status. Cheap, unlike a report, which is made from all its events.
+	//
+	//	INVALID_ARGUMENT   a field is out of its range (ARGUMENT_INVALID)
+	//	NOT_FOUND          as in TaskReport
+	//	RESOURCE_EXHAUSTED the task is larger than the server may send
+	//	                   (MESSAGE_TOO_LARGE)
+	TaskGet(context.Context, *TaskGetRequest) (*TaskGetResponse, error)
 	// Everything known about a task now: status, inputs, outputs, the report of
 	// every node that has started, and all messages.
 	//
@@ -324,6 +400,19 @@ type WorkflowRuntimeServiceServer interface {
 	//	                   send (MESSAGE_TOO_LARGE): watch in the BASIC view
 	//	UNAVAILABLE        as for any call; watch again after the last sequence
 	WatchTask(*WatchTaskRequest, grpc.ServerStreamingServer[WatchTaskResponse]) error
+	// The tasks of a filter as they change, live only: one is sent when it is
+	// accepted and whenever its status changes. The first response may be empty:
+	// it says that the watch is live. To show all tasks, watch, wait for it, then
+	// call TaskList, and merge by task_id, where the higher last_sequence wins. A
+	// task that no longer fits the filter is sent once more. Never ends with OK.
+	// After any end, watch and list again.
+	//
+	//	ABORTED            the client reads too slowly: changes were dropped
+	//	                   (WATCH_BEHIND)
+	//	INVALID_ARGUMENT   a field is out of its range (ARGUMENT_INVALID)
+	//	RESOURCE_EXHAUSTED the server has reached its limit of watchers
+	//	                   (TOO_MANY_WATCHES)
+	WatchTasks(*WatchTasksRequest, grpc.ServerStreamingServer[WatchTasksResponse]) error
 	// Name, version and capabilities of this server.
 	ServerInfo(context.Context, *ServerInfoRequest) (*ServerInfoResponse, error)
 	mustEmbedUnimplementedWorkflowRuntimeServiceServer()
@@ -342,6 +431,9 @@ func (UnimplementedWorkflowRuntimeServiceServer) TaskRun(context.Context, *TaskR
 func (UnimplementedWorkflowRuntimeServiceServer) TaskValidate(context.Context, *TaskValidateRequest) (*TaskValidateResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method TaskValidate not implemented")
 }
+func (UnimplementedWorkflowRuntimeServiceServer) TaskGet(context.Context, *TaskGetRequest) (*TaskGetResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method TaskGet not implemented")
+}
 func (UnimplementedWorkflowRuntimeServiceServer) TaskReport(context.Context, *TaskReportRequest) (*TaskReportResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method TaskReport not implemented")
 }
@@ -356,6 +448,9 @@ func (UnimplementedWorkflowRuntimeServiceServer) TaskList(context.Context, *Task
 }
 func (UnimplementedWorkflowRuntimeServiceServer) WatchTask(*WatchTaskRequest, grpc.ServerStreamingServer[WatchTaskResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchTask not implemented")
+}
+func (UnimplementedWorkflowRuntimeServiceServer) WatchTasks(*WatchTasksRequest, grpc.ServerStreamingServer[WatchTasksResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchTasks not implemented")
 }
 func (UnimplementedWorkflowRuntimeServiceServer) ServerInfo(context.Context, *ServerInfoRequest) (*ServerInfoResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ServerInfo not implemented")
@@ -414,6 +509,24 @@ func _WorkflowRuntimeService_TaskValidate_Handler(srv interface{}, ctx context.C
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(WorkflowRuntimeServiceServer).TaskValidate(ctx, req.(*TaskValidateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WorkflowRuntimeService_TaskGet_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TaskGetRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WorkflowRuntimeServiceServer).TaskGet(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WorkflowRuntimeService_TaskGet_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WorkflowRuntimeServiceServer).TaskGet(ctx, req.(*TaskGetRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -501,6 +614,17 @@ func _WorkflowRuntimeService_WatchTask_Handler(srv interface{}, stream grpc.Serv
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type WorkflowRuntimeService_WatchTaskServer = grpc.ServerStreamingServer[WatchTaskResponse]
 
+func _WorkflowRuntimeService_WatchTasks_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchTasksRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(WorkflowRuntimeServiceServer).WatchTasks(m, &grpc.GenericServerStream[WatchTasksRequest, WatchTasksResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type WorkflowRuntimeService_WatchTasksServer = grpc.ServerStreamingServer[WatchTasksResponse]
+
 func _WorkflowRuntimeService_ServerInfo_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ServerInfoRequest)
 	if err := dec(in); err != nil {
@@ -535,6 +659,10 @@ var WorkflowRuntimeService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _WorkflowRuntimeService_TaskValidate_Handler,
 		},
 		{
+			MethodName: "TaskGet",
+			Handler:    _WorkflowRuntimeService_TaskGet_Handler,
+		},
+		{
 			MethodName: "TaskReport",
 			Handler:    _WorkflowRuntimeService_TaskReport_Handler,
 		},
@@ -559,6 +687,11 @@ var WorkflowRuntimeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "WatchTask",
 			Handler:       _WorkflowRuntimeService_WatchTask_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "WatchTasks",
+			Handler:       _WorkflowRuntimeService_WatchTasks_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -42,11 +42,13 @@ class NodeStatusChanged(_message.Message):
     def __init__(self, node_id: _Optional[str] = ..., status: _Optional[_Union[_report_pb2.StatusInfo, _Mapping]] = ..., snapshot: _Optional[_Union[_report_pb2.Snapshot, _Mapping]] = ...) -> None: ...
 
 class OutputDelta(_message.Message):
-    __slots__ = ("node_id", "snapshot_id", "text")
+    __slots__ = ("node_id", "snapshot_id", "text", "from_start")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
+    FROM_START_FIELD_NUMBER: _ClassVar[int]
     node_id: str
     snapshot_id: str
     text: str
-    def __init__(self, node_id: _Optional[str] = ..., snapshot_id: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+    from_start: bool
+    def __init__(self, node_id: _Optional[str] = ..., snapshot_id: _Optional[str] = ..., text: _Optional[str] = ..., from_start: bool = ...) -> None: ...

@@ -123,7 +123,7 @@ class Report(_message.Message):
     def __init__(self, task_id: _Optional[str] = ..., inputs: _Optional[str] = ..., outputs: _Optional[str] = ..., status: _Optional[_Union[StatusInfo, _Mapping]] = ..., nodes: _Optional[_Iterable[_Union[NodeReport, _Mapping]]] = ..., messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., last_sequence: _Optional[int] = ...) -> None: ...
 
 class TaskSummary(_message.Message):
-    __slots__ = ("task_id", "status", "create_time", "labels")
+    __slots__ = ("task_id", "status", "create_time", "labels", "display_name", "namespace", "last_sequence")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -135,8 +135,28 @@ class TaskSummary(_message.Message):
     STATUS_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     status: StatusInfo
     create_time: _timestamp_pb2.Timestamp
     labels: _containers.ScalarMap[str, str]
-    def __init__(self, task_id: _Optional[str] = ..., status: _Optional[_Union[StatusInfo, _Mapping]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    display_name: str
+    namespace: str
+    last_sequence: int
+    def __init__(self, task_id: _Optional[str] = ..., status: _Optional[_Union[StatusInfo, _Mapping]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., display_name: _Optional[str] = ..., namespace: _Optional[str] = ..., last_sequence: _Optional[int] = ...) -> None: ...
+
+class Task(_message.Message):
+    __slots__ = ("summary", "schema", "inputs", "timeout", "last_sequence")
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    summary: TaskSummary
+    schema: str
+    inputs: str
+    timeout: _duration_pb2.Duration
+    last_sequence: int
+    def __init__(self, summary: _Optional[_Union[TaskSummary, _Mapping]] = ..., schema: _Optional[str] = ..., inputs: _Optional[str] = ..., timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., last_sequence: _Optional[int] = ...) -> None: ...

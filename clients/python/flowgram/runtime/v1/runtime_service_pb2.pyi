@@ -21,7 +21,7 @@ VIEW_BASIC: View
 VIEW_FULL: View
 
 class TaskRunRequest(_message.Message):
-    __slots__ = ("schema", "inputs", "request_id", "timeout", "labels", "wait")
+    __slots__ = ("schema", "inputs", "request_id", "timeout", "labels", "wait", "display_name")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -35,13 +35,15 @@ class TaskRunRequest(_message.Message):
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     WAIT_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     schema: str
     inputs: str
     request_id: str
     timeout: _duration_pb2.Duration
     labels: _containers.ScalarMap[str, str]
     wait: bool
-    def __init__(self, schema: _Optional[str] = ..., inputs: _Optional[str] = ..., request_id: _Optional[str] = ..., timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., wait: bool = ...) -> None: ...
+    display_name: str
+    def __init__(self, schema: _Optional[str] = ..., inputs: _Optional[str] = ..., request_id: _Optional[str] = ..., timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., wait: bool = ..., display_name: _Optional[str] = ...) -> None: ...
 
 class TaskRunResponse(_message.Message):
     __slots__ = ("task_id", "status", "outputs", "errors")
@@ -64,12 +66,36 @@ class TaskValidateRequest(_message.Message):
     def __init__(self, schema: _Optional[str] = ..., inputs: _Optional[str] = ...) -> None: ...
 
 class TaskValidateResponse(_message.Message):
-    __slots__ = ("valid", "errors")
+    __slots__ = ("valid", "errors", "problems", "warnings")
     VALID_FIELD_NUMBER: _ClassVar[int]
     ERRORS_FIELD_NUMBER: _ClassVar[int]
+    PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     valid: bool
     errors: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, valid: bool = ..., errors: _Optional[_Iterable[str]] = ...) -> None: ...
+    problems: _containers.RepeatedCompositeFieldContainer[Problem]
+    warnings: _containers.RepeatedCompositeFieldContainer[Problem]
+    def __init__(self, valid: bool = ..., errors: _Optional[_Iterable[str]] = ..., problems: _Optional[_Iterable[_Union[Problem, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[Problem, _Mapping]]] = ...) -> None: ...
+
+class Problem(_message.Message):
+    __slots__ = ("field", "text")
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    field: str
+    text: str
+    def __init__(self, field: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+
+class TaskGetRequest(_message.Message):
+    __slots__ = ("task_id",)
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    task_id: str
+    def __init__(self, task_id: _Optional[str] = ...) -> None: ...
+
+class TaskGetResponse(_message.Message):
+    __slots__ = ("task",)
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    task: _report_pb2.Task
+    def __init__(self, task: _Optional[_Union[_report_pb2.Task, _Mapping]] = ...) -> None: ...
 
 class TaskReportRequest(_message.Message):
     __slots__ = ("task_id", "view")
@@ -164,12 +190,37 @@ class WatchTaskResponse(_message.Message):
     events: _containers.RepeatedCompositeFieldContainer[_event_pb2.TaskEvent]
     def __init__(self, events: _Optional[_Iterable[_Union[_event_pb2.TaskEvent, _Mapping]]] = ...) -> None: ...
 
+class WatchTasksRequest(_message.Message):
+    __slots__ = ("statuses", "labels", "heartbeat")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    STATUSES_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    statuses: _containers.RepeatedScalarFieldContainer[_report_pb2.Status]
+    labels: _containers.ScalarMap[str, str]
+    heartbeat: _duration_pb2.Duration
+    def __init__(self, statuses: _Optional[_Iterable[_Union[_report_pb2.Status, str]]] = ..., labels: _Optional[_Mapping[str, str]] = ..., heartbeat: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class WatchTasksResponse(_message.Message):
+    __slots__ = ("tasks", "removed_task_ids")
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_TASK_IDS_FIELD_NUMBER: _ClassVar[int]
+    tasks: _containers.RepeatedCompositeFieldContainer[_report_pb2.TaskSummary]
+    removed_task_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, tasks: _Optional[_Iterable[_Union[_report_pb2.TaskSummary, _Mapping]]] = ..., removed_task_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class ServerInfoRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class ServerInfoResponse(_message.Message):
-    __slots__ = ("name", "title", "description", "runtime", "version", "time", "node_types")
+    __slots__ = ("name", "title", "description", "runtime", "version", "time", "node_types", "features", "limits")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
@@ -177,6 +228,8 @@ class ServerInfoResponse(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     NODE_TYPES_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
     name: str
     title: str
     description: str
@@ -184,4 +237,16 @@ class ServerInfoResponse(_message.Message):
     version: str
     time: _timestamp_pb2.Timestamp
     node_types: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., title: _Optional[str] = ..., description: _Optional[str] = ..., runtime: _Optional[str] = ..., version: _Optional[str] = ..., time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., node_types: _Optional[_Iterable[str]] = ...) -> None: ...
+    features: _containers.RepeatedScalarFieldContainer[str]
+    limits: ServerLimits
+    def __init__(self, name: _Optional[str] = ..., title: _Optional[str] = ..., description: _Optional[str] = ..., runtime: _Optional[str] = ..., version: _Optional[str] = ..., time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., node_types: _Optional[_Iterable[str]] = ..., features: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[ServerLimits, _Mapping]] = ...) -> None: ...
+
+class ServerLimits(_message.Message):
+    __slots__ = ("max_message_bytes", "max_schema_bytes", "max_inputs_bytes")
+    MAX_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_SCHEMA_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_INPUTS_BYTES_FIELD_NUMBER: _ClassVar[int]
+    max_message_bytes: int
+    max_schema_bytes: int
+    max_inputs_bytes: int
+    def __init__(self, max_message_bytes: _Optional[int] = ..., max_schema_bytes: _Optional[int] = ..., max_inputs_bytes: _Optional[int] = ...) -> None: ...

@@ -50,6 +50,11 @@ class WorkflowRuntimeServiceStub(object):
     not UTF-8, for example
     RESOURCE_EXHAUSTED the request is larger than the server takes
     (MESSAGE_TOO_LARGE; without a reason if far larger)
+    UNAUTHENTICATED   the server asks for credentials, and the call has none
+    (CREDENTIALS_MISSING), or none that are valid
+    (CREDENTIALS_INVALID)
+    PERMISSION_DENIED the credentials do not allow this call
+    (PERMISSION_DENIED)
     """
 
     def __init__(self, channel):
@@ -67,6 +72,11 @@ class WorkflowRuntimeServiceStub(object):
                 '/flowgram.runtime.v1.WorkflowRuntimeService/TaskValidate',
                 request_serializer=flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.TaskValidateRequest.SerializeToString,
                 response_deserializer=flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.TaskValidateResponse.FromString,
+                _registered_method=True)
+        self.TaskGet = channel.unary_unary(
+                '/flowgram.runtime.v1.WorkflowRuntimeService/TaskGet',
+                request_serializer=flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.TaskGetRequest.SerializeToString,
+                response_deserializer=flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.TaskGetResponse.FromString,
                 _registered_method=True)
         self.TaskReport = channel.unary_unary(
                 '/flowgram.runtime.v1.WorkflowRuntimeService/TaskReport',
@@ -92,6 +102,11 @@ class WorkflowRuntimeServiceStub(object):
                 '/flowgram.runtime.v1.WorkflowRuntimeService/WatchTask',
                 request_serializer=flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.WatchTaskRequest.SerializeToString,
                 response_deserializer=flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.WatchTaskResponse.FromString,
+                _registered_method=True)
+        self.WatchTasks = channel.unary_stream(
+                '/flowgram.runtime.v1.WorkflowRuntimeService/WatchTasks',
+                request_serializer=flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.WatchTasksRequest.SerializeToString,
+                response_deserializer=flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.WatchTasksResponse.FromString,
                 _registered_method=True)
         self.ServerInfo = channel.unary_unary(
                 '/flowgram.runtime.v1.WorkflowRuntimeService/ServerInfo',
@@ -125,6 +140,11 @@ class WorkflowRuntimeServiceServicer(object):
     not UTF-8, for example
     RESOURCE_EXHAUSTED the request is larger than the server takes
     (MESSAGE_TOO_LARGE; without a reason if far larger)
+    UNAUTHENTICATED   the server asks for credentials, and the call has none
+    (CREDENTIALS_MISSING), or none that are valid
+    (CREDENTIALS_INVALID)
+    PERMISSION_DENIED the credentials do not allow this call
+    (PERMISSION_DENIED)
     """
 
     def TaskRun(self, request, context):
@@ -139,7 +159,10 @@ class WorkflowRuntimeServiceServicer(object):
         ALREADY_EXISTS     request_id was used before with a different request
         (REQUEST_ID_REUSED)
         RESOURCE_EXHAUSTED the server has reached its limit of tasks that run or
-        wait (TOO_MANY_TASKS)
+        wait (TOO_MANY_TASKS), of the memory that they hold
+        (MEMORY_LIMIT), or of the bytes of its store
+        (STORAGE_FULL); or the caller's namespace has reached
+        a limit of its own (QUOTA_EXCEEDED)
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -149,6 +172,18 @@ class WorkflowRuntimeServiceServicer(object):
         """Checks a schema and inputs without running them. Problems are the answer,
         not an error: the status is OK.
         RESOURCE_EXHAUSTED the problems are larger than the server may send
+        (MESSAGE_TOO_LARGE)
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TaskGet(self, request, context):
+        """What a task is: its schema and inputs with secrets masked, its labels, times
+        and status. Cheap, unlike a report, which is made from all its events.
+        INVALID_ARGUMENT   a field is out of its range (ARGUMENT_INVALID)
+        NOT_FOUND          as in TaskReport
+        RESOURCE_EXHAUSTED the task is larger than the server may send
         (MESSAGE_TOO_LARGE)
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -222,6 +257,23 @@ class WorkflowRuntimeServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchTasks(self, request, context):
+        """The tasks of a filter as they change, live only: one is sent when it is
+        accepted and whenever its status changes. The first response may be empty:
+        it says that the watch is live. To show all tasks, watch, wait for it, then
+        call TaskList, and merge by task_id, where the higher last_sequence wins. A
+        task that no longer fits the filter is sent once more. Never ends with OK.
+        After any end, watch and list again.
+        ABORTED            the client reads too slowly: changes were dropped
+        (WATCH_BEHIND)
+        INVALID_ARGUMENT   a field is out of its range (ARGUMENT_INVALID)
+        RESOURCE_EXHAUSTED the server has reached its limit of watchers
+        (TOO_MANY_WATCHES)
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ServerInfo(self, request, context):
         """Name, version and capabilities of this server.
         """
@@ -241,6 +293,11 @@ def add_WorkflowRuntimeServiceServicer_to_server(servicer, server):
                     servicer.TaskValidate,
                     request_deserializer=flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.TaskValidateRequest.FromString,
                     response_serializer=flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.TaskValidateResponse.SerializeToString,
+            ),
+            'TaskGet': grpc.unary_unary_rpc_method_handler(
+                    servicer.TaskGet,
+                    request_deserializer=flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.TaskGetRequest.FromString,
+                    response_serializer=flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.TaskGetResponse.SerializeToString,
             ),
             'TaskReport': grpc.unary_unary_rpc_method_handler(
                     servicer.TaskReport,
@@ -266,6 +323,11 @@ def add_WorkflowRuntimeServiceServicer_to_server(servicer, server):
                     servicer.WatchTask,
                     request_deserializer=flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.WatchTaskRequest.FromString,
                     response_serializer=flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.WatchTaskResponse.SerializeToString,
+            ),
+            'WatchTasks': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchTasks,
+                    request_deserializer=flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.WatchTasksRequest.FromString,
+                    response_serializer=flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.WatchTasksResponse.SerializeToString,
             ),
             'ServerInfo': grpc.unary_unary_rpc_method_handler(
                     servicer.ServerInfo,
@@ -305,6 +367,11 @@ class WorkflowRuntimeService(object):
     not UTF-8, for example
     RESOURCE_EXHAUSTED the request is larger than the server takes
     (MESSAGE_TOO_LARGE; without a reason if far larger)
+    UNAUTHENTICATED   the server asks for credentials, and the call has none
+    (CREDENTIALS_MISSING), or none that are valid
+    (CREDENTIALS_INVALID)
+    PERMISSION_DENIED the credentials do not allow this call
+    (PERMISSION_DENIED)
     """
 
     @staticmethod
@@ -351,6 +418,33 @@ class WorkflowRuntimeService(object):
             '/flowgram.runtime.v1.WorkflowRuntimeService/TaskValidate',
             flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.TaskValidateRequest.SerializeToString,
             flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.TaskValidateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TaskGet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowgram.runtime.v1.WorkflowRuntimeService/TaskGet',
+            flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.TaskGetRequest.SerializeToString,
+            flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.TaskGetResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -486,6 +580,33 @@ class WorkflowRuntimeService(object):
             '/flowgram.runtime.v1.WorkflowRuntimeService/WatchTask',
             flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.WatchTaskRequest.SerializeToString,
             flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.WatchTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/flowgram.runtime.v1.WorkflowRuntimeService/WatchTasks',
+            flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.WatchTasksRequest.SerializeToString,
+            flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.WatchTasksResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,11 @@ class WorkflowRuntimeServiceStub:
                         not UTF-8, for example
       RESOURCE_EXHAUSTED the request is larger than the server takes
                          (MESSAGE_TOO_LARGE; without a reason if far larger)
+      UNAUTHENTICATED   the server asks for credentials, and the call has none
+                        (CREDENTIALS_MISSING), or none that are valid
+                        (CREDENTIALS_INVALID)
+      PERMISSION_DENIED the credentials do not allow this call
+                        (PERMISSION_DENIED)
     """
 
     @_typing.overload
@@ -69,12 +74,23 @@ class WorkflowRuntimeServiceStub:
       ALREADY_EXISTS     request_id was used before with a different request
                          (REQUEST_ID_REUSED)
       RESOURCE_EXHAUSTED the server has reached its limit of tasks that run or
-                         wait (TOO_MANY_TASKS)
+                         wait (TOO_MANY_TASKS), of the memory that they hold
+                         (MEMORY_LIMIT), or of the bytes of its store
+                         (STORAGE_FULL); or the caller's namespace has reached
+                         a limit of its own (QUOTA_EXCEEDED)
     """
     TaskValidate: _grpc.UnaryUnaryMultiCallable[_runtime_service_pb2.TaskValidateRequest, _runtime_service_pb2.TaskValidateResponse]
     """Checks a schema and inputs without running them. Problems are the answer,
     not an error: the status is OK.
       RESOURCE_EXHAUSTED the problems are larger than the server may send
+                         (MESSAGE_TOO_LARGE)
+    """
+    TaskGet: _grpc.UnaryUnaryMultiCallable[_runtime_service_pb2.TaskGetRequest, _runtime_service_pb2.TaskGetResponse]
+    """What a task is: its schema and inputs with secrets masked, its labels, times
+    and status. Cheap, unlike a report, which is made from all its events.
+      INVALID_ARGUMENT   a field is out of its range (ARGUMENT_INVALID)
+      NOT_FOUND          as in TaskReport
+      RESOURCE_EXHAUSTED the task is larger than the server may send
                          (MESSAGE_TOO_LARGE)
     """
     TaskReport: _grpc.UnaryUnaryMultiCallable[_runtime_service_pb2.TaskReportRequest, _runtime_service_pb2.TaskReportResponse]
@@ -124,6 +140,19 @@ class WorkflowRuntimeServiceStub:
                          send (MESSAGE_TOO_LARGE): watch in the BASIC view
       UNAVAILABLE        as for any call; watch again after the last sequence
     """
+    WatchTasks: _grpc.UnaryStreamMultiCallable[_runtime_service_pb2.WatchTasksRequest, _runtime_service_pb2.WatchTasksResponse]
+    """The tasks of a filter as they change, live only: one is sent when it is
+    accepted and whenever its status changes. The first response may be empty:
+    it says that the watch is live. To show all tasks, watch, wait for it, then
+    call TaskList, and merge by task_id, where the higher last_sequence wins. A
+    task that no longer fits the filter is sent once more. Never ends with OK.
+    After any end, watch and list again.
+      ABORTED            the client reads too slowly: changes were dropped
+                         (WATCH_BEHIND)
+      INVALID_ARGUMENT   a field is out of its range (ARGUMENT_INVALID)
+      RESOURCE_EXHAUSTED the server has reached its limit of watchers
+                         (TOO_MANY_WATCHES)
+    """
     ServerInfo: _grpc.UnaryUnaryMultiCallable[_runtime_service_pb2.ServerInfoRequest, _runtime_service_pb2.ServerInfoResponse]
     """Name, version and capabilities of this server."""
 
@@ -153,6 +182,11 @@ class WorkflowRuntimeServiceAsyncStub(WorkflowRuntimeServiceStub):
                         not UTF-8, for example
       RESOURCE_EXHAUSTED the request is larger than the server takes
                          (MESSAGE_TOO_LARGE; without a reason if far larger)
+      UNAUTHENTICATED   the server asks for credentials, and the call has none
+                        (CREDENTIALS_MISSING), or none that are valid
+                        (CREDENTIALS_INVALID)
+      PERMISSION_DENIED the credentials do not allow this call
+                        (PERMISSION_DENIED)
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -168,12 +202,23 @@ class WorkflowRuntimeServiceAsyncStub(WorkflowRuntimeServiceStub):
       ALREADY_EXISTS     request_id was used before with a different request
                          (REQUEST_ID_REUSED)
       RESOURCE_EXHAUSTED the server has reached its limit of tasks that run or
-                         wait (TOO_MANY_TASKS)
+                         wait (TOO_MANY_TASKS), of the memory that they hold
+                         (MEMORY_LIMIT), or of the bytes of its store
+                         (STORAGE_FULL); or the caller's namespace has reached
+                         a limit of its own (QUOTA_EXCEEDED)
     """
     TaskValidate: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.TaskValidateRequest, _runtime_service_pb2.TaskValidateResponse]  # type: ignore[assignment]
     """Checks a schema and inputs without running them. Problems are the answer,
     not an error: the status is OK.
       RESOURCE_EXHAUSTED the problems are larger than the server may send
+                         (MESSAGE_TOO_LARGE)
+    """
+    TaskGet: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.TaskGetRequest, _runtime_service_pb2.TaskGetResponse]  # type: ignore[assignment]
+    """What a task is: its schema and inputs with secrets masked, its labels, times
+    and status. Cheap, unlike a report, which is made from all its events.
+      INVALID_ARGUMENT   a field is out of its range (ARGUMENT_INVALID)
+      NOT_FOUND          as in TaskReport
+      RESOURCE_EXHAUSTED the task is larger than the server may send
                          (MESSAGE_TOO_LARGE)
     """
     TaskReport: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.TaskReportRequest, _runtime_service_pb2.TaskReportResponse]  # type: ignore[assignment]
@@ -223,6 +268,19 @@ class WorkflowRuntimeServiceAsyncStub(WorkflowRuntimeServiceStub):
                          send (MESSAGE_TOO_LARGE): watch in the BASIC view
       UNAVAILABLE        as for any call; watch again after the last sequence
     """
+    WatchTasks: _aio.UnaryStreamMultiCallable[_runtime_service_pb2.WatchTasksRequest, _runtime_service_pb2.WatchTasksResponse]  # type: ignore[assignment]
+    """The tasks of a filter as they change, live only: one is sent when it is
+    accepted and whenever its status changes. The first response may be empty:
+    it says that the watch is live. To show all tasks, watch, wait for it, then
+    call TaskList, and merge by task_id, where the higher last_sequence wins. A
+    task that no longer fits the filter is sent once more. Never ends with OK.
+    After any end, watch and list again.
+      ABORTED            the client reads too slowly: changes were dropped
+                         (WATCH_BEHIND)
+      INVALID_ARGUMENT   a field is out of its range (ARGUMENT_INVALID)
+      RESOURCE_EXHAUSTED the server has reached its limit of watchers
+                         (TOO_MANY_WATCHES)
+    """
     ServerInfo: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.ServerInfoRequest, _runtime_service_pb2.ServerInfoResponse]  # type: ignore[assignment]
     """Name, version and capabilities of this server."""
 
@@ -251,6 +309,11 @@ class WorkflowRuntimeServiceServicer(metaclass=_abc_1.ABCMeta):
                         not UTF-8, for example
       RESOURCE_EXHAUSTED the request is larger than the server takes
                          (MESSAGE_TOO_LARGE; without a reason if far larger)
+      UNAUTHENTICATED   the server asks for credentials, and the call has none
+                        (CREDENTIALS_MISSING), or none that are valid
+                        (CREDENTIALS_INVALID)
+      PERMISSION_DENIED the credentials do not allow this call
+                        (PERMISSION_DENIED)
     """
 
     @_abc_1.abstractmethod
@@ -270,7 +333,10 @@ class WorkflowRuntimeServiceServicer(metaclass=_abc_1.ABCMeta):
           ALREADY_EXISTS     request_id was used before with a different request
                              (REQUEST_ID_REUSED)
           RESOURCE_EXHAUSTED the server has reached its limit of tasks that run or
-                             wait (TOO_MANY_TASKS)
+                             wait (TOO_MANY_TASKS), of the memory that they hold
+                             (MEMORY_LIMIT), or of the bytes of its store
+                             (STORAGE_FULL); or the caller's namespace has reached
+                             a limit of its own (QUOTA_EXCEEDED)
         """
 
     @_abc_1.abstractmethod
@@ -282,6 +348,20 @@ class WorkflowRuntimeServiceServicer(metaclass=_abc_1.ABCMeta):
         """Checks a schema and inputs without running them. Problems are the answer,
         not an error: the status is OK.
           RESOURCE_EXHAUSTED the problems are larger than the server may send
+                             (MESSAGE_TOO_LARGE)
+        """
+
+    @_abc_1.abstractmethod
+    def TaskGet(
+        self,
+        request: _runtime_service_pb2.TaskGetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runtime_service_pb2.TaskGetResponse, _abc.Awaitable[_runtime_service_pb2.TaskGetResponse]]:
+        """What a task is: its schema and inputs with secrets masked, its labels, times
+        and status. Cheap, unlike a report, which is made from all its events.
+          INVALID_ARGUMENT   a field is out of its range (ARGUMENT_INVALID)
+          NOT_FOUND          as in TaskReport
+          RESOURCE_EXHAUSTED the task is larger than the server may send
                              (MESSAGE_TOO_LARGE)
         """
 
@@ -360,6 +440,25 @@ class WorkflowRuntimeServiceServicer(metaclass=_abc_1.ABCMeta):
                              (TOO_MANY_WATCHES), or one event is larger than it may
                              send (MESSAGE_TOO_LARGE): watch in the BASIC view
           UNAVAILABLE        as for any call; watch again after the last sequence
+        """
+
+    @_abc_1.abstractmethod
+    def WatchTasks(
+        self,
+        request: _runtime_service_pb2.WatchTasksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_runtime_service_pb2.WatchTasksResponse], _abc.AsyncIterator[_runtime_service_pb2.WatchTasksResponse]]:
+        """The tasks of a filter as they change, live only: one is sent when it is
+        accepted and whenever its status changes. The first response may be empty:
+        it says that the watch is live. To show all tasks, watch, wait for it, then
+        call TaskList, and merge by task_id, where the higher last_sequence wins. A
+        task that no longer fits the filter is sent once more. Never ends with OK.
+        After any end, watch and list again.
+          ABORTED            the client reads too slowly: changes were dropped
+                             (WATCH_BEHIND)
+          INVALID_ARGUMENT   a field is out of its range (ARGUMENT_INVALID)
+          RESOURCE_EXHAUSTED the server has reached its limit of watchers
+                             (TOO_MANY_WATCHES)
         """
 
     @_abc_1.abstractmethod

@@ -9,7 +9,7 @@ import { enumDesc, fileDesc } from "@bufbuild/protobuf/codegenv2";
  * Describes the file flowgram/runtime/v1/error_reason.proto.
  */
 export const file_flowgram_runtime_v1_error_reason: GenFile = /*@__PURE__*/
-  fileDesc("CiZmbG93Z3JhbS9ydW50aW1lL3YxL2Vycm9yX3JlYXNvbi5wcm90bxITZmxvd2dyYW0ucnVudGltZS52MSrrAwoLRXJyb3JSZWFzb24SHAoYRVJST1JfUkVBU09OX1VOU1BFQ0lGSUVEEAASIQodRVJST1JfUkVBU09OX0FSR1VNRU5UX0lOVkFMSUQQARIfChtFUlJPUl9SRUFTT05fU0NIRU1BX0lOVkFMSUQQAhIfChtFUlJPUl9SRUFTT05fSU5QVVRTX0lOVkFMSUQQAxIjCh9FUlJPUl9SRUFTT05fUEFHRV9UT0tFTl9JTlZBTElEEAQSHwobRVJST1JfUkVBU09OX1RBU0tfTk9UX0ZPVU5EEAUSIgoeRVJST1JfUkVBU09OX1JFUVVFU1RfSURfUkVVU0VEEAYSJgoiRVJST1JfUkVBU09OX1NFUVVFTkNFX09VVF9PRl9SQU5HRRAHEh8KG0VSUk9SX1JFQVNPTl9UT09fTUFOWV9UQVNLUxAIEiEKHUVSUk9SX1JFQVNPTl9UT09fTUFOWV9XQVRDSEVTEAkSIgoeRVJST1JfUkVBU09OX01FU1NBR0VfVE9PX0xBUkdFEAoSHgoaRVJST1JfUkVBU09OX1NIVVRUSU5HX0RPV04QCxIkCiBFUlJPUl9SRUFTT05fU1RPUkFHRV9VTkFWQUlMQUJMRRAMEhkKFUVSUk9SX1JFQVNPTl9JTlRFUk5BTBANQucBChdjb20uZmxvd2dyYW0ucnVudGltZS52MUIQRXJyb3JSZWFzb25Qcm90b1ABWkxnaXRodWIuY29tL2Zsb3dncmFtL2Zsb3dncmFtLXNlcnZlci9jbGllbnRzL2dvL2Zsb3dncmFtL3J1bnRpbWUvdjE7cnVudGltZXYxogIDRlJYqgITRmxvd2dyYW0uUnVudGltZS5WMcoCE0Zsb3dncmFtXFJ1bnRpbWVcVjHiAh9GbG93Z3JhbVxSdW50aW1lXFYxXEdQQk1ldGFkYXRh6gIVRmxvd2dyYW06OlJ1bnRpbWU6OlYxYgZwcm90bzM");
+  fileDesc("CiZmbG93Z3JhbS9ydW50aW1lL3YxL2Vycm9yX3JlYXNvbi5wcm90bxITZmxvd2dyYW0ucnVudGltZS52MSrZBQoLRXJyb3JSZWFzb24SHAoYRVJST1JfUkVBU09OX1VOU1BFQ0lGSUVEEAASIQodRVJST1JfUkVBU09OX0FSR1VNRU5UX0lOVkFMSUQQARIfChtFUlJPUl9SRUFTT05fU0NIRU1BX0lOVkFMSUQQAhIfChtFUlJPUl9SRUFTT05fSU5QVVRTX0lOVkFMSUQQAxIjCh9FUlJPUl9SRUFTT05fUEFHRV9UT0tFTl9JTlZBTElEEAQSHwobRVJST1JfUkVBU09OX1RBU0tfTk9UX0ZPVU5EEAUSIgoeRVJST1JfUkVBU09OX1JFUVVFU1RfSURfUkVVU0VEEAYSJgoiRVJST1JfUkVBU09OX1NFUVVFTkNFX09VVF9PRl9SQU5HRRAHEh8KG0VSUk9SX1JFQVNPTl9UT09fTUFOWV9UQVNLUxAIEiEKHUVSUk9SX1JFQVNPTl9UT09fTUFOWV9XQVRDSEVTEAkSIgoeRVJST1JfUkVBU09OX01FU1NBR0VfVE9PX0xBUkdFEAoSHgoaRVJST1JfUkVBU09OX1NIVVRUSU5HX0RPV04QCxIkCiBFUlJPUl9SRUFTT05fU1RPUkFHRV9VTkFWQUlMQUJMRRAMEhkKFUVSUk9SX1JFQVNPTl9JTlRFUk5BTBANEiQKIEVSUk9SX1JFQVNPTl9DUkVERU5USUFMU19NSVNTSU5HEA4SJAogRVJST1JfUkVBU09OX0NSRURFTlRJQUxTX0lOVkFMSUQQDxIiCh5FUlJPUl9SRUFTT05fUEVSTUlTU0lPTl9ERU5JRUQQEBIfChtFUlJPUl9SRUFTT05fUVVPVEFfRVhDRUVERUQQERIdChlFUlJPUl9SRUFTT05fU1RPUkFHRV9GVUxMEBISHQoZRVJST1JfUkVBU09OX01FTU9SWV9MSU1JVBATEh0KGUVSUk9SX1JFQVNPTl9XQVRDSF9CRUhJTkQQFELnAQoXY29tLmZsb3dncmFtLnJ1bnRpbWUudjFCEEVycm9yUmVhc29uUHJvdG9QAVpMZ2l0aHViLmNvbS9mbG93Z3JhbS9mbG93Z3JhbS1zZXJ2ZXIvY2xpZW50cy9nby9mbG93Z3JhbS9ydW50aW1lL3YxO3J1bnRpbWV2MaICA0ZSWKoCE0Zsb3dncmFtLlJ1bnRpbWUuVjHKAhNGbG93Z3JhbVxSdW50aW1lXFYx4gIfRmxvd2dyYW1cUnVudGltZVxWMVxHUEJNZXRhZGF0YeoCFUZsb3dncmFtOjpSdW50aW1lOjpWMWIGcHJvdG8z");
 
 /**
  * Why a call was refused, for programs to branch on.
@@ -217,6 +217,100 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_INTERNAL = 13;
    */
   INTERNAL = 13,
+
+  /**
+   * UNAUTHENTICATED. The server asks for credentials, and the call has none.
+   * Send an API key or a token in the metadata, or a client certificate.
+   *
+   * Example: a call without `authorization` metadata to a server that asks for
+   * API keys.
+   *
+   *     {"reason": "CREDENTIALS_MISSING", "domain": "flowgram.runtime"}
+   *
+   * @generated from enum value: ERROR_REASON_CREDENTIALS_MISSING = 14;
+   */
+  CREDENTIALS_MISSING = 14,
+
+  /**
+   * UNAUTHENTICATED. The credentials of the call are not valid: unknown,
+   * malformed, expired, or revoked. Get new ones; do not try again with these.
+   *
+   * Example: a token whose time of validity has passed.
+   *
+   *     {"reason": "CREDENTIALS_INVALID", "domain": "flowgram.runtime"}
+   *
+   * @generated from enum value: ERROR_REASON_CREDENTIALS_INVALID = 15;
+   */
+  CREDENTIALS_INVALID = 15,
+
+  /**
+   * PERMISSION_DENIED. The credentials are valid, and do not allow this call.
+   * A task of another namespace is TASK_NOT_FOUND instead.
+   *
+   * Example: TaskCancel with a key that may only read.
+   *
+   *     {"reason": "PERMISSION_DENIED", "domain": "flowgram.runtime"}
+   *
+   * @generated from enum value: ERROR_REASON_PERMISSION_DENIED = 16;
+   */
+  PERMISSION_DENIED = 16,
+
+  /**
+   * RESOURCE_EXHAUSTED. The namespace of the caller has reached one of its own
+   * limits. google.rpc.QuotaFailure names the limit, and google.rpc.RetryInfo
+   * says after what time to try again, with the same request_id.
+   *
+   * Example: the 101st task of a namespace that may have 100.
+   *
+   *     {"reason": "QUOTA_EXCEEDED", "domain": "flowgram.runtime"}
+   *     {"violations": [{"subject": "namespace:team-a",
+   *       "description": "100 tasks run and wait: the limit max_tasks is reached"}]}
+   *     {"retry_delay": "1s"}
+   *
+   * @generated from enum value: ERROR_REASON_QUOTA_EXCEEDED = 17;
+   */
+  QUOTA_EXCEEDED = 17,
+
+  /**
+   * RESOURCE_EXHAUSTED. The store of tasks has reached its limit of bytes: new
+   * tasks are refused until finished ones have been removed. google.rpc.RetryInfo
+   * says after what time to try again, with the same request_id.
+   *
+   * Example: the journal has 10 GB where 10 GB are allowed.
+   *
+   *     {"reason": "STORAGE_FULL", "domain": "flowgram.runtime"}
+   *     {"retry_delay": "60s"}
+   *
+   * @generated from enum value: ERROR_REASON_STORAGE_FULL = 18;
+   */
+  STORAGE_FULL = 18,
+
+  /**
+   * RESOURCE_EXHAUSTED. The tasks that run and wait hold as much memory as the
+   * server allows. google.rpc.RetryInfo says after what time to try again, with
+   * the same request_id.
+   *
+   * Example: the values of all running tasks take 2 GB where 2 GB are allowed.
+   *
+   *     {"reason": "MEMORY_LIMIT", "domain": "flowgram.runtime"}
+   *     {"retry_delay": "1s"}
+   *
+   * @generated from enum value: ERROR_REASON_MEMORY_LIMIT = 19;
+   */
+  MEMORY_LIMIT = 19,
+
+  /**
+   * ABORTED. A WatchTasks stream was read so slowly that more changes waited for
+   * the client than the server keeps, and some were dropped. Watch again, and
+   * list again.
+   *
+   * Example: a client stops reading while 10,000 tasks start and end.
+   *
+   *     {"reason": "WATCH_BEHIND", "domain": "flowgram.runtime"}
+   *
+   * @generated from enum value: ERROR_REASON_WATCH_BEHIND = 20;
+   */
+  WATCH_BEHIND = 20,
 }
 
 /**

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file flowgram/runtime/v1/event.proto.
  */
 export const file_flowgram_runtime_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("Ch9mbG93Z3JhbS9ydW50aW1lL3YxL2V2ZW50LnByb3RvEhNmbG93Z3JhbS5ydW50aW1lLnYxIskCCglUYXNrRXZlbnQSEAoIc2VxdWVuY2UYASABKAMSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASRQoTdGFza19zdGF0dXNfY2hhbmdlZBgDIAEoCzImLmZsb3dncmFtLnJ1bnRpbWUudjEuVGFza1N0YXR1c0NoYW5nZWRIABJFChNub2RlX3N0YXR1c19jaGFuZ2VkGAQgASgLMiYuZmxvd2dyYW0ucnVudGltZS52MS5Ob2RlU3RhdHVzQ2hhbmdlZEgAEi8KB21lc3NhZ2UYBSABKAsyHC5mbG93Z3JhbS5ydW50aW1lLnYxLk1lc3NhZ2VIABI4CgxvdXRwdXRfZGVsdGEYBiABKAsyIC5mbG93Z3JhbS5ydW50aW1lLnYxLk91dHB1dERlbHRhSABCBwoFZXZlbnQiVQoRVGFza1N0YXR1c0NoYW5nZWQSLwoGc3RhdHVzGAEgASgLMh8uZmxvd2dyYW0ucnVudGltZS52MS5TdGF0dXNJbmZvEg8KB291dHB1dHMYAiABKAkihgEKEU5vZGVTdGF0dXNDaGFuZ2VkEg8KB25vZGVfaWQYASABKAkSLwoGc3RhdHVzGAIgASgLMh8uZmxvd2dyYW0ucnVudGltZS52MS5TdGF0dXNJbmZvEi8KCHNuYXBzaG90GAMgASgLMh0uZmxvd2dyYW0ucnVudGltZS52MS5TbmFwc2hvdCJBCgtPdXRwdXREZWx0YRIPCgdub2RlX2lkGAEgASgJEhMKC3NuYXBzaG90X2lkGAIgASgJEgwKBHRleHQYAyABKAlC4QEKF2NvbS5mbG93Z3JhbS5ydW50aW1lLnYxQgpFdmVudFByb3RvUAFaTGdpdGh1Yi5jb20vZmxvd2dyYW0vZmxvd2dyYW0tc2VydmVyL2NsaWVudHMvZ28vZmxvd2dyYW0vcnVudGltZS92MTtydW50aW1ldjGiAgNGUliqAhNGbG93Z3JhbS5SdW50aW1lLlYxygITRmxvd2dyYW1cUnVudGltZVxWMeICH0Zsb3dncmFtXFJ1bnRpbWVcVjFcR1BCTWV0YWRhdGHqAhVGbG93Z3JhbTo6UnVudGltZTo6VjFiBnByb3RvMw", [file_flowgram_runtime_v1_report, file_google_protobuf_timestamp]);
+  fileDesc("Ch9mbG93Z3JhbS9ydW50aW1lL3YxL2V2ZW50LnByb3RvEhNmbG93Z3JhbS5ydW50aW1lLnYxIskCCglUYXNrRXZlbnQSEAoIc2VxdWVuY2UYASABKAMSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASRQoTdGFza19zdGF0dXNfY2hhbmdlZBgDIAEoCzImLmZsb3dncmFtLnJ1bnRpbWUudjEuVGFza1N0YXR1c0NoYW5nZWRIABJFChNub2RlX3N0YXR1c19jaGFuZ2VkGAQgASgLMiYuZmxvd2dyYW0ucnVudGltZS52MS5Ob2RlU3RhdHVzQ2hhbmdlZEgAEi8KB21lc3NhZ2UYBSABKAsyHC5mbG93Z3JhbS5ydW50aW1lLnYxLk1lc3NhZ2VIABI4CgxvdXRwdXRfZGVsdGEYBiABKAsyIC5mbG93Z3JhbS5ydW50aW1lLnYxLk91dHB1dERlbHRhSABCBwoFZXZlbnQiVQoRVGFza1N0YXR1c0NoYW5nZWQSLwoGc3RhdHVzGAEgASgLMh8uZmxvd2dyYW0ucnVudGltZS52MS5TdGF0dXNJbmZvEg8KB291dHB1dHMYAiABKAkihgEKEU5vZGVTdGF0dXNDaGFuZ2VkEg8KB25vZGVfaWQYASABKAkSLwoGc3RhdHVzGAIgASgLMh8uZmxvd2dyYW0ucnVudGltZS52MS5TdGF0dXNJbmZvEi8KCHNuYXBzaG90GAMgASgLMh0uZmxvd2dyYW0ucnVudGltZS52MS5TbmFwc2hvdCJVCgtPdXRwdXREZWx0YRIPCgdub2RlX2lkGAEgASgJEhMKC3NuYXBzaG90X2lkGAIgASgJEgwKBHRleHQYAyABKAkSEgoKZnJvbV9zdGFydBgEIAEoCELhAQoXY29tLmZsb3dncmFtLnJ1bnRpbWUudjFCCkV2ZW50UHJvdG9QAVpMZ2l0aHViLmNvbS9mbG93Z3JhbS9mbG93Z3JhbS1zZXJ2ZXIvY2xpZW50cy9nby9mbG93Z3JhbS9ydW50aW1lL3YxO3J1bnRpbWV2MaICA0ZSWKoCE0Zsb3dncmFtLlJ1bnRpbWUuVjHKAhNGbG93Z3JhbVxSdW50aW1lXFYx4gIfRmxvd2dyYW1cUnVudGltZVxWMVxHUEJNZXRhZGF0YeoCFUZsb3dncmFtOjpSdW50aW1lOjpWMWIGcHJvdG8z", [file_flowgram_runtime_v1_report, file_google_protobuf_timestamp]);
 
 /**
  * Something that happened in a task. The durable events of a task are its log:
@@ -155,10 +155,9 @@ export const NodeStatusChangedSchema: GenMessage<NodeStatusChanged> = /*@__PURE_
 
 /**
  * A piece of text that a running node produced. Append it to the text shown for
- * the snapshot; drop that text when the run has ended, and the text of all runs
- * whenever you watch again: what came in between is not told, and after a restart
- * of the server the node runs anew, without an event that says so. The outputs
- * hold the whole.
+ * the snapshot, or replace that text where `from_start` is set; drop it when the
+ * run has ended. A watch that begins, or begins again, while a node runs gets the
+ * text so far first. The outputs hold the whole.
  *
  * @generated from message flowgram.runtime.v1.OutputDelta
  */
@@ -183,6 +182,15 @@ export type OutputDelta = Message<"flowgram.runtime.v1.OutputDelta"> & {
    * @generated from field: string text = 3;
    */
   text: string;
+
+  /**
+   * This is all the text of the run so far: it replaces what was shown of it.
+   * Set in the first delta of a run that a watch sends. Of a very long text the
+   * server keeps the last part only, and sends that.
+   *
+   * @generated from field: bool from_start = 4;
+   */
+  fromStart: boolean;
 };
 
 /**

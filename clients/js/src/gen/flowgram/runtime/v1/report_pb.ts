@@ -12,7 +12,7 @@ import type { Message as Message$1 } from "@bufbuild/protobuf";
  * Describes the file flowgram/runtime/v1/report.proto.
  */
 export const file_flowgram_runtime_v1_report: GenFile = /*@__PURE__*/
-  fileDesc("CiBmbG93Z3JhbS9ydW50aW1lL3YxL3JlcG9ydC5wcm90bxITZmxvd2dyYW0ucnVudGltZS52MSLZAQoKU3RhdHVzSW5mbxIrCgZzdGF0dXMYASABKA4yGy5mbG93Z3JhbS5ydW50aW1lLnYxLlN0YXR1cxISCgp0ZXJtaW5hdGVkGAIgASgIEi4KCnN0YXJ0X3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCgl0aW1lX2Nvc3QYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iMAoJSXRlcmF0aW9uEhQKDGxvb3Bfbm9kZV9pZBgBIAEoCRINCgVpbmRleBgCIAEoBSKpAQoIU25hcHNob3QSCgoCaWQYASABKAkSDwoHbm9kZV9pZBgCIAEoCRIyCgppdGVyYXRpb25zGAMgAygLMh4uZmxvd2dyYW0ucnVudGltZS52MS5JdGVyYXRpb24SDgoGaW5wdXRzGAQgASgJEg8KB291dHB1dHMYBSABKAkSDAoEZGF0YRgGIAEoCRIOCgZicmFuY2gYByABKAkSDQoFZXJyb3IYCCABKAkigAEKCk5vZGVSZXBvcnQSDwoHbm9kZV9pZBgBIAEoCRIvCgZzdGF0dXMYAiABKAsyHy5mbG93Z3JhbS5ydW50aW1lLnYxLlN0YXR1c0luZm8SMAoJc25hcHNob3RzGAMgAygLMh0uZmxvd2dyYW0ucnVudGltZS52MS5TbmFwc2hvdCL8AQoHTWVzc2FnZRIKCgJpZBgBIAEoCRIvCgR0eXBlGAIgASgOMiEuZmxvd2dyYW0ucnVudGltZS52MS5NZXNzYWdlLlR5cGUSDAoEdGV4dBgDIAEoCRIPCgdub2RlX2lkGAQgASgJEigKBHRpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wImsKBFR5cGUSFAoQVFlQRV9VTlNQRUNJRklFRBAAEgwKCFRZUEVfTE9HEAESDQoJVFlQRV9JTkZPEAISDgoKVFlQRV9ERUJVRxADEhAKDFRZUEVfV0FSTklORxAEEg4KClRZUEVfRVJST1IQBSLiAQoGUmVwb3J0Eg8KB3Rhc2tfaWQYASABKAkSDgoGaW5wdXRzGAIgASgJEg8KB291dHB1dHMYAyABKAkSLwoGc3RhdHVzGAQgASgLMh8uZmxvd2dyYW0ucnVudGltZS52MS5TdGF0dXNJbmZvEi4KBW5vZGVzGAUgAygLMh8uZmxvd2dyYW0ucnVudGltZS52MS5Ob2RlUmVwb3J0Ei4KCG1lc3NhZ2VzGAYgAygLMhwuZmxvd2dyYW0ucnVudGltZS52MS5NZXNzYWdlEhUKDWxhc3Rfc2VxdWVuY2UYByABKAMi7QEKC1Rhc2tTdW1tYXJ5Eg8KB3Rhc2tfaWQYASABKAkSLwoGc3RhdHVzGAIgASgLMh8uZmxvd2dyYW0ucnVudGltZS52MS5TdGF0dXNJbmZvEi8KC2NyZWF0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI8CgZsYWJlbHMYBCADKAsyLC5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tTdW1tYXJ5LkxhYmVsc0VudHJ5Gi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEqiQEKBlN0YXR1cxIWChJTVEFUVVNfVU5TUEVDSUZJRUQQABISCg5TVEFUVVNfUEVORElORxABEhUKEVNUQVRVU19QUk9DRVNTSU5HEAISFAoQU1RBVFVTX1NVQ0NFRURFRBADEhEKDVNUQVRVU19GQUlMRUQQBBITCg9TVEFUVVNfQ0FOQ0VMRUQQBULiAQoXY29tLmZsb3dncmFtLnJ1bnRpbWUudjFCC1JlcG9ydFByb3RvUAFaTGdpdGh1Yi5jb20vZmxvd2dyYW0vZmxvd2dyYW0tc2VydmVyL2NsaWVudHMvZ28vZmxvd2dyYW0vcnVudGltZS92MTtydW50aW1ldjGiAgNGUliqAhNGbG93Z3JhbS5SdW50aW1lLlYxygITRmxvd2dyYW1cUnVudGltZVxWMeICH0Zsb3dncmFtXFJ1bnRpbWVcVjFcR1BCTWV0YWRhdGHqAhVGbG93Z3JhbTo6UnVudGltZTo6VjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("CiBmbG93Z3JhbS9ydW50aW1lL3YxL3JlcG9ydC5wcm90bxITZmxvd2dyYW0ucnVudGltZS52MSLZAQoKU3RhdHVzSW5mbxIrCgZzdGF0dXMYASABKA4yGy5mbG93Z3JhbS5ydW50aW1lLnYxLlN0YXR1cxISCgp0ZXJtaW5hdGVkGAIgASgIEi4KCnN0YXJ0X3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCgl0aW1lX2Nvc3QYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iMAoJSXRlcmF0aW9uEhQKDGxvb3Bfbm9kZV9pZBgBIAEoCRINCgVpbmRleBgCIAEoBSKpAQoIU25hcHNob3QSCgoCaWQYASABKAkSDwoHbm9kZV9pZBgCIAEoCRIyCgppdGVyYXRpb25zGAMgAygLMh4uZmxvd2dyYW0ucnVudGltZS52MS5JdGVyYXRpb24SDgoGaW5wdXRzGAQgASgJEg8KB291dHB1dHMYBSABKAkSDAoEZGF0YRgGIAEoCRIOCgZicmFuY2gYByABKAkSDQoFZXJyb3IYCCABKAkigAEKCk5vZGVSZXBvcnQSDwoHbm9kZV9pZBgBIAEoCRIvCgZzdGF0dXMYAiABKAsyHy5mbG93Z3JhbS5ydW50aW1lLnYxLlN0YXR1c0luZm8SMAoJc25hcHNob3RzGAMgAygLMh0uZmxvd2dyYW0ucnVudGltZS52MS5TbmFwc2hvdCL8AQoHTWVzc2FnZRIKCgJpZBgBIAEoCRIvCgR0eXBlGAIgASgOMiEuZmxvd2dyYW0ucnVudGltZS52MS5NZXNzYWdlLlR5cGUSDAoEdGV4dBgDIAEoCRIPCgdub2RlX2lkGAQgASgJEigKBHRpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wImsKBFR5cGUSFAoQVFlQRV9VTlNQRUNJRklFRBAAEgwKCFRZUEVfTE9HEAESDQoJVFlQRV9JTkZPEAISDgoKVFlQRV9ERUJVRxADEhAKDFRZUEVfV0FSTklORxAEEg4KClRZUEVfRVJST1IQBSLiAQoGUmVwb3J0Eg8KB3Rhc2tfaWQYASABKAkSDgoGaW5wdXRzGAIgASgJEg8KB291dHB1dHMYAyABKAkSLwoGc3RhdHVzGAQgASgLMh8uZmxvd2dyYW0ucnVudGltZS52MS5TdGF0dXNJbmZvEi4KBW5vZGVzGAUgAygLMh8uZmxvd2dyYW0ucnVudGltZS52MS5Ob2RlUmVwb3J0Ei4KCG1lc3NhZ2VzGAYgAygLMhwuZmxvd2dyYW0ucnVudGltZS52MS5NZXNzYWdlEhUKDWxhc3Rfc2VxdWVuY2UYByABKAMirQIKC1Rhc2tTdW1tYXJ5Eg8KB3Rhc2tfaWQYASABKAkSLwoGc3RhdHVzGAIgASgLMh8uZmxvd2dyYW0ucnVudGltZS52MS5TdGF0dXNJbmZvEi8KC2NyZWF0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI8CgZsYWJlbHMYBCADKAsyLC5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tTdW1tYXJ5LkxhYmVsc0VudHJ5EhQKDGRpc3BsYXlfbmFtZRgFIAEoCRIRCgluYW1lc3BhY2UYBiABKAkSFQoNbGFzdF9zZXF1ZW5jZRgHIAEoAxotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIpwBCgRUYXNrEjEKB3N1bW1hcnkYASABKAsyIC5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tTdW1tYXJ5Eg4KBnNjaGVtYRgCIAEoCRIOCgZpbnB1dHMYAyABKAkSKgoHdGltZW91dBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIVCg1sYXN0X3NlcXVlbmNlGAUgASgDKokBCgZTdGF0dXMSFgoSU1RBVFVTX1VOU1BFQ0lGSUVEEAASEgoOU1RBVFVTX1BFTkRJTkcQARIVChFTVEFUVVNfUFJPQ0VTU0lORxACEhQKEFNUQVRVU19TVUNDRUVERUQQAxIRCg1TVEFUVVNfRkFJTEVEEAQSEwoPU1RBVFVTX0NBTkNFTEVEEAVC4gEKF2NvbS5mbG93Z3JhbS5ydW50aW1lLnYxQgtSZXBvcnRQcm90b1ABWkxnaXRodWIuY29tL2Zsb3dncmFtL2Zsb3dncmFtLXNlcnZlci9jbGllbnRzL2dvL2Zsb3dncmFtL3J1bnRpbWUvdjE7cnVudGltZXYxogIDRlJYqgITRmxvd2dyYW0uUnVudGltZS5WMcoCE0Zsb3dncmFtXFJ1bnRpbWVcVjHiAh9GbG93Z3JhbVxSdW50aW1lXFYxXEdQQk1ldGFkYXRh6gIVRmxvd2dyYW06OlJ1bnRpbWU6OlYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * A status, and the times that go with it.
@@ -410,6 +410,28 @@ export type TaskSummary = Message$1<"flowgram.runtime.v1.TaskSummary"> & {
    * @generated from field: map<string, string> labels = 4;
    */
   labels: { [key: string]: string };
+
+  /**
+   * Its name for people, as it was given to TaskRun. May be empty.
+   *
+   * @generated from field: string display_name = 5;
+   */
+  displayName: string;
+
+  /**
+   * The namespace that it belongs to. Empty if the server has no namespaces.
+   *
+   * @generated from field: string namespace = 6;
+   */
+  namespace: string;
+
+  /**
+   * The sequence of its last event. Of two summaries of one task the one with
+   * the higher value is the later one.
+   *
+   * @generated from field: int64 last_sequence = 7;
+   */
+  lastSequence: bigint;
 };
 
 /**
@@ -418,6 +440,55 @@ export type TaskSummary = Message$1<"flowgram.runtime.v1.TaskSummary"> & {
  */
 export const TaskSummarySchema: GenMessage<TaskSummary> = /*@__PURE__*/
   messageDesc(file_flowgram_runtime_v1_report, 6);
+
+/**
+ * Everything known about a task but its events and outcome.
+ *
+ * @generated from message flowgram.runtime.v1.Task
+ */
+export type Task = Message$1<"flowgram.runtime.v1.Task"> & {
+  /**
+   * The task in a list.
+   *
+   * @generated from field: flowgram.runtime.v1.TaskSummary summary = 1;
+   */
+  summary?: TaskSummary | undefined;
+
+  /**
+   * The workflow schema, a JSON object, with secrets masked as in snapshots.
+   *
+   * @generated from field: string schema = 2;
+   */
+  schema: string;
+
+  /**
+   * The task's inputs, a JSON object, with secrets masked.
+   *
+   * @generated from field: string inputs = 3;
+   */
+  inputs: string;
+
+  /**
+   * The task fails when it has run for this long. Unset: no limit.
+   *
+   * @generated from field: google.protobuf.Duration timeout = 4;
+   */
+  timeout?: Duration | undefined;
+
+  /**
+   * The sequence of its last event: watch after it to go on.
+   *
+   * @generated from field: int64 last_sequence = 5;
+   */
+  lastSequence: bigint;
+};
+
+/**
+ * Describes the message flowgram.runtime.v1.Task.
+ * Use `create(TaskSchema)` to create a new message.
+ */
+export const TaskSchema: GenMessage<Task> = /*@__PURE__*/
+  messageDesc(file_flowgram_runtime_v1_report, 7);
 
 /**
  * What a task, or one run of one of its nodes, is doing. It moves down this

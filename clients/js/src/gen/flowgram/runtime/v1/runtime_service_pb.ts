@@ -6,7 +6,7 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { TaskEvent } from "./event_pb.js";
 import { file_flowgram_runtime_v1_event } from "./event_pb.js";
-import type { Message as Message$1, Report, Status, StatusInfo, TaskSummary } from "./report_pb.js";
+import type { Message as Message$1, Report, Status, StatusInfo, Task, TaskSummary } from "./report_pb.js";
 import { file_flowgram_runtime_v1_report } from "./report_pb.js";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file flowgram/runtime/v1/runtime_service.proto.
  */
 export const file_flowgram_runtime_v1_runtime_service: GenFile = /*@__PURE__*/
-  fileDesc("CilmbG93Z3JhbS9ydW50aW1lL3YxL3J1bnRpbWVfc2VydmljZS5wcm90bxITZmxvd2dyYW0ucnVudGltZS52MSLuAQoOVGFza1J1blJlcXVlc3QSDgoGc2NoZW1hGAEgASgJEg4KBmlucHV0cxgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJEioKB3RpbWVvdXQYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SPwoGbGFiZWxzGAUgAygLMi8uZmxvd2dyYW0ucnVudGltZS52MS5UYXNrUnVuUmVxdWVzdC5MYWJlbHNFbnRyeRIMCgR3YWl0GAYgASgIGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEikgEKD1Rhc2tSdW5SZXNwb25zZRIPCgd0YXNrX2lkGAEgASgJEi8KBnN0YXR1cxgCIAEoCzIfLmZsb3dncmFtLnJ1bnRpbWUudjEuU3RhdHVzSW5mbxIPCgdvdXRwdXRzGAMgASgJEiwKBmVycm9ycxgEIAMoCzIcLmZsb3dncmFtLnJ1bnRpbWUudjEuTWVzc2FnZSI1ChNUYXNrVmFsaWRhdGVSZXF1ZXN0Eg4KBnNjaGVtYRgBIAEoCRIOCgZpbnB1dHMYAiABKAkiNQoUVGFza1ZhbGlkYXRlUmVzcG9uc2USDQoFdmFsaWQYASABKAgSDgoGZXJyb3JzGAIgAygJIk0KEVRhc2tSZXBvcnRSZXF1ZXN0Eg8KB3Rhc2tfaWQYASABKAkSJwoEdmlldxgCIAEoDjIZLmZsb3dncmFtLnJ1bnRpbWUudjEuVmlldyJBChJUYXNrUmVwb3J0UmVzcG9uc2USKwoGcmVwb3J0GAEgASgLMhsuZmxvd2dyYW0ucnVudGltZS52MS5SZXBvcnQiMgoRVGFza1Jlc3VsdFJlcXVlc3QSDwoHdGFza19pZBgBIAEoCRIMCgR3YWl0GAIgASgIIoQBChJUYXNrUmVzdWx0UmVzcG9uc2USLwoGc3RhdHVzGAEgASgLMh8uZmxvd2dyYW0ucnVudGltZS52MS5TdGF0dXNJbmZvEg8KB291dHB1dHMYAiABKAkSLAoGZXJyb3JzGAMgAygLMhwuZmxvd2dyYW0ucnVudGltZS52MS5NZXNzYWdlIjQKEVRhc2tDYW5jZWxSZXF1ZXN0Eg8KB3Rhc2tfaWQYASABKAkSDgoGcmVhc29uGAIgASgJIiUKElRhc2tDYW5jZWxSZXNwb25zZRIPCgdzdWNjZXNzGAEgASgIItgBCg9UYXNrTGlzdFJlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkSLQoIc3RhdHVzZXMYAyADKA4yGy5mbG93Z3JhbS5ydW50aW1lLnYxLlN0YXR1cxJACgZsYWJlbHMYBCADKAsyMC5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tMaXN0UmVxdWVzdC5MYWJlbHNFbnRyeRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIlwKEFRhc2tMaXN0UmVzcG9uc2USLwoFdGFza3MYASADKAsyIC5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tTdW1tYXJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKqAQoQV2F0Y2hUYXNrUmVxdWVzdBIPCgd0YXNrX2lkGAEgASgJEhYKDmFmdGVyX3NlcXVlbmNlGAIgASgDEicKBHZpZXcYAyABKA4yGS5mbG93Z3JhbS5ydW50aW1lLnYxLlZpZXcSFgoOaW5jbHVkZV9kZWx0YXMYBCABKAgSLAoJaGVhcnRiZWF0GAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIkMKEVdhdGNoVGFza1Jlc3BvbnNlEi4KBmV2ZW50cxgBIAMoCzIeLmZsb3dncmFtLnJ1bnRpbWUudjEuVGFza0V2ZW50IhMKEVNlcnZlckluZm9SZXF1ZXN0IqYBChJTZXJ2ZXJJbmZvUmVzcG9uc2USDAoEbmFtZRgBIAEoCRINCgV0aXRsZRgCIAEoCRITCgtkZXNjcmlwdGlvbhgDIAEoCRIPCgdydW50aW1lGAQgASgJEg8KB3ZlcnNpb24YBSABKAkSKAoEdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKbm9kZV90eXBlcxgHIAMoCSo7CgRWaWV3EhQKEFZJRVdfVU5TUEVDSUZJRUQQABIOCgpWSUVXX0JBU0lDEAESDQoJVklFV19GVUxMEAIyhgYKFldvcmtmbG93UnVudGltZVNlcnZpY2USVAoHVGFza1J1bhIjLmZsb3dncmFtLnJ1bnRpbWUudjEuVGFza1J1blJlcXVlc3QaJC5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tSdW5SZXNwb25zZRJjCgxUYXNrVmFsaWRhdGUSKC5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tWYWxpZGF0ZVJlcXVlc3QaKS5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tWYWxpZGF0ZVJlc3BvbnNlEl0KClRhc2tSZXBvcnQSJi5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tSZXBvcnRSZXF1ZXN0GicuZmxvd2dyYW0ucnVudGltZS52MS5UYXNrUmVwb3J0UmVzcG9uc2USXQoKVGFza1Jlc3VsdBImLmZsb3dncmFtLnJ1bnRpbWUudjEuVGFza1Jlc3VsdFJlcXVlc3QaJy5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tSZXN1bHRSZXNwb25zZRJdCgpUYXNrQ2FuY2VsEiYuZmxvd2dyYW0ucnVudGltZS52MS5UYXNrQ2FuY2VsUmVxdWVzdBonLmZsb3dncmFtLnJ1bnRpbWUudjEuVGFza0NhbmNlbFJlc3BvbnNlElcKCFRhc2tMaXN0EiQuZmxvd2dyYW0ucnVudGltZS52MS5UYXNrTGlzdFJlcXVlc3QaJS5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tMaXN0UmVzcG9uc2USXAoJV2F0Y2hUYXNrEiUuZmxvd2dyYW0ucnVudGltZS52MS5XYXRjaFRhc2tSZXF1ZXN0GiYuZmxvd2dyYW0ucnVudGltZS52MS5XYXRjaFRhc2tSZXNwb25zZTABEl0KClNlcnZlckluZm8SJi5mbG93Z3JhbS5ydW50aW1lLnYxLlNlcnZlckluZm9SZXF1ZXN0GicuZmxvd2dyYW0ucnVudGltZS52MS5TZXJ2ZXJJbmZvUmVzcG9uc2VC6gEKF2NvbS5mbG93Z3JhbS5ydW50aW1lLnYxQhNSdW50aW1lU2VydmljZVByb3RvUAFaTGdpdGh1Yi5jb20vZmxvd2dyYW0vZmxvd2dyYW0tc2VydmVyL2NsaWVudHMvZ28vZmxvd2dyYW0vcnVudGltZS92MTtydW50aW1ldjGiAgNGUliqAhNGbG93Z3JhbS5SdW50aW1lLlYxygITRmxvd2dyYW1cUnVudGltZVxWMeICH0Zsb3dncmFtXFJ1bnRpbWVcVjFcR1BCTWV0YWRhdGHqAhVGbG93Z3JhbTo6UnVudGltZTo6VjFiBnByb3RvMw", [file_flowgram_runtime_v1_event, file_flowgram_runtime_v1_report, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("CilmbG93Z3JhbS9ydW50aW1lL3YxL3J1bnRpbWVfc2VydmljZS5wcm90bxITZmxvd2dyYW0ucnVudGltZS52MSKEAgoOVGFza1J1blJlcXVlc3QSDgoGc2NoZW1hGAEgASgJEg4KBmlucHV0cxgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJEioKB3RpbWVvdXQYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SPwoGbGFiZWxzGAUgAygLMi8uZmxvd2dyYW0ucnVudGltZS52MS5UYXNrUnVuUmVxdWVzdC5MYWJlbHNFbnRyeRIMCgR3YWl0GAYgASgIEhQKDGRpc3BsYXlfbmFtZRgHIAEoCRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIpIBCg9UYXNrUnVuUmVzcG9uc2USDwoHdGFza19pZBgBIAEoCRIvCgZzdGF0dXMYAiABKAsyHy5mbG93Z3JhbS5ydW50aW1lLnYxLlN0YXR1c0luZm8SDwoHb3V0cHV0cxgDIAEoCRIsCgZlcnJvcnMYBCADKAsyHC5mbG93Z3JhbS5ydW50aW1lLnYxLk1lc3NhZ2UiNQoTVGFza1ZhbGlkYXRlUmVxdWVzdBIOCgZzY2hlbWEYASABKAkSDgoGaW5wdXRzGAIgASgJIpUBChRUYXNrVmFsaWRhdGVSZXNwb25zZRINCgV2YWxpZBgBIAEoCBIOCgZlcnJvcnMYAiADKAkSLgoIcHJvYmxlbXMYAyADKAsyHC5mbG93Z3JhbS5ydW50aW1lLnYxLlByb2JsZW0SLgoId2FybmluZ3MYBCADKAsyHC5mbG93Z3JhbS5ydW50aW1lLnYxLlByb2JsZW0iJgoHUHJvYmxlbRINCgVmaWVsZBgBIAEoCRIMCgR0ZXh0GAIgASgJIiEKDlRhc2tHZXRSZXF1ZXN0Eg8KB3Rhc2tfaWQYASABKAkiOgoPVGFza0dldFJlc3BvbnNlEicKBHRhc2sYASABKAsyGS5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2siTQoRVGFza1JlcG9ydFJlcXVlc3QSDwoHdGFza19pZBgBIAEoCRInCgR2aWV3GAIgASgOMhkuZmxvd2dyYW0ucnVudGltZS52MS5WaWV3IkEKElRhc2tSZXBvcnRSZXNwb25zZRIrCgZyZXBvcnQYASABKAsyGy5mbG93Z3JhbS5ydW50aW1lLnYxLlJlcG9ydCIyChFUYXNrUmVzdWx0UmVxdWVzdBIPCgd0YXNrX2lkGAEgASgJEgwKBHdhaXQYAiABKAgihAEKElRhc2tSZXN1bHRSZXNwb25zZRIvCgZzdGF0dXMYASABKAsyHy5mbG93Z3JhbS5ydW50aW1lLnYxLlN0YXR1c0luZm8SDwoHb3V0cHV0cxgCIAEoCRIsCgZlcnJvcnMYAyADKAsyHC5mbG93Z3JhbS5ydW50aW1lLnYxLk1lc3NhZ2UiNAoRVGFza0NhbmNlbFJlcXVlc3QSDwoHdGFza19pZBgBIAEoCRIOCgZyZWFzb24YAiABKAkiJQoSVGFza0NhbmNlbFJlc3BvbnNlEg8KB3N1Y2Nlc3MYASABKAgi2AEKD1Rhc2tMaXN0UmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRItCghzdGF0dXNlcxgDIAMoDjIbLmZsb3dncmFtLnJ1bnRpbWUudjEuU3RhdHVzEkAKBmxhYmVscxgEIAMoCzIwLmZsb3dncmFtLnJ1bnRpbWUudjEuVGFza0xpc3RSZXF1ZXN0LkxhYmVsc0VudHJ5Gi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiXAoQVGFza0xpc3RSZXNwb25zZRIvCgV0YXNrcxgBIAMoCzIgLmZsb3dncmFtLnJ1bnRpbWUudjEuVGFza1N1bW1hcnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIqoBChBXYXRjaFRhc2tSZXF1ZXN0Eg8KB3Rhc2tfaWQYASABKAkSFgoOYWZ0ZXJfc2VxdWVuY2UYAiABKAMSJwoEdmlldxgDIAEoDjIZLmZsb3dncmFtLnJ1bnRpbWUudjEuVmlldxIWCg5pbmNsdWRlX2RlbHRhcxgEIAEoCBIsCgloZWFydGJlYXQYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iQwoRV2F0Y2hUYXNrUmVzcG9uc2USLgoGZXZlbnRzGAEgAygLMh4uZmxvd2dyYW0ucnVudGltZS52MS5UYXNrRXZlbnQi4wEKEVdhdGNoVGFza3NSZXF1ZXN0Ei0KCHN0YXR1c2VzGAEgAygOMhsuZmxvd2dyYW0ucnVudGltZS52MS5TdGF0dXMSQgoGbGFiZWxzGAIgAygLMjIuZmxvd2dyYW0ucnVudGltZS52MS5XYXRjaFRhc2tzUmVxdWVzdC5MYWJlbHNFbnRyeRIsCgloZWFydGJlYXQYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24aLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJfChJXYXRjaFRhc2tzUmVzcG9uc2USLwoFdGFza3MYASADKAsyIC5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tTdW1tYXJ5EhgKEHJlbW92ZWRfdGFza19pZHMYAiADKAkiEwoRU2VydmVySW5mb1JlcXVlc3Qi6wEKElNlcnZlckluZm9SZXNwb25zZRIMCgRuYW1lGAEgASgJEg0KBXRpdGxlGAIgASgJEhMKC2Rlc2NyaXB0aW9uGAMgASgJEg8KB3J1bnRpbWUYBCABKAkSDwoHdmVyc2lvbhgFIAEoCRIoCgR0aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpub2RlX3R5cGVzGAcgAygJEhAKCGZlYXR1cmVzGAggAygJEjEKBmxpbWl0cxgJIAEoCzIhLmZsb3dncmFtLnJ1bnRpbWUudjEuU2VydmVyTGltaXRzIl0KDFNlcnZlckxpbWl0cxIZChFtYXhfbWVzc2FnZV9ieXRlcxgBIAEoAxIYChBtYXhfc2NoZW1hX2J5dGVzGAIgASgDEhgKEG1heF9pbnB1dHNfYnl0ZXMYAyABKAMqOwoEVmlldxIUChBWSUVXX1VOU1BFQ0lGSUVEEAASDgoKVklFV19CQVNJQxABEg0KCVZJRVdfRlVMTBACMr0HChZXb3JrZmxvd1J1bnRpbWVTZXJ2aWNlElQKB1Rhc2tSdW4SIy5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tSdW5SZXF1ZXN0GiQuZmxvd2dyYW0ucnVudGltZS52MS5UYXNrUnVuUmVzcG9uc2USYwoMVGFza1ZhbGlkYXRlEiguZmxvd2dyYW0ucnVudGltZS52MS5UYXNrVmFsaWRhdGVSZXF1ZXN0GikuZmxvd2dyYW0ucnVudGltZS52MS5UYXNrVmFsaWRhdGVSZXNwb25zZRJUCgdUYXNrR2V0EiMuZmxvd2dyYW0ucnVudGltZS52MS5UYXNrR2V0UmVxdWVzdBokLmZsb3dncmFtLnJ1bnRpbWUudjEuVGFza0dldFJlc3BvbnNlEl0KClRhc2tSZXBvcnQSJi5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tSZXBvcnRSZXF1ZXN0GicuZmxvd2dyYW0ucnVudGltZS52MS5UYXNrUmVwb3J0UmVzcG9uc2USXQoKVGFza1Jlc3VsdBImLmZsb3dncmFtLnJ1bnRpbWUudjEuVGFza1Jlc3VsdFJlcXVlc3QaJy5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tSZXN1bHRSZXNwb25zZRJdCgpUYXNrQ2FuY2VsEiYuZmxvd2dyYW0ucnVudGltZS52MS5UYXNrQ2FuY2VsUmVxdWVzdBonLmZsb3dncmFtLnJ1bnRpbWUudjEuVGFza0NhbmNlbFJlc3BvbnNlElcKCFRhc2tMaXN0EiQuZmxvd2dyYW0ucnVudGltZS52MS5UYXNrTGlzdFJlcXVlc3QaJS5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tMaXN0UmVzcG9uc2USXAoJV2F0Y2hUYXNrEiUuZmxvd2dyYW0ucnVudGltZS52MS5XYXRjaFRhc2tSZXF1ZXN0GiYuZmxvd2dyYW0ucnVudGltZS52MS5XYXRjaFRhc2tSZXNwb25zZTABEl8KCldhdGNoVGFza3MSJi5mbG93Z3JhbS5ydW50aW1lLnYxLldhdGNoVGFza3NSZXF1ZXN0GicuZmxvd2dyYW0ucnVudGltZS52MS5XYXRjaFRhc2tzUmVzcG9uc2UwARJdCgpTZXJ2ZXJJbmZvEiYuZmxvd2dyYW0ucnVudGltZS52MS5TZXJ2ZXJJbmZvUmVxdWVzdBonLmZsb3dncmFtLnJ1bnRpbWUudjEuU2VydmVySW5mb1Jlc3BvbnNlQuoBChdjb20uZmxvd2dyYW0ucnVudGltZS52MUITUnVudGltZVNlcnZpY2VQcm90b1ABWkxnaXRodWIuY29tL2Zsb3dncmFtL2Zsb3dncmFtLXNlcnZlci9jbGllbnRzL2dvL2Zsb3dncmFtL3J1bnRpbWUvdjE7cnVudGltZXYxogIDRlJYqgITRmxvd2dyYW0uUnVudGltZS5WMcoCE0Zsb3dncmFtXFJ1bnRpbWVcVjHiAh9GbG93Z3JhbVxSdW50aW1lXFYxXEdQQk1ldGFkYXRh6gIVRmxvd2dyYW06OlJ1bnRpbWU6OlYxYgZwcm90bzM", [file_flowgram_runtime_v1_event, file_flowgram_runtime_v1_report, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * What to run.
@@ -72,6 +72,15 @@ export type TaskRunRequest = Message<"flowgram.runtime.v1.TaskRunRequest"> & {
    * @generated from field: bool wait = 6;
    */
   wait: boolean;
+
+  /**
+   * A name for people, shown in lists. At most 256 characters, without NUL
+   * characters; may be empty. It names nothing for programs, and need not be
+   * unique.
+   *
+   * @generated from field: string display_name = 7;
+   */
+  displayName: string;
 };
 
 /**
@@ -175,6 +184,22 @@ export type TaskValidateResponse = Message<"flowgram.runtime.v1.TaskValidateResp
    * @generated from field: repeated string errors = 2;
    */
   errors: string[];
+
+  /**
+   * The same problems, each with its place, as TaskRun has them in its field
+   * violations.
+   *
+   * @generated from field: repeated flowgram.runtime.v1.Problem problems = 3;
+   */
+  problems: Problem[];
+
+  /**
+   * What does not keep the workflow from running, and is probably not meant:
+   * inputs that are not declared, nodes that can never run. At most 1000.
+   *
+   * @generated from field: repeated flowgram.runtime.v1.Problem warnings = 4;
+   */
+  warnings: Problem[];
 };
 
 /**
@@ -183,6 +208,76 @@ export type TaskValidateResponse = Message<"flowgram.runtime.v1.TaskValidateResp
  */
 export const TaskValidateResponseSchema: GenMessage<TaskValidateResponse> = /*@__PURE__*/
   messageDesc(file_flowgram_runtime_v1_runtime_service, 3);
+
+/**
+ * One thing that is wrong with a schema or with inputs.
+ *
+ * @generated from message flowgram.runtime.v1.Problem
+ */
+export type Problem = Message<"flowgram.runtime.v1.Problem"> & {
+  /**
+   * The place, as a path: `schema.nodes[2].id`. Empty if there is no one place.
+   *
+   * @generated from field: string field = 1;
+   */
+  field: string;
+
+  /**
+   * What is wrong there.
+   *
+   * @generated from field: string text = 2;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message flowgram.runtime.v1.Problem.
+ * Use `create(ProblemSchema)` to create a new message.
+ */
+export const ProblemSchema: GenMessage<Problem> = /*@__PURE__*/
+  messageDesc(file_flowgram_runtime_v1_runtime_service, 4);
+
+/**
+ * Which task.
+ *
+ * @generated from message flowgram.runtime.v1.TaskGetRequest
+ */
+export type TaskGetRequest = Message<"flowgram.runtime.v1.TaskGetRequest"> & {
+  /**
+   * Required. The task. At most 256 characters.
+   *
+   * @generated from field: string task_id = 1;
+   */
+  taskId: string;
+};
+
+/**
+ * Describes the message flowgram.runtime.v1.TaskGetRequest.
+ * Use `create(TaskGetRequestSchema)` to create a new message.
+ */
+export const TaskGetRequestSchema: GenMessage<TaskGetRequest> = /*@__PURE__*/
+  messageDesc(file_flowgram_runtime_v1_runtime_service, 5);
+
+/**
+ * The task.
+ *
+ * @generated from message flowgram.runtime.v1.TaskGetResponse
+ */
+export type TaskGetResponse = Message<"flowgram.runtime.v1.TaskGetResponse"> & {
+  /**
+   * What is known about it.
+   *
+   * @generated from field: flowgram.runtime.v1.Task task = 1;
+   */
+  task?: Task | undefined;
+};
+
+/**
+ * Describes the message flowgram.runtime.v1.TaskGetResponse.
+ * Use `create(TaskGetResponseSchema)` to create a new message.
+ */
+export const TaskGetResponseSchema: GenMessage<TaskGetResponse> = /*@__PURE__*/
+  messageDesc(file_flowgram_runtime_v1_runtime_service, 6);
 
 /**
  * What to report on.
@@ -210,7 +305,7 @@ export type TaskReportRequest = Message<"flowgram.runtime.v1.TaskReportRequest">
  * Use `create(TaskReportRequestSchema)` to create a new message.
  */
 export const TaskReportRequestSchema: GenMessage<TaskReportRequest> = /*@__PURE__*/
-  messageDesc(file_flowgram_runtime_v1_runtime_service, 4);
+  messageDesc(file_flowgram_runtime_v1_runtime_service, 7);
 
 /**
  * The report.
@@ -231,7 +326,7 @@ export type TaskReportResponse = Message<"flowgram.runtime.v1.TaskReportResponse
  * Use `create(TaskReportResponseSchema)` to create a new message.
  */
 export const TaskReportResponseSchema: GenMessage<TaskReportResponse> = /*@__PURE__*/
-  messageDesc(file_flowgram_runtime_v1_runtime_service, 5);
+  messageDesc(file_flowgram_runtime_v1_runtime_service, 8);
 
 /**
  * Whose outcome.
@@ -260,7 +355,7 @@ export type TaskResultRequest = Message<"flowgram.runtime.v1.TaskResultRequest">
  * Use `create(TaskResultRequestSchema)` to create a new message.
  */
 export const TaskResultRequestSchema: GenMessage<TaskResultRequest> = /*@__PURE__*/
-  messageDesc(file_flowgram_runtime_v1_runtime_service, 6);
+  messageDesc(file_flowgram_runtime_v1_runtime_service, 9);
 
 /**
  * The outcome of a task.
@@ -295,7 +390,7 @@ export type TaskResultResponse = Message<"flowgram.runtime.v1.TaskResultResponse
  * Use `create(TaskResultResponseSchema)` to create a new message.
  */
 export const TaskResultResponseSchema: GenMessage<TaskResultResponse> = /*@__PURE__*/
-  messageDesc(file_flowgram_runtime_v1_runtime_service, 7);
+  messageDesc(file_flowgram_runtime_v1_runtime_service, 10);
 
 /**
  * What to stop.
@@ -323,7 +418,7 @@ export type TaskCancelRequest = Message<"flowgram.runtime.v1.TaskCancelRequest">
  * Use `create(TaskCancelRequestSchema)` to create a new message.
  */
 export const TaskCancelRequestSchema: GenMessage<TaskCancelRequest> = /*@__PURE__*/
-  messageDesc(file_flowgram_runtime_v1_runtime_service, 8);
+  messageDesc(file_flowgram_runtime_v1_runtime_service, 11);
 
 /**
  * What came of it.
@@ -344,7 +439,7 @@ export type TaskCancelResponse = Message<"flowgram.runtime.v1.TaskCancelResponse
  * Use `create(TaskCancelResponseSchema)` to create a new message.
  */
 export const TaskCancelResponseSchema: GenMessage<TaskCancelResponse> = /*@__PURE__*/
-  messageDesc(file_flowgram_runtime_v1_runtime_service, 9);
+  messageDesc(file_flowgram_runtime_v1_runtime_service, 12);
 
 /**
  * Which tasks.
@@ -388,7 +483,7 @@ export type TaskListRequest = Message<"flowgram.runtime.v1.TaskListRequest"> & {
  * Use `create(TaskListRequestSchema)` to create a new message.
  */
 export const TaskListRequestSchema: GenMessage<TaskListRequest> = /*@__PURE__*/
-  messageDesc(file_flowgram_runtime_v1_runtime_service, 10);
+  messageDesc(file_flowgram_runtime_v1_runtime_service, 13);
 
 /**
  * One page of tasks.
@@ -416,7 +511,7 @@ export type TaskListResponse = Message<"flowgram.runtime.v1.TaskListResponse"> &
  * Use `create(TaskListResponseSchema)` to create a new message.
  */
 export const TaskListResponseSchema: GenMessage<TaskListResponse> = /*@__PURE__*/
-  messageDesc(file_flowgram_runtime_v1_runtime_service, 11);
+  messageDesc(file_flowgram_runtime_v1_runtime_service, 14);
 
 /**
  * What to watch.
@@ -467,7 +562,7 @@ export type WatchTaskRequest = Message<"flowgram.runtime.v1.WatchTaskRequest"> &
  * Use `create(WatchTaskRequestSchema)` to create a new message.
  */
 export const WatchTaskRequestSchema: GenMessage<WatchTaskRequest> = /*@__PURE__*/
-  messageDesc(file_flowgram_runtime_v1_runtime_service, 12);
+  messageDesc(file_flowgram_runtime_v1_runtime_service, 15);
 
 /**
  * As many events as are ready, up to a bounded size: a watcher that is behind
@@ -489,7 +584,74 @@ export type WatchTaskResponse = Message<"flowgram.runtime.v1.WatchTaskResponse">
  * Use `create(WatchTaskResponseSchema)` to create a new message.
  */
 export const WatchTaskResponseSchema: GenMessage<WatchTaskResponse> = /*@__PURE__*/
-  messageDesc(file_flowgram_runtime_v1_runtime_service, 13);
+  messageDesc(file_flowgram_runtime_v1_runtime_service, 16);
+
+/**
+ * Which tasks.
+ *
+ * @generated from message flowgram.runtime.v1.WatchTasksRequest
+ */
+export type WatchTasksRequest = Message<"flowgram.runtime.v1.WatchTasksRequest"> & {
+  /**
+   * Only tasks in one of these statuses; empty means all.
+   *
+   * @generated from field: repeated flowgram.runtime.v1.Status statuses = 1;
+   */
+  statuses: Status[];
+
+  /**
+   * Only tasks that carry all of these labels. Their form is that of the labels
+   * in TaskRunRequest.
+   *
+   * @generated from field: map<string, string> labels = 2;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * Send a heartbeat when nothing else was sent for this long. Unset: none.
+   * Heartbeats come no more often than every 0.1 seconds.
+   *
+   * @generated from field: google.protobuf.Duration heartbeat = 3;
+   */
+  heartbeat?: Duration | undefined;
+};
+
+/**
+ * Describes the message flowgram.runtime.v1.WatchTasksRequest.
+ * Use `create(WatchTasksRequestSchema)` to create a new message.
+ */
+export const WatchTasksRequestSchema: GenMessage<WatchTasksRequest> = /*@__PURE__*/
+  messageDesc(file_flowgram_runtime_v1_runtime_service, 17);
+
+/**
+ * What changed. A response without anything is the first one, or a heartbeat.
+ *
+ * @generated from message flowgram.runtime.v1.WatchTasksResponse
+ */
+export type WatchTasksResponse = Message<"flowgram.runtime.v1.WatchTasksResponse"> & {
+  /**
+   * Tasks as they are now; several changes of one task within a short time are
+   * sent as one. At most 1000.
+   *
+   * @generated from field: repeated flowgram.runtime.v1.TaskSummary tasks = 1;
+   */
+  tasks: TaskSummary[];
+
+  /**
+   * Tasks that were removed, whether they fit the filter or not, because their
+   * retention has passed. At most 1000.
+   *
+   * @generated from field: repeated string removed_task_ids = 2;
+   */
+  removedTaskIds: string[];
+};
+
+/**
+ * Describes the message flowgram.runtime.v1.WatchTasksResponse.
+ * Use `create(WatchTasksResponseSchema)` to create a new message.
+ */
+export const WatchTasksResponseSchema: GenMessage<WatchTasksResponse> = /*@__PURE__*/
+  messageDesc(file_flowgram_runtime_v1_runtime_service, 18);
 
 /**
  * Nothing is asked.
@@ -504,7 +666,7 @@ export type ServerInfoRequest = Message<"flowgram.runtime.v1.ServerInfoRequest">
  * Use `create(ServerInfoRequestSchema)` to create a new message.
  */
 export const ServerInfoRequestSchema: GenMessage<ServerInfoRequest> = /*@__PURE__*/
-  messageDesc(file_flowgram_runtime_v1_runtime_service, 14);
+  messageDesc(file_flowgram_runtime_v1_runtime_service, 19);
 
 /**
  * What answers.
@@ -560,6 +722,21 @@ export type ServerInfoResponse = Message<"flowgram.runtime.v1.ServerInfoResponse
    * @generated from field: repeated string node_types = 7;
    */
   nodeTypes: string[];
+
+  /**
+   * What this server offers beyond this service, in alphabetical order: "auth",
+   * "console", "temporal" and others. Ignore names that you do not know.
+   *
+   * @generated from field: repeated string features = 8;
+   */
+  features: string[];
+
+  /**
+   * The bounds of what it takes.
+   *
+   * @generated from field: flowgram.runtime.v1.ServerLimits limits = 9;
+   */
+  limits?: ServerLimits | undefined;
 };
 
 /**
@@ -567,7 +744,42 @@ export type ServerInfoResponse = Message<"flowgram.runtime.v1.ServerInfoResponse
  * Use `create(ServerInfoResponseSchema)` to create a new message.
  */
 export const ServerInfoResponseSchema: GenMessage<ServerInfoResponse> = /*@__PURE__*/
-  messageDesc(file_flowgram_runtime_v1_runtime_service, 15);
+  messageDesc(file_flowgram_runtime_v1_runtime_service, 20);
+
+/**
+ * Bounds of what a server takes.
+ *
+ * @generated from message flowgram.runtime.v1.ServerLimits
+ */
+export type ServerLimits = Message<"flowgram.runtime.v1.ServerLimits"> & {
+  /**
+   * No message is larger, in either direction.
+   *
+   * @generated from field: int64 max_message_bytes = 1;
+   */
+  maxMessageBytes: bigint;
+
+  /**
+   * The schema of a task, in UTF-8.
+   *
+   * @generated from field: int64 max_schema_bytes = 2;
+   */
+  maxSchemaBytes: bigint;
+
+  /**
+   * The inputs of a task, in UTF-8.
+   *
+   * @generated from field: int64 max_inputs_bytes = 3;
+   */
+  maxInputsBytes: bigint;
+};
+
+/**
+ * Describes the message flowgram.runtime.v1.ServerLimits.
+ * Use `create(ServerLimitsSchema)` to create a new message.
+ */
+export const ServerLimitsSchema: GenMessage<ServerLimits> = /*@__PURE__*/
+  messageDesc(file_flowgram_runtime_v1_runtime_service, 21);
 
 /**
  * How much an answer holds.
@@ -629,6 +841,11 @@ export const ViewSchema: GenEnum<View> = /*@__PURE__*/
  *                     not UTF-8, for example
  *   RESOURCE_EXHAUSTED the request is larger than the server takes
  *                      (MESSAGE_TOO_LARGE; without a reason if far larger)
+ *   UNAUTHENTICATED   the server asks for credentials, and the call has none
+ *                     (CREDENTIALS_MISSING), or none that are valid
+ *                     (CREDENTIALS_INVALID)
+ *   PERMISSION_DENIED the credentials do not allow this call
+ *                     (PERMISSION_DENIED)
  *
  * @generated from service flowgram.runtime.v1.WorkflowRuntimeService
  */
@@ -645,7 +862,10 @@ export const WorkflowRuntimeService: GenService<{
    *   ALREADY_EXISTS     request_id was used before with a different request
    *                      (REQUEST_ID_REUSED)
    *   RESOURCE_EXHAUSTED the server has reached its limit of tasks that run or
-   *                      wait (TOO_MANY_TASKS)
+   *                      wait (TOO_MANY_TASKS), of the memory that they hold
+   *                      (MEMORY_LIMIT), or of the bytes of its store
+   *                      (STORAGE_FULL); or the caller's namespace has reached
+   *                      a limit of its own (QUOTA_EXCEEDED)
    *
    * @generated from rpc flowgram.runtime.v1.WorkflowRuntimeService.TaskRun
    */
@@ -666,6 +886,21 @@ export const WorkflowRuntimeService: GenService<{
     methodKind: "unary";
     input: typeof TaskValidateRequestSchema;
     output: typeof TaskValidateResponseSchema;
+  },
+  /**
+   * What a task is: its schema and inputs with secrets masked, its labels, times
+   * and status. Cheap, unlike a report, which is made from all its events.
+   *   INVALID_ARGUMENT   a field is out of its range (ARGUMENT_INVALID)
+   *   NOT_FOUND          as in TaskReport
+   *   RESOURCE_EXHAUSTED the task is larger than the server may send
+   *                      (MESSAGE_TOO_LARGE)
+   *
+   * @generated from rpc flowgram.runtime.v1.WorkflowRuntimeService.TaskGet
+   */
+  taskGet: {
+    methodKind: "unary";
+    input: typeof TaskGetRequestSchema;
+    output: typeof TaskGetResponseSchema;
   },
   /**
    * Everything known about a task now: status, inputs, outputs, the report of
@@ -748,6 +983,26 @@ export const WorkflowRuntimeService: GenService<{
     methodKind: "server_streaming";
     input: typeof WatchTaskRequestSchema;
     output: typeof WatchTaskResponseSchema;
+  },
+  /**
+   * The tasks of a filter as they change, live only: one is sent when it is
+   * accepted and whenever its status changes. The first response may be empty:
+   * it says that the watch is live. To show all tasks, watch, wait for it, then
+   * call TaskList, and merge by task_id, where the higher last_sequence wins. A
+   * task that no longer fits the filter is sent once more. Never ends with OK.
+   * After any end, watch and list again.
+   *   ABORTED            the client reads too slowly: changes were dropped
+   *                      (WATCH_BEHIND)
+   *   INVALID_ARGUMENT   a field is out of its range (ARGUMENT_INVALID)
+   *   RESOURCE_EXHAUSTED the server has reached its limit of watchers
+   *                      (TOO_MANY_WATCHES)
+   *
+   * @generated from rpc flowgram.runtime.v1.WorkflowRuntimeService.WatchTasks
+   */
+  watchTasks: {
+    methodKind: "server_streaming";
+    input: typeof WatchTasksRequestSchema;
+    output: typeof WatchTasksResponseSchema;
   },
   /**
    * Name, version and capabilities of this server.

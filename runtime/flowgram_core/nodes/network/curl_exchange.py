@@ -1,0 +1,293 @@
+"""One request and its response on a libcurl easy handle: what libcurl calls back, and what the caller reads."""
+
+import asyncio
+import select
+import socket
+from collections.abc import Callable
+from typing import Any, Final
+
+import pycurl
+
+from flowgram_core.engine.errors import NodeError
+from flowgram_core.nodes.network.curl_errors import explain
+from flowgram_core.nodes.network.transport import TransportError, TransportTimeout
+
+_MAX_UNREAD: Final = 256 * 1024
+"""Bytes of a body that wait for their reader; libcurl then reads no more from the connection until they are taken."""
+_SWITCHING_PROTOCOLS: Final = 101
+_OK: Final = 200
+_ABORT: Final = 0
+"""What a callback of libcurl returns to end the transfer: it has taken no bytes."""
+
+Endpoints = tuple[str, int, str, int]
+"""Local address and port, remote address and port: what identifies a TCP connection."""
+
+
+class Connections:
+    """Which socket belongs to which open connection, so that an idle one can be looked at before it is used again."""
+
+    def __init__(self) -> None:
+        self._descriptors: dict[Endpoints, int] = {}
+        self._endpoints: dict[int, Endpoints] = {}
+
+    def forget(self, descriptor: int) -> None:
+        """A descriptor was given out anew: what it belonged to is closed."""
+        endpoints = self._endpoints.pop(descriptor, None)
+        if endpoints is not None and self._descriptors.get(endpoints) == descriptor:
+            del self._descriptors[endpoints]
+
+    def add(self, endpoints: Endpoints, descriptor: int) -> None:
+        """A connection stands."""
+        self._descriptors[endpoints] = descriptor
+        self._endpoints[descriptor] = endpoints
+
+    def is_silent(self, endpoints: Endpoints) -> bool:
+        """Whether nothing has come on an idle connection: no bytes that belong to no request, and no end of it."""
+        descriptor = self._descriptors.get(endpoints)
+        if descriptor is None:
+            return False
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return not poll.poll(0)
+
+
+class CurlExchange:
+    """A request on its way. It is the response, too, as soon as its head has come.
+
+    Args:
+        easy: The handle, with all that the request says.
+        place: Host and port, for messages.
+        host: The host, for messages.
+        connections: Of all exchanges whose handles share a pool.
+        accepts: Whether an address may be connected to; None: every one.
+
+    Attributes:
+        status_code: Of the response.
+        headers: Of the response.
+        is_stale: Nothing was sent, since the idle connection that was to be used is no longer usable.
+    """
+
+    __slots__ = (
+        "_abandon",
+        "_accepts",
+        "_connections",
+        "_host",
+        "_is_denied",
+        "_is_done",
+        "_is_paused",
+        "_opened",
+        "_place",
+        "_read_timeout",
+        "_resume",
+        "_sendings",
+        "_size",
+        "_unread",
+        "_waiter",
+        "easy",
+        "failure",
+        "has_head",
+        "headers",
+        "is_stale",
+        "status_code",
+    )
+
+    def __init__(
+        self,
+        easy: Any,
+        *,
+        place: str,
+        host: str,
+        connections: Connections,
+        accepts: Callable[[str], bool] | None,
+        read_timeout: float | None,
+    ) -> None:
+        self.easy = easy
+        self.status_code = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.has_head = False
+        self.is_stale = False
+        self.failure: Exception | None = None
+        self._place = place
+        self._host = host
+        self._connections = connections
+        self._accepts = accepts
+        self._read_timeout = read_timeout
+        self._abandon: Callable[[CurlExchange], None] | None = None
+        self._unread: list[bytes] = []
+        self._size = 0
+        self._is_paused = False
+        self._is_done = False
+        self._is_denied = False
+        self._opened: list[int] = []
+        self._sendings = 0
+        self._waiter: asyncio.Future[None] | None = None
+        easy.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
+        easy.setopt(pycurl.PREREQFUNCTION, self._before_sending)
+        easy.setopt(pycurl.HEADERFUNCTION, self._take_header)
+        easy.setopt(pycurl.WRITEFUNCTION, self._take_body)
+
+    # What libcurl calls. Nothing may be raised here.
+
+    def _open_socket(self, purpose: int, address: Any) -> int:  # noqa: ARG002 - there is one purpose only
+        if self._accepts is not None and not self._accepts(address.addr[0]):
+            self._is_denied = True
+            return int(pycurl.SOCKET_BAD)
+        try:
+            opened = socket.socket(address.family, address.socktype, address.protocol)
+        except OSError:
+            return int(pycurl.SOCKET_BAD)
+        descriptor = opened.detach()
+        self._connections.forget(descriptor)
+        self._opened.append(descriptor)
+        return descriptor
+
+    def _before_sending(self, remote: str, local: str, remote_port: int, local_port: int) -> int:
+        self._sendings += 1
+        if self._sendings > 1:
+            # libcurl would send again what an idle connection lost as it was closed: the server may have seen it.
+            return int(pycurl.PREREQFUNC_ABORT)
+        endpoints = (local, local_port, remote, remote_port)
+        if self._opened:
+            self._connections.add(endpoints, self._descriptor(local_port))
+        elif not self._connections.is_silent(endpoints):
+            self.is_stale = True
+            return int(pycurl.PREREQFUNC_ABORT)
+        return int(pycurl.PREREQFUNC_OK)
+
+    def _descriptor(self, local_port: int) -> int:
+        """Of the sockets that were opened, the one that is connected; there are several where a host has several addresses."""
+        if len(self._opened) > 1:
+            for descriptor in self._opened:
+                try:
+                    opened = socket.socket(fileno=descriptor)
+                except OSError:
+                    continue  # closed
+                try:
+                    if opened.getsockname()[1] == local_port:
+                        return descriptor
+                finally:
+                    opened.detach()
+        return self._opened[-1]
+
+    def _take_header(self, line: bytes) -> int | None:
+        if self.has_head:
+            return None  # a trailer
+        if line.startswith(b"HTTP/"):
+            self.headers = []
+            code = line.split(None, 2)[1:2]
+            self.status_code = int(code[0]) if code and code[0].isdigit() else 0
+            if self.status_code == _SWITCHING_PROTOCOLS:
+                return _ABORT
+        elif line in {b"\r\n", b"\n"}:
+            if self.status_code >= _OK:
+                self.has_head = True
+                self._wake()
+        elif line[:1] in b" \t" and self.headers:  # a header that goes on, as was once allowed
+            name, value = self.headers[-1]
+            self.headers[-1] = (name, value + b" " + line.strip())
+        else:
+            name, _, value = line.partition(b":")
+            self.headers.append((name.strip().lower(), value.strip()))
+        return None
+
+    def _take_body(self, piece: bytes) -> int | None:
+        if self._size >= _MAX_UNREAD:
+            self._is_paused = True
+            return int(pycurl.WRITEFUNC_PAUSE)
+        self._unread.append(piece)
+        self._size += len(piece)
+        self._wake()
+        return None
+
+    # What the loop calls.
+
+    def started(self, abandon: "Callable[[CurlExchange], None]") -> None:
+        """The exchange runs; it can be abandoned."""
+        self._abandon = abandon
+
+    def finished(self, error: tuple[int, str] | None) -> None:
+        """The exchange has ended, with a code and message of libcurl where it has failed."""
+        if error is not None and self.failure is None:
+            if self._is_denied and not self._sendings:
+                self.failure = NodeError(
+                    f'"{self._host}" is not on the public network, which the settings forbid'
+                )
+            else:
+                os_error = int(self.easy.getinfo(pycurl.OS_ERRNO))
+                self.failure = explain(*error, os_error, place=self._place, host=self._host)
+        elif not self.has_head and self.failure is None:
+            self.failure = TransportError(f'no complete HTTP response from "{self._place}"')
+        self._end()
+
+    def fail(self, failure: Exception) -> None:
+        """Ends the exchange with an error, unless it has ended."""
+        if not self._is_done:
+            self.failure = failure
+            self._end()
+
+    def _end(self) -> None:
+        self._is_done = True
+        self._abandon = None
+        # Its callbacks hold this object.
+        self.easy.close()
+        self._wake()
+
+    # What the caller calls.
+
+    async def head(self) -> None:
+        """Returns when the head of the response has come, or the exchange is stale."""
+        while not self.has_head:
+            if self._is_done:
+                if self.is_stale:
+                    return
+                assert self.failure is not None  # noqa: S101 - without a head, it has failed
+                raise self.failure
+            await self._wait()
+
+    async def read(self) -> bytes:
+        """See `HTTPResponse`."""
+        while not self._unread:
+            if self._is_done:
+                if self.failure is not None:
+                    raise self.failure
+                return b""
+            await self._wait()
+        piece = self._unread[0] if len(self._unread) == 1 else b"".join(self._unread)
+        self._unread = []
+        self._size = 0
+        if self._is_paused:
+            self._is_paused = False
+            if not self._is_done:
+                self.easy.pause(pycurl.PAUSE_CONT)
+        return piece
+
+    def close(self) -> None:
+        """See `HTTPResponse`."""
+        if self._abandon is not None:
+            self._abandon(self)
+        self._unread = []
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _wait(self) -> None:
+        """Returns when something has come. Raises `TransportTimeout` where nothing comes in time."""
+        loop = asyncio.get_running_loop()
+        waiter = self._waiter = loop.create_future()
+        timer = None
+        if self._read_timeout is not None:
+            timer = loop.call_later(self._read_timeout, _time_out, waiter)
+        try:
+            await waiter
+        except TimeoutError as error:
+            raise TransportTimeout(f'"{self._place}" was silent for too long') from error
+        finally:
+            self._waiter = None
+            if timer is not None:
+                timer.cancel()
+
+
+def _time_out(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError())

@@ -31,6 +31,7 @@ _CONTENT_TYPES = {
 _FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "expect"})
 """Headers that say how a message travels: they follow from the message, whatever the user says."""
 
+_BOUNDARY = re.compile(r"""^multipart/.*;\s*boundary=(?:"([^"\r\n]{1,70})"|([^\s;"]{1,70}))""", re.IGNORECASE)
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
@@ -45,19 +46,26 @@ def build_request(inputs: JSONObject) -> Request:
     content_type = _CONTENT_TYPES.get(inputs["bodyType"])
     body: bytes | None = None
     if method not in _WITHOUT_BODY and inputs["body"]:
-        body, boundary_type = _encode_body(inputs["body"], inputs["bodyType"])
-        content_type = boundary_type or content_type
+        if inputs["bodyType"] == FORM_DATA:
+            body, headers["content-type"] = _encode_form_data(inputs["body"], headers.get("content-type", ""))
+        else:
+            body = _encode_body(inputs["body"], inputs["bodyType"])
     if content_type is not None and not headers.get("content-type"):
         headers["content-type"] = content_type
     return Request(method, url, headers, body)
 
 
-def _params(params: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    return (
-        (name, javascript.to_string(value))
+def _params(params: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The values of each name: those of an array are its members, an object is JSON; what is empty is left out."""
+    values = {
+        name: [
+            json_text.dumps(member) if isinstance(member, dict | list) else javascript.to_string(member)
+            for member in (value if isinstance(value, list) else [value])
+            if member is not None and member != ""
+        ]
         for name, value in params.items()
-        if value is not None and value != ""
-    )
+    }
+    return {name: texts for name, texts in values.items() if texts}
 
 
 def _headers(values: Mapping[str, Any]) -> dict[str, str]:
@@ -76,14 +84,18 @@ def _headers(values: Mapping[str, Any]) -> dict[str, str]:
     return headers
 
 
-def _encode_body(body: str, body_type: str) -> tuple[bytes, str | None]:
-    """The bytes of a body, and its Content-Type if that follows from them."""
-    if body_type == FORM_URLENCODED:
-        return encode_form(_form_fields(body)), None
-    if body_type == FORM_DATA:
-        boundary = f"----formdata-flowgram-{secrets.token_hex(16)}"
-        return encode_multipart(_form_fields(body), boundary), f"multipart/form-data; boundary={boundary}"
-    return to_utf8(body), None
+def _encode_body(body: str, body_type: str) -> bytes:
+    return encode_form(_form_fields(body)) if body_type == FORM_URLENCODED else to_utf8(body)
+
+
+def _encode_form_data(body: str, content_type: str) -> tuple[bytes, str]:
+    """The bytes of a form, and the Content-Type, with their boundary: the one that the node gives, or a new one."""
+    given = _BOUNDARY.search(content_type)
+    boundary = (given[1] or given[2]) if given else f"----formdata-flowgram-{secrets.token_hex(16)}"
+    if not given and (not content_type or content_type.lower().startswith("multipart/")):
+        kind = content_type.partition(";")[0].strip() or "multipart/form-data"
+        content_type = f"{kind}; boundary={boundary}"
+    return encode_multipart(_form_fields(body), boundary), content_type
 
 
 def _form_fields(body: str) -> list[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """URLs and forms as the web has them (the WHATWG's URL standard), which is what FlowGram's `URL` and `fetch` follow."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import parse_qsl, quote_plus
 
 import httpx2
@@ -76,22 +76,23 @@ def _without_dots(path: str) -> str:
     return "/".join(kept)
 
 
-def set_query(url: httpx2.URL, params: Iterable[tuple[str, str]]) -> httpx2.URL:
+def set_query(url: httpx2.URL, params: Mapping[str, Sequence[str]]) -> httpx2.URL:
     """The address with query parameters set, as `searchParams.set` does: each replaces all of its name.
 
-    The whole query is then written anew (`+` for blanks and so on); without parameters it stays as it is.
+    Several values of a name follow one another. The whole query is then written anew (`+` for blanks and so on); without
+    parameters it stays as it is.
     """
-    fields: list[tuple[str, str]] | None = None
-    for name, value in params:
-        if fields is None:
-            fields = parse_qsl(url.query.decode("ascii"), keep_blank_values=True, errors="replace")
-        places = [index for index, field in enumerate(fields) if field[0] == name]
-        if places:
-            fields[places[0]] = (name, value)
-            fields = [field for index, field in enumerate(fields) if index not in places[1:]]
-        else:
+    if not params:
+        return url
+    fields: list[tuple[str, str]] = []
+    left = dict(params)
+    for name, value in parse_qsl(url.query.decode("ascii"), keep_blank_values=True, errors="replace"):
+        if name not in params:
             fields.append((name, value))
-    return url if fields is None else url.copy_with(query=encode_form(fields))
+        else:
+            fields.extend((name, new) for new in left.pop(name, ()))
+    fields.extend((name, value) for name, values in left.items() for value in values)
+    return url.copy_with(query=encode_form(fields))
 
 
 def encode_form(fields: Iterable[tuple[str, str]]) -> bytes:

@@ -21,6 +21,14 @@ _ESCAPED: Final = 6
 _BESIDE_THE_TEXT: Final = MIB
 _DONE: Final = b"[DONE]"
 _UNKNOWN_ERROR: Final = "An error occurred during streaming"
+_BOM: Final = b"\xef\xbb\xbf"
+_BLANKS: Final = b" \t\r\n"
+_COMPLETION_EVENTS: Final = frozenset({b"", b"message"})
+_TEXT_PARTS: Final = frozenset({"text", "output_text"})
+_MESSAGES: Final = ("message", "msg", "error_msg", "errmsg", "err_msg", "error_message", "errorMessage")
+_CODES: Final = ("code", "error_code", "errcode", "err_code", "errorCode")
+_FINE: Final = (None, 0, "0", 200, "200", "", "ok", "OK", "success", "SUCCESS", "Success")
+"""Codes that tell of no error."""
 _DRAINED_FOR: Final = 0.1
 """Seconds in which an API may end its response after the last event, so that the connection can be used again."""
 
@@ -45,11 +53,15 @@ class Answer:
         self._emit = emit
         self._parts: list[str] = []
         self._size = 0
+        self._message = ""
         self._has_choice = False
         self._is_finished = False
+        self._other_error: str | None = None
 
     async def read(self, response: httpx2.Response) -> str:
         """Reads a response to its end, and gives the text.
+
+        Whether it is a stream of events or one JSON text is seen from the body: labels are often wrong.
 
         Raises:
             NodeError: It is no chat completion, or not all of one, or too long, or the API tells of an error.
@@ -57,32 +69,36 @@ class Answer:
         """
         self.begun = True
         media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        pieces = response.aiter_bytes()
-        if media_type == "application/json" or media_type.endswith("+json"):
-            # An API that does not stream, though it was asked to.
-            await self._read_whole(pieces)
+        pieces = response.aiter_raw()
+        start = await _beginning(pieces)
+        if start[:1] in {b"{", b"["}:
+            await self._read_whole(start, pieces)
         else:
-            # Some call their events plain text, or nothing.
-            await self._read_events(pieces, media_type)
+            await self._read_events(start, pieces, media_type)
+        if not self._parts:
+            self._add(self._message)
         return "".join(self._parts)
 
-    async def _read_whole(self, pieces: AsyncIterator[bytes]) -> None:
-        body = bytearray()
+    async def _read_whole(self, start: bytes, pieces: AsyncIterator[bytes]) -> None:
+        body = bytearray(start)
+        self._check_unread(len(body))
         async for piece in pieces:
             body += piece
             self._check_unread(len(body))
         completion = self._parse(bytes(body))
-        self._refuse_error(completion.get("error"))
+        self._refuse_error(_error_of(completion))
         try:
-            content = completion["choices"][0]["message"]["content"]
+            choice = completion["choices"][0]
+            content = (choice["message"] if "message" in choice else choice["delta"])["content"]
         except (LookupError, TypeError) as error:
             raise self._no_completion() from error
-        self._add(content)
+        self._add(self._text_of(content))
 
-    async def _read_events(self, pieces: AsyncIterator[bytes], media_type: str) -> None:
+    async def _read_events(self, start: bytes, pieces: AsyncIterator[bytes], media_type: str) -> None:
         events = EventStream()
         is_stream = False
-        async for piece in pieces:
+        piece: bytes | None = start
+        while piece is not None:
             for event in events.feed(piece):
                 is_stream = True
                 if event.data.startswith(_DONE):
@@ -91,8 +107,11 @@ class Answer:
                     return
                 self._take(event)
             self._check_unread(events.held)
+            piece = await anext(pieces, None)
         unfinished = events.unfinished
         if not is_stream and not unfinished and media_type != "text/event-stream":
+            if media_type == "application/json" or media_type.endswith("+json"):
+                raise self._no_completion()
             kind = f'"{media_type[:100]}"' if media_type else "of no type"
             raise NodeError(
                 f'The answer of api "{self._host}" is neither an event stream nor JSON, but {kind}'
@@ -100,11 +119,19 @@ class Answer:
         self._check_end(is_done=unfinished.startswith(_DONE))
 
     def _take(self, event: Event) -> None:
-        if event.type == b"error":
+        if event.type in _COMPLETION_EVENTS:
+            chunk = self._parse(event.data)
+            self._refuse_error(_error_of(chunk))
+        elif event.type == b"error":
             self._refuse_error_event(event)
-        chunk = self._parse(event.data)
-        # Old versions of vLLM have no "error" around it.
-        self._refuse_error(chunk if chunk.get("object") == "error" else chunk.get("error"))
+            return
+        else:
+            # An event of the API's own, such as a verdict of a filter: its errors are not those of the answer.
+            chunk = _other_event(event.data)
+            if "choices" not in chunk:
+                if (error := _error_of(chunk)) and self._other_error is None:
+                    self._other_error = _message_of(error)
+                return
         choices = chunk.get("choices") or ()
         if not isinstance(choices, list | tuple):
             raise self._no_completion()
@@ -112,24 +139,58 @@ class Answer:
             if not isinstance(choice, dict):
                 raise self._no_completion()
             if not choice.get("index"):
-                self._has_choice = True
-                self._is_finished = self._is_finished or bool(choice.get("finish_reason"))
-                # Some chunks have no delta, such as those of Azure that bring the verdict of a filter.
-                delta = choice.get("delta") or {}
-                if not isinstance(delta, dict):
-                    raise self._no_completion()
-                self._add(delta.get("content"))
+                self._take_choice(choice)
 
-    def _add(self, content: Any) -> None:
-        if not content:
-            return
-        if not isinstance(content, str):
+    def _take_choice(self, choice: JSONObject) -> None:
+        self._has_choice = True
+        self._is_finished = self._is_finished or bool(choice.get("finish_reason"))
+        # Some chunks have no delta, such as those of Azure that bring the verdict of a filter.
+        delta, message = choice.get("delta") or {}, choice.get("message")
+        if not isinstance(delta, dict):
             raise self._no_completion()
-        self._size += len(content.encode("utf-8", "surrogatepass"))
-        if self._size > self._max_bytes:
+        self._add(self._text_of(delta.get("content")))
+        if isinstance(message, dict) and not self._parts:
+            # All of the text again, or all of it at last, or the next piece of it: it counts if no delta brings any.
+            text = self._text_of(message.get("content"))
+            self._message = text if text.startswith(self._message) else self._message + text
+            self._check_size(len(self._message.encode("utf-8", "surrogatepass")))
+
+    def _text_of(self, content: Any) -> str:
+        """The text of a content: a text, or parts, of which those that show the model's thinking are left out."""
+        if not content:
+            return ""
+        if isinstance(content, str):
+            return content
+        parts = [content] if isinstance(content, dict) else content
+        if not isinstance(parts, list):
+            raise self._no_completion()
+        return "".join(map(self._text_of_part, parts))
+
+    def _text_of_part(self, part: Any) -> str:
+        if isinstance(part, str):
+            return part
+        if not isinstance(part, dict):
+            raise self._no_completion()
+        if part.get("type", "text") not in _TEXT_PARTS:
+            return ""
+        text = part.get("text")
+        if isinstance(text, dict):
+            text = text.get("value")
+        if text is not None and not isinstance(text, str):
+            raise self._no_completion()
+        return text or ""
+
+    def _add(self, text: str) -> None:
+        if not text:
+            return
+        self._size += len(text.encode("utf-8", "surrogatepass"))
+        self._check_size(self._size)
+        self._parts.append(text)
+        self._emit(text)
+
+    def _check_size(self, size: int) -> None:
+        if size > self._max_bytes:
             raise self._too_long()
-        self._parts.append(content)
-        self._emit(content)
 
     def _parse(self, text: bytes) -> JSONObject:
         try:
@@ -145,18 +206,16 @@ class Answer:
             value = json_text.loads(event.data)
         except json_text.JSONTextError:
             value = event.data.decode("utf-8", "replace")
-        self._refuse_error((isinstance(value, dict) and value.get("error")) or value or _UNKNOWN_ERROR)
+        self._refuse_error((isinstance(value, dict) and _error_of(value)) or value or _UNKNOWN_ERROR)
 
     def _refuse_error(self, error: Any) -> None:
         """Raises an error as OpenAI's library does. None, and others that are false, are none."""
-        if not error:
-            return
-        message = error.get("message") if isinstance(error, dict) else error
-        if not message or not isinstance(message, str):
-            message = _UNKNOWN_ERROR
-        raise NodeError(message[:MAX_ERROR_LENGTH])
+        if error:
+            raise NodeError(_message_of(error))
 
     def _check_end(self, *, is_done: bool) -> None:
+        if self._other_error is not None and not self._has_choice:
+            raise NodeError(self._other_error)
         if not self._is_finished and not is_done:
             raise NodeError(f'Network error: the answer of api "{self._host}" broke off')
         if not self._has_choice:
@@ -172,6 +231,52 @@ class Answer:
 
     def _no_completion(self) -> NodeError:
         return NodeError(f'The answer of api "{self._host}" is not a chat completion')
+
+
+async def _beginning(pieces: AsyncIterator[bytes]) -> bytes:
+    """The first piece that has more than blanks, without these and without a byte order mark; empty if there is none."""
+    start = b""
+    async for piece in pieces:
+        start = (start + piece).lstrip(_BLANKS)
+        if start and not _BOM.startswith(start):
+            start = start.removeprefix(_BOM).lstrip(_BLANKS)
+            if start:
+                return start
+    return start
+
+
+def _error_of(value: JSONObject) -> Any:
+    """What in a JSON object tells of an error, or None."""
+    if value.get("object") == "error":  # old versions of vLLM have no "error" around it
+        return value
+    if error := value.get("error"):
+        return error
+    if "choices" not in value and any(value.get(name) not in _FINE for name in _CODES):
+        # Gateways answer so with status 200.
+        return value if any(isinstance(value.get(name), str) for name in _MESSAGES) else None
+    return None
+
+
+def _message_of(error: Any) -> str:
+    """The text of an error, with its code where it stands alone beside it; at most `MAX_ERROR_LENGTH` characters."""
+    if isinstance(error, dict):
+        text = next(
+            (error[name] for name in _MESSAGES if isinstance(error.get(name), str) and error[name]), None
+        )
+        code = next((error[name] for name in _CODES if error.get(name) not in _FINE), None)
+        if text is not None and "message" not in error and isinstance(code, int | str):
+            text = f"{code} {text}"
+    else:
+        text = error
+    return (text if text and isinstance(text, str) else _UNKNOWN_ERROR)[:MAX_ERROR_LENGTH]
+
+
+def _other_event(data: bytes) -> JSONObject:
+    try:
+        value = json_text.loads(data)
+    except json_text.JSONTextError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 async def _drain(pieces: AsyncIterator[bytes]) -> None:

@@ -1,6 +1,7 @@
 """http: what the node makes of its data, before anything is sent."""
 
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from support.node_calls import prepare
@@ -164,8 +165,53 @@ def request_inputs(**more: Any) -> dict[str, Any]:
 
 def test_empty_and_null_parameters_are_left_out() -> None:
     """Others are set in the query as texts."""
-    params = {"a": 2, "empty": "", "none": None, "zero": 0, "no": False, "list": [1, 2]}
-    assert str(build_request(request_inputs(params=params)).url) == "http://h/?a=2&zero=0&no=false&list=1%2C2"
+    params = {"a": 2, "empty": "", "none": None, "zero": 0, "no": False, "list": [], "void": [None, ""]}
+    assert str(build_request(request_inputs(params=params)).url) == "http://h/?a=2&zero=0&no=false"
+
+
+def test_arrays_repeat_and_objects_are_json() -> None:
+    """Also objects in arrays; the members of an array are left out as single values are."""
+    params = {"tags": ["a", None, "b c", 1.0, True], "o": {"x": [1, "é"]}, "l": [{"y": 1}, [2]]}
+    assert parse_qsl(build_request(request_inputs(params=params)).url.query.decode()) == [
+        ("a", "1"),
+        ("tags", "a"),
+        ("tags", "b c"),
+        ("tags", "1"),
+        ("tags", "true"),
+        ("o", '{"x":[1,"é"]}'),
+        ("l", '{"y":1}'),
+        ("l", "[2]"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given_type", "kind"),
+    [
+        (None, "multipart/form-data"),
+        ("", "multipart/form-data"),
+        ("multipart/form-data", "multipart/form-data"),
+        ("Multipart/Form-Data; charset=utf-8", "Multipart/Form-Data"),
+    ],
+)
+def test_a_form_has_the_boundary_of_its_header(given_type: str | None, kind: str) -> None:
+    """Whether the node gives its type or none; another type than a form's is sent as it is."""
+    headers = {} if given_type is None else {"Content-type": given_type}
+    request = build_request(request_inputs(bodyType="form-data", body='{"a":"1"}', headers=headers))
+    found, _, boundary = request.headers["content-type"].partition("; boundary=")
+    assert found == kind
+    assert request.body == encode_multipart([("a", "1")], boundary)
+    other = request_inputs(bodyType="form-data", body='{"a":"1"}', headers={"content-type": "x/y"})
+    assert build_request(other).headers["content-type"] == "x/y"
+
+
+@pytest.mark.parametrize("boundary", ["mine", '"my own"'])
+def test_a_boundary_that_is_given_is_used(boundary: str) -> None:
+    """As it is, in the header and in the body."""
+    given_type = f"multipart/form-data; x=y; BOUNDARY={boundary}; z=1"
+    headers = {"content-type": given_type}
+    request = build_request(request_inputs(bodyType="form-data", body='{"a":"1"}', headers=headers))
+    assert request.headers["content-type"] == given_type
+    assert request.body == encode_multipart([("a", "1")], boundary.strip('"'))
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,13 @@ def test_other_addresses_are_refused(text: str, message: str) -> None:
 )
 def test_parameters_are_set_in_the_query(text: str, params: dict[str, str], expected: str) -> None:
     """A parameter replaces all of its name; the query is then written anew, else left as it is."""
-    assert str(set_query(parse_url(text), params.items())) == expected
+    assert str(set_query(parse_url(text), {name: [value] for name, value in params.items()})) == expected
+
+
+def test_several_values_of_a_name_follow_one_another() -> None:
+    """Where the name was, or at the end."""
+    url = parse_url("http://h/?a=1&b=2&a=3")
+    assert str(set_query(url, {"c": ["x", "y"], "a": ["4", "5"]})) == "http://h/?a=4&a=5&b=2&c=x&c=y"
 
 
 @given(st.lists(st.tuples(st.text(), st.text())))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.llm_node import ask, failure, inputs_of
 from support.node_calls import FakeContext, prepare
-from support.raw_http import RawServer, never, response
+from support.raw_http import RawServer, Received, never, response
 
 from flowgram_core.nodes.llm.node import LLMNode
 from flowgram_core.nodes.node_settings import MIB, LLMSettings
@@ -106,7 +106,17 @@ async def test_apis_stream_in_many_ways(body: bytes, content_type: str) -> None:
         (EVENTS, event(choice("half")) + b"event: error\ndata: Broken\n\n" + DONE, "Broken"),
         (EVENTS, b"event: error\ndata: {}\n\n", "An error occurred during streaming"),
         ("text/html; x=y", b"<html>\n\n<p>Log in</html>", NEITHER + '"text/html"'),
-        ("text/plain", b'{"choices": [{"message": {"content": "whole"}}]}', NEITHER + '"text/plain"'),
+        ("text/plain", b"Please log in.", NEITHER + '"text/plain"'),
+        ("application/json", b"Please log in.", NO_COMPLETION),
+        ("application/json", b"", NO_COMPLETION),
+        ("application/json", b'{"code": 1004, "msg": "login fail"}', "1004 login fail"),
+        (EVENTS, b'{"code": "InvalidKey", "message": "no such key"}', "no such key"),
+        (EVENTS, b'data: {"code": 50, "msg": "overloaded"}\n\n', "50 overloaded"),
+        ("application/json", b'{"code": 0, "msg": "success"}', NO_COMPLETION),
+        ("application/json", b'{"base_resp": 1, "choices": null}', NO_COMPLETION),
+        (EVENTS, b'event: verdict\ndata: {"error": {"message": "Blocked"}}\n\n' + DONE, "Blocked"),
+        (EVENTS, event({"message": {"content": "half"}}), BROKE_OFF),
+        (EVENTS, event({"delta": {"content": [{"type": "text", "text": 5}]}}), NO_COMPLETION),
         ("", b"", NEITHER + "of no type"),
     ],
 )  # fmt: skip
@@ -114,6 +124,122 @@ async def test_answers_that_are_none_are_errors(content_type: str, body: bytes, 
     """With a text that says so; a part of an answer is none."""
     async with RawServer(response(body, Content_Type=content_type)) as server:
         assert await failure(server.url) == message.format(host=server.url)
+
+
+def message(content: Any, **more: Any) -> dict[str, Any]:
+    return {"index": 0, "message": {"role": "assistant", "content": content}, **more}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        event(message("Hello w\u00f6rld", finish_reason="stop")) + DONE,
+        event(message("Hello ")) + event(message("w\u00f6rld")) + DONE,
+        event(message("Hello ")) + event(message("Hello w\u00f6rld")) + DONE,
+        event(choice("Hello "))
+        + event(
+            choice("w\u00f6rld"),
+        )
+        + event(message("Hello w\u00f6rld"))
+        + DONE,
+        event(message("Hello w\u00f6rld")) + event(choice("Hello ")) + event(choice("w\u00f6rld")) + DONE,
+        event({**choice("Hello w\u00f6rld"), **message("Hello w\u00f6rld")}) + DONE,
+        event(choice("")) + event({**choice(), **message("Hello w\u00f6rld")}) + DONE,
+    ],
+)
+async def test_the_text_may_be_in_the_message_of_an_event(body: bytes) -> None:
+    """It counts where no delta brings any, and is never doubled."""
+    context = FakeContext()
+    async with RawServer(response(body, Content_Type=EVENTS)) as server:
+        assert await ask(server.url, context=context) == {"result": "Hello w\u00f6rld"}
+    assert "".join(context.deltas) == "Hello w\u00f6rld"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [{"type": "text", "text": "Hello "}, {"type": "text", "text": "you"}],
+        [
+            {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+            {"type": "text", "text": "Hello you"},
+        ],
+        [
+            {"type": "reasoning", "text": "hm"},
+            "Hello ",
+            {"text": "you"},
+            {"type": "image_url", "image_url": {}},
+        ],
+        {"type": "output_text", "text": "Hello you"},
+        [{"type": "text", "text": {"value": "Hello you", "annotations": []}}],
+    ],
+)
+async def test_a_content_may_have_parts(parts: Any) -> None:
+    """Their texts are joined; what the model thought is left out."""
+    for body, kind in (
+        (event({"index": 0, "delta": {"content": parts}}) + DONE, EVENTS),
+        (json.dumps({"choices": [message(parts)]}).encode(), "application/json"),
+    ):
+        async with RawServer(response(body, Content_Type=kind)) as server:
+            assert await ask(server.url) == {"result": "Hello you"}
+
+
+@pytest.mark.parametrize("begin", [b"", b"\r\n \n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n"])
+@pytest.mark.parametrize("kind", [EVENTS, "application/json", "text/plain", "text/html", ""])
+async def test_the_body_decides_what_it_is(begin: bytes, kind: str) -> None:
+    """Whatever it is called; blanks and a byte order mark may come before it."""
+    whole = json.dumps({"choices": [message("ab")]}).encode()
+    for body in (event(choice("ab")) + DONE, whole):
+        async with RawServer(response(begin + body, Content_Type=kind)) as server:
+            assert await ask(server.url) == {"result": "ab"}
+
+
+@pytest.mark.parametrize(
+    "data", [b'{"error": {"message": "flagged"}}', b'{"code": 7, "msg": "x"}', b"no json", b"5", b"[]"]
+)
+async def test_events_of_an_apis_own_do_not_fail_a_good_answer(data: bytes) -> None:
+    """Whatever they say; what they bring of the answer counts."""
+    other = b"event: moderation\ndata: " + data + b"\n\n"
+    body = other + event(choice("a")) + other + b"event: chunk\n" + event(choice("b")) + DONE
+    async with RawServer(response(body, Content_Type=EVENTS)) as server:
+        assert await ask(server.url) == {"result": "ab"}
+
+
+REFUSALS = [
+    (400, {"error": {"message": "this organization may not stream", "param": "stream"}}),
+    (400, {"error": {"message": "Unsupported value: 'stream' does not support true with this model."}}),
+    (422, {"detail": "Streaming is not supported"}),
+    (501, {"message": "streaming responses are not implemented"}),
+]
+
+
+@pytest.mark.parametrize(("status", "refusal"), REFUSALS)
+async def test_an_api_that_does_not_stream_is_asked_once_more_without(status: int, refusal: Any) -> None:
+    """With all else as it was; what it then says counts."""
+    asked = []
+
+    async def respond(received: Received) -> bytes:
+        body = json.loads(received.body)
+        asked.append(body)
+        if "stream" in body:
+            return response(json.dumps(refusal).encode(), f"{status} No", Content_Type="application/json")
+        return response(json.dumps({"choices": [message("whole")]}).encode(), Content_Type="application/json")
+
+    async with RawServer(respond) as server:
+        assert await ask(server.url, LLMSettings(max_retries=0)) == {"result": "whole"}
+    streamed, plain = asked
+    assert streamed.pop("stream") is True
+    assert plain == streamed
+
+
+async def test_another_refusal_is_not_asked_again() -> None:
+    """Nor is one that refuses both."""
+    body = b'{"error": {"message": "No such model", "param": "model"}}'
+    async with RawServer(response(body, "404 Not Found")) as server:
+        assert await failure(server.url) == "404 No such model"
+        assert len(server.received) == 1
+    async with RawServer(response(b'{"error": {"message": "no streams here"}}', "400 Bad")) as server:
+        assert await failure(server.url) == "400 no streams here"
+        assert len(server.received) == 2
 
 
 async def test_no_content_is_no_answer() -> None:

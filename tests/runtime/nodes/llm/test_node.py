@@ -102,6 +102,33 @@ async def test_a_wrong_key_is_told_without_the_key(model: FakeOpenAI) -> None:
     assert len(model.asked) == 1
 
 
+@pytest.mark.parametrize("key", [None, "", 0, False])
+async def test_without_a_key_none_is_sent(model: FakeOpenAI, key: Any) -> None:
+    """As local models are asked."""
+    assert await ask(model.base_url, apiKey=key) == {"result": "You said: hello there"}
+    (asked,) = model.asked
+    assert "authorization" not in asked.headers
+
+
+@pytest.mark.parametrize(("seconds", "tries"), [("0.01", 2), ("120", 2), ("121", 1), ("soon", 2)])
+async def test_retry_after_is_honored_up_to_two_minutes(
+    monkeypatch: pytest.MonkeyPatch, seconds: str, tries: int
+) -> None:
+    """What asks for more than that is an error at once."""
+    slept: list[float] = []
+
+    async def sleep(delay: float) -> None:
+        slept.append(delay)
+
+    monkeypatch.setattr("anyio.sleep", sleep)
+    body = b'{"error": {"message": "Slow down"}}'
+    async with RawServer(response(body, "429 Too Many", Retry_After=seconds)) as server:
+        assert await failure(server.url, LLMSettings(max_retries=1)) == "429 Slow down"
+        assert len(server.received) == tries
+    if tries == 2 and seconds != "soon":
+        assert slept == [float(seconds)]
+
+
 @pytest.mark.parametrize("name", ["error-429-once", "error-500-once"])
 async def test_passing_errors_are_tried_again(model: FakeOpenAI, name: str) -> None:
     """Refusals for the rate, and failures of the API."""

@@ -176,6 +176,7 @@ class TemporalApplication:
             result=None,
             order=order_of(task.create_time, task_id),
             request_hash=b"",
+            display_name="",  # Temporal keeps none yet
         )
 
     async def validate(self, schema: str, inputs: str) -> tuple[Problem, ...]:
@@ -214,6 +215,7 @@ class TemporalApplication:
             result=record.result,
             order=0,
             request_hash=b"",
+            display_name="",  # Temporal keeps none yet
         )
 
     async def cancel(self, task_id: str, reason: str) -> bool:

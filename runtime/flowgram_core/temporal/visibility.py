@@ -143,6 +143,7 @@ class TaskLists:
             result=None,
             order=order_of(create_time, task_id),
             request_hash=b"",
+            display_name="",  # Temporal keeps none yet
         )
 
 

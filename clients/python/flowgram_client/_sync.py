@@ -94,6 +94,7 @@ class Client:
             request_id: names this request, so that a program may repeat it even after it was restarted itself.
             task_timeout: the task fails when it has run for this long.
             labels: to find the task by with `list`.
+            display_name: a name for people, shown in lists.
             timeout: for this call, not for the task.
 
         Raises:

@@ -5,6 +5,7 @@ import re
 from contextlib import aclosing
 
 from flowgram_core.embedded.application import Application
+from flowgram_core.hosting.service import TaskService
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.journal.interface import Batch, Write
@@ -55,7 +56,7 @@ async def logged(application: Application, task_id: str) -> list[Batch]:
     return [batch async for batch in application.log(task_id)]
 
 
-async def reached(application: Application, task_id: str, sequence: int) -> None:
+async def reached(application: TaskService, task_id: str, sequence: int) -> None:
     """Returns once an event is shown."""
     async with aclosing(application.watch(task_id, 0)) as watch:
         async for item in watch:

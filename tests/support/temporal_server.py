@@ -51,6 +51,9 @@ class TemporalServer:
         log = self._folder / "temporal.log"
         before = log.stat().st_size if log.exists() else 0
         arguments = ["--port", str(self._port), "--db-filename", str(self._folder / "temporal.sqlite3")]
+        # Made while it serves, they are known to all of it seconds later.
+        for attribute in ("FlowgramLabels=KeywordList", "FlowgramCreated=Datetime"):
+            arguments += ["--search-attribute", attribute]
         for name, value in self._settings.items():
             arguments += ["--dynamic-config-value", f"{name}={value}"]
         with log.open("ab") as output:

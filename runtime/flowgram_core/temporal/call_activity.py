@@ -1,6 +1,7 @@
 """Calls as activities: a worker makes one, and tells while it lasts that it lives and what there is of an answer."""
 
 import asyncio
+import contextvars
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
@@ -136,6 +137,8 @@ class _Context:
         self._shows_answers = shows_answers
         self._length = 0
         self._tail = ""
+        # A piece may come from wherever its node type reads it; the activity is known in its own context alone.
+        self._context = contextvars.copy_context()
 
     @property
     def idempotency_key(self) -> str:
@@ -153,6 +156,7 @@ class _Context:
         """Tells that the worker lives, and what there is of the answer."""
         if self._tail:
             offset = self._length - len(self._tail)
-            activity.heartbeat(self._call.node.id, self._call.key, offset, self._tail)
+            details = (self._call.node.id, self._call.key, offset, self._tail)
+            self._context.run(activity.heartbeat, *details)
         else:
-            activity.heartbeat()
+            self._context.run(activity.heartbeat)

@@ -215,6 +215,8 @@ class TaskWorkflow:
 
     def _next_input(self) -> tuple[Activation, str] | None:
         execution = self._execution
+        if (reason := workflow.cancellation_reason()) is not None:  # before `run` gets to know of it
+            self._stop(Cancel(_now(), reason))
         if self._interrupt is not None:
             return self._interrupt, to_json(self._interrupt)
         if self._inbox and not execution.has_work:

@@ -16,7 +16,6 @@ from typing import Final
 import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2_grpc
-from grpc_health.v1.health import aio as health_aio  # type: ignore[attr-defined]  # public, and not declared so
 from grpc_reflection.v1alpha import reflection
 
 from flowgram.runtime.v1 import error_reason_pb2  # noqa: F401 - see where reflection is enabled
@@ -28,6 +27,7 @@ from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.nodes.errors import NodeTypeUnusable
 from flowgram_core.temporal.errors import TemporalError
 from flowgram_server.address import AddressUnusable, address_of
+from flowgram_server.descriptors import connection_shares, raise_limit, watch_descriptors
 from flowgram_server.gateway.embedded import bind_embedded, open_embedded
 from flowgram_server.gc_tuning import tuned_gc
 from flowgram_server.health import HealthMonitor
@@ -35,6 +35,7 @@ from flowgram_server.hosts import open_host
 from flowgram_server.logs import configure_logs
 from flowgram_server.rpc.access_log import AccessLog
 from flowgram_server.rpc.handlers import SERVICE_NAME, add_service
+from flowgram_server.rpc.health import HealthServicer
 from flowgram_server.rpc.servicer import RuntimeServicer
 from flowgram_server.settings.server import Settings
 from flowgram_server.shutdown_watchdog import ShutdownWatchdog
@@ -47,6 +48,10 @@ _MAX_PENDING_CALLS: Final = 100_000
 
 _REFUSED_WITH_A_REASON: Final = 1024 * 1024
 """Requests up to so many bytes beyond the limit are read, to be refused in the words of the contract."""
+
+_HANDSHAKE_TIMEOUT_MS: Final = 10_000
+_IDLE_TIMEOUT_MS: Final = 30 * 60 * 1000
+"""Clients connect again by themselves; those that ask now and then do not notice."""
 
 _log = structlog.get_logger(__name__)
 
@@ -72,16 +77,16 @@ class Server:
         address: str,
         application: TaskService,
         grpc_server: grpc.aio.Server,
-        servicer: health_aio.HealthServicer,
+        health_servicer: HealthServicer,
     ) -> None:
         self.address = address
         self.application = application
         self._grpc_server = grpc_server
-        self._health = servicer
+        self._health = health_servicer
 
     async def drain(self, grace: float) -> None:
         """Ends what can be ended within so many seconds, and then serves no more."""
-        await self._health.enter_graceful_shutdown()
+        self._health.enter_graceful_shutdown()
         await self.application.drain(grace)
         await self._grpc_server.stop(min(grace, _CALL_GRACE))
 
@@ -197,10 +202,13 @@ def run(settings: Settings, on_ready: Callable[[Server], Awaitable[None]] | None
     async def main() -> None:
         stops = StopSignals(last_resort.begin)
         stops.listen()
+        clock = SystemClock()
+        watching = asyncio.create_task(watch_descriptors(raise_limit(), clock), name="descriptors")
         try:
-            async with tuned_gc(SystemClock()):
+            async with tuned_gc(clock):
                 await serve(settings, stops, on_ready)
         finally:
+            watching.cancel()
             last_resort.begin()  # all is closed; but what was left alone may keep the event loop from ending
 
     try:
@@ -224,9 +232,10 @@ async def _serving(
     settings: Settings, application: TaskService, servicer: RuntimeServicer, clock: Clock
 ) -> AsyncIterator[Server]:
     interceptors = [AccessLog(structlog.get_logger("access").bind())] if settings.access_log else []
-    server = grpc.aio.server(options=_options(settings), interceptors=interceptors)
+    max_connections = settings.max_connections or connection_shares(raise_limit()).grpc
+    server = grpc.aio.server(options=_options(settings, max_connections), interceptors=interceptors)
     add_service(server, servicer, settings.max_message_bytes)
-    health_servicer = health_aio.HealthServicer()
+    health_servicer = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)  # type: ignore[no-untyped-call]  # generated without types
     # Reflection tells of what was imported: the reasons of errors, too, which no method names.
     services = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
@@ -247,7 +256,7 @@ async def _serving(
         await server.stop(None)
 
 
-def _options(settings: Settings) -> list[tuple[str, int]]:
+def _options(settings: Settings, max_connections: int) -> list[tuple[str, int]]:
     return [
         # A request that is a little too large is refused by the handlers, with a reason; gRPC itself gives none.
         ("grpc.max_receive_message_length", settings.max_message_bytes + _REFUSED_WITH_A_REASON),
@@ -263,4 +272,12 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
         # A watcher whose machine has vanished is noticed, and its call ends.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
+        # A peer that connects and says nothing, or says nothing any more, costs a descriptor.
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_TIMEOUT_MS),
+        ("grpc.http2.settings_timeout", _HANDSHAKE_TIMEOUT_MS),
+        ("grpc.max_connection_idle_ms", _IDLE_TIMEOUT_MS),
+        ("grpc.max_allowed_incoming_connections", max_connections),
+        ("grpc.max_concurrent_streams", settings.max_streams),
+        # Calls that are begun and reset at once, again and again, cost the peer a ping each.
+        ("grpc.http2.ping_on_rst_stream_percent", 10),
     ]

@@ -4,23 +4,22 @@ from typing import Final
 
 import structlog
 from grpc_health.v1 import health_pb2
-from grpc_health.v1.health import aio as health_aio  # type: ignore[attr-defined]  # public, and not declared so
 
 from flowgram_core.concurrency.clock import Clock
 from flowgram_core.hosting.service import TaskService
 from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_server.rpc.handlers import SERVICE_NAME
+from flowgram_server.rpc.health import HealthServicer
 
 _log = structlog.get_logger(__name__)
 
 _INTERVAL: Final = 2.0
-_SERVICES: Final = ("", SERVICE_NAME)
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 class HealthMonitor:
-    """Keeps the health service up to date. The shutdown, once it has begun, is not taken back by it.
+    """Keeps the health of the runtime service up to date; that of the server as a whole (`""`) is SERVING until it drains.
 
     Args:
         servicer: The health service.
@@ -28,7 +27,7 @@ class HealthMonitor:
         clock: Measures the time between two looks.
     """
 
-    def __init__(self, servicer: health_aio.HealthServicer, application: TaskService, clock: Clock) -> None:
+    def __init__(self, servicer: HealthServicer, application: TaskService, clock: Clock) -> None:
         self._servicer = servicer
         self._application = application
         self._clock = clock
@@ -48,8 +47,7 @@ class HealthMonitor:
                 _log.info("serving again")
         if serving is not self._serving:
             self._serving = serving
-            for name in _SERVICES:
-                await self._servicer.set(name, _SERVING if serving else _NOT_SERVING)
+            self._servicer.set(SERVICE_NAME, _SERVING if serving else _NOT_SERVING)
 
     async def keep(self) -> None:
         """Looks again and again, until it is cancelled."""

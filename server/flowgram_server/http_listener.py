@@ -9,6 +9,9 @@ from contextlib import asynccontextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
+from flowgram_server.http_connection import bounded_connections
+from flowgram_server.settings.gateway import ConnectionLimits
+
 _GRACE = 2
 """Seconds that answers get to end where nothing else is said."""
 
@@ -24,14 +27,16 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def listening(app: ASGIApp, listener: socket.socket, *, grace: int = _GRACE) -> AsyncIterator[None]:
+async def listening(
+    app: ASGIApp, listener: socket.socket, *, grace: int = _GRACE, limits: ConnectionLimits | None = None
+) -> AsyncIterator[None]:
     """Serves while the block lasts; then answers under way get `grace` seconds to end, and the socket is closed."""
     server = _Server(
         uvicorn.Config(
             app,
             lifespan="off",
             ws="none",
-            http="h11",
+            http=bounded_connections(limits or ConnectionLimits()),  # type: ignore[arg-type]  # it is only called
             log_config=None,
             log_level="warning",
             access_log=False,

@@ -363,7 +363,7 @@ async def test_memory_storage_leaves_no_file(tmp_path: Path) -> None:
 
 def test_no_two_servers_share_a_port(settings: Settings) -> None:
     """Calls would go to either of them."""
-    assert dict(_options(settings))["grpc.so_reuseport"] == 0
+    assert dict(_options(settings, 10))["grpc.so_reuseport"] == 0
 
 
 async def test_a_watcher_of_a_task_that_is_removed_ends_with_not_found(tmp_path: Path) -> None:

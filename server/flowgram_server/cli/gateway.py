@@ -9,9 +9,16 @@ import structlog
 
 from flowgram_client import AsyncClient, InvalidValueError
 from flowgram_server.address import AddressUnusable, address_of, bind
+from flowgram_server.descriptors import connection_shares, raise_limit
 from flowgram_server.gateway.serve import RETRY, open_gateway
 from flowgram_server.logs import LogFormat, LogLevel, configure_logs
-from flowgram_server.settings.gateway import LOOPBACK, GatewaySettings, origin_of
+from flowgram_server.settings.gateway import (
+    LOOPBACK,
+    ConnectionLimits,
+    GatewaySettings,
+    host_name_of,
+    origin_of,
+)
 from flowgram_server.stop_signals import StopSignals
 
 from .exits import EPILOG, CommandError, ExitStatus, explain
@@ -23,6 +30,13 @@ _log = structlog.get_logger(__name__)
 def _origins(context: click.Context, option: click.Parameter, value: str) -> frozenset[str]:
     try:
         return frozenset(origin_of(origin.strip()) for origin in value.split(",") if origin.strip())
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, option) from None
+
+
+def _host_names(context: click.Context, option: click.Parameter, value: str) -> frozenset[str]:
+    try:
+        return frozenset(host_name_of(name.strip()) for name in value.split(",") if name.strip())
     except ValueError as error:
         raise click.BadParameter(str(error), context, option) from None
 
@@ -45,6 +59,13 @@ def _origins(context: click.Context, option: click.Parameter, value: str) -> fro
     help="Origins whose pages may use it; loopback: those on this machine; *: all.",
 )
 @click.option(
+    "--allowed-hosts",
+    default="",
+    callback=_host_names,
+    metavar="NAME,…",
+    help="Names in a Host header that are answered, beside those of this machine; *: all.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(get_args(LogLevel)),
     default="info",
@@ -63,6 +84,7 @@ def gateway_command(
     connection: Connection,
     listen: str,
     cors_origins: frozenset[str],
+    allowed_hosts: frozenset[str],
     log_level: LogLevel,
     log_format: LogFormat,
 ) -> None:
@@ -77,7 +99,12 @@ def gateway_command(
         raise CommandError(str(error), ExitStatus.NOT_STARTED) from None
     with listener:
         try:
-            asyncio.run(_serve(connection, listener, GatewaySettings(cors_origins=cors_origins)))
+            settings = GatewaySettings(
+                cors_origins=cors_origins,
+                allowed_hosts=allowed_hosts,
+                connections=ConnectionLimits(max_connections=connection_shares(raise_limit()).http),
+            )
+            asyncio.run(_serve(connection, listener, settings))
         except InvalidValueError as error:
             raise explain(error, connection.target) from None
 

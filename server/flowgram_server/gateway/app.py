@@ -24,6 +24,8 @@ from flowgram_server.gateway.errors import (
     RequestInvalid,
     answer_to,
 )
+from flowgram_server.gateway.hosts import AllowedHosts, HostCheck
+from flowgram_server.gateway.refusal_log import RefusalLog
 from flowgram_server.gateway.responses import error_answer
 from flowgram_server.settings.gateway import LOOPBACK
 
@@ -36,12 +38,13 @@ _DESCRIPTION = "FlowGram's REST API over the FlowGram runtime. Times are in mill
 _log = structlog.get_logger(__name__)
 
 
-def create_app(endpoints: Endpoints, cors_origins: Iterable[str]) -> FastAPI:
+def create_app(endpoints: Endpoints, cors_origins: Iterable[str], allowed_hosts: AllowedHosts) -> FastAPI:
     """The gateway as an ASGI application.
 
     Args:
         endpoints: Answer the requests.
         cors_origins: The origins whose pages may use it; `*` stands for all, `loopback` for those on this machine.
+        allowed_hosts: The names that the gateway is known by.
     """
     app = FastAPI(
         title="FlowGram Runtime",
@@ -52,7 +55,12 @@ def create_app(endpoints: Endpoints, cors_origins: Iterable[str]) -> FastAPI:
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,
-        middleware=[_cors(frozenset(cors_origins)), Middleware(_Defects)],
+        middleware=[
+            Middleware(RefusalLog),
+            Middleware(HostCheck, allowed=allowed_hosts),
+            _cors(frozenset(cors_origins)),
+            Middleware(_Defects),
+        ],
         exception_handlers={
             GatewayError: _on_error,
             RequestError: _on_error,
@@ -69,8 +77,8 @@ def create_app(endpoints: Endpoints, cors_origins: Iterable[str]) -> FastAPI:
 class _Origins(CORSMiddleware):
     """CORS that does not leave it to browsers to keep pages from elsewhere from changing anything.
 
-    A page whose own name was made to lead to this machine asks as one of the same origin, without asking first. It can
-    change nothing, for POST and PUT name its origin, but it can read: GET has no origin then, as where no page asks.
+    A page whose own name was made to lead to this machine asks as one of the same origin, without asking first: such
+    requests are refused for their Host, see `hosts`.
     """
 
     def preflight_response(self, request_headers: Headers) -> Response:

@@ -2,6 +2,8 @@
 
 import asyncio
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -10,11 +12,13 @@ from pydantic import BaseModel, Field, ValidationError, WithJsonSchema
 
 from flowgram.runtime.v1 import runtime_service_pb2 as service
 from flowgram_client import AsyncClient, InvalidWorkflowError
+from flowgram_server.byte_budget import ByteBudget
 from flowgram_server.gateway import json_encoding, openapi_models
 from flowgram_server.gateway.errors import RequestInvalid, answer_to
-from flowgram_server.gateway.request_body import Body, read_body
+from flowgram_server.gateway.request_body import Body, parse_body, read_body
 from flowgram_server.gateway.responses import error_answer, json_answer
 from flowgram_server.gateway.watch import WatchQuery, WatchResponse
+from flowgram_server.settings.gateway import GatewaySettings
 
 _Body = TypeVar("_Body", bound=BaseModel)
 _Message = TypeVar("_Message", bound=Message)
@@ -72,18 +76,17 @@ class Endpoints:
 
     Args:
         client: A client of the service.
-        max_body_bytes: No request body is larger.
-        heartbeat: Seconds of silence after which a watch sends a comment.
+        settings: How it serves.
 
     Attributes:
         stopping: Ends all watches.
     """
 
-    def __init__(self, client: AsyncClient, *, max_body_bytes: int, heartbeat: float) -> None:
+    def __init__(self, client: AsyncClient, settings: GatewaySettings) -> None:
         self.stopping = asyncio.Event()
         self._client = client
-        self._max_body_bytes = max_body_bytes
-        self._heartbeat = heartbeat
+        self._settings = settings
+        self._bodies = ByteBudget(settings.max_bodies_bytes)
 
     def router(self) -> APIRouter:
         """All routes."""
@@ -132,36 +135,36 @@ class Endpoints:
 
     async def run(self, request: Request) -> Response:
         """Starts a workflow. Answers once the task is durably accepted: from then on it survives a crash."""
-        body = await read_body(request, self._max_body_bytes)
-        wanted = _checked(openapi_models.RunBody, body)
-        inputs = body.member_text("inputs")
-        call = service.TaskRunRequest(
-            schema=wanted.schema_text,
-            inputs=inputs,
-            # What makes it safe that the client repeats the call when the server was away.
-            request_id=wanted.request_id or str(uuid.uuid4()),
-            labels=wanted.labels,
-            display_name=wanted.display_name,
-        )
-        try:
-            accepted = await self._call("TaskRun", call, service.TaskRunResponse)
-        except InvalidWorkflowError as error:
-            # The status of a call has room for the first problems only.
-            check = service.TaskValidateRequest(schema=wanted.schema_text, inputs=inputs)
-            validation = await self._call("TaskValidate", check, service.TaskValidateResponse)
-            answer = answer_to(error)
-            return error_answer(answer._replace(errors=tuple(validation.errors) or answer.errors))
-        return json_answer({"taskID": accepted.task_id})
+        async with self._body(request) as body:
+            wanted = _checked(openapi_models.RunBody, body)
+            inputs = body.member_text("inputs")
+            call = service.TaskRunRequest(
+                schema=wanted.schema_text,
+                inputs=inputs,
+                # What makes it safe that the client repeats the call when the server was away.
+                request_id=wanted.request_id or str(uuid.uuid4()),
+                labels=wanted.labels,
+                display_name=wanted.display_name,
+            )
+            try:
+                accepted = await self._call("TaskRun", call, service.TaskRunResponse)
+            except InvalidWorkflowError as error:
+                # The status of a call has room for the first problems only.
+                check = service.TaskValidateRequest(schema=wanted.schema_text, inputs=inputs)
+                validation = await self._call("TaskValidate", check, service.TaskValidateResponse)
+                answer = answer_to(error)
+                return error_answer(answer._replace(errors=tuple(validation.errors) or answer.errors))
+            return json_answer({"taskID": accepted.task_id})
 
     async def validate(self, request: Request) -> Response:
         """Checks a workflow and its inputs without running it. Problems are the answer, not an error."""
-        body = await read_body(request, self._max_body_bytes)
-        wanted = _checked(openapi_models.ValidateBody, body)
-        call = service.TaskValidateRequest(schema=wanted.schema_text, inputs=body.member_text("inputs"))
-        validation = await self._call("TaskValidate", call, service.TaskValidateResponse)
-        if validation.valid:
-            return json_answer({"valid": True})
-        return json_answer({"valid": False, "errors": list(validation.errors)})
+        async with self._body(request) as body:
+            wanted = _checked(openapi_models.ValidateBody, body)
+            call = service.TaskValidateRequest(schema=wanted.schema_text, inputs=body.member_text("inputs"))
+            validation = await self._call("TaskValidate", call, service.TaskValidateResponse)
+            if validation.valid:
+                return json_answer({"valid": True})
+            return json_answer({"valid": False, "errors": list(validation.errors)})
 
     async def get(self, task_id: _TaskID) -> Response:
         """What a task is: its schema and inputs with secrets masked, its labels, name, times and status."""
@@ -182,7 +185,8 @@ class Endpoints:
 
     async def cancel(self, request: Request) -> Response:
         """Stops a task and its running nodes."""
-        wanted = _checked(openapi_models.CancelBody, await read_body(request, self._max_body_bytes))
+        async with self._body(request) as body:
+            wanted = _checked(openapi_models.CancelBody, body)
         call = service.TaskCancelRequest(task_id=wanted.task_id)
         answer = await self._call("TaskCancel", call, service.TaskCancelResponse)
         return json_answer({"success": answer.success})
@@ -204,7 +208,7 @@ class Endpoints:
     ) -> Response:
         """The events of a task as Server-Sent Events: those that were, then each new one, until its last."""
         query = WatchQuery(task_id, after if last_event_id is None else last_event_id, deltas)
-        return WatchResponse(self._client, query, stopping=self.stopping, heartbeat=self._heartbeat)
+        return WatchResponse(self._client, query, stopping=self.stopping, heartbeat=self._settings.heartbeat)
 
     async def tasks(
         self,
@@ -232,6 +236,20 @@ class Endpoints:
         """Name, version and capabilities of the server."""
         answer = await self._call("ServerInfo", service.ServerInfoRequest(), service.ServerInfoResponse)
         return json_answer(json_encoding.server_info(answer))
+
+    @asynccontextmanager
+    async def _body(self, request: Request) -> AsyncIterator[Body]:
+        """The body of a request, which counts against what all bodies may hold until the block ends."""
+        settings = self._settings
+        with self._bodies.share() as share:
+            data = await read_body(
+                request,
+                settings.max_body_bytes,
+                share=share,
+                idle_timeout=settings.read_timeout,
+                min_rate=settings.min_read_rate,
+            )
+            yield await parse_body(data)
 
     async def _call(self, method: str, request: Message, _: type[_Message]) -> _Message:
         """The response of a call, of the type that is named."""

@@ -3,6 +3,8 @@
 GatewayError
 ├── RequestInvalid          the body or the parameters are not as they should be; carries all that is wrong
 ├── BodyTooLarge            the body of the request is larger than allowed
+├── BodyTimedOut            the body of the request does not come, or too slowly
+├── GatewayOverloaded       the requests that are being read hold all the memory that they may
 └── ContentTypeUnsupported  the body is not sent as JSON
 
 Those of the service are in `flowgram_client.errors`. Every error is answered with `{code, message, errors}`; no other
@@ -43,6 +45,20 @@ class BodyTooLarge(GatewayError):
         super().__init__(f"the body of the request has more than {limit} bytes, the limit max_message_bytes")
 
 
+class BodyTimedOut(GatewayError):
+    """The body of a request does not come, or too slowly."""
+
+    def __init__(self) -> None:
+        super().__init__("the body of the request did not come in time")
+
+
+class GatewayOverloaded(GatewayError):
+    """The requests that are being read hold all the memory that they may."""
+
+    def __init__(self) -> None:
+        super().__init__("too many large requests at once: try again")
+
+
 class ContentTypeUnsupported(GatewayError):
     """The body of a request is not sent as JSON."""
 
@@ -77,6 +93,8 @@ _RETRY_AFTER = 1
 _OWN: Mapping[type[GatewayError], tuple[HTTPStatus, str]] = {
     RequestInvalid: (HTTPStatus.BAD_REQUEST, "ARGUMENT_INVALID"),
     BodyTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "BODY_TOO_LARGE"),
+    BodyTimedOut: (HTTPStatus.REQUEST_TIMEOUT, "BODY_TIMED_OUT"),
+    GatewayOverloaded: (HTTPStatus.SERVICE_UNAVAILABLE, "OVERLOADED"),
     ContentTypeUnsupported: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "CONTENT_TYPE_UNSUPPORTED"),
 }
 _BY_REASON: Mapping[str, HTTPStatus] = {
@@ -123,7 +141,8 @@ def answer_to(error: GatewayError | RequestError) -> ErrorAnswer:
         return _answer_to_service(error)
     status, code = _OWN[type(error)]
     problems = error.problems if isinstance(error, RequestInvalid) else ()
-    return ErrorAnswer(status, code, str(error), tuple(problems))
+    retry_after = _RETRY_AFTER if status in _RETRIABLE else None
+    return ErrorAnswer(status, code, str(error), tuple(problems), retry_after)
 
 
 def _answer_to_service(error: RequestError) -> ErrorAnswer:

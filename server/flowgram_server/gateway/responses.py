@@ -1,17 +1,25 @@
 """Answers: the bytes and headers of what is no stream."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from fastapi import Response
 
 from flowgram_server.gateway import json_encoding
 from flowgram_server.gateway.errors import ErrorAnswer
 
+_NEVER_SNIFFED: Final = {"X-Content-Type-Options": "nosniff"}
+_NEVER_KEPT: Final = {**_NEVER_SNIFFED, "Cache-Control": "no-store"}
+
 
 def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """An answer with a shape as its body."""
-    return Response(json_encoding.encode(value), status, headers, media_type="application/json")
+    return Response(
+        json_encoding.encode(value),
+        status,
+        {**_NEVER_SNIFFED, **(headers or {})},
+        media_type="application/json",
+    )
 
 
 def error_body(answer: ErrorAnswer) -> bytes:
@@ -20,8 +28,10 @@ def error_body(answer: ErrorAnswer) -> bytes:
 
 
 def error_answer(answer: ErrorAnswer, headers: Mapping[str, str] | None = None) -> Response:
-    """An error."""
-    more = {} if answer.retry_after is None else {"Retry-After": str(answer.retry_after)}
+    """An error. No browser or proxy keeps it, or guesses at what it is."""
+    more = dict(_NEVER_KEPT)
+    if answer.retry_after is not None:
+        more["Retry-After"] = str(answer.retry_after)
     return Response(
         error_body(answer), answer.status, {**(headers or {}), **more}, media_type="application/json"
     )

@@ -8,6 +8,7 @@ from typing import Final
 from flowgram_client import AsyncClient, RetryPolicy
 from flowgram_server.gateway.app import create_app
 from flowgram_server.gateway.endpoints import Endpoints
+from flowgram_server.gateway.hosts import AllowedHosts
 from flowgram_server.http_listener import listening
 from flowgram_server.settings.gateway import GatewaySettings
 
@@ -37,9 +38,11 @@ async def open_gateway(
         listener: Where it listens; it is closed at the end.
         settings: How it serves.
     """
-    endpoints = Endpoints(client, max_body_bytes=settings.max_body_bytes, heartbeat=settings.heartbeat)
+    endpoints = Endpoints(client, settings)
     gateway = Gateway(endpoints)
-    async with listening(create_app(endpoints, settings.cors_origins), listener):
+    allowed_hosts = AllowedHosts(listener.getsockname()[0], settings.allowed_hosts)
+    app = create_app(endpoints, settings.cors_origins, allowed_hosts)
+    async with listening(app, listener, limits=settings.connections):
         try:
             yield gateway
         finally:

@@ -1,4 +1,4 @@
-"""The access log: one line for each call that has ended, with its method, status, duration and task; no content."""
+"""The access log: one line for each call that has ended, with its method, status, duration, peer and task; no content."""
 
 import asyncio
 import time
@@ -7,6 +7,7 @@ from contextlib import aclosing, contextmanager
 from contextvars import ContextVar
 from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 import structlog
@@ -96,6 +97,7 @@ class AccessLog(grpc.aio.ServerInterceptor):
     def _line(self, method: str, context: Context) -> Iterator[None]:
         notes: dict[str, str] = {}
         _notes.set(notes)
+        peer = _shown_peer(context.peer())  # it has none any more once the call has ended
         begin = self._clock()
         fallback = StatusCode.OK
         try:
@@ -110,4 +112,10 @@ class AccessLog(grpc.aio.ServerInterceptor):
             told: StatusCode | None = context.code()  # None if the handler set none, whatever its stub says
             code = fallback if told is None else told
             log = self._log.error if code in _OWN_FAULTS else self._log.info
-            log("call", method=method, code=code.name, ms=round((self._clock() - begin) * 1000, 3), **notes)
+            ms = round((self._clock() - begin) * 1000, 3)
+            log("call", method=method, code=code.name, ms=ms, peer=peer, **notes)
+
+
+def _shown_peer(peer: str) -> str:
+    """Where a call comes from: `127.0.0.1:4711` where gRPC says `ipv4:127.0.0.1:4711`."""
+    return unquote(peer.partition(":")[2]) if peer.startswith(("ipv4:", "ipv6:")) else peer

@@ -29,6 +29,7 @@ from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.nodes.node_settings import CodeSettings, HTTPSettings, LLMSettings
 from flowgram_core.temporal.settings import TemporalSettings, within_temporal
 from flowgram_server.address import host_and_port
+from flowgram_server.descriptors import connection_shares, raise_limit
 from flowgram_server.logs import LogFormat, LogLevel
 from flowgram_server.rpc.servicer import ServiceLimits
 from flowgram_server.settings.environment import (
@@ -38,7 +39,7 @@ from flowgram_server.settings.environment import (
     undecoded,
     unknown_variables,
 )
-from flowgram_server.settings.gateway import GatewaySettings, origin_of
+from flowgram_server.settings.gateway import ConnectionLimits, GatewaySettings, host_name_of, origin_of
 from flowgram_server.settings.groups import HTTP, LLM, Code, Count, MessageBytes, Seconds, Temporal
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ _LIMITS = Limits()
 _RUNTIME = RuntimeSettings()
 _SERVICE = ServiceLimits()
 _GATEWAY = GatewaySettings()
+
+_MAX_BODY_REST = 1024 * 1024
+"""Bytes of a request body beside schema and inputs."""
 
 _Dataclass = TypeVar("_Dataclass", bound="DataclassInstance")
 
@@ -77,6 +81,16 @@ class Settings(BaseSettings):
         default="embedded", description="What runs tasks: this process, or the workers of a Temporal cluster."
     )
     with_worker: bool = Field(default=False, description="Whether a server on Temporal is a worker as well.")
+    allowed_hosts: Annotated[frozenset[str], NoDecode] = Field(
+        default=_GATEWAY.allowed_hosts,
+        description="Names in a Host header that the REST gateway answers, beside this machine's; *: all.",
+    )
+    max_connections: Count = Field(
+        default=0, ge=0, description="gRPC connections at once; 0: half of the file descriptors."
+    )
+    max_http_connections: Count = Field(
+        default=0, ge=0, description="HTTP connections at once; 0: a quarter of the file descriptors."
+    )
     data: Path = Field(
         default=Path("data"), description="The directory of the journal; made if it is missing."
     )
@@ -100,6 +114,9 @@ class Settings(BaseSettings):
         default=_SERVICE.max_message_bytes,
         ge=65_536,
         description="Bytes of one gRPC message.",
+    )
+    max_streams: Count = Field(
+        default=20_000, ge=1, description="Calls at once on one connection; a gateway has a watch in each."
     )
     max_watches: Count = Field(default=_SERVICE.max_watches, ge=1, description="Clients that watch at once.")
     max_running_tasks: Count = Field(
@@ -187,7 +204,7 @@ class Settings(BaseSettings):
         host_and_port(listen)
         return listen
 
-    @field_validator("secret_names", "cors_origins", mode="before")
+    @field_validator("secret_names", "cors_origins", "allowed_hosts", mode="before")
     @classmethod
     def _split_names(cls, names: Any) -> Any:
         return (
@@ -198,6 +215,11 @@ class Settings(BaseSettings):
     @classmethod
     def _are_origins(cls, origins: frozenset[str]) -> frozenset[str]:
         return frozenset(map(origin_of, origins))
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_host_names(cls, names: frozenset[str]) -> frozenset[str]:
+        return frozenset(map(host_name_of, names))
 
     def check_node_types(self, calling: Collection[str]) -> None:
         """Raises `InvalidSettings` where a setting by node type names one that makes no calls: it would limit nothing."""
@@ -226,7 +248,18 @@ class Settings(BaseSettings):
 
     def gateway(self) -> GatewaySettings:
         """What concerns the REST gateway."""
-        return _pick(GatewaySettings, self, max_body_bytes=self.max_message_bytes)
+        # What the service would refuse need not be read: a text may take twice its length in JSON, and some is left for names.
+        body = min(self.max_message_bytes, 2 * self.max_schema_bytes + self.max_inputs_bytes + _MAX_BODY_REST)
+        connections = ConnectionLimits(
+            max_connections=self.max_http_connections or connection_shares(raise_limit()).http
+        )
+        return _pick(
+            GatewaySettings,
+            self,
+            max_body_bytes=body,
+            max_bodies_bytes=max(_GATEWAY.max_bodies_bytes, 2 * body),
+            connections=connections,
+        )
 
     def llm_settings(self) -> LLMSettings:
         """What concerns llm nodes."""

@@ -3,10 +3,12 @@ import pytest
 
 from flowgram_client import RequestError, Violation
 from flowgram_server.gateway.errors import (
+    BodyTimedOut,
     BodyTooLarge,
     ContentTypeUnsupported,
     ErrorAnswer,
     GatewayError,
+    GatewayOverloaded,
     RequestInvalid,
     answer_to,
 )
@@ -16,10 +18,17 @@ Code = grpc.StatusCode
 
 def test_every_own_error_has_an_answer() -> None:
     """No error of the gateway's own can be forgotten in the table."""
-    examples = [RequestInvalid("a", "b"), BodyTooLarge(5), ContentTypeUnsupported("")]
+    examples = [
+        RequestInvalid("a", "b"),
+        BodyTooLarge(5),
+        ContentTypeUnsupported(""),
+        BodyTimedOut(),
+        GatewayOverloaded(),
+    ]
     assert {type(each) for each in examples} == set(GatewayError.__subclasses__())
     answers = [answer_to(each) for each in examples]
-    assert [answer.status for answer in answers] == [400, 413, 415]
+    assert [answer.status for answer in answers] == [400, 413, 415, 408, 503]
+    assert [answer.retry_after for answer in answers] == [None, None, None, None, 1]
     assert answers[0] == ErrorAnswer(400, "ARGUMENT_INVALID", "a; b", ("a", "b"))
 
 

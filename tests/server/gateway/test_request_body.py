@@ -1,29 +1,34 @@
+"""Request bodies: read within bounds, and passed on as text where they are large."""
+
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from fastapi import Request
-from hypothesis import given
-from hypothesis import strategies as st
 
-from flowgram_server.gateway.errors import BodyTooLarge, ContentTypeUnsupported, RequestInvalid
-from flowgram_server.gateway.request_body import Body, read_body
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    max_leaves=8,
+from flowgram_server.byte_budget import ByteBudget
+from flowgram_server.gateway.errors import (
+    BodyTimedOut,
+    BodyTooLarge,
+    ContentTypeUnsupported,
+    GatewayOverloaded,
+    RequestInvalid,
 )
-BLANKS = st.text(alphabet=" \t\r\n", max_size=2)
+from flowgram_server.gateway.request_body import parse_body, read_body
+
+LARGE = 100_000
 
 
-def request(*parts: bytes, content_type: str | None = "application/json") -> Request:
+def request(*parts: bytes, content_type: str | None = "application/json", ends: bool = True) -> Request:
     """A request that sends its body in parts."""
 
     async def messages() -> AsyncIterator[dict[str, Any]]:
         for part in parts:
             yield {"type": "http.request", "body": part, "more_body": True}
+        if not ends:
+            await asyncio.Event().wait()
         yield {"type": "http.request", "body": b"", "more_body": False}
 
     sending = messages()
@@ -32,41 +37,67 @@ def request(*parts: bytes, content_type: str | None = "application/json") -> Req
     return Request(scope, lambda: anext(sending))
 
 
-@given(
-    members=st.lists(st.tuples(st.text(max_size=3), JSON), min_size=1, max_size=4),
-    blanks=st.lists(BLANKS, min_size=40, max_size=40),
-    ascii_only=st.booleans(),
-)
-def test_members_keep_their_text(members: list[tuple[str, Any]], blanks: list[str], ascii_only: bool) -> None:
-    """Whatever stands around it, a member's text is found as it was written; of equal names the last one's."""
-    blank = iter(blanks)
-    texts = [
-        (key, json.dumps(key, ensure_ascii=ascii_only), json.dumps(value, ensure_ascii=ascii_only))
-        for key, value in members
-    ]
-    written = ",".join(
-        f"{next(blank)}{key}{next(blank)}:{next(blank)}{value}{next(blank)}" for _, key, value in texts
-    )
-    body = Body(f"{next(blank)}{{{written}}}{next(blank)}", dict(members))
-    wanted = {key: text for key, _, text in texts}
-    assert {key: body.member_text(key) for key in wanted} == wanted
+async def read(sent: Request, limit: int = 1000, budget: ByteBudget | None = None) -> bytes:
+    with (budget or ByteBudget(10**9)).share() as share:
+        return await read_body(sent, limit, share=share, idle_timeout=30, min_rate=1)
 
 
 async def test_a_body_in_parts() -> None:
     """Parts are joined, and numbers stay as they were written."""
-    body = await read_body(request(b'{"inputs": {"a": 1', b'.10}, "b": "\xc3', b'\xa9"}'), limit=100)
+    body = await parse_body(await read(request(b'{"inputs": {"a": 1', b'.10}, "b": "\xc3', b'\xa9"}')))
     assert body.value == {"inputs": {"a": 1.1}, "b": "é"}
     assert body.member_text("inputs") == '{"a": 1.10}'
 
 
 async def test_a_body_that_is_too_large() -> None:
-    """It is refused; a client that is still sending is heard out, within bounds."""
+    """It is refused; a client that is still sending is read on, within bounds."""
     with pytest.raises(BodyTooLarge, match="more than 10 bytes, the limit max_message_bytes"):
-        await read_body(request(b'"' + b"x" * 9 + b'"'), limit=10)
+        await read(request(b'"' + b"x" * 9 + b'"'), limit=10)
     sent = request(*[b"x" * 10] * 100)
     with pytest.raises(BodyTooLarge):
-        await read_body(sent, limit=10)
+        await read(sent, limit=10)
     assert (await sent.receive())["more_body"]
+
+
+async def test_a_body_that_does_not_come() -> None:
+    """Its client is answered after the time-out, and what it held is given back."""
+    budget = ByteBudget(1000)
+    with budget.share() as share, pytest.raises(BodyTimedOut):
+        await read_body(request(b"x" * 100, ends=False), 1000, share=share, idle_timeout=0.01, min_rate=1e9)
+    assert budget.held == 0
+
+
+async def test_a_body_that_comes_too_slowly() -> None:
+    """That something comes now and then is not enough: on average it must come at a rate."""
+
+    async def messages() -> AsyncIterator[dict[str, Any]]:
+        while True:
+            yield {"type": "http.request", "body": b"x", "more_body": True}
+            await asyncio.sleep(0)
+
+    sending = messages()
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/",
+        "headers": [(b"content-type", b"application/json")],
+    }
+    with ByteBudget(10**9).share() as share, pytest.raises(BodyTimedOut):
+        await read_body(
+            Request(scope, lambda: anext(sending)), 10**9, share=share, idle_timeout=0.05, min_rate=1e9
+        )
+
+
+async def test_bodies_share_a_budget() -> None:
+    """Beyond what all bodies may hold together one is refused, and the others are not touched."""
+    budget = ByteBudget(150)
+    with budget.share() as first:
+        await read_body(request(b"x" * 100), 1000, share=first, idle_timeout=30, min_rate=1)
+        with pytest.raises(GatewayOverloaded):
+            await read(request(b"x" * 100), budget=budget)
+        assert budget.held == 100
+    assert len(await read(request(b"x" * 100), budget=budget)) == 100
+    assert budget.held == 0
 
 
 @pytest.mark.parametrize(
@@ -75,7 +106,7 @@ async def test_a_body_that_is_too_large() -> None:
 async def test_a_body_that_is_not_sent_as_json(content_type: str | None) -> None:
     """Pages of other origins can send these without asking, so they are refused."""
     with pytest.raises(ContentTypeUnsupported, match="application/json"):
-        await read_body(request(b"{}", content_type=content_type), limit=10)
+        await read(request(b"{}", content_type=content_type))
 
 
 @pytest.mark.parametrize(
@@ -83,7 +114,7 @@ async def test_a_body_that_is_not_sent_as_json(content_type: str | None) -> None
 )
 async def test_the_ways_to_say_json(content_type: str) -> None:
     """Parameters, case and suffixes make no difference."""
-    assert (await read_body(request(b"{}", content_type=content_type), limit=10)).value == {}
+    assert await read(request(b"{}", content_type=content_type)) == b"{}"
 
 
 @pytest.mark.parametrize(
@@ -92,4 +123,53 @@ async def test_the_ways_to_say_json(content_type: str) -> None:
 async def test_a_body_that_is_no_json_object(data: bytes) -> None:
     """It is refused with a text that says where it goes wrong."""
     with pytest.raises(RequestInvalid):
-        await read_body(request(data), limit=1000)
+        await parse_body(data)
+
+
+async def test_a_byte_order_mark_is_passed_over() -> None:
+    """Editors on Windows write one."""
+    body = await parse_body(b'\xef\xbb\xbf{"inputs": {"a": 1}}')
+    assert (body.value, body.member_text("inputs")) == ({"inputs": {"a": 1}}, '{"a": 1}')
+
+
+async def test_large_inputs_are_not_parsed() -> None:
+    """They are passed on as they came, mistakes included: whoever parses them says what is wrong."""
+    text = '{"a": [' + "{}," * LARGE + "nonsense]}"
+    body = await parse_body(f'{{"schema": "s\\u00e9", "inputs": {text}, "labels": {{"a": "b"}}}}'.encode())
+    assert body.value == {"schema": "sé", "inputs": {}, "labels": {"a": "b"}}
+    assert body.member_text("inputs") == text
+
+
+@pytest.mark.parametrize(("inputs", "shown"), [([0] * LARGE, []), ("x" * LARGE, "x" * LARGE), (1, 1)])
+async def test_large_inputs_that_are_no_object(inputs: Any, shown: Any) -> None:
+    """What they are can still be told, so that the request is refused for it."""
+    body = await parse_body(json.dumps({"inputs": inputs, "schema": "x" * LARGE}).encode())
+    assert body.value["inputs"] == shown
+
+
+async def test_other_members_are_bounded() -> None:
+    """What is parsed here, and is neither text nor inputs, has no reason to be large."""
+    with pytest.raises(RequestInvalid, match="labels: has"):
+        await parse_body(json.dumps({"labels": {str(number): "" for number in range(200_000)}}).encode())
+
+
+async def test_a_large_body_that_is_not_utf8() -> None:
+    """It is refused like a small one."""
+    with pytest.raises(RequestInvalid):
+        await parse_body(b'{"schema": "' + b"\xff" * LARGE + b'"}')
+
+
+async def test_others_run_while_a_large_body_is_scanned() -> None:
+    """The scan pauses: with as many pauses as its size asks for, the loop is never held for long."""
+    pauses = 0
+
+    async def count() -> None:
+        nonlocal pauses
+        while True:
+            await asyncio.sleep(0)
+            pauses += 1
+
+    counting = asyncio.create_task(count())
+    await parse_body(b'{"inputs": [' + b"{}," * 500_000 + b"0]}")
+    counting.cancel()
+    assert pauses >= 20

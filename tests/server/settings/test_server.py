@@ -34,7 +34,10 @@ def test_defaults_are_those_of_the_runtime() -> None:
     assert settings.llm_settings() == LLMSettings()
     assert settings.http_settings() == HTTPSettings()
     assert settings.code_settings() == CodeSettings()
-    assert settings.gateway() == GatewaySettings()
+    gateway = settings.gateway()
+    assert gateway.max_body_bytes == 2 * settings.max_schema_bytes + settings.max_inputs_bytes + 1024 * 1024
+    assert gateway.connections.max_connections > 0
+    assert gateway == GatewaySettings(max_body_bytes=gateway.max_body_bytes, connections=gateway.connections)
     assert (settings.listen, settings.http_listen) == ("127.0.0.1:50051", "127.0.0.1:4000")
 
 

@@ -1,0 +1,77 @@
+"""File descriptors: how many connections the process may have, so that the journal and the workers never lack one."""
+
+import resource
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import structlog
+
+from flowgram_core.concurrency.clock import Clock
+
+_log = structlog.get_logger(__name__)
+
+_RESERVE: Final = 128
+"""Descriptors for the journal, workers, pipes, listeners and libraries."""
+_MOST: Final = 65_536
+"""More are of no use to one process, and some systems say that there is no limit."""
+_LEAST: Final = 8
+
+_CHECK_INTERVAL: Final = 5.0
+_NEARLY_ALL: Final = 0.9
+
+
+class ConnectionShares(NamedTuple):
+    """How the descriptors are shared between connections.
+
+    Attributes:
+        grpc: Incoming connections of gRPC: half of them.
+        http: Incoming connections of the REST gateway: a quarter. What is left is for calls of nodes.
+    """
+
+    grpc: int
+    http: int
+
+
+def raise_limit() -> int:
+    """Lets the process have as many descriptors as it may, within reason; returns how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST if hard == resource.RLIM_INFINITY else min(hard, _MOST)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted if soft == resource.RLIM_INFINITY else min(soft, _MOST)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (OSError, ValueError):  # macOS has a lower bound of its own, which it does not tell
+        return soft
+    return wanted
+
+
+def connection_shares(descriptors: int) -> ConnectionShares:
+    """The connections that a process with so many descriptors may have."""
+    free = max(0, descriptors - _RESERVE)
+    return ConnectionShares(max(_LEAST, free // 2), max(_LEAST, free // 4))
+
+
+async def watch_descriptors(limit: int, clock: Clock, folder: Path = Path("/proc/self/fd")) -> None:
+    """Logs when nearly all descriptors are used, and when that is over; until it is cancelled.
+
+    Args:
+        limit: How many there are.
+        clock: Measures the interval.
+        folder: Has an entry for each one that is used; where there is no such folder nothing is watched.
+    """
+    scarce = False
+    while (used := _used(folder)) is not None:
+        if scarce != (used >= limit * _NEARLY_ALL):
+            scarce = not scarce
+            if scarce:
+                _log.warning("file descriptors are running out", used=used, limit=limit)
+            else:
+                _log.info("there are file descriptors again", used=used, limit=limit)
+        await clock.sleep(_CHECK_INTERVAL)
+
+
+def _used(folder: Path) -> int | None:
+    try:
+        return sum(1 for _ in folder.iterdir())
+    except OSError:
+        return None

@@ -1,0 +1,45 @@
+"""File descriptors: connections get their share, and scarcity is logged."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from support.fakes import FakeClock
+
+from flowgram_server.descriptors import connection_shares, raise_limit, watch_descriptors
+
+
+def test_connections_leave_a_reserve() -> None:
+    """Incoming connections take three quarters of what is left after the reserve; never less than a few."""
+    shares = connection_shares(1128)
+    assert shares == (500, 250)
+    assert min(connection_shares(64)) > 0
+
+
+def test_the_limit_is_raised_only() -> None:
+    """Asked twice, it says the same."""
+    assert raise_limit() == raise_limit() > 0
+
+
+async def test_scarcity_is_logged_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """When it begins, and when it ends."""
+    clock = FakeClock()
+    for number in range(9):
+        (tmp_path / str(number)).touch()
+    watching = asyncio.create_task(watch_descriptors(10, clock, tmp_path))
+    for _ in range(3):
+        await asyncio.sleep(0)
+        clock.advance(5)
+    (tmp_path / "0").unlink()
+    for _ in range(3):
+        await asyncio.sleep(0)
+        clock.advance(5)
+    watching.cancel()
+    out = capsys.readouterr().out
+    assert out.count("running out") == 1
+    assert out.count("descriptors again") == 1
+
+
+async def test_nothing_is_watched_where_nothing_can_be() -> None:
+    """On systems without /proc it ends."""
+    await watch_descriptors(10, FakeClock(), Path("/nowhere/fd"))

@@ -282,6 +282,27 @@ def compile_inputs(values: Any, declare: Any) -> InputsResolver:
     return resolve
 
 
+def compile_undeclared_inputs(values: Any) -> InputsResolver:
+    """The inputs of a node that declares none: each value that is present, of whatever type it is.
+
+    Args:
+        values: `inputsValues`: an object of bindings by name.
+    """
+    if not isinstance(values, dict) or not values:
+        return no_inputs
+    entries = tuple((name, compile_value(value).resolve) for name, value in values.items())
+
+    def resolve(scope: Scope) -> JSONObject:
+        variables = ((name, binding(scope, None)) for name, binding in entries)
+        return {
+            name: variable.value
+            for name, variable in variables
+            if variable is not None and variable.value is not UNDEFINED
+        }
+
+    return resolve
+
+
 def _declared_type(schema: Any) -> str | None:
     kind = schema.get("type") if isinstance(schema, dict) else None
     return kind if isinstance(kind, str) else None

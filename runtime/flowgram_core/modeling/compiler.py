@@ -8,7 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from flowgram_core.modeling import javascript, json_text
-from flowgram_core.modeling.bindings import compile_inputs, parse_json_content
+from flowgram_core.modeling.bindings import (
+    InputsResolver,
+    compile_inputs,
+    compile_undeclared_inputs,
+    parse_json_content,
+)
 from flowgram_core.modeling.document import DEFAULT_PORT, Declaration, Document, Edge, Graph, Node
 from flowgram_core.modeling.errors import JSONTextError, Problem, SchemaInvalid
 from flowgram_core.modeling.schema import EdgeSchema, NodeSchema, WorkflowSchema
@@ -91,7 +96,7 @@ def _compile_node(node: NodeSchema, edges: tuple[Edge, ...], waits: int) -> Node
         type=node.type,
         title=node.data.get("title") or f"{node.type}-{node.id}-untitled",
         data={key: value for key, value in node.data.items() if key not in _DECLARATIONS},
-        resolve_inputs=compile_inputs(node.data.get("inputsValues"), node.data.get("inputs")),
+        resolve_inputs=_compile_inputs(node),
         outputs=compile_declarations(node.data.get("outputs")),
         edges=edges,
         waits=waits,
@@ -100,6 +105,14 @@ def _compile_node(node: NodeSchema, edges: tuple[Edge, ...], waits: int) -> Node
         if node.type == "loop" and node.blocks is not None
         else None,
     )
+
+
+def _compile_inputs(node: NodeSchema) -> InputsResolver:
+    values, declare = node.data.get("inputsValues"), node.data.get("inputs")
+    # FlowGram's editor declares the inputs of other nodes, and not always those of scripts.
+    if node.type == "code" and declare is None:
+        return compile_undeclared_inputs(values)
+    return compile_inputs(values, declare)
 
 
 def compile_declarations(declare: Any) -> tuple[Declaration, ...]:

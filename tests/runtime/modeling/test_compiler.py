@@ -95,6 +95,23 @@ def test_the_data_of_a_node_is_what_is_left() -> None:
     assert document.nodes == 3
 
 
+def test_a_script_without_declared_inputs_has_all_values() -> None:
+    """Of whatever types they are; what is absent stays away. Other nodes take nothing that they do not declare."""
+    values = {
+        "a": constant(5),
+        "b": constant({"c": [1]}),
+        "d": constant(None),
+        "e": ref("start_0", "f"),
+        "g": ref("x", "y"),
+    }
+    data = {"inputsValues": values}
+    document = compiled([start(), node("code_0", "code", data), node("llm_0", "llm", data), end()], [])
+    found = by_id(document.root)
+    variables = Variables({"start_0.f": "text"})
+    assert found["code_0"].resolve_inputs(variables) == {"a": 5, "b": {"c": [1]}, "e": "text"}
+    assert found["llm_0"].resolve_inputs(variables) == {}
+
+
 def test_a_node_without_title_is_named_after_its_id() -> None:
     """FlowGram's name for it."""
     document = compiled([start(), end()], [edge("start_0", "end_0")])

@@ -74,6 +74,8 @@ class CodeSettings:
 
     Attributes:
         workers: Processes, each of which runs one script at a time; more scripts wait.
+        long_workers: Processes besides, for scripts that run for more than a tenth of a second while others wait. 0: these
+            keep their process, and others wait for it.
         time_limit: How long one script may run, by the wall clock.
         heap_bytes: Memory of a script's objects.
         stack_bytes: Stack of a script. Scripts recurse about as deep in these 5 MiB as in the 512 KiB of FlowGram's own
@@ -84,6 +86,7 @@ class CodeSettings:
     """
 
     workers: int = field(default_factory=_cpu_count)
+    long_workers: int = field(default_factory=_cpu_count)
     time_limit: float = 60
     heap_bytes: int = 32 * MIB
     stack_bytes: int = 5 * MIB

@@ -118,6 +118,11 @@ class Code(_Group):
     workers: Count = Field(
         default=_CODE.workers, ge=1, description="Processes, each running one script at a time."
     )
+    long_workers: Count = Field(
+        default=_CODE.long_workers,
+        ge=0,
+        description="Processes besides, for scripts that run long while others wait; 0: these keep theirs.",
+    )
     time_limit: Seconds = Field(
         default=_CODE.time_limit, gt=0, description="Seconds that one script may run."
     )

@@ -1,19 +1,18 @@
-"""code: runs a script of the user's in JavaScript.
+"""code: runs a script of the user's in JavaScript, or TypeScript.
 
 The script defines `main({params})`, sync or async, where `params` are the node's inputs; numbers beyond 2**53 are rounded
 on their way in, as all JavaScript numbers are, while a `BigInt` in the result comes out exactly. A result that is an object
 gives the outputs; anything else is the output `result`. What JSON has no form for is left out (undefined, symbols, methods
 of objects), and what JSON.stringify refuses (circular objects) counts as its text.
 
-Scripts run in strict mode, without console, timers, fetch or modules, in processes of their own (`quickjs_worker`).
+Scripts run in strict mode, without console, timers, fetch or modules, in processes of their own (`quickjs_worker`), which
+the running tasks share fairly (`worker_pool`). Types are stripped in another process (`typescript_worker`): from scripts in
+TypeScript, and from those that are called JavaScript, are none, and are TypeScript, because FlowGram's editor offers
+TypeScript and saves it under that name.
 """
 
-import importlib.util
-import json
-import math
-import sys
-from pathlib import Path
-from typing import Any, Self
+from collections import OrderedDict
+from typing import Any, Final, NamedTuple, Self
 
 from flowgram_core.concurrency.offload import LARGE, run_in_thread_if_large
 from flowgram_core.engine.errors import NodeError
@@ -23,13 +22,30 @@ from flowgram_core.modeling.document import Node
 from flowgram_core.modeling.json_text import JSONObject, JSONTextError
 from flowgram_core.modeling.sizes import size_of
 from flowgram_core.modeling.values import UNDEFINED
-from flowgram_core.nodes.code import quickjs_worker
+from flowgram_core.nodes.code import worker_protocol
+from flowgram_core.nodes.code.worker_commands import quickjs_command, typescript_command
 from flowgram_core.nodes.code.worker_pool import WorkerPool
 from flowgram_core.nodes.errors import WorkerDied, WorkerError, WorkerTimedOut
 from flowgram_core.nodes.executor import CallContext
-from flowgram_core.nodes.node_settings import CodeSettings
+from flowgram_core.nodes.node_settings import MIB, CodeSettings
 
-_JAVASCRIPT = "javascript"
+_JAVASCRIPT: Final = "javascript"
+_TYPESCRIPT: Final = "typescript"
+
+_CACHED_SCRIPTS: Final = 256
+_CACHED_SCRIPT: Final = 64 * 1024
+"""How many scripts are kept without their types, and the length of the longest of them."""
+
+
+_LONGEST_SCRIPT: Final = 64 * MIB
+"""Bytes of a script without its types, which is no longer than with them."""
+
+
+class _Answer(NamedTuple):
+    """What a process made of a job: the first byte of `worker_protocol`, and what follows it."""
+
+    kind: bytes
+    content: bytes
 
 
 class CodeNode(Trusted):
@@ -43,19 +59,21 @@ class CodeNode(Trusted):
 
     def __init__(self, settings: CodeSettings | None = None) -> None:
         self._settings = settings or CodeSettings()
-        self._pool: WorkerPool | None = None
+        self._pools: dict[str, WorkerPool] = {}
+        self._stripped: OrderedDict[str, str] = OrderedDict()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *failure: object) -> None:
-        if self._pool is not None:
-            await self._pool.aclose()
+        for pool in self._pools.values():
+            await pool.aclose()
 
     @property
     def worker_pids(self) -> frozenset[int]:
         """The processes that run scripts, or wait to."""
-        return frozenset() if self._pool is None else self._pool.pids
+        pool = self._pools.get(_JAVASCRIPT)
+        return frozenset() if pool is None else pool.pids
 
     def bind(self, node: Node) -> CallBehavior:
         """Checks that there is a script in a language that is known, each time the node runs."""
@@ -70,24 +88,68 @@ class CodeNode(Trusted):
 
         return CallBehavior(prepare)
 
-    async def execute(self, call: Call, context: CallContext) -> JSONObject:  # noqa: ARG002
+    async def execute(self, call: Call, context: CallContext) -> JSONObject:
         """Runs the script to its end, or kills its process when the time is over or the caller is cancelled.
 
         Raises:
             NodeError: `Code execution failed: …`.
         """
-        size = size_of(call.inputs, LARGE)
-        request = await run_in_thread_if_large(
-            size, _request, call.node.data["script"]["content"], call.inputs
-        )
-        if self._pool is None:
-            self._pool = _make_pool(self._settings)
+        script = call.node.data["script"]
+        source: str = script["content"]
+        params = await run_in_thread_if_large(size_of(call.inputs, LARGE), json_text.encode, call.inputs)
+        has_types = script["language"] == _TYPESCRIPT or source in self._stripped
+        if has_types:
+            source = await self._strip_types(source, context)
+        answer = await self._run(source, params, context)
+        if answer.kind == worker_protocol.SYNTAX_ERROR and not has_types:
+            without_types = await self._strip_types_if_any(source, context)
+            if without_types is not None:
+                answer = await self._run(without_types, params, context)
+        return await self._outputs(answer, source)
+
+    async def _run(self, source: str, params: bytes, context: CallContext) -> _Answer:
+        content = b"".join(map(worker_protocol.frame, (json_text.encode(source), params)))
+        return await self._ask(_JAVASCRIPT, content, context)
+
+    async def _strip_types_if_any(self, source: str, context: CallContext) -> str | None:
+        """The script without its types; None where it has none, or is no TypeScript."""
         try:
-            answer = await self._pool.ask(request, self._settings.time_limit)
+            without_types = await self._strip_types(source, context)
+        except _NotTypeScript as problem:
+            if problem.is_syntax_error:
+                return None  # what the engine said about it is as good
+            raise
+        return None if without_types == source else without_types
+
+    async def _strip_types(self, source: str, context: CallContext) -> str:
+        """The script without its types. Raises `_NotTypeScript`."""
+        if source in self._stripped:
+            self._stripped.move_to_end(source)
+            return self._stripped[source]
+        answer = await self._ask(_TYPESCRIPT, source.encode("utf-8", "surrogatepass"), context)
+        text = answer.content.decode("utf-8", "surrogatepass")
+        if answer.kind != worker_protocol.VALUE:
+            raise _NotTypeScript(text)
+        if text != source and len(source) <= _CACHED_SCRIPT:
+            self._stripped[source] = text
+            if len(self._stripped) > _CACHED_SCRIPTS:
+                self._stripped.popitem(last=False)
+        return text
+
+    async def _ask(self, language: str, content: bytes, context: CallContext) -> _Answer:
+        pool = self._pools.get(language)
+        if pool is None:
+            pool = self._pools[language] = self._make_pool(language)
+        try:
+            answer = await pool.ask(context.task_id, content)
         except WorkerError as error:
             raise _failed(self._explain(error)) from error
-        kind, content = answer[:1], answer[1:]
-        if kind == quickjs_worker.TOO_LARGE:
+        return _Answer(answer[:1], answer[1:])
+
+    async def _outputs(self, answer: _Answer, source: str) -> JSONObject:
+        """The outputs of a script that has run. Raises `NodeError` for one that failed."""
+        kind, content = answer
+        if kind == worker_protocol.TOO_LARGE:
             raise _failed(
                 f"the result is larger than the limit code.max_result_bytes = {self._settings.max_result_bytes}"
             )
@@ -97,11 +159,31 @@ class CodeNode(Trusted):
             )
         except JSONTextError as error:
             raise _failed(f"the result is not usable: {error}") from error
-        if kind == quickjs_worker.ERROR:
+        if kind == worker_protocol.SYNTAX_ERROR:
+            raise _failed(_locate(value, source))
+        if kind == worker_protocol.ERROR:
             raise _failed(str(value))
         if isinstance(value, dict):
             return value
         return {} if value is UNDEFINED else {"result": value}
+
+    def _make_pool(self, language: str) -> WorkerPool:
+        settings = self._settings
+        if language == _TYPESCRIPT:
+            return WorkerPool(
+                typescript_command(settings),
+                size=1,
+                time_limit=settings.time_limit,
+                max_answer_bytes=_LONGEST_SCRIPT,
+            )
+        return WorkerPool(
+            quickjs_command(settings),
+            size=settings.workers,
+            long_workers=settings.long_workers,
+            time_limit=settings.time_limit,
+            max_answer_bytes=settings.max_result_bytes + 1,
+            jobs_per_worker=settings.jobs_per_worker,
+        )
 
     def _explain(self, error: WorkerError) -> str:
         match error:
@@ -113,13 +195,36 @@ class CodeNode(Trusted):
                 return "its process gave no usable answer"
 
 
-def _request(script: str, params: JSONObject) -> bytes:
-    """What a process reads of a job."""
-    return quickjs_worker.frame(json.dumps(script).encode()) + quickjs_worker.frame(json_text.encode(params))
+class _NotTypeScript(NodeError):
+    """A script from which no types can be stripped."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"Code execution failed: {problem}")
+        self.is_syntax_error = problem.startswith("syntax error")
 
 
 def _failed(message: str) -> NodeError:
     return NodeError(f"Code execution failed: {message}")
+
+
+def _locate(error: Any, source: str) -> str:
+    """What a syntax error says, with its place in the user's script.
+
+    Args:
+        error: Its `message`, and its `stack`, which begins with `at <input>:LINE:COLUMN`.
+        source: The script. Where it ends too early, the engine finds the error in what follows it.
+    """
+    message, stack = error["message"], error["stack"]
+    place = str(stack).strip().partition("\n")[0].removesuffix(")").rsplit(":", 2)
+    if len(place) < 3 or not (place[1].isdecimal() and place[2].isdecimal()):
+        return str(message)
+    line, column = int(place[1]), int(place[2])
+    lines = source.split("\n")
+    if line > len(lines):
+        return f"{message} (at the end of the script)"
+    if line == 1:
+        column = max(1, column - len("'use strict';"))
+    return f"{message} (line {line}, column {column})"
 
 
 def _problem(script: dict[str, Any]) -> str | None:
@@ -128,34 +233,8 @@ def _problem(script: dict[str, Any]) -> str | None:
     if not content:
         return "Code content is required"
     language = script.get("language", UNDEFINED)
-    if language != _JAVASCRIPT:
+    if language not in (_JAVASCRIPT, _TYPESCRIPT):
         return f'Unsupported code language "{javascript.to_string(language)}"'
     if not isinstance(content, str):
         return "Code content must be a text"
     return None
-
-
-def worker_command(settings: CodeSettings) -> tuple[str, ...]:
-    """What starts a process for scripts. Raises `NodeError` where their engine is missing."""
-    extension = importlib.util.find_spec("_quickjs")
-    if extension is None or extension.origin is None:
-        raise _failed("the package quickjs-ng is not installed on the server")
-    arguments = (
-        str(Path(extension.origin).parent),
-        settings.heap_bytes,
-        settings.stack_bytes,
-        # A process that the parent could not kill ends itself; a second more, so that the parent comes first.
-        math.ceil(settings.time_limit) + 1,
-        settings.max_result_bytes,
-        settings.process_bytes,
-    )
-    return sys.executable, "-I", "-S", quickjs_worker.__file__, *map(str, arguments)
-
-
-def _make_pool(settings: CodeSettings) -> WorkerPool:
-    return WorkerPool(
-        worker_command(settings),
-        size=settings.workers,
-        max_answer_bytes=settings.max_result_bytes + 1,
-        requests_per_worker=settings.jobs_per_worker,
-    )

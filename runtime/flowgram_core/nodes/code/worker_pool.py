@@ -1,94 +1,51 @@
-"""A pool of child processes that answer one request at a time, and can be killed while they do.
+"""A pool of worker processes that share the jobs of all tasks fairly, and that a script without an end cannot take.
 
-Processes are started when they are first needed and kept for the next request. They are spawned, never forked: a fork
-of a process that serves gRPC does not survive.
+Jobs wait in a queue that serves the tasks round-robin. A process that is busy with a short job has the next ones ready.
+A job that has run for `LONG` while others wait is moved out of the way: its process goes on at a lower priority beside the
+`size` processes that serve short jobs, if there are fewer than `long_workers` such already; else it is stopped, and begun
+anew when its turn among the long jobs comes. So a short job is served soon whatever else runs, and a long one once it may.
+
+Processes are started when they are first needed and kept for the next job. They are spawned, never forked: a fork of a
+process that serves gRPC does not survive.
 """
 
 import asyncio
-import contextlib
-from collections.abc import Sequence
-from typing import Self
+import itertools
+import logging
+import signal
+from collections.abc import Hashable, Sequence
+from typing import Final, Self
 
-from flowgram_core.nodes.code.quickjs_worker import FRAME_HEADER
-from flowgram_core.nodes.errors import WorkerBroken, WorkerDied, WorkerTimedOut
+from flowgram_core.concurrency.fair_queue import FairQueue
+from flowgram_core.nodes.code.worker_process import CAN_TAKE_BACK, WorkerProcess
+from flowgram_core.nodes.code.worker_protocol import READY
+from flowgram_core.nodes.code.worker_state import Job, Worker
+from flowgram_core.nodes.errors import WorkerBroken, WorkerDied, WorkerError, WorkerTimedOut
 
+LONG: Final = 0.1
+"""Seconds after which a job has to make room for others that wait."""
 
-class Worker:
-    """One child process. Requests and answers are frames, as `quickjs_worker` describes them."""
+_SHORT: Final = 0.005
+"""Seconds after which the jobs behind a job are given to other processes."""
+_TICK: Final = 0.01
+"""Seconds between two looks at the jobs that run."""
+AHEAD: Final = 3 if CAN_TAKE_BACK else 0
+"""Jobs that lie ready for a process that is busy."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self.answered = 0
-
-    @classmethod
-    async def start(cls, command: Sequence[str]) -> Self:
-        """Starts the process, with an empty environment and no open files but its pipes.
-
-        Raises:
-            WorkerDied: It could not be started.
-        """
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,  # by which it notices the end of this process
-                env={},
-                cwd="/",
-                # Ctrl-C in the terminal is for the server, which then ends its workers itself.
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise WorkerDied(f"could not be started: {error.strerror}") from error
-        return cls(process)
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self._process.pid
-
-    @property
-    def alive(self) -> bool:
-        """Whether its end has not been noticed."""
-        return self._process.returncode is None
-
-    async def ask(self, request: bytes, max_answer_bytes: int) -> bytes:
-        """Sends a request (frames already) and gives the content of the one frame that answers it.
-
-        Raises:
-            WorkerDied: The process ended first.
-            WorkerBroken: The answer is longer than it may be.
-        """
-        stdin, stdout = self._process.stdin, self._process.stdout
-        if stdin is None or stdout is None:
-            raise WorkerDied("has no pipes")
-        try:
-            stdin.write(request)
-            await stdin.drain()
-            length = int.from_bytes(await stdout.readexactly(FRAME_HEADER), "big")
-            if length > max_answer_bytes:
-                raise WorkerBroken(f"the answer has {length} bytes")
-            answer = await stdout.readexactly(length)
-        except (asyncio.IncompleteReadError, ConnectionError) as error:
-            raise WorkerDied(f"exit status {await self._process.wait()}") from error
-        self.answered += 1
-        return answer
-
-    async def kill(self) -> None:
-        """Ends the process at once, and returns when it is gone."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        await self._process.wait()
+_log = logging.getLogger(__name__)
 
 
 class WorkerPool:
-    """Up to `size` processes. Requests beyond that wait, first come, first served. An async context manager.
+    """Has processes answer jobs. An async context manager.
 
     Args:
         command: What starts a process.
-        size: The most processes at once.
+        size: The most processes at once that serve short jobs.
+        long_workers: The most at once that serve long ones. 0: long jobs keep their process, and others wait.
+        time_limit: Seconds that a process may take for a job.
         max_answer_bytes: A process whose answer is longer is killed.
-        requests_per_worker: A process is replaced after so many; 0: never.
+        jobs_per_worker: A process is replaced after so many; 0: never.
+        start_timeout: Seconds that a process may take to get ready.
     """
 
     def __init__(
@@ -96,15 +53,34 @@ class WorkerPool:
         command: Sequence[str],
         *,
         size: int,
+        time_limit: float,
         max_answer_bytes: int,
-        requests_per_worker: int = 0,
+        long_workers: int = 0,
+        jobs_per_worker: int = 0,
+        start_timeout: float = 30,
     ) -> None:
         self._command = tuple(command)
+        self._size = size
+        self._long_workers = long_workers
+        self._time_limit = time_limit
         self._max_answer_bytes = max_answer_bytes
-        self._requests_per_worker = requests_per_worker
-        self._slots = asyncio.Semaphore(size)
-        self._idle: list[Worker] = []
-        self._busy: set[Worker] = set()
+        self._jobs_per_worker = jobs_per_worker
+        self._start_timeout = start_timeout
+        self._waiting: FairQueue[Job] = FairQueue()
+        self._waiting_long: FairQueue[Job] = FairQueue()
+        self._workers: set[Worker] = set()
+        self._counts = {
+            False: 0,
+            True: 0,
+        }  # by kind, with those that are being started: how many of these there are
+        self._starting = {False: 0, True: 0}
+        self._idle: list[
+            Worker
+        ] = []  # the one that was used last comes last: the others' memory may be paged out
+        self._identities = itertools.count()
+        self._background: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._has_reported = False
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -115,67 +91,298 @@ class WorkerPool:
 
     @property
     def pids(self) -> frozenset[int]:
-        """The processes that there are now."""
-        return frozenset(worker.pid for worker in (*self._idle, *self._busy))
+        """The processes that there are now, without those that were killed."""
+        return frozenset(worker.process.pid for worker in self._workers if worker.fate is None)
 
-    async def ask(self, request: bytes, time_limit: float) -> bytes:
-        """Has a process answer a request. When the caller is cancelled, the process is killed.
+    @property
+    def waiting(self) -> int:
+        """Jobs that no process has."""
+        return len(self._waiting) + len(self._waiting_long)
+
+    async def ask(self, key: Hashable, content: bytes) -> bytes:
+        """Has a process do a job. When the caller is cancelled, the job is withdrawn, or its process killed.
 
         Args:
-            request: Frames, as the process expects them.
-            time_limit: Seconds from the moment on when a process takes the request.
+            key: Whose job it is: processes are shared between keys.
+            content: What the process reads of it.
+
+        Returns:
+            The answer.
 
         Raises:
             WorkerTimedOut: The time limit has passed; the process was killed.
-            WorkerDied: The process ended.
-            WorkerBroken: The answer is too long; the process was killed.
+            WorkerDied: The process ended. A job that has begun is not begun again, unless somebody else killed the process
+                at that moment.
+            WorkerBroken: The answer is nonsense, or too long; the process was killed.
         """
-        async with self._slots:
-            worker = self._take_idle()
-            if worker is not None:
-                try:
-                    return await self._ask(worker, request, time_limit)
-                except WorkerDied:
-                    # It may have died before this request, unnoticed: that must not be this request's misfortune.
-                    pass
-            self._check_open()
-            return await self._ask(await Worker.start(self._command), request, time_limit)
+        self._check_open()
+        identity = (1 + next(self._identities) % 0xFFFFFFFF).to_bytes(4, "big")
+        job = Job(key, identity, content, asyncio.get_running_loop().create_future())
+        self._waiting.push(key, job)
+        self._dispatch()
+        try:
+            return await job.future
+        except asyncio.CancelledError:
+            await self._withdraw(job)
+            raise
 
     async def aclose(self) -> None:
-        """Ends all processes, one that is being started as soon as it was. Requests under way fail with `WorkerDied`."""
+        """Ends all processes, one that is being started as soon as it was. Jobs that are not done fail with `WorkerDied`."""
         self._closed = True
-        workers = [*self._idle, *self._busy]
-        self._idle.clear()
-        for worker in workers:
-            await worker.kill()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._dispatch()
+        for worker in self._workers:
+            worker.kill(WorkerDied("the pool is closed"))
+        while self._background:
+            await asyncio.wait(self._background)
 
     def _check_open(self) -> None:
         if self._closed:
             raise WorkerDied("the pool is closed")
 
-    def _take_idle(self) -> Worker | None:
-        """The process that was used last, so that the others' memory may be paged out."""
-        while self._idle:
-            worker = self._idle.pop()
-            if worker.alive:
-                return worker
-        return None
-
-    async def _ask(self, worker: Worker, request: bytes, time_limit: float) -> bytes:
-        self._busy.add(worker)
-        reusable = False
-        try:
-            self._check_open()  # or it was closed while the process was being started
-            async with asyncio.timeout(time_limit):
-                answer = await worker.ask(request, self._max_answer_bytes)
-            reusable = not self._closed and worker.answered != self._requests_per_worker
-        except TimeoutError:
-            raise WorkerTimedOut from None
+    async def _withdraw(self, job: Job) -> None:
+        """Of a job whose caller is gone nothing runs on when this returns, nor what was started for it."""
+        if self._waiting.discard(job.key, job):
+            worker = self._superfluous_worker()
+        elif self._waiting_long.discard(job.key, job) or job.worker is None:
+            return
         else:
-            return answer
+            worker = job.worker if job.worker.jobs[0] is job else None
+            self._take_back(job.worker)
+        if worker is not None:
+            worker.kill(WorkerDied("its job was withdrawn"))
+            await worker.process.wait()
+        self._dispatch()
+
+    def _superfluous_worker(self) -> Worker | None:
+        """A process that is getting ready, if there are more of these than jobs that wait for them."""
+        starting = [worker for worker in self._workers if not (worker.is_ready or worker.long or worker.fate)]
+        return (
+            starting[-1] if starting and len(starting) + self._starting[False] > len(self._waiting) else None
+        )
+
+    # Which process does what
+
+    def _dispatch(self) -> None:
+        """Gives the jobs that wait to processes that have room for them, and starts others where there are too few."""
+        if self._closed:
+            for queue in (self._waiting, self._waiting_long):
+                while queue.has_next:
+                    queue.pop().fail(WorkerDied("the pool is closed"))
+            return
+        while self._waiting.has_next:
+            if self._idle:
+                self._give(self._idle.pop(), self._waiting.pop())
+                continue
+            worker = self._busy_worker_with_room()
+            if worker is None:
+                break
+            job = self._waiting.pop()
+            if job.is_large:
+                self._waiting.push_front(job.key, job)
+                break
+            self._give(worker, job)
+        self._start_workers(long=False, count=self._size, waiting=len(self._waiting))
+        self._start_workers(long=True, count=self._long_workers, waiting=len(self._waiting_long))
+        if self._timer is None and len(self._idle) < len(self._workers):
+            self._timer = asyncio.get_running_loop().call_later(_TICK, self._tick)
+
+    def _busy_worker_with_room(self) -> Worker | None:
+        """The process with the fewest jobs, of those that are likely to have done them soon."""
+        soon = asyncio.get_running_loop().time() - _SHORT
+        candidates = (
+            worker
+            for worker in self._workers
+            if worker.jobs
+            and len(worker.jobs) <= AHEAD
+            and worker.since > soon
+            and worker.fate is None
+            and not worker.long
+            and not self._is_used_up(worker)
+            and not worker.jobs[0].is_large
+        )
+        return min(candidates, key=lambda worker: len(worker.jobs), default=None)
+
+    def _give(self, worker: Worker, job: Job) -> None:
+        if not worker.jobs:
+            worker.since = asyncio.get_running_loop().time()
+        job.worker = worker
+        worker.jobs.append(job)
+        worker.sent += 1
+        worker.process.send(job.identity, job.content)
+
+    def _is_used_up(self, worker: Worker) -> bool:
+        return 0 < self._jobs_per_worker <= worker.sent
+
+    def _take_back(self, worker: Worker) -> None:
+        """The jobs that a process has not begun wait again, before all others."""
+        if not worker.jobs:
+            return
+        taken = set(worker.process.take_back([job.identity for job in worker.jobs]))
+        jobs = [job for job in worker.jobs if job.identity in taken]
+        worker.sent -= len(jobs)
+        for job in reversed(jobs):
+            worker.jobs.remove(job)
+            job.worker = None
+            if job.future.done():
+                continue
+            queue = self._waiting_long if worker.long else self._waiting
+            queue.push_front(job.key, job)
+        if not worker.jobs and worker in self._workers:
+            self._go_on(worker)
+
+    def _tick(self) -> None:
+        """Looks at the jobs that run, and comes again as long as there are any."""
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        for worker in tuple(self._workers):
+            if worker.jobs and worker.fate is None:
+                self._look_at(worker, now - worker.since)
+        self._dispatch()
+
+    def _look_at(self, worker: Worker, seconds: float) -> None:
+        if seconds >= _SHORT and len(worker.jobs) > 1:
+            self._take_back(worker)
+        if seconds >= self._time_limit:
+            worker.kill(WorkerTimedOut())
+        elif seconds >= LONG and not worker.long and self._waiting.has_next:
+            self._make_room(worker)
+
+    def _make_room(self, worker: Worker) -> None:
+        """Others wait, and this process is busy with a long job."""
+        if self._counts[True] < self._long_workers:
+            worker.long = True
+            self._counts[False] -= 1
+            self._counts[True] += 1
+            worker.process.lower_priority()
+        elif self._long_workers:
+            worker.restarts = True
+            worker.kill(WorkerDied("its job is begun anew"))
+
+    # What a process does
+
+    def _start_workers(self, *, long: bool, count: int, waiting: int) -> None:
+        room = count - self._counts[long]
+        if room <= 0 or not waiting:
+            return
+        not_ready = sum(worker.long == long and not worker.is_ready for worker in self._workers)
+        for _ in range(min(waiting - self._starting[long] - not_ready, room)):
+            self._counts[long] += 1
+            self._starting[long] += 1
+            task = asyncio.get_running_loop().create_task(self._run_worker(long=long))
+            self._background.add(task)
+            task.add_done_callback(self._background.discard)
+
+    async def _run_worker(self, *, long: bool) -> None:
+        """The life of a process."""
+        try:
+            process = await WorkerProcess.start(self._command, self._max_answer_bytes)
+        except WorkerDied as error:
+            self._counts[long] -= 1
+            self._start_failed(error, long=long)
+            return
         finally:
-            self._busy.discard(worker)
-            if reusable:
-                self._idle.append(worker)
+            self._starting[long] -= 1
+        worker = Worker(process, long=long)
+        self._workers.add(worker)
+        process.listen(_Listener(self, worker))
+        if self._closed:
+            worker.kill(WorkerDied("the pool is closed"))
+        timer = asyncio.get_running_loop().call_later(self._start_timeout, self._check_ready, worker)
+        try:
+            status = await process.wait()
+            self._ended(worker, was_killed=status == -signal.SIGKILL)
+        finally:
+            timer.cancel()
+            process.close()
+
+    def _check_ready(self, worker: Worker) -> None:
+        if not worker.is_ready:
+            worker.kill(WorkerTimedOut())
+
+    def _start_failed(self, error: WorkerError, *, long: bool) -> None:
+        """One job fails for each process that could not be started; for the next one another is tried."""
+        queue = self._waiting_long if long else self._waiting
+        if queue.has_next:
+            queue.pop().fail(error)
+        self._dispatch()
+
+    def _got_ready(self, worker: Worker, missing: str) -> None:
+        worker.is_ready = True
+        if worker.long:
+            worker.process.lower_priority()
+        if missing and not self._has_reported:
+            self._has_reported = True
+            _log.warning("scripts run with less protection", extra={"missing": missing})
+        self._go_on(worker)
+        self._dispatch()
+
+    def _answered(self, worker: Worker, identity: bytes, content: bytes) -> None:
+        if identity == READY and not worker.is_ready:
+            self._got_ready(worker, content.decode(errors="replace"))
+            return
+        if not worker.jobs or worker.jobs[0].identity != identity:
+            worker.kill(WorkerBroken("its answer is for no job of its"))
+            return
+        job = worker.jobs.popleft()
+        job.worker = None
+        if not job.future.done():
+            job.future.set_result(content)
+        self._go_on(worker)
+        self._dispatch()
+
+    def _go_on(self, worker: Worker) -> None:
+        """A process has got ready, has done a job, or is rid of all its jobs."""
+        worker.since = asyncio.get_running_loop().time()
+        if worker.jobs or worker.fate is not None:
+            return
+        if self._is_used_up(worker):
+            worker.kill(WorkerDied("it has done its jobs"))
+        elif not worker.long:
+            self._idle.append(worker)
+        elif self._waiting_long.has_next:
+            self._give(worker, self._waiting_long.pop())
+        else:
+            worker.kill(WorkerDied("its priority cannot be raised again"))
+
+    def _ended(self, worker: Worker, *, was_killed: bool) -> None:
+        self._workers.discard(worker)
+        self._counts[worker.long] -= 1
+        if worker in self._idle:
+            self._idle.remove(worker)
+        self._take_back(worker)
+        fate = worker.fate or WorkerDied("it ended")
+        if not worker.is_ready and (worker.fate is None or isinstance(fate, WorkerTimedOut)):
+            self._start_failed(fate, long=worker.long)
+            return
+        # The kernel may have given a job to a process that was idle, and killed from outside, before it was gone.
+        just_begun = asyncio.get_running_loop().time() - worker.since < LONG
+        for job in worker.jobs:
+            job.worker = None
+            if job.future.done():
+                continue
+            if worker.restarts:
+                self._waiting_long.push(job.key, job)
+            elif worker.fate is None and was_killed and just_begun and not job.was_lost:
+                job.was_lost = True
+                self._waiting.push_front(job.key, job)
             else:
-                await worker.kill()
+                job.fail(fate)
+        worker.jobs.clear()
+        self._dispatch()
+
+
+class _Listener:
+    """Tells the pool what one process does."""
+
+    def __init__(self, pool: WorkerPool, worker: Worker) -> None:
+        self._pool = pool
+        self._worker = worker
+
+    def answered(self, job: bytes, content: bytes) -> None:
+        self._pool._answered(self._worker, job, content)  # noqa: SLF001 - this is a part of the pool
+
+    def broke(self) -> None:
+        self._worker.kill(WorkerBroken("its answer is too long"))

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from support.loops import CountingThreads
 from support.node_calls import FakeContext, prepare
@@ -163,9 +164,9 @@ async def test_what_a_script_throws_is_the_message(
         ("const x = 1", "main function is required in the script"),
         ("var main = 3", "main function is required in the script"),
         ("throw new Error('top')", "top"),
-        ("function main(", "missing formal parameter"),
-        ("function main() {} /*", "unexpected end of comment"),
-        ("return 4", "return not in a function"),
+        ("function main(", "missing formal parameter (at the end of the script)"),
+        ("function main() {} /*", "unexpected end of comment (line 1, column 20)"),
+        ("return 4", "return not in a function (line 1, column 1)"),
         ("function main() { return main() }", "Maximum call stack size exceeded"),
         ("function main() { const a = []; for (;;) a.push(new Array(10000).fill(1)) }", "out of memory"),
         ("function main() { let s = 'xxxxxxxx'; for (;;) s += s }", "string too long"),
@@ -302,6 +303,9 @@ async def test_cancelling_kills_the_process_and_harms_no_other_task() -> None:
             run(node, "async function main() { for (let i = 0; i < 200000; i++) await i; return 'done' }")
         )
         await asyncio.sleep(0)
+        before = {pid: cpu_seconds(pid) for pid in pids}
+        while any(cpu_seconds(pid) < before[pid] + 0.02 for pid in pids):  # noqa: ASYNC110 - a process does not tell
+            await asyncio.sleep(0.001)
         endless.cancel()
         with pytest.raises(asyncio.CancelledError):
             await endless
@@ -309,6 +313,11 @@ async def test_cancelling_kills_the_process_and_harms_no_other_task() -> None:
         assert len(node.worker_pids & pids) == 1
         (killed,) = pids - node.worker_pids
         assert not alive(killed)
+
+
+def cpu_seconds(pid: int) -> float:
+    used = psutil.Process(pid).cpu_times()
+    return used.user + used.system
 
 
 async def test_an_idle_process_that_died_is_replaced_unnoticed(node: CodeNode) -> None:
@@ -376,21 +385,128 @@ async def test_processes_end_with_the_node_type(node: CodeNode) -> None:
     assert not alive(pid)
 
 
+TYPED = """\
+interface Params { n: number; list?: string[] }
+
+async function main({ params }: { params: Params }): Promise<Record<string, unknown>> {
+  const first = params.list![0] as string
+  return { n: (params.n as number) + 1, first }
+}
+"""
+
+
+@pytest.mark.parametrize("language", ["typescript", "javascript"])
+async def test_types_are_stripped(node: CodeNode, language: str) -> None:
+    """From TypeScript, and from what is called JavaScript and is TypeScript, as FlowGram's editor saves it."""
+    call = prepare(node, script(TYPED, language), {"n": 1, "list": ["a"]})
+    for _ in range(2):
+        assert await node.execute(call, FakeContext()) == {"n": 2, "first": "a"}
+
+
+async def test_javascript_is_not_taken_for_typescript(node: CodeNode) -> None:
+    """What the engine understands runs as it is, also where TypeScript would see a type."""
+    content = "function main() { const f = 1, number = 0; return f < number > (2) }"
+    assert await run(node, content) == {"result": False}
+
+
+@pytest.mark.parametrize(
+    ("language", "content", "message"),
+    [
+        ("typescript", "function main() {\n  let a: number = ;\n}", "syntax error (line 2, column 17)"),
+        ("typescript", "enum A {}\n", "enums are not supported: use an object (line 1, column 1)"),
+        (
+            "javascript",
+            "function main() {}\nenum A {}",
+            "enums are not supported: use an object (line 2, column 1)",
+        ),
+        (
+            "javascript",
+            "function main() {\n  return 1 +* 2\n}",
+            "unexpected token in expression: '*' (line 2, column 13)",
+        ),
+        ("javascript", "const main = ;", "unexpected token in expression: ';' (line 1, column 14)"),
+        (
+            "javascript",
+            "function main() {\n",
+            "unexpected token in expression: '' (at the end of the script)",
+        ),
+    ],
+)
+async def test_syntax_errors_are_told_with_their_place(
+    node: CodeNode, language: str, content: str, message: str
+) -> None:
+    """In the lines of the user's script."""
+    with pytest.raises(NodeError) as caught:
+        await node.execute(prepare(node, script(content, language)), FakeContext())
+    assert str(caught.value) == f"Code execution failed: {message}"
+
+
+async def test_a_syntax_error_that_a_script_throws_is_its_own(node: CodeNode) -> None:
+    """It has no place in the script, and no other language is tried."""
+    for body in ("JSON.parse('{')", "throw new SyntaxError('mine')", "eval('let x = ;')"):
+        message = await failure(node, f"{body}\nfunction main() {{}}")
+        assert "(at the end" not in message
+        assert not message.endswith(")") or "JSON" in message
+
+
+async def test_lines_of_errors_are_those_of_the_script(node: CodeNode) -> None:
+    """A script that returns an error shows where it made it."""
+    outputs = await run(node, "function main() {\n  return new Error('x')\n}")
+    assert outputs["stack"].splitlines()[0] == "    at main (<input>:2:14)"
+
+
+async def test_the_functions_around_a_script_are_out_of_its_reach(node: CodeNode) -> None:
+    """Neither a stack trace nor a caller hands them out."""
+    content = """
+      const seen = [];
+      Error.prepareStackTrace = (error, frames) => { seen.push(...frames.map(frame => frame.getFunction?.())); return 'x' };
+      const look = () => {
+        const error = new Error('look'); const other = {};
+        Error.captureStackTrace(other); seen.push(typeof error.stack, typeof other.stack);
+        try { seen.push(main.caller) } catch {}
+        try { seen.push(look.arguments) } catch {}
+      };
+      look();
+      function main() { look(); return { seen: seen.map(item => typeof item), toJSON() { look(); return this.seen.concat(seen.map(item => typeof item)) } } }
+    """
+    assert set((await run(node, content))["result"]) == {"string"}
+
+
+async def test_endless_scripts_do_not_keep_a_short_one_waiting() -> None:
+    """However many of how many tasks there are."""
+    async with CodeNode(CodeSettings(workers=1, long_workers=1, time_limit=60)) as node:
+        call = prepare(node, script("function main() { for (;;); }"))
+        endless = [
+            asyncio.create_task(node.execute(call, FakeContext(task_id=f"endless-{number}")))
+            for number in range(8)
+        ]
+        await asyncio.sleep(0)
+        small = prepare(node, script("function main() { return 1 }"))
+        assert await node.execute(small, FakeContext(task_id="small")) == {"result": 1}
+        for task in endless:
+            task.cancel()
+        await asyncio.wait(endless)
+
+
 @pytest.mark.skipif(not PROC.exists(), reason="this system does not show its processes in /proc")
 async def test_processes_are_poor(node: CodeNode) -> None:
     """A worker has no environment, no files but its pipes, and may open none; nor may it start processes."""
     await run(node, "function main() {}")
     (pid,) = node.worker_pids
-    environment, files, limits = look_at(pid)
+    environment, files, limits, status = look_at(pid)
     assert environment == b""
     assert files == ["0", "1", "2"]
     for limit in ("Max open files", "Max file size", "Max core file size", "Max processes"):
         line = next(line for line in limits if line.startswith(limit))
-        assert line.removeprefix(limit).split()[0] == "0"
+        assert line.removeprefix(limit).split()[:2] == ["0", "0"]
+    for protection in ("NoNewPrivs:\t1", "Seccomp:\t2"):
+        assert protection in status
+    assert "Uid:\t0" not in "\n".join(status)
 
 
-def look_at(pid: int) -> tuple[bytes, list[str], list[str]]:
-    """The environment of a process, its open files, and its limits."""
+def look_at(pid: int) -> tuple[bytes, list[str], list[str], list[str]]:
+    """The environment of a process, its open files, its limits and its status."""
     process = PROC / str(pid)
     files = sorted(entry.name for entry in (process / "fd").iterdir())
-    return (process / "environ").read_bytes(), files, (process / "limits").read_text().splitlines()
+    limits, status = ((process / name).read_text().splitlines() for name in ("limits", "status"))
+    return (process / "environ").read_bytes(), files, limits, status

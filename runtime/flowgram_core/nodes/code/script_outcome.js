@@ -1,0 +1,107 @@
+// Reads the outcomes of scripts that script_runner.js leaves: errors, and values that JSON does not know. Evaluated after
+// the script, in the same context: it uses the built-ins that it is given, and nothing that a script can replace.
+"use strict";
+(
+  { parse, stringify, rawJSON, apply, isArray, propertyIsEnumerable, endsWith, includes, indexOf, slice, text, ...builtins },
+  { script, evaluating, failed, value },
+) => {
+  const { BuiltinReferenceError, BuiltinSyntaxError } = builtins;
+  const VALUE = "=";
+  const ERROR = "!";
+  const SYNTAX_ERROR = "~";
+  const NOT_DEFINED = " is not defined";
+  // An error's properties are hidden from JSON. FlowGram shows these three, of whatever object has them.
+  const SHOWN = ["name", "message", "stack"];
+
+  const isObject = (value) => typeof value === "object" && value !== null;
+
+  const exactIntegers = (key, value) => (typeof value === "bigint" ? rawJSON(text(value)) : value);
+
+  // The JSON text of a value, or undefined where JSON has none. Circular objects and getters that throw throw.
+  const toJSON = (value) => {
+    try {
+      return stringify(value);
+    } catch {
+      return stringify(value, exactIntegers);
+    }
+  };
+
+  const withHiddenProperties = (value, json) => {
+    if (!isObject(value) || isArray(value)) return json;
+    const hidden = { __proto__: null };
+    let found = false;
+    for (let index = 0; index < SHOWN.length; index++) {
+      const key = SHOWN[index];
+      const property = value[key];
+      if (property === undefined || apply(propertyIsEnumerable, value, [key])) continue;
+      hidden[key] = property;
+      found = true;
+    }
+    if (!found) return json;
+    const plain = parse(json);
+    return isObject(plain) && !isArray(plain) ? toJSON({ ...hidden, ...plain }) : json;
+  };
+
+  // What a script gave, as JSON text; "" stands for undefined.
+  const show = (value) => {
+    if (value === undefined || typeof value === "symbol") return "";
+    let json;
+    try {
+      json = toJSON(value);
+      if (json !== undefined) json = withHiddenProperties(value, json);
+    } catch {
+      json = undefined;
+    }
+    return json === undefined ? stringify(text(value)) : json;
+  };
+
+  const describe = (thrown) => {
+    if (typeof thrown === "string") return thrown;
+    if (isObject(thrown) || typeof thrown === "function") {
+      const { message } = thrown;
+      if (typeof message === "string") {
+        // FlowGram's engine quotes the name, and this is the mistake that users meet most.
+        if (thrown instanceof BuiltinReferenceError && apply(endsWith, message, [NOT_DEFINED])) {
+          const name = apply(slice, message, [0, -NOT_DEFINED.length]);
+          if (name[0] !== "'") return `'${name}'${NOT_DEFINED}`;
+        }
+        return message;
+      }
+      const json = toJSON(thrown);
+      if (json !== undefined) return json;
+    }
+    return text(thrown);
+  };
+
+  // Whether the engine refused the script before any of it ran: then there is no function, and no code of the script,
+  // between the place of the mistake and the evaluation. A script can throw a SyntaxError as well.
+  const isRefused = (thrown) => {
+    if (!evaluating || !(thrown instanceof BuiltinSyntaxError)) return false;
+    const { stack } = thrown;
+    if (apply(indexOf, stack, ["    at <input>:"]) !== 0) return false;
+    const secondLine = apply(indexOf, stack, ["\n"]) + 1;
+    return apply(indexOf, stack, ["    at eval (native)\n    at run ("]) === secondLine;
+  };
+
+  const tellError = (thrown) => {
+    let message;
+    try {
+      if (isRefused(thrown)) {
+        return { kind: SYNTAX_ERROR, content: stringify({ __proto__: null, message: thrown.message, stack: thrown.stack }) };
+      }
+      // With no memory left for an error object, the engine throws null.
+      const outOfMemory = thrown === null && !apply(includes, script, ["null"]);
+      message = outOfMemory ? "out of memory" : describe(thrown);
+    } catch {
+      message = "the thrown value has no text";
+    }
+    return { kind: ERROR, content: stringify(message) };
+  };
+
+  if (failed) return tellError(value);
+  try {
+    return { kind: VALUE, content: show(value) };
+  } catch (error) {
+    return tellError(error);
+  }
+}

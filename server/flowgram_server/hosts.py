@@ -16,6 +16,8 @@ from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.journal.interface import Journal
 from flowgram_core.journal.memory import MemoryJournal
 from flowgram_core.journal.read_only import open_journal
+from flowgram_core.journal.sqlite import SQLiteJournal
+from flowgram_core.journal.work_register import WorkRegister
 from flowgram_core.nodes.code.node import CodeNode
 from flowgram_core.nodes.http.node import HTTPNode
 from flowgram_core.nodes.llm.node import LLMNode
@@ -26,6 +28,8 @@ from flowgram_server.settings.server import Settings
 from flowgram_server.task_ids import TaskIDs
 
 JOURNAL_FILE: Final = "journal.sqlite3"
+
+WORK_FILE: Final = f"{JOURNAL_FILE}.work"
 
 
 @asynccontextmanager
@@ -75,6 +79,7 @@ async def _open_embedded(
             clock=clock,
             new_task_id=TaskIDs(clock),
             fairness=fairness,
+            register=_work_register(settings, journal),
         )
         async with application.opened():
             yield application
@@ -90,6 +95,13 @@ async def _open_temporal(
         raise TemporalNotInstalled from error
     async with open_temporal(settings, registry, clock, fairness) as application:
         yield application
+
+
+def _work_register(settings: Settings, journal: Journal) -> WorkRegister:
+    """Beside the journal, whose lock is held; none where nothing can be written, or nothing outlives the process."""
+    if not isinstance(journal, SQLiteJournal):
+        return WorkRegister()
+    return WorkRegister.open(Path(settings.data) / WORK_FILE)
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.interface import Journal
 from flowgram_core.journal.memory import MemoryJournal
+from flowgram_core.journal.work_register import WorkRegister
 from flowgram_core.modeling.document import Node
 from flowgram_core.nodes.executor import CallContext
 from flowgram_core.nodes.registry import Registry, pure_node_types
@@ -173,6 +174,8 @@ async def running_application(
     settings: RuntimeSettings | None = None,
     clock: FakeClock | None = None,
     first_id: int = 0,
+    register: WorkRegister | None = None,
+    recovered: bool = True,
 ) -> AsyncIterator[Application]:
     """An application on a journal in memory, with task ids `task-1`, `task-2` and so on.
 
@@ -182,6 +185,8 @@ async def running_application(
         settings: How it runs tasks.
         clock: Its clock.
         first_id: Such ids come after so many thousands, for several applications on one journal.
+        register: Where it registers its work.
+        recovered: Whether the tasks of the application before were rebuilt when the block begins.
     """
     settings = settings or RuntimeSettings()
     numbers = itertools.count(1000 * first_id + 1)
@@ -192,6 +197,9 @@ async def running_application(
         settings=settings,
         clock=clock or FakeClock(),
         new_task_id=lambda: f"task-{next(numbers)}",
+        register=register,
     )
     async with application.opened():
+        if recovered:
+            await application.recovered()
         yield application

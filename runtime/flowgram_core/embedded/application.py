@@ -10,7 +10,8 @@ from flowgram_core.concurrency.batching import AdaptiveBatcher
 from flowgram_core.concurrency.clock import Clock
 from flowgram_core.concurrency.fairness import FairScheduler
 from flowgram_core.concurrency.supervision import run_forever, with_timeout
-from flowgram_core.embedded.recovery import Recovery, fail_task_with_retry
+from flowgram_core.embedded.failing import fail_task_with_retry
+from flowgram_core.embedded.recovery import Recovery
 from flowgram_core.embedded.retention import remove_expired
 from flowgram_core.embedded.scheduler import Scheduler
 from flowgram_core.embedded.services import Services
@@ -36,6 +37,7 @@ from flowgram_core.hosting.service import Heartbeat, TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.errors import DuplicateRequest, JournalUnavailable
 from flowgram_core.journal.interface import Batch, Journal, NewTask, TaskRecord
+from flowgram_core.journal.work_register import WorkRegister
 from flowgram_core.modeling.errors import Problem
 from flowgram_core.modeling.status import Status
 from flowgram_core.nodes.registry import Registry
@@ -68,6 +70,7 @@ class Application:
         clock: Clock,
         new_task_id: Callable[[], str],
         fairness: FairScheduler | None = None,
+        register: WorkRegister | None = None,
     ) -> None:
         self.node_types = registry.names
         self._journal = journal
@@ -86,6 +89,7 @@ class Application:
             secrets=secrets,
             fairness=fairness,
             uptime=Uptime(journal, clock),
+            register=register or WorkRegister(),
             settings=settings,
             pins=PinnedSettings.of(settings, registry.node_types).to_record(),
         )
@@ -95,18 +99,19 @@ class Application:
             settings.max_held_inputs_bytes,
             self._fail_task,
         )
+        self._recovery = Recovery(self._program_cache, self._services, self._scheduler)
         self._closing = asyncio.Event()
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["Application"]:
-        """Continues the tasks that a former process left; on leaving, stops where it is (see `drain`)."""
-        uptime = self._services.uptime
-        recovery = Recovery(self._program_cache, self._services, self._scheduler)
+        """Serves, and continues the tasks that a former process left; on leaving, stops where it is (see `drain`)."""
+        uptime, recovery, register = self._services.uptime, self._recovery, self._services.register
+        await recovery.begin()
+        register.start(self._clock.now())
         await uptime.begin()
-        background = [self._in_background("lifetime", uptime.keep)]
+        background = [self._in_background("uptime", uptime.keep)]
         try:
-            await recovery.run()
-            background.append(self._in_background("recovery", recovery.finish))
+            background.append(self._in_background("recovery", recovery.run))
             background.append(
                 self._in_background(
                     "retention", lambda: remove_expired(self._journal, self._settings, self._clock)
@@ -115,11 +120,17 @@ class Application:
             yield self
         finally:
             self._closing.set()
+            register.close()
+            recovery.stop()
             for task in background:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
             if not await with_timeout(_CANCEL_TIMEOUT, self._scheduler.close(), self._clock):
                 _log.error("cancelled calls do not end: abandoned after %g s", _CANCEL_TIMEOUT)
+
+    async def recovered(self) -> None:
+        """Returns once the tasks that a former process left were rebuilt, or failed to be."""
+        await self._recovery.completed()
 
     async def drain(self, grace: float) -> None:
         """Accepts no new tasks, gives running ones so many seconds to end, and ends all watches.
@@ -127,6 +138,7 @@ class Application:
         Tasks that have not ended then, and those that wait to start, go on after the next start.
         """
         self._closing.set()
+        self._recovery.stop()
         await self._scheduler.drain(grace)
         await self._services.uptime.record()
 
@@ -174,7 +186,7 @@ class Application:
             JournalUnavailable: The task cannot go on at the moment, because the journal cannot be used.
         """
         while True:
-            runner = self._scheduler.get(task_id)
+            runner = await self._runner(task_id)
             record = await self._record(task_id) if runner is None else runner.record
             if record.ended:
                 return record
@@ -190,7 +202,7 @@ class Application:
             ShuttingDown: The service ends before the task, which goes on after the next start.
             JournalUnavailable: The task cannot be stopped at the moment, because the journal cannot be used.
         """
-        runner = self._scheduler.get(task_id)
+        runner = await self._runner(task_id)
         if runner is None:
             if not (await self._record(task_id)).ended:
                 self._require_active(None)
@@ -250,14 +262,17 @@ class Application:
             raise SequenceOutOfRange(after_sequence, record.last_sequence)
         runner = self._scheduler.get(task_id)
         cursor = after_sequence
-        if runner is None:
+        while runner is None:
             while cursor < record.last_sequence:
                 batch = await self._read_on(task_id, cursor)
                 yield batch
                 cursor = batch.last_sequence
-            if not record.ended:
+            if record.ended:
+                return
+            runner = await self._runner(task_id)
+            record = await self._record(task_id)
+            if runner is None and not record.ended:
                 self._require_active(runner)
-            return
         live_log = runner.live_log
         reader = live_log.open_deltas() if deltas else None
         try:
@@ -300,6 +315,11 @@ class Application:
         except DuplicateRequest:
             return await self._same_request(request)
         return runner.record
+
+    async def _runner(self, task_id: str) -> TaskRunner | None:
+        """The runner of a task, which may have to be rebuilt first; None if the task is not active here."""
+        await self._recovery.settled(task_id)
+        return self._scheduler.get(task_id)
 
     async def _record(self, task_id: str) -> TaskRecord:
         """The task as it is now; its inputs only if they are in memory or read from the journal."""
@@ -349,7 +369,10 @@ class Application:
         return asyncio.create_task(run_forever(name, work, self._clock), name=name)
 
     async def _fail_task(self, record: TaskRecord) -> None:
-        await fail_task_with_retry(record, "Task failed with an internal error", self._services)
+        services = self._services
+        await fail_task_with_retry(
+            record, "Task failed with an internal error", services.journal, services.codec, services.clock
+        )
 
     async def _same_request(self, request: TaskRequest) -> TaskRecord:
         record = await self._journal.find_request(request.request_id)

@@ -1,80 +1,122 @@
-"""Recovery: rebuilds unfinished tasks from their logs after a restart.
+"""Recovery: rebuilds unfinished tasks after a restart, one after the other, while new tasks are served.
 
-The recorded activations are applied to a new `Execution`, in the same steps, and must give the recorded events again, byte
-for byte. Then the task continues from the end of its log. A task for which that fails is ended as FAILED; one that cannot
-be read at the moment is retried. Neither delays the others.
+A task that cannot be rebuilt is ended as FAILED; one that cannot be read at the moment is retried. A task is parked, which
+ends it as FAILED too, when so many processes in a row died while they worked on it: else it would end every process to come.
+Tasks with any such death come last.
 """
 
 import asyncio
 import logging
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Final
 
 from flowgram_core.concurrency.supervision import retry_delays
+from flowgram_core.embedded.failing import fail_task
+from flowgram_core.embedded.replay import Diverged, Replayer
 from flowgram_core.embedded.scheduler import Scheduler
 from flowgram_core.embedded.services import Services
 from flowgram_core.embedded.task_runner import TaskRunner
-from flowgram_core.engine.activations import Queue, Start, from_json
-from flowgram_core.engine.errors import ProtocolError
-from flowgram_core.engine.events import Finished, MessageLogged, MessageType, TaskStatusChanged
-from flowgram_core.engine.execution import Execution
-from flowgram_core.hosting.codec import Codec
-from flowgram_core.hosting.errors import InvalidWorkflow
-from flowgram_core.hosting.pinned_settings import PinnedSettings
 from flowgram_core.hosting.program_cache import ProgramCache
-from flowgram_core.journal.errors import JournalDamaged, JournalUnavailable
-from flowgram_core.journal.interface import Batch, Finish, TaskRecord, Write
-from flowgram_core.modeling.json_text import dumps
+from flowgram_core.journal.errors import JournalDamaged, JournalError, JournalUnavailable
+from flowgram_core.journal.interface import TaskRecord
 from flowgram_core.modeling.status import Status
 
 _log = logging.getLogger(__name__)
 
-_READ_BYTES: Final = 1024 * 1024
-_PAGE: Final = 200
-
-
-class Diverged(Exception):
-    """Replaying a task does not give the events in its log."""
+_PAGE: Final = 1000
 
 
 class Recovery:
     """Rebuilds the unfinished tasks, and hands them to the scheduler."""
 
     def __init__(self, program_cache: ProgramCache, services: Services, scheduler: Scheduler) -> None:
-        self._program_cache = program_cache
         self._services = services
         self._scheduler = scheduler
-        self._pending: list[TaskRecord] = []
-        # The collaborators of tasks with other pinned settings than the current ones, by the text of these settings.
-        self._variants: dict[str, tuple[ProgramCache, Services]] = {}
-        self._last_schema: tuple[bytes | None, str] = None, ""
+        self._replayer = Replayer(program_cache, services)
+        self._crashes: Mapping[str, int] = {}
+        self._pending: dict[str, TaskRecord] = {}  # without inputs, in the order in which they are rebuilt
+        self._failed: list[TaskRecord] = []  # to be retried
+        self._settled: dict[str, asyncio.Future[None]] = {}  # of the tasks that somebody waits for
+        self._idle = asyncio.Event()
+        self._stopped = False
 
-    async def run(self) -> None:
-        """Rebuilds every unfinished task, oldest first, and resumes it.
+    async def begin(self) -> None:
+        """Finds out which tasks there are to rebuild, and which of them were being worked on when a process died.
 
         Raises:
             JournalUnavailable: The unfinished tasks cannot be listed.
         """
+        self._crashes = await self._count_crashes()
+        found: list[TaskRecord] = []
         after = 0
         while records := await self._services.journal.unfinished(after=after, limit=_PAGE):
-            self._pending += [record for record in records if not await self._resume(record)]
+            found += records
             after = records[-1].order
-        self._scheduler.start_waiting()
+        found.sort(key=lambda record: self._crashes.get(record.task_id, 0))  # stable: the oldest first
+        self._pending = {record.task_id: record for record in found}
+        self._scheduler.reserve(sum(map(self._reserves, found)))
 
-    async def finish(self) -> None:
-        """Retries the tasks that could not be rebuilt, with backoff."""
-        delays = retry_delays()
-        while self._pending:
-            await self._services.clock.sleep(next(delays))
-            self._pending = [record for record in self._pending if not await self._resume(record)]
+    async def run(self) -> None:
+        """Rebuilds all tasks and resumes them, then retries those for which that failed, with backoff."""
+        while self._pending and not self._stopped:
+            task_id = next(iter(self._pending))
+            record = self._pending[task_id]
+            if not await self._resume(record):
+                self._failed.append(record)
+            del self._pending[task_id]
+            if self._reserves(record):
+                self._scheduler.release()
             self._scheduler.start_waiting()
-        self._variants.clear()
-        self._last_schema = None, ""
+            self._settle(task_id)
+        self._idle.set()
+        delays = retry_delays()
+        while self._failed and not self._stopped:
+            await self._services.clock.sleep(next(delays))
+            self._failed = [record for record in self._failed if not await self._resume(record)]
+            self._scheduler.start_waiting()
+        self._replayer.forget()
+
+    async def settled(self, task_id: str) -> None:
+        """Returns once a task was rebuilt, or failed to be; at once if it is not pending. Also when recovery stops."""
+        if task_id in self._pending and not self._stopped:
+            settled = self._settled.get(task_id)
+            if settled is None:
+                settled = self._settled[task_id] = asyncio.get_running_loop().create_future()
+            await asyncio.shield(settled)
+
+    async def completed(self) -> None:
+        """Returns once each unfinished task was rebuilt, or failed to be."""
+        await self._idle.wait()
+
+    def stop(self) -> None:
+        """Rebuilds nothing any more."""
+        self._stopped = True
+        self._replayer.stop()
+        self._idle.set()
+        for task_id in list(self._settled):
+            self._settle(task_id)
+
+    def _settle(self, task_id: str) -> None:
+        settled = self._settled.pop(task_id, None)
+        if settled is not None and not settled.done():
+            settled.set_result(None)
+
+    def _reserves(self, record: TaskRecord) -> bool:
+        """Whether a task gets a place among those that run before new tasks do."""
+        return record.status == Status.PROCESSING and record.task_id not in self._crashes
+
+    async def _count_crashes(self) -> Mapping[str, int]:
+        register = self._services.register
+        try:
+            return await self._services.journal.record_crashes(register.crashed, register.session)
+        except JournalError:
+            _log.exception("which tasks the former process was working on cannot be recorded")
+            return {}
 
     async def _resume(self, record: TaskRecord) -> bool:
         """Resumes a task, or fails it; False if neither is possible for now."""
         try:
-            runner = await self._rebuild(record)
+            runner = await self._rebuild(record.task_id)
             if runner is not None:
                 self._scheduler.resume(runner)
         except Exception:  # noqa: BLE001 - one task's error must not stop the others
@@ -82,118 +124,39 @@ class Recovery:
             return False
         return True
 
-    async def _rebuild(self, record: TaskRecord) -> TaskRunner | None:
-        """The runner of a task; None if it cannot be rebuilt, and was ended as FAILED."""
+    async def _rebuild(self, task_id: str) -> TaskRunner | None:
+        """The runner of a task; None if there is nothing to run: it has ended, or is ended here as FAILED."""
         services = self._services
         try:
-            return await self._replay(record)
-        except Diverged as error:
-            _log.error("a task cannot be rebuilt: %s", error, extra={"task_id": record.task_id})
-            reason = str(error)
-        except JournalDamaged:
-            _log.exception("the log of a task is damaged", extra={"task_id": record.task_id})
-            reason = "its log is damaged"
-        except JournalUnavailable:
-            raise
-        except Exception:  # noqa: BLE001 - one task's error must not stop the others
-            _log.exception("a task cannot be rebuilt", extra={"task_id": record.task_id})
-            reason = "internal error"
-        reason = f"Task cannot go on after a restart: {reason}"
-        await fail_task(record, reason, services)
-        return None
-
-    async def _replay(self, record: TaskRecord) -> TaskRunner:
-        """The runner of a task, replayed to the end of its log. Raises `Diverged`."""
-        journal = self._services.journal
-        schema = await self._schema(record.schema_hash)
-        batches = await journal.read(record.task_id, 0, _READ_BYTES) if record.last_sequence else []
-        try:
-            program_cache, services = (
-                self._pinned(batches[0].cause) if batches else (self._program_cache, self._services)
+            record = await services.journal.task(task_id)
+        except JournalDamaged as error:
+            _log.error("a task is left alone: %s", error, extra={"task_id": task_id})
+            return None
+        if record is None or record.ended:
+            return None
+        crashes, limit = self._crashes.get(task_id, 0), services.settings.max_crashes
+        if limit and crashes >= limit:
+            reason = (
+                f"Task was parked: {crashes} processes in a row died while they worked on it"
+                f" (limit max_crashes = {limit})"
             )
-            program = program_cache.program(schema, accepted=True)
-            inputs = program_cache.inputs(program, record.inputs, accepted=True)
-        except (InvalidWorkflow, ProtocolError) as error:
-            raise Diverged(str(error)) from error
-        execution = Execution(program, inputs, services.settings.limits)
-        while execution.sequence < record.last_sequence:
-            if not batches:
-                raise Diverged("the log ends before its last event")
-            for batch in batches:
-                _replay_batch(execution, batch, services.codec)
-                await asyncio.sleep(0)
-            if execution.sequence < record.last_sequence:
-                batches = await journal.read(record.task_id, execution.sequence, _READ_BYTES)
-        return TaskRunner(record, execution, services)
-
-    async def _schema(self, schema_hash: bytes) -> str:
-        """The text of a schema. Raises `Diverged`."""
-        if schema_hash != self._last_schema[0]:  # tasks of one schema often follow each other
-            schema = await self._services.journal.schema(schema_hash)
-            if schema is None:
-                raise Diverged("its schema is missing")
-            self._last_schema = schema_hash, schema
-        return self._last_schema[1]
-
-    def _pinned(self, cause: str | None) -> tuple[ProgramCache, Services]:
-        """The program cache and the collaborators for a task with this first activation. Raises `ProtocolError`."""
-        given = None if cause is None else from_json(cause)
-        recorded = given.settings if isinstance(given, Queue | Start) else None
-        if recorded == self._services.pins:
-            return self._program_cache, self._services
-        key = dumps(recorded)
-        variant = self._variants.get(key)
-        if variant is None:
-            pins = PinnedSettings.from_record(recorded)
-            services = replace(
-                self._services,
-                codec=self._services.codec.masking(pins.secret_names),
-                caller=self._services.caller.scrubbing(pins.secret_names),
-                secrets=self._services.secrets.and_also(pins.secret_names),
-                settings=replace(self._services.settings, limits=pins.limits),
-                pins=recorded,
-            )
-            variant = self._variants[key] = self._program_cache.pinned(pins.node_types), services
-        return variant
-
-
-def _replay_batch(execution: Execution, batch: Batch, codec: Codec) -> None:
-    try:
-        if batch.cause is not None:
-            execution.apply(from_json(batch.cause))
-    except ProtocolError as error:
-        raise Diverged(str(error)) from error
-    while execution.sequence < batch.last_sequence:
-        before = execution.sequence
-        execution.advance(1, batch.at)
-        if execution.sequence == before:
-            raise Diverged("no work is left, but the log goes on")
-    events, _ = execution.take()
-    if execution.sequence != batch.last_sequence or codec.encode(events) != batch.events:
-        raise Diverged("the events differ")
-
-
-async def fail_task_with_retry(record: TaskRecord, reason: str, services: Services) -> None:
-    """Does what `fail_task` does, and retries with backoff while the journal is unavailable."""
-    delays = retry_delays()
-    while True:
-        try:
-            await fail_task(record, reason, services)
-        except JournalUnavailable as error:
-            _log.error("cannot end a task, retrying: %s", error, extra={"task_id": record.task_id})
-            await services.clock.sleep(next(delays))
+            _log.error("a task is parked: it ended %d processes", crashes, extra={"task_id": task_id})
         else:
-            return
-
-
-async def fail_task(record: TaskRecord, reason: str, services: Services) -> None:
-    """Ends a task that cannot be run as FAILED, with a message that says why."""
-    at, codec = services.clock.now(), services.codec
-    start_time = record.start_time or 0
-    sequence = record.last_sequence + 1
-    message = MessageLogged(sequence, at, f"message_{sequence}", MessageType.ERROR, reason, "")
-    ended = TaskStatusChanged(sequence + 1, at, Status.FAILED, start_time, at, None)
-    finished = Finished(Status.FAILED, None, (message,), start_time, at)
-    batch = Batch(sequence, sequence + 1, at, None, codec.encode([message, ended]))
-    finish = Finish(Status.FAILED, at, codec.encode_result(finished))
-    await services.journal.commit(Write(record.task_id, batches=(batch,), finish=finish))
+            try:
+                return await self._replayer.runner(record)
+            except Diverged as error:
+                _log.error("a task cannot be rebuilt: %s", error, extra={"task_id": task_id})
+                reason = str(error)
+            except JournalDamaged:
+                _log.exception("the log of a task is damaged", extra={"task_id": task_id})
+                reason = "its log is damaged"
+            except JournalUnavailable:
+                raise
+            except Exception:
+                if self._stopped:
+                    raise
+                _log.exception("a task cannot be rebuilt", extra={"task_id": task_id})
+                reason = "internal error"
+            reason = f"Task cannot go on after a restart: {reason}"
+        await fail_task(record, reason, services.journal, services.codec, services.clock)
+        return None

@@ -42,6 +42,7 @@ class Scheduler:
         ] = {}  # the commit that accepts it, then the asyncio task that runs it
         self._waiting: dict[TaskRunner, None] = {}  # in the order in which they start
         self._running = 0
+        self._reserved = 0  # places of tasks that ran when the former process ended, and are not rebuilt yet
         self._inputs_size = 0
         self._closing = False
         self._closed = False
@@ -49,7 +50,7 @@ class Scheduler:
     @property
     def full(self) -> bool:
         """Whether a new task has to wait."""
-        return bool(self._waiting) or self._running >= self._max_running
+        return bool(self._waiting) or self._running + self._reserved >= self._max_running
 
     def get(self, task_id: str) -> TaskRunner | None:
         """The runner of a task, or None if it is not active here."""
@@ -87,9 +88,17 @@ class Scheduler:
         self._add(runner, waits=not runner.started)
         self._run_in_background(runner)
 
+    def reserve(self, places: int) -> None:
+        """Keeps places among those that run for tasks that are to be resumed."""
+        self._reserved += places
+
+    def release(self) -> None:
+        """Gives up one reserved place: its task was resumed, or cannot be."""
+        self._reserved -= 1
+
     def start_waiting(self) -> None:
         """Starts waiting tasks while there is capacity."""
-        while self._waiting and self._running < self._max_running and not self._closing:
+        while self._waiting and self._running + self._reserved < self._max_running and not self._closing:
             runner = next(iter(self._waiting))
             del self._waiting[runner]
             self._running += 1

@@ -10,6 +10,7 @@ from flowgram_core.hosting.codec import Codec
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.interface import Journal
+from flowgram_core.journal.work_register import WorkRegister
 from flowgram_core.modeling.json_text import JSONObject
 
 
@@ -28,5 +29,6 @@ class Services:
     secrets: Secrets
     fairness: FairScheduler
     uptime: Uptime
+    register: WorkRegister
     settings: RuntimeSettings
     pins: JSONObject | None

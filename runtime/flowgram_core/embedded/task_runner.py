@@ -75,7 +75,9 @@ class TaskRunner:
         accepted: Whether the task is known to be durable.
     """
 
-    def __init__(self, record: TaskRecord, execution: Execution, services: Services) -> None:
+    def __init__(
+        self, record: TaskRecord, execution: Execution, services: Services, log_bytes: int = 0
+    ) -> None:
         self.task_id = record.task_id
         self.services = services
         self.inputs_size = len(record.inputs)
@@ -83,6 +85,7 @@ class TaskRunner:
         self.live_log = LiveLog(services.settings.tail_bytes, record.last_sequence)
         self.accepted = False
         self._execution = execution
+        self._log_bytes = log_bytes
         self._inbox: deque[tuple[Activation, str]] = deque()
         self._interrupt: Cancel | TimeOut | None = None
         self._wake = asyncio.Event()
@@ -212,6 +215,8 @@ class TaskRunner:
     def _work(self, step: Step[Batch], seconds: float = _SLICE) -> bool:
         """Lets the core work for a time slice; says whether it may continue before the commit."""
         until = time.monotonic() + seconds
+        register = self.services.register
+        slot = register.begin(self.task_id)
         try:
             return step.work(
                 self._execution,
@@ -220,6 +225,7 @@ class TaskRunner:
                 lambda: time.monotonic() >= until,
             )
         finally:
+            register.end(slot)
             self._log_unexpected_errors()
 
     def _log_unexpected_errors(self) -> None:

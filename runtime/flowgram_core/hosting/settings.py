@@ -23,6 +23,7 @@ class RuntimeSettings:
         max_output_bytes: Length of the outputs of one call, as JSON text.
         max_calls: Calls that run at once, over all tasks; 0: no limit.
         max_calls_by_type: The same for single node types, by name.
+        max_crashes: A task is parked after so many processes in a row died while they worked on it; 0: never.
         default_timeout: How long a task may run that asks for no time-out; 0: no limit.
         call_timeouts: How long one call may run, by node type; a type that is not named has no limit of its own.
         cached_documents: Compiled schemas that are kept.
@@ -46,6 +47,7 @@ class RuntimeSettings:
     max_output_bytes: int = 16 * 1024 * 1024
     max_calls: int = 10_000
     max_calls_by_type: Mapping[str, int] = field(default_factory=dict)
+    max_crashes: int = 3
     default_timeout: float = DAY
     call_timeouts: Mapping[str, float] = field(default_factory=dict)
     cached_documents: int = 256

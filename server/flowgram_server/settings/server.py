@@ -155,6 +155,11 @@ class Settings(BaseSettings):
     max_calls_by_type: dict[str, Annotated[Count, Field(ge=1)]] = Field(
         default=dict(_RUNTIME.max_calls_by_type), description="The same for single node types."
     )
+    max_crashes: Count = Field(
+        default=_RUNTIME.max_crashes,
+        ge=0,
+        description="Processes in a row that die while they work on a task before it is parked; 0: never.",
+    )
     default_timeout: Seconds = Field(
         default=_RUNTIME.default_timeout,
         ge=0,

@@ -2,32 +2,43 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.applications import FailingJournal, call_schema, collect, logged, quiet, reached, statuses
+from support.applications import (
+    FailingJournal,
+    call_schema,
+    collect,
+    echo_schema,
+    logged,
+    quiet,
+    reached,
+    statuses,
+)
 from support.fakes import FakeClock, ListingCodec, ScriptedCalls, running_application
 from support.journals import Fault, FaultyJournal
 
 from flowgram_core.embedded.application import Application
 from flowgram_core.engine.events import Event
+from flowgram_core.hosting.errors import ShuttingDown
 from flowgram_core.hosting.service import TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.journal.interface import Batch, Journal, Write
 from flowgram_core.journal.memory import MemoryJournal
 from flowgram_core.journal.sqlite import SQLiteJournal
+from flowgram_core.journal.work_register import SIZE, WorkRegister
 from flowgram_core.modeling.status import Status
 from flowgram_core.nodes.registry import Registry, pure_node_types
 
 
-async def leave_running(journal: Journal, *names: str) -> list[str]:
+async def leave_running(journal: Journal, *names: str, settings: RuntimeSettings | None = None) -> list[str]:
     """Tasks of one call each, whose application is gone; their ids."""
     calls = ScriptedCalls()
-    async with running_application(calls, journal=journal, settings=quiet()) as application:
+    async with running_application(calls, journal=journal, settings=settings or quiet()) as application:
         records = [await application.run(TaskRequest(call_schema(name))) for name in names]
         await calls.running(*names)
     return [record.task_id for record in records]
@@ -69,10 +80,13 @@ async def test_a_task_that_cannot_be_read_for_now_is_tried_again() -> None:
     """Others are served meanwhile; who asks for it is told to come back; then it goes on as if nothing had been."""
     inner = MemoryJournal()
     first, second = await leave_running(inner, "a", "b")
-    broken = True
+    reads: list[int] = []
 
     def plan(operation: str, number: int) -> Fault | None:
-        return Fault.ERROR if operation == "read" and broken and number < 4 else None
+        if operation != "read":
+            return None
+        reads.append(number)
+        return Fault.ERROR if len(reads) == 1 else None
 
     calls, clock = ScriptedCalls(), FakeClock()
     journal = FaultyJournal(inner, plan)
@@ -82,7 +96,6 @@ async def test_a_task_that_cannot_be_read_for_now_is_tried_again() -> None:
             await application.wait(first)
         with pytest.raises(JournalUnavailable):
             await application.cancel(first, "")
-        broken = False
         with pytest.raises(JournalUnavailable):
             await collect(application, first)
         await clock.sleeping()
@@ -93,22 +106,27 @@ async def test_a_task_that_cannot_be_read_for_now_is_tried_again() -> None:
 async def test_a_task_that_cannot_be_ended_for_now_is_tried_again() -> None:
     """A log that is replayed differently, on a journal that takes no writes: the task fails when it does again."""
     inner = MemoryJournal()
-    bad, good = await leave_running(inner, "a", "b")
+    failures, unlimited = 3, RuntimeSettings(retention_age=0, retention_count=0, default_timeout=0)
+    bad, good = await leave_running(inner, "a", "b", settings=unlimited)
     last = (await inner.task(bad)).last_sequence  # type: ignore[union-attr]  # it exists
     await inner.commit(Write(bad, batches=(Batch(last + 1, last + 1, 1, None, b"of another version"),)))
 
     def plan(operation: str, number: int) -> Fault | None:
-        return Fault.ERROR if operation == "commit" and number < 5 else None
+        nonlocal failures
+        if operation != "commit" or not failures:
+            return None
+        failures -= 1
+        return Fault.ERROR
 
     calls, clock = ScriptedCalls(), FakeClock()
     journal = FaultyJournal(inner, plan)
-    async with running_application(calls, journal=journal, settings=quiet(), clock=clock) as application:
+    async with running_application(calls, journal=journal, settings=unlimited, clock=clock) as application:
         await calls.running("b")
         assert (await application.task(bad)).status == Status.PROCESSING
-        for _ in range(3):
-            await clock.sleeping()
-            clock.advance(60)
-            await calls.stays("b", running=True)
+        while (await application.task(bad)).status == Status.PROCESSING:
+            clock.advance(1)
+            await asyncio.sleep(0)
+        assert failures == 0
         assert (await application.task(bad)).status == Status.FAILED
         await end(application, calls, "b", good)
 
@@ -127,6 +145,9 @@ class BrokenCodec(ListingCodec):
     def __init__(self, node_id: str) -> None:
         super().__init__()
         self._node_id = node_id
+
+    def masking(self, names: Iterable[str]) -> ListingCodec:
+        return self
 
     def encode(self, events: Sequence[Event]) -> bytes:
         if any(getattr(event, "node_id", "") == self._node_id for event in events):
@@ -148,6 +169,7 @@ async def with_codec(
         new_task_id=iter(["x-1", "x-2", "x-3"]).__next__,
     )
     async with application.opened():
+        await application.recovered()
         yield application
 
 
@@ -165,6 +187,9 @@ class UselessCodec(ListingCodec):
     """An encoder that fails as often as it is told to."""
 
     failures = 0
+
+    def masking(self, names: Iterable[str]) -> ListingCodec:
+        return self
 
     def encode(self, events: Sequence[Event]) -> bytes:
         if self.failures:
@@ -236,9 +261,9 @@ async def test_an_accepted_task_without_any_event_starts() -> None:
         lost = asyncio.create_task(application.run(TaskRequest(call_schema("a"))))
         await journal.crashed.wait()
     await asyncio.gather(lost, return_exceptions=True)
+    (record,) = await inner.unfinished()
+    assert record.last_sequence == 0
     async with running_application(calls, journal=inner, settings=quiet(), first_id=1) as application:
-        (record,) = await inner.unfinished()
-        assert record.last_sequence == 0
         await end(application, calls, "a", record.task_id)
 
 
@@ -259,43 +284,101 @@ class HeldReading(MemoryJournal):
 
 
 async def test_cancel_while_others_are_still_rebuilt() -> None:
-    """A task that goes on already is stopped; one that does not yet is to be asked for again, and is stopped then."""
+    """A task that goes on already is stopped; for one that does not yet, the call waits until it does."""
     journal, calls = HeldReading(), ScriptedCalls()
     first, second = await leave_running(journal, "a", "b")
     journal.task_id = second
-    opened, leave = asyncio.Event(), asyncio.Event()
-    application = Application(
-        journal=journal,
-        codec=ListingCodec(),
-        registry=Registry([*pure_node_types(), calls]),
-        settings=quiet(),
-        clock=FakeClock(),
-        new_task_id=str,
-    )
+    async with running_application(
+        calls, journal=journal, settings=quiet(), first_id=1, recovered=False
+    ) as application:
+        await journal.held.wait()
+        await calls.running("a")
+        assert await application.cancel(first, "") is True
+        assert calls.canceled == ["a"]
+        assert (await application.task(first)).status == Status.CANCELED
+        waiting = [asyncio.create_task(application.cancel(task_id, "")) for task_id in (second, second)]
+        assert (await application.task(second)).status == Status.PROCESSING
+        new = await application.run(TaskRequest(echo_schema(), '{"x": 1}'))
+        assert new.status == Status.SUCCEEDED
+        journal.go_on.set()
+        assert sorted(await asyncio.gather(*waiting)) == [False, True]
+        assert await application.cancel(first, "") is False
+        assert (await application.task(second)).status == Status.CANCELED
 
-    async def live() -> None:
-        async with application.opened():
-            opened.set()
-            await leave.wait()
 
-    living = asyncio.create_task(live())
-    await journal.held.wait()
-    await calls.running("a")
-    assert await application.cancel(first, "") is True
-    assert calls.canceled == ["a"]
-    assert (await application.task(first)).status == Status.CANCELED
-    with pytest.raises(JournalUnavailable):
-        await application.cancel(second, "")
-    assert (await application.task(second)).status == Status.PROCESSING
-    assert not opened.is_set()
-    journal.go_on.set()
-    await opened.wait()
-    await calls.running("b")
-    results = await asyncio.gather(*(application.cancel(task_id, "") for task_id in (first, second, second)))
-    assert results == [False, True, False]
-    assert calls.canceled == ["a", "b"]
-    leave.set()
-    await living
+async def test_whoever_asks_for_a_task_that_is_not_rebuilt_yet_waits_for_it() -> None:
+    """Watches show its log at once, and go on when it does; results come; a shutdown sends both away."""
+    journal, calls = HeldReading(), ScriptedCalls()
+    (task_id,) = await leave_running(journal, "a")
+    journal.task_id = task_id
+    async with running_application(
+        calls, journal=journal, settings=quiet(), first_id=1, recovered=False
+    ) as application:
+        await journal.held.wait()
+        result = asyncio.create_task(application.wait(task_id))
+        journal.task_id = ""  # what others read is not held
+        watching = asyncio.create_task(collect(application, task_id))
+        journal.go_on.set()
+        await calls.running("a")
+        calls.answer("a", {"v": "1"})
+        assert (await result).status == Status.SUCCEEDED
+        assert statuses(await watching)[-1] == "task SUCCEEDED"
+    journal, calls = HeldReading(), ScriptedCalls()
+    (task_id,) = await leave_running(journal, "a")
+    journal.task_id = task_id
+    async with running_application(
+        calls, journal=journal, settings=quiet(), first_id=1, recovered=False
+    ) as application:
+        await journal.held.wait()
+        asking = [
+            asyncio.create_task(work) for work in (application.wait(task_id), application.cancel(task_id, ""))
+        ]
+        await asyncio.sleep(0)
+        await application.drain(0)
+        outcomes = await asyncio.gather(*asking, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [ShuttingDown, ShuttingDown]
+
+
+async def test_a_task_that_ended_three_processes_is_parked() -> None:
+    """The others are not held up by it, and come first; it fails with a message that says why."""
+    journal, register = MemoryJournal(), bytearray(SIZE)
+    clock = FakeClock()
+    bad, good = await leave_running(journal, "a", "b")
+    for number in range(3):
+        calls = ScriptedCalls()
+        clock.advance(1)
+        async with running_application(
+            calls, journal=journal, settings=quiet(), clock=clock, register=WorkRegister(register)
+        ) as application:
+            await calls.running("b", "a")
+            assert calls.made[0] == ("a" if number == 0 else "b")
+            assert (await application.task(bad)).status == Status.PROCESSING
+            other = WorkRegister(register)
+            session = other.session
+        other.start(session)  # the application has closed it; a process that dies does not
+        other.begin(bad)
+    calls = ScriptedCalls()
+    async with running_application(
+        calls, journal=journal, settings=quiet(), register=WorkRegister(register)
+    ) as application:
+        record = await application.task(bad)
+        assert record.status == Status.FAILED
+        assert b"3 processes in a row died while they worked on it" in (record.result or b"")
+        await end(application, calls, "b", good)
+        assert calls.made == ["b"]
+
+
+async def test_an_ordered_end_is_no_crash() -> None:
+    """Whatever the process was working on: nothing is counted."""
+    journal, register = MemoryJournal(), bytearray(SIZE)
+    (task_id,) = await leave_running(journal, "a")
+    for _ in range(5):
+        calls, own = ScriptedCalls(), WorkRegister(register)
+        assert own.crashed == ()
+        async with running_application(calls, journal=journal, settings=quiet(), register=own):
+            own.begin(task_id)
+            await calls.running("a")
+    assert await journal.record_crashes([], 99) == {}
 
 
 async def test_canceling_twice_at_once_stops_once() -> None:

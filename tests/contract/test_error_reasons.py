@@ -15,7 +15,6 @@ RESERVED = {
     "PERMISSION_DENIED": "PERMISSION_DENIED",
     "QUOTA_EXCEEDED": "RESOURCE_EXHAUSTED",
     "STORAGE_FULL": "RESOURCE_EXHAUSTED",
-    "WATCH_BEHIND": "ABORTED",
 }
 """The statuses of reasons that no exception of the table of answers stands for."""
 COMMENT_AND_VALUE = re.compile(r"((?:^  //[^\n]*\n)+)  ERROR_REASON_(\w+) = \d+;", re.MULTILINE)

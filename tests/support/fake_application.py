@@ -9,6 +9,7 @@ from flowgram_core.hosting.errors import TaskNotFound
 from flowgram_core.hosting.live_log import OutputDelta
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.service import Heartbeat, TaskRequest
+from flowgram_core.hosting.task_changes import TaskChanges, TaskFilter
 from flowgram_core.journal.interface import Batch, TaskRecord
 from flowgram_core.modeling.errors import Problem
 from flowgram_server.rpc.codec import Codec
@@ -58,6 +59,7 @@ class FakeApplication:
         ended: Set when the tasks have terminated: `wait` answers with `record`s of then.
         waiting: Set when somebody waits.
         watched: What a watch gives; it waits for more until None comes.
+        watched_tasks: What a watch of tasks gives, likewise.
         opened_watch: Set when a watch was opened.
         open_watches: How many watches are open now.
         closed_watch: Set when a watch was closed.
@@ -81,6 +83,7 @@ class FakeApplication:
         self.ended = asyncio.Event()
         self.waiting = asyncio.Event()
         self.watched: asyncio.Queue[Batch | OutputDelta | Heartbeat | Exception | None] = asyncio.Queue()
+        self.watched_tasks: asyncio.Queue[TaskChanges | Exception | None] = asyncio.Queue()
         self.open_watches = 0
         self.opened_watch = asyncio.Event()
         self.closed_watch = asyncio.Event()
@@ -162,6 +165,16 @@ class FakeApplication:
         finally:
             self.open_watches -= 1
             self.closed_watch.set()
+
+    async def watch_tasks(
+        self, wanted: TaskFilter, *, heartbeat: float | None = None
+    ) -> AsyncGenerator[TaskChanges, None]:
+        self._raise()
+        self.asked["watch_tasks"] = (wanted, heartbeat)
+        while (item := await self.watched_tasks.get()) is not None:
+            if isinstance(item, Exception):
+                raise item
+            yield item
 
     async def drain(self, grace: float) -> None:
         self.asked["drain"] = grace

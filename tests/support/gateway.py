@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import httpx2
 
-from flowgram_client import AsyncClient, RetryPolicy
+from flowgram_client import RetryPolicy
+from flowgram_client._raw import RawClient
 from flowgram_server.address import address_of, bind
 from flowgram_server.gateway.serve import Gateway, open_gateway
 from flowgram_server.settings.gateway import GatewaySettings
@@ -117,7 +118,7 @@ async def gateway_to(
     listener = bind("127.0.0.1:0")
     url = f"http://{address_of(listener)}"
     async with (
-        AsyncClient(target, retry=retry) as client,
+        RawClient(target, retry=retry) as client,
         open_gateway(client, listener, settings or GatewaySettings()) as gateway,
         httpx2.AsyncClient(base_url=url, trust_env=False, timeout=30) as http,
     ):

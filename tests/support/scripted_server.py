@@ -127,7 +127,15 @@ class ScriptedServicer(WorkflowRuntimeServiceServicer):
         return await self._unary("ServerInfo", request, context)
 
     async def WatchTask(self, request: Any, context: Any) -> AsyncIterator[Any]:
-        for step in self._next("WatchTask", request, context):
+        async for response in self._stream("WatchTask", request, context):
+            yield response
+
+    async def WatchTasks(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        async for response in self._stream("WatchTasks", request, context):
+            yield response
+
+    async def _stream(self, method: str, request: Any, context: Any) -> AsyncIterator[Any]:
+        for step in self._next(method, request, context):
             if step is HANG:
                 await self._hang()
             elif isinstance(step, Refusal):

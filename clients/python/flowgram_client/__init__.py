@@ -52,6 +52,7 @@ from .models import (
     Status,
     StatusInfo,
     Task,
+    TaskRemoved,
     TaskSummary,
     View,
 )
@@ -93,6 +94,7 @@ __all__ = [
     "TaskCanceledError",
     "TaskFailedError",
     "TaskNotFoundError",
+    "TaskRemoved",
     "TaskStatusChanged",
     "TaskSummary",
     "TaskUnfinishedError",

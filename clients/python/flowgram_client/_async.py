@@ -11,9 +11,7 @@ from typing import Any, Self, TypeVar
 
 import grpc
 import grpc.aio
-from google.protobuf.message import Message
 
-from flowgram.runtime.v1 import event_pb2
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
 
 from . import _convert, models
@@ -188,28 +186,6 @@ class AsyncClient:
         )
         return self._items(flow)
 
-    def watch_raw(
-        self,
-        task_id: str,
-        *,
-        after_sequence: int = 0,
-        view: models.View = models.View.FULL,
-        deltas: bool = False,
-        heartbeat: Seconds | None = 10.0,
-        timeout: Seconds | None = None,
-    ) -> AsyncGenerator[event_pb2.TaskEvent, None]:
-        """As `watch`, but gives the contract's messages, with JSON as the text it came in: for gateways."""
-        flow = self._operations.watch(
-            task_id,
-            _convert.nothing,
-            after_sequence=after_sequence,
-            view=view,
-            deltas=deltas,
-            heartbeat=heartbeat,
-            timeout=timeout,
-        )
-        return self._items(flow)
-
     async def result(
         self, task_id: str, *, wait: bool = False, timeout: Seconds | None = None
     ) -> models.Result:
@@ -267,16 +243,35 @@ class AsyncClient:
         flow = self._operations.list(statuses=statuses, labels=labels, page_size=page_size, timeout=timeout)
         return self._items(flow)
 
+    def watch_tasks(
+        self,
+        *,
+        statuses: Iterable[models.Status] = (),
+        labels: Mapping[str, str] | None = None,
+        heartbeat: Seconds | None = 10.0,
+        timeout: Seconds | None = None,
+    ) -> AsyncGenerator[models.TaskSummary | models.TaskRemoved, None]:
+        """The tasks, then each one whenever it changes, in one of these statuses (any, if none is given) and with all labels.
+
+        First come the tasks as `list` gives them, newest first, then changes: keep them by `task_id`, each replaces the
+        one before. A task that changes so that it no longer fits comes once more. `TaskRemoved` says that a task is no
+        longer there. Where the connection breaks, or the server restarts, what changed meanwhile follows; `TaskRemoved`
+        then also comes for tasks that no longer fit. The watch never ends by itself; it gives up when `reconnect` does.
+
+        Args:
+            statuses: only tasks in one of these.
+            labels: only tasks with all of these.
+            heartbeat: as in `watch`.
+            timeout: for the whole watch.
+        """
+        flow = self._operations.watch_tasks(
+            statuses=statuses, labels=labels, heartbeat=heartbeat, timeout=timeout
+        )
+        return self._items(flow)
+
     async def info(self, *, timeout: Seconds | None = None) -> models.ServerInfo:
         """Name, version and capabilities of the server."""
         return await self._finish(self._operations.info(timeout=timeout))
-
-    async def call_raw(self, method: str, request: Message, *, timeout: Seconds | None = None) -> Any:
-        """Make a unary call with the contract's own messages, with JSON as text: for gateways.
-
-        It is repeated as all calls are, so a TaskRunRequest needs a `request_id`.
-        """
-        return await self._finish(self._operations.call(method, request, timeout=timeout))
 
     async def close(self) -> None:
         """Close the connection; calls under way end with CallCanceledError. A channel of the caller's stays open."""
@@ -359,9 +354,8 @@ class _Performer:
                 return await method(effect.request, timeout=effect.timeout, metadata=self._metadata)
             case Open():
                 self.close()
-                self._stream = self._stub.WatchTask(
-                    effect.request, timeout=effect.timeout, metadata=self._metadata
-                )
+                method = getattr(self._stub, effect.method)
+                self._stream = method(effect.request, timeout=effect.timeout, metadata=self._metadata)
                 return None
             case Read():
                 return await self._read(effect.silence)

@@ -153,6 +153,7 @@ def event(told: event_pb2.TaskEvent) -> Event | None:
                 node_id=delta.node_id,
                 snapshot_id=delta.snapshot_id,
                 text=delta.text,
+                from_start=delta.from_start,
                 time=time,
                 sequence=told.sequence,
             )

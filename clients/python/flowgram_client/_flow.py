@@ -11,8 +11,6 @@ from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
 
-from flowgram.runtime.v1.runtime_service_pb2 import WatchTaskRequest
-
 from .errors import RequestError
 
 T = TypeVar("T")
@@ -31,7 +29,8 @@ class Call:
 class Open:
     """Begin to watch, in place of the watch before, if there was one. Reply: None."""
 
-    request: WatchTaskRequest
+    method: str
+    request: Message
     timeout: float | None
 
 

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
+import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
-from flowgram.runtime.v1 import event_pb2, runtime_service_pb2
+from flowgram.runtime.v1 import event_pb2, report_pb2, runtime_service_pb2
 
 from . import _convert, _json, models
 from ._flow import Call, Emit, Flow, Open, Read, Sleep
-from ._watch import Cursor, may_resume
+from ._watch import Cursor, TaskTable, may_resume
 from .errors import DeadlineExceededError, InvalidValueError, RequestError, UnavailableError
 from .retry import RetryPolicy
 
@@ -35,6 +36,8 @@ _Request = TypeVar("_Request", bound=Message)
 
 _SILENT_HEARTBEATS = 3
 """So many heartbeats in a row that did not come mean that the connection is dead."""
+
+_LARGEST_PAGE = 1000
 
 _SHORTEST_HEARTBEAT = 0.1
 """Seconds: the contract promises no more often, whatever is asked for."""
@@ -170,17 +173,20 @@ class Operations:
         timeout: Seconds | None,
     ) -> Flow[None]:
         """Emits a TaskSummary for each task, newest first; a page is asked for when it is wanted."""
-        request = _request(
-            runtime_service_pb2.TaskListRequest,
-            page_size=page_size,
-            statuses=[f"STATUS_{each.name}" for each in statuses],
-            labels=_labels(labels),
-        )
+        request = _list_request(runtime_service_pb2.TaskListRequest, statuses, labels, page_size=page_size)
+        yield from self._pages(request, timeout, lambda tasks: map(_convert.summary, tasks))
+
+    def _pages(
+        self,
+        request: runtime_service_pb2.TaskListRequest,
+        timeout: Seconds | None,
+        convert: Callable[[Iterable[report_pb2.TaskSummary]], Iterable[object]],
+    ) -> Flow[None]:
+        """Emits what `convert` makes of the tasks of each page."""
         while True:
             response: runtime_service_pb2.TaskListResponse
             response = yield from self._quick("TaskList", request, timeout)
-            for task in response.tasks:
-                yield Emit(_convert.summary(task))
+            yield from _emit(convert(response.tasks))
             if not response.next_page_token:
                 return
             request.page_token = response.next_page_token
@@ -217,16 +223,14 @@ class Operations:
             include_deltas=deltas,
             heartbeat=_duration("heartbeat", heartbeat),
         )
-        silence = _convert.seconds(heartbeat)
-        if silence is not None:
-            silence = _SILENT_HEARTBEATS * max(silence, _SHORTEST_HEARTBEAT)
+        silence = _silence(heartbeat)
         deadline = self._deadline(timeout)
         cursor = Cursor(after_sequence)
         connected, failures = False, 0
         while True:
             request.after_sequence = cursor.sequence
             try:
-                yield Open(request, self._remaining(deadline))
+                yield Open("WatchTask", request, self._remaining(deadline))
                 while True:
                     complete = cursor.terminated  # then one more read, which lets the stream end by itself
                     response: runtime_service_pb2.WatchTaskResponse | None = yield Read(silence)
@@ -245,6 +249,86 @@ class Operations:
             except RequestError as error:
                 if cursor.terminated:
                     return  # everything was told; how the stream ended does not matter
+                if not may_resume(error, connected=connected):
+                    raise
+                failures += 1
+                delay = self._retry_delay(error, failures, self._reconnect, deadline)
+            yield Sleep(delay)
+
+    def watch_tasks(
+        self,
+        *,
+        statuses: Iterable[models.Status],
+        labels: Mapping[str, str] | None,
+        heartbeat: Seconds | None,
+        timeout: Seconds | None,
+    ) -> Flow[None]:
+        """Emits a TaskSummary for each task of the list, then for each change, and a TaskRemoved for what is gone."""
+        statuses = tuple(statuses)
+        table = TaskTable(statuses)
+        request = _list_request(
+            runtime_service_pb2.TaskListRequest, statuses, labels, page_size=_LARGEST_PAGE
+        )
+
+        def list_all() -> Flow[None]:
+            request.page_token = ""
+            table.begin_list()
+            yield from self._pages(request, None, table.listed)
+            yield from _emit(table.end_list())
+
+        return self._follow_tasks(statuses, labels, heartbeat, timeout, list_all, table.changed)
+
+    def watch_changes(
+        self,
+        *,
+        statuses: Iterable[models.Status],
+        labels: Mapping[str, str] | None,
+        heartbeat: Seconds | None,
+        timeout: Seconds | None,
+    ) -> Flow[None]:
+        """Emits None whenever the watch becomes live, and the contract's responses that are not empty."""
+        return self._follow_tasks(
+            statuses,
+            labels,
+            heartbeat,
+            timeout,
+            lambda: _emit([None]),
+            lambda response: [response] if response.tasks or response.removed_task_ids else [],
+        )
+
+    def _follow_tasks(
+        self,
+        statuses: Iterable[models.Status],
+        labels: Mapping[str, str] | None,
+        heartbeat: Seconds | None,
+        timeout: Seconds | None,
+        become_live: Callable[[], Flow[None]],
+        convert: Callable[[runtime_service_pb2.WatchTasksResponse], Iterable[object]],
+    ) -> Flow[None]:
+        """Does `become_live` whenever a stream of changes has begun, and emits what `convert` makes of each response."""
+        request = _list_request(
+            runtime_service_pb2.WatchTasksRequest,
+            statuses,
+            labels,
+            heartbeat=_duration("heartbeat", heartbeat),
+        )
+        silence = _silence(heartbeat)
+        deadline = self._deadline(timeout)
+        connected, failures = False, 0
+        while True:
+            live = False
+            try:
+                yield Open("WatchTasks", request, self._remaining(deadline))
+                while True:
+                    response: runtime_service_pb2.WatchTasksResponse | None = yield Read(silence)
+                    if response is None:
+                        raise UnavailableError("the watch ended", grpc.StatusCode.UNAVAILABLE)
+                    if not live:
+                        yield from become_live()
+                    connected = live = True
+                    failures = 0
+                    yield from _emit(convert(response))
+            except RequestError as error:
                 if not may_resume(error, connected=connected):
                     raise
                 failures += 1
@@ -297,6 +381,24 @@ class Operations:
 
     def _remaining(self, deadline: float | None) -> float | None:
         return None if deadline is None else max(deadline - self._clock(), 0.0)
+
+
+def _emit(items: Iterable[object]) -> Flow[None]:
+    for item in items:
+        yield Emit(item)
+
+
+def _silence(heartbeat: Seconds | None) -> float | None:
+    """Seconds of silence that mean that the connection is dead."""
+    seconds = _convert.seconds(heartbeat)
+    return None if seconds is None else _SILENT_HEARTBEATS * max(seconds, _SHORTEST_HEARTBEAT)
+
+
+def _list_request(
+    kind: type[_Request], statuses: Iterable[models.Status], labels: Mapping[str, str] | None, **fields: Any
+) -> _Request:
+    names = [f"STATUS_{each.name}" for each in statuses]
+    return _request(kind, statuses=names, labels=_labels(labels), **fields)
 
 
 def _run_request(

@@ -9,7 +9,6 @@ from typing import Any, Self, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from flowgram.runtime.v1 import event_pb2
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
 
 from . import _convert, models
@@ -185,28 +184,6 @@ class Client:
         )
         return self._items(flow)
 
-    def watch_raw(
-        self,
-        task_id: str,
-        *,
-        after_sequence: int = 0,
-        view: models.View = models.View.FULL,
-        deltas: bool = False,
-        heartbeat: Seconds | None = 10.0,
-        timeout: Seconds | None = None,
-    ) -> Generator[event_pb2.TaskEvent, None, None]:
-        """As `watch`, but gives the contract's messages, with JSON as the text it came in: for gateways."""
-        flow = self._operations.watch(
-            task_id,
-            _convert.nothing,
-            after_sequence=after_sequence,
-            view=view,
-            deltas=deltas,
-            heartbeat=heartbeat,
-            timeout=timeout,
-        )
-        return self._items(flow)
-
     def result(self, task_id: str, *, wait: bool = False, timeout: Seconds | None = None) -> models.Result:
         """The outcome of a task: as it is now, or, with `wait`, when it has ended or the timeout is near.
 
@@ -258,16 +235,23 @@ class Client:
         flow = self._operations.list(statuses=statuses, labels=labels, page_size=page_size, timeout=timeout)
         return self._items(flow)
 
+    def watch_tasks(
+        self,
+        *,
+        statuses: Iterable[models.Status] = (),
+        labels: Mapping[str, str] | None = None,
+        heartbeat: Seconds | None = 10.0,
+        timeout: Seconds | None = None,
+    ) -> Generator[models.TaskSummary | models.TaskRemoved, None, None]:
+        """The tasks, newest first, then each one whenever it changes; `TaskRemoved` where one is no longer there."""
+        flow = self._operations.watch_tasks(
+            statuses=statuses, labels=labels, heartbeat=heartbeat, timeout=timeout
+        )
+        return self._items(flow)
+
     def info(self, *, timeout: Seconds | None = None) -> models.ServerInfo:
         """Name, version and capabilities of the server."""
         return self._finish(self._operations.info(timeout=timeout))
-
-    def call_raw(self, method: str, request: Message, *, timeout: Seconds | None = None) -> Any:
-        """Make a unary call with the contract's own messages, with JSON as text: for gateways.
-
-        It is repeated as all calls are, so a TaskRunRequest needs a `request_id`.
-        """
-        return self._finish(self._operations.call(method, request, timeout=timeout))
 
     def close(self) -> None:
         """Close the connection; calls under way end with CallCanceledError. A channel of the caller's stays open."""
@@ -348,7 +332,7 @@ class _Performer:
                 return self._begin(effect.method, effect.request, effect.timeout)
             case Open():
                 self.close()
-                self._stream = self._begin("WatchTask", effect.request, effect.timeout)
+                self._stream = self._begin(effect.method, effect.request, effect.timeout)
                 return None
             case Read():
                 return self._read(effect.silence)

@@ -1,11 +1,15 @@
-"""Where a watch stands: which events are new, and whether the stream may be trusted."""
+"""Where a watch stands: which events and changes of tasks are new, and whether the stream may be opened again."""
+
+from collections.abc import Iterable, Iterator
 
 import grpc
 
-from flowgram.runtime.v1 import event_pb2
+from flowgram.runtime.v1 import event_pb2, report_pb2, runtime_service_pb2
 
+from . import _convert, models
 from .errors import RequestError, UnavailableError
 
+_BEHIND = "WATCH_BEHIND"
 _TRANSPORT_FAILURES = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
 
 
@@ -37,13 +41,63 @@ class Cursor:
         return True
 
 
+class TaskTable:
+    """The tasks that a watch of tasks has given, by their last sequences, so that each is given once as it is.
+
+    Args:
+        statuses: The filter of the watch; empty: any.
+    """
+
+    def __init__(self, statuses: Iterable[int]) -> None:
+        self._statuses = frozenset(statuses)
+        self._sequences: dict[str, int] = {}
+        self._listed: set[str] = set()
+
+    def listed(self, tasks: Iterable[report_pb2.TaskSummary]) -> Iterator[models.TaskSummary]:
+        """Those of a page of a list that are news."""
+        for task in tasks:
+            self._listed.add(task.task_id)
+            yield from self._merged(task)
+
+    def begin_list(self) -> None:
+        """A list begins, from its first page on."""
+        self._listed.clear()
+
+    def end_list(self) -> Iterator[models.TaskRemoved]:
+        """The list is complete: the tasks that were given before and are no longer in it."""
+        missing = self._sequences.keys() - self._listed
+        self._listed.clear()
+        for task_id in sorted(missing):
+            del self._sequences[task_id]
+            yield models.TaskRemoved(task_id)
+
+    def changed(
+        self, response: runtime_service_pb2.WatchTasksResponse
+    ) -> Iterator[models.TaskSummary | models.TaskRemoved]:
+        """Those of the changes that are news."""
+        for task in response.tasks:
+            yield from self._merged(task)
+        for task_id in response.removed_task_ids:
+            if self._sequences.pop(task_id, None) is not None:
+                yield models.TaskRemoved(task_id)
+
+    def _merged(self, task: report_pb2.TaskSummary) -> Iterator[models.TaskSummary]:
+        if self._sequences.get(task.task_id, -1) >= task.last_sequence:
+            return
+        if not self._statuses or task.status.status in self._statuses:
+            self._sequences[task.task_id] = task.last_sequence
+        else:  # it is given for the last time
+            self._sequences.pop(task.task_id, None)
+        yield _convert.summary(task)
+
+
 def may_resume(error: RequestError, *, connected: bool) -> bool:
     """Whether opening the stream again, after the last sequence seen, may help.
 
     `connected` says that the watch had been under way: then a server that has too many watchers just now (all of
     them come back after a restart) is worth waiting for.
     """
-    if isinstance(error, UnavailableError):
+    if isinstance(error, UnavailableError) or error.reason == _BEHIND:
         return True
     if connected and error.retry_after is not None:
         return True

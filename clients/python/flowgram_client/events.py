@@ -45,14 +45,15 @@ class MessageLogged:
 class OutputDelta:
     """Text of a language model as it arrives.
 
-    Live only: it has no sequence, is not kept, and what was sent while a watch was away is not sent again. A watch
-    that comes back to a server that was restarted gets the text of a run that runs anew from its beginning. All of it
-    is in the outputs of the node's run: where what was shown is not the beginning of that, show the outputs.
+    Live only: it has no sequence. A watch that begins, or begins again, while a node runs gets the text so far first,
+    with `from_start`. All of it is in the outputs of the node's run.
     """
 
     node_id: str
     snapshot_id: str
     text: str
+    from_start: bool = False
+    """This is all the text of the run so far: it replaces what was shown. Of a very long text it is the last part."""
     time: datetime | None = None
     sequence: int = 0
 

@@ -181,6 +181,16 @@ class TaskSummary(StatusInfo):
     """The sequence of its last event. Of two summaries of one task the one with the higher value is the later one."""
 
 
+@dataclass(frozen=True, slots=True)
+class TaskRemoved:
+    """A watched task is no longer there, because its retention has passed.
+
+    After a reconnection also: it no longer fits the filter.
+    """
+
+    task_id: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task(TaskSummary):
     """Everything known about a task but its events and outcome. Secrets are masked."""

@@ -35,6 +35,7 @@ from flowgram_core.hosting.program_cache import ProgramCache
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.service import Heartbeat, TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
+from flowgram_core.hosting.task_changes import TaskChangeLog, TaskChanges, TaskFilter
 from flowgram_core.journal.errors import DuplicateRequest, JournalUnavailable
 from flowgram_core.journal.interface import Batch, Journal, NewTask, TaskRecord
 from flowgram_core.journal.work_register import WorkRegister
@@ -90,6 +91,7 @@ class Application:
             fairness=fairness,
             uptime=Uptime(journal, clock),
             register=register or WorkRegister(),
+            task_changes=TaskChangeLog(clock, self._check_open),
             settings=settings,
             pins=PinnedSettings.of(settings, registry.node_types).to_record(),
         )
@@ -112,16 +114,13 @@ class Application:
         background = [self._in_background("uptime", uptime.keep)]
         try:
             background.append(self._in_background("recovery", recovery.run))
-            background.append(
-                self._in_background(
-                    "retention", lambda: remove_expired(self._journal, self._settings, self._clock)
-                )
-            )
+            background.append(self._in_background("retention", lambda: remove_expired(self._services)))
             yield self
         finally:
             self._closing.set()
             register.close()
             recovery.stop()
+            self._services.task_changes.wake()
             for task in background:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
@@ -139,6 +138,7 @@ class Application:
         """
         self._closing.set()
         self._recovery.stop()
+        self._services.task_changes.wake()
         await self._scheduler.drain(grace)
         await self._services.uptime.record()
 
@@ -297,6 +297,21 @@ class Application:
             if reader is not None:
                 live_log.close_deltas(reader)
 
+    def watch_tasks(
+        self, wanted: TaskFilter, *, heartbeat: float | None = None
+    ) -> AsyncGenerator[TaskChanges, None]:
+        """The tasks of a filter as they change, from now on, without an end; the first item is empty.
+
+        Args:
+            wanted: Which tasks.
+            heartbeat: Give empty changes after so many seconds without any.
+
+        Raises:
+            WatcherBehind: The watcher reads too slowly, and missed changes.
+            ShuttingDown: The service ends.
+        """
+        return self._services.task_changes.watch(wanted, heartbeat)
+
     async def _run(self, request: TaskRequest) -> TaskRecord:
         try:
             program, inputs = await self._program_cache.prepare(request.schema, request.inputs)
@@ -370,9 +385,10 @@ class Application:
 
     async def _fail_task(self, record: TaskRecord) -> None:
         services = self._services
-        await fail_task_with_retry(
+        failed = await fail_task_with_retry(
             record, "Task failed with an internal error", services.journal, services.codec, services.clock
         )
+        self._services.task_changes.changed(failed, record.status)
 
     async def _same_request(self, request: TaskRequest) -> TaskRecord:
         record = await self._journal.find_request(request.request_id)

@@ -13,7 +13,9 @@ from flowgram_core.modeling.status import Status
 _log = logging.getLogger(__name__)
 
 
-async def fail_task(record: TaskRecord, reason: str, journal: Journal, codec: Codec, clock: Clock) -> None:
+async def fail_task(
+    record: TaskRecord, reason: str, journal: Journal, codec: Codec, clock: Clock
+) -> TaskRecord:
     """Ends a task that cannot be run as FAILED.
 
     Args:
@@ -22,6 +24,9 @@ async def fail_task(record: TaskRecord, reason: str, journal: Journal, codec: Co
         journal: Where it is written.
         codec: Encodes the events.
         clock: Tells the time.
+
+    Returns:
+        The task as it is then.
 
     Raises:
         JournalUnavailable: It cannot be written.
@@ -36,18 +41,17 @@ async def fail_task(record: TaskRecord, reason: str, journal: Journal, codec: Co
     batch = Batch(sequence, sequence + 1, at, None, codec.encode([message, ended]))
     finish = Finish(Status.FAILED, at, codec.encode_result(finished))
     await journal.commit(Write(record.task_id, batches=(batch,), finish=finish))
+    return record.moved(Status.FAILED, record.start_time, at, batch.last_sequence, finish.result)
 
 
 async def fail_task_with_retry(
     record: TaskRecord, reason: str, journal: Journal, codec: Codec, clock: Clock
-) -> None:
+) -> TaskRecord:
     """Does what `fail_task` does, and retries with backoff while the journal is unavailable."""
     delays = retry_delays()
     while True:
         try:
-            await fail_task(record, reason, journal, codec, clock)
+            return await fail_task(record, reason, journal, codec, clock)
         except JournalUnavailable as error:
             _log.error("cannot end a task, retrying: %s", error, extra={"task_id": record.task_id})
             await clock.sleep(next(delays))
-        else:
-            return

@@ -158,5 +158,6 @@ class Recovery:
                 _log.exception("a task cannot be rebuilt", extra={"task_id": task_id})
                 reason = "internal error"
             reason = f"Task cannot go on after a restart: {reason}"
-        await fail_task(record, reason, services.journal, services.codec, services.clock)
+        failed = await fail_task(record, reason, services.journal, services.codec, services.clock)
+        services.task_changes.changed(failed, record.status)
         return None

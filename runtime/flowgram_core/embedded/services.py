@@ -9,6 +9,7 @@ from flowgram_core.hosting.calls import Caller
 from flowgram_core.hosting.codec import Codec
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.settings import RuntimeSettings
+from flowgram_core.hosting.task_changes import TaskChangeLog
 from flowgram_core.journal.interface import Journal
 from flowgram_core.journal.work_register import WorkRegister
 from flowgram_core.modeling.json_text import JSONObject
@@ -30,5 +31,6 @@ class Services:
     fairness: FairScheduler
     uptime: Uptime
     register: WorkRegister
+    task_changes: TaskChangeLog
     settings: RuntimeSettings
     pins: JSONObject | None

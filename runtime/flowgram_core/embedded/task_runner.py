@@ -252,6 +252,7 @@ class TaskRunner:
     def _publish(self, write: Write, commands: Sequence[Command]) -> None:
         """Publishes what has become durable, and executes the commands."""
         execution, finish = self._execution, write.finish
+        former = None if write.accept is not None else self.record.status
         self.record = self.record.moved(
             execution.status,
             execution.start_time or None,
@@ -259,6 +260,7 @@ class TaskRunner:
             write.batches[-1].last_sequence,
             None if finish is None else finish.result,
         )
+        self.services.task_changes.changed(self.record, former)
         self.live_log.publish(write.batches)
         if commands:
             self._perform(commands)

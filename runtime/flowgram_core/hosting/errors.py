@@ -6,6 +6,7 @@ FlowgramError
 ├── TaskNotFound          no such task, or its retention has passed
 ├── SequenceOutOfRange    a position beyond the end of a task's log
 ├── TooManyTasks          running and waiting tasks are at their limits
+├── WatcherBehind         a watcher of tasks reads too slowly, and missed changes
 └── ShuttingDown          the service accepts no more work
 """
 
@@ -67,6 +68,13 @@ class TooManyTasks(FlowgramError):
     def __init__(self, text: str, retry_after: float) -> None:
         super().__init__(text)
         self.retry_after = retry_after
+
+
+class WatcherBehind(FlowgramError):
+    """A watcher of tasks reads too slowly: changes were dropped before it read them."""
+
+    def __init__(self) -> None:
+        super().__init__("changes were dropped before they were read: watch again, and list again")
 
 
 class ShuttingDown(FlowgramError):

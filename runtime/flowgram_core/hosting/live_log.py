@@ -4,15 +4,18 @@ Watchers hold a cursor, not a queue. The live log keeps the last few batches, so
 journal, and wakes all waiting ones when there is more. A slow watcher slows down only itself.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from flowgram_core.concurrency.clock import Clock
+from flowgram_core.concurrency.waiters import Waiters
 from flowgram_core.journal.interface import Batch
 
-_WOKEN_AT_ONCE: Final = 100
+_KEPT_TEXT: Final = 64 * 1024
+"""Characters of the text of a running call that are kept for watchers that come late; of longer ones, the last."""
+
+_KEPT_PIECES: Final = 256
 
 
 def join(batches: Sequence[Batch]) -> Batch:
@@ -32,29 +35,69 @@ class OutputDelta(NamedTuple):
         snapshot_id: The run of the node.
         text: The piece.
         at: When it came, in microseconds since the epoch.
+        from_start: Whether this is all there is so far, and not a continuation.
     """
 
     node_id: str
     snapshot_id: str
     text: str
     at: int
+    from_start: bool = False
+
+
+class _Text:
+    """The text of a running call so far, or its end if it is long."""
+
+    def __init__(self, node_id: str) -> None:
+        self.node_id = node_id
+        self.at = 0
+        self._pieces: list[str] = []
+        self._size = 0
+
+    def add(self, text: str, at: int) -> None:
+        self._pieces.append(text)
+        self._size += len(text)
+        self.at = at
+        if self._size > 2 * _KEPT_TEXT or len(self._pieces) > _KEPT_PIECES:
+            kept = "".join(self._pieces)[-_KEPT_TEXT:]
+            self._pieces, self._size = [kept], len(kept)
+
+    def delta(self, snapshot_id: str) -> OutputDelta:
+        text = "".join(self._pieces)[-_KEPT_TEXT:]
+        return OutputDelta(self.node_id, snapshot_id, text, self.at, from_start=True)
+
+
+class _Pending(NamedTuple):
+    """What a watcher has not seen of a call."""
+
+    node_id: str
+    pieces: list[str]
+    at: int
+    from_start: bool
 
 
 class DeltaReader:
     """The deltas that one watcher has not seen. Pieces of one call are joined, so that a slow reader holds one delta per call."""
 
-    def __init__(self) -> None:
-        self._pending: dict[str, tuple[str, list[str], int]] = {}
+    def __init__(self, so_far: Iterable[OutputDelta] = ()) -> None:
+        self._pending: dict[str, _Pending] = {}
+        self._begun: set[str] = set()  # calls of which the watcher has the text so far
+        for delta in so_far:
+            self.add(delta)
 
     def add(self, delta: OutputDelta) -> None:
         """Keeps a piece until `take`."""
-        node_id, pieces, _ = self._pending.get(delta.snapshot_id, (delta.node_id, [], 0))
-        pieces.append(delta.text)
-        self._pending[delta.snapshot_id] = (node_id, pieces, delta.at)
+        pending = self._pending.get(delta.snapshot_id)
+        if pending is None:
+            pending = _Pending(delta.node_id, [], 0, delta.snapshot_id not in self._begun)
+            self._begun.add(delta.snapshot_id)
+        pending.pieces.append(delta.text)
+        self._pending[delta.snapshot_id] = pending._replace(at=delta.at)
 
     def forget(self, snapshot_id: str) -> None:
         """Drops what is pending of a call: it has ended, and its outputs repeat it."""
         self._pending.pop(snapshot_id, None)
+        self._begun.discard(snapshot_id)
 
     @property
     def pending(self) -> bool:
@@ -67,8 +110,8 @@ class DeltaReader:
             return []
         pending, self._pending = self._pending, {}
         return [
-            OutputDelta(node_id, snapshot_id, "".join(pieces), at)
-            for snapshot_id, (node_id, pieces, at) in pending.items()
+            OutputDelta(node_id, snapshot_id, "".join(pieces), at, from_start)
+            for snapshot_id, (node_id, pieces, at, from_start) in pending.items()
         ]
 
 
@@ -86,8 +129,9 @@ class LiveLog:
         self._tail: deque[Batch] = deque()
         self._tail_bytes = 0
         self._max_tail_bytes = tail_bytes
-        self._waiters: set[asyncio.Future[bool]] = set()
+        self._waiters = Waiters()
         self._readers: set[DeltaReader] = set()
+        self._texts: dict[str, _Text] = {}
 
     def publish(self, batches: Iterable[Batch]) -> None:
         """Shows batches that are durable now."""
@@ -97,16 +141,16 @@ class LiveLog:
             self.last_sequence = batch.last_sequence
         while self._tail_bytes > self._max_tail_bytes:
             self._tail_bytes -= len(self._tail.popleft().events)
-        self._wake()
+        self._waiters.wake()
 
     def end(self) -> None:
         """Wakes all watchers: no more events will come."""
         self.ended = True
-        self._wake()
+        self._waiters.wake()
 
     def nudge(self) -> None:
         """Wakes all watchers, to check the state of the server."""
-        self._wake()
+        self._waiters.wake()
 
     def since(self, after_sequence: int) -> list[Batch] | None:
         """The batches after a sequence, or None if the live log does not reach back so far."""
@@ -123,8 +167,8 @@ class LiveLog:
         return found
 
     def open_deltas(self) -> DeltaReader:
-        """A reader of the deltas from now on; close it with `close_deltas`."""
-        reader = DeltaReader()
+        """A reader of the deltas, with the text so far of the running calls first; close it with `close_deltas`."""
+        reader = DeltaReader(text.delta(snapshot_id) for snapshot_id, text in self._texts.items())
         self._readers.add(reader)
         return reader
 
@@ -134,45 +178,21 @@ class LiveLog:
 
     def emit(self, delta: OutputDelta) -> None:
         """Passes a delta to the readers."""
+        text = self._texts.get(delta.snapshot_id)
+        if text is None:
+            text = self._texts[delta.snapshot_id] = _Text(delta.node_id)
+        text.add(delta.text, delta.at)
         for reader in self._readers:
             reader.add(delta)
         if self._readers:
-            self._wake()
+            self._waiters.wake()
 
     def forget_deltas(self, snapshot_id: str) -> None:
-        """Drops the pending deltas of a call that has ended."""
+        """Drops the text and the pending deltas of a call that has ended."""
+        self._texts.pop(snapshot_id, None)
         for reader in self._readers:
             reader.forget(snapshot_id)
 
     async def changed(self, clock: Clock, max_seconds: float | None = None) -> bool:
         """Waits until there is something new, or for so many seconds; says whether there is."""
-        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        timer = (
-            None if max_seconds is None else clock.call_later(max_seconds, lambda: _settle(waiter, new=False))
-        )
-        self._waiters.add(waiter)
-        try:
-            return await waiter
-        finally:
-            self._waiters.discard(waiter)
-            if timer is not None:
-                timer.cancel()
-
-    def _wake(self) -> None:
-        if self._waiters:
-            _wake_some(list(self._waiters))
-            self._waiters.clear()
-
-
-def _wake_some(waiters: list[asyncio.Future[bool]]) -> None:
-    """Wakes waiters; of many, only some in each iteration of the event loop, so that other work gets in between."""
-    for waiter in waiters[-_WOKEN_AT_ONCE:]:
-        _settle(waiter, new=True)
-    del waiters[-_WOKEN_AT_ONCE:]
-    if waiters:
-        asyncio.get_running_loop().call_soon(_wake_some, waiters)
-
-
-def _settle(waiter: asyncio.Future[bool], *, new: bool) -> None:
-    if not waiter.done():
-        waiter.set_result(new)
+        return await self._waiters.wait(clock, max_seconds)

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from flowgram_core.hosting.live_log import OutputDelta
+from flowgram_core.hosting.task_changes import TaskChanges, TaskFilter
 from flowgram_core.journal.interface import Batch, TaskRecord
 from flowgram_core.modeling.errors import Problem
 from flowgram_core.modeling.json_text import dumps
@@ -127,6 +128,23 @@ class TaskService(Protocol):
         Raises:
             TaskNotFound: There is no such task, or it has been removed.
             SequenceOutOfRange: The log ends before that sequence.
+        """
+        ...
+
+    def watch_tasks(
+        self, wanted: TaskFilter, *, heartbeat: float | None = None
+    ) -> AsyncGenerator[TaskChanges, None]:
+        """The tasks of a filter as they change, from now on, without an end.
+
+        The first item is empty: a list of the tasks that is read after it, and merged with the changes by
+        `last_sequence`, misses nothing. A task that no longer fits the filter is given once more, as it is now.
+
+        Args:
+            wanted: Which tasks.
+            heartbeat: Give empty changes after so many seconds without any.
+
+        Raises:
+            WatcherBehind: The watcher reads too slowly, and missed changes.
         """
         ...
 

@@ -7,7 +7,8 @@ from typing import get_args
 import click
 import structlog
 
-from flowgram_client import AsyncClient, InvalidValueError
+from flowgram_client import InvalidValueError
+from flowgram_client._raw import RawClient
 from flowgram_server.address import AddressUnusable, address_of, bind
 from flowgram_server.descriptors import connection_shares, raise_limit
 from flowgram_server.gateway.serve import RETRY, open_gateway
@@ -112,7 +113,7 @@ def gateway_command(
 async def _serve(connection: Connection, listener: socket.socket, settings: GatewaySettings) -> None:
     stops = StopSignals()
     stops.listen()
-    client = AsyncClient(
+    client = RawClient(
         connection.target,
         credentials=connection.credentials(),
         metadata=connection.metadata,

@@ -102,6 +102,8 @@ class Progress:
             if run is None:  # it began before the watch did
                 run = Run(event.node_id, Status.PROCESSING, self._clock())
                 self.running[event.snapshot_id] = run
+            if event.from_start:
+                run.text.clear()
             run.text.append(event.text)
             run.wrote = True
             return Wrote(run, event.text)

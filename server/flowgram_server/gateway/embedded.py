@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from flowgram_client import AsyncClient
+from flowgram_client._raw import RawClient
 from flowgram_server.address import AddressUnusable, bind, from_within
 from flowgram_server.settings.server import Settings
 
@@ -50,7 +50,7 @@ async def open_embedded(
 
     async with (
         # A proxy of the environment leads out of this machine, under whatever name the server listens.
-        AsyncClient(from_within(address), retry=RETRY, options=(("grpc.enable_http_proxy", 0),)) as client,
+        RawClient(from_within(address), retry=RETRY, options=(("grpc.enable_http_proxy", 0),)) as client,
         open_gateway(client, listener, settings.gateway()) as gateway,
     ):
         yield gateway

@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -11,13 +12,20 @@ from google.protobuf.message import Message
 from pydantic import BaseModel, Field, ValidationError, WithJsonSchema
 
 from flowgram.runtime.v1 import runtime_service_pb2 as service
-from flowgram_client import AsyncClient, InvalidWorkflowError
+from flowgram_client import InvalidWorkflowError, Status
+from flowgram_client._raw import RawClient
 from flowgram_server.byte_budget import ByteBudget
 from flowgram_server.gateway import json_encoding, openapi_models
 from flowgram_server.gateway.errors import RequestInvalid, answer_to
 from flowgram_server.gateway.request_body import Body, parse_body, read_body
 from flowgram_server.gateway.responses import error_answer, json_answer
-from flowgram_server.gateway.watch import WatchQuery, WatchResponse
+from flowgram_server.gateway.watch import (
+    Frames,
+    WatchQuery,
+    WatchResponse,
+    change_frames,
+    event_frames,
+)
 from flowgram_server.settings.gateway import GatewaySettings
 
 _Body = TypeVar("_Body", bound=BaseModel)
@@ -30,6 +38,12 @@ _SequenceOrNone = Annotated[
     WithJsonSchema({"type": "integer", "minimum": 0, "maximum": 2**63 - 1}),  # a header is there, or is not
 ]
 _Label = Annotated[str, Field(json_schema_extra={"pattern": "^[^=]+="})]
+_Statuses = Annotated[
+    list[openapi_models.StatusWord], Query(description="Only tasks in one of these; may be repeated.")
+]
+_Labels = Annotated[
+    list[_Label], Query(description="KEY=VALUE: only tasks that carry all of these; may be repeated.")
+]
 _TaskID = Annotated[str, Query(alias="taskID", min_length=1, description="The task.")]
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -69,6 +83,14 @@ _WATCH_ANSWERS: dict[int | str, dict[str, Any]] = {
         "description": "Too many clients watch. Try again after Retry-After.",
     },
 }
+_WATCH_TASKS_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The changes. `data` is a JSON object with `type`: `live`, or `tasks_changed` with `tasks`, shaped "
+        "as in a list, and `removedTaskIDs`.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    },
+    429: _WATCH_ANSWERS[429],
+}
 
 
 class Endpoints:
@@ -82,7 +104,7 @@ class Endpoints:
         stopping: Ends all watches.
     """
 
-    def __init__(self, client: AsyncClient, settings: GatewaySettings) -> None:
+    def __init__(self, client: RawClient, settings: GatewaySettings) -> None:
         self.stopping = asyncio.Event()
         self._client = client
         self._settings = settings
@@ -128,6 +150,13 @@ class Endpoints:
             status_code=200,
             response_class=Response,
             responses=_NOT_FOUND | _WATCH_ANSWERS,
+        )
+        router.add_api_route(
+            "/tasks/watch",
+            self.watch_tasks,
+            status_code=200,
+            response_class=Response,
+            responses=_WATCH_TASKS_ANSWERS,
         )
         router.add_api_route("/tasks", self.tasks, response_model=openapi_models.TaskList)
         router.add_api_route("/info", self.info, response_model=openapi_models.ServerInfo)
@@ -208,16 +237,26 @@ class Endpoints:
     ) -> Response:
         """The events of a task as Server-Sent Events: those that were, then each new one, until its last."""
         query = WatchQuery(task_id, after if last_event_id is None else last_event_id, deltas)
-        return WatchResponse(self._client, query, stopping=self.stopping, heartbeat=self._settings.heartbeat)
+        return self._watch_response(partial(event_frames, self._client, query))
+
+    async def watch_tasks(self, status: _Statuses = [], label: _Labels = []) -> Response:  # noqa: B006 - FastAPI copies them
+        """The tasks of a filter as they change, as Server-Sent Events, from now on.
+
+        `live` comes first, and again after a lost connection to the server: list the tasks then. A task in
+        `tasks_changed` replaces the one in the list unless its `lastSequence` is lower. One that no longer fits the
+        filter is sent once more.
+        """
+        statuses = [Status(json_encoding.STATUSES[word]) for word in status]
+        labels = dict(map(_label, label))
+        return self._watch_response(partial(change_frames, self._client, statuses, labels))
+
+    def _watch_response(self, frames: Frames) -> WatchResponse:
+        return WatchResponse(self._client, frames, stopping=self.stopping, heartbeat=self._settings.heartbeat)
 
     async def tasks(
         self,
-        status: Annotated[
-            list[openapi_models.StatusWord], Query(description="Only tasks in one of these; may be repeated.")
-        ] = [],  # noqa: B006 - FastAPI copies it
-        label: Annotated[
-            list[_Label], Query(description="KEY=VALUE: only tasks that carry all of these; may be repeated.")
-        ] = [],  # noqa: B006 - as above
+        status: _Statuses = [],  # noqa: B006 - FastAPI copies it
+        label: _Labels = [],  # noqa: B006 - as above
         page_size: Annotated[int, Query(alias="pageSize", ge=1, le=1000)] = 100,
         page_token: Annotated[
             str, Query(alias="pageToken", description="The `nextPageToken` of the page before.")
@@ -253,7 +292,7 @@ class Endpoints:
 
     async def _call(self, method: str, request: Message, _: type[_Message]) -> _Message:
         """The response of a call, of the type that is named."""
-        response: _Message = await self._client.call_raw(method, request)
+        response: _Message = await self._client.call(method, request)
         return response
 
 

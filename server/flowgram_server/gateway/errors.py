@@ -102,11 +102,17 @@ _BY_REASON: Mapping[str, HTTPStatus] = {
     "MESSAGE_TOO_LARGE": HTTPStatus.INTERNAL_SERVER_ERROR,
     "TOO_MANY_TASKS": HTTPStatus.TOO_MANY_REQUESTS,
     "TOO_MANY_WATCHES": HTTPStatus.TOO_MANY_REQUESTS,
+    "QUOTA_EXCEEDED": HTTPStatus.TOO_MANY_REQUESTS,
+    "MEMORY_LIMIT": HTTPStatus.TOO_MANY_REQUESTS,
+    "STORAGE_FULL": HTTPStatus.INSUFFICIENT_STORAGE,
 }
 _BY_CODE: Mapping[grpc.StatusCode, HTTPStatus] = {
     grpc.StatusCode.INVALID_ARGUMENT: HTTPStatus.BAD_REQUEST,
     grpc.StatusCode.NOT_FOUND: HTTPStatus.NOT_FOUND,
     grpc.StatusCode.ALREADY_EXISTS: HTTPStatus.CONFLICT,
+    grpc.StatusCode.UNAUTHENTICATED: HTTPStatus.UNAUTHORIZED,
+    grpc.StatusCode.PERMISSION_DENIED: HTTPStatus.FORBIDDEN,
+    grpc.StatusCode.ABORTED: HTTPStatus.CONFLICT,
     grpc.StatusCode.OUT_OF_RANGE: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
     grpc.StatusCode.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
     grpc.StatusCode.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -132,7 +138,11 @@ _TRANSPORT_TEXTS: Mapping[HTTPStatus, str] = {
     HTTPStatus.GATEWAY_TIMEOUT: "the runtime did not answer in time",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "the request is larger than the runtime takes",
 }
-_RETRIABLE = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
+_RETRIABLE = {
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.INSUFFICIENT_STORAGE,
+}
 
 
 def answer_to(error: GatewayError | RequestError) -> ErrorAnswer:

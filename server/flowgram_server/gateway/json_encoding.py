@@ -27,7 +27,11 @@ from flowgram.runtime.v1.report_pb2 import (
     Task,
     TaskSummary,
 )
-from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoResponse, TaskListResponse
+from flowgram.runtime.v1.runtime_service_pb2 import (
+    ServerInfoResponse,
+    TaskListResponse,
+    WatchTasksResponse,
+)
 
 STATUSES: dict[str, int] = {
     "pending": STATUS_PENDING,
@@ -194,6 +198,8 @@ def event(told: TaskEvent) -> dict[str, Any] | None:
             shaped["nodeID"] = told.output_delta.node_id
             shaped["snapshotID"] = told.output_delta.snapshot_id
             shaped["text"] = told.output_delta.text
+            if told.output_delta.from_start:
+                shaped["fromStart"] = True
         case _:
             return None
     return shaped
@@ -233,6 +239,15 @@ def task(message: Task) -> dict[str, Any]:
     if message.HasField("timeout"):
         shaped["timeout"] = message.timeout.ToMilliseconds()
     return shaped
+
+
+def task_changes(told: WatchTasksResponse) -> dict[str, Any]:
+    """Tasks that changed, and ids of those that were removed."""
+    return {
+        "type": "tasks_changed",
+        "tasks": [task_summary(each) for each in told.tasks],
+        "removedTaskIDs": list(told.removed_task_ids),
+    }
 
 
 def server_info(told: ServerInfoResponse) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from flowgram_client import AsyncClient, RetryPolicy
+from flowgram_client import RetryPolicy
+from flowgram_client._raw import RawClient
 from flowgram_server.gateway.app import create_app
 from flowgram_server.gateway.endpoints import Endpoints
 from flowgram_server.gateway.hosts import AllowedHosts
@@ -29,7 +30,7 @@ class Gateway:
 
 @asynccontextmanager
 async def open_gateway(
-    client: AsyncClient, listener: socket.socket, settings: GatewaySettings
+    client: RawClient, listener: socket.socket, settings: GatewaySettings
 ) -> AsyncIterator[Gateway]:
     """A gateway on the running event loop, for as long as the block lasts. On leaving, answers under way get a moment.
 

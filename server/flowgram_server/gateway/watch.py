@@ -1,4 +1,4 @@
-"""The watch: the events of a task as Server-Sent Events.
+"""Watches as Server-Sent Events: the events of a task, and the changes of tasks.
 
     reader: gRPC stream -> outbox        writer: outbox -> HTTP connection
 
@@ -8,7 +8,7 @@ the last event when the server was restarted; so does a browser, by `Last-Event-
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from http import HTTPStatus
 from typing import Final, NamedTuple
@@ -18,7 +18,8 @@ from starlette.types import Receive, Scope, Send
 
 from flowgram.runtime.v1.event_pb2 import TaskEvent
 from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoRequest
-from flowgram_client import AsyncClient, RequestError
+from flowgram_client import RequestError, Status
+from flowgram_client._raw import RawClient
 from flowgram_server.gateway import json_encoding
 from flowgram_server.gateway.errors import answer_to
 from flowgram_server.gateway.responses import error_body
@@ -112,12 +113,16 @@ class Outbox:
         return data
 
 
+Frames = Callable[[], AsyncGenerator[bytes, None]]
+"""Opens a watch, and gives what to send, each part a whole number of Server-Sent Events."""
+
+
 class WatchResponse(Response):
-    """Answers with the events of a task until its last one. What keeps it from beginning is raised as an error.
+    """Answers with what a watch gives until it ends. What keeps it from beginning is raised as an error.
 
     Args:
-        client: Where the events come from.
-        query: Which ones.
+        client: Tells whether the server is there.
+        frames: Opens the watch.
         stopping: Ends the answer; the client is to come back then.
         heartbeat: Seconds of silence after which a comment is sent.
     """
@@ -125,12 +130,12 @@ class WatchResponse(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, client: AsyncClient, query: WatchQuery, *, stopping: asyncio.Event, heartbeat: float
+        self, client: RawClient, frames: Frames, *, stopping: asyncio.Event, heartbeat: float
     ) -> None:
         super().__init__(headers=_HEADERS)
         del self.headers["content-length"]
         self._client = client
-        self._query = query
+        self._frames = frames
         self._stopping = stopping
         self._heartbeat = heartbeat
         self._started = False
@@ -145,7 +150,7 @@ class WatchResponse(Response):
             await self._come_back(send)
             return
         # Says at once what the watch itself would try to wait out: that there is no server.
-        await self._client.call_raw("ServerInfo", ServerInfoRequest())
+        await self._client.call("ServerInfo", ServerInfoRequest())
         outbox = Outbox()
         reader = asyncio.create_task(self._read(outbox), name="watch reader")
         writer = asyncio.create_task(self._write(outbox, send), name="watch writer")
@@ -179,12 +184,10 @@ class WatchResponse(Response):
 
     async def _read(self, outbox: Outbox) -> None:
         """Fills the outbox."""
-        query = self._query
         try:
-            events = self._client.watch_raw(query.task_id, after_sequence=query.after, deltas=query.deltas)
-            async with aclosing(events):
-                async for event in events:
-                    await outbox.put(frame(event))
+            async with aclosing(self._frames()) as frames:
+                async for part in frames:
+                    await outbox.put(part)
         except RequestError as error:
             outbox.close(error)
         else:
@@ -207,6 +210,25 @@ class WatchResponse(Response):
         if outbox.error is not None:
             body = error_body(answer_to(outbox.error))
             await _send_part(send, b"event: failure\ndata: %b\n\n" % body)
+
+
+async def event_frames(client: RawClient, query: WatchQuery) -> AsyncGenerator[bytes, None]:
+    """The events of a task."""
+    watch = client.watch_events(query.task_id, after_sequence=query.after, deltas=query.deltas)
+    async with aclosing(watch) as events:
+        async for event in events:
+            yield frame(event)
+
+
+async def change_frames(
+    client: RawClient, statuses: Iterable[Status], labels: Mapping[str, str]
+) -> AsyncGenerator[bytes, None]:
+    """The tasks of a filter as they change; `live` whenever a list of them would miss nothing from then on."""
+    watch = client.watch_changes(statuses=statuses, labels=labels)
+    async with aclosing(watch) as changes:
+        async for response in changes:
+            shaped = {"type": "live"} if response is None else json_encoding.task_changes(response)
+            yield b"data: %b\n\n" % json_encoding.encode(shaped)
 
 
 def frame(event: TaskEvent) -> bytes:

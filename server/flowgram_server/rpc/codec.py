@@ -124,9 +124,10 @@ class Codec:
         return self._node_ids.setdefault(node_id, _text(node_id))
 
 
-def encode_delta(*, node_id: str, snapshot_id: str, text: str, at: int) -> bytes:
+def encode_delta(*, node_id: str, snapshot_id: str, text: str, at: int, from_start: bool = False) -> bytes:
     """A piece of text that a node gave as a serialized `WatchTaskResponse`."""
-    delta = b"".join((b"\x0a", _text(node_id), b"\x12", _text(snapshot_id), b"\x1a", _text(text)))
+    start = b"\x20\x01" if from_start else b""
+    delta = b"".join((b"\x0a", _text(node_id), b"\x12", _text(snapshot_id), b"\x1a", _text(text), start))
     return b"\x0a" + delimited(b"".join((b"\x12", timestamp(at), b"\x32", delimited(delta))))
 
 

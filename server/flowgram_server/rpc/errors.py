@@ -137,6 +137,7 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     runtime.TaskNotFound: Answer(StatusCode.NOT_FOUND, "TASK_NOT_FOUND"),
     runtime.SequenceOutOfRange: Answer(StatusCode.OUT_OF_RANGE, "SEQUENCE_OUT_OF_RANGE"),
     runtime.TooManyTasks: Answer(StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_TASKS"),
+    runtime.WatcherBehind: Answer(StatusCode.ABORTED, "WATCH_BEHIND"),
     runtime.ShuttingDown: Answer(StatusCode.UNAVAILABLE, "SHUTTING_DOWN"),
     journal.JournalUnavailable: _STORAGE,
     journal.JournalDamaged: _STORAGE,

@@ -94,6 +94,7 @@ def service_handlers(servicer: RuntimeServicer, max_message_bytes: int) -> dict[
         "TaskCancel": unary(servicer.task_cancel, service.TaskCancelRequest),
         "TaskList": unary(servicer.task_list, service.TaskListRequest, "ask for a smaller page"),
         "WatchTask": stream(servicer.watch_task, service.WatchTaskRequest),
+        "WatchTasks": stream(servicer.watch_tasks, service.WatchTasksRequest),
         "ServerInfo": unary(servicer.server_info, service.ServerInfoRequest),
     }
 

@@ -27,6 +27,7 @@ from flowgram_server.rpc.convert.requests import (
     requested_task,
     task_request,
     watch_query,
+    watch_tasks_query,
 )
 from flowgram_server.rpc.convert.responses import (
     status_info,
@@ -36,7 +37,7 @@ from flowgram_server.rpc.convert.responses import (
     task_summary,
     timestamp,
 )
-from flowgram_server.rpc.convert.watch import watch_responses
+from flowgram_server.rpc.convert.watch import watch_responses, watch_tasks_responses
 from flowgram_server.rpc.errors import TooManyWatches
 from flowgram_server.rpc.grpc_types import Context
 from flowgram_server.rpc.masking import masked_inputs, masked_schema
@@ -183,6 +184,20 @@ class RuntimeServicer:
             async with aclosing(items):
                 async for item in items:
                     for response in watch_responses(item, query, self._limits.max_message_bytes):
+                        yield response
+
+    async def watch_tasks(
+        self, request: service.WatchTasksRequest, _: Context
+    ) -> AsyncGenerator[bytes, None]:
+        """The tasks of a filter as they change."""
+        query = watch_tasks_query(request)
+        items = self._application.watch_tasks(query.wanted, heartbeat=query.heartbeat)
+        with self._counted_watch():
+            async with aclosing(items):
+                async for changes in items:
+                    for response in watch_tasks_responses(
+                        changes, self._clock.now(), self._limits.max_message_bytes
+                    ):
                         yield response
 
     async def server_info(self, _: service.ServerInfoRequest, __: Context) -> service.ServerInfoResponse:

@@ -332,22 +332,6 @@ async def test_a_large_report_arrives(server: Any, client: fc.AsyncClient) -> No
     assert len(report.outputs["text"]) == 6 * 1024 * 1024
 
 
-async def test_watch_raw_leaves_json_as_it_came(server: Any, client: fc.AsyncClient) -> None:
-    """For gateways: the contract's own messages, with the same reconnection."""
-    server.on("WatchTask", [watched(*history(2))])
-    events = [event async for event in client.watch_raw("t1")]
-    assert events[1].task_status_changed.outputs == '{"a":1}'
-
-
-async def test_call_raw_leaves_json_as_it_came_and_is_repeated(server: Any, client: fc.AsyncClient) -> None:
-    """For gateways: the contract's own messages, with the same retries and errors."""
-    response = runtime_service_pb2.TaskResultResponse(outputs='{"a": 1.10}')
-    server.on("TaskResult", Refusal(grpc.StatusCode.UNAVAILABLE), response)
-    request = runtime_service_pb2.TaskResultRequest(task_id="t1")
-    assert await client.call_raw("TaskResult", request) == response
-    assert server.requests("TaskResult") == [request, request]
-
-
 async def test_a_channel_of_the_callers_stays_open(server: Any) -> None:
     """A client that was given a channel does not close it."""
     server.on("ServerInfo", runtime_service_pb2.ServerInfoResponse(name="n"))

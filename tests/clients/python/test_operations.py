@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support.scripted_server import history, watched
 
 from flowgram.runtime.v1 import event_pb2, report_pb2, runtime_service_pb2
-from flowgram_client import RetryPolicy, View, _convert, errors
+from flowgram_client import RetryPolicy, Status, TaskRemoved, View, _convert, errors
 from flowgram_client._flow import Call, Emit, Flow, Open, Read, Sleep, Walk
 from flowgram_client._operations import Operations
 
@@ -57,6 +57,25 @@ def play(
             else:
                 walk.reply(reply)
     return effects, items, walk.result
+
+
+def play_until(flow: Flow[Any], script: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Perform a flow as long as the script has replies; the effects, and the items emitted."""
+    walk = Walk(flow)
+    effects: list[Any] = []
+    items: list[Any] = []
+    left = iter(script)
+    while True:
+        effects.append(walk.effect)
+        if isinstance(walk.effect, Emit):
+            items.append(walk.effect.item)
+            walk.reply(None)
+            continue
+        try:
+            reply = next(left)
+        except StopIteration:
+            return effects, items
+        walk.reply(reply)
 
 
 def replies(*each: Any) -> Callable[[Any], Any]:
@@ -303,6 +322,80 @@ def test_lists_page_by_page() -> None:
     assert [task.task_id for task in items] == ["a", "b", "c"]
     assert tokens == ["", "2"]
     assert [type(effect) for effect in effects] == [Call, Emit, Emit, Call, Emit]
+
+
+TASK = {"task_id": "a", "status": {"status": report_pb2.STATUS_PROCESSING}, "last_sequence": 3}
+
+
+def changes(*tasks: dict[str, Any], removed: tuple[str, ...] = ()) -> runtime_service_pb2.WatchTasksResponse:
+    return runtime_service_pb2.WatchTasksResponse(tasks=tasks, removed_task_ids=removed)
+
+
+def listing(*tasks: dict[str, Any], token: str = "") -> runtime_service_pb2.TaskListResponse:
+    return runtime_service_pb2.TaskListResponse(tasks=tasks, next_page_token=token)
+
+
+def watch_tasks(core: Operations, *statuses: Status) -> Flow[None]:
+    return core.watch_tasks(statuses=statuses, labels={"team": "x"}, heartbeat=None, timeout=None)
+
+
+def watched_tasks(*script: Any, statuses: tuple[Status, ...] = ()) -> list[str]:
+    """What a watch of tasks gives, until its server refuses: `id status`, or `-id` of a task that is gone."""
+    refusal = errors.ResourceExhaustedError("enough", grpc.StatusCode.RESOURCE_EXHAUSTED)
+    items: list[Any] = []
+    with pytest.raises(errors.ResourceExhaustedError):
+        play(watch_tasks(operations(), *statuses), replies(None, *script, refusal), items=items)
+    return [
+        f"-{item.task_id}" if isinstance(item, TaskRemoved) else f"{item.task_id} {item.status}"
+        for item in items
+    ]
+
+
+def test_tasks_are_listed_once_the_watch_is_live() -> None:
+    """First the list, page by page, then what changed and is newer, each once; heartbeats are left out."""
+    effects, items = play_until(
+        watch_tasks(operations(), Status.PROCESSING),
+        [None, changes(), listing(TASK, token="2"), listing(TASK | {"task_id": "b"}), changes()],
+    )
+    assert [type(each) for each in effects[:3]] == [Open, Read, Call]
+    assert [each.task_id for each in items] == ["a", "b"]
+    lists = [each.request for each in effects if isinstance(each, Call)]
+    assert all(dict(each.labels) == {"team": "x"} and list(each.statuses) == [2] for each in lists)
+
+
+def test_a_change_that_the_list_has_already_is_left_out() -> None:
+    """Of two summaries of one task the one with the higher sequence is the later one."""
+    later = TASK | {"last_sequence": 5, "status": {"status": report_pb2.STATUS_FAILED}}
+    assert watched_tasks(changes(), listing(later), changes(TASK), changes(later)) == ["a failed"]
+    assert watched_tasks(changes(TASK), listing(), changes(later)) == ["a processing", "a failed"]
+
+
+def test_tasks_that_are_gone() -> None:
+    """A removed task is told if it was given; after a reconnection so is every one that is no longer listed."""
+    other = TASK | {"task_id": "b"}
+    script = (changes(), listing(TASK, other), changes(removed=("a", "x")), UNAVAILABLE, None)
+    assert watched_tasks(*script, changes(), listing()) == ["a processing", "b processing", "-a", "-b"]
+
+
+def test_a_task_that_no_longer_fits_is_given_once_more() -> None:
+    """After that it is forgotten: it is not among those that are gone after a reconnection."""
+    ended = TASK | {"last_sequence": 5, "status": {"status": report_pb2.STATUS_SUCCEEDED}}
+    script = (changes(), listing(TASK), changes(ended), UNAVAILABLE, None, changes(), listing())
+    assert watched_tasks(*script, statuses=(Status.PROCESSING,)) == ["a processing", "a succeeded"]
+
+
+def test_a_watch_of_tasks_that_ends_is_opened_again() -> None:
+    """Neither a clean end of the stream nor a slow client's loss of changes is the end of the watch."""
+    behind = errors.ServerError("behind", grpc.StatusCode.ABORTED, "WATCH_BEHIND")
+    for end in (None, behind):
+        script = (changes(), listing(), end, None, changes(), listing(TASK))
+        assert watched_tasks(*script) == ["a processing"]
+
+
+def test_a_list_that_fails_is_begun_again() -> None:
+    """The watch is opened anew, and the list read from its first page."""
+    script = (changes(), listing(TASK, token="2"), *[UNAVAILABLE] * 4, None, changes(), listing(TASK))
+    assert watched_tasks(*script) == ["a processing"]
 
 
 def test_a_watch_ends_after_the_last_event() -> None:

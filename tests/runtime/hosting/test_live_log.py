@@ -128,13 +128,18 @@ def delta(text: str, call: str = "a", at: int = 1) -> OutputDelta:
     return OutputDelta(call, call, text, at)
 
 
+def begun(text: str, call: str = "a", at: int = 1) -> OutputDelta:
+    """The first delta of a call that a reader gets."""
+    return OutputDelta(call, call, text, at, from_start=True)
+
+
 def test_pieces_of_one_call_are_joined() -> None:
     """One delta for each call, in the order in which the calls first gave something, with the time of the last piece."""
     reader = DeltaReader()
     for piece in (delta("1", at=1), delta("x", "b", at=2), delta("2", at=3)):
         reader.add(piece)
     assert reader.pending
-    assert reader.take() == [delta("12", at=3), delta("x", "b", at=2)]
+    assert reader.take() == [begun("12", at=3), begun("x", "b", at=2)]
     assert not reader.pending
     assert reader.take() == []
     reader.add(delta("3", at=4))
@@ -142,17 +147,45 @@ def test_pieces_of_one_call_are_joined() -> None:
 
 
 def test_every_reader_has_its_own_pace() -> None:
-    """What one has taken, the other still gets; one that comes later gets what comes later."""
+    """What one has taken, the other still gets; one that comes later gets the text so far first."""
     live_log = LiveLog(1000)
-    live_log.emit(delta("lost"))
+    live_log.emit(delta("0"))
     first, second = live_log.open_deltas(), live_log.open_deltas()
     live_log.emit(delta("1"))
-    assert first.take() == [delta("1")]
-    third = live_log.open_deltas()
+    assert first.take() == [begun("01")]
     live_log.emit(delta("2"))
+    third = live_log.open_deltas()
+    assert third.pending
     assert first.take() == [delta("2")]
-    assert second.take() == [delta("12")]
-    assert third.take() == [delta("2")]
+    assert second.take() == [begun("012")]
+    assert third.take() == [begun("012")]
+    live_log.emit(delta("3"))
+    assert third.take() == [delta("3")]
+
+
+def test_what_a_late_reader_gets_is_bounded() -> None:
+    """Of a long text, in many pieces or few large ones, the last part is kept."""
+    for size in (1, 50_000):
+        live_log = LiveLog(1000)
+        for number in range(300_000 // size):
+            live_log.emit(delta(chr(ord("a") + number % 26) * size))
+        (given,) = live_log.open_deltas().take()
+        assert len(given.text) == 64 * 1024
+        last = chr(ord("a") + (300_000 // size - 1) % 26)
+        assert given.text.endswith(last)
+        assert given.from_start
+
+
+def test_a_call_that_has_ended_has_no_text() -> None:
+    """A late reader gets nothing of it; if a call with the same key comes again, it begins anew."""
+    live_log = LiveLog(1000)
+    early = live_log.open_deltas()
+    live_log.emit(delta("1"))
+    assert early.take() == [begun("1")]
+    live_log.forget_deltas("a")
+    assert not live_log.open_deltas().pending
+    live_log.emit(delta("2"))
+    assert early.take() == [begun("2")]
 
 
 def test_the_end_of_a_call_makes_its_pieces_needless() -> None:
@@ -163,7 +196,7 @@ def test_the_end_of_a_call_makes_its_pieces_needless() -> None:
     live_log.emit(delta("x", "b"))
     live_log.forget_deltas("a")
     live_log.forget_deltas("unknown")
-    assert reader.take() == [delta("x", "b")]
+    assert reader.take() == [begun("x", "b")]
 
 
 async def test_pieces_wake_only_where_somebody_reads_them() -> None:
@@ -178,7 +211,7 @@ async def test_pieces_wake_only_where_somebody_reads_them() -> None:
     assert await sleeper is True
     live_log.close_deltas(reader)
     live_log.emit(delta("3"))
-    assert reader.take() == [delta("2")]
+    assert reader.take() == [begun("12")]
 
 
 async def test_a_crowd_is_woken_a_part_at_a_time() -> None:

@@ -3,20 +3,21 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from support.gateway import GatewayUnderTest, gateway_to, sequences
+from support.gateway import EventStream, GatewayUnderTest, gateway_to, sequences
 from support.scripted_server import HANG, Refusal, ScriptedServer, history, log_event, watched
 from support.workflows import ECHO, ENDLESS
 
 from flowgram.runtime.v1.event_pb2 import TaskEvent
-from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoResponse
+from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoResponse, WatchTasksResponse
 from flowgram_server.app import open_server
 from flowgram_server.gateway.serve import RETRY
-from flowgram_server.gateway.watch import Outbox, WatchQuery, WatchResponse, frame
+from flowgram_server.gateway.watch import Outbox, WatchQuery, WatchResponse, event_frames, frame
 from flowgram_server.settings.gateway import GatewaySettings
 from flowgram_server.settings.server import load_settings
 
@@ -159,6 +160,47 @@ async def test_a_client_that_leaves_ends_the_watch(
     await scripted.servicer.left.wait()
 
 
+async def test_tasks_as_they_change(gateway: GatewayUnderTest) -> None:
+    """First `live`, then each task that fits when it is accepted and when it ends, shaped as in a list."""
+    query = {"label": "team=blue", "status": ["processing", "canceled"]}
+    async with gateway.http.stream("GET", "/api/tasks/watch", params=query, timeout=None) as answer:
+        assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+        events = EventStream(answer)
+        first = await events.next()
+        assert first is not None
+        assert (first.id, first.value) == ("", {"type": "live"})
+        await gateway.run(ECHO, {"text": "hi"}, labels={"team": "red"})
+        task_id = await gateway.run(ENDLESS, labels={"team": "blue"}, displayName="order 7")
+        started = await events.next()
+        assert started is not None
+        (task,) = started.value["tasks"]
+        assert (task["taskID"], task["displayName"]) == (task_id, "order 7")
+        assert task["workflowStatus"]["status"] == "processing"
+        await gateway.http.put("/api/task/cancel", json={"taskID": task_id})
+        ended = await events.next()
+        assert ended is not None
+        listed = (await gateway.http.get("/api/tasks", params=query)).json()["tasks"]
+        assert ended.value == {"type": "tasks_changed", "tasks": listed, "removedTaskIDs": []}
+        assert listed[0]["workflowStatus"]["status"] == "canceled"
+        assert listed[0]["lastSequence"] > task["lastSequence"]
+
+
+async def test_a_lost_server_makes_a_watch_of_tasks_live_anew(
+    scripted: ScriptedServer, before_scripted: GatewayUnderTest
+) -> None:
+    """What changed meanwhile was not seen: the page has to list again."""
+    changed = WatchTasksResponse(removed_task_ids=["t1"])
+    lost = Refusal(grpc.StatusCode.UNAVAILABLE)
+    scripted.on("ServerInfo", ServerInfoResponse())
+    scripted.on("WatchTasks", [WatchTasksResponse(), changed, lost], [changed, HANG])
+    async with before_scripted.http.stream("GET", "/api/tasks/watch", timeout=None) as answer:
+        events = EventStream(answer)
+        seen = [await events.next() for _ in range(4)]
+    assert [each and each.value["type"] for each in seen] == ["live", "tasks_changed"] * 2
+    assert seen[1] is not None
+    assert seen[1].value == {"type": "tasks_changed", "tasks": [], "removedTaskIDs": ["t1"]}
+
+
 async def test_silence_is_filled(scripted: ScriptedServer) -> None:
     """Comments show that the connection lives."""
     scripted.on("ServerInfo", ServerInfoResponse())
@@ -257,10 +299,10 @@ class EndlessClient:
         self.given = 0
         self.ended = asyncio.Event()
 
-    async def call_raw(self, method: str, request: Any) -> Any:
+    async def call(self, method: str, request: Any) -> Any:
         return None
 
-    async def watch_raw(self, task_id: str, **options: Any) -> AsyncGenerator[TaskEvent, None]:
+    async def watch_events(self, task_id: str, **options: Any) -> AsyncGenerator[TaskEvent, None]:
         try:
             while True:
                 self.given += 1
@@ -283,8 +325,8 @@ async def test_a_slow_client_holds_up_the_stream() -> None:
         await leave.wait()
         return {"type": "http.disconnect"}
 
-    query = WatchQuery("t1", 0, deltas=False)
-    response = WatchResponse(client, query, stopping=asyncio.Event(), heartbeat=60)  # type: ignore[arg-type]  # a fake
+    frames = partial(event_frames, client, WatchQuery("t1", 0, deltas=False))
+    response = WatchResponse(client, frames, stopping=asyncio.Event(), heartbeat=60)  # type: ignore[arg-type]  # a fake
     answering = asyncio.create_task(response({"type": "http"}, receive, send))
     await stuck.wait()
     for _ in range(1000):
@@ -299,14 +341,15 @@ async def test_a_defect_breaks_the_answer_off() -> None:
     """It does not look like the end of the task."""
 
     class BrokenClient(EndlessClient):
-        async def watch_raw(self, task_id: str, **options: Any) -> AsyncGenerator[TaskEvent, None]:
+        async def watch_events(self, task_id: str, **options: Any) -> AsyncGenerator[TaskEvent, None]:
             raise RuntimeError("defect")
             yield
 
     async def send(message: Any) -> None:
         raise AssertionError("nothing was to be sent")
 
-    query = WatchQuery("t1", 0, deltas=False)
-    response = WatchResponse(BrokenClient(), query, stopping=asyncio.Event(), heartbeat=60)  # type: ignore[arg-type]  # a fake
+    client = BrokenClient()
+    frames = partial(event_frames, client, WatchQuery("t1", 0, deltas=False))
+    response = WatchResponse(client, frames, stopping=asyncio.Event(), heartbeat=60)  # type: ignore[arg-type]  # a fake
     with pytest.raises(RuntimeError, match="defect"):
         await response({"type": "http"}, asyncio.Event().wait, send)  # type: ignore[arg-type]  # it never receives

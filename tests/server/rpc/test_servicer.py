@@ -20,10 +20,12 @@ from flowgram.runtime.v1.runtime_service_pb2 import (
     TaskValidateRequest,
     View,
     WatchTaskRequest,
+    WatchTasksRequest,
 )
 from flowgram_core.engine.events import Finished, MessageLogged, MessageType, TaskStatusChanged
 from flowgram_core.hosting import errors as runtime
 from flowgram_core.hosting.secrets import Secrets
+from flowgram_core.hosting.task_changes import TaskChanges, TaskFilter
 from flowgram_core.modeling.errors import Problem
 from flowgram_core.modeling.status import Status as TaskStatus
 from flowgram_server.rpc.codec import Codec
@@ -169,6 +171,10 @@ async def test_run_is_refused(service: Service, error: Exception, code: StatusCo
         (WatchTaskRequest(task_id="t1", view=7), "view"),
         (WatchTaskRequest(task_id="t1", heartbeat=Duration(seconds=-1)), "heartbeat"),
         (WatchTaskRequest(task_id="t1", heartbeat=Duration()), "heartbeat"),
+        (
+            WatchTasksRequest(statuses=[9], labels={"": ""}, heartbeat=Duration()),
+            "statuses[0] labels heartbeat",
+        ),
         (
             TaskRunRequest(
                 request_id="x" * 257, timeout=Duration(seconds=-1), labels={"": "v" * 513, "k" * 129: ""}
@@ -352,6 +358,25 @@ async def test_times_of_a_listed_task(service: Service) -> None:
     assert (running.status.time_cost.seconds, running.status.terminated) == (5, False)
     assert ended.status.end_time.ToMicroseconds() == NOW - 2
     assert ended.status.time_cost.ToMicroseconds() == 6
+
+
+async def test_watch_tasks(service: Service) -> None:
+    """The filter is handed over; empty changes are empty messages; an error of the runtime ends the stream."""
+    request = WatchTasksRequest(statuses=[3, 4], labels={"a": "b"}, heartbeat=Duration(nanos=1000))
+    stream = service.stub.WatchTasks(request)
+    watched = service.application.watched_tasks
+    watched.put_nowait(TaskChanges())
+    assert (await stream.read()).ByteSize() == 0
+    wanted = TaskFilter(frozenset({TaskStatus.SUCCEEDED, TaskStatus.FAILED}), {"a": "b"})
+    assert service.application.asked["watch_tasks"] == (wanted, 0.1)
+    watched.put_nowait(TaskChanges((record(last_sequence=4, display_name="x"),), ("t2",)))
+    response = await stream.read()
+    (task,) = response.tasks
+    assert (task.task_id, task.last_sequence, task.display_name) == ("t1", 4, "x")
+    assert list(response.removed_task_ids) == ["t2"]
+    watched.put_nowait(runtime.WatcherBehind())
+    told = await refused(stream.read())
+    assert (told.code, told.reason) == (StatusCode.ABORTED, "WATCH_BEHIND")
 
 
 async def test_server_info(service: Service) -> None:

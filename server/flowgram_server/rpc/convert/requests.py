@@ -10,8 +10,10 @@ from flowgram.runtime.v1.runtime_service_pb2 import (
     TaskResultRequest,
     TaskRunRequest,
     WatchTaskRequest,
+    WatchTasksRequest,
 )
 from flowgram_core.hosting.service import TaskRequest
+from flowgram_core.hosting.task_changes import TaskFilter
 from flowgram_server.rpc.convert import arguments
 from flowgram_server.rpc.convert.page_token import decode_page_token
 
@@ -57,6 +59,18 @@ class CancelOrder(NamedTuple):
 
     task_id: str
     reason: str
+
+
+class WatchTasksQuery(NamedTuple):
+    """Which tasks to watch.
+
+    Attributes:
+        wanted: The filter.
+        heartbeat: Seconds of silence after which a heartbeat is sent; None for none.
+    """
+
+    wanted: TaskFilter
+    heartbeat: float | None
 
 
 class WatchQuery(NamedTuple):
@@ -139,10 +153,7 @@ def requested_task(request: TaskGetRequest | TaskResultRequest) -> str:
 def watch_query(request: WatchTaskRequest) -> WatchQuery:
     """What of a task's log to send."""
     violations: arguments.Violations = []
-    heartbeat = None
-    if request.HasField("heartbeat"):
-        microseconds = arguments.microseconds(violations, "heartbeat", request.heartbeat)
-        heartbeat = max(microseconds / 1e6, MIN_HEARTBEAT)
+    heartbeat = _heartbeat(violations, request)
     query = WatchQuery(
         task_id=arguments.task_id(violations, "task_id", request.task_id),
         after_sequence=arguments.sequence(violations, "after_sequence", request.after_sequence),
@@ -152,3 +163,24 @@ def watch_query(request: WatchTaskRequest) -> WatchQuery:
     )
     arguments.accept(violations)
     return query
+
+
+def watch_tasks_query(request: WatchTasksRequest) -> WatchTasksQuery:
+    """Which tasks to watch."""
+    violations: arguments.Violations = []
+    heartbeat = _heartbeat(violations, request)
+    wanted = TaskFilter(
+        statuses=arguments.statuses(violations, "statuses", request.statuses),
+        labels=arguments.labels(violations, "labels", request.labels),
+    )
+    arguments.accept(violations)
+    return WatchTasksQuery(wanted, heartbeat)
+
+
+def _heartbeat(
+    violations: arguments.Violations, request: WatchTaskRequest | WatchTasksRequest
+) -> float | None:
+    if not request.HasField("heartbeat"):
+        return None
+    microseconds = arguments.microseconds(violations, "heartbeat", request.heartbeat)
+    return max(microseconds / 1e6, MIN_HEARTBEAT)

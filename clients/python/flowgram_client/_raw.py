@@ -1,0 +1,53 @@
+"""A client that gives the contract's own messages, with JSON as the text it came in: for gateways, not for users."""
+
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from typing import Any
+
+from google.protobuf.message import Message
+
+from flowgram.runtime.v1 import event_pb2, runtime_service_pb2
+
+from . import _convert, models
+from ._async import AsyncClient
+from ._operations import Seconds
+
+
+class RawClient(AsyncClient):
+    """An AsyncClient with methods for the contract's messages. Calls are repeated as those of AsyncClient are."""
+
+    async def call(self, method: str, request: Message) -> Any:
+        """The response of a unary call. It may be sent several times: a TaskRunRequest needs a `request_id`."""
+        return await self._finish(self._operations.call(method, request, timeout=None))
+
+    def watch_events(
+        self,
+        task_id: str,
+        *,
+        after_sequence: int = 0,
+        deltas: bool = False,
+        heartbeat: Seconds | None = 10.0,
+    ) -> AsyncGenerator[event_pb2.TaskEvent, None]:
+        """As `watch`, without the conversion of events."""
+        flow = self._operations.watch(
+            task_id,
+            _convert.nothing,
+            after_sequence=after_sequence,
+            view=models.View.FULL,
+            deltas=deltas,
+            heartbeat=heartbeat,
+            timeout=None,
+        )
+        return self._items(flow)
+
+    def watch_changes(
+        self,
+        *,
+        statuses: Iterable[models.Status] = (),
+        labels: Mapping[str, str] | None = None,
+        heartbeat: Seconds | None = 10.0,
+    ) -> AsyncGenerator[runtime_service_pb2.WatchTasksResponse | None, None]:
+        """As `watch_tasks`, without the list: None whenever the watch becomes live, then list anew; else what changed."""
+        flow = self._operations.watch_changes(
+            statuses=statuses, labels=labels, heartbeat=heartbeat, timeout=None
+        )
+        return self._items(flow)

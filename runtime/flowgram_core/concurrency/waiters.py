@@ -1,0 +1,51 @@
+"""Waiters: coroutines that sleep until there is something new, or for a limited time."""
+
+import asyncio
+from typing import Final
+
+from flowgram_core.concurrency.clock import Clock
+
+_WOKEN_AT_ONCE: Final = 100
+
+
+class Waiters:
+    """A set of sleeping coroutines that are woken together."""
+
+    def __init__(self) -> None:
+        self._waiters: set[asyncio.Future[bool]] = set()
+
+    async def wait(self, clock: Clock, max_seconds: float | None = None) -> bool:
+        """Sleeps until `wake`, or for so many seconds; says whether it was `wake`."""
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        timer = (
+            None
+            if max_seconds is None
+            else clock.call_later(max_seconds, lambda: _settle(waiter, woken=False))
+        )
+        self._waiters.add(waiter)
+        try:
+            return await waiter
+        finally:
+            self._waiters.discard(waiter)
+            if timer is not None:
+                timer.cancel()
+
+    def wake(self) -> None:
+        """Wakes all that sleep now."""
+        if self._waiters:
+            _wake_some(list(self._waiters))
+            self._waiters.clear()
+
+
+def _wake_some(waiters: list[asyncio.Future[bool]]) -> None:
+    """Wakes waiters; of many, only some in each iteration of the event loop, so that other work gets in between."""
+    for waiter in waiters[-_WOKEN_AT_ONCE:]:
+        _settle(waiter, woken=True)
+    del waiters[-_WOKEN_AT_ONCE:]
+    if waiters:
+        asyncio.get_running_loop().call_soon(_wake_some, waiters)
+
+
+def _settle(waiter: asyncio.Future[bool], *, woken: bool) -> None:
+    if not waiter.done():
+        waiter.set_result(woken)

@@ -6,7 +6,7 @@ from itertools import islice
 import click
 from rich.text import Text
 
-from flowgram_client import Client, Report, Status
+from flowgram_client import Client, Report, Status, TaskRemoved, TaskSummary
 
 from . import json_output
 from .display import STYLES, make_console, outcome_lines
@@ -14,6 +14,8 @@ from .exits import EPILOG, ExitStatus, of_outcome
 from .formatting import clean, duration, line, moment
 from .options import Connection, connects, pairs
 from .workflow_file import read_workflow
+
+_LISTED = 50
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -116,9 +118,10 @@ def cancel_command(connection: Connection, task: str, reason: str, as_json: bool
     "-n",
     "--limit",
     type=click.IntRange(min=0, max=sys.maxsize),
-    default=50,
-    show_default=True,
-    help="At most so many; 0: all.",
+    help="At most so many; 0: all.  [default: 50]",
+)
+@click.option(
+    "--watch", is_flag=True, help="List all, then print each task again whenever it changes, until Ctrl-C."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per task.")
 @connects
@@ -126,22 +129,34 @@ def list_command(
     connection: Connection,
     statuses: tuple[str, ...],
     labels: tuple[tuple[str, str], ...],
-    limit: int,
+    limit: int | None,
+    watch: bool,
     as_json: bool,
 ) -> None:
     """List tasks, newest first: id, status, creation, duration, name, labels."""
+    if watch and limit is not None:
+        raise click.UsageError("--limit and --watch exclude each other")
     out = make_console()
+    wanted = [Status[status.upper()] for status in statuses]
 
-    def print_tasks(client: Client) -> None:
-        tasks = client.list(
-            statuses=[Status[status.upper()] for status in statuses],
-            labels=dict(labels),
-            page_size=min(limit, 1000) or 1000,
-        )
-        for task in islice(tasks, limit or None):
-            if as_json:
-                click.echo(json_output.dump(json_output.jsonable(task)))
-                continue
+    def print_list(client: Client) -> None:
+        most = _LISTED if limit is None else limit
+        tasks = client.list(statuses=wanted, labels=dict(labels), page_size=min(most, 1000) or 1000)
+        for task in islice(tasks, most or None):
+            print_task(task)
+
+    def print_changes(client: Client) -> None:
+        client.info()  # a watch would wait for long for a server that is away
+        for change in client.watch_tasks(statuses=wanted, labels=dict(labels)):
+            if not isinstance(change, TaskRemoved):
+                print_task(change)
+            elif as_json:
+                click.echo(json_output.dump({"task_id": change.task_id, "removed": True}))
+
+    def print_task(task: TaskSummary) -> None:
+        if as_json:
+            click.echo(json_output.dump(json_output.jsonable(task)))
+        else:
             shown = " ".join(f"{line(key)}={line(value)}" for key, value in sorted(task.labels.items()))
             out.print(
                 Text.assemble(
@@ -153,7 +168,7 @@ def list_command(
                 )
             )
 
-    connection.ask(print_tasks)
+    connection.ask(print_changes if watch else print_list)
 
 
 @click.command("validate", epilog=EPILOG)

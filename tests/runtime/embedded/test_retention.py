@@ -14,6 +14,7 @@ from support.journals import Fault, FaultyJournal
 from flowgram_core.hosting.errors import TaskNotFound
 from flowgram_core.hosting.service import TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
+from flowgram_core.hosting.task_changes import TaskChanges, TaskFilter
 from flowgram_core.journal.interface import Batch, Journal
 from flowgram_core.journal.memory import MemoryJournal
 from flowgram_core.journal.sqlite import SQLiteJournal
@@ -237,3 +238,24 @@ async def test_an_age_beyond_all_times_removes_nothing_by_age(journal: Journal, 
             await clock.sleeping()
             clock.advance(11)
         assert await left(journal) == ids[-2:]
+
+
+async def test_watchers_of_tasks_hear_of_removed_ones(journal: Journal) -> None:
+    """A task that is accepted, ended and removed while somebody watches is told as removed in the end."""
+    clock = FakeClock()
+    settings = RuntimeSettings(retention_age=0, retention_count=1, retention_interval=10)
+    async with running_application(journal=journal, settings=settings, clock=clock) as application:
+        watch = application.watch_tasks(TaskFilter(labels={"n": "0"}))
+        assert await anext(watch) == TaskChanges()
+        first, _ = [
+            await application.run(TaskRequest(echo_schema(), '{"x":1}', labels={"n": str(n)}))
+            for n in range(2)
+        ]
+        (told,) = (await anext(watch)).tasks
+        assert (told.task_id, told.status) == (first.task_id, Status.SUCCEEDED)
+        removal = asyncio.ensure_future(anext(watch))
+        while not removal.done():
+            await asyncio.sleep(0)
+            clock.advance(1)
+        assert (await removal).removed == (first.task_id,)
+        await watch.aclose()

@@ -1,8 +1,9 @@
 import json
 from typing import Any
 
+import grpc
 import pytest
-from support.scripted_server import ScriptedServer
+from support.scripted_server import Refusal, ScriptedServer
 
 from flowgram.runtime.v1 import report_pb2, runtime_service_pb2
 from flowgram_server.cli.root import run
@@ -107,6 +108,24 @@ async def test_list(server: ScriptedServer, flowgram: Any) -> None:
         "namespace": "",
         "last_sequence": 0,
     }
+
+
+async def test_list_and_watch(server: ScriptedServer, flowgram: Any) -> None:
+    """--watch prints the tasks, then those that change; with --json also those that are gone."""
+    task = {"task_id": "t1", "status": {"status": report_pb2.STATUS_PROCESSING}, "last_sequence": 1}
+    ended = task | {"status": SUCCEEDED, "last_sequence": 2}
+    changes = runtime_service_pb2.WatchTasksResponse
+    refused = Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "enough", "TOO_MANY_WATCHES")
+    server.on("ServerInfo", runtime_service_pb2.ServerInfoResponse())
+    server.on("TaskList", runtime_service_pb2.TaskListResponse(tasks=[task]))
+    server.on("WatchTasks", [changes(), changes(tasks=[ended]), changes(removed_task_ids=["t1"]), refused])
+    done = await flowgram("list", "--watch", "--label", "a=b")
+    assert [line.split()[:2] for line in done.out.splitlines()] == [["t1", "processing"], ["t1", "succeeded"]]
+    assert done.status == 5
+    assert dict(server.requests("WatchTasks")[0].labels) == {"a": "b"}
+    done = await flowgram("list", "--watch", "--json")
+    assert json.loads(done.out.splitlines()[-1]) == {"task_id": "t1", "removed": True}
+    assert (await flowgram("list", "--watch", "-n", "3")).status == 2
 
 
 async def test_validate(server: ScriptedServer, flowgram: Any, tmp_path: Any) -> None:

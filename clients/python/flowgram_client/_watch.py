@@ -42,7 +42,7 @@ class Cursor:
 
 
 class TaskTable:
-    """The tasks that a watch of tasks has given, by their last sequences, so that each is given once as it is.
+    """The tasks that a watch of tasks has given, by their versions, so that each is given once as it is.
 
     Args:
         statuses: The filter of the watch; empty: any.
@@ -50,7 +50,7 @@ class TaskTable:
 
     def __init__(self, statuses: Iterable[int]) -> None:
         self._statuses = frozenset(statuses)
-        self._sequences: dict[str, int] = {}
+        self._given: dict[str, tuple[int, int]] = {}  # the last sequence and the status, by task
         self._listed: set[str] = set()
 
     def listed(self, tasks: Iterable[report_pb2.TaskSummary]) -> Iterator[models.TaskSummary]:
@@ -65,10 +65,10 @@ class TaskTable:
 
     def end_list(self) -> Iterator[models.TaskRemoved]:
         """The list is complete: the tasks that were given before and are no longer in it."""
-        missing = self._sequences.keys() - self._listed
+        missing = self._given.keys() - self._listed
         self._listed.clear()
         for task_id in sorted(missing):
-            del self._sequences[task_id]
+            del self._given[task_id]
             yield models.TaskRemoved(task_id)
 
     def changed(
@@ -78,16 +78,18 @@ class TaskTable:
         for task in response.tasks:
             yield from self._merged(task)
         for task_id in response.removed_task_ids:
-            if self._sequences.pop(task_id, None) is not None:
+            if self._given.pop(task_id, None) is not None:
                 yield models.TaskRemoved(task_id)
 
     def _merged(self, task: report_pb2.TaskSummary) -> Iterator[models.TaskSummary]:
-        if self._sequences.get(task.task_id, -1) >= task.last_sequence:
+        # Statuses only move on; where a server tells no sequences, they alone say what is later.
+        version = (task.last_sequence, task.status.status)
+        if self._given.get(task.task_id, (-1, 0)) >= version:
             return
         if not self._statuses or task.status.status in self._statuses:
-            self._sequences[task.task_id] = task.last_sequence
+            self._given[task.task_id] = version
         else:  # it is given for the last time
-            self._sequences.pop(task.task_id, None)
+            self._given.pop(task.task_id, None)
         yield _convert.summary(task)
 
 

@@ -178,7 +178,7 @@ class TaskSummary(StatusInfo):
     namespace: str = ""
     """The namespace that it belongs to; empty if the server has none."""
     last_sequence: int = 0
-    """The sequence of its last event. Of two summaries of one task the one with the higher value is the later one."""
+    """The sequence of its last event; 0 if there is none, or the server does not say."""
 
 
 @dataclass(frozen=True, slots=True)

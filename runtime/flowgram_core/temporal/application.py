@@ -28,6 +28,7 @@ from flowgram_core.hosting.pinned_settings import PinnedSettings
 from flowgram_core.hosting.program_cache import ProgramCache
 from flowgram_core.hosting.service import Heartbeat, TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
+from flowgram_core.hosting.task_changes import TaskChanges, TaskFilter
 from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.journal.interface import Batch, TaskRecord
 from flowgram_core.modeling.errors import Problem
@@ -40,6 +41,7 @@ from flowgram_core.temporal.record import Record
 from flowgram_core.temporal.settings import TemporalSettings
 from flowgram_core.temporal.task_input import Position, Shape, TaskInput
 from flowgram_core.temporal.task_log import HistoryReader, TaskLog, TaskLogs
+from flowgram_core.temporal.task_poll import TaskPoll
 from flowgram_core.temporal.visibility import TaskLists, label_key, order_of
 
 _log = logging.getLogger(__name__)
@@ -108,6 +110,7 @@ class TemporalApplication:
         self._reader = HistoryReader(cluster, codec, self._fairness)
         self._logs = TaskLogs(cluster, self._reader, clock)
         self._lists = TaskLists(cluster, clock)
+        self._poll = TaskPoll(self._lists.changed_since, clock, self._check_open)
         self._open_tasks = 0
         self._counted_at = 0
         self._last_create_time = 0
@@ -271,10 +274,17 @@ class TemporalApplication:
                     async for item in items:
                         yield item
 
+    def watch_tasks(
+        self, wanted: TaskFilter, *, heartbeat: float | None = None
+    ) -> AsyncGenerator[TaskChanges, None]:
+        """See `TaskService`. Changes are found by polling, and tasks that the cluster removes are not noticed."""
+        return self._poll.watch(wanted, heartbeat)
+
     async def drain(self, grace: float) -> None:  # noqa: ARG002 - tasks do not run here
         """Takes no new tasks, and ends all watches; tasks run on in the cluster."""
         self._closing.set()
         self._logs.nudge()
+        self._poll.wake()
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["TemporalApplication"]:
@@ -284,6 +294,7 @@ class TemporalApplication:
         finally:
             self._closing.set()
             self._logs.nudge()
+        self._poll.wake()
 
     async def _watch_ended(
         self, task_id: str, after_sequence: int, info: WorkflowExecutionInfo

@@ -100,6 +100,15 @@ class TaskLists:
             width = width * _WIDER if count < wanted else width
         return found[:limit]
 
+    async def changed_since(self, time: int) -> list[TaskRecord]:
+        """The tasks that began or ended at a time, in microseconds since the epoch, or after it."""
+        begin = _quoted(as_datetime(time).isoformat())
+        query = (
+            f"WorkflowType = '{WORKFLOW}' AND ExecutionStatus != 'ContinuedAsNew' "
+            f"AND (StartTime >= {begin} OR CloseTime >= {begin})"
+        )
+        return [await self._record(info) async for info in self._cluster.executions(query, _LISTED)]
+
     async def open_tasks(self) -> int:
         """How many tasks have not ended."""
         return await self._cluster.count(f"WorkflowType = '{WORKFLOW}' AND ExecutionStatus = 'Running'")

@@ -677,7 +677,8 @@ type TaskSummary struct {
 	// The namespace that it belongs to. Empty if the server has no namespaces.
 	Namespace string `protobuf:"bytes,6,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	// The sequence of its last event. Of two summaries of one task the one with
-	// the higher value is the later one.
+	// the higher value is the later one; of those with the same value, which a
+	// server on Temporal sends, the one with the status further down the list.
 	LastSequence  int64 `protobuf:"varint,7,opt,name=last_sequence,json=lastSequence,proto3" json:"last_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

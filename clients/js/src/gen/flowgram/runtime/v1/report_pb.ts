@@ -427,7 +427,8 @@ export type TaskSummary = Message$1<"flowgram.runtime.v1.TaskSummary"> & {
 
   /**
    * The sequence of its last event. Of two summaries of one task the one with
-   * the higher value is the later one.
+   * the higher value is the later one; of those with the same value, which a
+   * server on Temporal sends, the one with the status further down the list.
    *
    * @generated from field: int64 last_sequence = 7;
    */

@@ -82,7 +82,7 @@ def set_up_generator() -> Path:
 
 def generate(scripts: Path, target: Path) -> None:
     """Writes the code of all protos below `target`, in folders that follow their packages."""
-    protos = sorted(path.relative_to(PROTOS).as_posix() for path in PROTOS.rglob("*.proto"))
+    protos = sorted(path.relative_to(PROTOS).as_posix() for path in (PROTOS / "flowgram").rglob("*.proto"))
     services = [proto for proto in protos if "\nservice " in (PROTOS / proto).read_text(encoding="utf-8")]
     protoc = [str(scripts / "python"), "-m", "grpc_tools.protoc", f"--proto_path={PROTOS}"]
     messages = [f"--python_out={target}", f"--pyi_out={target}"]

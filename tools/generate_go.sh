@@ -34,7 +34,7 @@ go -C clients/go/tools mod download || missing "the generators cannot be downloa
 
 fresh=$(mktemp -d)
 trap 'rm -rf "$fresh"' EXIT
-"$buf" generate protos --template clients/go/buf.gen.yaml --output "$fresh"
+"$buf" generate protos --path protos/flowgram --template clients/go/buf.gen.yaml --output "$fresh"
 
 if [ "$check" = yes ]; then
     diff -ruN "$output" "$fresh/$package" >&2 || { echo "generated code differs: run tools/generate_go.sh" >&2; exit 1; }

@@ -1,11 +1,11 @@
 """A fake of the runtime's application, for tests of the service around it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from flowgram_core.engine.events import Event
-from flowgram_core.hosting.errors import TaskNotFound
+from flowgram_core.hosting.errors import FlowgramError, TaskNotFound
 from flowgram_core.hosting.live_log import OutputDelta
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.service import Heartbeat, TaskRequest
@@ -106,6 +106,15 @@ class FakeApplication:
         self._raise()
         self.requests.append(request)
         return self.records["t1"]
+
+    async def run_many(self, requests: Sequence[TaskRequest]) -> list[TaskRecord | Exception]:
+        outcomes: list[TaskRecord | Exception] = []
+        for request in requests:
+            try:
+                outcomes.append(await self.run(request))
+            except FlowgramError as error:
+                outcomes.append(error)
+        return outcomes
 
     async def validate(self, schema: str, inputs: str) -> tuple[Problem, ...]:
         self._raise()

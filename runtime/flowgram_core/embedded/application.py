@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -22,6 +22,7 @@ from flowgram_core.engine.program import Program
 from flowgram_core.hosting.calls import Caller
 from flowgram_core.hosting.codec import Codec
 from flowgram_core.hosting.errors import (
+    FlowgramError,
     InvalidWorkflow,
     RequestConflict,
     SequenceOutOfRange,
@@ -36,7 +37,7 @@ from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.service import Heartbeat, TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.hosting.task_changes import TaskChangeLog, TaskChanges, TaskFilter
-from flowgram_core.journal.errors import DuplicateRequest, JournalUnavailable
+from flowgram_core.journal.errors import DuplicateRequest, JournalError, JournalUnavailable
 from flowgram_core.journal.interface import Batch, Journal, NewTask, TaskRecord
 from flowgram_core.journal.work_register import WorkRegister
 from flowgram_core.modeling.errors import Problem
@@ -163,6 +164,31 @@ class Application:
         async with self._batcher:
             await self._fairness.time_slice()
             return await self._run(request)
+
+    async def run_many(self, requests: Sequence[TaskRequest]) -> list[TaskRecord | Exception]:
+        """Accepts several tasks together: they become durable with one write. See `run` for the errors."""
+        outcomes: list[TaskRecord | Exception] = []
+        begun: list[tuple[int, TaskRunner, asyncio.Future[None]]] = []
+        for index, request in enumerate(requests):
+            await self._fairness.time_slice()
+            try:
+                started = await self._begin(request)
+            except (FlowgramError, JournalError) as error:
+                outcomes.append(error)
+                continue
+            if isinstance(started, TaskRecord):
+                outcomes.append(started)
+            else:
+                outcomes.append(started[0].record)
+                begun.append((index, *started))
+        if begun:
+            await asyncio.wait([accepted for _, _, accepted in begun])
+        for index, runner, accepted in begun:
+            try:
+                outcomes[index] = await self._accepted_record(requests[index], runner, accepted)
+            except (FlowgramError, JournalError) as error:
+                outcomes[index] = error
+        return outcomes
 
     async def validate(self, schema: str, inputs: str) -> tuple[Problem, ...]:
         """All problems of a schema, or, if it has none, of the inputs."""
@@ -313,6 +339,14 @@ class Application:
         return self._services.task_changes.watch(wanted, heartbeat)
 
     async def _run(self, request: TaskRequest) -> TaskRecord:
+        begun = await self._begin(request)
+        if isinstance(begun, TaskRecord):
+            return begun
+        runner, accepted = begun
+        return await self._accepted_record(request, runner, accepted)
+
+    async def _begin(self, request: TaskRequest) -> TaskRecord | tuple[TaskRunner, "asyncio.Future[None]"]:
+        """The runner of a new task, with what is done once it is durable; the record of a repeated request's task."""
         try:
             program, inputs = await self._program_cache.prepare(request.schema, request.inputs)
             self._check_open()
@@ -325,8 +359,13 @@ class Application:
         task = self._new_task(request, program)
         execution = Execution(program, inputs, self._settings.limits)
         runner = TaskRunner(_accepted(task), execution, self._services)
+        return runner, self._scheduler.admit(runner, task)
+
+    async def _accepted_record(
+        self, request: TaskRequest, runner: TaskRunner, accepted: "asyncio.Future[None]"
+    ) -> TaskRecord:
         try:
-            await self._scheduler.admit(runner, task)
+            await accepted
         except DuplicateRequest:
             return await self._same_request(request)
         return runner.record

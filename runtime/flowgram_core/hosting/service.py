@@ -1,7 +1,7 @@
 """The task service: the interface of every host; a server is a thin layer over it."""
 
 import hashlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
@@ -78,6 +78,10 @@ class TaskService(Protocol):
             RequestConflict: The request id was used before with a different request.
             TooManyTasks: Too many tasks are running and waiting already.
         """
+        ...
+
+    async def run_many(self, requests: Sequence[TaskRequest]) -> list[TaskRecord | Exception]:
+        """Accepts several tasks together, as `run` does each: its record, or the error that `run` would raise."""
         ...
 
     async def validate(self, schema: str, inputs: str) -> tuple[Problem, ...]:

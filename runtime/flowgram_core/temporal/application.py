@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import logging
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, nullcontext
 from typing import Any, Final, TypeVar
 
@@ -16,6 +16,7 @@ from flowgram_core.concurrency.clock import Clock
 from flowgram_core.concurrency.fairness import FairScheduler
 from flowgram_core.hosting.codec import Codec
 from flowgram_core.hosting.errors import (
+    FlowgramError,
     InvalidWorkflow,
     RequestConflict,
     SequenceOutOfRange,
@@ -29,7 +30,7 @@ from flowgram_core.hosting.program_cache import ProgramCache
 from flowgram_core.hosting.service import Heartbeat, TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.hosting.task_changes import TaskChanges, TaskFilter
-from flowgram_core.journal.errors import JournalUnavailable
+from flowgram_core.journal.errors import JournalError, JournalUnavailable
 from flowgram_core.journal.interface import Batch, TaskRecord
 from flowgram_core.modeling.errors import Problem
 from flowgram_core.modeling.status import Status
@@ -181,6 +182,17 @@ class TemporalApplication:
             request_hash=b"",
             display_name="",  # Temporal keeps none yet
         )
+
+    async def run_many(self, requests: Sequence[TaskRequest]) -> list[TaskRecord | Exception]:
+        """See `TaskService`: the workflows are started side by side."""
+
+        async def attempt(request: TaskRequest) -> TaskRecord | Exception:
+            try:
+                return await self.run(request)
+            except (FlowgramError, JournalError) as error:
+                return error
+
+        return await asyncio.gather(*map(attempt, requests))
 
     async def validate(self, schema: str, inputs: str) -> tuple[Problem, ...]:
         """See `TaskService`."""

@@ -85,8 +85,29 @@ def service_handlers(servicer: RuntimeServicer, max_message_bytes: int) -> dict[
 
         return grpc.unary_stream_rpc_method_handler(handle)
 
+    def bidirectional(
+        method: Callable[[AsyncIterator[_Request], Context], AsyncGenerator[bytes, None]],
+        request_type: type[_Request],
+    ) -> Handler:
+        async def handle(data: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+            async def requests() -> AsyncIterator[_Request]:
+                async for each in data:
+                    if len(each) > _LARGE_REQUEST:
+                        await servicer.time_slice()
+                    yield _decode(request_type, each, max_message_bytes)
+
+            try:
+                async with aclosing(method(requests(), context)) as answers:
+                    async for answer in answers:
+                        yield answer
+            except Exception as error:  # noqa: BLE001 - as above
+                await _end(context, error)
+
+        return grpc.stream_stream_rpc_method_handler(handle)
+
     return {
         "TaskRun": unary(servicer.task_run, service.TaskRunRequest),
+        "TaskRunBatch": bidirectional(servicer.task_run_batch, service.TaskRunBatchRequest),
         "TaskValidate": unary(servicer.task_validate, service.TaskValidateRequest),
         "TaskGet": unary(servicer.task_get, service.TaskGetRequest),
         "TaskReport": unary(servicer.task_report, service.TaskReportRequest),

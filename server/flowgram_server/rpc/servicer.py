@@ -5,7 +5,7 @@ waits, and never touches a task.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,6 +19,7 @@ from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.service import TaskService
 from flowgram_core.journal.interface import TaskRecord
 from flowgram_server.rpc.access_log import note
+from flowgram_server.rpc.batch import Batch
 from flowgram_server.rpc.convert.page_token import encode_page_token
 from flowgram_server.rpc.convert.requests import (
     cancel_order,
@@ -45,6 +46,9 @@ from flowgram_server.rpc.report import ReportFold, fold_report, node_data
 
 _REPORTS: Final = 8
 """Reports and tasks that are put together at once: each takes up to some times `max_message_bytes`."""
+
+_BATCH_OVERHEAD: Final = 2048
+"""Bytes that an outcome may have beside what TaskRun would send: its key, and tags."""
 
 _RETRY_WATCH: Final = 5.0
 _MAX_MARGIN: Final = 0.5
@@ -109,6 +113,19 @@ class RuntimeServicer:
             except ShuttingDown:  # the task was accepted, and the caller must get to know its id
                 record = await self._application.task(record.task_id)
         return task_run(record, self._clock.now(), self._limits.max_message_bytes)
+
+    async def task_run_batch(
+        self, requests: AsyncIterator[service.TaskRunBatchRequest], _: Context
+    ) -> AsyncGenerator[bytes, None]:
+        """Runs many tasks on one stream."""
+
+        def encode(record: TaskRecord) -> bytes:
+            return task_run(record, self._clock.now(), self._limits.max_message_bytes - _BATCH_OVERHEAD)
+
+        with self._counted_watch():
+            async with aclosing(Batch(requests, self._application, encode).responses()) as responses:
+                async for response in responses:
+                    yield response
 
     async def task_validate(
         self, request: service.TaskValidateRequest, _: Context

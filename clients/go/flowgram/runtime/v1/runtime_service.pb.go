@@ -7,6 +7,7 @@
 package runtimev1
 
 import (
+	status "google.golang.org/genproto/googleapis/rpc/status"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
@@ -1467,11 +1468,278 @@ func (x *ServerLimits) GetMaxInputsBytes() int64 {
 	return 0
 }
 
+// Runs of a batch.
+type TaskRunBatchRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the runs have in common: schema, timeout, labels, and what else a run
+	// does not say itself. Required in the first request, and unset later. Its
+	// request_id must be empty: every run needs one of its own. `wait` is unused:
+	// an outcome is always that of a task that has terminated.
+	Defaults *TaskRunRequest `protobuf:"bytes,1,opt,name=defaults,proto3" json:"defaults,omitempty"`
+	// How many runs may be under way at once, in the first request; 0 stands for
+	// the server's default, and the server may allow fewer.
+	MaxInFlight int32 `protobuf:"varint,2,opt,name=max_in_flight,json=maxInFlight,proto3" json:"max_in_flight,omitempty"`
+	// Runs, of which those of one request are accepted together.
+	Runs          []*BatchRun `protobuf:"bytes,3,rep,name=runs,proto3" json:"runs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskRunBatchRequest) Reset() {
+	*x = TaskRunBatchRequest{}
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskRunBatchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskRunBatchRequest) ProtoMessage() {}
+
+func (x *TaskRunBatchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskRunBatchRequest.ProtoReflect.Descriptor instead.
+func (*TaskRunBatchRequest) Descriptor() ([]byte, []int) {
+	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *TaskRunBatchRequest) GetDefaults() *TaskRunRequest {
+	if x != nil {
+		return x.Defaults
+	}
+	return nil
+}
+
+func (x *TaskRunBatchRequest) GetMaxInFlight() int32 {
+	if x != nil {
+		return x.MaxInFlight
+	}
+	return 0
+}
+
+func (x *TaskRunBatchRequest) GetRuns() []*BatchRun {
+	if x != nil {
+		return x.Runs
+	}
+	return nil
+}
+
+// One run of a batch.
+type BatchRun struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The caller's name for the run, which comes back with its outcome. At most 256
+	// characters; it need not be unique.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// What differs from the defaults: inputs, mostly, and a request_id. Fields that
+	// are set replace those of the defaults; labels are added to them.
+	Request       *TaskRunRequest `protobuf:"bytes,2,opt,name=request,proto3" json:"request,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchRun) Reset() {
+	*x = BatchRun{}
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchRun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchRun) ProtoMessage() {}
+
+func (x *BatchRun) ProtoReflect() protoreflect.Message {
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchRun.ProtoReflect.Descriptor instead.
+func (*BatchRun) Descriptor() ([]byte, []int) {
+	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *BatchRun) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *BatchRun) GetRequest() *TaskRunRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+// Outcomes of runs: as many as were there.
+type TaskRunBatchResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The outcomes, at least one.
+	Outcomes      []*BatchOutcome `protobuf:"bytes,1,rep,name=outcomes,proto3" json:"outcomes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskRunBatchResponse) Reset() {
+	*x = TaskRunBatchResponse{}
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskRunBatchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskRunBatchResponse) ProtoMessage() {}
+
+func (x *TaskRunBatchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskRunBatchResponse.ProtoReflect.Descriptor instead.
+func (*TaskRunBatchResponse) Descriptor() ([]byte, []int) {
+	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *TaskRunBatchResponse) GetOutcomes() []*BatchOutcome {
+	if x != nil {
+		return x.Outcomes
+	}
+	return nil
+}
+
+// What became of one run.
+type BatchOutcome struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key of the run.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// How it ended.
+	//
+	// Types that are valid to be assigned to Result:
+	//
+	//	*BatchOutcome_Outcome
+	//	*BatchOutcome_Rejected
+	Result        isBatchOutcome_Result `protobuf_oneof:"result"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchOutcome) Reset() {
+	*x = BatchOutcome{}
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchOutcome) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchOutcome) ProtoMessage() {}
+
+func (x *BatchOutcome) ProtoReflect() protoreflect.Message {
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchOutcome.ProtoReflect.Descriptor instead.
+func (*BatchOutcome) Descriptor() ([]byte, []int) {
+	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *BatchOutcome) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *BatchOutcome) GetResult() isBatchOutcome_Result {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *BatchOutcome) GetOutcome() *TaskRunResponse {
+	if x != nil {
+		if x, ok := x.Result.(*BatchOutcome_Outcome); ok {
+			return x.Outcome
+		}
+	}
+	return nil
+}
+
+func (x *BatchOutcome) GetRejected() *status.Status {
+	if x != nil {
+		if x, ok := x.Result.(*BatchOutcome_Rejected); ok {
+			return x.Rejected
+		}
+	}
+	return nil
+}
+
+type isBatchOutcome_Result interface {
+	isBatchOutcome_Result()
+}
+
+type BatchOutcome_Outcome struct {
+	// The task has terminated, in whatever status.
+	Outcome *TaskRunResponse `protobuf:"bytes,2,opt,name=outcome,proto3,oneof"`
+}
+
+type BatchOutcome_Rejected struct {
+	// The run was refused, with the status, and the details, of a TaskRun.
+	Rejected *status.Status `protobuf:"bytes,3,opt,name=rejected,proto3,oneof"`
+}
+
+func (*BatchOutcome_Outcome) isBatchOutcome_Result() {}
+
+func (*BatchOutcome_Rejected) isBatchOutcome_Result() {}
+
 var File_flowgram_runtime_v1_runtime_service_proto protoreflect.FileDescriptor
 
 const file_flowgram_runtime_v1_runtime_service_proto_rawDesc = "" +
 	"\n" +
-	")flowgram/runtime/v1/runtime_service.proto\x12\x13flowgram.runtime.v1\x1a\x1fflowgram/runtime/v1/event.proto\x1a flowgram/runtime/v1/report.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcf\x02\n" +
+	")flowgram/runtime/v1/runtime_service.proto\x12\x13flowgram.runtime.v1\x1a\x1fflowgram/runtime/v1/event.proto\x1a flowgram/runtime/v1/report.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xcf\x02\n" +
 	"\x0eTaskRunRequest\x12\x16\n" +
 	"\x06schema\x18\x01 \x01(\tR\x06schema\x12\x16\n" +
 	"\x06inputs\x18\x02 \x01(\tR\x06inputs\x12\x1d\n" +
@@ -1566,14 +1834,29 @@ const file_flowgram_runtime_v1_runtime_service_proto_rawDesc = "" +
 	"\fServerLimits\x12*\n" +
 	"\x11max_message_bytes\x18\x01 \x01(\x03R\x0fmaxMessageBytes\x12(\n" +
 	"\x10max_schema_bytes\x18\x02 \x01(\x03R\x0emaxSchemaBytes\x12(\n" +
-	"\x10max_inputs_bytes\x18\x03 \x01(\x03R\x0emaxInputsBytes*;\n" +
+	"\x10max_inputs_bytes\x18\x03 \x01(\x03R\x0emaxInputsBytes\"\xad\x01\n" +
+	"\x13TaskRunBatchRequest\x12?\n" +
+	"\bdefaults\x18\x01 \x01(\v2#.flowgram.runtime.v1.TaskRunRequestR\bdefaults\x12\"\n" +
+	"\rmax_in_flight\x18\x02 \x01(\x05R\vmaxInFlight\x121\n" +
+	"\x04runs\x18\x03 \x03(\v2\x1d.flowgram.runtime.v1.BatchRunR\x04runs\"[\n" +
+	"\bBatchRun\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12=\n" +
+	"\arequest\x18\x02 \x01(\v2#.flowgram.runtime.v1.TaskRunRequestR\arequest\"U\n" +
+	"\x14TaskRunBatchResponse\x12=\n" +
+	"\boutcomes\x18\x01 \x03(\v2!.flowgram.runtime.v1.BatchOutcomeR\boutcomes\"\x9e\x01\n" +
+	"\fBatchOutcome\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12@\n" +
+	"\aoutcome\x18\x02 \x01(\v2$.flowgram.runtime.v1.TaskRunResponseH\x00R\aoutcome\x120\n" +
+	"\brejected\x18\x03 \x01(\v2\x12.google.rpc.StatusH\x00R\brejectedB\b\n" +
+	"\x06result*;\n" +
 	"\x04View\x12\x14\n" +
 	"\x10VIEW_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
 	"VIEW_BASIC\x10\x01\x12\r\n" +
-	"\tVIEW_FULL\x10\x022\xbd\a\n" +
+	"\tVIEW_FULL\x10\x022\xa6\b\n" +
 	"\x16WorkflowRuntimeService\x12T\n" +
-	"\aTaskRun\x12#.flowgram.runtime.v1.TaskRunRequest\x1a$.flowgram.runtime.v1.TaskRunResponse\x12c\n" +
+	"\aTaskRun\x12#.flowgram.runtime.v1.TaskRunRequest\x1a$.flowgram.runtime.v1.TaskRunResponse\x12g\n" +
+	"\fTaskRunBatch\x12(.flowgram.runtime.v1.TaskRunBatchRequest\x1a).flowgram.runtime.v1.TaskRunBatchResponse(\x010\x01\x12c\n" +
 	"\fTaskValidate\x12(.flowgram.runtime.v1.TaskValidateRequest\x1a).flowgram.runtime.v1.TaskValidateResponse\x12T\n" +
 	"\aTaskGet\x12#.flowgram.runtime.v1.TaskGetRequest\x1a$.flowgram.runtime.v1.TaskGetResponse\x12]\n" +
 	"\n" +
@@ -1603,7 +1886,7 @@ func file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP() []byte {
 }
 
 var file_flowgram_runtime_v1_runtime_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_flowgram_runtime_v1_runtime_service_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_flowgram_runtime_v1_runtime_service_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_flowgram_runtime_v1_runtime_service_proto_goTypes = []any{
 	(View)(0),                     // 0: flowgram.runtime.v1.View
 	(*TaskRunRequest)(nil),        // 1: flowgram.runtime.v1.TaskRunRequest
@@ -1628,68 +1911,81 @@ var file_flowgram_runtime_v1_runtime_service_proto_goTypes = []any{
 	(*ServerInfoRequest)(nil),     // 20: flowgram.runtime.v1.ServerInfoRequest
 	(*ServerInfoResponse)(nil),    // 21: flowgram.runtime.v1.ServerInfoResponse
 	(*ServerLimits)(nil),          // 22: flowgram.runtime.v1.ServerLimits
-	nil,                           // 23: flowgram.runtime.v1.TaskRunRequest.LabelsEntry
-	nil,                           // 24: flowgram.runtime.v1.TaskListRequest.LabelsEntry
-	nil,                           // 25: flowgram.runtime.v1.WatchTasksRequest.LabelsEntry
-	(*durationpb.Duration)(nil),   // 26: google.protobuf.Duration
-	(*StatusInfo)(nil),            // 27: flowgram.runtime.v1.StatusInfo
-	(*Message)(nil),               // 28: flowgram.runtime.v1.Message
-	(*Task)(nil),                  // 29: flowgram.runtime.v1.Task
-	(*Report)(nil),                // 30: flowgram.runtime.v1.Report
-	(Status)(0),                   // 31: flowgram.runtime.v1.Status
-	(*TaskSummary)(nil),           // 32: flowgram.runtime.v1.TaskSummary
-	(*TaskEvent)(nil),             // 33: flowgram.runtime.v1.TaskEvent
-	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
+	(*TaskRunBatchRequest)(nil),   // 23: flowgram.runtime.v1.TaskRunBatchRequest
+	(*BatchRun)(nil),              // 24: flowgram.runtime.v1.BatchRun
+	(*TaskRunBatchResponse)(nil),  // 25: flowgram.runtime.v1.TaskRunBatchResponse
+	(*BatchOutcome)(nil),          // 26: flowgram.runtime.v1.BatchOutcome
+	nil,                           // 27: flowgram.runtime.v1.TaskRunRequest.LabelsEntry
+	nil,                           // 28: flowgram.runtime.v1.TaskListRequest.LabelsEntry
+	nil,                           // 29: flowgram.runtime.v1.WatchTasksRequest.LabelsEntry
+	(*durationpb.Duration)(nil),   // 30: google.protobuf.Duration
+	(*StatusInfo)(nil),            // 31: flowgram.runtime.v1.StatusInfo
+	(*Message)(nil),               // 32: flowgram.runtime.v1.Message
+	(*Task)(nil),                  // 33: flowgram.runtime.v1.Task
+	(*Report)(nil),                // 34: flowgram.runtime.v1.Report
+	(Status)(0),                   // 35: flowgram.runtime.v1.Status
+	(*TaskSummary)(nil),           // 36: flowgram.runtime.v1.TaskSummary
+	(*TaskEvent)(nil),             // 37: flowgram.runtime.v1.TaskEvent
+	(*timestamppb.Timestamp)(nil), // 38: google.protobuf.Timestamp
+	(*status.Status)(nil),         // 39: google.rpc.Status
 }
 var file_flowgram_runtime_v1_runtime_service_proto_depIdxs = []int32{
-	26, // 0: flowgram.runtime.v1.TaskRunRequest.timeout:type_name -> google.protobuf.Duration
-	23, // 1: flowgram.runtime.v1.TaskRunRequest.labels:type_name -> flowgram.runtime.v1.TaskRunRequest.LabelsEntry
-	27, // 2: flowgram.runtime.v1.TaskRunResponse.status:type_name -> flowgram.runtime.v1.StatusInfo
-	28, // 3: flowgram.runtime.v1.TaskRunResponse.errors:type_name -> flowgram.runtime.v1.Message
+	30, // 0: flowgram.runtime.v1.TaskRunRequest.timeout:type_name -> google.protobuf.Duration
+	27, // 1: flowgram.runtime.v1.TaskRunRequest.labels:type_name -> flowgram.runtime.v1.TaskRunRequest.LabelsEntry
+	31, // 2: flowgram.runtime.v1.TaskRunResponse.status:type_name -> flowgram.runtime.v1.StatusInfo
+	32, // 3: flowgram.runtime.v1.TaskRunResponse.errors:type_name -> flowgram.runtime.v1.Message
 	5,  // 4: flowgram.runtime.v1.TaskValidateResponse.problems:type_name -> flowgram.runtime.v1.Problem
 	5,  // 5: flowgram.runtime.v1.TaskValidateResponse.warnings:type_name -> flowgram.runtime.v1.Problem
-	29, // 6: flowgram.runtime.v1.TaskGetResponse.task:type_name -> flowgram.runtime.v1.Task
+	33, // 6: flowgram.runtime.v1.TaskGetResponse.task:type_name -> flowgram.runtime.v1.Task
 	0,  // 7: flowgram.runtime.v1.TaskReportRequest.view:type_name -> flowgram.runtime.v1.View
-	30, // 8: flowgram.runtime.v1.TaskReportResponse.report:type_name -> flowgram.runtime.v1.Report
-	27, // 9: flowgram.runtime.v1.TaskResultResponse.status:type_name -> flowgram.runtime.v1.StatusInfo
-	28, // 10: flowgram.runtime.v1.TaskResultResponse.errors:type_name -> flowgram.runtime.v1.Message
-	31, // 11: flowgram.runtime.v1.TaskListRequest.statuses:type_name -> flowgram.runtime.v1.Status
-	24, // 12: flowgram.runtime.v1.TaskListRequest.labels:type_name -> flowgram.runtime.v1.TaskListRequest.LabelsEntry
-	32, // 13: flowgram.runtime.v1.TaskListResponse.tasks:type_name -> flowgram.runtime.v1.TaskSummary
+	34, // 8: flowgram.runtime.v1.TaskReportResponse.report:type_name -> flowgram.runtime.v1.Report
+	31, // 9: flowgram.runtime.v1.TaskResultResponse.status:type_name -> flowgram.runtime.v1.StatusInfo
+	32, // 10: flowgram.runtime.v1.TaskResultResponse.errors:type_name -> flowgram.runtime.v1.Message
+	35, // 11: flowgram.runtime.v1.TaskListRequest.statuses:type_name -> flowgram.runtime.v1.Status
+	28, // 12: flowgram.runtime.v1.TaskListRequest.labels:type_name -> flowgram.runtime.v1.TaskListRequest.LabelsEntry
+	36, // 13: flowgram.runtime.v1.TaskListResponse.tasks:type_name -> flowgram.runtime.v1.TaskSummary
 	0,  // 14: flowgram.runtime.v1.WatchTaskRequest.view:type_name -> flowgram.runtime.v1.View
-	26, // 15: flowgram.runtime.v1.WatchTaskRequest.heartbeat:type_name -> google.protobuf.Duration
-	33, // 16: flowgram.runtime.v1.WatchTaskResponse.events:type_name -> flowgram.runtime.v1.TaskEvent
-	31, // 17: flowgram.runtime.v1.WatchTasksRequest.statuses:type_name -> flowgram.runtime.v1.Status
-	25, // 18: flowgram.runtime.v1.WatchTasksRequest.labels:type_name -> flowgram.runtime.v1.WatchTasksRequest.LabelsEntry
-	26, // 19: flowgram.runtime.v1.WatchTasksRequest.heartbeat:type_name -> google.protobuf.Duration
-	32, // 20: flowgram.runtime.v1.WatchTasksResponse.tasks:type_name -> flowgram.runtime.v1.TaskSummary
-	34, // 21: flowgram.runtime.v1.ServerInfoResponse.time:type_name -> google.protobuf.Timestamp
+	30, // 15: flowgram.runtime.v1.WatchTaskRequest.heartbeat:type_name -> google.protobuf.Duration
+	37, // 16: flowgram.runtime.v1.WatchTaskResponse.events:type_name -> flowgram.runtime.v1.TaskEvent
+	35, // 17: flowgram.runtime.v1.WatchTasksRequest.statuses:type_name -> flowgram.runtime.v1.Status
+	29, // 18: flowgram.runtime.v1.WatchTasksRequest.labels:type_name -> flowgram.runtime.v1.WatchTasksRequest.LabelsEntry
+	30, // 19: flowgram.runtime.v1.WatchTasksRequest.heartbeat:type_name -> google.protobuf.Duration
+	36, // 20: flowgram.runtime.v1.WatchTasksResponse.tasks:type_name -> flowgram.runtime.v1.TaskSummary
+	38, // 21: flowgram.runtime.v1.ServerInfoResponse.time:type_name -> google.protobuf.Timestamp
 	22, // 22: flowgram.runtime.v1.ServerInfoResponse.limits:type_name -> flowgram.runtime.v1.ServerLimits
-	1,  // 23: flowgram.runtime.v1.WorkflowRuntimeService.TaskRun:input_type -> flowgram.runtime.v1.TaskRunRequest
-	3,  // 24: flowgram.runtime.v1.WorkflowRuntimeService.TaskValidate:input_type -> flowgram.runtime.v1.TaskValidateRequest
-	6,  // 25: flowgram.runtime.v1.WorkflowRuntimeService.TaskGet:input_type -> flowgram.runtime.v1.TaskGetRequest
-	8,  // 26: flowgram.runtime.v1.WorkflowRuntimeService.TaskReport:input_type -> flowgram.runtime.v1.TaskReportRequest
-	10, // 27: flowgram.runtime.v1.WorkflowRuntimeService.TaskResult:input_type -> flowgram.runtime.v1.TaskResultRequest
-	12, // 28: flowgram.runtime.v1.WorkflowRuntimeService.TaskCancel:input_type -> flowgram.runtime.v1.TaskCancelRequest
-	14, // 29: flowgram.runtime.v1.WorkflowRuntimeService.TaskList:input_type -> flowgram.runtime.v1.TaskListRequest
-	16, // 30: flowgram.runtime.v1.WorkflowRuntimeService.WatchTask:input_type -> flowgram.runtime.v1.WatchTaskRequest
-	18, // 31: flowgram.runtime.v1.WorkflowRuntimeService.WatchTasks:input_type -> flowgram.runtime.v1.WatchTasksRequest
-	20, // 32: flowgram.runtime.v1.WorkflowRuntimeService.ServerInfo:input_type -> flowgram.runtime.v1.ServerInfoRequest
-	2,  // 33: flowgram.runtime.v1.WorkflowRuntimeService.TaskRun:output_type -> flowgram.runtime.v1.TaskRunResponse
-	4,  // 34: flowgram.runtime.v1.WorkflowRuntimeService.TaskValidate:output_type -> flowgram.runtime.v1.TaskValidateResponse
-	7,  // 35: flowgram.runtime.v1.WorkflowRuntimeService.TaskGet:output_type -> flowgram.runtime.v1.TaskGetResponse
-	9,  // 36: flowgram.runtime.v1.WorkflowRuntimeService.TaskReport:output_type -> flowgram.runtime.v1.TaskReportResponse
-	11, // 37: flowgram.runtime.v1.WorkflowRuntimeService.TaskResult:output_type -> flowgram.runtime.v1.TaskResultResponse
-	13, // 38: flowgram.runtime.v1.WorkflowRuntimeService.TaskCancel:output_type -> flowgram.runtime.v1.TaskCancelResponse
-	15, // 39: flowgram.runtime.v1.WorkflowRuntimeService.TaskList:output_type -> flowgram.runtime.v1.TaskListResponse
-	17, // 40: flowgram.runtime.v1.WorkflowRuntimeService.WatchTask:output_type -> flowgram.runtime.v1.WatchTaskResponse
-	19, // 41: flowgram.runtime.v1.WorkflowRuntimeService.WatchTasks:output_type -> flowgram.runtime.v1.WatchTasksResponse
-	21, // 42: flowgram.runtime.v1.WorkflowRuntimeService.ServerInfo:output_type -> flowgram.runtime.v1.ServerInfoResponse
-	33, // [33:43] is the sub-list for method output_type
-	23, // [23:33] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	1,  // 23: flowgram.runtime.v1.TaskRunBatchRequest.defaults:type_name -> flowgram.runtime.v1.TaskRunRequest
+	24, // 24: flowgram.runtime.v1.TaskRunBatchRequest.runs:type_name -> flowgram.runtime.v1.BatchRun
+	1,  // 25: flowgram.runtime.v1.BatchRun.request:type_name -> flowgram.runtime.v1.TaskRunRequest
+	26, // 26: flowgram.runtime.v1.TaskRunBatchResponse.outcomes:type_name -> flowgram.runtime.v1.BatchOutcome
+	2,  // 27: flowgram.runtime.v1.BatchOutcome.outcome:type_name -> flowgram.runtime.v1.TaskRunResponse
+	39, // 28: flowgram.runtime.v1.BatchOutcome.rejected:type_name -> google.rpc.Status
+	1,  // 29: flowgram.runtime.v1.WorkflowRuntimeService.TaskRun:input_type -> flowgram.runtime.v1.TaskRunRequest
+	23, // 30: flowgram.runtime.v1.WorkflowRuntimeService.TaskRunBatch:input_type -> flowgram.runtime.v1.TaskRunBatchRequest
+	3,  // 31: flowgram.runtime.v1.WorkflowRuntimeService.TaskValidate:input_type -> flowgram.runtime.v1.TaskValidateRequest
+	6,  // 32: flowgram.runtime.v1.WorkflowRuntimeService.TaskGet:input_type -> flowgram.runtime.v1.TaskGetRequest
+	8,  // 33: flowgram.runtime.v1.WorkflowRuntimeService.TaskReport:input_type -> flowgram.runtime.v1.TaskReportRequest
+	10, // 34: flowgram.runtime.v1.WorkflowRuntimeService.TaskResult:input_type -> flowgram.runtime.v1.TaskResultRequest
+	12, // 35: flowgram.runtime.v1.WorkflowRuntimeService.TaskCancel:input_type -> flowgram.runtime.v1.TaskCancelRequest
+	14, // 36: flowgram.runtime.v1.WorkflowRuntimeService.TaskList:input_type -> flowgram.runtime.v1.TaskListRequest
+	16, // 37: flowgram.runtime.v1.WorkflowRuntimeService.WatchTask:input_type -> flowgram.runtime.v1.WatchTaskRequest
+	18, // 38: flowgram.runtime.v1.WorkflowRuntimeService.WatchTasks:input_type -> flowgram.runtime.v1.WatchTasksRequest
+	20, // 39: flowgram.runtime.v1.WorkflowRuntimeService.ServerInfo:input_type -> flowgram.runtime.v1.ServerInfoRequest
+	2,  // 40: flowgram.runtime.v1.WorkflowRuntimeService.TaskRun:output_type -> flowgram.runtime.v1.TaskRunResponse
+	25, // 41: flowgram.runtime.v1.WorkflowRuntimeService.TaskRunBatch:output_type -> flowgram.runtime.v1.TaskRunBatchResponse
+	4,  // 42: flowgram.runtime.v1.WorkflowRuntimeService.TaskValidate:output_type -> flowgram.runtime.v1.TaskValidateResponse
+	7,  // 43: flowgram.runtime.v1.WorkflowRuntimeService.TaskGet:output_type -> flowgram.runtime.v1.TaskGetResponse
+	9,  // 44: flowgram.runtime.v1.WorkflowRuntimeService.TaskReport:output_type -> flowgram.runtime.v1.TaskReportResponse
+	11, // 45: flowgram.runtime.v1.WorkflowRuntimeService.TaskResult:output_type -> flowgram.runtime.v1.TaskResultResponse
+	13, // 46: flowgram.runtime.v1.WorkflowRuntimeService.TaskCancel:output_type -> flowgram.runtime.v1.TaskCancelResponse
+	15, // 47: flowgram.runtime.v1.WorkflowRuntimeService.TaskList:output_type -> flowgram.runtime.v1.TaskListResponse
+	17, // 48: flowgram.runtime.v1.WorkflowRuntimeService.WatchTask:output_type -> flowgram.runtime.v1.WatchTaskResponse
+	19, // 49: flowgram.runtime.v1.WorkflowRuntimeService.WatchTasks:output_type -> flowgram.runtime.v1.WatchTasksResponse
+	21, // 50: flowgram.runtime.v1.WorkflowRuntimeService.ServerInfo:output_type -> flowgram.runtime.v1.ServerInfoResponse
+	40, // [40:51] is the sub-list for method output_type
+	29, // [29:40] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_flowgram_runtime_v1_runtime_service_proto_init() }
@@ -1699,13 +1995,17 @@ func file_flowgram_runtime_v1_runtime_service_proto_init() {
 	}
 	file_flowgram_runtime_v1_event_proto_init()
 	file_flowgram_runtime_v1_report_proto_init()
+	file_flowgram_runtime_v1_runtime_service_proto_msgTypes[25].OneofWrappers = []any{
+		(*BatchOutcome_Outcome)(nil),
+		(*BatchOutcome_Rejected)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_flowgram_runtime_v1_runtime_service_proto_rawDesc), len(file_flowgram_runtime_v1_runtime_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   25,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

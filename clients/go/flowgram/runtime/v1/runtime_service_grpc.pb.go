@@ -20,6 +20,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	WorkflowRuntimeService_TaskRun_FullMethodName      = "/flowgram.runtime.v1.WorkflowRuntimeService/TaskRun"
+	WorkflowRuntimeService_TaskRunBatch_FullMethodName = "/flowgram.runtime.v1.WorkflowRuntimeService/TaskRunBatch"
 	WorkflowRuntimeService_TaskValidate_FullMethodName = "/flowgram.runtime.v1.WorkflowRuntimeService/TaskValidate"
 	WorkflowRuntimeService_TaskGet_FullMethodName      = "/flowgram.runtime.v1.WorkflowRuntimeService/TaskGet"
 	WorkflowRuntimeService_TaskReport_FullMethodName   = "/flowgram.runtime.v1.WorkflowRuntimeService/TaskReport"
@@ -83,6 +84,24 @@ type WorkflowRuntimeServiceClient interface {
 	//	                   (STORAGE_FULL); or the caller's namespace has reached
 	//	                   a limit of its own (QUOTA_EXCEEDED)
 	TaskRun(ctx context.Context, in *TaskRunRequest, opts ...grpc.CallOption) (*TaskRunResponse, error)
+	// Many runs on one stream: requests in, outcomes out as they come, in any
+	// order, each with the key of its run. The first request has the defaults. A
+	// run that is refused is an outcome, too, and the stream goes on. At most
+	// `max_in_flight` runs are under way: beyond that the server reads no further
+	// until outcomes were taken, so a slow reader slows down the sender. Ends with
+	// OK after the last outcome, once the requests have ended.
+	//
+	// A broken stream leaves the tasks that were accepted running. Send the runs
+	// without an outcome again, with the same request_id each, to go on: a run that
+	// was accepted before is not run twice.
+	//
+	//	INVALID_ARGUMENT   the first request is without defaults, or they, or a
+	//	                   key, are out of their range (ARGUMENT_INVALID)
+	//	RESOURCE_EXHAUSTED the server has reached its limit of batches
+	//	                   (TOO_MANY_WATCHES)
+	//	UNAVAILABLE        as for any call; begin again with the runs that have no
+	//	                   outcome yet
+	TaskRunBatch(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[TaskRunBatchRequest, TaskRunBatchResponse], error)
 	// Checks a schema and inputs without running them. Problems are the answer,
 	// not an error: the status is OK.
 	//
@@ -179,6 +198,19 @@ func (c *workflowRuntimeServiceClient) TaskRun(ctx context.Context, in *TaskRunR
 	return out, nil
 }
 
+func (c *workflowRuntimeServiceClient) TaskRunBatch(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[TaskRunBatchRequest, TaskRunBatchResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &WorkflowRuntimeService_ServiceDesc.Streams[0], WorkflowRuntimeService_TaskRunBatch_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[TaskRunBatchRequest, TaskRunBatchResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type WorkflowRuntimeService_TaskRunBatchClient = grpc.BidiStreamingClient[TaskRunBatchRequest, TaskRunBatchResponse]
+
 func (c *workflowRuntimeServiceClient) TaskValidate(ctx context.Context, in *TaskValidateRequest, opts ...grpc.CallOption) (*TaskValidateResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(TaskValidateResponse)
@@ -241,7 +273,7 @@ func (c *workflowRuntimeServiceClient) TaskList(ctx context.Context, in *TaskLis
 
 func (c *workflowRuntimeServiceClient) WatchTask(ctx context.Context, in *WatchTaskRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchTaskResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &WorkflowRuntimeService_ServiceDesc.Streams[0], WorkflowRuntimeService_WatchTask_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &WorkflowRuntimeService_ServiceDesc.Streams[1], WorkflowRuntimeService_WatchTask_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -260,7 +292,7 @@ type WorkflowRuntimeService_WatchTaskClient = grpc.ServerStreamingClient[WatchTa
 
 func (c *workflowRuntimeServiceClient) WatchTasks(ctx context.Context, in *WatchTasksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchTasksResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &WorkflowRuntimeService_ServiceDesc.Streams[1], WorkflowRuntimeService_WatchTasks_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &WorkflowRuntimeService_ServiceDesc.Streams[2], WorkflowRuntimeService_WatchTasks_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -339,6 +371,24 @@ type WorkflowRuntimeServiceServer interface {
 	//	                   (STORAGE_FULL); or the caller's namespace has reached
 	//	                   a limit of its own (QUOTA_EXCEEDED)
 	TaskRun(context.Context, *TaskRunRequest) (*TaskRunResponse, error)
+	// Many runs on one stream: requests in, outcomes out as they come, in any
+	// order, each with the key of its run. The first request has the defaults. A
+	// run that is refused is an outcome, too, and the stream goes on. At most
+	// `max_in_flight` runs are under way: beyond that the server reads no further
+	// until outcomes were taken, so a slow reader slows down the sender. Ends with
+	// OK after the last outcome, once the requests have ended.
+	//
+	// A broken stream leaves the tasks that were accepted running. Send the runs
+	// without an outcome again, with the same request_id each, to go on: a run that
+	// was accepted before is not run twice.
+	//
+	//	INVALID_ARGUMENT   the first request is without defaults, or they, or a
+	//	                   key, are out of their range (ARGUMENT_INVALID)
+	//	RESOURCE_EXHAUSTED the server has reached its limit of batches
+	//	                   (TOO_MANY_WATCHES)
+	//	UNAVAILABLE        as for any call; begin again with the runs that have no
+	//	                   outcome yet
+	TaskRunBatch(grpc.BidiStreamingServer[TaskRunBatchRequest, TaskRunBatchResponse]) error
 	// Checks a schema and inputs without running them. Problems are the answer,
 	// not an error: the status is OK.
 	//
@@ -428,6 +478,9 @@ type UnimplementedWorkflowRuntimeServiceServer struct{}
 func (UnimplementedWorkflowRuntimeServiceServer) TaskRun(context.Context, *TaskRunRequest) (*TaskRunResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method TaskRun not implemented")
 }
+func (UnimplementedWorkflowRuntimeServiceServer) TaskRunBatch(grpc.BidiStreamingServer[TaskRunBatchRequest, TaskRunBatchResponse]) error {
+	return status.Error(codes.Unimplemented, "method TaskRunBatch not implemented")
+}
 func (UnimplementedWorkflowRuntimeServiceServer) TaskValidate(context.Context, *TaskValidateRequest) (*TaskValidateResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method TaskValidate not implemented")
 }
@@ -494,6 +547,13 @@ func _WorkflowRuntimeService_TaskRun_Handler(srv interface{}, ctx context.Contex
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _WorkflowRuntimeService_TaskRunBatch_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(WorkflowRuntimeServiceServer).TaskRunBatch(&grpc.GenericServerStream[TaskRunBatchRequest, TaskRunBatchResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type WorkflowRuntimeService_TaskRunBatchServer = grpc.BidiStreamingServer[TaskRunBatchRequest, TaskRunBatchResponse]
 
 func _WorkflowRuntimeService_TaskValidate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(TaskValidateRequest)
@@ -684,6 +744,12 @@ var WorkflowRuntimeService_ServiceDesc = grpc.ServiceDesc{
 		},
 	},
 	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "TaskRunBatch",
+			Handler:       _WorkflowRuntimeService_TaskRunBatch_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
 		{
 			StreamName:    "WatchTask",
 			Handler:       _WorkflowRuntimeService_WatchTask_Handler,

@@ -2,6 +2,7 @@ from flowgram.runtime.v1 import event_pb2 as _event_pb2
 from flowgram.runtime.v1 import report_pb2 as _report_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.rpc import status_pb2 as _status_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -250,3 +251,37 @@ class ServerLimits(_message.Message):
     max_schema_bytes: int
     max_inputs_bytes: int
     def __init__(self, max_message_bytes: _Optional[int] = ..., max_schema_bytes: _Optional[int] = ..., max_inputs_bytes: _Optional[int] = ...) -> None: ...
+
+class TaskRunBatchRequest(_message.Message):
+    __slots__ = ("defaults", "max_in_flight", "runs")
+    DEFAULTS_FIELD_NUMBER: _ClassVar[int]
+    MAX_IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    defaults: TaskRunRequest
+    max_in_flight: int
+    runs: _containers.RepeatedCompositeFieldContainer[BatchRun]
+    def __init__(self, defaults: _Optional[_Union[TaskRunRequest, _Mapping]] = ..., max_in_flight: _Optional[int] = ..., runs: _Optional[_Iterable[_Union[BatchRun, _Mapping]]] = ...) -> None: ...
+
+class BatchRun(_message.Message):
+    __slots__ = ("key", "request")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    request: TaskRunRequest
+    def __init__(self, key: _Optional[str] = ..., request: _Optional[_Union[TaskRunRequest, _Mapping]] = ...) -> None: ...
+
+class TaskRunBatchResponse(_message.Message):
+    __slots__ = ("outcomes",)
+    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    outcomes: _containers.RepeatedCompositeFieldContainer[BatchOutcome]
+    def __init__(self, outcomes: _Optional[_Iterable[_Union[BatchOutcome, _Mapping]]] = ...) -> None: ...
+
+class BatchOutcome(_message.Message):
+    __slots__ = ("key", "outcome", "rejected")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    REJECTED_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    outcome: TaskRunResponse
+    rejected: _status_pb2.Status
+    def __init__(self, key: _Optional[str] = ..., outcome: _Optional[_Union[TaskRunResponse, _Mapping]] = ..., rejected: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...

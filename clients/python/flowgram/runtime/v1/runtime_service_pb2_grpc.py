@@ -68,6 +68,11 @@ class WorkflowRuntimeServiceStub(object):
                 request_serializer=flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.TaskRunRequest.SerializeToString,
                 response_deserializer=flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.TaskRunResponse.FromString,
                 _registered_method=True)
+        self.TaskRunBatch = channel.stream_stream(
+                '/flowgram.runtime.v1.WorkflowRuntimeService/TaskRunBatch',
+                request_serializer=flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.TaskRunBatchRequest.SerializeToString,
+                response_deserializer=flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.TaskRunBatchResponse.FromString,
+                _registered_method=True)
         self.TaskValidate = channel.unary_unary(
                 '/flowgram.runtime.v1.WorkflowRuntimeService/TaskValidate',
                 request_serializer=flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.TaskValidateRequest.SerializeToString,
@@ -163,6 +168,28 @@ class WorkflowRuntimeServiceServicer(object):
         (MEMORY_LIMIT), or of the bytes of its store
         (STORAGE_FULL); or the caller's namespace has reached
         a limit of its own (QUOTA_EXCEEDED)
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TaskRunBatch(self, request_iterator, context):
+        """Many runs on one stream: requests in, outcomes out as they come, in any
+        order, each with the key of its run. The first request has the defaults. A
+        run that is refused is an outcome, too, and the stream goes on. At most
+        `max_in_flight` runs are under way: beyond that the server reads no further
+        until outcomes were taken, so a slow reader slows down the sender. Ends with
+        OK after the last outcome, once the requests have ended.
+
+        A broken stream leaves the tasks that were accepted running. Send the runs
+        without an outcome again, with the same request_id each, to go on: a run that
+        was accepted before is not run twice.
+        INVALID_ARGUMENT   the first request is without defaults, or they, or a
+        key, are out of their range (ARGUMENT_INVALID)
+        RESOURCE_EXHAUSTED the server has reached its limit of batches
+        (TOO_MANY_WATCHES)
+        UNAVAILABLE        as for any call; begin again with the runs that have no
+        outcome yet
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -289,6 +316,11 @@ def add_WorkflowRuntimeServiceServicer_to_server(servicer, server):
                     request_deserializer=flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.TaskRunRequest.FromString,
                     response_serializer=flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.TaskRunResponse.SerializeToString,
             ),
+            'TaskRunBatch': grpc.stream_stream_rpc_method_handler(
+                    servicer.TaskRunBatch,
+                    request_deserializer=flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.TaskRunBatchRequest.FromString,
+                    response_serializer=flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.TaskRunBatchResponse.SerializeToString,
+            ),
             'TaskValidate': grpc.unary_unary_rpc_method_handler(
                     servicer.TaskValidate,
                     request_deserializer=flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.TaskValidateRequest.FromString,
@@ -391,6 +423,33 @@ class WorkflowRuntimeService(object):
             '/flowgram.runtime.v1.WorkflowRuntimeService/TaskRun',
             flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.TaskRunRequest.SerializeToString,
             flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.TaskRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TaskRunBatch(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/flowgram.runtime.v1.WorkflowRuntimeService/TaskRunBatch',
+            flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.TaskRunBatchRequest.SerializeToString,
+            flowgram_dot_runtime_dot_v1_dot_runtime__service__pb2.TaskRunBatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

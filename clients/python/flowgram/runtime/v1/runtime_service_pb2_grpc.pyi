@@ -79,6 +79,24 @@ class WorkflowRuntimeServiceStub:
                          (STORAGE_FULL); or the caller's namespace has reached
                          a limit of its own (QUOTA_EXCEEDED)
     """
+    TaskRunBatch: _grpc.StreamStreamMultiCallable[_runtime_service_pb2.TaskRunBatchRequest, _runtime_service_pb2.TaskRunBatchResponse]
+    """Many runs on one stream: requests in, outcomes out as they come, in any
+    order, each with the key of its run. The first request has the defaults. A
+    run that is refused is an outcome, too, and the stream goes on. At most
+    `max_in_flight` runs are under way: beyond that the server reads no further
+    until outcomes were taken, so a slow reader slows down the sender. Ends with
+    OK after the last outcome, once the requests have ended.
+
+    A broken stream leaves the tasks that were accepted running. Send the runs
+    without an outcome again, with the same request_id each, to go on: a run that
+    was accepted before is not run twice.
+      INVALID_ARGUMENT   the first request is without defaults, or they, or a
+                         key, are out of their range (ARGUMENT_INVALID)
+      RESOURCE_EXHAUSTED the server has reached its limit of batches
+                         (TOO_MANY_WATCHES)
+      UNAVAILABLE        as for any call; begin again with the runs that have no
+                         outcome yet
+    """
     TaskValidate: _grpc.UnaryUnaryMultiCallable[_runtime_service_pb2.TaskValidateRequest, _runtime_service_pb2.TaskValidateResponse]
     """Checks a schema and inputs without running them. Problems are the answer,
     not an error: the status is OK.
@@ -206,6 +224,24 @@ class WorkflowRuntimeServiceAsyncStub(WorkflowRuntimeServiceStub):
                          (MEMORY_LIMIT), or of the bytes of its store
                          (STORAGE_FULL); or the caller's namespace has reached
                          a limit of its own (QUOTA_EXCEEDED)
+    """
+    TaskRunBatch: _aio.StreamStreamMultiCallable[_runtime_service_pb2.TaskRunBatchRequest, _runtime_service_pb2.TaskRunBatchResponse]  # type: ignore[assignment]
+    """Many runs on one stream: requests in, outcomes out as they come, in any
+    order, each with the key of its run. The first request has the defaults. A
+    run that is refused is an outcome, too, and the stream goes on. At most
+    `max_in_flight` runs are under way: beyond that the server reads no further
+    until outcomes were taken, so a slow reader slows down the sender. Ends with
+    OK after the last outcome, once the requests have ended.
+
+    A broken stream leaves the tasks that were accepted running. Send the runs
+    without an outcome again, with the same request_id each, to go on: a run that
+    was accepted before is not run twice.
+      INVALID_ARGUMENT   the first request is without defaults, or they, or a
+                         key, are out of their range (ARGUMENT_INVALID)
+      RESOURCE_EXHAUSTED the server has reached its limit of batches
+                         (TOO_MANY_WATCHES)
+      UNAVAILABLE        as for any call; begin again with the runs that have no
+                         outcome yet
     """
     TaskValidate: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.TaskValidateRequest, _runtime_service_pb2.TaskValidateResponse]  # type: ignore[assignment]
     """Checks a schema and inputs without running them. Problems are the answer,
@@ -337,6 +373,30 @@ class WorkflowRuntimeServiceServicer(metaclass=_abc_1.ABCMeta):
                              (MEMORY_LIMIT), or of the bytes of its store
                              (STORAGE_FULL); or the caller's namespace has reached
                              a limit of its own (QUOTA_EXCEEDED)
+        """
+
+    @_abc_1.abstractmethod
+    def TaskRunBatch(
+        self,
+        request_iterator: _MaybeAsyncIterator[_runtime_service_pb2.TaskRunBatchRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_runtime_service_pb2.TaskRunBatchResponse], _abc.AsyncIterator[_runtime_service_pb2.TaskRunBatchResponse]]:
+        """Many runs on one stream: requests in, outcomes out as they come, in any
+        order, each with the key of its run. The first request has the defaults. A
+        run that is refused is an outcome, too, and the stream goes on. At most
+        `max_in_flight` runs are under way: beyond that the server reads no further
+        until outcomes were taken, so a slow reader slows down the sender. Ends with
+        OK after the last outcome, once the requests have ended.
+
+        A broken stream leaves the tasks that were accepted running. Send the runs
+        without an outcome again, with the same request_id each, to go on: a run that
+        was accepted before is not run twice.
+          INVALID_ARGUMENT   the first request is without defaults, or they, or a
+                             key, are out of their range (ARGUMENT_INVALID)
+          RESOURCE_EXHAUSTED the server has reached its limit of batches
+                             (TOO_MANY_WATCHES)
+          UNAVAILABLE        as for any call; begin again with the runs that have no
+                             outcome yet
         """
 
     @_abc_1.abstractmethod

@@ -10,13 +10,15 @@ import type { Message as Message$1, Report, Status, StatusInfo, Task, TaskSummar
 import { file_flowgram_runtime_v1_report } from "./report_pb.js";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Status as Status$1 } from "../../../google/rpc/status_pb.js";
+import { file_google_rpc_status } from "../../../google/rpc/status_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file flowgram/runtime/v1/runtime_service.proto.
  */
 export const file_flowgram_runtime_v1_runtime_service: GenFile = /*@__PURE__*/
-  fileDesc("CilmbG93Z3JhbS9ydW50aW1lL3YxL3J1bnRpbWVfc2VydmljZS5wcm90bxITZmxvd2dyYW0ucnVudGltZS52MSKEAgoOVGFza1J1blJlcXVlc3QSDgoGc2NoZW1hGAEgASgJEg4KBmlucHV0cxgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJEioKB3RpbWVvdXQYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SPwoGbGFiZWxzGAUgAygLMi8uZmxvd2dyYW0ucnVudGltZS52MS5UYXNrUnVuUmVxdWVzdC5MYWJlbHNFbnRyeRIMCgR3YWl0GAYgASgIEhQKDGRpc3BsYXlfbmFtZRgHIAEoCRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIpIBCg9UYXNrUnVuUmVzcG9uc2USDwoHdGFza19pZBgBIAEoCRIvCgZzdGF0dXMYAiABKAsyHy5mbG93Z3JhbS5ydW50aW1lLnYxLlN0YXR1c0luZm8SDwoHb3V0cHV0cxgDIAEoCRIsCgZlcnJvcnMYBCADKAsyHC5mbG93Z3JhbS5ydW50aW1lLnYxLk1lc3NhZ2UiNQoTVGFza1ZhbGlkYXRlUmVxdWVzdBIOCgZzY2hlbWEYASABKAkSDgoGaW5wdXRzGAIgASgJIpUBChRUYXNrVmFsaWRhdGVSZXNwb25zZRINCgV2YWxpZBgBIAEoCBIOCgZlcnJvcnMYAiADKAkSLgoIcHJvYmxlbXMYAyADKAsyHC5mbG93Z3JhbS5ydW50aW1lLnYxLlByb2JsZW0SLgoId2FybmluZ3MYBCADKAsyHC5mbG93Z3JhbS5ydW50aW1lLnYxLlByb2JsZW0iJgoHUHJvYmxlbRINCgVmaWVsZBgBIAEoCRIMCgR0ZXh0GAIgASgJIiEKDlRhc2tHZXRSZXF1ZXN0Eg8KB3Rhc2tfaWQYASABKAkiOgoPVGFza0dldFJlc3BvbnNlEicKBHRhc2sYASABKAsyGS5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2siTQoRVGFza1JlcG9ydFJlcXVlc3QSDwoHdGFza19pZBgBIAEoCRInCgR2aWV3GAIgASgOMhkuZmxvd2dyYW0ucnVudGltZS52MS5WaWV3IkEKElRhc2tSZXBvcnRSZXNwb25zZRIrCgZyZXBvcnQYASABKAsyGy5mbG93Z3JhbS5ydW50aW1lLnYxLlJlcG9ydCIyChFUYXNrUmVzdWx0UmVxdWVzdBIPCgd0YXNrX2lkGAEgASgJEgwKBHdhaXQYAiABKAgihAEKElRhc2tSZXN1bHRSZXNwb25zZRIvCgZzdGF0dXMYASABKAsyHy5mbG93Z3JhbS5ydW50aW1lLnYxLlN0YXR1c0luZm8SDwoHb3V0cHV0cxgCIAEoCRIsCgZlcnJvcnMYAyADKAsyHC5mbG93Z3JhbS5ydW50aW1lLnYxLk1lc3NhZ2UiNAoRVGFza0NhbmNlbFJlcXVlc3QSDwoHdGFza19pZBgBIAEoCRIOCgZyZWFzb24YAiABKAkiJQoSVGFza0NhbmNlbFJlc3BvbnNlEg8KB3N1Y2Nlc3MYASABKAgi2AEKD1Rhc2tMaXN0UmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRItCghzdGF0dXNlcxgDIAMoDjIbLmZsb3dncmFtLnJ1bnRpbWUudjEuU3RhdHVzEkAKBmxhYmVscxgEIAMoCzIwLmZsb3dncmFtLnJ1bnRpbWUudjEuVGFza0xpc3RSZXF1ZXN0LkxhYmVsc0VudHJ5Gi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiXAoQVGFza0xpc3RSZXNwb25zZRIvCgV0YXNrcxgBIAMoCzIgLmZsb3dncmFtLnJ1bnRpbWUudjEuVGFza1N1bW1hcnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIqoBChBXYXRjaFRhc2tSZXF1ZXN0Eg8KB3Rhc2tfaWQYASABKAkSFgoOYWZ0ZXJfc2VxdWVuY2UYAiABKAMSJwoEdmlldxgDIAEoDjIZLmZsb3dncmFtLnJ1bnRpbWUudjEuVmlldxIWCg5pbmNsdWRlX2RlbHRhcxgEIAEoCBIsCgloZWFydGJlYXQYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iQwoRV2F0Y2hUYXNrUmVzcG9uc2USLgoGZXZlbnRzGAEgAygLMh4uZmxvd2dyYW0ucnVudGltZS52MS5UYXNrRXZlbnQi4wEKEVdhdGNoVGFza3NSZXF1ZXN0Ei0KCHN0YXR1c2VzGAEgAygOMhsuZmxvd2dyYW0ucnVudGltZS52MS5TdGF0dXMSQgoGbGFiZWxzGAIgAygLMjIuZmxvd2dyYW0ucnVudGltZS52MS5XYXRjaFRhc2tzUmVxdWVzdC5MYWJlbHNFbnRyeRIsCgloZWFydGJlYXQYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24aLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJfChJXYXRjaFRhc2tzUmVzcG9uc2USLwoFdGFza3MYASADKAsyIC5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tTdW1tYXJ5EhgKEHJlbW92ZWRfdGFza19pZHMYAiADKAkiEwoRU2VydmVySW5mb1JlcXVlc3Qi6wEKElNlcnZlckluZm9SZXNwb25zZRIMCgRuYW1lGAEgASgJEg0KBXRpdGxlGAIgASgJEhMKC2Rlc2NyaXB0aW9uGAMgASgJEg8KB3J1bnRpbWUYBCABKAkSDwoHdmVyc2lvbhgFIAEoCRIoCgR0aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpub2RlX3R5cGVzGAcgAygJEhAKCGZlYXR1cmVzGAggAygJEjEKBmxpbWl0cxgJIAEoCzIhLmZsb3dncmFtLnJ1bnRpbWUudjEuU2VydmVyTGltaXRzIl0KDFNlcnZlckxpbWl0cxIZChFtYXhfbWVzc2FnZV9ieXRlcxgBIAEoAxIYChBtYXhfc2NoZW1hX2J5dGVzGAIgASgDEhgKEG1heF9pbnB1dHNfYnl0ZXMYAyABKAMqOwoEVmlldxIUChBWSUVXX1VOU1BFQ0lGSUVEEAASDgoKVklFV19CQVNJQxABEg0KCVZJRVdfRlVMTBACMr0HChZXb3JrZmxvd1J1bnRpbWVTZXJ2aWNlElQKB1Rhc2tSdW4SIy5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tSdW5SZXF1ZXN0GiQuZmxvd2dyYW0ucnVudGltZS52MS5UYXNrUnVuUmVzcG9uc2USYwoMVGFza1ZhbGlkYXRlEiguZmxvd2dyYW0ucnVudGltZS52MS5UYXNrVmFsaWRhdGVSZXF1ZXN0GikuZmxvd2dyYW0ucnVudGltZS52MS5UYXNrVmFsaWRhdGVSZXNwb25zZRJUCgdUYXNrR2V0EiMuZmxvd2dyYW0ucnVudGltZS52MS5UYXNrR2V0UmVxdWVzdBokLmZsb3dncmFtLnJ1bnRpbWUudjEuVGFza0dldFJlc3BvbnNlEl0KClRhc2tSZXBvcnQSJi5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tSZXBvcnRSZXF1ZXN0GicuZmxvd2dyYW0ucnVudGltZS52MS5UYXNrUmVwb3J0UmVzcG9uc2USXQoKVGFza1Jlc3VsdBImLmZsb3dncmFtLnJ1bnRpbWUudjEuVGFza1Jlc3VsdFJlcXVlc3QaJy5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tSZXN1bHRSZXNwb25zZRJdCgpUYXNrQ2FuY2VsEiYuZmxvd2dyYW0ucnVudGltZS52MS5UYXNrQ2FuY2VsUmVxdWVzdBonLmZsb3dncmFtLnJ1bnRpbWUudjEuVGFza0NhbmNlbFJlc3BvbnNlElcKCFRhc2tMaXN0EiQuZmxvd2dyYW0ucnVudGltZS52MS5UYXNrTGlzdFJlcXVlc3QaJS5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tMaXN0UmVzcG9uc2USXAoJV2F0Y2hUYXNrEiUuZmxvd2dyYW0ucnVudGltZS52MS5XYXRjaFRhc2tSZXF1ZXN0GiYuZmxvd2dyYW0ucnVudGltZS52MS5XYXRjaFRhc2tSZXNwb25zZTABEl8KCldhdGNoVGFza3MSJi5mbG93Z3JhbS5ydW50aW1lLnYxLldhdGNoVGFza3NSZXF1ZXN0GicuZmxvd2dyYW0ucnVudGltZS52MS5XYXRjaFRhc2tzUmVzcG9uc2UwARJdCgpTZXJ2ZXJJbmZvEiYuZmxvd2dyYW0ucnVudGltZS52MS5TZXJ2ZXJJbmZvUmVxdWVzdBonLmZsb3dncmFtLnJ1bnRpbWUudjEuU2VydmVySW5mb1Jlc3BvbnNlQuoBChdjb20uZmxvd2dyYW0ucnVudGltZS52MUITUnVudGltZVNlcnZpY2VQcm90b1ABWkxnaXRodWIuY29tL2Zsb3dncmFtL2Zsb3dncmFtLXNlcnZlci9jbGllbnRzL2dvL2Zsb3dncmFtL3J1bnRpbWUvdjE7cnVudGltZXYxogIDRlJYqgITRmxvd2dyYW0uUnVudGltZS5WMcoCE0Zsb3dncmFtXFJ1bnRpbWVcVjHiAh9GbG93Z3JhbVxSdW50aW1lXFYxXEdQQk1ldGFkYXRh6gIVRmxvd2dyYW06OlJ1bnRpbWU6OlYxYgZwcm90bzM", [file_flowgram_runtime_v1_event, file_flowgram_runtime_v1_report, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("CilmbG93Z3JhbS9ydW50aW1lL3YxL3J1bnRpbWVfc2VydmljZS5wcm90bxITZmxvd2dyYW0ucnVudGltZS52MSKEAgoOVGFza1J1blJlcXVlc3QSDgoGc2NoZW1hGAEgASgJEg4KBmlucHV0cxgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJEioKB3RpbWVvdXQYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SPwoGbGFiZWxzGAUgAygLMi8uZmxvd2dyYW0ucnVudGltZS52MS5UYXNrUnVuUmVxdWVzdC5MYWJlbHNFbnRyeRIMCgR3YWl0GAYgASgIEhQKDGRpc3BsYXlfbmFtZRgHIAEoCRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIpIBCg9UYXNrUnVuUmVzcG9uc2USDwoHdGFza19pZBgBIAEoCRIvCgZzdGF0dXMYAiABKAsyHy5mbG93Z3JhbS5ydW50aW1lLnYxLlN0YXR1c0luZm8SDwoHb3V0cHV0cxgDIAEoCRIsCgZlcnJvcnMYBCADKAsyHC5mbG93Z3JhbS5ydW50aW1lLnYxLk1lc3NhZ2UiNQoTVGFza1ZhbGlkYXRlUmVxdWVzdBIOCgZzY2hlbWEYASABKAkSDgoGaW5wdXRzGAIgASgJIpUBChRUYXNrVmFsaWRhdGVSZXNwb25zZRINCgV2YWxpZBgBIAEoCBIOCgZlcnJvcnMYAiADKAkSLgoIcHJvYmxlbXMYAyADKAsyHC5mbG93Z3JhbS5ydW50aW1lLnYxLlByb2JsZW0SLgoId2FybmluZ3MYBCADKAsyHC5mbG93Z3JhbS5ydW50aW1lLnYxLlByb2JsZW0iJgoHUHJvYmxlbRINCgVmaWVsZBgBIAEoCRIMCgR0ZXh0GAIgASgJIiEKDlRhc2tHZXRSZXF1ZXN0Eg8KB3Rhc2tfaWQYASABKAkiOgoPVGFza0dldFJlc3BvbnNlEicKBHRhc2sYASABKAsyGS5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2siTQoRVGFza1JlcG9ydFJlcXVlc3QSDwoHdGFza19pZBgBIAEoCRInCgR2aWV3GAIgASgOMhkuZmxvd2dyYW0ucnVudGltZS52MS5WaWV3IkEKElRhc2tSZXBvcnRSZXNwb25zZRIrCgZyZXBvcnQYASABKAsyGy5mbG93Z3JhbS5ydW50aW1lLnYxLlJlcG9ydCIyChFUYXNrUmVzdWx0UmVxdWVzdBIPCgd0YXNrX2lkGAEgASgJEgwKBHdhaXQYAiABKAgihAEKElRhc2tSZXN1bHRSZXNwb25zZRIvCgZzdGF0dXMYASABKAsyHy5mbG93Z3JhbS5ydW50aW1lLnYxLlN0YXR1c0luZm8SDwoHb3V0cHV0cxgCIAEoCRIsCgZlcnJvcnMYAyADKAsyHC5mbG93Z3JhbS5ydW50aW1lLnYxLk1lc3NhZ2UiNAoRVGFza0NhbmNlbFJlcXVlc3QSDwoHdGFza19pZBgBIAEoCRIOCgZyZWFzb24YAiABKAkiJQoSVGFza0NhbmNlbFJlc3BvbnNlEg8KB3N1Y2Nlc3MYASABKAgi2AEKD1Rhc2tMaXN0UmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRItCghzdGF0dXNlcxgDIAMoDjIbLmZsb3dncmFtLnJ1bnRpbWUudjEuU3RhdHVzEkAKBmxhYmVscxgEIAMoCzIwLmZsb3dncmFtLnJ1bnRpbWUudjEuVGFza0xpc3RSZXF1ZXN0LkxhYmVsc0VudHJ5Gi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiXAoQVGFza0xpc3RSZXNwb25zZRIvCgV0YXNrcxgBIAMoCzIgLmZsb3dncmFtLnJ1bnRpbWUudjEuVGFza1N1bW1hcnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIqoBChBXYXRjaFRhc2tSZXF1ZXN0Eg8KB3Rhc2tfaWQYASABKAkSFgoOYWZ0ZXJfc2VxdWVuY2UYAiABKAMSJwoEdmlldxgDIAEoDjIZLmZsb3dncmFtLnJ1bnRpbWUudjEuVmlldxIWCg5pbmNsdWRlX2RlbHRhcxgEIAEoCBIsCgloZWFydGJlYXQYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iQwoRV2F0Y2hUYXNrUmVzcG9uc2USLgoGZXZlbnRzGAEgAygLMh4uZmxvd2dyYW0ucnVudGltZS52MS5UYXNrRXZlbnQi4wEKEVdhdGNoVGFza3NSZXF1ZXN0Ei0KCHN0YXR1c2VzGAEgAygOMhsuZmxvd2dyYW0ucnVudGltZS52MS5TdGF0dXMSQgoGbGFiZWxzGAIgAygLMjIuZmxvd2dyYW0ucnVudGltZS52MS5XYXRjaFRhc2tzUmVxdWVzdC5MYWJlbHNFbnRyeRIsCgloZWFydGJlYXQYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24aLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJfChJXYXRjaFRhc2tzUmVzcG9uc2USLwoFdGFza3MYASADKAsyIC5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tTdW1tYXJ5EhgKEHJlbW92ZWRfdGFza19pZHMYAiADKAkiEwoRU2VydmVySW5mb1JlcXVlc3Qi6wEKElNlcnZlckluZm9SZXNwb25zZRIMCgRuYW1lGAEgASgJEg0KBXRpdGxlGAIgASgJEhMKC2Rlc2NyaXB0aW9uGAMgASgJEg8KB3J1bnRpbWUYBCABKAkSDwoHdmVyc2lvbhgFIAEoCRIoCgR0aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpub2RlX3R5cGVzGAcgAygJEhAKCGZlYXR1cmVzGAggAygJEjEKBmxpbWl0cxgJIAEoCzIhLmZsb3dncmFtLnJ1bnRpbWUudjEuU2VydmVyTGltaXRzIl0KDFNlcnZlckxpbWl0cxIZChFtYXhfbWVzc2FnZV9ieXRlcxgBIAEoAxIYChBtYXhfc2NoZW1hX2J5dGVzGAIgASgDEhgKEG1heF9pbnB1dHNfYnl0ZXMYAyABKAMikAEKE1Rhc2tSdW5CYXRjaFJlcXVlc3QSNQoIZGVmYXVsdHMYASABKAsyIy5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tSdW5SZXF1ZXN0EhUKDW1heF9pbl9mbGlnaHQYAiABKAUSKwoEcnVucxgDIAMoCzIdLmZsb3dncmFtLnJ1bnRpbWUudjEuQmF0Y2hSdW4iTQoIQmF0Y2hSdW4SCwoDa2V5GAEgASgJEjQKB3JlcXVlc3QYAiABKAsyIy5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tSdW5SZXF1ZXN0IksKFFRhc2tSdW5CYXRjaFJlc3BvbnNlEjMKCG91dGNvbWVzGAEgAygLMiEuZmxvd2dyYW0ucnVudGltZS52MS5CYXRjaE91dGNvbWUihgEKDEJhdGNoT3V0Y29tZRILCgNrZXkYASABKAkSNwoHb3V0Y29tZRgCIAEoCzIkLmZsb3dncmFtLnJ1bnRpbWUudjEuVGFza1J1blJlc3BvbnNlSAASJgoIcmVqZWN0ZWQYAyABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAQggKBnJlc3VsdCo7CgRWaWV3EhQKEFZJRVdfVU5TUEVDSUZJRUQQABIOCgpWSUVXX0JBU0lDEAESDQoJVklFV19GVUxMEAIypggKFldvcmtmbG93UnVudGltZVNlcnZpY2USVAoHVGFza1J1bhIjLmZsb3dncmFtLnJ1bnRpbWUudjEuVGFza1J1blJlcXVlc3QaJC5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tSdW5SZXNwb25zZRJnCgxUYXNrUnVuQmF0Y2gSKC5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tSdW5CYXRjaFJlcXVlc3QaKS5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tSdW5CYXRjaFJlc3BvbnNlKAEwARJjCgxUYXNrVmFsaWRhdGUSKC5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tWYWxpZGF0ZVJlcXVlc3QaKS5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tWYWxpZGF0ZVJlc3BvbnNlElQKB1Rhc2tHZXQSIy5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tHZXRSZXF1ZXN0GiQuZmxvd2dyYW0ucnVudGltZS52MS5UYXNrR2V0UmVzcG9uc2USXQoKVGFza1JlcG9ydBImLmZsb3dncmFtLnJ1bnRpbWUudjEuVGFza1JlcG9ydFJlcXVlc3QaJy5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tSZXBvcnRSZXNwb25zZRJdCgpUYXNrUmVzdWx0EiYuZmxvd2dyYW0ucnVudGltZS52MS5UYXNrUmVzdWx0UmVxdWVzdBonLmZsb3dncmFtLnJ1bnRpbWUudjEuVGFza1Jlc3VsdFJlc3BvbnNlEl0KClRhc2tDYW5jZWwSJi5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tDYW5jZWxSZXF1ZXN0GicuZmxvd2dyYW0ucnVudGltZS52MS5UYXNrQ2FuY2VsUmVzcG9uc2USVwoIVGFza0xpc3QSJC5mbG93Z3JhbS5ydW50aW1lLnYxLlRhc2tMaXN0UmVxdWVzdBolLmZsb3dncmFtLnJ1bnRpbWUudjEuVGFza0xpc3RSZXNwb25zZRJcCglXYXRjaFRhc2sSJS5mbG93Z3JhbS5ydW50aW1lLnYxLldhdGNoVGFza1JlcXVlc3QaJi5mbG93Z3JhbS5ydW50aW1lLnYxLldhdGNoVGFza1Jlc3BvbnNlMAESXwoKV2F0Y2hUYXNrcxImLmZsb3dncmFtLnJ1bnRpbWUudjEuV2F0Y2hUYXNrc1JlcXVlc3QaJy5mbG93Z3JhbS5ydW50aW1lLnYxLldhdGNoVGFza3NSZXNwb25zZTABEl0KClNlcnZlckluZm8SJi5mbG93Z3JhbS5ydW50aW1lLnYxLlNlcnZlckluZm9SZXF1ZXN0GicuZmxvd2dyYW0ucnVudGltZS52MS5TZXJ2ZXJJbmZvUmVzcG9uc2VC6gEKF2NvbS5mbG93Z3JhbS5ydW50aW1lLnYxQhNSdW50aW1lU2VydmljZVByb3RvUAFaTGdpdGh1Yi5jb20vZmxvd2dyYW0vZmxvd2dyYW0tc2VydmVyL2NsaWVudHMvZ28vZmxvd2dyYW0vcnVudGltZS92MTtydW50aW1ldjGiAgNGUliqAhNGbG93Z3JhbS5SdW50aW1lLlYxygITRmxvd2dyYW1cUnVudGltZVxWMeICH0Zsb3dncmFtXFJ1bnRpbWVcVjFcR1BCTWV0YWRhdGHqAhVGbG93Z3JhbTo6UnVudGltZTo6VjFiBnByb3RvMw", [file_flowgram_runtime_v1_event, file_flowgram_runtime_v1_report, file_google_protobuf_duration, file_google_protobuf_timestamp, file_google_rpc_status]);
 
 /**
  * What to run.
@@ -782,6 +784,140 @@ export const ServerLimitsSchema: GenMessage<ServerLimits> = /*@__PURE__*/
   messageDesc(file_flowgram_runtime_v1_runtime_service, 21);
 
 /**
+ * Runs of a batch.
+ *
+ * @generated from message flowgram.runtime.v1.TaskRunBatchRequest
+ */
+export type TaskRunBatchRequest = Message<"flowgram.runtime.v1.TaskRunBatchRequest"> & {
+  /**
+   * What the runs have in common: schema, timeout, labels, and what else a run
+   * does not say itself. Required in the first request, and unset later. Its
+   * request_id must be empty: every run needs one of its own. `wait` is unused:
+   * an outcome is always that of a task that has terminated.
+   *
+   * @generated from field: flowgram.runtime.v1.TaskRunRequest defaults = 1;
+   */
+  defaults?: TaskRunRequest | undefined;
+
+  /**
+   * How many runs may be under way at once, in the first request; 0 stands for
+   * the server's default, and the server may allow fewer.
+   *
+   * @generated from field: int32 max_in_flight = 2;
+   */
+  maxInFlight: number;
+
+  /**
+   * Runs, of which those of one request are accepted together.
+   *
+   * @generated from field: repeated flowgram.runtime.v1.BatchRun runs = 3;
+   */
+  runs: BatchRun[];
+};
+
+/**
+ * Describes the message flowgram.runtime.v1.TaskRunBatchRequest.
+ * Use `create(TaskRunBatchRequestSchema)` to create a new message.
+ */
+export const TaskRunBatchRequestSchema: GenMessage<TaskRunBatchRequest> = /*@__PURE__*/
+  messageDesc(file_flowgram_runtime_v1_runtime_service, 22);
+
+/**
+ * One run of a batch.
+ *
+ * @generated from message flowgram.runtime.v1.BatchRun
+ */
+export type BatchRun = Message<"flowgram.runtime.v1.BatchRun"> & {
+  /**
+   * The caller's name for the run, which comes back with its outcome. At most 256
+   * characters; it need not be unique.
+   *
+   * @generated from field: string key = 1;
+   */
+  key: string;
+
+  /**
+   * What differs from the defaults: inputs, mostly, and a request_id. Fields that
+   * are set replace those of the defaults; labels are added to them.
+   *
+   * @generated from field: flowgram.runtime.v1.TaskRunRequest request = 2;
+   */
+  request?: TaskRunRequest | undefined;
+};
+
+/**
+ * Describes the message flowgram.runtime.v1.BatchRun.
+ * Use `create(BatchRunSchema)` to create a new message.
+ */
+export const BatchRunSchema: GenMessage<BatchRun> = /*@__PURE__*/
+  messageDesc(file_flowgram_runtime_v1_runtime_service, 23);
+
+/**
+ * Outcomes of runs: as many as were there.
+ *
+ * @generated from message flowgram.runtime.v1.TaskRunBatchResponse
+ */
+export type TaskRunBatchResponse = Message<"flowgram.runtime.v1.TaskRunBatchResponse"> & {
+  /**
+   * The outcomes, at least one.
+   *
+   * @generated from field: repeated flowgram.runtime.v1.BatchOutcome outcomes = 1;
+   */
+  outcomes: BatchOutcome[];
+};
+
+/**
+ * Describes the message flowgram.runtime.v1.TaskRunBatchResponse.
+ * Use `create(TaskRunBatchResponseSchema)` to create a new message.
+ */
+export const TaskRunBatchResponseSchema: GenMessage<TaskRunBatchResponse> = /*@__PURE__*/
+  messageDesc(file_flowgram_runtime_v1_runtime_service, 24);
+
+/**
+ * What became of one run.
+ *
+ * @generated from message flowgram.runtime.v1.BatchOutcome
+ */
+export type BatchOutcome = Message<"flowgram.runtime.v1.BatchOutcome"> & {
+  /**
+   * The key of the run.
+   *
+   * @generated from field: string key = 1;
+   */
+  key: string;
+
+  /**
+   * How it ended.
+   *
+   * @generated from oneof flowgram.runtime.v1.BatchOutcome.result
+   */
+  result: {
+    /**
+     * The task has terminated, in whatever status.
+     *
+     * @generated from field: flowgram.runtime.v1.TaskRunResponse outcome = 2;
+     */
+    value: TaskRunResponse;
+    case: "outcome";
+  } | {
+    /**
+     * The run was refused, with the status, and the details, of a TaskRun.
+     *
+     * @generated from field: google.rpc.Status rejected = 3;
+     */
+    value: Status$1;
+    case: "rejected";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message flowgram.runtime.v1.BatchOutcome.
+ * Use `create(BatchOutcomeSchema)` to create a new message.
+ */
+export const BatchOutcomeSchema: GenMessage<BatchOutcome> = /*@__PURE__*/
+  messageDesc(file_flowgram_runtime_v1_runtime_service, 25);
+
+/**
  * How much an answer holds.
  *
  * @generated from enum flowgram.runtime.v1.View
@@ -873,6 +1009,31 @@ export const WorkflowRuntimeService: GenService<{
     methodKind: "unary";
     input: typeof TaskRunRequestSchema;
     output: typeof TaskRunResponseSchema;
+  },
+  /**
+   * Many runs on one stream: requests in, outcomes out as they come, in any
+   * order, each with the key of its run. The first request has the defaults. A
+   * run that is refused is an outcome, too, and the stream goes on. At most
+   * `max_in_flight` runs are under way: beyond that the server reads no further
+   * until outcomes were taken, so a slow reader slows down the sender. Ends with
+   * OK after the last outcome, once the requests have ended.
+   *
+   * A broken stream leaves the tasks that were accepted running. Send the runs
+   * without an outcome again, with the same request_id each, to go on: a run that
+   * was accepted before is not run twice.
+   *   INVALID_ARGUMENT   the first request is without defaults, or they, or a
+   *                      key, are out of their range (ARGUMENT_INVALID)
+   *   RESOURCE_EXHAUSTED the server has reached its limit of batches
+   *                      (TOO_MANY_WATCHES)
+   *   UNAVAILABLE        as for any call; begin again with the runs that have no
+   *                      outcome yet
+   *
+   * @generated from rpc flowgram.runtime.v1.WorkflowRuntimeService.TaskRunBatch
+   */
+  taskRunBatch: {
+    methodKind: "bidi_streaming";
+    input: typeof TaskRunBatchRequestSchema;
+    output: typeof TaskRunBatchResponseSchema;
   },
   /**
    * Checks a schema and inputs without running them. Problems are the answer,

@@ -1,0 +1,219 @@
+"""Batches: many runs on one stream, accepted together, whose outcomes go out as they come.
+
+A run holds a slot from when it is read until its outcome was taken by the client. Requests are read no further while no slot
+is free: so a client that reads slowly slows down its own sending, and nothing piles up here.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from typing import Final
+
+from flowgram.runtime.v1.runtime_service_pb2 import BatchRun, TaskRunBatchRequest, TaskRunRequest
+from flowgram_core.hosting.errors import ShuttingDown
+from flowgram_core.hosting.service import TaskRequest, TaskService
+from flowgram_core.journal.interface import TaskRecord
+from flowgram_server.rpc.convert import arguments
+from flowgram_server.rpc.convert.requests import task_request
+from flowgram_server.rpc.errors import ArgumentInvalid, Violation
+from flowgram_server.rpc.rich_status import rich_status
+from flowgram_server.rpc.wire import delimited, utf8
+
+DEFAULT_IN_FLIGHT: Final = 256
+MAX_IN_FLIGHT: Final = 4096
+MAX_KEY: Final = 256
+
+_RESPONSE_BYTES: Final = 256 * 1024
+"""Outcomes are joined to responses of about this size."""
+_ACCEPTED_TOGETHER: Final = 64
+"""Runs that are accepted in one go: more gain nothing, and hold up the first one's outcome."""
+
+_KEY_TAG: Final = b"\x0a"
+_OUTCOME_TAG: Final = b"\x12"
+_REJECTED_TAG: Final = b"\x1a"
+_OUTCOMES_TAG: Final = b"\x0a"
+
+
+class BatchDefaults:
+    """What the runs of a batch have in common; turns each run into a request of its own.
+
+    Args:
+        request: The first request of the stream.
+
+    Raises:
+        ArgumentInvalid: It has no defaults, or they are out of their range.
+    """
+
+    def __init__(self, request: TaskRunBatchRequest) -> None:
+        violations: arguments.Violations = []
+        if not request.HasField("defaults"):
+            violations.append(Violation("defaults", "is required in the first request"))
+        if request.defaults.request_id:
+            violations.append(Violation("defaults.request_id", "must be empty: every run has one of its own"))
+        if not 0 <= request.max_in_flight <= 2**31 - 1:
+            violations.append(
+                Violation("max_in_flight", f"must not be negative, and is {request.max_in_flight}")
+            )
+        arguments.accept(violations)
+        self.max_in_flight = min(request.max_in_flight or DEFAULT_IN_FLIGHT, MAX_IN_FLIGHT)
+        self._defaults = request.defaults
+        self._base: TaskRequest | None = None
+        if request.defaults.schema:
+            try:
+                self._base = task_request(request.defaults)
+            except ArgumentInvalid as error:
+                raise ArgumentInvalid(
+                    *(Violation(f"defaults.{field}", text) for field, text in error.violations)
+                ) from None
+
+    def request_of(self, run: BatchRun) -> TaskRequest:
+        """What one run asks for. Raises `ArgumentInvalid`."""
+        own = run.request
+        if self._base is not None and all(field.name in _USUAL for field, _ in own.ListFields()):
+            violations: arguments.Violations = []
+            request_id = arguments.short(violations, "request_id", own.request_id, arguments.MAX_REQUEST_ID)
+            arguments.accept(violations)
+            return self._base._replace(inputs=own.inputs or self._base.inputs, request_id=request_id)
+        merged = TaskRunRequest()
+        merged.CopyFrom(self._defaults)
+        merged.MergeFrom(own)
+        return task_request(merged)
+
+
+_USUAL: Final = frozenset({"inputs", "request_id"})
+"""The fields that runs set, mostly; with others the messages are merged."""
+
+
+class Batch:
+    """One batch on its way: reads runs, has them accepted, and hands out their outcomes.
+
+    Args:
+        requests: The stream of the client.
+        application: Runs the tasks.
+        encode: The serialized `TaskRunResponse` of a task that has terminated.
+    """
+
+    def __init__(
+        self,
+        requests: AsyncIterator[TaskRunBatchRequest],
+        application: TaskService,
+        encode: Callable[[TaskRecord], bytes],
+    ) -> None:
+        self._requests = requests
+        self._application = application
+        self._encode = encode
+        self._free = 0
+        self._in_flight = 0
+        self._ready: deque[bytes] = deque()
+        self._news = asyncio.Event()
+        self._room = asyncio.Event()
+        self._waiting: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
+
+    async def responses(self) -> AsyncGenerator[bytes, None]:
+        """The serialized responses, until all runs have an outcome and the client sends no more.
+
+        Raises:
+            ArgumentInvalid: The first request, or a key, is not as it should be.
+            ShuttingDown: The service ends before the tasks do. They go on after the next start.
+        """
+        reader = asyncio.create_task(self._read(), name="batch reader")
+        reader.add_done_callback(lambda _: self._news.set())
+        try:
+            while True:
+                while self._ready:
+                    count, response = self._take()
+                    yield response
+                    self._in_flight -= count
+                    self._free += count
+                    self._room.set()
+                if self._failure is not None:
+                    raise self._failure
+                if reader.done():
+                    reader.result()
+                    if not self._in_flight:
+                        return
+                await self._news.wait()
+                self._news.clear()
+        finally:
+            left = (reader, *self._waiting)
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+
+    def _take(self) -> tuple[int, bytes]:
+        """How many outcomes a response has, and the response."""
+        parts: list[bytes] = []
+        size = 0
+        while self._ready and (not parts or size + len(self._ready[0]) <= _RESPONSE_BYTES):
+            size += len(self._ready[0])
+            parts.append(self._ready.popleft())
+        return len(parts), b"".join(parts)
+
+    async def _read(self) -> None:
+        defaults: BatchDefaults | None = None
+        async for request in self._requests:
+            if defaults is None:
+                defaults = BatchDefaults(request)
+                self._free = defaults.max_in_flight
+            elif request.HasField("defaults"):
+                raise ArgumentInvalid(Violation("defaults", "may be in the first request only"))
+            runs = iter(request.runs)
+            while runs_now := [run async for run in self._admitted(runs)]:
+                await self._accept(runs_now, defaults)
+
+    async def _admitted(self, runs: Iterator[BatchRun]) -> AsyncIterator[BatchRun]:
+        """As many runs as there are slots free, at least one if there is one more; waits for that."""
+        for count, run in enumerate(runs, 1):
+            if len(run.key) > MAX_KEY:
+                text = f"must have at most {MAX_KEY} characters, not {len(run.key)}"
+                raise ArgumentInvalid(Violation("runs.key", text))
+            while not self._free:
+                self._room.clear()
+                await self._room.wait()
+            self._free -= 1
+            self._in_flight += 1
+            yield run
+            if not self._free or count == _ACCEPTED_TOGETHER:
+                return
+
+    async def _accept(self, runs: Sequence[BatchRun], defaults: BatchDefaults) -> None:
+        requests: list[TaskRequest] = []
+        keys: list[str] = []
+        for run in runs:
+            try:
+                requests.append(defaults.request_of(run))
+            except ArgumentInvalid as error:
+                self._reject(run.key, error)
+            else:
+                keys.append(run.key)
+        outcomes = await self._application.run_many(requests)
+        for key, outcome in zip(keys, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                self._reject(key, outcome)
+            elif outcome.ended:
+                self._finish(key, outcome)
+            else:
+                waiting = asyncio.create_task(self._wait(key, outcome.task_id))
+                self._waiting.add(waiting)
+                waiting.add_done_callback(self._waiting.discard)
+
+    async def _wait(self, key: str, task_id: str) -> None:
+        try:
+            self._finish(key, await self._application.wait(task_id))
+        except ShuttingDown as error:  # the client is to come back, with all runs that have no outcome
+            self._failure = self._failure or error
+            self._news.set()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the outcome of this run only
+            self._reject(key, error)
+
+    def _finish(self, key: str, record: TaskRecord) -> None:
+        self._add(key, _OUTCOME_TAG + delimited(self._encode(record)))
+
+    def _reject(self, key: str, error: Exception) -> None:
+        self._add(key, _REJECTED_TAG + delimited(rich_status(error).details))
+
+    def _add(self, key: str, result: bytes) -> None:
+        outcome = _KEY_TAG + delimited(utf8(key)) + result if key else result
+        self._ready.append(_OUTCOMES_TAG + delimited(outcome))
+        self._news.set()

@@ -10,7 +10,6 @@ import asyncio
 import gzip
 import json
 import re
-import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,9 @@ from support.temporal_host import TemporalHost, events_of, temporal_host
 
 _IDENTITY = re.compile(r'("identity": )"[^"]*"')
 """Who asked for something: the process and the machine, which nobody needs to know."""
+
+_STICKY_QUEUE = re.compile(r'("name": )"[0-9]+@[^"]*-[0-9a-f]{32}"')
+"""The queue of one worker, which is named after its process and machine."""
 
 FOLDER = Path(__file__).parents[1] / "runtime" / "temporal" / "histories"
 
@@ -75,7 +77,8 @@ async def _record(host: TemporalHost, name: str, task_id: str) -> None:
         history = await host.client.get_workflow_handle(task_id, run_id=run_id).fetch_history()
         number += 1
         with gzip.GzipFile(FOLDER / f"{name}_{number}.json.gz", "wb", mtime=0) as file:
-            text = _IDENTITY.sub(r'\1"worker"', history.to_json()).replace(socket.gethostname(), "host")
+            text = _IDENTITY.sub(r'\1"worker"', history.to_json())
+            text = _STICKY_QUEUE.sub(r'\1"sticky"', text)
             file.write(text.encode())
         last = history.events[-1].workflow_execution_continued_as_new_event_attributes
         run_id = last.new_execution_run_id

@@ -14,6 +14,7 @@ TypeScript and saves it under that name.
 from collections import OrderedDict
 from typing import Any, Final, NamedTuple, Self
 
+from flowgram_core.concurrency.fair_queue import FairSemaphore
 from flowgram_core.concurrency.offload import LARGE, run_in_thread_if_large
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.node_type import Call, CallBehavior, RunScope, Trusted
@@ -25,6 +26,7 @@ from flowgram_core.modeling.values import UNDEFINED
 from flowgram_core.nodes.code import worker_protocol
 from flowgram_core.nodes.code.worker_commands import quickjs_command, typescript_command
 from flowgram_core.nodes.code.worker_pool import WorkerPool
+from flowgram_core.nodes.code.worker_process import LARGE_JOB
 from flowgram_core.nodes.errors import WorkerDied, WorkerError, WorkerTimedOut
 from flowgram_core.nodes.executor import CallContext
 from flowgram_core.nodes.node_settings import MIB, CodeSettings
@@ -61,6 +63,7 @@ class CodeNode(Trusted):
         self._settings = settings or CodeSettings()
         self._pools: dict[str, WorkerPool] = {}
         self._stripped: OrderedDict[str, str] = OrderedDict()
+        self._large_jobs = FairSemaphore(self._settings.workers + self._settings.long_workers + 1)
 
     async def __aenter__(self) -> Self:
         return self
@@ -94,9 +97,17 @@ class CodeNode(Trusted):
         Raises:
             NodeError: `Code execution failed: …`.
         """
+        size = size_of(call.inputs, LARGE)
+        if size <= LARGE_JOB:
+            return await self._execute(call, size, context)
+        # What waits for a process exists as text besides: of large inputs there are few at a time.
+        async with self._large_jobs.slot(context.task_id):
+            return await self._execute(call, size, context)
+
+    async def _execute(self, call: Call, size: int, context: CallContext) -> JSONObject:
         script = call.node.data["script"]
         source: str = script["content"]
-        params = await run_in_thread_if_large(size_of(call.inputs, LARGE), json_text.encode, call.inputs)
+        params = await run_in_thread_if_large(size, json_text.encode, call.inputs)
         has_types = script["language"] == _TYPESCRIPT or source in self._stripped
         if has_types:
             source = await self._strip_types(source, context)

@@ -184,8 +184,9 @@ class WorkerPool:
                 self._waiting.push_front(job.key, job)
                 break
             self._give(worker, job)
-        self._start_workers(long=False, count=self._size, waiting=len(self._waiting))
-        self._start_workers(long=True, count=self._long_workers, waiting=len(self._waiting_long))
+        if self.waiting:
+            self._start_workers(long=False, count=self._size, waiting=len(self._waiting))
+            self._start_workers(long=True, count=self._long_workers, waiting=len(self._waiting_long))
         if self._timer is None and len(self._idle) < len(self._workers):
             self._timer = asyncio.get_running_loop().call_later(_TICK, self._tick)
 

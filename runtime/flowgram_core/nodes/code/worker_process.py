@@ -23,7 +23,8 @@ CAN_TAKE_BACK: Final = sys.platform == "linux"
 LARGE_JOB: Final = PIECE - HEADER
 """Bytes beyond which a job is sent in pieces: only to a process that has no other, which gets none meanwhile."""
 
-_READ: Final = 256 * 1024
+_READ: Final = 64 * 1024
+"""Bytes that are read at once. For much more, each read would get its memory from the system and give it back."""
 _LOWER_PRIORITY: Final = 10
 _END_TIMEOUT: Final = 1
 """Seconds after which a process is killed that has closed its channel and not ended."""

@@ -108,6 +108,15 @@ async def test_large_params_and_results_are_worked_through_in_threads(node: Code
         assert threads.works == works
 
 
+async def test_many_large_params_come_through(node: CodeNode) -> None:
+    """Few of them exist as text at a time; none is lost, and none is cut."""
+    contents = [f"{number}" * 100_000 for number in range(10)]
+    results = await asyncio.gather(
+        *(run(node, "const main = ({params: {a}}) => a.length + a[0]", a=content) for content in contents)
+    )
+    assert results == [{"result": f"100000{number}"} for number in range(10)]
+
+
 @pytest.mark.parametrize(
     "content",
     [

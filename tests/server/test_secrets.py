@@ -7,13 +7,13 @@ from typing import Any
 import grpc
 import pytest
 from support.gateway import gateway_to
-from support.raw_http import RawServer, response
+from support.raw_http import RawServer, Received, response
 from support.workflows import START, chain, node
 
 from flowgram.runtime.v1.report_pb2 import Status
 from flowgram.runtime.v1.runtime_service_pb2 import TaskReportRequest, TaskRunRequest, WatchTaskRequest
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
-from flowgram_core.modeling.json_text import loads
+from flowgram_core.modeling.json_text import dumps, loads
 from flowgram_server.app import Server, open_server
 from flowgram_server.settings.server import load_settings
 
@@ -111,3 +111,61 @@ async def test_secrets_of_an_http_node_are_shown_nowhere(server: Server) -> None
         assert "http_0" in shown
         assert TOKEN not in shown
         assert KEY not in shown
+
+
+async def test_what_a_server_sends_back_of_a_secret_is_shown_nowhere(server: Server) -> None:
+    """Neither in the outputs of the node, nor in the inputs and outputs of those behind it, nor in its messages."""
+
+    async def echo(received: Received) -> bytes:
+        return response(
+            f"{received.target} {received.headers}".encode(), X_Echo=received.headers["x-vault-token"]
+        )
+
+    query_key = "query-" + "0123456789abcdef"
+    async with RawServer(echo) as api, grpc.aio.insecure_channel(server.address) as channel:
+        http = node(
+            "http_0",
+            "http",
+            api={"method": "GET", "url": {"type": "template", "content": f"{api.url}/?sig={query_key}"}},
+            headers=strings("Authorization", "X-Vault-Token"),
+            headersValues=constants(Authorization=TOKEN, **{"X-Vault-Token": KEY}),
+            body={"bodyType": "none"},
+            outputs=strings("body"),
+        )
+        end = node(
+            "end_0",
+            "end",
+            inputs=strings("body"),
+            inputsValues={"body": {"type": "ref", "content": ["http_0", "body"]}},
+        )
+        stub: Any = WorkflowRuntimeServiceStub(channel)
+        answer = await stub.TaskRun(TaskRunRequest(schema=chain(START, http, end), wait=True))
+        assert answer.status.status == Status.STATUS_SUCCEEDED, answer
+        (received,) = api.received
+        assert query_key in received.target
+        report = (await stub.TaskReport(TaskReportRequest(task_id=answer.task_id))).report
+        watched = [r async for r in stub.WatchTask(WatchTaskRequest(task_id=answer.task_id))]
+    for shown in (str(answer), str(report), str(watched)):
+        for secret in (TOKEN, TOKEN.removeprefix("Bearer "), KEY, query_key):
+            assert secret not in shown
+    assert "sig=que" in loads(answer.outputs)["body"]
+
+
+async def test_inputs_with_secret_names_are_masked_where_they_come_in(server: Server) -> None:
+    """In the inputs of the report, and in what the start node gives; the task gets the real one."""
+    start = node("start_0", "start", outputs=strings("apiKey", "name"))
+    end = node(
+        "end_0",
+        "end",
+        inputs=strings("got"),
+        inputsValues={"got": {"type": "ref", "content": ["start_0", "name"]}},
+    )
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        stub: Any = WorkflowRuntimeServiceStub(channel)
+        inputs = dumps({"apiKey": KEY, "name": "n"})
+        answer = await stub.TaskRun(TaskRunRequest(schema=chain(start, end), inputs=inputs, wait=True))
+        report = (await stub.TaskReport(TaskReportRequest(task_id=answer.task_id))).report
+        watched = [r async for r in stub.WatchTask(WatchTaskRequest(task_id=answer.task_id))]
+    assert loads(report.inputs) == {"apiKey": "key…3210", "name": "n"}
+    assert KEY not in f"{report} {watched}"
+    assert loads(answer.outputs) == {"got": "n"}

@@ -12,7 +12,8 @@ from flowgram_core.engine.activations import CallFailed, CallSucceeded, from_jso
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.isolation import copy_call
 from flowgram_core.engine.node_type import Call, is_trusted
-from flowgram_core.hosting.secrets import Secrets, scrub
+from flowgram_core.hosting.delta_scrubber import ScrubbedContext
+from flowgram_core.hosting.secrets import Secrets, mask_urls, scrub, scrub_outputs
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.hosting.unexpected_errors import log_unexpected_error
 from flowgram_core.modeling.sizes import size_of
@@ -63,7 +64,7 @@ class Caller:
             cannot differ.
         """
         try:
-            outputs = await self._execute(call, context)
+            outputs = await self._scrubbed(call, context)
             await self._fairness.time_slice()
         except NodeError as error:
             text = str(error)
@@ -78,8 +79,21 @@ class Caller:
             text = self._unexpected(call, context, error)
         else:
             return await self._recorded(call, context, CallSucceeded(self._clock.now(), call.key, outputs))
-        failed = CallFailed(self._clock.now(), call.key, scrub(text, self._secrets.values(call.inputs)))
+        text = mask_urls(scrub(text, self._secrets.values(call.inputs)))
+        failed = CallFailed(self._clock.now(), call.key, text)
         return failed, to_json(failed)
+
+    async def _scrubbed(self, call: Call, context: CallContext) -> dict[str, object]:
+        """The outputs of a call, without what a server or a model has sent back of its secrets."""
+        if not getattr(self._executors.get(call.node.type), "answers_from_outside", False):
+            return await self._execute(call, context)
+        secrets = self._secrets.echoes(call.inputs)
+        if not secrets:
+            return await self._execute(call, context)
+        scrubbed = ScrubbedContext(context, secrets)
+        outputs: dict[str, object] = scrub_outputs(await self._execute(call, scrubbed), secrets)
+        scrubbed.flush()
+        return outputs
 
     async def _execute(self, call: Call, context: CallContext) -> dict[str, object]:
         """The outputs of a call. Its time begins when it has its slot. Raises what its executor raises."""

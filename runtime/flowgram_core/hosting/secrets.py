@@ -1,20 +1,21 @@
 """Secrets: what is masked before anybody sees it.
 
-Masked are the values of node inputs with certain names, and of HTTP headers that carry credentials, in snapshots, messages
-and logs. The engine keeps the real values in memory only.
+Masked are, in snapshots, reports, messages and logs: the values of node inputs and outputs with certain names, HTTP headers
+and query parameters that carry credentials by their names, and what a server or a model sends back of them. The engine keeps
+the real values in memory only.
 """
 
+import base64
+import binascii
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
+from urllib.parse import quote, unquote_plus
 
 from flowgram_core.modeling.json_text import JSONObject, JSONTextError, dumps, loads
-
-SECRET_HEADERS = frozenset(
-    {"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key", "x-auth-token"}
-)
-"""HTTP headers that carry credentials, in lower case."""
+from flowgram_core.nodes.network.credentials import is_credential
 
 _HEADERS = "headers"
 _PARAMS = "params"
@@ -25,8 +26,19 @@ _BODY, _BODY_TYPE = "body", "bodyType"
 _FORMS = frozenset({"form-data", "x-www-form-urlencoded"})
 """Types of an HTTP request's body that hold others by name, too: as JSON text."""
 
-_HEADER_DATA = frozenset({_HEADERS, "headersValues"})
-"""What a schema says of headers: how they are declared, and what they are bound to."""
+_FIELD_DATA = frozenset({_HEADERS, "headersValues", _PARAMS, "paramsValues"})
+"""What a schema says of headers and parameters: how they are declared, and what they are bound to."""
+_DECLARATIONS = frozenset(
+    {"type", "properties", "required", "items", "title", "default", "extra", "description"}
+)
+"""Names in a declaration that are none of fields."""
+
+_QUERY_FIELD: Final = re.compile(r"""(?<=[?&;])([^?=&;#\s"'<>]{1,64})=([^&;#\s"'<>]+)""")
+_LONGEST_URL: Final = 65_536
+"""Characters. In longer texts no address is looked for."""
+_PLACEHOLDER: Final = re.compile(r"(?:\{\{[^{}]*\}\})+")
+_SHORTEST_ECHO: Final = 8
+"""Characters. A shorter secret, such as `test`, is not looked for in what servers and models answer: it may be a word."""
 
 
 def mask(value: str) -> str:
@@ -42,12 +54,34 @@ def scrub(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
+def mask_urls(text: str) -> str:
+    """A text with the credentials masked that stand in the queries of addresses in it."""
+    if len(text) > _LONGEST_URL or not _may_have_query(text):
+        return text
+    return _QUERY_FIELD.sub(_masked_field, text)
+
+
+def _may_have_query(text: str) -> bool:
+    return "://" in text and "?" in text
+
+
+def _masked_field(match: re.Match[str]) -> str:
+    name, value = match.groups()
+    if not is_credential(unquote_plus(name)) or _PLACEHOLDER.fullmatch(value):
+        return match[0]
+    return f"{name}={mask(value)}"
+
+
 class Secrets:
-    """Knows which inputs are secret."""
+    """Tells which values are secret.
+
+    Args:
+        names: Of inputs and outputs, exactly as they are written; of headers and parameters in any case.
+    """
 
     def __init__(self, names: Iterable[str] = ("apiKey",)) -> None:
         self._names = frozenset(names)
-        self._header_names = SECRET_HEADERS.union(name.lower() for name in self._names)
+        self._lower_names = frozenset(name.lower() for name in self._names)
         self._concerned = self._names | _FIELDS
 
     def and_also(self, names: Iterable[str]) -> "Secrets":
@@ -56,7 +90,7 @@ class Secrets:
 
     def mask_inputs(self, inputs: JSONObject) -> JSONObject:
         """The inputs of a node as they may be shown: the same object where nothing can be secret."""
-        if self._concerned.isdisjoint(inputs):
+        if self._concerned.isdisjoint(inputs) and not any(map(_is_address, inputs.values())):
             return inputs
         shown = {
             name: _hide(value) if name in self._names else self._mask_fields(name, value)
@@ -75,40 +109,112 @@ class Secrets:
 
     def mask_data(self, data: JSONObject) -> JSONObject:
         """What a schema says about a node as it may be shown: without the constants and templates that are secret."""
-        return {name: self._mask_data(name, value, in_headers=False) for name, value in data.items()}
+        return {name: self._mask_data(name, value, in_fields=False) for name, value in data.items()}
 
     def values(self, inputs: JSONObject) -> list[str]:
-        """The secret texts in the inputs of a node, those inside of objects and arrays too, to be scrubbed from other texts."""
+        """The secret texts in the inputs of a node, to be scrubbed from other texts.
+
+        Those inside of objects and arrays too, and the credentials within headers (`Bearer …`, cookies) and addresses.
+        """
         return [*_texts(self._found(inputs))]
+
+    def echoes(self, inputs: JSONObject) -> list[str]:
+        """The secret texts in the inputs of a node in all forms in which a server or a model may send them back."""
+        texts = {text for text in self.values(inputs) if len(text) >= _SHORTEST_ECHO}
+        return sorted({form for text in texts for form in (text, dumps(text)[1:-1], quote(text, safe=""))})
 
     def _found(self, inputs: JSONObject) -> Iterator[Any]:
         for name, value in inputs.items():
             if name in self._names:
                 yield value
             elif name in _FIELDS and isinstance(value, dict):
-                yield from (field for key, field in value.items() if self._is_secret(key, name == _HEADERS))
+                for key, field in value.items():
+                    if self._is_secret_field(key):
+                        yield field
+                        if name == _HEADERS and isinstance(field, str):
+                            yield from _parts_of_header(field)
+            elif _is_address(value):
+                for key, field in _QUERY_FIELD.findall(value):
+                    if self._is_secret_field(unquote_plus(key)) and len(field) >= _SHORTEST_ECHO:
+                        yield from {field, unquote_plus(field)}
         yield from (field for key, field in _form(inputs).items() if key in self._names)
 
     def _mask_fields(self, name: str, value: Any) -> Any:
+        if isinstance(value, str):
+            return mask_urls(value)
         if name not in _FIELDS or not isinstance(value, dict):
             return value
-        in_headers = name == _HEADERS
         return {
-            key: _hide(field) if self._is_secret(key, in_headers) else field for key, field in value.items()
+            key: _hide(field)
+            if self._is_secret_field(key)
+            else mask_urls(field)
+            if isinstance(field, str)
+            else field
+            for key, field in value.items()
         }
 
-    def _mask_data(self, name: str, value: Any, *, in_headers: bool) -> Any:
-        if self._is_secret(name, in_headers):
+    def _mask_data(self, name: str, value: Any, *, in_fields: bool) -> Any:
+        if name in self._names or (in_fields and name not in _DECLARATIONS and self._is_secret_field(name)):
             return _hide_said(value)
+        if isinstance(value, str):
+            return mask_urls(value)
         if isinstance(value, list):
-            return [self._mask_data("", item, in_headers=in_headers) for item in value]
+            return [self._mask_data("", item, in_fields=in_fields) for item in value]
         if isinstance(value, dict):
-            in_headers = in_headers or name in _HEADER_DATA
-            return {key: self._mask_data(key, item, in_headers=in_headers) for key, item in value.items()}
+            in_fields = in_fields or name in _FIELD_DATA
+            return {key: self._mask_data(key, item, in_fields=in_fields) for key, item in value.items()}
         return value
 
-    def _is_secret(self, name: str, in_headers: bool) -> bool:
-        return name.lower() in self._header_names if in_headers else name in self._names
+    def _is_secret_field(self, name: str) -> bool:
+        return is_credential(name, self._lower_names)
+
+
+def scrub_outputs(value: Any, secrets: Iterable[str]) -> Any:
+    """Outputs of a call without what a server or a model has sent back of the secrets: the same object where it is nothing."""
+    secrets = [*secrets]
+    if not secrets or not any(secret in text for text in _texts_and_names([value]) for secret in secrets):
+        return value
+    return _scrubbed(value, secrets)
+
+
+def _scrubbed(value: Any, secrets: list[str]) -> Any:
+    match value:
+        case str():
+            return scrub(value, secrets)
+        case list():
+            return [_scrubbed(member, secrets) for member in value]
+        case dict():
+            return {scrub(name, secrets): _scrubbed(member, secrets) for name, member in value.items()}
+        case _:
+            return value
+
+
+def _texts_and_names(values: Iterable[Any]) -> Iterator[str]:
+    pending = deque(values)
+    while pending:
+        value = pending.popleft()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            yield from value
+            pending.extend(value.values())
+        elif isinstance(value, list):
+            pending.extend(value)
+
+
+def _is_address(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= _LONGEST_URL and _may_have_query(value)
+
+
+def _parts_of_header(value: str) -> Iterator[str]:
+    """The credentials within the value of a header: without the scheme before them, and those of cookies one by one."""
+    scheme, _, rest = value.partition(" ")
+    parts = [rest.strip(), *(part.partition("=")[2].strip() for part in value.split(";"))]
+    if scheme.lower() == "basic":
+        with suppress(binascii.Error, UnicodeDecodeError):
+            user_and_password = base64.b64decode(rest.strip(), validate=True).decode()
+            parts += [user_and_password, user_and_password.partition(":")[2]]
+    yield from dict.fromkeys(part for part in parts if len(part) >= _SHORTEST_ECHO)
 
 
 def _form(inputs: JSONObject) -> JSONObject:

@@ -92,7 +92,9 @@ class Codec:
         if inputs is not None:
             parts += (b"\x22", self._json(self._mask_inputs(inputs)) if inputs else _EMPTY_OBJECT)
         if outputs is not None:
-            parts += (b"\x2a", self._json(self._mask_outputs(outputs)) if outputs else _EMPTY_OBJECT)
+            # What has no inputs and gives outputs at once is mostly the start node: its outputs are the task's inputs.
+            mask = self._mask_outputs if inputs or inputs is None else self._mask_inputs
+            parts += (b"\x2a", self._json(mask(outputs)) if outputs else _EMPTY_OBJECT)
         if branch:
             parts += (b"\x3a", _text(branch))
         if error:

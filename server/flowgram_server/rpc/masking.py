@@ -15,4 +15,5 @@ def masked_schema(schema: str, secrets: Secrets) -> str:
 def masked_inputs(inputs: str, secrets: Secrets) -> str:
     """The text of valid inputs without the values that are secret, in nested objects too."""
     values: Any = loads(inputs)
-    return dumps(secrets.mask_inputs(secrets.mask_data(values)))
+    shown = secrets.mask_data(values)
+    return inputs if shown == values else dumps(shown)

@@ -143,10 +143,11 @@ class RuntimeServicer:
             schema = await self._application.schema(task_id)
             await self.time_slice()
             shown = await run_in_thread_if_large(len(schema), masked_schema, schema, self._secrets)
-            inputs = await run_in_thread_if_large(
-                len(record.inputs), masked_inputs, record.inputs, self._secrets
-            )
+            inputs = await self._shown_inputs(record)
             return service.TaskGetResponse(task=task(record, shown, inputs, self._clock.now()))
+
+    async def _shown_inputs(self, record: TaskRecord) -> str:
+        return await run_in_thread_if_large(len(record.inputs), masked_inputs, record.inputs, self._secrets)
 
     async def task_report(self, request: service.TaskReportRequest, _: Context) -> bytes:
         """Folds the log of a task."""
@@ -155,7 +156,8 @@ class RuntimeServicer:
         async with self._reports:
             record = await self._application.task(task_id)
             data = {} if basic else node_data(await self._application.schema(task_id), self._secrets)
-            fold = ReportFold(task_id, record.inputs, basic=basic, node_data=data)
+            inputs = "" if basic else await self._shown_inputs(record)
+            fold = ReportFold(task_id, inputs, basic=basic, node_data=data)
             now = self._clock.now()
             fold.status.CopyFrom(status_info(record, now))
             async with aclosing(self._application.log(task_id)) as batches:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from flowgram_core.hosting.secrets import SECRET_HEADERS, Secrets, mask, scrub
+from flowgram_core.hosting.secrets import Secrets, mask, mask_urls, scrub, scrub_outputs
 
 KEY = "sk-12345678901234567890"
 MASKED = "sk-…7890"
@@ -50,7 +50,14 @@ def test_inputs_without_secrets_are_not_copied() -> None:
     assert Secrets().mask_inputs(inputs) is inputs
 
 
-@pytest.mark.parametrize("name", [*sorted(SECRET_HEADERS), "Authorization", "COOKIE", "X-Api-Key"])
+CREDENTIALS = [
+    *("authorization", "proxy-authorization", "Cookie", "set-cookie", "X-Api-Key", "api-key", "APIKEY", "x-auth-token"),
+    *("X-Goog-Api-Key", "X-Amz-Security-Token", "PRIVATE-TOKEN", "X-Vault-Token", "client-secret", "X-Auth"),
+    *("Ocp-Apim-Subscription-Key", "X-Hub-Signature-256", "X-Shopify-Access-Token", "x-csrf-token", "X-Password"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CREDENTIALS)
 def test_headers_that_carry_credentials_are_masked(name: str) -> None:
     """Whatever the case of their names; other headers are shown."""
     shown = Secrets().mask_inputs({"headers": {name: f"Bearer {KEY}", "accept": "text/plain"}})
@@ -68,9 +75,9 @@ def test_what_a_request_sends_is_masked() -> None:
     request = {"params": {"apiKey": KEY, "Authorization": "x"}, "bodyType": "form-data"}
     form = f'{{"apiKey":"{KEY}","n":1.0}}'
     shown = Secrets().mask_inputs({**request, "body": form})
-    assert shown["params"] == {"apiKey": MASKED, "Authorization": "x"}
+    assert shown["params"] == {"apiKey": MASKED, "Authorization": "…"}
     assert shown["body"] == f'{{"apiKey":"{MASKED}","n":1}}'
-    assert Secrets().values({**request, "body": form}) == [KEY, KEY]
+    assert Secrets().values({**request, "body": form}) == [KEY, "x", KEY]
     others: list[dict[str, Any]] = [{"body": form, "bodyType": kind} for kind in ("raw-text", None, [], {})]
     for other in [*others, {"body": "no form"}, {"body": "[1]"}, {"body": 5}]:
         given = {**request, **other}
@@ -79,11 +86,85 @@ def test_what_a_request_sends_is_masked() -> None:
 
 def test_outputs_are_masked_in_their_headers() -> None:
     """An answer may set cookies. Whatever else a node gave is shown, under the name of a secret input, too."""
-    outputs = {"headers": {"Set-Cookie": KEY, "etag": KEY}, "apiKey": KEY, "params": {"apiKey": KEY}}
-    headers = {"Set-Cookie": MASKED, "etag": KEY}
+    outputs = {"headers": {"Set-Cookie": [KEY, KEY], "etag": KEY}, "apiKey": KEY, "params": {"apiKey": KEY}}
+    headers = {"Set-Cookie": "…", "etag": KEY}
     assert Secrets().mask_outputs(outputs) == {**outputs, "headers": headers}
     plain = {"apiKey": KEY}
     assert Secrets().mask_outputs(plain) is plain
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        (f"http://h/p?key={KEY}&q=1#f", f"http://h/p?key={MASKED}&q=1#f"),
+        (f"https://h?a=b&access_token={KEY}", f"https://h?a=b&access_token={MASKED}"),
+        (f"https://h?sig={KEY}&sv=2024&se=x", f"https://h?sig={MASKED}&sv=2024&se=x"),
+        (f"https://h?X-Amz-Signature={KEY}&X-Amz-Date=1", f"https://h?X-Amz-Signature={MASKED}&X-Amz-Date=1"),
+        (f"https://h?%61pi_key={KEY}&monkey=1", f"https://h?%61pi_key={MASKED}&monkey=1"),
+        (f'no answer of "http://h/?token={KEY}" in time', f'no answer of "http://h/?token={MASKED}" in time'),
+        (
+            "http://h/?token={{start_0.t}}&key={{a.b}}{{c.d}}",
+            "http://h/?token={{start_0.t}}&key={{a.b}}{{c.d}}",
+        ),
+        (f"http://h/?max_tokens=100&author={KEY}", f"http://h/?max_tokens=100&author={KEY}"),
+        (f"a text with key={KEY}", f"a text with key={KEY}"),
+    ],
+)
+def test_credentials_in_the_queries_of_addresses_are_masked(address: str, shown: str) -> None:
+    """In inputs of whatever name, in schemas and in messages; a placeholder is none."""
+    assert mask_urls(address) == shown
+    assert Secrets().mask_inputs({"url": address}) == {"url": shown}
+    assert Secrets().mask_data({"api": {"url": {"content": address}}}) == {"api": {"url": {"content": shown}}}
+
+
+def test_long_texts_are_not_searched_for_addresses() -> None:
+    """They are no addresses, and it would take long."""
+    text = f"http://h/?key={KEY} " + "x" * 70_000
+    assert mask_urls(text) == text
+
+
+def test_names_in_the_settings_hold_for_parameters_too() -> None:
+    """Declared, bound and sent."""
+    secrets = Secrets({"Badge"})
+    assert secrets.mask_inputs({"params": {"badge": KEY}}) == {"params": {"badge": MASKED}}
+    bound_badge = {"paramsValues": {"badge": {"type": "constant", "content": KEY}}}
+    assert secrets.mask_data(bound_badge) == {
+        "paramsValues": {"badge": {"type": "constant", "content": MASKED}}
+    }
+
+
+def test_what_may_be_sent_back_is_known_in_all_its_forms() -> None:
+    """The token without its scheme, each cookie, the password, and what stands in the query; no short words."""
+    inputs = {
+        "headers": {
+            "Authorization": f"Bearer {KEY}",
+            "Cookie": "a=first-cookie; b=short",
+            "X-Auth": "Basic dXNlcjpwYXNzd29yZC0x",
+            "X-Token": "tiny",
+        },
+        "url": "http://h/?token=percent%2Dsigned",
+    }
+    echoes = Secrets().echoes(inputs)
+    for text in (KEY, f"Bearer {KEY}", "first-cookie", "password-1", "user:password-1", "percent-signed"):
+        assert text in echoes
+    assert not {"short", "tiny", "Bearer", "Basic"} & {*echoes}
+    assert Secrets().echoes({"apiKey": 'a "quoted" key'}) == [
+        'a "quoted" key',
+        'a \\"quoted\\" key',
+        "a%20%22quoted%22%20key",
+    ]
+
+
+def test_outputs_are_scrubbed_of_what_was_sent_back() -> None:
+    """In texts and names at any depth; the same object where there is nothing."""
+    outputs = {"body": f"you sent {KEY}", "headers": {"x": [KEY, "y"], KEY: 5}, "statusCode": 200}
+    assert scrub_outputs(outputs, [KEY]) == {
+        "body": f"you sent {MASKED}",
+        "headers": {"x": [MASKED, "y"], MASKED: 5},
+        "statusCode": 200,
+    }
+    assert scrub_outputs(outputs, ["another one"]) is outputs
+    assert scrub_outputs(outputs, []) is outputs
 
 
 def bound(content: Any, kind: str = "constant") -> dict[str, Any]:

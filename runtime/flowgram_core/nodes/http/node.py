@@ -46,9 +46,11 @@ class HTTPNode(Trusted):
 
     Attributes:
         type: `http`.
+        answers_from_outside: Its outputs are what somebody else sent, who may have sent secrets back.
     """
 
     type = "http"
+    answers_from_outside = True
 
     def __init__(
         self,

@@ -39,9 +39,11 @@ class LLMNode(Trusted):
 
     Attributes:
         type: `llm`.
+        answers_from_outside: Its outputs are what somebody else sent, who may have sent secrets back.
     """
 
     type = "llm"
+    answers_from_outside = True
 
     def __init__(
         self,

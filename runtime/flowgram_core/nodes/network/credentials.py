@@ -1,20 +1,25 @@
-"""Which headers and fields carry credentials, by their names."""
+"""Which headers, query parameters and fields carry credentials, by their names."""
 
 import re
 from collections.abc import Collection
 from typing import Final
 
-_CREDENTIAL_HEADER: Final = re.compile(
-    r"auth|cookie|token|secret|passw(?:or)?d|credential|signature|session|jwt|(?:^|[^a-z])(?:pwd|pin|otp|sig)(?:[^a-z]|$)"
-    r"|api[-_]?key|(?:access|account|app|application|auth|client|consumer|developer|encryption|function|functions|gateway"
-    r"|license|master|partner|private|project|secret|service|shared|signing|subscription|user|write|read|admin|ssh)[-_]?key"
-    r"|^(?:x[-_])?key$"
+_KEY_OF: Final = (
+    "access|account|admin|app|application|auth|client|consumer|developer|encryption|functions?|gateway|licen[cs]e|master"
+    "|partner|private|project|rapidapi|secret|service|shared|signing|ssh|subscription|user|write"
 )
-_NO_CREDENTIAL: Final = frozenset({"www-authenticate", "proxy-authenticate", ":authority", "authority"})
-"""What a server asks for is no secret."""
+_CREDENTIAL: Final = re.compile(
+    r"auth|cookie|token|secret|passw(?:or)?d|credential|signature|session|jwt"
+    r"|api[-_]?key|(?:^|[-_])(?:pwd|sig|hmac)(?:$|[-_])"
+    rf"|(?:^|[-_])(?:{_KEY_OF})[-_]?key(?:$|[-_])|(?:access|secret)key|^(?:x[-_])?key$"
+)
+_NO_CREDENTIAL: Final = re.compile(
+    r"^(?:(?:www|proxy)-authenticate|:?authority|authors?|x-authors?|access-control-.*)$|ratelimit|^max[-_].*tokens$"
+)
+"""What a server asks for or counts, and who wrote something, is no secret."""
 
 
-def is_credential_header(name: str, more: Collection[str] = ()) -> bool:
-    """Whether a header is one of those that carry credentials: by its name, or since `more` has it in lower case."""
+def is_credential(name: str, more: Collection[str] = ()) -> bool:
+    """Whether a header or parameter carries a credential: by its name, or since `more` has it in lower case."""
     name = name.lower()
-    return name in more or (_CREDENTIAL_HEADER.search(name) is not None and name not in _NO_CREDENTIAL)
+    return name in more or (_CREDENTIAL.search(name) is not None and _NO_CREDENTIAL.search(name) is None)

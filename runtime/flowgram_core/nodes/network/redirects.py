@@ -8,7 +8,7 @@ import httpx2
 
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.nodes.http.url import parse_url
-from flowgram_core.nodes.network.credentials import is_credential_header
+from flowgram_core.nodes.network.credentials import is_credential
 
 _STATUSES: Final = frozenset({301, 302, 303, 307, 308})
 _OF_THE_BODY: Final = frozenset({"content-encoding", "content-language", "content-location", "content-type"})
@@ -65,6 +65,6 @@ def redirect(
         headers = {
             name: value
             for name, value in headers.items()
-            if name != "host" and not is_credential_header(name, secret_names)
+            if name != "host" and not is_credential(name, secret_names)
         }
     return Request(method, target, headers, body)

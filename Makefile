@@ -18,7 +18,7 @@ export BUF := $(BIN)/buf
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup run gateway-go gateway-js test test-clients test-oldest check format lint types generate bench load
-.PHONY: conformance torture temporal-server constraints clean
+.PHONY: conformance torture temporal-server constraints clean console screenshots
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,8 +28,13 @@ $(VENV): pyproject.toml clients/python/pyproject.toml constraints.txt tools/setu
 
 setup: $(VENV) ## make the environment in .venv (other targets do it when needed)
 	@tools/setup_node.sh tests/conformance
+	@tools/build_console.sh --optional
+
+console: $(VENV) ## build the console, the server's web page, into the server's package
+	@tools/build_console.sh
 
 run: $(VENV) ## start a server, run an example and stay until Ctrl-C (ARGS=--once: end by itself)
+	@tools/build_console.sh --optional
 	@exec $(BIN)/python -m flowgram_server.demo $(ARGS)
 
 gateway-go: ## start the gateway in Go against a running server (ARGS=-help lists its flags)

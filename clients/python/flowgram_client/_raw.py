@@ -24,6 +24,7 @@ class RawClient(AsyncClient):
         task_id: str,
         *,
         after_sequence: int = 0,
+        view: models.View = models.View.FULL,
         deltas: bool = False,
         heartbeat: Seconds | None = 10.0,
     ) -> AsyncGenerator[event_pb2.TaskEvent, None]:
@@ -32,7 +33,7 @@ class RawClient(AsyncClient):
             task_id,
             _convert.nothing,
             after_sequence=after_sequence,
-            view=models.View.FULL,
+            view=view,
             deltas=deltas,
             heartbeat=heartbeat,
             timeout=None,

@@ -100,8 +100,14 @@ export interface OutputDelta extends Happened {
 export type TaskEvent = TaskStatusChanged | NodeStatusChanged | MessageSaid | OutputDelta;
 
 export interface TasksChanged {
+  type: 'tasks_changed';
   tasks?: TaskSummary[];
   removedTaskIDs?: string[];
+}
+
+/** What is listed from now on misses nothing. */
+export interface WatchIsLive {
+  type: 'live';
 }
 
 export interface ServerInfo {

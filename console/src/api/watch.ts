@@ -6,7 +6,7 @@ import { parseJson } from './json';
 import { address, send, type Query } from './request';
 import { readEvents } from './sse';
 import { openStream, type StreamState } from './stream';
-import type { TaskEvent, TasksChanged } from './types';
+import type { TaskEvent, TasksChanged, WatchIsLive } from './types';
 
 export interface TaskWatch {
   taskID: string;
@@ -60,26 +60,22 @@ export async function eventAt(taskID: string, sequence: number, signal: AbortSig
 export interface TasksWatch {
   query: Query;
   onChange: (change: TasksChanged) => void;
-  onConnect: () => void;
+  /** The tasks are to be listed: what happens from now on is told. */
+  onLive: () => void;
   onState: (state: StreamState) => void;
   onError: (error: RequestFailed) => void;
 }
 
 /** Watches the tasks of a filter; returns what ends the watch. */
 export function watchTasks(watch: TasksWatch): () => void {
-  let connected = false;
   return openStream({
-    address: () => {
-      connected = false;
-      return address('/api/tasks/watch', watch.query);
-    },
+    address: () => address('/api/tasks/watch', watch.query),
     onEvents: (events) => {
-      if (!connected) {
-        // The first response says that the watch is on: what is listed from now on misses nothing.
-        connected = true;
-        watch.onConnect();
+      for (const event of events) {
+        const told = parseJson(event.data) as unknown as TasksChanged | WatchIsLive;
+        if (told.type === 'live') watch.onLive();
+        else if (told.type === 'tasks_changed') watch.onChange(told);
       }
-      for (const event of events) watch.onChange(parseJson(event.data) as unknown as TasksChanged);
       return false;
     },
     onState: watch.onState,

@@ -109,7 +109,7 @@ class Loader {
     const polling = new AbortController();
     const stop = watchTasks({
       query: this.#query(),
-      onConnect: () => void this.#refresh(),
+      onLive: () => void this.#refresh(),
       onChange: (change) => {
         this.#change(change.tasks ?? []);
         this.#collection.remove(change.removedTaskIDs ?? []);

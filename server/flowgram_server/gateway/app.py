@@ -1,6 +1,6 @@
 """The ASGI application: the endpoints with error answers, CORS and OpenAPI around them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flowgram_client import RequestError
+from flowgram_server.gateway.console import File, add_console
 from flowgram_server.gateway.endpoints import Endpoints, problems_of
 from flowgram_server.gateway.errors import (
     INTERNAL_MESSAGE,
@@ -38,20 +39,26 @@ _DESCRIPTION = "FlowGram's REST API over the FlowGram runtime. Times are in mill
 _log = structlog.get_logger(__name__)
 
 
-def create_app(endpoints: Endpoints, cors_origins: Iterable[str], allowed_hosts: AllowedHosts) -> FastAPI:
+def create_app(
+    endpoints: Endpoints,
+    cors_origins: Iterable[str],
+    allowed_hosts: AllowedHosts,
+    console: Mapping[str, File] | None = None,
+) -> FastAPI:
     """The gateway as an ASGI application.
 
     Args:
         endpoints: Answer the requests.
         cors_origins: The origins whose pages may use it; `*` stands for all, `loopback` for those on this machine.
         allowed_hosts: The names that the gateway is known by.
+        console: The files of the console, by path; None or nothing: its pages say that it was not built.
     """
     app = FastAPI(
         title="FlowGram Runtime",
         description=_DESCRIPTION,
         version=version("flowgram-server"),
         openapi_url="/api/openapi.json",
-        docs_url="/api/docs",
+        docs_url=None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,
@@ -71,6 +78,7 @@ def create_app(endpoints: Endpoints, cors_origins: Iterable[str], allowed_hosts:
         generate_unique_id_function=lambda route: route.name,
     )
     app.include_router(endpoints.router())
+    add_console(app, console or {})
     return app
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Annotated, Any, TypeVar
@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from pydantic import BaseModel, Field, ValidationError, WithJsonSchema
 
 from flowgram.runtime.v1 import runtime_service_pb2 as service
-from flowgram_client import InvalidWorkflowError, Status
+from flowgram_client import InvalidWorkflowError, Status, View
 from flowgram_client._raw import RawClient
 from flowgram_server.byte_budget import ByteBudget
 from flowgram_server.gateway import json_encoding, openapi_models
@@ -99,16 +99,18 @@ class Endpoints:
     Args:
         client: A client of the service.
         settings: How it serves.
+        features: What the gateway has beyond the API, besides what the server tells of itself.
 
     Attributes:
         stopping: Ends all watches.
     """
 
-    def __init__(self, client: RawClient, settings: GatewaySettings) -> None:
+    def __init__(self, client: RawClient, settings: GatewaySettings, features: Iterable[str] = ()) -> None:
         self.stopping = asyncio.Event()
         self._client = client
         self._settings = settings
         self._bodies = ByteBudget(settings.max_bodies_bytes)
+        self._features = frozenset(features)
 
     def router(self) -> APIRouter:
         """All routes."""
@@ -227,6 +229,13 @@ class Endpoints:
         deltas: Annotated[
             bool, Query(description="Also send the text of language models as it arrives.")
         ] = False,
+        view: Annotated[
+            openapi_models.ViewWord, Query(description="`basic`: without the JSON of inputs and outputs.")
+        ] = "full",
+        until: Annotated[
+            _SequenceOrNone,
+            Query(description="End after the event with this sequence; unset: after the last."),
+        ] = None,
         last_event_id: Annotated[
             _SequenceOrNone,
             Header(
@@ -236,7 +245,8 @@ class Endpoints:
         ] = None,
     ) -> Response:
         """The events of a task as Server-Sent Events: those that were, then each new one, until its last."""
-        query = WatchQuery(task_id, after if last_event_id is None else last_event_id, deltas)
+        start = after if last_event_id is None else last_event_id
+        query = WatchQuery(task_id, start, deltas, View[view.upper()], until)
         return self._watch_response(partial(event_frames, self._client, query))
 
     async def watch_tasks(self, status: _Statuses = [], label: _Labels = []) -> Response:  # noqa: B006 - FastAPI copies them
@@ -274,6 +284,7 @@ class Endpoints:
     async def info(self) -> Response:
         """Name, version and capabilities of the server."""
         answer = await self._call("ServerInfo", service.ServerInfoRequest(), service.ServerInfoResponse)
+        answer.features[:] = sorted(self._features.union(answer.features))
         return json_answer(json_encoding.server_info(answer))
 
     @asynccontextmanager

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
 StatusWord = Literal["pending", "processing", "succeeded", "failed", "canceled"]
+ViewWord = Literal["basic", "full"]
 MessageWord = Literal["log", "info", "debug", "error", "warning"]
 JSONObject = dict[str, Any]
 

@@ -1,5 +1,6 @@
 """The gateway as a whole: its application and its HTTP server around a client of the service."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,6 +9,7 @@ from typing import Final
 from flowgram_client import RetryPolicy
 from flowgram_client._raw import RawClient
 from flowgram_server.gateway.app import create_app
+from flowgram_server.gateway.console import FEATURE, read_bundle
 from flowgram_server.gateway.endpoints import Endpoints
 from flowgram_server.gateway.hosts import AllowedHosts
 from flowgram_server.http_listener import listening
@@ -39,10 +41,11 @@ async def open_gateway(
         listener: Where it listens; it is closed at the end.
         settings: How it serves.
     """
-    endpoints = Endpoints(client, settings)
+    console = await asyncio.to_thread(read_bundle)
+    endpoints = Endpoints(client, settings, features=(FEATURE,) if console else ())
     gateway = Gateway(endpoints)
     allowed_hosts = AllowedHosts(listener.getsockname()[0], settings.allowed_hosts)
-    app = create_app(endpoints, settings.cors_origins, allowed_hosts)
+    app = create_app(endpoints, settings.cors_origins, allowed_hosts, console)
     async with listening(app, listener, limits=settings.connections):
         try:
             yield gateway

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from flowgram.runtime.v1.event_pb2 import TaskEvent
 from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoRequest
-from flowgram_client import RequestError, Status
+from flowgram_client import RequestError, Status, View
 from flowgram_client._raw import RawClient
 from flowgram_server.gateway import json_encoding
 from flowgram_server.gateway.errors import answer_to
@@ -47,11 +47,15 @@ class WatchQuery(NamedTuple):
         task_id: The task.
         after: The sequence of the last event that the client has seen.
         deltas: Whether to send pieces of outputs as they arrive.
+        view: How much of each event.
+        until: The sequence of the last event to send; None: the task's last.
     """
 
     task_id: str
     after: int
     deltas: bool
+    view: View = View.FULL
+    until: int | None = None
 
 
 class Outbox:
@@ -214,10 +218,14 @@ class WatchResponse(Response):
 
 async def event_frames(client: RawClient, query: WatchQuery) -> AsyncGenerator[bytes, None]:
     """The events of a task."""
-    watch = client.watch_events(query.task_id, after_sequence=query.after, deltas=query.deltas)
+    watch = client.watch_events(
+        query.task_id, after_sequence=query.after, view=query.view, deltas=query.deltas
+    )
     async with aclosing(watch) as events:
         async for event in events:
             yield frame(event)
+            if query.until is not None and event.sequence >= query.until:
+                return
 
 
 async def change_frames(

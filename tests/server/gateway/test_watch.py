@@ -59,6 +59,19 @@ async def test_going_on(
         assert sequences(await events.rest()) == wanted
 
 
+async def test_a_part_of_the_events(gateway: GatewayUnderTest) -> None:
+    """A watch that ends at a sequence gives that event and no later one; the basic view has no values."""
+    task_id = await gateway.run(ECHO, {"text": "large"})
+    async with gateway.watch(task_id, after=1, until=2) as events:
+        (only,) = await events.rest()
+    assert only.value["snapshot"]["outputs"] == {"text": "large"}
+    async with gateway.watch(task_id, view="basic") as events:
+        seen = await events.rest()
+    assert sequences(seen) == [1, 2, 3, 4]
+    assert "large" not in "".join(event.data for event in seen)
+    assert (await gateway.http.get(f"/api/task/watch?taskID={task_id}&view=odd")).status_code == 400
+
+
 async def test_nothing_more_to_come(gateway: GatewayUnderTest) -> None:
     """204 tells a browser that it need not connect again."""
     task_id = await gateway.run(ECHO)

@@ -1,6 +1,7 @@
 # Everything that developers and continuous integration do. `make` alone lists it.
 #
 #   PYTHON   the interpreter to set up with; default: the first Python 3.11 or newer on PATH
+#   RUNTIME  embedded, or temporal: on a Temporal cluster of this machine (run, torture)
 #   CI=true  what a test needs beyond Python is then required, where otherwise the test is skipped
 
 BIN     := .venv/bin
@@ -9,6 +10,7 @@ WORKERS ?= logical
 COUNT   ?= 3000
 KILLS   ?= 200
 SEED    ?=
+RUNTIME ?= embedded
 
 VENV       := .venv/.stamp
 PYTEST_SET := -n $(WORKERS) --maxprocesses=8 --dist=loadfile
@@ -33,9 +35,10 @@ setup: $(VENV) ## make the environment in .venv (other targets do it when needed
 console: $(VENV) ## build the console, the server's web page, into the server's package
 	@tools/build_console.sh
 
-run: $(VENV) ## start a server, run an example and stay until Ctrl-C (ARGS=--once: end by itself)
+run: $(VENV) ## start a server, run an example and stay until Ctrl-C (ARGS=--once: end by itself; RUNTIME=temporal: a cluster)
 	@tools/build_console.sh --optional
-	@exec $(BIN)/python -m flowgram_server.demo $(ARGS)
+	@$(if $(filter temporal,$(RUNTIME)),tools/build_temporal.sh --required)
+	@exec $(BIN)/python -m flowgram_server.$(if $(filter temporal,$(RUNTIME)),temporal_demo,demo) $(ARGS)
 
 gateway-go: ## start the gateway in Go against a running server (ARGS=-help lists its flags)
 	@cd clients/go && go build -o ../../build/gateway ./cmd/gateway

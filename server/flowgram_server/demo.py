@@ -65,20 +65,21 @@ async def _run(settings: Settings, model_port: int, workflow: Workflow, *, once:
 
     async def show(server: app.Server) -> None:
         nonlocal status
-        status = await _show(server.address, _with_model_at(model.base_url, workflow), stops)
+        status = await _show(server.address, with_model_at(model.base_url, workflow), stops)
         if once:
             stops.stop()
         elif not stops.first.is_set():
             click.echo(_next_steps(server.address, settings.data / _LOG_FILE))
 
-    async with _model(model_port) as model:
+    async with development_model(model_port) as model:
         await asyncio.to_thread(_log_to_file, settings)
         await app.serve(settings, stops, show)
     return status
 
 
 @asynccontextmanager
-async def _model(port: int) -> AsyncIterator[fake_openai.FakeOpenAI]:
+async def development_model(port: int) -> AsyncIterator[fake_openai.FakeOpenAI]:
+    """The development model on a port; 0: any that is free. Raises `CommandError`."""
     model = fake_openai.FakeOpenAI(port=port, delay=_WORD_DELAY)
     try:
         await model.__aenter__()
@@ -91,7 +92,7 @@ async def _model(port: int) -> AsyncIterator[fake_openai.FakeOpenAI]:
         await model.__aexit__()
 
 
-def _with_model_at(base_url: str, workflow: Workflow) -> Workflow:
+def with_model_at(base_url: str, workflow: Workflow) -> Workflow:
     """The workflow, which asks the development model where that is, in place of where it is by default."""
 
     def moved(part: Mapping[str, Any] | str | None) -> str | None:

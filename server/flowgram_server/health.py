@@ -6,6 +6,7 @@ import structlog
 from grpc_health.v1 import health_pb2
 
 from flowgram_core.concurrency.clock import Clock
+from flowgram_core.hosting.errors import ShuttingDown
 from flowgram_core.hosting.service import TaskService
 from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_server.rpc.handlers import SERVICE_NAME
@@ -37,7 +38,7 @@ class HealthMonitor:
         """Looks once, and tells where something has changed."""
         try:
             await self._application.check()
-        except JournalUnavailable as error:
+        except (JournalUnavailable, ShuttingDown) as error:
             serving = False
             if self._serving is not False:
                 _log.error("not serving: %s", error)

@@ -69,8 +69,8 @@ async def collect(application: Application, task_id: str, after: int = 0) -> lis
 
 
 def quiet() -> RuntimeSettings:
-    """Without retention, whose reads would meet the failing journal."""
-    return RuntimeSettings(retention_age=0, retention_count=0)
+    """Without what is done again and again, whose reads would meet the failing journal."""
+    return RuntimeSettings(retention_age=0, retention_count=0, max_journal_bytes=0, disk_reserve_bytes=0)
 
 
 class HeldJournal(MemoryJournal):

@@ -15,6 +15,7 @@ from flowgram_core.embedded.recovery import Recovery
 from flowgram_core.embedded.retention import remove_expired
 from flowgram_core.embedded.scheduler import Scheduler
 from flowgram_core.embedded.services import Services
+from flowgram_core.embedded.storage import StorageBudget
 from flowgram_core.embedded.task_runner import TaskRunner
 from flowgram_core.embedded.uptime import Uptime
 from flowgram_core.engine.execution import Execution
@@ -27,6 +28,7 @@ from flowgram_core.hosting.errors import (
     RequestConflict,
     SequenceOutOfRange,
     ShuttingDown,
+    StorageFull,
     TaskNotFound,
     TooManyTasks,
 )
@@ -93,6 +95,7 @@ class Application:
             uptime=Uptime(journal, clock),
             register=register or WorkRegister(),
             task_changes=TaskChangeLog(clock, self._check_open),
+            storage=StorageBudget(journal, settings, clock),
             settings=settings,
             pins=PinnedSettings.of(settings, registry.node_types).to_record(),
         )
@@ -109,11 +112,13 @@ class Application:
     async def opened(self) -> AsyncIterator["Application"]:
         """Serves, and continues the tasks that a former process left; on leaving, stops where it is (see `drain`)."""
         uptime, recovery, register = self._services.uptime, self._recovery, self._services.register
+        await self._services.storage.measure()
         await recovery.begin()
         register.start(self._clock.now())
         await uptime.begin()
         background = [self._in_background("uptime", uptime.keep)]
         try:
+            background.append(self._in_background("storage", self._services.storage.keep))
             background.append(self._in_background("recovery", recovery.run))
             background.append(self._in_background("retention", lambda: remove_expired(self._services)))
             yield self
@@ -148,7 +153,9 @@ class Application:
         await self._fairness.time_slice()
 
     async def check(self) -> None:
-        """See `TaskService`: a journal that cannot be used for a while makes each call that needs it say so."""
+        """Returns where new tasks can be accepted; else raises `JournalUnavailable`, or `ShuttingDown`."""
+        self._check_open()
+        self._services.storage.check_health()
 
     async def run(self, request: TaskRequest) -> TaskRecord:
         """Accepts a task and starts or queues it; returns once it is durable.
@@ -159,6 +166,7 @@ class Application:
             InvalidWorkflow: The schema or the inputs are not valid.
             RequestConflict: The request id was used before with a different request.
             TooManyTasks: Too many tasks are running and waiting already.
+            StorageFull: The journal has reached its limits.
             ShuttingDown: No new tasks are accepted.
         """
         async with self._batcher:
@@ -350,8 +358,9 @@ class Application:
         try:
             program, inputs = await self._program_cache.prepare(request.schema, request.inputs)
             self._check_open()
+            self._services.storage.check_room()
             self._scheduler.check(len(request.inputs))
-        except (InvalidWorkflow, ShuttingDown, TooManyTasks):
+        except (InvalidWorkflow, ShuttingDown, StorageFull, TooManyTasks):
             # A repeated request is answered with its task all the same.
             if request.request_id and await self._journal.find_request(request.request_id) is not None:
                 return await self._same_request(request)
@@ -422,12 +431,10 @@ class Application:
     def _in_background(self, name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         return asyncio.create_task(run_forever(name, work, self._clock), name=name)
 
-    async def _fail_task(self, record: TaskRecord) -> None:
+    async def _fail_task(self, record: TaskRecord, reason: str) -> None:
         services = self._services
-        failed = await fail_task_with_retry(
-            record, "Task failed with an internal error", services.journal, services.codec, services.clock
-        )
-        self._services.task_changes.changed(failed, record.status)
+        failed = await fail_task_with_retry(record, reason, services.journal, services.codec, services.clock)
+        services.task_changes.changed(failed, record.status)
 
     async def _same_request(self, request: TaskRequest) -> TaskRecord:
         record = await self._journal.find_request(request.request_id)

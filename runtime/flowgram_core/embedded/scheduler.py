@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Final
 
 from flowgram_core.embedded.task_runner import TaskRunner
-from flowgram_core.hosting.errors import TooManyTasks
+from flowgram_core.hosting.errors import TaskOverLimit, TooManyTasks
 from flowgram_core.journal.interface import NewTask, TaskRecord
 
 _log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ class Scheduler:
         max_running: How many run at once.
         max_waiting: How many may wait.
         max_inputs_bytes: About how many bytes the inputs of all of them may have.
-        fail_task: Ends a task whose runner raised an unexpected error; gets its last record.
+        fail_task: Ends a task whose runner raised an unexpected error; gets its last record and a text for users.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Scheduler:
         max_running: int,
         max_waiting: int,
         max_inputs_bytes: int,
-        fail_task: Callable[[TaskRecord], Awaitable[None]],
+        fail_task: Callable[[TaskRecord, str], Awaitable[None]],
     ) -> None:
         self._max_running = max_running
         self._max_waiting = max_waiting
@@ -153,9 +153,11 @@ class Scheduler:
     async def _run(self, runner: TaskRunner) -> None:
         try:
             await runner.run()
+        except TaskOverLimit as error:
+            await self._fail_task(runner.record, str(error))
         except Exception:  # noqa: BLE001 - a defect must not leave a task hanging
             _log.exception("a task failed with an internal error", extra={"task_id": runner.task_id})
-            await self._fail_task(runner.record)
+            await self._fail_task(runner.record, "Task failed with an internal error")
 
     def _run_ended(self, runner: TaskRunner, done: asyncio.Task[None]) -> None:
         if not done.cancelled() and (error := done.exception()) is not None:

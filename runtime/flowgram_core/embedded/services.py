@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from flowgram_core.concurrency.clock import Clock
 from flowgram_core.concurrency.fairness import FairScheduler
+from flowgram_core.embedded.storage import StorageBudget
 from flowgram_core.embedded.uptime import Uptime
 from flowgram_core.hosting.calls import Caller
 from flowgram_core.hosting.codec import Codec
@@ -32,5 +33,6 @@ class Services:
     uptime: Uptime
     register: WorkRegister
     task_changes: TaskChangeLog
+    storage: StorageBudget
     settings: RuntimeSettings
     pins: JSONObject | None

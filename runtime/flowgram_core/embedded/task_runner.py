@@ -22,7 +22,7 @@ from flowgram_core.engine.activations import Activation, Cancel, Queue, Start, T
 from flowgram_core.engine.execution import Execution
 from flowgram_core.engine.node_type import Call, Command
 from flowgram_core.engine.step import Step
-from flowgram_core.hosting.errors import ShuttingDown
+from flowgram_core.hosting.errors import ShuttingDown, TaskOverLimit
 from flowgram_core.hosting.live_log import LiveLog, OutputDelta
 from flowgram_core.hosting.unexpected_errors import log_unexpected_error
 from flowgram_core.journal.errors import JournalUnavailable
@@ -198,7 +198,17 @@ class TaskRunner:
         return None
 
     async def _step(self) -> None:
-        """Waits for work, lets the core do it, commits the events, and publishes them."""
+        """Waits for work, lets the core do it, commits the events, and publishes them.
+
+        Raises:
+            TaskOverLimit: Its log has become too large.
+        """
+        storage = self.services.storage
+        if storage.exhausted and self._interrupt is None:
+            storage.wake_when_room(self._wake)
+            await self._wake.wait()
+            self._wake.clear()
+            return
         step, fairness = self._new_step(), self.services.fairness
         await fairness.time_slice()
         while self._work(step):
@@ -208,9 +218,19 @@ class TaskRunner:
             write = self._write(step)
             await self._commit(write)
             self._publish(write, step.commands)
+            self._check_log_size(write)
         else:
             await self._wake.wait()
             self._wake.clear()
+
+    def _check_log_size(self, write: Write) -> None:
+        """Adds what was committed; the limit may be passed by one step. Raises `TaskOverLimit`."""
+        self._log_bytes += sum(len(batch.events) for batch in write.batches)
+        limit = self.services.settings.max_task_log_bytes
+        if limit and self._log_bytes > limit and write.finish is None:
+            raise TaskOverLimit(
+                f"Task has {self._log_bytes} bytes of events: the limit max_task_log_bytes is {limit}"
+            )
 
     def _work(self, step: Step[Batch], seconds: float = _SLICE) -> bool:
         """Lets the core work for a time slice; says whether it may continue before the commit."""

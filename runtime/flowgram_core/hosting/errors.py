@@ -7,6 +7,8 @@ FlowgramError
 ├── SequenceOutOfRange    a position beyond the end of a task's log
 ├── TooManyTasks          running and waiting tasks are at their limits
 ├── WatcherBehind         a watcher of tasks reads too slowly, and missed changes
+├── StorageFull           the store of tasks has reached its limits
+├── TaskOverLimit         a running task has reached a limit of its host, and fails
 └── ShuttingDown          the service accepts no more work
 """
 
@@ -75,6 +77,22 @@ class WatcherBehind(FlowgramError):
 
     def __init__(self) -> None:
         super().__init__("changes were dropped before they were read: watch again, and list again")
+
+
+class StorageFull(FlowgramError):
+    """The store of tasks has reached its limits, and takes no new tasks; the text names the limit.
+
+    Attributes:
+        retry_after: Seconds after which trying again makes sense.
+    """
+
+    def __init__(self, text: str, retry_after: float) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+
+
+class TaskOverLimit(FlowgramError):
+    """A running task has reached a limit that its host sets, and fails; the text, for users, names the limit."""
 
 
 class ShuttingDown(FlowgramError):

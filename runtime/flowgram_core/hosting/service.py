@@ -77,6 +77,7 @@ class TaskService(Protocol):
             InvalidWorkflow: The schema or the inputs are not valid.
             RequestConflict: The request id was used before with a different request.
             TooManyTasks: Too many tasks are running and waiting already.
+            StorageFull: The store of tasks has reached its limits.
         """
         ...
 

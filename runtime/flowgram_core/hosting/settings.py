@@ -23,6 +23,11 @@ class RuntimeSettings:
         max_output_bytes: Length of the outputs of one call, as JSON text.
         max_calls: Calls that run at once, over all tasks; 0: no limit.
         max_calls_by_type: The same for single node types, by name.
+        max_task_log_bytes: Events of one task; beyond it the task fails; 0: no limit.
+        max_journal_bytes: What the journal takes; from 90 % of it on new tasks are refused, at all of it running ones wait;
+            0: no limit.
+        disk_reserve_bytes: Space that stays free on the journal's disk: below it new tasks are refused, below half of it
+            running ones wait; 0: none.
         max_crashes: A task is parked after so many processes in a row died while they worked on it; 0: never.
         default_timeout: How long a task may run that asks for no time-out; 0: no limit.
         call_timeouts: How long one call may run, by node type; a type that is not named has no limit of its own.
@@ -47,6 +52,9 @@ class RuntimeSettings:
     max_output_bytes: int = 16 * 1024 * 1024
     max_calls: int = 10_000
     max_calls_by_type: Mapping[str, int] = field(default_factory=dict)
+    max_task_log_bytes: int = 512 * 1024 * 1024
+    max_journal_bytes: int = 64 * 1024**3
+    disk_reserve_bytes: int = 256 * 1024 * 1024
     max_crashes: int = 3
     default_timeout: float = DAY
     call_timeouts: Mapping[str, float] = field(default_factory=dict)

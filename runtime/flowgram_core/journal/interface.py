@@ -160,6 +160,20 @@ class ServerSession(NamedTuple):
     alive: int
 
 
+class Usage(NamedTuple):
+    """The space that a journal takes.
+
+    Attributes:
+        used_bytes: What it takes, without space that it keeps for its next writes.
+        free_bytes: What is left on its disk; None if it is not on one.
+        writable: Whether it can be written at all.
+    """
+
+    used_bytes: int
+    free_bytes: int | None
+    writable: bool = True
+
+
 class Journal(Protocol):
     """The durable log of all tasks. Every method may raise `JournalUnavailable`, and `JournalClosed` after `close`."""
 
@@ -246,6 +260,9 @@ class Journal(Protocol):
             By task, how many processes died in a row while they worked on it, with no event committed in between. Only
             tasks that have such a count.
         """
+
+    async def usage(self) -> Usage:
+        """The space that it takes now."""
 
     async def close(self) -> None:
         """Commits what was submitted before this call, then closes. May be called twice."""

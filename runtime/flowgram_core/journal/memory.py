@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from flowgram_core.journal.errors import DuplicateRequest, JournalClosed, WriteRejected
-from flowgram_core.journal.interface import Batch, NewTask, ServerSession, TaskRecord, Write
+from flowgram_core.journal.interface import Batch, NewTask, ServerSession, TaskRecord, Usage, Write
 from flowgram_core.journal.write_validation import PENDING, PROCESSING, UNFINISHED, TaskState, state_after
 
 _ACCEPTED = TaskState(PENDING, 0)
@@ -25,6 +25,7 @@ class _Task:
     start_time: int | None = None
     end_time: int | None = None
     result: bytes | None = None
+    size: int = 0
 
     def record(self) -> TaskRecord:
         accepted = self.accepted
@@ -59,6 +60,7 @@ class MemoryJournal:
         self._sessions: list[ServerSession] = []
         self._crashes: dict[str, tuple[int, int, int]] = {}  # last event, session, and count
         self._accepted = 0
+        self._size = 0
         self._closed = False
 
     def commit(self, write: Write) -> "asyncio.Future[None]":
@@ -189,6 +191,11 @@ class MemoryJournal:
             if unfinished.get(task_id) == last_sequence
         }
 
+    async def usage(self) -> Usage:
+        """See `Journal.usage`. Counts texts and events, not the objects around them."""
+        self._check_open()
+        return Usage(self._size, None)
+
     async def close(self) -> None:
         """See `Journal.close`."""
         self._closed = True
@@ -211,8 +218,11 @@ class MemoryJournal:
             if accept.request_id:
                 self._requests[accept.request_id] = accept.task_id
         assert task is not None  # noqa: S101 - `state_after` has refused writes about unknown tasks
+        before = task.size
         task.state = state
         task.log.extend(write.batches)
+        task.size += sum(len(batch.events) for batch in write.batches) + len(accept.inputs if accept else "")
+        self._size += task.size - before
         if write.started is not None:
             task.start_time = write.started
         if write.finish is not None:
@@ -220,7 +230,9 @@ class MemoryJournal:
             heapq.heappush(self._finished, (task.end_time, task.order, write.task_id))
 
     def _remove(self, task_id: str) -> None:
-        accepted = self._tasks.pop(task_id).accepted
+        task = self._tasks.pop(task_id)
+        self._size -= task.size
+        accepted = task.accepted
         self._crashes.pop(task_id, None)
         self._requests.pop(accepted.request_id, None)
         self._users[accepted.schema_hash] -= 1

@@ -73,6 +73,15 @@ _MERGED_NUMBERS = "SELECT number FROM ({numbers}) ORDER BY number DESC LIMIT ?"
 _HAS_LABEL = " AND EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND value = ?)"
 
 
+def used_bytes(connection: sqlite3.Connection) -> int:
+    """The size of the database without its free pages."""
+    (pages,), (free,), (size,) = (
+        connection.execute(f"PRAGMA {name}").fetchone()
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * size)
+
+
 def task(connection: sqlite3.Connection, task_id: str) -> TaskRecord | None:
     """The task with this id."""
     row = connection.execute(_BY_TASK_ID, (task_id,)).fetchone()

@@ -56,8 +56,8 @@ class ReadOnlyJournal(SQLiteReads):
     Nobody else may write the file meanwhile: where a lock can exist, it is held.
     """
 
-    def __init__(self, lock: FileLock, readers: ReaderPool, reason: str) -> None:
-        super().__init__(readers)
+    def __init__(self, path: Path, lock: FileLock, readers: ReaderPool, reason: str) -> None:
+        super().__init__(readers, path, writable=False)
         self._lock = lock
         self._reason = reason
 
@@ -85,7 +85,7 @@ class ReadOnlyJournal(SQLiteReads):
             connect = partial(open_unwritable, with_log=bool(log and log.readable and not log.outdated))
             with closing(connect(path)) as connection:
                 check_readable(connection)
-            return cls(lock, ReaderPool(path, readers, GILHandoff(loop), connect), str(reason))
+            return cls(path, lock, ReaderPool(path, readers, GILHandoff(loop), connect), str(reason))
         except BaseException as error:
             lock.release()
             if isinstance(error, UnknownVersion):

@@ -27,9 +27,14 @@ class SQLiteJournal(SQLiteReads):
     """
 
     def __init__(
-        self, lock: FileLock, connection: sqlite3.Connection, writing: WriterThread, readers: ReaderPool
+        self,
+        path: Path,
+        lock: FileLock,
+        connection: sqlite3.Connection,
+        writing: WriterThread,
+        readers: ReaderPool,
     ) -> None:
-        super().__init__(readers)
+        super().__init__(readers, path, writable=True)
         self._lock = lock
         self._connection = connection
         self._writing = writing
@@ -67,7 +72,7 @@ class SQLiteJournal(SQLiteReads):
         except BaseException:
             lock.release()
             raise
-        return cls(lock, connection, WriterThread(writer, path, handoff, loop), reading_threads)
+        return cls(path, lock, connection, WriterThread(writer, path, handoff, loop), reading_threads)
 
     def commit(self, write: Write) -> "asyncio.Future[None]":
         """See `Journal.commit`."""

@@ -1,12 +1,16 @@
 """The reading half of a journal in a SQLite file, shared by the writable and the read-only one."""
 
 import asyncio
+import shutil
+import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import TypeVar
 
 from flowgram_core.journal import queries
 from flowgram_core.journal.errors import JournalClosed
-from flowgram_core.journal.interface import Batch, TaskRecord
+from flowgram_core.journal.interface import Batch, TaskRecord, Usage
 from flowgram_core.journal.reader_pool import ReaderPool
 
 _T = TypeVar("_T")
@@ -15,8 +19,10 @@ _T = TypeVar("_T")
 class SQLiteReads:
     """The read methods of a `Journal` on a pool of readers, until it is closed."""
 
-    def __init__(self, readers: ReaderPool) -> None:
+    def __init__(self, readers: ReaderPool, path: Path, *, writable: bool) -> None:
         self._readers = readers
+        self._path = path
+        self._writable = writable
         self._closing: asyncio.Task[None] | None = None
 
     async def task(self, task_id: str) -> TaskRecord | None:
@@ -49,6 +55,10 @@ class SQLiteReads:
         """See `Journal.tasks`. Unreadable tasks are logged and left out."""
         return await self._read(queries.tasks, limit, before, statuses, dict(labels))
 
+    async def usage(self) -> Usage:
+        """See `Journal.usage`. The write-ahead log counts."""
+        return await self._read(_usage, self._path, self._writable)
+
     async def close(self) -> None:
         """See `Journal.close`."""
         if self._closing is None:
@@ -66,3 +76,12 @@ class SQLiteReads:
     async def _read(self, query: Callable[..., _T], *args: object) -> _T:
         self._check_open()
         return await self._readers.run(query, *args)
+
+
+def _usage(connection: sqlite3.Connection, path: Path, writable: bool) -> Usage:
+    log_bytes, free_bytes = 0, None
+    with suppress(OSError):  # there is none
+        log_bytes = path.with_name(path.name + "-wal").stat().st_size
+    with suppress(OSError):
+        free_bytes = shutil.disk_usage(path.parent).free
+    return Usage(queries.used_bytes(connection) + log_bytes, free_bytes, writable)

@@ -138,6 +138,8 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     runtime.SequenceOutOfRange: Answer(StatusCode.OUT_OF_RANGE, "SEQUENCE_OUT_OF_RANGE"),
     runtime.TooManyTasks: Answer(StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_TASKS"),
     runtime.WatcherBehind: Answer(StatusCode.ABORTED, "WATCH_BEHIND"),
+    runtime.StorageFull: Answer(StatusCode.RESOURCE_EXHAUSTED, "STORAGE_FULL"),
+    runtime.TaskOverLimit: INTERNAL,
     runtime.ShuttingDown: Answer(StatusCode.UNAVAILABLE, "SHUTTING_DOWN"),
     journal.JournalUnavailable: _STORAGE,
     journal.JournalDamaged: _STORAGE,

@@ -18,6 +18,7 @@ from flowgram_core.hosting.errors import (
     InvalidWorkflow,
     RequestConflict,
     SequenceOutOfRange,
+    StorageFull,
     TaskNotFound,
     TooManyTasks,
 )
@@ -97,7 +98,7 @@ def _more_details(error: Exception) -> list[Message]:
         case InvalidWorkflow():
             violations = [Violation(problem.path, problem.text) for problem in error.problems]
             return [_bad_request(violations, ": TaskValidate lists all of them")]
-        case TooManyTasks() | TooManyWatches():
+        case TooManyTasks() | StorageFull() | TooManyWatches():
             detail = RetryInfo()
             detail.retry_delay.FromMilliseconds(round(error.retry_after * 1000))
             return [detail]

@@ -155,6 +155,21 @@ class Settings(BaseSettings):
     max_calls_by_type: dict[str, Annotated[Count, Field(ge=1)]] = Field(
         default=dict(_RUNTIME.max_calls_by_type), description="The same for single node types."
     )
+    max_task_log_bytes: Count = Field(
+        default=_RUNTIME.max_task_log_bytes,
+        ge=0,
+        description="Bytes of one task's events; 0: no limit.",
+    )
+    max_journal_bytes: Count = Field(
+        default=_RUNTIME.max_journal_bytes,
+        ge=0,
+        description="Bytes of the journal; 0: no limit.",
+    )
+    disk_reserve_bytes: Count = Field(
+        default=_RUNTIME.disk_reserve_bytes,
+        ge=0,
+        description="Bytes that stay free on the journal's disk; 0: none.",
+    )
     max_crashes: Count = Field(
         default=_RUNTIME.max_crashes,
         ge=0,

@@ -39,6 +39,7 @@ from flowgram_server.rpc.health import HealthServicer
 from flowgram_server.rpc.servicer import RuntimeServicer
 from flowgram_server.settings.server import Settings
 from flowgram_server.shutdown_watchdog import ShutdownWatchdog
+from flowgram_server.signal_watchdog import SignalWatchdog
 from flowgram_server.stop_signals import StopSignals
 
 _CALL_GRACE: Final = 1.0
@@ -205,8 +206,10 @@ def run(settings: Settings, on_ready: Callable[[Server], Awaitable[None]] | None
         clock = SystemClock()
         watching = asyncio.create_task(watch_descriptors(raise_limit(), clock), name="descriptors")
         try:
-            async with tuned_gc(clock):
-                await serve(settings, stops, on_ready)
+            # Entered first: it needs the signal handlers, and outlives all that may hold the loop.
+            with SignalWatchdog(settings.log_format):
+                async with tuned_gc(clock):
+                    await serve(settings, stops, on_ready)
         finally:
             watching.cancel()
             last_resort.begin()  # all is closed; but what was left alone may keep the event loop from ending

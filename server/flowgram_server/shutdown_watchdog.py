@@ -1,6 +1,7 @@
-"""The last resort: a process that should end, and does not, is ended.
+"""The shutdown watchdog: a process that should end, and does not, is ended by force.
 
-Whatever was told to anybody is durable, so this is as safe as a kill.
+Whatever clients have seen is durable, so this is as safe as a kill. It needs a thread that runs; where the interpreter lock is held,
+`signal_watchdog` is what is left.
 """
 
 import os
@@ -11,7 +12,7 @@ import structlog
 
 _log = structlog.get_logger(__name__)
 
-_GRACE_PERIOD: Final = 5.0
+_GRACE_PERIOD: Final = 4.0
 """Seconds between the last request and the end: more than an orderly end takes."""
 
 _STATUS: Final = 1

@@ -167,7 +167,9 @@ async def test_the_file_shrinks(tmp_path: Path) -> None:
     """The space of removed tasks goes back to the file system."""
     path, clock = tmp_path / "journal.sqlite3", FakeClock()
     journal = await SQLiteJournal.open(path)
-    settings = RuntimeSettings(retention_age=10, retention_interval=10)
+    settings = RuntimeSettings(
+        retention_age=10, retention_interval=10, max_journal_bytes=0, disk_reserve_bytes=0
+    )
     async with running_application(journal=journal, clock=clock, settings=settings) as application:
         schema = echo_schema()
         for index in range(20):

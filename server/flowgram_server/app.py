@@ -45,6 +45,9 @@ from flowgram_server.stop_signals import StopSignals
 _CALL_GRACE: Final = 1.0
 """Seconds that calls get to end once the application has drained: their answers are on the way."""
 
+_MAX_METADATA_BYTES: Final = 16 * 1024
+"""Bytes of the names and values of a call's metadata, with 32 more for each; a call with more is RESOURCE_EXHAUSTED."""
+
 _MAX_PENDING_CALLS: Final = 100_000
 
 _REFUSED_WITH_A_REASON: Final = 1024 * 1024
@@ -272,6 +275,9 @@ def _options(settings: Settings, max_connections: int) -> list[tuple[str, int]]:
         # Calls that come in a burst wait for the loop. Beyond 1,000 of them gRPC would cancel some at random.
         ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
         ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING_CALLS),
+        # By default gRPC refuses metadata between 8 and 16 KB at random, so that clients notice that they are close.
+        ("grpc.max_metadata_size", _MAX_METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", _MAX_METADATA_BYTES),
         # A watcher whose machine has vanished is noticed, and its call ends.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),

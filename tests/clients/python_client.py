@@ -92,8 +92,8 @@ class PythonClient:
         return success
 
     async def validate(self, schema: str, inputs: str = "") -> Sequence[str]:
-        problems: tuple[str, ...] = await self._call("validate", schema, inputs or None)
-        return problems
+        found: fc.Validation = await self._call("validate", schema, inputs or None)
+        return [violation.description for violation in found.violations]
 
     async def list(
         self, *, statuses: Sequence[int] = (), labels: Mapping[str, str] | None = None, page_size: int = 0

@@ -7,6 +7,7 @@ from support.fakes import running_application
 from support.graphs import constant, declare, edge, end, node, ref, start
 
 from flowgram_core.engine.node_type import Behavior, Call, CallBehavior, NodeResult, PureBehavior
+from flowgram_core.hosting.program_cache import Validation
 from flowgram_core.hosting.service import TaskRequest
 from flowgram_core.modeling import json_text
 from flowgram_core.modeling.document import Node
@@ -87,7 +88,7 @@ async def test_a_node_type_that_is_broken_breaks_its_node(
 ) -> None:
     """The task is accepted, and fails when it comes to the node; the log has where the mistake is. The schema is valid."""
     async with running_application(Broken(where)) as application:
-        assert await application.validate(one_node(), "") == ()
+        assert await application.validate(one_node(), "") == Validation()
         record = await application.run(TaskRequest(one_node()))
         record = await application.wait(record.task_id)
         assert record.result == f"('FAILED', None, ['{text}'])".encode()

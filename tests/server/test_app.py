@@ -160,6 +160,15 @@ async def test_oversize_watches(tmp_path: Path) -> None:
         assert (told.code, told.reason) == (StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE")
 
 
+async def test_metadata_has_a_limit_and_no_grey_zone(stub: Any) -> None:
+    """Up to 16 KB always pass, beyond them none do: gRPC by itself refuses some of the calls in between."""
+    for _ in range(20):
+        await stub.ServerInfo(ServerInfoRequest(), metadata=[("token", "x" * 15_000)])
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.ServerInfo(ServerInfoRequest(), metadata=[("token", "x" * 17_000)])
+        assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
 async def test_a_burst_of_calls_is_answered(stub: Any) -> None:
     """Thousands of calls that come at once wait for their turn, and none is canceled."""
     await asyncio.gather(*(stub.ServerInfo(ServerInfoRequest()) for _ in range(3000)))

@@ -7,6 +7,7 @@ from typing import Any
 from flowgram_core.engine.events import Event
 from flowgram_core.hosting.errors import FlowgramError, TaskNotFound
 from flowgram_core.hosting.live_log import OutputDelta
+from flowgram_core.hosting.program_cache import Validation
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.service import Heartbeat, TaskRequest
 from flowgram_core.hosting.task_changes import TaskChanges, TaskFilter
@@ -56,6 +57,7 @@ class FakeApplication:
         asked: What the other methods were called with, by name.
         raises: Raised by every method, if it is set.
         problems: What `validate` finds.
+        warnings: What else it finds.
         ended: Set when the tasks have terminated: `wait` answers with `record`s of then.
         waiting: Set when somebody waits.
         watched: What a watch gives; it waits for more until None comes.
@@ -80,6 +82,7 @@ class FakeApplication:
         self.asked: dict[str, Any] = {}
         self.raises: Exception | None = None
         self.problems: tuple[Problem, ...] = ()
+        self.warnings: tuple[Problem, ...] = ()
         self.ended = asyncio.Event()
         self.waiting = asyncio.Event()
         self.watched: asyncio.Queue[Batch | OutputDelta | Heartbeat | Exception | None] = asyncio.Queue()
@@ -116,10 +119,10 @@ class FakeApplication:
                 outcomes.append(error)
         return outcomes
 
-    async def validate(self, schema: str, inputs: str) -> tuple[Problem, ...]:
+    async def validate(self, schema: str, inputs: str) -> Validation:
         self._raise()
         self.asked["validate"] = (schema, inputs)
-        return self.problems
+        return Validation(self.problems, self.warnings)
 
     async def task(self, task_id: str) -> TaskRecord:
         self._raise()

@@ -54,6 +54,7 @@ from .models import (
     Task,
     TaskRemoved,
     TaskSummary,
+    Validation,
     View,
 )
 from .retry import RetryPolicy
@@ -99,6 +100,7 @@ __all__ = [
     "TaskSummary",
     "TaskUnfinishedError",
     "UnavailableError",
+    "Validation",
     "View",
     "Violation",
     "__version__",

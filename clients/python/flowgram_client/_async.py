@@ -224,8 +224,8 @@ class AsyncClient:
 
     async def validate(
         self, schema: JSONSource, inputs: JSONSource | None = None, *, timeout: Seconds | None = None
-    ) -> tuple[str, ...]:
-        """All problems of a schema and inputs, without running them. Empty: `run` would accept them."""
+    ) -> models.Validation:
+        """What is wrong with a schema and inputs, and what is probably not meant, without running them."""
         return await self._finish(self._operations.validate(schema, inputs, timeout=timeout))
 
     def list(

@@ -6,6 +6,7 @@ from typing import Any
 from flowgram.runtime.v1 import event_pb2, report_pb2, runtime_service_pb2
 
 from . import _json, models
+from .errors import Violation
 from .events import Event, MessageLogged, NodeStatusChanged, OutputDelta, TaskStatusChanged
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -105,6 +106,17 @@ def task(message: report_pb2.Task) -> models.Task:
         inputs=_json.loads(message.inputs),
         timeout=message.timeout.ToTimedelta() if message.HasField("timeout") else None,
         **_summary_fields(message.summary),
+    )
+
+
+def validation(response: runtime_service_pb2.TaskValidateResponse) -> models.Validation:
+    """What a check found. Servers of version 0.1 do not tell the places."""
+    violations = [Violation(problem.field, problem.text) for problem in response.problems]
+    if not response.valid and not violations:
+        violations = [Violation("", text) for text in response.errors or ("not valid",)]
+    return models.Validation(
+        violations=tuple(violations),
+        warnings=tuple(Violation(warning.field, warning.text) for warning in response.warnings),
     )
 
 

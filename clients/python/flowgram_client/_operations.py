@@ -153,16 +153,14 @@ class Operations:
 
     def validate(
         self, schema: JSONSource, inputs: JSONSource | None, *, timeout: Seconds | None
-    ) -> Flow[tuple[str, ...]]:
-        """All problems of a schema and its inputs."""
+    ) -> Flow[models.Validation]:
+        """What is wrong with a schema and its inputs."""
         request = runtime_service_pb2.TaskValidateRequest(
             schema=_json.dumps(schema, "schema"), inputs=_inputs_text(inputs)
         )
         response: runtime_service_pb2.TaskValidateResponse
         response = yield from self._quick("TaskValidate", request, timeout)
-        if response.valid:
-            return ()
-        return tuple(response.errors) or ("not valid",)
+        return _convert.validation(response)
 
     def list(
         self,

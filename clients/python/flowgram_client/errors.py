@@ -54,6 +54,9 @@ class Violation(NamedTuple):
         return f"{self.field}: {self.description}" if self.field else self.description
 
 
+_WRONG = {"SCHEMA_INVALID": "the workflow is not valid", "INPUTS_INVALID": "the inputs are not valid"}
+
+
 class RequestError(FlowgramError):
     """A call ended with a status other than OK."""
 
@@ -81,9 +84,10 @@ class RequestError(FlowgramError):
         """Seconds after which the server suggests another attempt."""
 
     def __str__(self) -> str:
-        lines = [self.message or self.code.name.lower().replace("_", " ")]
-        lines += [f"  {violation}" for violation in self.violations]
-        return "\n".join(lines)
+        if not self.violations:
+            return self.message or self.code.name.lower().replace("_", " ")
+        # The server's own words are a digest of the violations.
+        return "\n  ".join([_WRONG.get(self.reason, "the request is not valid"), *map(str, self.violations)])
 
 
 class InvalidArgumentError(RequestError):

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 
 from ._json import JSONObject
-from .errors import TaskCanceledError, TaskFailedError, TaskUnfinishedError
+from .errors import TaskCanceledError, TaskFailedError, TaskUnfinishedError, Violation
 
 
 class Status(IntEnum):
@@ -199,6 +199,21 @@ class Task(TaskSummary):
     inputs: JSONObject | None = None
     timeout: timedelta | None = None
     """The task fails when it has run for this long; None: no limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """What a check of a workflow and its inputs found."""
+
+    violations: tuple[Violation, ...] = ()
+    """All that is wrong with the schema, or, if nothing is, with the inputs. Empty: `run` would accept them."""
+    warnings: tuple[Violation, ...] = ()
+    """What does not keep the workflow from running, and is probably not meant."""
+
+    @property
+    def valid(self) -> bool:
+        """Whether `run` would accept them."""
+        return not self.violations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

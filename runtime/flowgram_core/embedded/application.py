@@ -34,7 +34,7 @@ from flowgram_core.hosting.errors import (
 )
 from flowgram_core.hosting.live_log import OutputDelta, join
 from flowgram_core.hosting.pinned_settings import PinnedSettings
-from flowgram_core.hosting.program_cache import ProgramCache
+from flowgram_core.hosting.program_cache import ProgramCache, Validation
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.service import Heartbeat, TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
@@ -42,7 +42,6 @@ from flowgram_core.hosting.task_changes import TaskChangeLog, TaskChanges, TaskF
 from flowgram_core.journal.errors import DuplicateRequest, JournalError, JournalUnavailable
 from flowgram_core.journal.interface import Batch, Journal, NewTask, TaskRecord
 from flowgram_core.journal.work_register import WorkRegister
-from flowgram_core.modeling.errors import Problem
 from flowgram_core.modeling.status import Status
 from flowgram_core.nodes.registry import Registry
 
@@ -198,13 +197,9 @@ class Application:
                 outcomes[index] = error
         return outcomes
 
-    async def validate(self, schema: str, inputs: str) -> tuple[Problem, ...]:
-        """All problems of a schema, or, if it has none, of the inputs."""
-        try:
-            await self._program_cache.prepare(schema, inputs)
-        except InvalidWorkflow as error:
-            return error.problems
-        return ()
+    async def validate(self, schema: str, inputs: str) -> Validation:
+        """All problems of a schema, or, if it has none, of the inputs; and warnings about a valid schema."""
+        return await self._program_cache.validate(schema, inputs)
 
     async def task(self, task_id: str) -> TaskRecord:
         """The task as it is now. Raises `TaskNotFound`."""

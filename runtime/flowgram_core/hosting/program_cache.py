@@ -9,6 +9,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
 from flowgram_core.engine.node_type import NodeTypes, PinningNodeType
@@ -18,9 +19,10 @@ from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.modeling import json_text
 from flowgram_core.modeling.compiler import compile_schema
 from flowgram_core.modeling.document import Document
-from flowgram_core.modeling.errors import JSONTextError, Problem, SchemaInvalid
+from flowgram_core.modeling.errors import JSONTextError, NumberOutOfRange, Problem, SchemaInvalid
 from flowgram_core.modeling.inputs_validation import validate_inputs
 from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.modeling.warnings import find_warnings
 
 _LARGE_SCHEMA: Final = 128 * 1024
 _LARGE_INPUTS: Final = 1024 * 1024
@@ -36,6 +38,18 @@ _Done = TypeVar("_Done")
 class _Kept(NamedTuple):
     program: Program
     size: int  # of the schema's text at first: it grows when its UTF-8 form is cached
+
+
+class Validation(NamedTuple):
+    """What a check of a workflow and its inputs finds.
+
+    Attributes:
+        problems: All that is wrong with the schema, or, if nothing is, with the inputs.
+        warnings: What does not keep it from running, and is probably not meant; none for a schema that is not valid.
+    """
+
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
 
 
 class ProgramCache:
@@ -64,6 +78,18 @@ class ProgramCache:
         if len(inputs) <= _LARGE_INPUTS and len(inputs) * program.document.inputs_schema_size <= _MUCH:
             return program, self.inputs(program, inputs)
         return program, await self._in_thread(lambda: self.inputs(program, inputs))
+
+    async def validate(self, schema: str, inputs: str) -> Validation:
+        """What is wrong with a schema and inputs, and what is probably not meant; see `program` and `inputs`."""
+        problems: tuple[Problem, ...] = ()
+        try:
+            _, values = await self.prepare(schema, inputs)
+        except InvalidWorkflow as error:
+            if not error.in_inputs:
+                return Validation(error.problems)
+            problems, values = error.problems, None
+        work = partial(_warnings, schema, values)
+        return Validation(problems, work() if len(schema) <= _LARGE_SCHEMA else await self._in_thread(work))
 
     def pinned(self, pins: Mapping[str, JSONObject]) -> "ProgramCache":
         """A cache for tasks that were accepted with other settings of their node types; see `PinningNodeType`."""
@@ -154,7 +180,8 @@ class ProgramCache:
         try:
             inputs = json_text.loads(text) if text else {}
         except JSONTextError as error:
-            problem = Problem("inputs", f"Workflow inputs are not valid JSON: {error}")
+            wrong = "cannot be read" if isinstance(error, NumberOutOfRange) else "are not valid JSON"
+            problem = Problem("inputs", f"Workflow inputs {wrong}: {error}")
             raise InvalidWorkflow((problem,), in_inputs=True) from None
         if not isinstance(inputs, dict):
             raise InvalidWorkflow(
@@ -179,3 +206,7 @@ class ProgramCache:
                 name, f"{size} bytes of workflow {name} are more than the limit max_{name}_bytes = {limit}"
             )
             raise InvalidWorkflow((problem,), in_inputs=in_inputs)
+
+
+def _warnings(schema: str, inputs: JSONObject | None) -> tuple[Problem, ...]:
+    return find_warnings(json_text.loads(schema), inputs)

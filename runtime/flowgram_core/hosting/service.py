@@ -6,9 +6,9 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from flowgram_core.hosting.live_log import OutputDelta
+from flowgram_core.hosting.program_cache import Validation
 from flowgram_core.hosting.task_changes import TaskChanges, TaskFilter
 from flowgram_core.journal.interface import Batch, TaskRecord
-from flowgram_core.modeling.errors import Problem
 from flowgram_core.modeling.json_text import dumps
 
 
@@ -85,8 +85,8 @@ class TaskService(Protocol):
         """Accepts several tasks together, as `run` does each: its record, or the error that `run` would raise."""
         ...
 
-    async def validate(self, schema: str, inputs: str) -> tuple[Problem, ...]:
-        """All problems of a schema, or, if it has none, of the inputs."""
+    async def validate(self, schema: str, inputs: str) -> Validation:
+        """All problems of a schema, or, if it has none, of the inputs; and warnings about a valid schema."""
         ...
 
     async def task(self, task_id: str) -> TaskRecord:

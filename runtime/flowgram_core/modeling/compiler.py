@@ -15,7 +15,7 @@ from flowgram_core.modeling.bindings import (
     parse_json_content,
 )
 from flowgram_core.modeling.document import DEFAULT_PORT, Declaration, Document, Edge, Graph, Node
-from flowgram_core.modeling.errors import JSONTextError, Problem, SchemaInvalid
+from flowgram_core.modeling.errors import JSONTextError, NumberOutOfRange, Problem, SchemaInvalid
 from flowgram_core.modeling.schema import EdgeSchema, NodeSchema, WorkflowSchema
 from flowgram_core.modeling.validation import validate_schema
 from flowgram_core.modeling.values import UNDEFINED
@@ -32,6 +32,8 @@ def compile_schema(schema_text: str) -> Document:
     """Compiles the text of a workflow schema. Raises `SchemaInvalid` with all problems."""
     try:
         schema = json_text.loads(schema_text)
+    except NumberOutOfRange as error:
+        raise SchemaInvalid((Problem("schema", f"Workflow schema cannot be read: {error}"),)) from None
     except JSONTextError as error:
         raise SchemaInvalid((Problem("schema", f"Workflow schema is not valid JSON: {error}"),)) from None
     problems = validate_schema(schema)

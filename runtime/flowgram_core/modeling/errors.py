@@ -2,6 +2,7 @@
 
 ModelingError
 ├── JSONTextError      a text is not JSON, or is JSON that cannot be represented (also a ValueError)
+│   └── NumberOutOfRange   it has a number that is too large
 ├── SchemaInvalid      a workflow schema breaks the rules; carries all problems
 └── BindingError       a value binding is invalid; raised when a node uses it
 
@@ -39,6 +40,13 @@ class JSONTextError(ModelingError, ValueError):
         super().__init__(f"{reason} (line {position[0]}, column {position[1]})")
         self.reason = reason
         self.position = position
+
+
+class NumberOutOfRange(JSONTextError):
+    """A JSON text has a number that is too large: JSON has no bound, but every reader has one."""
+
+    def __init__(self, position: tuple[int, int]) -> None:
+        super().__init__("a number is larger than 1.7976931348623157e308, the largest that is read", position)
 
 
 class SchemaInvalid(ModelingError):

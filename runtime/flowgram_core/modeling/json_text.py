@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import orjson
 
 from flowgram_core.modeling import javascript
-from flowgram_core.modeling.errors import JSONTextError
+from flowgram_core.modeling.errors import JSONTextError, NumberOutOfRange
 
 __all__ = [
     "MAX_DEPTH",
@@ -151,8 +151,10 @@ def _read_exactly(text: str | bytes, max_depth: int) -> JSONValue:
     except _NotRepresentable as error:
         word = str(error)
         index = next(match.start() for match in _WORDS.finditer(decoded) if match[0] == word)
-        reason = "Number out of range" if word[-1].isdigit() else f"{word} is no JSON value"
-        raise JSONTextError(reason, _position(decoded, index)) from None
+        position = _position(decoded, index)
+        if word[-1].isdigit():
+            raise NumberOutOfRange(position) from None
+        raise JSONTextError(f"{word} is no JSON value", position) from None
     return value
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from flowgram_core.modeling import javascript
 from flowgram_core.modeling.errors import Problem
-from flowgram_core.modeling.inputs_validation import MAX_PROBLEMS, validate_inputs
+from flowgram_core.modeling.inputs_validation import MAX_PROBLEMS
 from flowgram_core.modeling.json_text import to_well_formed
 from flowgram_core.modeling.schema import (
     NOT_UNICODE,
@@ -22,6 +22,9 @@ from flowgram_core.modeling.schema import (
     WorkflowSchema,
 )
 from flowgram_core.modeling.values import UNDEFINED
+
+LAYOUT_TYPES = frozenset({"comment", "group"})
+"""Node types that are part of the picture only."""
 
 MAX_BLOCK_DEPTH = 64
 """Blocks may be nested so deeply in blocks."""
@@ -88,14 +91,19 @@ _BLOCK_ENDS = _EndTexts(
 )
 
 
-class _Graph(NamedTuple):
-    """One graph of a schema that may be broken: its readable nodes and edges, each with its path."""
+class Graph(NamedTuple):
+    """One graph of a schema that may be broken: its readable nodes and edges, each with its path.
+
+    Attributes:
+        holder: The type of the node that it is in; None for the outermost one.
+    """
 
     path: str
     nodes: list[tuple[str, dict[str, Any]]]
     edges: list[tuple[str, dict[str, Any]]]
     ends: _EndTexts
     depth: int
+    holder: Any = None
 
 
 def validate_schema(schema: Any) -> tuple[Problem, ...]:
@@ -110,7 +118,7 @@ def validate_schema(schema: Any) -> tuple[Problem, ...]:
 
 
 def _problems(schema: Any) -> Iterator[Problem]:
-    graphs = list(_graphs(schema))
+    graphs = list(graphs_of(schema))
     for graph in graphs:
         if graph.depth > MAX_BLOCK_DEPTH:
             # Alone, for the models recurse.
@@ -125,24 +133,34 @@ def _problems(schema: Any) -> Iterator[Problem]:
     yield from _inputs_problems(graphs)
 
 
-def _graphs(schema: Any) -> Iterator[_Graph]:
+def graphs_of(schema: Any) -> Iterator[Graph]:
     """The graphs of a schema, each before those inside it."""
     if not isinstance(schema, dict) or not isinstance(schema.get("nodes"), list):
         return
-    pending = [("schema", "nodes", schema["nodes"], schema.get("edges"), _ROOT_ENDS, 0)]
+    pending: list[tuple[str, str, Any, Any, _EndTexts, int, Any]]
+    pending = [("schema", "nodes", schema["nodes"], schema.get("edges"), _ROOT_ENDS, 0, None)]
     while pending:
-        path, member, nodes, edges, ends, depth = pending.pop()
-        graph = _Graph(
+        path, member, nodes, edges, ends, depth, holder = pending.pop()
+        graph = Graph(
             path=f"{path}.{member}",
             nodes=_objects(nodes, f"{path}.{member}"),
             edges=_objects(edges, f"{path}.edges"),
             ends=ends,
             depth=depth,
+            holder=holder,
         )
         yield graph
         if depth <= MAX_BLOCK_DEPTH:
             pending += [
-                (node_path, "blocks", node["blocks"], node.get("edges"), _BLOCK_ENDS, depth + 1)
+                (
+                    node_path,
+                    "blocks",
+                    node["blocks"],
+                    node.get("edges"),
+                    _BLOCK_ENDS,
+                    depth + 1,
+                    node.get("type"),
+                )
                 for node_path, node in reversed(graph.nodes)
                 if isinstance(node.get("blocks"), list)
             ]
@@ -198,7 +216,7 @@ def _errors_of(
             yield Problem(path + inner, f"{name}{inner} {text}" if name else text)
 
 
-def _cycle_problems(graph: _Graph) -> Sequence[Problem]:
+def _cycle_problems(graph: Graph) -> Sequence[Problem]:
     """At most one: the first edge found that closes a cycle."""
     targets: dict[Any, list[tuple[str, Any]]] = {_key(node, "id"): [] for _, node in graph.nodes}
     for path, edge in graph.edges:
@@ -228,7 +246,7 @@ def _cycle_problems(graph: _Graph) -> Sequence[Problem]:
     return []
 
 
-def _edge_problems(graph: _Graph) -> Iterator[Problem]:
+def _edge_problems(graph: Graph) -> Iterator[Problem]:
     ids = {_key(node, "id") for _, node in graph.nodes}
     for path, edge in graph.edges:
         for end, member in (("source", "sourceNodeID"), ("target", "targetNodeID")):
@@ -246,7 +264,7 @@ def _key(item: dict[str, Any], member: str) -> Any:
     return (type(value), id(value) if isinstance(value, list | dict) else value)
 
 
-def _end_problems(graph: _Graph) -> Sequence[Problem]:
+def _end_problems(graph: Graph) -> Sequence[Problem]:
     ends = graph.ends
     types = [node.get("type") for _, node in graph.nodes]
     starts = sum(node_type == ends.start for node_type in types)
@@ -262,7 +280,7 @@ def _end_problems(graph: _Graph) -> Sequence[Problem]:
     return [Problem(graph.path, text) for broken, text in texts if broken]
 
 
-def _identity_problems(graphs: list[_Graph]) -> Iterator[Problem]:
+def _identity_problems(graphs: list[Graph]) -> Iterator[Problem]:
     """Ids name nodes in the whole schema: a snapshot, a reference or a message shows no more than the id."""
     seen: set[str] = set()
     for graph in graphs:
@@ -275,13 +293,13 @@ def _identity_problems(graphs: list[_Graph]) -> Iterator[Problem]:
             seen.add(node_id)
 
 
-def _inputs_problems(graphs: list[_Graph]) -> Iterator[Problem]:
-    """A start node without `outputs` refuses all inputs."""
+def _inputs_problems(graphs: list[Graph]) -> Iterator[Problem]:
+    """A start node without `outputs` would refuse all inputs."""
     starts = [item for graph in graphs[:1] for item in graph.nodes if item[1].get("type") == graph.ends.start]
     if len(starts) != 1:
         return
     path, start = starts[0]
     data = start.get("data")
     if isinstance(data, dict) and "outputs" not in data:
-        for problem in validate_inputs(UNDEFINED, {}):
-            yield Problem(f"{path}.data.outputs", problem.text)
+        text = "Workflow schema start node must have outputs, which declare the inputs of the workflow"
+        yield Problem(f"{path}.data.outputs", text)

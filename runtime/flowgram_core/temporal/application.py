@@ -26,13 +26,12 @@ from flowgram_core.hosting.errors import (
 )
 from flowgram_core.hosting.live_log import OutputDelta, join
 from flowgram_core.hosting.pinned_settings import PinnedSettings
-from flowgram_core.hosting.program_cache import ProgramCache
+from flowgram_core.hosting.program_cache import ProgramCache, Validation
 from flowgram_core.hosting.service import Heartbeat, TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.hosting.task_changes import TaskChanges, TaskFilter
 from flowgram_core.journal.errors import JournalError, JournalUnavailable
 from flowgram_core.journal.interface import Batch, TaskRecord
-from flowgram_core.modeling.errors import Problem
 from flowgram_core.modeling.status import Status
 from flowgram_core.nodes.registry import Registry
 from flowgram_core.temporal.cluster import Cluster, as_datetime
@@ -194,13 +193,9 @@ class TemporalApplication:
 
         return await asyncio.gather(*map(attempt, requests))
 
-    async def validate(self, schema: str, inputs: str) -> tuple[Problem, ...]:
+    async def validate(self, schema: str, inputs: str) -> Validation:
         """See `TaskService`."""
-        try:
-            await self._programs.prepare(schema, inputs)
-        except InvalidWorkflow as error:
-            return error.problems
-        return ()
+        return await self._programs.validate(schema, inputs)
 
     async def task(self, task_id: str) -> TaskRecord:
         """See `TaskService`. Reads the newest run of the task's workflow."""

@@ -9,7 +9,6 @@ from flowgram_client import (
     FlowgramError,
     InvalidArgumentError,
     InvalidValueError,
-    InvalidWorkflowError,
     RequestError,
     Status,
     UnavailableError,
@@ -86,10 +85,6 @@ def explain(error: FlowgramError, target: str) -> CommandError:
         return CommandError(hint, ExitStatus.UNREACHABLE)
     if isinstance(error, UnavailableError | DeadlineExceededError):
         return CommandError(f"{target}: {error}", ExitStatus.UNREACHABLE)
-    if isinstance(error, InvalidWorkflowError) and error.violations:
-        # the server's own message is a digest of the same problems
-        what = "the inputs are not valid" if error.reason == "INPUTS_INVALID" else "the workflow is not valid"
-        return CommandError("\n  ".join([what, *map(str, error.violations)]), ExitStatus.INVALID)
     if isinstance(error, InvalidArgumentError):
         return CommandError(str(error), ExitStatus.INVALID)
     if isinstance(error, RequestError):

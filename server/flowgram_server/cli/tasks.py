@@ -177,17 +177,25 @@ def list_command(
 @_as_json
 @connects
 def validate_command(connection: Connection, file: str, inputs: str | None, as_json: bool) -> int:
-    """Check the workflow in FILE and its inputs without running it; each problem is a line."""
+    """Check the workflow in FILE and its inputs without running it; each problem is a line, and so is each warning."""
     workflow = read_workflow(file, inputs)
-    problems = connection.ask(lambda client: client.validate(workflow.schema, workflow.inputs))
+    found = connection.ask(lambda client: client.validate(workflow.schema, workflow.inputs))
     if as_json:
-        click.echo(json_output.dump({"valid": not problems, "errors": list(problems)}))
-    elif problems:
-        for problem in problems:
-            click.echo(clean(problem), err=True)
-    else:
+        told = {
+            "valid": found.valid,
+            "errors": [each.description for each in found.violations],
+            "problems": [each._asdict() for each in found.violations],
+            "warnings": [each._asdict() for each in found.warnings],
+        }
+        click.echo(json_output.dump(told))
+        return ExitStatus.SUCCEEDED if found.valid else ExitStatus.INVALID
+    for each in found.violations:
+        click.echo(clean(str(each)), err=True)
+    for each in found.warnings:
+        click.echo(f"warning: {clean(str(each))}", err=True)
+    if found.valid:
         click.echo("valid")
-    return ExitStatus.INVALID if problems else ExitStatus.SUCCEEDED
+    return ExitStatus.SUCCEEDED if found.valid else ExitStatus.INVALID
 
 
 @click.command("info", epilog=EPILOG)

@@ -193,9 +193,7 @@ class Endpoints:
             wanted = _checked(openapi_models.ValidateBody, body)
             call = service.TaskValidateRequest(schema=wanted.schema_text, inputs=body.member_text("inputs"))
             validation = await self._call("TaskValidate", call, service.TaskValidateResponse)
-            if validation.valid:
-                return json_answer({"valid": True})
-            return json_answer({"valid": False, "errors": list(validation.errors)})
+            return json_answer(json_encoding.validation(validation))
 
     async def get(self, task_id: _TaskID) -> Response:
         """What a task is: its schema and inputs with secrets masked, its labels, name, times and status."""

@@ -28,8 +28,10 @@ from flowgram.runtime.v1.report_pb2 import (
     TaskSummary,
 )
 from flowgram.runtime.v1.runtime_service_pb2 import (
+    Problem,
     ServerInfoResponse,
     TaskListResponse,
+    TaskValidateResponse,
     WatchTasksResponse,
 )
 
@@ -248,6 +250,21 @@ def task_changes(told: WatchTasksResponse) -> dict[str, Any]:
         "tasks": [task_summary(each) for each in told.tasks],
         "removedTaskIDs": list(told.removed_task_ids),
     }
+
+
+def validation(message: TaskValidateResponse) -> dict[str, Any]:
+    """Whether a workflow could run. The editor knows `valid` and `errors`; the rest is there where there is any."""
+    shaped: dict[str, Any] = {"valid": message.valid}
+    if not message.valid:
+        shaped["errors"] = list(message.errors)
+        shaped["problems"] = [_problem(each) for each in message.problems]
+    if message.warnings:
+        shaped["warnings"] = [_problem(each) for each in message.warnings]
+    return shaped
+
+
+def _problem(message: Problem) -> dict[str, str]:
+    return {"field": message.field, "text": message.text}
 
 
 def server_info(told: ServerInfoResponse) -> dict[str, Any]:

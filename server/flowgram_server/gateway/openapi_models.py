@@ -67,11 +67,23 @@ class TaskID(_Shape):
     task_id: str
 
 
+class Problem(_Shape):
+    """One thing that is wrong."""
+
+    field: str = Field(description="The place, such as `schema.nodes[2].id`; empty if there is no one place.")
+    text: str
+
+
 class Validation(_Shape):
     """Whether the workflow could run."""
 
     valid: bool
     errors: list[str] = Field(default=[], description="All problems, in order; only if it is not valid.")
+    problems: list[Problem] = Field(default=[], description="The same, each with its place.")
+    warnings: list[Problem] = Field(
+        default=[],
+        description="What does not keep it from running, and is probably not meant; only if there is any.",
+    )
 
 
 class Cancellation(_Shape):

@@ -131,8 +131,13 @@ class RuntimeServicer:
         self, request: service.TaskValidateRequest, _: Context
     ) -> service.TaskValidateResponse:
         """Checks a schema and inputs."""
-        problems = await self._application.validate(request.schema, request.inputs)
-        return service.TaskValidateResponse(valid=not problems, errors=[problem.text for problem in problems])
+        problems, warnings = await self._application.validate(request.schema, request.inputs)
+        return service.TaskValidateResponse(
+            valid=not problems,
+            errors=[problem.text for problem in problems],
+            problems=[service.Problem(field=problem.path, text=problem.text) for problem in problems],
+            warnings=[service.Problem(field=warning.path, text=warning.text) for warning in warnings],
+        )
 
     async def task_get(self, request: service.TaskGetRequest, _: Context) -> service.TaskGetResponse:
         """What a task is."""

@@ -57,7 +57,7 @@ def problem_with(place: Sequence[int | str], kind: str, message: str, settings: 
     """What is wrong with a setting, as pydantic found it: where, of which kind, and in which words."""
     name = ".".join(map(str, place))
     if kind != "extra_forbidden":
-        return f"{name}: {message}"
+        return f"{name}: {message.removeprefix('Value error, ')}"
     known = [known.lower().replace("__", ".") for known in _names(settings)]
     closest = get_close_matches(name, known, n=1)
     hint = f": did you mean {closest[0]}?" if closest else ""

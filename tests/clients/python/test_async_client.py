@@ -294,10 +294,12 @@ async def test_cancel_validate_and_info(server: Any, client: fc.AsyncClient) -> 
     server.on(
         "TaskValidate",
         runtime_service_pb2.TaskValidateResponse(errors=["a", "b"]),
-        runtime_service_pb2.TaskValidateResponse(valid=True),
+        runtime_service_pb2.TaskValidateResponse(valid=True, warnings=[{"field": "schema", "text": "odd"}]),
     )
-    assert await client.validate({}) == ("a", "b")
-    assert await client.validate("{}", {}) == ()
+    found = await client.validate({})
+    assert (found.valid, [str(each) for each in found.violations]) == (False, ["a", "b"])
+    found = await client.validate("{}", {})
+    assert (found.valid, found.violations, found.warnings) == (True, (), (fc.Violation("schema", "odd"),))
     server.on("ServerInfo", runtime_service_pb2.ServerInfoResponse(name="n", version="1", node_types=["llm"]))
     info = await client.info()
     assert (info.name, info.version, info.node_types, info.time) == ("n", "1", ("llm",), None)

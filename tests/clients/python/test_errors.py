@@ -56,7 +56,7 @@ def test_details_are_read() -> None:
     assert error.violations == (errors.Violation("schema.nodes[0]", "no id"), errors.Violation("", "no end"))
     assert error.retry_after == 1.5
     assert error.metadata == {"k": "v"}
-    assert str(error) == "not valid\n  schema.nodes[0]: no id\n  no end"
+    assert str(error) == "the workflow is not valid\n  schema.nodes[0]: no id\n  no end"
 
 
 def test_details_are_read_without_a_package_for_them() -> None:

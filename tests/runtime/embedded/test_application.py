@@ -19,6 +19,7 @@ from flowgram_core.hosting.errors import (
     TaskNotFound,
     TooManyTasks,
 )
+from flowgram_core.hosting.program_cache import Validation
 from flowgram_core.hosting.service import TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.interface import Write
@@ -49,8 +50,8 @@ async def test_problems_of_schema_and_inputs_are_told_and_nothing_is_accepted() 
             with pytest.raises(InvalidWorkflow) as caught:
                 await application.run(TaskRequest(schema, inputs))
             assert caught.value.problems[0].path == path
-            assert await application.validate(schema, inputs) == caught.value.problems
-        assert await application.validate(echo_schema(), "") == ()
+            assert (await application.validate(schema, inputs)).problems == caught.value.problems
+        assert await application.validate(echo_schema(), "") == Validation()
         assert await application.tasks(limit=10, before=None, statuses=frozenset(), labels={}) == []
 
 

@@ -18,6 +18,8 @@ json_values = st.recursive(
     max_leaves=20,
 )
 
+TOO_LARGE = "a number is larger than 1.7976931348623157e308, the largest that is read"
+
 
 @given(json_values)
 @example([10**30, 1.5, {"a": LONE_SURROGATE}])
@@ -95,9 +97,9 @@ def test_halves_of_a_character_are_joined() -> None:
         ('"\t"', "Invalid control character at", (1, 2)),
         ("NaN", "NaN is no JSON value", (1, 1)),
         ('[\n"NaN", -Infinity]', "-Infinity is no JSON value", (2, 8)),
-        ('["1e999", 1e999]', "Number out of range", (1, 11)),
-        ("9" * 309, "Number out of range", (1, 1)),
-        ("-" + "9" * 10_000, "Number out of range", (1, 1)),
+        ('["1e999", 1e999]', TOO_LARGE, (1, 11)),
+        ("9" * 309, TOO_LARGE, (1, 1)),
+        ("-" + "9" * 10_000, TOO_LARGE, (1, 1)),
         (b'{"a":\n"\xff"}', "Text is not valid UTF-8", (2, 2)),
     ],
 )

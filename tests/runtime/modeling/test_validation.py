@@ -262,13 +262,13 @@ def test_ids_are_unique_in_the_whole_schema() -> None:
 
 
 def test_a_start_node_without_outputs() -> None:
-    """It refuses all inputs, in FlowGram's words."""
+    """It would refuse all inputs, and is refused itself."""
     schema = workflow()
     schema["nodes"][0]["data"] = {}
     assert validate_schema(schema) == (
         Problem(
             "schema.nodes[0].data.outputs",
-            "JSON Schema validation failed: Validation error: Cannot read properties of undefined (reading '$ref')",
+            "Workflow schema start node must have outputs, which declare the inputs of the workflow",
         ),
     )
 

@@ -133,14 +133,25 @@ async def test_validate(server: ScriptedServer, flowgram: Any, tmp_path: Any) ->
     server.on(
         "TaskValidate",
         runtime_service_pb2.TaskValidateResponse(valid=True),
-        runtime_service_pb2.TaskValidateResponse(errors=["a", "b"]),
+        runtime_service_pb2.TaskValidateResponse(
+            errors=["a", "b"], problems=[{"field": "schema.nodes", "text": "a"}, {"text": "b"}]
+        ),
+        runtime_service_pb2.TaskValidateResponse(
+            valid=True, warnings=[{"field": "inputs.x", "text": "not declared"}]
+        ),
     )
     file = tmp_path / "w.json"
     file.write_text('{"nodes": []}')
     assert await flowgram("validate", str(file)) == (0, "valid\n", "")
-    assert await flowgram("validate", str(file)) == (2, "", "a\nb\n")
+    assert await flowgram("validate", str(file)) == (2, "", "schema.nodes: a\nb\n")
+    assert await flowgram("validate", str(file)) == (0, "valid\n", "warning: inputs.x: not declared\n")
     done = await flowgram("validate", str(file), "--json")
-    assert json.loads(done.out) == {"valid": False, "errors": ["a", "b"]}
+    assert json.loads(done.out) == {
+        "valid": True,
+        "errors": [],
+        "problems": [],
+        "warnings": [{"field": "inputs.x", "description": "not declared"}],
+    }
 
 
 async def test_info(server: ScriptedServer, flowgram: Any) -> None:

@@ -151,11 +151,22 @@ async def test_all_problems_of_a_workflow(gateway: GatewayUnderTest) -> None:
     invalid = await gateway.http.post("/api/task/validate", json=body)
     assert invalid.status_code == 200
     assert invalid.json()["valid"] is False
+    assert [each["text"] for each in invalid.json()["problems"]] == invalid.json()["errors"]
+    assert {each["field"] for each in invalid.json()["problems"]} == {"schema.nodes"}
     refused = await gateway.http.post("/api/task/run", json=body)
     assert refused.status_code == 400
     assert refused.json().keys() == {"code", "message", "errors"}
     assert refused.json()["code"] == "SCHEMA_INVALID"
     assert refused.json()["errors"] == invalid.json()["errors"]
+
+
+async def test_warnings_of_a_workflow(gateway: GatewayUnderTest) -> None:
+    """A valid workflow may have oddities; the run is accepted all the same."""
+    body = {"schema": ECHO, "inputs": {"text": "hi", "txt": "?"}}
+    answer = (await gateway.http.post("/api/task/validate", json=body)).json()
+    text = 'Input "txt" is not declared by the start node: no node can use it'
+    assert answer == {"valid": True, "warnings": [{"field": "inputs.txt", "text": text}]}
+    assert (await gateway.http.post("/api/task/run", json=body)).status_code == 200
 
 
 async def test_inputs_that_do_not_fit(gateway: GatewayUnderTest) -> None:

@@ -231,6 +231,17 @@ async def test_validate(service: Service) -> None:
     service.application.problems = (Problem("schema", "no JSON"), Problem("schema.nodes", "missing"))
     answer = await service.stub.TaskValidate(TaskValidateRequest())
     assert (answer.valid, list(answer.errors)) == (False, ["no JSON", "missing"])
+    assert [(each.field, each.text) for each in answer.problems] == [
+        ("schema", "no JSON"),
+        ("schema.nodes", "missing"),
+    ]
+    service.application.problems = ()
+    service.application.warnings = (Problem("inputs.x", "not declared"),)
+    answer = await service.stub.TaskValidate(TaskValidateRequest())
+    assert (answer.valid, [(each.field, each.text) for each in answer.warnings]) == (
+        True,
+        [("inputs.x", "not declared")],
+    )
 
 
 async def test_get(service: Service) -> None:

@@ -59,7 +59,6 @@ FORBIDDEN: dict[str, dict[str, str]] = {
         "sqlite3": "SQL stays in the journal",
     },
     "flowgram_core.nodes": {"sqlite3": "SQL stays in the journal"},
-    "flowgram_client": {"google.rpc": "the light client does without googleapis-common-protos"},
 }
 
 # All that the light client may need: the standard library, the contract, gRPC and Protocol Buffers.

@@ -40,6 +40,7 @@ from .errors import (
 )
 from .events import Event, MessageLogged, NodeStatusChanged, OutputDelta, TaskStatusChanged
 from .models import (
+    BatchOutcome,
     Iteration,
     Message,
     MessageType,
@@ -62,6 +63,7 @@ from .retry import RetryPolicy
 __all__ = [
     "AlreadyExistsError",
     "AsyncClient",
+    "BatchOutcome",
     "CallCanceledError",
     "Client",
     "DeadlineExceededError",

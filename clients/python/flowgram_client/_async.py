@@ -5,7 +5,7 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -15,6 +15,7 @@ import grpc.aio
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
 
 from . import _convert, models
+from ._async_batch import AsyncBatch
 from ._channel import call_metadata, channel_options
 from ._flow import Call, Emit, Flow, Open, Read, Sleep, Walk
 from ._operations import JSONSource, Operations, Seconds
@@ -70,6 +71,8 @@ class AsyncClient:
         self._stub = WorkflowRuntimeServiceStub(channel)
         self._metadata = call_metadata(metadata)
         self._sleep = sleep
+        self._rand = rand
+        self._reconnect = reconnect
         self._operations = Operations(
             timeout=timeout, retry=retry, reconnect=reconnect, rand=rand, clock=clock
         )
@@ -144,6 +147,59 @@ class AsyncClient:
             timeout=timeout,
         )
         return await self._finish(flow)
+
+    def run_batch(
+        self,
+        schema: JSONSource,
+        rows: Iterable[JSONSource | None] | AsyncIterable[JSONSource | None],
+        *,
+        batch_id: str | None = None,
+        ordered: bool = False,
+        max_in_flight: int = 0,
+        task_timeout: Seconds | None = None,
+        labels: Mapping[str, str] | None = None,
+        display_name: str = "",
+    ) -> AsyncGenerator[models.BatchOutcome, None]:
+        """Run a workflow once for each row of inputs, over one stream; yields the outcome of each row.
+
+        Rows are taken as there is room: any iterable will do, however long. A row that the server refuses is an outcome,
+        too, and the others run. Where the connection breaks, or the server restarts, the batch goes on, and no row is run
+        twice; with the same `batch_id` that holds for a program that was restarted itself, too. Leaving the iteration
+        early leaves the tasks that were accepted running.
+
+        Args:
+            schema: the workflow, as a mapping or as JSON text.
+            rows: the inputs of each run, as `run` takes them; an iterable, or an async one.
+            batch_id: names the batch; made up if it is not given. Row N has the request id `BATCH_ID/N`.
+            ordered: yield outcomes in the order of the rows; else as they come.
+            max_in_flight: rows that may be without an outcome at once; 0 is a default.
+            task_timeout: a row's task fails when it has run for this long.
+            labels: to find the tasks by with `list`.
+            display_name: a name for people, of all tasks.
+
+        Raises:
+            InvalidValueError: a row is not JSON. What the rows raise themselves is raised, too.
+            UnavailableError: the server was away for longer than `reconnect` bears.
+        """
+        state = self._operations.batch(
+            schema,
+            batch_id=batch_id,
+            ordered=ordered,
+            max_in_flight=max_in_flight,
+            task_timeout=task_timeout,
+            labels=labels,
+            display_name=display_name,
+        )
+        batch = AsyncBatch(
+            state,
+            rows,
+            stub=self._stub,
+            metadata=self._metadata,
+            reconnect=self._reconnect,
+            sleep=self._sleep,
+            rand=self._rand,
+        )
+        return batch.outcomes()
 
     def watch(
         self,

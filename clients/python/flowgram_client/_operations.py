@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from flowgram.runtime.v1 import event_pb2, report_pb2, runtime_service_pb2
 
 from . import _convert, _json, models
+from ._batch import BatchState
 from ._flow import Call, Emit, Flow, Open, Read, Sleep
 from ._watch import Cursor, TaskTable, may_resume
 from .errors import DeadlineExceededError, InvalidValueError, RequestError, UnavailableError
@@ -104,6 +105,33 @@ class Operations:
             return (yield from self._wait(response.task_id, deadline))
         except DeadlineExceededError:
             return outcome  # names the task, which goes on
+
+    def batch(
+        self,
+        schema: JSONSource,
+        *,
+        batch_id: str | None,
+        max_in_flight: int,
+        ordered: bool,
+        task_timeout: Seconds | None,
+        labels: Mapping[str, str] | None,
+        display_name: str,
+    ) -> BatchState:
+        """The runs of a batch, none of which is sent yet."""
+        defaults = _request(
+            runtime_service_pb2.TaskRunRequest,
+            schema=_json.dumps(schema, "schema"),
+            timeout=_duration("task_timeout", task_timeout),
+            labels=_labels(labels),
+            display_name=display_name,
+        )
+        return BatchState(
+            defaults,
+            batch_id=batch_id or str(uuid.uuid4()),
+            max_in_flight=max_in_flight,
+            ordered=ordered,
+            retry=self._reconnect,
+        )
 
     def result(self, task_id: str, *, wait: bool, timeout: Seconds | None) -> Flow[models.Result]:
         """The outcome of a task; with `wait` and no timeout, a final one."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
+from google.rpc import status_pb2
 
 from . import errors
 from ._details import BadRequest, Detail, ErrorInfo, RetryInfo, details
@@ -64,6 +65,12 @@ def error_from_status(
                 retry_after = detail.retry_delay
     kind = _BY_REASON.get(reason) or _BY_CODE.get(code, errors.ServerError)
     return kind(message, code, reason, metadata, violations, retry_after)
+
+
+def error_from_details(status: status_pb2.Status) -> errors.RequestError:
+    """The exception for a status that came within a message."""
+    code = next((each for each in grpc.StatusCode if each.value[0] == status.code), grpc.StatusCode.UNKNOWN)
+    return error_from_status(code, status.message, ((_DETAILS_KEY, status.SerializeToString()),))
 
 
 def silent(seconds: float | None) -> errors.UnavailableError:

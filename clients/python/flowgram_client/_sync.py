@@ -16,6 +16,7 @@ from ._channel import call_metadata, channel_options
 from ._flow import Call, Emit, Flow, Open, Read, Sleep, Walk
 from ._operations import JSONSource, Operations, Seconds
 from ._status import client_closed, error_from_rpc, silent
+from ._sync_batch import SyncBatch
 from ._watchdog import Watchdog
 from .errors import FlowgramError, RequestError
 from .events import Event
@@ -68,6 +69,8 @@ class Client:
         self._stub = WorkflowRuntimeServiceStub(channel)
         self._metadata = call_metadata(metadata)
         self._sleep = sleep
+        self._rand = rand
+        self._reconnect = reconnect
         self._operations = Operations(
             timeout=timeout, retry=retry, reconnect=reconnect, rand=rand, clock=clock
         )
@@ -142,6 +145,59 @@ class Client:
             timeout=timeout,
         )
         return self._finish(flow)
+
+    def run_batch(
+        self,
+        schema: JSONSource,
+        rows: Iterable[JSONSource | None],
+        *,
+        batch_id: str | None = None,
+        ordered: bool = False,
+        max_in_flight: int = 0,
+        task_timeout: Seconds | None = None,
+        labels: Mapping[str, str] | None = None,
+        display_name: str = "",
+    ) -> Generator[models.BatchOutcome, None, None]:
+        """Run a workflow once for each row of inputs, over one stream; yields the outcome of each row.
+
+        Rows are taken as there is room: any iterable will do, however long. A row that the server refuses is an outcome,
+        too, and the others run. Where the connection breaks, or the server restarts, the batch goes on, and no row is run
+        twice; with the same `batch_id` that holds for a program that was restarted itself, too. Leaving the iteration
+        early leaves the tasks that were accepted running.
+
+        Args:
+            schema: the workflow, as a mapping or as JSON text.
+            rows: the inputs of each run, as `run` takes them; they are taken in another thread.
+            batch_id: names the batch; made up if it is not given. Row N has the request id `BATCH_ID/N`.
+            ordered: yield outcomes in the order of the rows; else as they come.
+            max_in_flight: rows that may be without an outcome at once; 0 is a default.
+            task_timeout: a row's task fails when it has run for this long.
+            labels: to find the tasks by with `list`.
+            display_name: a name for people, of all tasks.
+
+        Raises:
+            InvalidValueError: a row is not JSON. What the rows raise themselves is raised, too.
+            UnavailableError: the server was away for longer than `reconnect` bears.
+        """
+        state = self._operations.batch(
+            schema,
+            batch_id=batch_id,
+            ordered=ordered,
+            max_in_flight=max_in_flight,
+            task_timeout=task_timeout,
+            labels=labels,
+            display_name=display_name,
+        )
+        batch = SyncBatch(
+            state,
+            rows,
+            stub=self._stub,
+            metadata=self._metadata,
+            reconnect=self._reconnect,
+            sleep=self._sleep,
+            rand=self._rand,
+        )
+        return batch.outcomes()
 
     def watch(
         self,

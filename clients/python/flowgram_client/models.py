@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 
 from ._json import JSONObject
-from .errors import TaskCanceledError, TaskFailedError, TaskUnfinishedError, Violation
+from .errors import RequestError, TaskCanceledError, TaskFailedError, TaskUnfinishedError, Violation
 
 
 class Status(IntEnum):
@@ -164,6 +164,30 @@ class Result(StatusInfo):
         if self.status is Status.CANCELED:
             raise TaskCanceledError(f"task {self.task_id} was canceled", self.task_id, self.errors)
         raise TaskUnfinishedError(f"task {self.task_id} is {self.status}", self.task_id)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOutcome:
+    """What became of one row of a batch."""
+
+    index: int
+    """The number of the row, from 0."""
+    result: Result | None
+    """The outcome of its task; None if the row was refused."""
+    error: RequestError | None
+    """Why the row was refused; None if it ran."""
+
+    @property
+    def outputs(self) -> JSONObject:
+        """The outputs of the row's task.
+
+        Raises:
+            RequestError: the row was refused, as `run` would have refused it.
+            OutcomeError: its task did not succeed; see `Result.outputs`.
+        """
+        if self.result is None:
+            raise self.error or AssertionError("neither result nor error")
+        return self.result.outputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -189,7 +189,9 @@ class Batch:
                 keys.append(run.key)
         outcomes = await self._application.run_many(requests)
         for key, outcome in zip(keys, outcomes, strict=True):
-            if isinstance(outcome, Exception):
+            if isinstance(outcome, ShuttingDown):
+                self._fail(outcome)
+            elif isinstance(outcome, Exception):
                 self._reject(key, outcome)
             elif outcome.ended:
                 self._finish(key, outcome)
@@ -201,11 +203,15 @@ class Batch:
     async def _wait(self, key: str, task_id: str) -> None:
         try:
             self._finish(key, await self._application.wait(task_id))
-        except ShuttingDown as error:  # the client is to come back, with all runs that have no outcome
-            self._failure = self._failure or error
-            self._news.set()
+        except ShuttingDown as error:
+            self._fail(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the outcome of this run only
             self._reject(key, error)
+
+    def _fail(self, error: Exception) -> None:
+        """Ends the stream: the client is to come back, with all runs that have no outcome."""
+        self._failure = self._failure or error
+        self._news.set()
 
     def _finish(self, key: str, record: TaskRecord) -> None:
         self._add(key, _OUTCOME_TAG + delimited(self._encode(record)))

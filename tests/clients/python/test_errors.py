@@ -1,7 +1,5 @@
 import copy
 import pickle
-import subprocess
-import sys
 
 import grpc
 import pytest
@@ -57,30 +55,6 @@ def test_details_are_read() -> None:
     assert error.retry_after == 1.5
     assert error.metadata == {"k": "v"}
     assert str(error) == "the workflow is not valid\n  schema.nodes[0]: no id\n  no end"
-
-
-def test_details_are_read_without_a_package_for_them() -> None:
-    """The client needs gRPC and Protocol Buffers only: where google.rpc cannot be imported, it knows as much."""
-    sent = Refusal(
-        Code.INVALID_ARGUMENT,
-        reason="SCHEMA_INVALID",
-        problems=[("schema.nodes[0]", "no id")],
-        retry_after=1.5,
-        metadata={"k": "v"},
-    )
-    ((key, value),) = sent.trailing()
-    program = f"""
-import sys
-sys.modules["google.rpc"] = None
-import grpc, flowgram_client
-from flowgram_client import _status
-error = _status.error_from_status(grpc.StatusCode.INVALID_ARGUMENT, "", [({key!r}, {value!r})])
-assert type(error) is flowgram_client.InvalidWorkflowError, error
-assert error.violations == (flowgram_client.Violation("schema.nodes[0]", "no id"),), error.violations
-assert (error.reason, error.metadata, error.retry_after) == ("SCHEMA_INVALID", {{"k": "v"}}, 1.5)
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_unknown_and_broken_details() -> None:

@@ -1,11 +1,16 @@
-"""The scheduler: which tasks run in this process. A bounded number runs at once; the others wait in order."""
+"""The scheduler: which tasks run in this process.
+
+A bounded number runs at once. The others wait; whose task is started next goes round the owners.
+"""
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
+from flowgram_core.concurrency.fair_queue import FairQueue
 from flowgram_core.embedded.task_runner import TaskRunner
 from flowgram_core.hosting.errors import TaskOverLimit, TooManyTasks
 from flowgram_core.journal.interface import NewTask, TaskRecord
@@ -23,6 +28,7 @@ class Scheduler:
         max_waiting: How many may wait.
         max_inputs_bytes: About how many bytes the inputs of all of them may have.
         fail_task: Ends a task whose runner raised an unexpected error; gets its last record and a text for users.
+        owner_of: Whose a task is; those that wait are started in turns of the owners.
     """
 
     def __init__(
@@ -31,16 +37,19 @@ class Scheduler:
         max_waiting: int,
         max_inputs_bytes: int,
         fail_task: Callable[[TaskRecord, str], Awaitable[None]],
+        owner_of: Callable[[TaskRecord], str] = lambda _: "",
     ) -> None:
         self._max_running = max_running
         self._max_waiting = max_waiting
         self._max_inputs_bytes = max_inputs_bytes
         self._fail_task = fail_task
+        self._owner_of = owner_of
         self._runners: dict[str, TaskRunner] = {}
         self._active: dict[
             TaskRunner, asyncio.Future[None]
         ] = {}  # the commit that accepts it, then the asyncio task that runs it
-        self._waiting: dict[TaskRunner, None] = {}  # in the order in which they start
+        self._waiting: FairQueue[TaskRunner] = FairQueue()
+        self._waiting_of: Counter[str] = Counter()  # by owner
         self._running = 0
         self._reserved = 0  # places of tasks that ran when the former process ended, and are not rebuilt yet
         self._inputs_size = 0
@@ -50,18 +59,30 @@ class Scheduler:
     @property
     def full(self) -> bool:
         """Whether a new task has to wait."""
-        return bool(self._waiting) or self._running + self._reserved >= self._max_running
+        return self._waiting.has_next or self._running + self._reserved >= self._max_running
 
     def get(self, task_id: str) -> TaskRunner | None:
         """The runner of a task, or None if it is not active here."""
         return self._runners.get(task_id)
 
-    def check(self, inputs_size: int) -> None:
-        """Raises `TooManyTasks` if a new task with inputs of this size cannot be admitted, not even to wait."""
+    def check(self, inputs_size: int, owner: str = "") -> None:
+        """Raises `TooManyTasks` if a new task cannot be admitted, not even to wait.
+
+        Args:
+            inputs_size: Characters of its inputs.
+            owner: Whose task it is. One owner may have as many tasks waiting as there are places left, so that whatever one
+                does, there are some for the next. Without owners (`""`) all places are everybody's.
+        """
         if self.full and len(self._waiting) >= self._max_waiting:
             text = (
                 f"{self._running} tasks are running and {len(self._waiting)} are waiting: "
                 "the limits max_running_tasks and max_waiting_tasks are reached"
+            )
+            raise TooManyTasks(text, _RETRY_AFTER)
+        if owner and self.full and self._waiting_of[owner] >= self._max_waiting - len(self._waiting):
+            text = (
+                f"{self._waiting_of[owner]} tasks of this caller are waiting: its share of max_waiting_tasks = "
+                f"{self._max_waiting} is used up"
             )
             raise TooManyTasks(text, _RETRY_AFTER)
         if self._inputs_size and self._inputs_size + inputs_size > self._max_inputs_bytes:
@@ -98,9 +119,13 @@ class Scheduler:
 
     def start_waiting(self) -> None:
         """Starts waiting tasks while there is capacity."""
-        while self._waiting and self._running + self._reserved < self._max_running and not self._closing:
-            runner = next(iter(self._waiting))
-            del self._waiting[runner]
+        while (
+            self._waiting.has_next
+            and self._running + self._reserved < self._max_running
+            and not self._closing
+        ):
+            runner = self._waiting.pop()
+            self._count_waiting(runner, -1)
             self._running += 1
             runner.start()
 
@@ -115,11 +140,10 @@ class Scheduler:
         for runner in list(self._runners.values()):
             runner.live_log.nudge()
         if grace > 0:
+            waiting = set(self._waiting)  # none of them starts any more
             with suppress(TimeoutError):
                 async with asyncio.timeout(grace):
-                    while running := [
-                        each for runner, each in self._active.items() if runner not in self._waiting
-                    ]:
+                    while running := [each for runner, each in self._active.items() if runner not in waiting]:
                         await asyncio.wait(running)
 
     async def close(self) -> None:
@@ -132,11 +156,18 @@ class Scheduler:
 
     def _add(self, runner: TaskRunner, *, waits: bool) -> None:
         if waits:
-            self._waiting[runner] = None
+            self._waiting.push(self._owner_of(runner.record), runner)
+            self._count_waiting(runner, 1)
         else:
             self._running += 1
         self._inputs_size += runner.inputs_size
         self._runners[runner.task_id] = runner
+
+    def _count_waiting(self, runner: TaskRunner, change: int) -> None:
+        owner = self._owner_of(runner.record)
+        self._waiting_of[owner] += change
+        if not self._waiting_of[owner]:
+            del self._waiting_of[owner]
 
     def _accepted(self, runner: TaskRunner) -> None:
         """The journal has answered on a new task."""
@@ -169,8 +200,8 @@ class Scheduler:
         del self._active[runner]
         del self._runners[runner.task_id]
         self._inputs_size -= runner.inputs_size
-        if runner in self._waiting:
-            del self._waiting[runner]
+        if self._waiting.discard(self._owner_of(runner.record), runner):
+            self._count_waiting(runner, -1)
         else:
             self._running -= 1
         self.start_waiting()

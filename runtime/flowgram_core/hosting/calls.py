@@ -2,10 +2,12 @@
 
 import asyncio
 import copy
+import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from flowgram_core.concurrency.clock import Clock
+from flowgram_core.concurrency.fair_queue import FairSemaphore
 from flowgram_core.concurrency.fairness import FairScheduler
 from flowgram_core.concurrency.offload import LARGE, run_in_thread_if_large
 from flowgram_core.engine.activations import CallFailed, CallSucceeded, from_json, to_json
@@ -48,7 +50,7 @@ class Caller:
         self._secrets = secrets
         self._clock = clock
         self._fairness = fairness
-        self._slots = CallSlots(settings.max_calls, settings.max_calls_by_type)
+        self._slots = CallSlots(settings.max_calls, settings.max_calls_by_type, settings.max_calls_per_task)
 
     def scrubbing(self, names: Iterable[str]) -> "Caller":
         """A caller with the same slots, for tasks in which these inputs are secret as well."""
@@ -102,7 +104,7 @@ class Caller:
         if executor is None:
             raise NodeError(f"No executor found for node type {node_type}")
         limit = self._timeouts.get(node_type)
-        async with self._slots.slot(node_type):
+        async with self._slots.slot(node_type, context.task_id):
             await self._fairness.time_slice()
             if node_type in self._foreign:
                 call = copy_call(call)
@@ -162,23 +164,25 @@ def _around(outcome: CallSucceeded) -> int:
 
 
 class CallSlots:
-    """Bounds the calls that run at once; others wait, first come, first served.
+    """Bounds the calls that run at once; others wait, and get free slots task by task in turn.
 
     Args:
         total: Over all node types; 0: no limit.
         by_type: For single node types.
+        per_task: How many of the total one task may have at once; 0: all.
     """
 
-    def __init__(self, total: int, by_type: Mapping[str, int]) -> None:
-        self._total = asyncio.Semaphore(total) if total else None
-        self._by_type = {name: asyncio.Semaphore(count) for name, count in by_type.items() if count}
+    def __init__(self, total: int, by_type: Mapping[str, int], per_task: int = 0) -> None:
+        slots = total or (sys.maxsize if per_task else 0)
+        self._total = FairSemaphore(slots, max_per_key=per_task) if slots else None
+        self._by_type = {name: FairSemaphore(count) for name, count in by_type.items() if count}
 
     @asynccontextmanager
-    async def slot(self, node_type: str) -> AsyncIterator[None]:
-        """Waits for a slot, and holds it while the block is entered."""
+    async def slot(self, node_type: str, task_id: str) -> AsyncIterator[None]:
+        """Waits for a slot for a call of a task, and holds it while the block is entered."""
         # The narrower limit first: a call that waits for its type must not keep others from theirs.
         async with AsyncExitStack() as stack:
             for semaphore in (self._by_type.get(node_type), self._total):
                 if semaphore is not None:
-                    await stack.enter_async_context(semaphore)
+                    await stack.enter_async_context(semaphore.slot(task_id))
             yield

@@ -29,8 +29,10 @@ class RuntimeSettings:
         disk_reserve_bytes: Space that stays free on the journal's disk: below it new tasks are refused, below half of it
             running ones wait; 0: none.
         max_crashes: A task is parked after so many processes in a row died while they worked on it; 0: never.
+        max_calls_per_task: How many of them one task may have at once; 0: no limit of its own.
         default_timeout: How long a task may run that asks for no time-out; 0: no limit.
-        call_timeouts: How long one call may run, by node type; a type that is not named has no limit of its own.
+        call_timeouts: How long one call may run, by node type, whatever time-out its node has; a type that is not named has no
+            limit of its own.
         cached_documents: Compiled schemas that are kept.
         cached_schema_bytes: The same by the memory of their texts.
         step_budget: Node runs of the core from one commit to the next.
@@ -52,12 +54,13 @@ class RuntimeSettings:
     max_output_bytes: int = 16 * 1024 * 1024
     max_calls: int = 10_000
     max_calls_by_type: Mapping[str, int] = field(default_factory=dict)
+    max_calls_per_task: int = 1_000
     max_task_log_bytes: int = 512 * 1024 * 1024
     max_journal_bytes: int = 64 * 1024**3
     disk_reserve_bytes: int = 256 * 1024 * 1024
     max_crashes: int = 3
     default_timeout: float = DAY
-    call_timeouts: Mapping[str, float] = field(default_factory=dict)
+    call_timeouts: Mapping[str, float] = field(default_factory=lambda: {"http": 600.0, "llm": 3600.0})
     cached_documents: int = 256
     cached_schema_bytes: int = 32 * 1024 * 1024
     step_budget: int = 1000

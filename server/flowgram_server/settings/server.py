@@ -175,13 +175,17 @@ class Settings(BaseSettings):
         ge=0,
         description="Processes in a row that die while they work on a task before it is parked; 0: never.",
     )
+    max_calls_per_task: Count = Field(
+        default=_RUNTIME.max_calls_per_task, ge=0, description="Calls at once of one task; 0: no limit."
+    )
     default_timeout: Seconds = Field(
         default=_RUNTIME.default_timeout,
         ge=0,
         description="Seconds that a task may run that names none; 0: no limit.",
     )
     call_timeouts: dict[str, Annotated[Seconds, Field(gt=0)]] = Field(
-        default=dict(_RUNTIME.call_timeouts), description="Seconds that one call may run, by node type."
+        default=dict(_RUNTIME.call_timeouts),
+        description="Seconds that one call may run, by node type, whatever time-out its node has.",
     )
     retention_age: Seconds = Field(
         default=_RUNTIME.retention_age,
@@ -223,6 +227,12 @@ class Settings(BaseSettings):
     def _is_address(cls, listen: str) -> str:
         host_and_port(listen)
         return listen
+
+    @field_validator("call_timeouts", mode="before")
+    @classmethod
+    def _with_defaults(cls, timeouts: Any) -> Any:
+        """Types that are not named keep their defaults."""
+        return {**_RUNTIME.call_timeouts, **timeouts} if isinstance(timeouts, dict) else timeouts
 
     @field_validator("secret_names", "cors_origins", "allowed_hosts", mode="before")
     @classmethod

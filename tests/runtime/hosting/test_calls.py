@@ -22,12 +22,12 @@ class Workers:
         self._ends: dict[str, asyncio.Event] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
-    def begin(self, name: str, node_type: str = "llm") -> None:
+    def begin(self, name: str, node_type: str = "llm", task_id: str = "task") -> None:
         self._ends[name] = asyncio.Event()
-        self.tasks[name] = asyncio.create_task(self._run(name, node_type))
+        self.tasks[name] = asyncio.create_task(self._run(name, node_type, task_id))
 
-    async def _run(self, name: str, node_type: str) -> None:
-        async with self._slots.slot(node_type):
+    async def _run(self, name: str, node_type: str, task_id: str) -> None:
+        async with self._slots.slot(node_type, task_id):
             self.running.append(name)
             try:
                 await self._ends[name].wait()
@@ -123,7 +123,43 @@ async def test_a_call_that_raises_gives_back_its_slot() -> None:
     slots = CallSlots(1, {"llm": 1})
     for _ in range(3):
         with pytest.raises(OSError, match="no"):
-            async with slots.slot("llm"):
+            async with slots.slot("llm", "task"):
                 raise OSError("no")
-    async with slots.slot("llm"):
+    async with slots.slot("llm", "task"):
         pass
+
+
+async def test_free_slots_go_to_the_tasks_in_turn() -> None:
+    """A task with many calls is no reason for another one to wait for all of them."""
+    async with working(1, llm=1) as workers:
+        for number in range(5):
+            workers.begin(f"many-{number}", task_id="many")
+        await settled()
+        workers.begin("one", task_id="other")
+        await settled()
+        assert workers.running == ["many-0"]
+        await workers.end("many-0")
+        assert workers.running == ["many-1"]  # it was due when the other task came
+        await workers.end("many-1")
+        assert workers.running == ["one"]
+        await workers.end("one")
+        assert workers.running == ["many-2"]
+
+
+@pytest.mark.parametrize("total", [0, 10])
+async def test_one_task_has_no_more_than_its_share(total: int) -> None:
+    """The rest is free for others at once, however long its calls take."""
+    workers = Workers(CallSlots(total, {}, 2))
+    try:
+        for number in range(5):
+            workers.begin(f"many-{number}", task_id="many")
+        await settled()
+        assert workers.running == ["many-0", "many-1"]
+        workers.begin("one", task_id="other")
+        await settled()
+        assert workers.running == ["many-0", "many-1", "one"]
+        await workers.end("many-0")
+        assert workers.running == ["many-1", "one", "many-2"]
+    finally:
+        for name in workers.tasks:
+            await workers.cancel(name)

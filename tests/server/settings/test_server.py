@@ -111,7 +111,7 @@ def test_collections_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("FLOWGRAM_CALL_TIMEOUTS", '{"llm": 60}')
     settings = load_settings()
     assert settings.secret_names == {"apiKey", "token"}
-    assert settings.runtime_settings().call_timeouts == {"llm": 60.0}
+    assert settings.runtime_settings().call_timeouts == {"http": 600.0, "llm": 60.0}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from typing import Any
 
 from flowgram_core.modeling.errors import BindingError
+from flowgram_core.modeling.meter import Meter
 from flowgram_core.modeling.values import Variable, type_of
 
 
@@ -11,6 +12,7 @@ class Variables:
 
     Attributes:
         task_inputs: The inputs of the task.
+        meter: Counts work and memory.
         texts: Characters that bindings may make; they get fewer.
     """
 
@@ -20,6 +22,7 @@ class Variables:
         self, variables: dict[str, Any] | None = None, task_inputs: dict[str, Any] | None = None
     ) -> None:
         self.task_inputs = task_inputs or {}
+        self.meter = Meter()
         self._variables = {
             name: value if isinstance(value, Variable) else Variable(value, type_of(value))
             for name, value in (variables or {}).items()

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -11,6 +12,7 @@ from flowgram_core.concurrency.clock import Clock
 from flowgram_core.concurrency.fairness import FairScheduler
 from flowgram_core.concurrency.supervision import run_forever, with_timeout
 from flowgram_core.embedded.failing import fail_task_with_retry
+from flowgram_core.embedded.memory_budget import MemoryBudget
 from flowgram_core.embedded.recovery import Recovery
 from flowgram_core.embedded.retention import remove_expired
 from flowgram_core.embedded.scheduler import Scheduler
@@ -25,6 +27,7 @@ from flowgram_core.hosting.codec import Codec
 from flowgram_core.hosting.errors import (
     FlowgramError,
     InvalidWorkflow,
+    MemoryLimitReached,
     RequestConflict,
     SequenceOutOfRange,
     ShuttingDown,
@@ -42,12 +45,16 @@ from flowgram_core.hosting.task_changes import TaskChangeLog, TaskChanges, TaskF
 from flowgram_core.journal.errors import DuplicateRequest, JournalError, JournalUnavailable
 from flowgram_core.journal.interface import Batch, Journal, NewTask, TaskRecord
 from flowgram_core.journal.work_register import WorkRegister
+from flowgram_core.modeling.json_text import memory_bound
 from flowgram_core.modeling.status import Status
 from flowgram_core.nodes.registry import Registry
 
 _log = logging.getLogger(__name__)
 
 _READ_BYTES: Final = 512 * 1024
+
+_THREADS: Final = 2
+"""More would only take the interpreter from the event loop more often."""
 
 _CANCEL_TIMEOUT: Final = 3.0
 """Seconds that calls get to end once they are cancelled."""
@@ -96,6 +103,8 @@ class Application:
             task_changes=TaskChangeLog(clock, self._check_open),
             storage=StorageBudget(journal, settings, clock),
             settings=settings,
+            memory=MemoryBudget(settings.max_memory),
+            threads=ThreadPoolExecutor(_THREADS, "node-work"),
             pins=PinnedSettings.of(settings, registry.node_types).to_record(),
         )
         self._scheduler = Scheduler(
@@ -129,6 +138,7 @@ class Application:
             for task in background:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
+            self._services.threads.shutdown(wait=False, cancel_futures=True)
             if not await with_timeout(_CANCEL_TIMEOUT, self._scheduler.close(), self._clock):
                 _log.error("cancelled calls do not end: abandoned after %g s", _CANCEL_TIMEOUT)
 
@@ -166,6 +176,7 @@ class Application:
             RequestConflict: The request id was used before with a different request.
             TooManyTasks: Too many tasks are running and waiting already.
             StorageFull: The journal has reached its limits.
+            MemoryLimitReached: The tasks hold too much memory already.
             ShuttingDown: No new tasks are accepted.
         """
         async with self._batcher:
@@ -355,13 +366,21 @@ class Application:
             self._check_open()
             self._services.storage.check_room()
             self._scheduler.check(len(request.inputs))
-        except (InvalidWorkflow, ShuttingDown, StorageFull, TooManyTasks):
+            inputs_memory = memory_bound(request.inputs)
+            self._services.memory.check(program, inputs_memory)
+        except (InvalidWorkflow, MemoryLimitReached, ShuttingDown, StorageFull, TooManyTasks):
             # A repeated request is answered with its task all the same.
             if request.request_id and await self._journal.find_request(request.request_id) is not None:
                 return await self._same_request(request)
             raise
         task = self._new_task(request, program)
-        execution = Execution(program, inputs, self._settings.limits)
+        execution = Execution(
+            program,
+            inputs,
+            self._settings.limits,
+            inputs_memory=inputs_memory,
+            inline_work=self._settings.inline_work,
+        )
         runner = TaskRunner(_accepted(task), execution, self._services)
         return runner, self._scheduler.admit(runner, task)
 

@@ -22,7 +22,8 @@ from flowgram_core.hosting.errors import InvalidWorkflow
 from flowgram_core.hosting.pinned_settings import PinnedSettings
 from flowgram_core.hosting.program_cache import ProgramCache
 from flowgram_core.journal.interface import Batch, TaskRecord
-from flowgram_core.modeling.json_text import JSONObject, dumps
+from flowgram_core.modeling.json_text import JSONObject, dumps, memory_bound, writing_in_pieces
+from flowgram_core.modeling.meter import WorkSuspended
 
 _READ_BYTES: Final = 1024 * 1024
 
@@ -136,15 +137,21 @@ class Replayer:
         except ProtocolError as error:
             raise Diverged(str(error)) from error
         while execution.sequence < batch.last_sequence:
+            before = execution.sequence
+            execution.advance(1, batch.at, checkpoint=self._checkpoint, until=batch.last_sequence)
             if self._stopped:
                 raise _Stopped
-            before = execution.sequence
-            execution.advance(1, batch.at)
             if execution.sequence == before:
                 raise Diverged("no work is left, but the log goes on")
         events, _ = execution.take()
-        if execution.sequence != batch.last_sequence or codec.encode(events) != batch.events:
+        with writing_in_pieces():
+            differ = execution.sequence != batch.last_sequence or codec.encode(events) != batch.events
+        if differ:
             raise Diverged("the events differ")
+
+    def _checkpoint(self) -> None:
+        if self._stopped:
+            raise WorkSuspended
 
     async def _schema(self, schema_hash: bytes) -> str:
         if schema_hash != self._last_schema[0]:  # tasks of one schema often follow each other
@@ -181,4 +188,6 @@ class Replayer:
 def _new_execution(variant: _Variant, schema: str, record: TaskRecord) -> Execution:
     program = variant.program_cache.program(schema, accepted=True)
     inputs = variant.program_cache.inputs(program, record.inputs, accepted=True)
-    return Execution(program, inputs, variant.services.settings.limits)
+    settings = variant.services.settings
+    memory = memory_bound(record.inputs)
+    return Execution(program, inputs, settings.limits, inputs_memory=memory, inline_work=settings.inline_work)

@@ -1,9 +1,11 @@
 """The collaborators that all tasks of the embedded host share."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from flowgram_core.concurrency.clock import Clock
 from flowgram_core.concurrency.fairness import FairScheduler
+from flowgram_core.embedded.memory_budget import MemoryBudget
 from flowgram_core.embedded.storage import StorageBudget
 from flowgram_core.embedded.uptime import Uptime
 from flowgram_core.hosting.calls import Caller
@@ -21,6 +23,8 @@ class Services:
     """What a `TaskRunner` works with.
 
     Attributes:
+        memory: What all tasks hold.
+        threads: For node runs that take long.
         pins: The settings pinned to the tasks, as their first activation records them.
     """
 
@@ -35,4 +39,6 @@ class Services:
     task_changes: TaskChangeLog
     storage: StorageBudget
     settings: RuntimeSettings
+    memory: MemoryBudget
+    threads: ThreadPoolExecutor
     pins: JSONObject | None

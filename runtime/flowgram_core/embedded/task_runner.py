@@ -12,13 +12,14 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from functools import partial
 from typing import Final
 
 from flowgram_core.concurrency.clock import Timer
 from flowgram_core.concurrency.supervision import retry_delays
 from flowgram_core.embedded.services import Services
-from flowgram_core.engine.activations import Activation, Cancel, Queue, Start, TimeOut, to_json
+from flowgram_core.engine.activations import Activation, Cancel, Fail, Queue, Start, TimeOut, to_json
 from flowgram_core.engine.execution import Execution
 from flowgram_core.engine.node_type import Call, Command
 from flowgram_core.engine.step import Step
@@ -27,9 +28,14 @@ from flowgram_core.hosting.live_log import LiveLog, OutputDelta
 from flowgram_core.hosting.unexpected_errors import log_unexpected_error
 from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.journal.interface import Batch, Finish, NewTask, TaskRecord, Write
+from flowgram_core.modeling import json_text
+from flowgram_core.modeling.meter import WorkSuspended
 from flowgram_core.modeling.status import Status
 
 _log = logging.getLogger(__name__)
+
+_MEMORY_PER_CHARACTER: Final = 8
+"""Bytes of memory that an outcome which waits takes for a character of its text, about."""
 
 _KEPT_INPUTS: Final = 4096
 """Characters of inputs that a task keeps as text; longer ones are read from the journal when they are asked for."""
@@ -87,10 +93,12 @@ class TaskRunner:
         self._execution = execution
         self._log_bytes = log_bytes
         self._inbox: deque[tuple[Activation, str]] = deque()
-        self._interrupt: Cancel | TimeOut | None = None
+        self._interrupt: Cancel | TimeOut | Fail | None = None
         self._wake = asyncio.Event()
         self._calls: dict[str, asyncio.Task[None]] = {}
         self._timer: Timer | None = None
+        self._thread_work: Future[None] | None = None
+        services.memory.add(self, execution.program, execution.held_memory)
 
     @property
     def started(self) -> bool:
@@ -116,12 +124,13 @@ class TaskRunner:
         if self._interrupt is not None or self._execution.finished is not None:
             return False
         self._interrupt = Cancel(self.services.clock.now(), reason)
-        self._wake.set()
+        self._interrupted()
         return True
 
     def close(self) -> None:
         """Wakes everybody who waits for the task: it is no longer active."""
         self.live_log.end()
+        self.services.memory.remove(self, self._execution.program)
         if self._timer is not None:
             self._timer.cancel()
 
@@ -197,6 +206,18 @@ class TaskRunner:
             return self._inbox.popleft()
         return None
 
+    def fail(self, error: str) -> None:
+        """Ends the task as FAILED, whatever it does; the error is for users."""
+        if self._interrupt is None and self._execution.finished is None:
+            self._interrupt = Fail(self.services.clock.now(), error)
+            self._interrupted()
+
+    def _interrupted(self) -> None:
+        """The task is to be ended: it stops what it does and waits for."""
+        self._wake.set()
+        if self._thread_work is not None:
+            self._thread_work.cancel()  # it may not have begun
+
     async def _step(self) -> None:
         """Waits for work, lets the core do it, commits the events, and publishes them.
 
@@ -214,12 +235,14 @@ class TaskRunner:
         while self._work(step):
             await asyncio.sleep(0)  # others that are ready need not be in the fairness queue
             await fairness.time_slice()
+        if not step.batches and self._execution.is_suspended:
+            await self._work_in_thread(step)
         if step.batches:
             write = self._write(step)
             await self._commit(write)
             self._publish(write, step.commands)
             self._check_log_size(write)
-        else:
+        elif not self._execution.has_work:
             await self._wake.wait()
             self._wake.clear()
 
@@ -247,6 +270,43 @@ class TaskRunner:
         finally:
             register.end(slot)
             self._log_unexpected_errors()
+            self._count_memory()
+
+    async def _work_in_thread(self, step: Step[Batch]) -> None:
+        """Lets a thread do the node run that takes long, unless the task is to end before."""
+        if self._interrupt is not None:
+            return
+        stopped = False
+
+        def checkpoint() -> None:
+            if stopped or self._interrupt is not None:
+                raise WorkSuspended
+            time.sleep(0)  # the event loop first
+
+        def work() -> None:
+            slot = self.services.register.begin(self.task_id)
+            try:
+                with json_text.writing_in_pieces():
+                    step.work_suspended(self._execution, self.services.clock.now, checkpoint)
+            finally:
+                self.services.register.end(slot)
+
+        self._thread_work = running = self.services.threads.submit(work)
+        try:
+            await asyncio.wrap_future(running)
+        except asyncio.CancelledError:
+            stopped = True
+            current = asyncio.current_task()
+            if not running.cancelled() or (current is not None and current.cancelling()):
+                raise
+        finally:
+            self._thread_work = None
+            self._log_unexpected_errors()
+            self._count_memory()
+
+    def _count_memory(self) -> None:
+        inbox = sum(len(text) for _, text in self._inbox)
+        self.services.memory.update(self, self._execution.held_memory + _MEMORY_PER_CHARACTER * inbox)
 
     def _log_unexpected_errors(self) -> None:
         mistakes = self._execution.unexpected_errors
@@ -312,7 +372,7 @@ class TaskRunner:
     def _time_out(self, limit: int) -> None:
         if self._interrupt is None and self._execution.finished is None:
             self._interrupt = TimeOut(self.services.clock.now(), limit)
-            self._wake.set()
+            self._interrupted()
 
     def _perform(self, commands: Sequence[Command]) -> None:
         for command in commands:

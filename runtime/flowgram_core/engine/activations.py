@@ -61,7 +61,14 @@ class TimeOut(NamedTuple):
     limit: int
 
 
-Activation = Queue | Start | CallSucceeded | CallFailed | Cancel | TimeOut
+class Fail(NamedTuple):
+    """The host ends the task as FAILED: it cannot let it go on. The error is a text for users."""
+
+    at: int
+    error: str
+
+
+Activation = Queue | Start | CallSucceeded | CallFailed | Cancel | TimeOut | Fail
 
 _KINDS: dict[str, type[Activation]] = {
     "queue": Queue,
@@ -70,6 +77,7 @@ _KINDS: dict[str, type[Activation]] = {
     "failed": CallFailed,
     "cancel": Cancel,
     "timeout": TimeOut,
+    "fail": Fail,
 }
 # A value that is as deep as any may be comes in the outputs, and these in the list of fields.
 _MAX_DEPTH = json_text.MAX_DEPTH + 2

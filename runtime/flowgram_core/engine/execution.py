@@ -14,6 +14,8 @@ Rules:
 4. An instance ends when none of its nodes is ready or running: the next iteration begins, the loop ends, or the task.
 5. `advance` does a bounded number of node runs, fewer where their snapshots are large. Outcomes of calls are applied only
    when no work is left; cancel and time-out may come between two calls of it, since the log records where each ended.
+6. The work of a node run is counted. One that does more than `inline_work` is suspended: it is undone, and `advance` ends
+   before it, until the host calls it with a checkpoint, in a thread where it may take its time. Neither shows in the events.
 """
 
 from typing import Self
@@ -23,6 +25,7 @@ from flowgram_core.engine.activations import (
     CallFailed,
     CallSucceeded,
     Cancel,
+    Fail,
     Queue,
     Start,
     TimeOut,
@@ -31,14 +34,16 @@ from flowgram_core.engine.errors import NodeError, NodeTypeError, ProtocolError,
 from flowgram_core.engine.events import Event, Finished, MessageType
 from flowgram_core.engine.frame import Frame
 from flowgram_core.engine.limits import UNLIMITED, Limits
+from flowgram_core.engine.memory import TaskMemory, values_of
 from flowgram_core.engine.node_runs import LoopItems, LoopRun, NodeRun
 from flowgram_core.engine.node_type import Call, CancelCall, Command, NodeResult
 from flowgram_core.engine.program import Control, Decisions, LoopPlan, Program, Step
 from flowgram_core.engine.recorder import Recorder
 from flowgram_core.engine.snapshot import State, read_snapshot, write_snapshot
 from flowgram_core.engine.transitions import TASK_TRANSITIONS, transition
-from flowgram_core.modeling.errors import BindingError
+from flowgram_core.modeling.errors import BindingError, WorkLimitExceeded
 from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.modeling.meter import Checkpoint, Meter, WorkSuspended
 from flowgram_core.modeling.status import Status
 from flowgram_core.modeling.values import Variable
 
@@ -52,24 +57,50 @@ _NO_CONTROL, _END = Control.NONE, Control.END
 class Execution:
     """One execution of a program.
 
+    Args:
+        program: The workflow; also an attribute.
+        inputs: Those of the task.
+        limits: The bounds of the task.
+        inputs_memory: Bytes of memory that the inputs take, about; the same in every replay.
+        inline_work: A node run that does more work than this is suspended.
+
     Attributes:
         finished: How the task ended, once it has.
+        is_suspended: Whether work is left that takes a checkpoint.
         unexpected_errors: What node types were not supposed to raise; the host logs these and clears the list.
     """
 
-    def __init__(self, program: Program, inputs: JSONObject, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        program: Program,
+        inputs: JSONObject,
+        limits: Limits | None = None,
+        *,
+        inputs_memory: int = 0,
+        inline_work: int = UNLIMITED,
+    ) -> None:
         self.finished: Finished | None = None
+        self.is_suspended = False
         self.unexpected_errors: list[UnexpectedError] = []
-        self._program = program
+        self.program = program
         self._inputs = inputs
         self._limits = limits or Limits()
-        self._recorder = Recorder(self._limits.max_snapshot_bytes)
+        self._meter = Meter(self._limits.max_node_work)
+        self._meter.allocated = inputs_memory
+        self._memory = TaskMemory(self._meter, self._limits.max_task_memory)
+        # Logs of earlier releases were written without the limits of memory.
+        self._max_collected = (
+            UNLIMITED if self._limits.max_task_memory == UNLIMITED else self._limits.max_snapshot_bytes
+        )
+        self._inline_work = inline_work
+        self._recorder = Recorder(self._limits.max_snapshot_bytes, self._meter)
         self._max_events = self._limits.max_events
         self._status: Status | None = None
         self._outputs: JSONObject = {}
         self._failing = False
         self._wave: list[tuple[Frame, Step]] = []
         self._position = 0
+        self._ending: Frame | LoopRun | None = None
         self._ready: list[tuple[Frame, Step]] = []
         self._runs: dict[str, NodeRun] = {}
         self._commands: list[Command] = []
@@ -95,10 +126,21 @@ class Execution:
         return self._recorder.start_time
 
     @property
+    def held_memory(self) -> int:
+        """Bytes of memory that the task holds, at most about."""
+        return self._memory.held
+
+    @property
     def has_work(self) -> bool:
         """Whether `advance` has something to do."""
         return self.finished is None and (
-            self._position < len(self._wave) or bool(self._ready) or self._failing
+            self._has_node_work or (self._memory.is_due and self._status is _PROCESSING)
+        )
+
+    @property
+    def _has_node_work(self) -> bool:
+        return (
+            self._position < len(self._wave) or bool(self._ready) or self._failing or self._ending is not None
         )
 
     def snapshot(self) -> JSONObject:
@@ -109,6 +151,8 @@ class Execution:
         """
         if self.finished is not None or self._commands or not self._recorder.is_taken:
             raise ProtocolError("a snapshot can be taken of what goes on, once its events were taken")
+        if self._ending is not None:
+            raise ProtocolError("a snapshot cannot be taken between the end of an iteration and what follows")
         wave = self._wave[self._position :]
         state = State(self._status, self._outputs, self._failing, wave, self._ready, self._runs)
         return write_snapshot(state, self._recorder)
@@ -126,6 +170,9 @@ class Execution:
         state = read_snapshot(snapshot, program, inputs, execution._recorder)
         execution._status, execution._outputs, execution._failing = state.status, state.outputs, state.failing
         execution._wave, execution._ready, execution._runs = state.wave, state.ready, state.runs
+        if state.status is _PROCESSING:
+            execution._meter.begin(is_limited=False)
+            execution._measure()
         return execution
 
     def running_calls(self) -> list[Call]:
@@ -165,6 +212,11 @@ class Execution:
                 recorder.move_on(activation.at)
                 recorder.message(MessageType.ERROR, f"Task timed out after {activation.limit / 1e6:g} s")
                 self._terminate(Status.FAILED)
+            case Fail():
+                self._move(Status.FAILED)
+                recorder.move_on(activation.at)
+                recorder.message(MessageType.ERROR, activation.error)
+                self._terminate(Status.FAILED)
             case Queue():
                 if self._status is not None:
                     raise ProtocolError("only a new task can be queued")
@@ -172,20 +224,38 @@ class Execution:
                 recorder.move_on(activation.at)
                 recorder.task(_PENDING)
 
-    def advance(self, budget: int, at: int | None = None, max_bytes: int = UNLIMITED) -> int:
+    def advance(
+        self,
+        budget: int,
+        at: int | None = None,
+        max_bytes: int = UNLIMITED,
+        checkpoint: Checkpoint | None = None,
+        until: int = UNLIMITED,
+    ) -> int:
         """Does up to `budget` node runs of the pending work; returns how many it did.
 
         Args:
             budget: How many node runs at most; the rest is for the next call.
             at: The time of the events, if it has moved on since the last activation.
             max_bytes: Stops after the run with which the pending events reach about so many bytes.
+            checkpoint: Called every now and then; then no run is suspended, unless the checkpoint raises `WorkSuspended`.
+            until: Stops as soon as the event with this number is there: a replay must not do what the log tells later.
         """
         recorder = self._recorder
         if at is not None:
             recorder.move_on(at)
-        budget = left = min(budget, 1 + max_bytes // self._program.root.event_bytes)
+        budget = left = min(budget, 1 + max_bytes // self.program.root.event_bytes)
         wave, position, run = self._wave, self._position, self._run
+        meter, memory, work, inline_work = self._meter, self._memory, 0, self._inline_work
+        self.is_suspended = False
+        meter.begin(inline_work, checkpoint)
         while self.finished is None:
+            if self._ending is not None or meter.allocated >= memory.threshold or until != UNLIMITED:
+                self._position = position
+                if recorder.sequence >= until or self.is_suspended:
+                    break
+                if self._catch_up(checkpoint):
+                    continue
             if position == len(wave):
                 if self._failing:
                     self._move(Status.FAILED)
@@ -196,38 +266,78 @@ class Execution:
                     break
                 wave, position = self._ready, 0
                 self._wave, self._ready = wave, []
-            if not left or recorder.size >= max_bytes:
+            if not left or recorder.size >= max_bytes or work >= inline_work:
                 self._position = position
                 break
             frame, step = wave[position]
+            try:
+                run(frame, step)
+            except WorkSuspended:
+                self.is_suspended = True
+                self._position = position
+                break
             position += 1
             left -= 1
-            run(frame, step)
+            if meter.used:
+                work += meter.used
+                meter.begin(inline_work, checkpoint)
         return budget - left
+
+    def _catch_up(self, checkpoint: Checkpoint | None) -> bool:
+        """Does one thing that is due before the next node run, or is suspended with it; False if nothing is due."""
+        ending, self._ending = self._ending, None
+        if ending is None and not self._memory.is_due:
+            return False
+        self._meter.begin(self._inline_work, checkpoint, is_limited=ending is not None)
+        try:
+            if ending is None:
+                self._measure()
+            elif isinstance(ending, Frame):
+                self._end_iteration(ending)
+            else:
+                self._end_loop(ending)
+        except WorkSuspended:
+            self._ending, self.is_suspended = ending, True
+        self._meter.begin(self._inline_work, checkpoint)
+        return True
+
+    def _measure(self) -> None:
+        frames = [frame for frame, _ in (*self._wave[self._position :], *self._ready)]
+        frames += [run.frame for run in self._runs.values()]
+        values, overhead = values_of(frames, self._runs.values())
+        if not self._memory.measure([self._inputs, self._outputs, *values], overhead) and not self._failing:
+            self._failing = True
+            limit = self._limits.max_task_memory
+            text = f"Task holds more memory than the limit max_task_memory = {limit}"
+            self._recorder.message(MessageType.ERROR, text)
 
     def _start(self) -> None:
         self._recorder.task(_PROCESSING)
-        frame = Frame(self._program.root, self._inputs, self._recorder)
-        if declarations := self._program.document.global_variables:
+        frame = Frame(self.program.root, self._inputs, self._recorder)
+        if declarations := self.program.document.global_variables:
             frame.variables[_GLOBAL] = {
                 declaration.key: Variable(declaration.default, declaration.type, declaration.items_type)
                 for declaration in declarations
             }
         frame.active = 1
-        self._ready.append((frame, self._program.root.start))
+        self._ready.append((frame, self.program.root.start))
 
     def _apply_outcome(self, outcome: CallSucceeded | CallFailed) -> None:
-        if self.has_work:
+        if self._has_node_work:
             raise ProtocolError("an outcome can be applied only when no work is left")
         run = self._runs.get(outcome.key)
         if run is None or run.call is None:
             raise UnknownCall(outcome.key)
         self._recorder.move_on(outcome.at)
+        if self._memory.is_due:  # a replay has not come to it
+            self._meter.begin(is_limited=False)
+            self._measure()
         if isinstance(outcome, CallFailed):
             self._fail_run(run, outcome.error)
             self._move(Status.FAILED)
             self._terminate(Status.FAILED)
             return
+        self._memory.add_value(outcome.outputs)
         self._end_run(run, _SUCCEEDED)
         self._complete(run.frame, run.step, NodeResult(outcome.outputs), run.key, run.started_at, None)
 
@@ -235,6 +345,10 @@ class Execution:
         """Runs a ready node: to its end, if nothing from outside is needed, or as far as a call or a loop."""
         inputs: JSONObject = {}
         key = frame.key_prefix + step.key
+        recorder = self._recorder
+        if recorder.undo:
+            recorder.undo.clear()
+        allocated = self._meter.allocated
         try:
             if step.resolve_inputs is not None:
                 inputs = self._recorder.shown(step.resolve_inputs(frame))
@@ -252,8 +366,12 @@ class Execution:
                 return
             else:
                 raise NodeError(f"No executor found for node type {step.node.type}")  # noqa: TRY301 - as any other
+        except WorkSuspended:
+            recorder.roll_back()
+            self._meter.allocated = allocated
+            raise
         except Exception as error:  # noqa: BLE001 - whatever a node type raises fails its node, in a replay as well
-            for_users = isinstance(error, NodeError | BindingError)
+            for_users = isinstance(error, NodeError | BindingError | WorkLimitExceeded)
             text = str(error) if for_users else f"Node type {step.node.type} failed with an internal error"
             if not for_users or isinstance(error, NodeTypeError):
                 self.unexpected_errors.append(UnexpectedError(step.id, inputs, error))
@@ -274,6 +392,7 @@ class Execution:
         outputs, branch = result
         if step.outputs:
             frame.declare_outputs(step, outputs)
+            self._meter.allocated += step.outputs_memory
         decisions: Decisions | None
         if branch:
             decisions = step.branch(branch)
@@ -347,7 +466,7 @@ class Execution:
     def _next_iteration(self, loop: LoopRun) -> None:
         frame = loop.next_frame()
         if frame is None:
-            self._end_loop(loop)
+            self._ending = loop
         else:
             frame.active = 1
             self._ready.append((frame, frame.plan.start))
@@ -356,10 +475,16 @@ class Execution:
         """None of the instance's nodes is ready or running. Rule 4."""
         if self._failing:
             return
-        loop = frame.loop
-        if loop is None:
+        if frame.loop is None:
             self._move(_SUCCEEDED)
             self._terminate(_SUCCEEDED)
+        else:
+            self._ending = frame
+
+    def _end_iteration(self, frame: Frame) -> None:
+        """Collects from an iteration, and goes on with its loop. Has changed nothing where it raises `WorkSuspended`."""
+        loop = frame.loop
+        if loop is None or self._failing:
             return
         if self._recorder.sequence >= self._max_events:
             self._exceed_events()
@@ -369,8 +494,8 @@ class Execution:
             self._next_iteration(loop)
         else:
             try:
-                loop.collect(frame)
-            except BindingError as error:
+                loop.collect(frame, self._max_collected)
+            except (BindingError, NodeError, WorkLimitExceeded) as error:
                 self._fail_run(loop.run, str(error))
             else:
                 self._next_iteration(loop)
@@ -379,7 +504,7 @@ class Execution:
         run = loop.run
         try:
             outputs = self._recorder.shown(loop.outputs())
-        except NodeError as error:
+        except (NodeError, WorkLimitExceeded) as error:
             self._fail_run(run, str(error))
             return
         self._end_run(run, _SUCCEEDED)
@@ -420,7 +545,7 @@ class Execution:
         recorder = self._recorder
         if self._runs:
             self._cancel_runs()
-        self._wave, self._ready, self._position = [], [], 0
+        self._wave, self._ready, self._position, self._ending = [], [], 0, None
         outputs = self._outputs if status is _SUCCEEDED else None
         self.finished = Finished(status, outputs, tuple(recorder.errors), recorder.start_time, recorder.at)
         recorder.task(status, outputs)

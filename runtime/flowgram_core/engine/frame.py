@@ -6,6 +6,7 @@ from flowgram_core.engine.events import Iterations
 from flowgram_core.engine.program import Plan, Step
 from flowgram_core.engine.recorder import Recorder
 from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.modeling.meter import Meter
 from flowgram_core.modeling.values import Variable
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ class Frame:
         waiting: For each node, how many incoming edges are undecided.
         reached: For each node, whether one of its incoming edges was taken.
         active: How many nodes are ready or running. At zero the instance has ended.
-        recorder: Counts the texts that bindings make.
+        recorder: Counts the texts that bindings make, and keeps what undoes a run that is suspended.
         variables: By node id, then by key.
         loop: The loop run that this is an iteration of, or None for the workflow itself.
     """
@@ -53,6 +54,11 @@ class Frame:
         self.continued = False
         self.variables: dict[str, dict[str, Variable]] = {}
 
+    @property
+    def meter(self) -> Meter:
+        """See `Scope.meter`."""
+        return self.recorder.meter
+
     def spend(self, size: int) -> int:
         """See `Scope.spend`."""
         return self.recorder.spend(size)
@@ -74,8 +80,10 @@ class Frame:
         """Makes or replaces a variable in this scope."""
         known = self.variables.get(node_id)
         if known is None:
+            self.recorder.undo.append((self.variables, node_id, None))
             self.variables[node_id] = {key: variable}
         else:
+            self.recorder.undo.append((known, key, known.get(key)))
             known[key] = variable
 
     def assign(self, node_id: str, key: str, variable: Variable) -> bool:
@@ -86,6 +94,7 @@ class Frame:
             if known is not None:
                 if key not in known:
                     return False
+                self.recorder.undo.append((known, key, known[key]))
                 known[key] = variable
                 return True
             frame = frame.parent

@@ -21,6 +21,7 @@ from flowgram_core.engine.node_type import (
 from flowgram_core.modeling.document import Node
 from flowgram_core.modeling.errors import BindingError
 from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.modeling.meter import Meter
 from flowgram_core.modeling.values import Variable, copied
 
 _Run = Callable[[RunScope, JSONObject], NodeResult]
@@ -58,14 +59,20 @@ class _CopiedScope:
 
     @property
     def task_inputs(self) -> JSONObject:
-        return copied(self._scope.task_inputs)
+        return copied(self._scope.task_inputs, self._scope.meter)
+
+    @property
+    def meter(self) -> Meter:
+        return self._scope.meter
 
     def spend(self, size: int) -> int:
         return self._scope.spend(size)
 
     def lookup(self, node_id: str, key: str) -> Variable | None:
         variable = self._scope.lookup(node_id, key)
-        return None if variable is None else variable._replace(value=copied(variable.value))
+        return (
+            None if variable is None else variable._replace(value=copied(variable.value, self._scope.meter))
+        )
 
     def declare(self, node_id: str, key: str, variable: Variable) -> None:
         self._scope.declare(node_id, key, self._checked(variable))
@@ -74,7 +81,9 @@ class _CopiedScope:
         return self._scope.assign(node_id, key, self._checked(variable))
 
     def _checked(self, variable: Variable) -> Variable:
-        return variable._replace(value=_json(self._name, "a variable that is", variable.value))
+        return variable._replace(
+            value=_json(self._name, "a variable that is", variable.value, self._scope.meter)
+        )
 
 
 def _failing(name: str, error: Exception) -> _Run:
@@ -89,31 +98,32 @@ def _failing(name: str, error: Exception) -> _Run:
 
 def _pure(name: str, run: _Run) -> _Run:
     def guarded(scope: RunScope, inputs: JSONObject) -> NodeResult:
-        result: object = run(_CopiedScope(name, scope), copied(inputs))
+        result: object = run(_CopiedScope(name, scope), copied(inputs, scope.meter))
         if not isinstance(result, NodeResult) or not isinstance(result.branch, str):
             raise NodeTypeError(f"Node type {name} did not return a NodeResult")
-        return NodeResult(_object(name, "outputs", result.outputs), result.branch)
+        return NodeResult(_object(name, "outputs", result.outputs, scope.meter), result.branch)
 
     return guarded
 
 
 def _prepare(name: str, prepare: _Prepare) -> _Prepare:
     def guarded(scope: RunScope, inputs: JSONObject) -> JSONObject:
-        return _object(name, "inputs of a call", prepare(_CopiedScope(name, scope), copied(inputs)))
+        prepared = prepare(_CopiedScope(name, scope), copied(inputs, scope.meter))
+        return _object(name, "inputs of a call", prepared, scope.meter)
 
     return guarded
 
 
-def _object(name: str, what: str, value: object) -> JSONObject:
-    given = _json(name, f"{what} that are", value)
+def _object(name: str, what: str, value: object, meter: Meter) -> JSONObject:
+    given = _json(name, f"{what} that are", value, meter)
     if not isinstance(given, dict):
         raise NodeTypeError(f"Node type {name} gave {what} that are no JSON object")
     return given
 
 
-def _json(name: str, what: str, value: object) -> object:
+def _json(name: str, what: str, value: object, meter: Meter) -> object:
     try:
-        return copied(value)
+        return copied(value, meter)
     except TypeError as error:
         raise NodeTypeError(f"Node type {name} gave {what} no JSON: {error}") from error
 

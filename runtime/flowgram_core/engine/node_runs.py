@@ -1,18 +1,26 @@
 """Node runs that take time: calls, and loops over their items."""
 
-from typing import Any, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.frame import Frame
+from flowgram_core.engine.limits import UNLIMITED
 from flowgram_core.engine.node_type import Call
 from flowgram_core.engine.program import LoopPlan, Plan, Step
 from flowgram_core.engine.transitions import NODE_TRANSITIONS, transition
 from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.modeling.meter import PART, Meter
+from flowgram_core.modeling.sizes import list_memory, size_of, too_large
 from flowgram_core.modeling.status import Status
 from flowgram_core.modeling.values import ARRAY, NULL, NUMBER, UNDEFINED, Variable
 
 # As in the recorder: half the cost of the NamedTuple's own constructor, for every iteration.
 _new = tuple.__new__
+
+_ABSENT: Final = 5
+_SHORT: Final = 256
+COLLECTED_BYTES: Final = 80
+"""Bytes of memory of a value that a loop has collected, beside those of the value."""
 
 
 class NodeRun:
@@ -85,10 +93,20 @@ class LoopProgress(NamedTuple):
     collected: dict[str, list[Variable | None]]
 
 
+def _size_of(found: Variable | None, limit: int, meter: Meter | None = None) -> int:
+    """About how long a loop output of one iteration is as JSON text, with its comma."""
+    if found is None or found.value is UNDEFINED:
+        return _ABSENT
+    value = found.value
+    if type(value) is str and len(value) <= _SHORT and value.isascii():
+        return len(value) + 3
+    return 1 + size_of(value, limit, meter)
+
+
 class LoopRun:
     """A running loop: one iteration after the other, each in its own frame."""
 
-    __slots__ = ("_collected", "_found", "_index", "_iterations", "_plan", "run")
+    __slots__ = ("_collected", "_found", "_index", "_iterations", "_plan", "_size", "run")
 
     def __init__(self, run: NodeRun, plan: LoopPlan, found: LoopItems) -> None:
         self.run = run
@@ -97,6 +115,7 @@ class LoopRun:
         self._index = -1
         self._iterations = run.frame.iterations
         self._collected: dict[str, list[Variable | None]] = {name: [] for name, _ in plan.outputs}
+        self._size = 0
 
     @property
     def block(self) -> Plan:
@@ -113,6 +132,7 @@ class LoopRun:
         """A loop with this progress."""
         loop = cls(run, plan, LoopItems(progress.items, progress.items_type, block))
         loop._index, loop._collected = progress.position, progress.collected
+        loop._size = sum(_size_of(found, UNLIMITED) for each in progress.collected.values() for found in each)
         return loop
 
     def next_frame(self) -> Frame | None:
@@ -131,15 +151,42 @@ class LoopRun:
         }
         return frame
 
-    def collect(self, frame: Frame) -> None:
-        """Takes the loop outputs from an iteration that has ended. Raises `BindingError`."""
-        for name, reference in self._plan.outputs:
-            self._collected[name].append(reference.resolve(frame))
+    def collect(self, frame: Frame, max_bytes: int) -> None:
+        """Takes the loop outputs from an iteration that has ended; nothing is taken where it raises.
+
+        Args:
+            frame: The iteration.
+            max_bytes: So large all of them may grow, as JSON text.
+
+        Raises:
+            BindingError: A loop output is invalid.
+            NodeError: They grow too large.
+        """
+        outputs = self._plan.outputs
+        if not outputs:
+            return
+        meter = frame.recorder.meter
+        size = self._size
+        values = []
+        for _, reference in outputs:
+            found = reference.resolve(frame)
+            values.append(found)
+            if max_bytes != UNLIMITED:
+                size += _size_of(found, max_bytes - size, meter)
+                if size > max_bytes:
+                    raise NodeError(too_large(max_bytes))
+        self._size = size
+        meter.allocated += COLLECTED_BYTES * len(values)
+        for collected, found in zip(self._collected.values(), values, strict=True):
+            collected.append(found)
 
     def outputs(self) -> JSONObject:
         """The loop's outputs, also made variables: for each name the values of the iterations, null where an iteration had none."""
         outputs: JSONObject = {}
+        meter = self.run.frame.recorder.meter
         for name, found in self._collected.items():
+            meter.spend(PART * len(found))
+            meter.allocated += list_memory(len(found))
             first = found[0] if found else None
             items_type = None if not found else NULL if first is None else first.type
             outputs[name] = values = [

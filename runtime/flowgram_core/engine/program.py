@@ -24,6 +24,9 @@ _LEAVES: Final = frozenset({"end", "block-end", "break", "continue"})
 _FEW_PORTS: Final = 16
 """For more, a node's decisions are made each time that it runs: kept for all, they take ports times edges."""
 
+VARIABLE_BYTES: Final = 160
+"""About how many bytes of memory a variable takes beside its value."""
+
 _EVENT_BYTES: Final = 100
 """About how many bytes an event has besides names, inputs and outputs."""
 
@@ -60,7 +63,8 @@ class Step:
     """A node as the engine runs it."""
 
     __slots__ = (
-        "_branches", "_ports", "control", "event_bytes", "id", "is_leaf", "key", "loop", "node", "outputs", "prepare",
+        "_branches", "_ports", "control", "event_bytes", "id", "is_leaf", "key", "loop", "node", "outputs", "outputs_memory",
+        "prepare",
         "resolve_inputs", "run", "skipped", "taken",
     )  # fmt: skip
 
@@ -76,6 +80,7 @@ class Step:
             None if node.resolve_inputs is no_inputs else node.resolve_inputs
         )
         self.outputs: tuple[Declaration, ...] = node.outputs
+        self.outputs_memory: int = VARIABLE_BYTES * len(node.outputs)
         self.is_leaf = node.type in _LEAVES
         self.skipped: Decisions = tuple((edge.target, False) for edge in node.edges)
         # A path ends at its leaf, even if edges lead on from there.

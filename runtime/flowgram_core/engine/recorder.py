@@ -1,6 +1,6 @@
 """The recorder: the only place that numbers the events of a task; keeps them until the host takes them."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.events import (
@@ -13,6 +13,7 @@ from flowgram_core.engine.events import (
 from flowgram_core.engine.program import Step
 from flowgram_core.modeling.errors import BindingError
 from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.modeling.meter import Meter
 from flowgram_core.modeling.sizes import size_of, too_large
 from flowgram_core.modeling.status import Status
 
@@ -28,6 +29,10 @@ _SUCCEEDED = Status.SUCCEEDED
 class Recorder:
     """Records the events of one task.
 
+    Args:
+        max_snapshot_bytes: As in the limits.
+        meter: Counts the work and the memory of the task; None: a new one, without a limit.
+
     Attributes:
         sequence: The number of the last event.
         at: The time of what happens now, in microseconds since the epoch.
@@ -35,11 +40,17 @@ class Recorder:
         errors: The error messages, in order.
         size: About how many bytes the events that were not taken yet will be, but for what each event has; and the texts
             that were made meanwhile.
+        meter: See the arguments.
+        undo: The variables that the present node run has set, in order: the dict, the key, and what was there before.
     """
 
-    __slots__ = ("_events", "_max_snapshot", "_texts", "at", "errors", "sequence", "size", "start_time")
+    __slots__ = (
+        "_events", "_max_snapshot", "_texts", "at", "errors", "meter", "sequence", "size", "start_time", "undo",
+    )  # fmt: skip
 
-    def __init__(self, max_snapshot_bytes: int) -> None:
+    def __init__(self, max_snapshot_bytes: int, meter: Meter | None = None) -> None:
+        self.meter = meter or Meter()
+        self.undo: list[tuple[dict[str, Any], str, Any]] = []
         self.sequence = 0
         self.at = 0
         self.start_time = 0
@@ -82,7 +93,7 @@ class Recorder:
     def shown(self, values: JSONObject) -> JSONObject:
         """Checks the size of the inputs or outputs of the next event. Raises `NodeError` where they are too large."""
         limit = self._max_snapshot
-        size = size_of(values, limit)
+        size = size_of(values, limit, self.meter)
         if size > limit:
             raise NodeError(too_large(limit))
         self.size += size
@@ -96,6 +107,16 @@ class Recorder:
         if left < 0:
             raise BindingError(too_large(self._max_snapshot))
         return left
+
+    def roll_back(self) -> None:
+        """Undoes what a node run has done before it was suspended. It has told no events yet."""
+        self._texts = 0
+        while self.undo:
+            variables, key, before = self.undo.pop()
+            if before is None:
+                del variables[key]
+            else:
+                variables[key] = before
 
     def task(self, status: Status, outputs: JSONObject | None = None) -> None:
         """The task moved to a status."""

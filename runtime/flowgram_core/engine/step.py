@@ -12,6 +12,7 @@ from flowgram_core.engine.activations import Activation
 from flowgram_core.engine.events import Event
 from flowgram_core.engine.execution import Execution
 from flowgram_core.engine.node_type import Command
+from flowgram_core.modeling.meter import Checkpoint
 
 _RUNS: Final = 25
 """The core is looked at after so many node runs: what a condition compares has no size in an event."""
@@ -69,11 +70,11 @@ class Step(Generic[_Batch]):
             paused: Whether to leave off for a moment; None: never.
 
         Returns:
-            Whether the step paused, and may go on before the commit.
+            Whether the step paused, and may go on before the commit. It ends where the core is suspended (`work_suspended`).
         """
         while self.budget > 0 and self.left > 0 and execution.finished is None:
             following = next_input()
-            if following is None and not execution.has_work:
+            if following is None and (not execution.has_work or execution.is_suspended):
                 return False
             first, cause = execution.sequence + 1, None
             if following is not None:
@@ -83,14 +84,30 @@ class Step(Generic[_Batch]):
             # What an input leads to happens in the instant of the input; only work that is left over takes time.
             at = now() if following is None else None
             self.budget -= 1 + self._advance(execution, at, paused)
-            events, commands = execution.take()
-            encoded = self._encode(events)
-            self.left -= len(encoded)
-            self.batches.append(self._make_batch(first, execution.sequence, execution.now, cause, encoded))
-            self.commands += commands
+            self._take(execution, first, cause)
             if paused is not None and paused():
                 return True
         return False
+
+    def work_suspended(self, execution: Execution, now: Callable[[], int], checkpoint: Checkpoint) -> None:
+        """Does the one node run before which the core was suspended, in a thread where it may take its time.
+
+        Args:
+            execution: The core; nobody else uses it meanwhile.
+            now: Tells the time.
+            checkpoint: Called every now and then; raises `WorkSuspended` to leave the run undone.
+        """
+        first = execution.sequence + 1
+        self.budget -= 1 + execution.advance(1, now(), checkpoint=checkpoint)
+        self._take(execution, first, None)
+
+    def _take(self, execution: Execution, first: int, cause: str | None) -> None:
+        events, commands = execution.take()
+        self.commands += commands
+        if events:
+            encoded = self._encode(events)
+            self.left -= len(encoded)
+            self.batches.append(self._make_batch(first, execution.sequence, execution.now, cause, encoded))
 
     def _advance(self, execution: Execution, at: int | None, paused: Callable[[], bool] | None) -> int:
         """Lets the core do the node runs of the budget, or those up to a pause; says how many."""

@@ -5,6 +5,7 @@ FlowgramError
 ├── RequestConflict       a request id was used before with another request
 ├── TaskNotFound          no such task, or its retention has passed
 ├── SequenceOutOfRange    a position beyond the end of a task's log
+├── MemoryLimitReached    running and waiting tasks hold too much memory
 ├── TooManyTasks          running and waiting tasks are at their limits
 ├── WatcherBehind         a watcher of tasks reads too slowly, and missed changes
 ├── StorageFull           the store of tasks has reached its limits
@@ -77,6 +78,18 @@ class WatcherBehind(FlowgramError):
 
     def __init__(self) -> None:
         super().__init__("changes were dropped before they were read: watch again, and list again")
+
+
+class MemoryLimitReached(FlowgramError):
+    """Running and waiting tasks hold too much memory; the text names the limit.
+
+    Attributes:
+        retry_after: Seconds after which trying again makes sense.
+    """
+
+    def __init__(self, text: str, retry_after: float) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
 
 
 class StorageFull(FlowgramError):

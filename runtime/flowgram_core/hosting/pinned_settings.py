@@ -10,13 +10,17 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Final, Self
 
 from flowgram_core.engine.errors import ProtocolError
-from flowgram_core.engine.limits import Limits
+from flowgram_core.engine.limits import UNLIMITED, Limits
 from flowgram_core.engine.node_type import NodeTypes, PinningNodeType
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.modeling.json_text import JSONObject
 
 _LIMITS: Final = Limits(
-    max_events=1_000_000, max_loop_iterations=100_000, max_snapshot_bytes=32 * 1024 * 1024
+    max_events=1_000_000,
+    max_loop_iterations=100_000,
+    max_snapshot_bytes=32 * 1024 * 1024,
+    max_node_work=UNLIMITED,
+    max_task_memory=UNLIMITED,
 )
 _SECRET_NAMES: Final = frozenset({"apiKey"})
 

@@ -19,6 +19,9 @@ class RuntimeSettings:
         max_schema_bytes: Length of a schema's text, in UTF-8.
         max_inputs_bytes: Length of a task's inputs, in UTF-8.
         max_held_inputs_bytes: Bytes of the inputs of all tasks that run and wait; beyond it new ones are refused.
+        max_memory: Bytes of memory that all tasks may hold, as objects; beyond it new ones are refused, and the one that
+            holds most fails.
+        inline_work: Work of a node run on the event loop; what does more is done in a thread. See `meter`.
         max_nodes: Nodes of a schema, blocks included.
         max_output_bytes: Length of the outputs of one call, as JSON text.
         max_calls: Calls that run at once, over all tasks; 0: no limit.
@@ -50,6 +53,8 @@ class RuntimeSettings:
     max_schema_bytes: int = 16 * 1024 * 1024
     max_inputs_bytes: int = 16 * 1024 * 1024
     max_held_inputs_bytes: int = 512 * 1024 * 1024
+    max_memory: int = 1024 * 1024 * 1024
+    inline_work: int = 4_000_000
     max_nodes: int = 20_000
     max_output_bytes: int = 16 * 1024 * 1024
     max_calls: int = 10_000

@@ -5,12 +5,13 @@ node that uses it, raised when the binding is resolved, as in FlowGram.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from flowgram_core.modeling import javascript, json_text
 from flowgram_core.modeling.errors import BindingError, JSONTextError
 from flowgram_core.modeling.json_text import JSONObject
-from flowgram_core.modeling.sizes import size_of
+from flowgram_core.modeling.meter import PART, Meter
+from flowgram_core.modeling.sizes import size_of, text_memory
 from flowgram_core.modeling.values import (
     ARRAY,
     JSON_TYPES,
@@ -21,9 +22,19 @@ from flowgram_core.modeling.values import (
     types_equal,
 )
 
+_PLACEHOLDER: Final = 5 * PART
+"""Work of a part of a template, beside that of its value."""
+_FEW_INPUTS: Final = 16 * PART
+"""Work that is not worth while counting."""
+
 
 class Scope(Protocol):
     """The variables that a running node can see."""
+
+    @property
+    def meter(self) -> Meter:
+        """Counts the work of resolving bindings, and the memory that they allocate."""
+        ...
 
     def spend(self, size: int) -> int:
         """Counts characters of text that a binding makes; returns how many more this node run may make.
@@ -81,7 +92,7 @@ class RefBinding:
         variable = scope.lookup(self._node_id, self._key)
         if variable is None or not self._path:
             return variable
-        value = javascript.get_path(variable.value, self._path)
+        value = javascript.get_path(variable.value, self._path, scope.meter)
         if value is UNDEFINED:
             return None
         if isinstance(value, list):
@@ -143,11 +154,15 @@ class Template:
         if not self._parts:
             return None
         pieces: list[str] = []
+        meter = scope.meter
+        meter.spend(_PLACEHOLDER * len(self._parts))
         for part in self._parts:
             piece = part if isinstance(part, str) else _inserted(part.resolve(scope), scope)
             scope.spend(len(piece))
             pieces.append(piece)
-        return "".join(pieces)
+        text = "".join(pieces)
+        meter.allocated += text_memory(text)
+        return text
 
 
 def _inserted(variable: Variable | None, scope: Scope) -> str:
@@ -156,7 +171,7 @@ def _inserted(variable: Variable | None, scope: Scope) -> str:
     value = variable.value
     if isinstance(value, dict | list):
         left = scope.spend(0)
-        if (size := size_of(value, left)) > left:
+        if (size := size_of(value, left, scope.meter)) > left:
             scope.spend(size)
         return json_text.dumps(value)
     return javascript.to_string(value)
@@ -268,8 +283,12 @@ def compile_inputs(values: Any, declare: Any) -> InputsResolver:
     if not entries:
         return no_inputs
 
+    work = PART * len(entries)
+
     def resolve(scope: Scope) -> JSONObject:
         inputs: JSONObject = {}
+        if work > _FEW_INPUTS:
+            scope.meter.spend(work)
         for name, binding, declared in entries:
             variable = binding(scope, declared)
             if variable is None:

@@ -49,6 +49,7 @@ def compile_schema(schema_text: str) -> Document:
         nodes=_count(root),
         inputs_schema=inputs_schema,
         inputs_schema_size=len(json_text.encode(inputs_schema)),
+        memory=2 * json_text.memory_bound(schema_text),
         global_variables=compile_declarations(workflow.global_variable),
     )
 

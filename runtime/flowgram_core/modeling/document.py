@@ -94,6 +94,7 @@ class Document:
         nodes: How many there are, blocks included.
         inputs_schema: What the start node declares as the workflow's inputs (FlowGram's kind of JSON schema).
         inputs_schema_size: How long that is as JSON text, in bytes.
+        memory: Bytes of memory that the document takes, at most about.
         global_variables: Declared under node id `global`.
     """
 
@@ -102,4 +103,5 @@ class Document:
     nodes: int
     inputs_schema: JSONObject
     inputs_schema_size: int
+    memory: int = 0
     global_variables: tuple[Declaration, ...] = ()

@@ -4,7 +4,8 @@ ModelingError
 ├── JSONTextError      a text is not JSON, or is JSON that cannot be represented (also a ValueError)
 │   └── NumberOutOfRange   it has a number that is too large
 ├── SchemaInvalid      a workflow schema breaks the rules; carries all problems
-└── BindingError       a value binding is invalid; raised when a node uses it
+├── BindingError       a value binding is invalid; raised when a node uses it
+└── WorkLimitExceeded  something takes more work than it may
 
 A `Problem` is no exception: it is one of the findings that `SchemaInvalid` carries.
 """
@@ -63,3 +64,10 @@ class SchemaInvalid(ModelingError):
 
 class BindingError(ModelingError):
     """A value binding is invalid. The text is shown as the error of the node that uses it."""
+
+
+class WorkLimitExceeded(ModelingError):
+    """Something takes more work than it may. The text, for users, names the limit."""
+
+    def __init__(self, what: str, limit: int) -> None:
+        super().__init__(f"{what} takes more work than the limit max_node_work = {limit}")

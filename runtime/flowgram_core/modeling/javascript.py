@@ -8,7 +8,16 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from flowgram_core.modeling.meter import PART, SCALAR, Meter
 from flowgram_core.modeling.values import UNDEFINED
+
+_FEW = 64
+"""So many elements of an array are looked at at once."""
+_SHORT = 1024
+_SLICE = 16_384
+"""Elements of an array that are looked at before the work is counted on."""
+_WINDOW = 1024 * 1024
+"""The same for characters of a text."""
 
 WHITESPACE = (
     "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
@@ -133,9 +142,66 @@ def strict_equals(left: Any, right: Any) -> bool:
     return left is right
 
 
-def includes(array: Sequence[Any], item: Any) -> bool:
+def includes(array: list[Any], item: Any, meter: Meter) -> bool:
     """`array.includes(item)`: an element strictly equal to the item (JSON has no NaN, so that rule does not matter)."""
-    return any(strict_equals(element, item) for element in array)
+    if len(array) <= _FEW:
+        meter.spend(PART + compared_bytes(item))
+        return any(strict_equals(element, item) for element in array)
+    if isinstance(item, str) and len(item) > _SHORT:
+        return _includes_long_text(array, item, meter)
+    if isinstance(item, int | float | str) and not isinstance(item, bool):
+        return _includes_scalar(array, item, meter)
+    for start in range(0, len(array), _SLICE):
+        part = array[start : start + _SLICE]
+        meter.spend(PART * len(part))
+        if any(element is item for element in part):
+            return True
+    return False
+
+
+def _includes_scalar(array: list[Any], item: float | str, meter: Meter) -> bool:
+    """For items that Python compares as JavaScript does, but for booleans, which equal 0 and 1 in Python."""
+    for first in range(0, len(array), _SLICE):
+        start, stop = first, min(first + _SLICE, len(array))
+        meter.spend(SCALAR * (stop - start))
+        while start < stop:
+            try:
+                start = array.index(item, start, stop) + 1
+            except ValueError:
+                break
+            if not isinstance(array[start - 1], bool):
+                return True
+            meter.spend(PART)
+    return False
+
+
+def _includes_long_text(array: list[Any], item: str, meter: Meter) -> bool:
+    length = len(item)
+    for start in range(0, len(array), _SLICE):
+        part = array[start : start + _SLICE]
+        meter.spend(PART * len(part))
+        for element in part:
+            if isinstance(element, str) and len(element) == length:
+                meter.spend(compared_bytes(item))
+                if element == item:
+                    return True
+    return False
+
+
+def compared_bytes(value: Any) -> int:
+    """The work of comparing a value strictly with another one: that of a text's bytes, or nothing."""
+    return len(value) >> 3 if isinstance(value, str) else 0
+
+
+def contains(text: str, part: str, meter: Meter) -> bool:
+    """`text.includes(part)`, a window of the text at a time."""
+    length = len(part)
+    for start in range(0, max(len(text) - length, 0) + 1, _WINDOW):
+        end = start + _WINDOW + length
+        meter.spend(2 * (min(end, len(text)) - start) + length)
+        if text.find(part, start, end) >= 0:
+            return True
+    return False
 
 
 def less_than(left: Any, right: Any) -> bool | None:
@@ -160,15 +226,30 @@ def _utf16(text: str) -> bytes:
     return text.encode("utf-16-be", "surrogatepass")
 
 
-def utf16_length(text: str) -> int:
+def utf16_length(text: str, meter: Meter) -> int:
     """`text.length`: in UTF-16 code units, so an emoji counts two."""
-    return len(text) if text.isascii() else len(_utf16(text)) // 2
-
-
-def _utf16_unit(text: str, index: int) -> str:
     if text.isascii():
-        return text[index]
-    return _utf16(text)[2 * index : 2 * index + 2].decode("utf-16-be", "surrogatepass")
+        return len(text)
+    length = 0
+    for start in range(0, len(text), _WINDOW):
+        window = text[start : start + _WINDOW]
+        meter.spend(4 * len(window))
+        length += len(_utf16(window)) // 2
+    return length
+
+
+def _utf16_unit(text: str, index: int, meter: Meter) -> str | None:
+    """The code unit at an index, or None beyond the end."""
+    if text.isascii():
+        return text[index] if index < len(text) else None
+    for start in range(0, len(text), _WINDOW):
+        window = text[start : start + _WINDOW]
+        meter.spend(4 * len(window))
+        encoded = _utf16(window)
+        if 2 * index < len(encoded):
+            return encoded[2 * index : 2 * index + 2].decode("utf-16-be", "surrogatepass")
+        index -= len(encoded) // 2
+    return None
 
 
 def array_index(key: object) -> int | None:
@@ -184,7 +265,7 @@ def array_index(key: object) -> int | None:
     return None
 
 
-def get_path(value: Any, path: Sequence[Any]) -> Any:
+def get_path(value: Any, path: Sequence[Any], meter: Meter) -> Any:
     """The value at a path of property keys, or `UNDEFINED`.
 
     Objects by key, arrays and strings by index and `length`. Source: lodash `get`; what it would find on JavaScript's
@@ -201,11 +282,11 @@ def get_path(value: Any, path: Sequence[Any]) -> Any:
                 value = len(value) if key == "length" else UNDEFINED
         elif isinstance(value, str):
             index = array_index(key)
-            length = utf16_length(value)
             if index is not None:
-                value = _utf16_unit(value, index) if index < length else UNDEFINED
+                unit = _utf16_unit(value, index, meter)
+                value = UNDEFINED if unit is None else unit
             else:
-                value = length if key == "length" else UNDEFINED
+                value = utf16_length(value, meter) if key == "length" else UNDEFINED
         else:
             return UNDEFINED
     return value

@@ -8,14 +8,18 @@ slower way.
 import json
 import math
 import re
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from json.encoder import encode_basestring
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import orjson
 
 from flowgram_core.modeling import javascript
 from flowgram_core.modeling.errors import JSONTextError, NumberOutOfRange
+from flowgram_core.modeling.json_pieces import loads_in_pieces
+from flowgram_core.modeling.sizes import size_of
 
 __all__ = [
     "MAX_DEPTH",
@@ -25,7 +29,9 @@ __all__ = [
     "dumps",
     "encode",
     "loads",
+    "memory_bound",
     "to_well_formed",
+    "writing_in_pieces",
 ]
 
 JSONObject = dict[str, Any]
@@ -36,6 +42,14 @@ JSONValue = None | bool | int | float | str | list[Any] | JSONObject
 
 MAX_DEPTH = 200
 """Arrays and objects may be nested so deeply. Schemas stay far below it, recursion over values far above."""
+
+_LARGE = 256 * 1024
+_LONG = 20_000_000
+"""Nanoseconds after which a text is read in pieces. Shorter texts than those of so many characters never take so long."""
+
+_writing = threading.local()
+_PIECE = 64 * 1024
+"""Bytes that are written at once, about, where it is done in pieces."""
 
 _DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 # Integers of up to 18 digits fit into 64 bits; orjson reads longer ones as floats if they do not. The first look is fast,
@@ -49,13 +63,60 @@ _WORDS = re.compile(rf"{_STRING}|[^\s,:\[\]{{}}\"]+", re.DOTALL)
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
-def loads(text: str | bytes, *, max_depth: int = MAX_DEPTH) -> JSONValue:
+def loads(text: str | bytes, *, max_depth: int = MAX_DEPTH, max_memory: int | None = None) -> JSONValue:
     """Reads a JSON text (bytes: UTF-8). Of members with the same name the last one wins.
+
+    What would take long is read in pieces: in a thread it then holds up no other.
+
+    Args:
+        text: The text.
+        max_depth: Arrays and objects may be nested so deeply.
+        max_memory: So many bytes of memory the value may take, about; None: as many as it takes.
 
     Raises:
         JSONTextError: The text is no JSON (`NaN` and `Infinity` are not), is nested more than `max_depth` levels deep,
-            or has a number whose size no double can have.
+            has a number whose size no double can have, or takes more than `max_memory`.
     """
+    if len(text) > _LARGE or max_memory is not None:
+        decoded = _decode(text)
+        counts = _Counts.of(decoded)
+        if counts.nanoseconds > _LONG or (max_memory is not None and counts.memory > max_memory):
+            return loads_in_pieces(decoded, _read_piece, max_depth, max_memory)  # type: ignore[no-any-return]  # it is JSON
+    return _loads(text, max_depth)
+
+
+def memory_bound(text: str) -> int:
+    """Bytes of memory that a JSON text takes as a value at most, about; found by counting characters, whatever they mean."""
+    return _Counts.of(text).memory
+
+
+class _Counts(NamedTuple):
+    """What a look at the characters of a text says about reading it: the time, and the memory of the value, at most."""
+
+    nanoseconds: int
+    memory: int
+
+    @classmethod
+    def of(cls, text: str) -> "_Counts":
+        objects, arrays, texts = text.count("{"), text.count("["), text.count('"') >> 1
+        items, members = text.count(",") + objects + arrays, text.count(":")
+        length = len(text)
+        return cls(
+            100 * objects + 60 * arrays + 30 * texts + 15 * items + (length >> 1),
+            140 * objects
+            + 60 * arrays
+            + 60 * texts
+            + 40 * items
+            + 100 * members
+            + length * (1 if text.isascii() else 4),
+        )
+
+
+def _read_piece(text: str, max_depth: int) -> JSONValue:
+    return _loads(text, max_depth)
+
+
+def _loads(text: str | bytes, max_depth: int) -> JSONValue:
     try:
         data = text.encode() if isinstance(text, str) else text
         if _LONG_DIGITS in data.translate(_DIGITS_TO_ZERO) and _LONG_INTEGER.search(data):
@@ -82,6 +143,41 @@ def encode(value: JSONValue) -> bytes:
     Raises:
         TypeError: The value is no JSON value, or contains itself.
     """
+    if getattr(_writing, "in_pieces", False) and isinstance(value, dict | list):
+        return b"".join(_write_in_pieces(value, MAX_DEPTH))
+    return _encode(value)
+
+
+def _write_in_pieces(value: Any, depth: int) -> Iterator[bytes]:
+    """What `encode` writes, each piece in a short time: runs of small parts are written at once, large parts one by one."""
+    if depth == 0 or size_of(value, _PIECE) <= _PIECE:
+        yield _encode(value)
+        return
+    is_object = isinstance(value, dict)
+    yield b"{" if is_object else b"["
+    run: Any = {} if is_object else []
+    size, comma = 0, b""
+    for name, part in value.items() if is_object else enumerate(value):
+        part_size = size_of(part, _PIECE) if isinstance(part, dict | list | str) else 0
+        if run and size + part_size > _PIECE:
+            yield comma + _encode(run)[1:-1]
+            run, size, comma = {} if is_object else [], 0, b","
+        if part_size > _PIECE and not isinstance(part, str):
+            yield comma + (_encode(name) + b":" if is_object else b"")
+            yield from _write_in_pieces(part, depth - 1)
+            comma = b","
+            continue
+        if is_object:
+            run[name] = part
+        else:
+            run.append(part)
+        size += part_size + 8
+    if run:
+        yield comma + _encode(run)[1:-1]
+    yield b"}" if is_object else b"]"
+
+
+def _encode(value: JSONValue) -> bytes:
     try:
         data = orjson.dumps(value)
     except orjson.JSONEncodeError:
@@ -93,6 +189,16 @@ def encode(value: JSONValue) -> bytes:
         if replaced is not value:
             return orjson.dumps(replaced)
     return data
+
+
+@contextmanager
+def writing_in_pieces() -> Iterator[None]:
+    """Lets this thread write values in such a way that no other thread waits for long, while the block lasts."""
+    _writing.in_pieces = True
+    try:
+        yield
+    finally:
+        _writing.in_pieces = False
 
 
 def to_well_formed(text: str) -> str:
@@ -275,7 +381,7 @@ def _write_exactly(value: JSONValue) -> str:
         elif item is None or (isinstance(item, float) and not math.isfinite(item)):
             parts.append("null")
         elif isinstance(item, float) and not _is_odd(item):
-            parts.append(repr(item))
+            parts.append(orjson.dumps(item).decode())
         elif isinstance(item, bool | int | float):
             parts.append(javascript.to_string(item))
         else:

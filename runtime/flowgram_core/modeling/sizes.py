@@ -1,24 +1,41 @@
-"""Sizes of values: about how long a value is as JSON text, estimated without writing the text.
+"""Sizes of values: about how long a value is as JSON text, and how much memory it takes, estimated without writing the text.
 
 Values share their parts: a workflow can put a large one many times into another at no cost; only the text would be large.
 """
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final
+
+from flowgram_core.modeling.meter import PART, SCALAR, Meter
 
 _SCALAR = 4
 """About as long as a number is, or a word."""
 _SCALARS = frozenset({int, float, bool, type(None)})
 _FEW = 16
 """From so many items on it pays to check first whether all are scalars."""
+_SLICE: Final = 16_384
+"""Items that are looked at before the work is counted on."""
+
+_LONG_TEXT: Final = 1024
+
+_TEXT: Final = 56
+_NUMBER: Final = 32
+_LIST: Final = 56
+_ITEM: Final = 8
+_DICT: Final = 64
+_FIRST_MEMBER: Final = 72
+_MEMBER: Final = 100
+"""Bytes of the objects of 64-bit Python, rounded up; a member with its name. They belong to the meaning of a log, as limits do."""
 
 
-def size_of(value: Any, limit: int) -> int:
-    """How many bytes a JSON value has, about; more than the limit, and no more exactly, where it exceeds that.
+def size_of(value: Any, limit: int, meter: Meter | None = None) -> int:
+    """How many bytes a JSON value has as text, about; more than the limit, and no more exactly, where it exceeds that.
 
     The work is in proportion to the size that is found: no part of a value counts for less than two bytes.
     """
     left = limit
     stack = [value]
+    counted = 0
     while stack:
         part = stack.pop()
         kind = type(part)
@@ -35,18 +52,105 @@ def size_of(value: Any, limit: int) -> int:
             left -= 2 + len(part)
             if left >= 0:
                 # Long ones often hold numbers, or words, alone: that is found out ten times as fast as by going over them.
-                kinds = set(map(type, part)) if len(part) > _FEW else None
-                if kinds is None or not kinds <= _SCALARS:
-                    stack.extend(part)
-                else:
+                if len(part) > _FEW and _holds_scalars_alone(part, meter):
                     left -= _SCALAR * len(part)
+                else:
+                    stack.extend(part)
         else:
             left -= _SCALAR
         if left < 0:
             break
+        counted += 1
+        if counted == _SLICE and meter is not None:
+            meter.spend(PART * counted)
+            counted = 0
+    if meter is not None:
+        # What was found was looked at, and will be written.
+        meter.spend(PART * counted + limit - left)
     return limit - left
+
+
+def _holds_scalars_alone(items: list[Any], meter: Meter | None) -> bool:
+    if len(items) <= _SLICE:
+        return set(map(type, items)) <= _SCALARS
+    for start in range(0, len(items), _SLICE):
+        if meter is not None:
+            meter.spend(SCALAR * _SLICE)
+        if not set(map(type, items[start : start + _SLICE])) <= _SCALARS:
+            return False
+    return True
 
 
 def too_large(limit: int) -> str:
     """The error of a node whose inputs or outputs are beyond the limit."""
     return f"Node inputs or outputs are larger than the limit max_snapshot_bytes = {limit}"
+
+
+def text_memory(text: str) -> int:
+    """Bytes of memory that a text takes, at most."""
+    return _TEXT + (len(text) if text.isascii() else 4 * len(text))
+
+
+def list_memory(length: int) -> int:
+    """Bytes of memory that a list takes beside its items."""
+    return _LIST + _ITEM * length
+
+
+def dict_memory(length: int) -> int:
+    """Bytes of memory that a dict takes with the names in it, beside its values."""
+    return _DICT + _FIRST_MEMBER + _MEMBER * length if length else _DICT
+
+
+def memory_of(roots: Iterable[Any], limit: int, meter: Meter, max_parts: int = 2**63 - 1) -> int:
+    """Bytes of memory that JSON values take together, about; parts that they share count once.
+
+    Args:
+        roots: The values.
+        limit: More than this is found no more exactly.
+        meter: Counts the work.
+        max_parts: After so many arrays and objects, and things in them, the rest is taken for as large as the limit.
+    """
+    left, parts = limit, 0
+    # Long texts, and what has arrays or objects inside: nothing else that is shared can grow beyond all bounds.
+    seen: set[int] = set()
+    stack = list(roots)
+    while stack and left >= 0:
+        part = stack.pop()
+        kind = type(part)
+        if kind is str:
+            if len(part) > _LONG_TEXT:
+                if id(part) in seen:
+                    continue
+                seen.add(id(part))
+            left -= text_memory(part)
+            continue
+        if kind is dict:
+            left -= dict_memory(len(part))
+            items: Any = part.values()
+        elif kind is list:
+            left -= list_memory(len(part))
+            items = part
+        else:
+            left -= _NUMBER
+            continue
+        parts += 1 + len(part)
+        if parts > max_parts:
+            return limit + 1
+        meter.spend(PART * (1 + (len(part) >> 2)))
+        if len(part) > _FEW and kind is list and _holds_scalars_alone(items, meter):
+            left -= _NUMBER * len(items)
+            continue
+        inner = [item for item in items if type(item) is dict or type(item) is list]
+        if len(inner) < len(items):
+            for item in items:
+                if type(item) is str:
+                    if len(item) > _LONG_TEXT:
+                        stack.append(item)
+                    else:
+                        left -= text_memory(item)
+                elif type(item) is not dict and type(item) is not list:
+                    left -= _NUMBER
+        if inner and id(part) not in seen:
+            seen.add(id(part))
+            stack += inner
+    return limit - left

@@ -8,6 +8,9 @@ import math
 import re
 from typing import Any, Final, NamedTuple, TypeVar
 
+from flowgram_core.modeling.meter import PART, Meter
+from flowgram_core.modeling.sizes import dict_memory
+
 STRING: Final = "string"
 INTEGER: Final = "integer"
 NUMBER: Final = "number"
@@ -65,11 +68,11 @@ _MAX_BITS = 1024
 """Of the largest integers that a double can be about as large as."""
 
 
-def copied(value: _AnyJSON) -> _AnyJSON:
+def copied(value: _AnyJSON, meter: Meter | None = None) -> _AnyJSON:
     """A deep copy of a JSON value or `UNDEFINED`.
 
     Shared parts stay shared: the copy takes no more memory than the original. As in JSON text, tuples become lists, and
-    NaN and infinities null.
+    NaN and infinities null. The meter counts the work, and the memory.
 
     Raises:
         TypeError: The value is no JSON value.
@@ -81,6 +84,9 @@ def copied(value: _AnyJSON) -> _AnyJSON:
     pending: list[Any] = [whole]
     while pending:
         container = pending.pop()
+        if meter is not None:
+            meter.spend(PART * (1 + len(container)))
+            meter.allocated += dict_memory(len(container))
         for key, part in container.items() if type(container) is dict else enumerate(container):
             if isinstance(part, dict | list | tuple):
                 copy = copies.get(id(part))

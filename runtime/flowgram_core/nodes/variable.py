@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.node_type import NodeResult, PureBehavior, RunScope, Trusted
@@ -13,7 +13,14 @@ from flowgram_core.modeling import javascript
 from flowgram_core.modeling.bindings import Binding, compile_value
 from flowgram_core.modeling.document import Node
 from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.modeling.meter import PART, Meter
+from flowgram_core.modeling.sizes import dict_memory, list_memory
 from flowgram_core.modeling.values import UNDEFINED, Variable, type_of
+
+_ASSIGNMENT: Final = 10 * PART
+_COPIED_ITEM: Final = 2
+_COPIED_MEMBER: Final = 20
+"""Work of an assignment, and of copying an item of an array or a member of an object."""
 
 
 class VariableNode(Trusted):
@@ -31,6 +38,7 @@ class VariableNode(Trusted):
 
         def run(scope: RunScope, inputs: JSONObject) -> NodeResult:  # noqa: ARG001
             declared: dict[str, None] = {}
+            scope.meter.spend(_ASSIGNMENT * len(steps))
             for step in steps:
                 step.run(scope, declared)
             return NodeResult({name: _value(scope.lookup(node.id, name)) for name in declared})
@@ -66,7 +74,7 @@ class _Assign:
             raise NodeError(f'Variable "{self._node_id}.{self._key}" is not declared')
         # A constant takes the type of the variable that it is assigned to.
         value = _value(self._right.resolve(scope, None if self._path else variable.type))
-        changed = _replace(variable.value, self._path, value) if self._path else value
+        changed = _replace(variable.value, self._path, value, scope.meter) if self._path else value
         scope.assign(self._node_id, self._key, variable._replace(value=changed))
 
 
@@ -104,7 +112,7 @@ def _compile(node_id: str, item: Any, types: Mapping[str, str | None]) -> _Decla
     return _Invalid(f'Unknown variable operator "{javascript.to_string(operator)}"')
 
 
-def _replace(value: Any, path: Sequence[Any], new: Any) -> Any:
+def _replace(value: Any, path: Sequence[Any], new: Any, meter: Meter) -> Any:
     """The value with what lies at the path replaced: copies along the path, since values are shared between variables."""
     whole = [value]
     container: Any = whole
@@ -116,10 +124,15 @@ def _replace(value: Any, path: Sequence[Any], new: Any) -> Any:
             index = javascript.array_index(key)
             if index is None or index >= len(value):
                 raise NodeError(f'Variable path "{javascript.to_string(key)}" is not an index of the array')
+            meter.spend(_COPIED_ITEM * len(value))
+            meter.allocated += list_memory(len(value))
             copy, inner = [*value], index
             value = value[index]
         else:
-            copy, inner = ({**value} if isinstance(value, dict) else {}), javascript.to_string(key)
+            members = value if isinstance(value, dict) else {}
+            meter.spend(_COPIED_MEMBER * len(members))
+            meter.allocated += dict_memory(len(members) + 1)
+            copy, inner = {**members}, javascript.to_string(key)
             value = copy.get(inner)
         container[place] = copy
         container, place = copy, inner

@@ -30,7 +30,7 @@ _CACHED_NODE_IDS = 10_000
 
 
 class Codec:
-    """Encodes events and results.
+    """Encodes events and results. Several threads may do so at once.
 
     Args:
         secrets: Masks the inputs and outputs of snapshots.
@@ -41,8 +41,8 @@ class Codec:
         self._mask_outputs = secrets.mask_outputs
         self._node_ids: dict[str, bytes] = {}
         self._moment = _Moment(0)
-        self._value: JSONObject = {}
-        self._encoded_value = _EMPTY_OBJECT
+        # One attribute: several threads may encode at once.
+        self._last_value: tuple[JSONObject, bytes] = _NO_VALUE
 
     def masking(self, names: Iterable[str]) -> "Codec":
         """Such a codec for other secrets."""
@@ -77,8 +77,7 @@ class Codec:
         parts = [b"\x0a", self._moment_at(end_time).status_info(status, start_time, end_time)]
         if finished.outputs is not None:
             parts += (b"\x12", self._json(finished.outputs))
-            self._value = {}  # it is the last use of it, and may be large
-            self._encoded_value = _EMPTY_OBJECT
+            self._last_value = _NO_VALUE  # it is the last use of it, and may be large
         for error in finished.errors:
             parts += (b"\x1a", delimited(_message(error, timestamp(error.at))))
         return b"".join(parts)
@@ -110,15 +109,18 @@ class Codec:
         return b"".join((b"\x0a", status_info, b"\x12", self._json(outputs)))
 
     def _moment_at(self, at: int) -> "_Moment":
-        if at != self._moment.at:
-            self._moment = _Moment(at)
-        return self._moment
+        moment = self._moment
+        if at != moment.at:
+            self._moment = moment = _Moment(at)
+        return moment
 
     def _json(self, value: JSONObject) -> bytes:
         # The outputs of the last node are its inputs, the outputs of the task, and its result: one object.
-        if value is not self._value:
-            self._value, self._encoded_value = value, delimited(encode(value))
-        return self._encoded_value
+        last_value, encoded = self._last_value
+        if value is not last_value:
+            encoded = delimited(encode(value))
+            self._last_value = value, encoded
+        return encoded
 
     def _node_id(self, node_id: str) -> bytes:
         if len(self._node_ids) >= _CACHED_NODE_IDS:
@@ -213,6 +215,7 @@ _STATUS = [
 ]
 """By status: the fields of a `StatusInfo` that follow from it, `status` and `terminated`."""
 _EMPTY_OBJECT = delimited(b"{}")
+_NO_VALUE: tuple[JSONObject, bytes] = ({}, _EMPTY_OBJECT)
 
 
 def _message(event: MessageLogged, time: bytes) -> bytes:

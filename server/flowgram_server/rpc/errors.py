@@ -137,6 +137,7 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     runtime.TaskNotFound: Answer(StatusCode.NOT_FOUND, "TASK_NOT_FOUND"),
     runtime.SequenceOutOfRange: Answer(StatusCode.OUT_OF_RANGE, "SEQUENCE_OUT_OF_RANGE"),
     runtime.TooManyTasks: Answer(StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_TASKS"),
+    runtime.MemoryLimitReached: Answer(StatusCode.RESOURCE_EXHAUSTED, "MEMORY_LIMIT"),
     runtime.WatcherBehind: Answer(StatusCode.ABORTED, "WATCH_BEHIND"),
     runtime.StorageFull: Answer(StatusCode.RESOURCE_EXHAUSTED, "STORAGE_FULL"),
     runtime.TaskOverLimit: INTERNAL,

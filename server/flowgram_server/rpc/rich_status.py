@@ -16,6 +16,7 @@ from grpc import StatusCode
 
 from flowgram_core.hosting.errors import (
     InvalidWorkflow,
+    MemoryLimitReached,
     RequestConflict,
     SequenceOutOfRange,
     StorageFull,
@@ -98,7 +99,7 @@ def _more_details(error: Exception) -> list[Message]:
         case InvalidWorkflow():
             violations = [Violation(problem.path, problem.text) for problem in error.problems]
             return [_bad_request(violations, ": TaskValidate lists all of them")]
-        case TooManyTasks() | StorageFull() | TooManyWatches():
+        case MemoryLimitReached() | StorageFull() | TooManyTasks() | TooManyWatches():
             detail = RetryInfo()
             detail.retry_delay.FromMilliseconds(round(error.retry_after * 1000))
             return [detail]

@@ -15,7 +15,7 @@ from support.journals import accepted
 
 from flowgram_core.embedded.application import Application
 from flowgram_core.engine.errors import ProtocolError
-from flowgram_core.engine.limits import Limits
+from flowgram_core.engine.limits import UNLIMITED, Limits
 from flowgram_core.engine.node_type import CallBehavior, NodeType
 from flowgram_core.hosting.errors import InvalidWorkflow, RequestConflict
 from flowgram_core.hosting.pinned_settings import PinnedSettings
@@ -186,6 +186,8 @@ async def test_a_task_without_any_event_goes_by_the_settings_under_which_it_star
             "max_events": 99,
             "max_loop_iterations": 9,
             "max_snapshot_bytes": 9_999,
+            "max_node_work": 5_000_000_000,
+            "max_task_memory": 256 * 1024 * 1024,
             "secret_names": ["X-Key", "apiKey"],
             "node_types": {"http": {"timeout": 7.5}},
         }
@@ -230,18 +232,28 @@ async def first_cause(setup: Setup) -> str | None:
 
 
 async def test_only_what_is_unusual_is_recorded() -> None:
-    """With the usual settings the first input is as short as it was; what differs is in it, and nothing else."""
+    """What differs from the constants of the log's format is in the first activation, and nothing else.
+
+    Work and memory have no limit where the log names none.
+    """
     at = FakeClock().now()
-    assert await first_cause(USUAL) == f'["start",{at}]'
-    changed = {"max_events": 3}
+    always = {"max_node_work": 5_000_000_000, "max_task_memory": 256 * 1024 * 1024}
+    assert await first_cause(USUAL) == json_text.dumps(["start", at, always])
+    changed: JSONObject = {"max_events": 3, **always}
     assert await first_cause(OTHERS["max_events"]) == json_text.dumps(["start", at, changed])
-    changed = {"node_types": {"http": {"timeout": 20}}}
+    changed = {**always, "node_types": {"http": {"timeout": 20}}}
     assert await first_cause(OTHERS["http.timeout"]) == json_text.dumps(["start", at, changed])
 
 
 def test_a_log_that_says_nothing_stands_for_the_same_for_ever() -> None:
     """Defaults of settings may change; what old logs stand for does not."""
-    limits = Limits(max_events=1_000_000, max_loop_iterations=100_000, max_snapshot_bytes=33_554_432)
+    limits = Limits(
+        max_events=1_000_000,
+        max_loop_iterations=100_000,
+        max_snapshot_bytes=33_554_432,
+        max_node_work=UNLIMITED,
+        max_task_memory=UNLIMITED,
+    )
     assert PinnedSettings.from_record(None) == PinnedSettings(limits, frozenset({"apiKey"}), {})
     node = HTTPNode(HTTPSettings(timeout=3))
     assert HTTPNode(HTTPSettings(timeout=10)).pins == node.pinned({}).pins == {}

@@ -10,6 +10,7 @@ import pytest
 from support.node import evaluate, requires_node
 
 from flowgram_core.modeling import javascript
+from flowgram_core.modeling.meter import Meter
 from flowgram_core.modeling.values import UNDEFINED
 
 NUMBERS: list[tuple[float, str]] = [
@@ -232,12 +233,12 @@ def test_an_object_equals_itself() -> None:
 
 def test_includes_compares_strictly() -> None:
     """An array includes what strictly equals one of its elements."""
-    assert javascript.includes([0, "1", None], None)
-    assert javascript.includes([1.0], 1)
-    assert not javascript.includes([0, "1"], 1)
-    assert not javascript.includes([True], 1)
-    assert not javascript.includes([[1]], [1])
-    assert not javascript.includes([], UNDEFINED)
+    assert javascript.includes([0, "1", None], None, Meter())
+    assert javascript.includes([1.0], 1, Meter())
+    assert not javascript.includes([0, "1"], 1, Meter())
+    assert not javascript.includes([True], 1, Meter())
+    assert not javascript.includes([[1]], [1], Meter())
+    assert not javascript.includes([], UNDEFINED, Meter())
 
 
 @pytest.mark.parametrize(
@@ -292,7 +293,7 @@ def test_comparisons_are_those_of_javascript() -> None:
 )
 def test_the_length_of_texts(text: str, length: int) -> None:
     """In UTF-16 code units."""
-    assert javascript.utf16_length(text) == length
+    assert javascript.utf16_length(text, Meter()) == length
 
 
 TREE = {
@@ -333,7 +334,7 @@ TREE = {
 )
 def test_what_a_path_finds(path: list[Any], expected: Any) -> None:
     """Objects by key, arrays and texts by index and `length`; a found null is null."""
-    assert javascript.get_path(TREE, path) == expected
+    assert javascript.get_path(TREE, path, Meter()) == expected
 
 
 @pytest.mark.parametrize(
@@ -364,13 +365,13 @@ def test_what_a_path_finds(path: list[Any], expected: Any) -> None:
 )
 def test_what_a_path_does_not_find(path: list[Any]) -> None:
     """Indexes in any but their usual form, members of what is no object, and JavaScript's methods are not found."""
-    assert javascript.get_path(TREE, path) is UNDEFINED
+    assert javascript.get_path(TREE, path, Meter()) is UNDEFINED
 
 
 def test_a_path_into_nothing() -> None:
     """Null and undefined have no members."""
-    assert javascript.get_path(None, ["a"]) is UNDEFINED
-    assert javascript.get_path(UNDEFINED, ["a"]) is UNDEFINED
+    assert javascript.get_path(None, ["a"], Meter()) is UNDEFINED
+    assert javascript.get_path(UNDEFINED, ["a"], Meter()) is UNDEFINED
 
 
 def test_keys_that_are_array_indexes_come_first() -> None:

@@ -10,6 +10,7 @@ from support.scopes import Variables
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.modeling.errors import BindingError
 from flowgram_core.modeling.javascript import get_path
+from flowgram_core.modeling.meter import Meter
 from flowgram_core.modeling.values import UNDEFINED, Variable
 from flowgram_core.nodes.variable import VariableNode
 
@@ -145,7 +146,7 @@ def test_a_path_may_be_longer_than_the_stack_is_deep() -> None:
     run(scope, assigning(ref("a", "b", *path), constant("new")))
     changed = scope.lookup("a", "b")
     assert changed is not None
-    assert get_path(changed.value, path) == "new"
+    assert get_path(changed.value, path, Meter()) == "new"
 
 
 @pytest.mark.parametrize("key", ["2", "-1", "x", "length", "01", "\u0661", "1" * 5_000])

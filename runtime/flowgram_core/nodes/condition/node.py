@@ -5,7 +5,8 @@ branch has several, joined by `and` or `or`, and is named by its place: `branch.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.node_type import NodeResult, PureBehavior, RunScope, Trusted
@@ -13,6 +14,7 @@ from flowgram_core.modeling import javascript
 from flowgram_core.modeling.bindings import Binding, compile_reference, compile_value
 from flowgram_core.modeling.document import Node
 from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.modeling.meter import PART, Meter
 from flowgram_core.modeling.values import NULL, UNDEFINED, types_equal
 from flowgram_core.nodes.condition.operators import RULES, Holds
 
@@ -62,9 +64,13 @@ _Decider = tuple[Holds | None, Any, Any]
 """A condition with its values: the predicate (None where the right side has not the type that the rule wants), left, right."""
 
 
-def _holds(decider: _Decider) -> bool:
+_CONDITION: Final = 10 * PART
+"""Work of one condition, beside that of its values."""
+
+
+def _holds(meter: Meter, decider: _Decider) -> bool:
     holds, left, right = decider
-    return holds is not None and holds(left, right)
+    return holds is not None and holds(left, right, meter)
 
 
 def _compile(item: Any) -> _Condition:
@@ -98,6 +104,7 @@ def _resolve(conditions: list[_Condition], scope: RunScope) -> list[_Decider]:
     counts. Raises `BindingError`, or `NodeError` for an operator that the left side does not have.
     """
     deciders: list[_Decider] = []
+    scope.meter.spend(_CONDITION * len(conditions))
     unsupported: NodeError | None = None
     for _, left_side, operator, right_side in conditions:
         found = left_side.resolve(scope)
@@ -137,8 +144,9 @@ def _single(conditions: list[_Condition]) -> Callable[[RunScope, JSONObject], No
     results = [NodeResult(_NOTHING, condition.key) for condition in conditions]
 
     def run(scope: RunScope, inputs: JSONObject) -> NodeResult:  # noqa: ARG001
+        meter = scope.meter
         for index, (holds, left, right) in enumerate(_resolve(conditions, scope)):
-            if holds is not None and holds(left, right):
+            if holds is not None and holds(left, right, meter):
                 return results[index]
         return _ELSE
 
@@ -147,9 +155,11 @@ def _single(conditions: list[_Condition]) -> Callable[[RunScope, JSONObject], No
 
 def _multiple(branches: list[_Branch]) -> Callable[[RunScope, JSONObject], NodeResult]:
     def run(scope: RunScope, inputs: JSONObject) -> NodeResult:  # noqa: ARG001
+        scope.meter.spend(_CONDITION * len(branches))
+        holds = partial(_holds, scope.meter)
         resolved = [_resolve(branch.conditions, scope) for branch in branches]
         for branch, deciders in zip(branches, resolved, strict=True):
-            if deciders and branch.join(map(_holds, deciders)):
+            if deciders and branch.join(map(holds, deciders)):
                 return NodeResult(_NOTHING, branch.port)
         return _ELSE
 

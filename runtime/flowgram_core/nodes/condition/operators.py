@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.modeling import javascript
 from flowgram_core.modeling.dates import time_value
+from flowgram_core.modeling.meter import Meter
 from flowgram_core.modeling.sizes import size_of
 from flowgram_core.modeling.values import (
     ARRAY,
@@ -23,7 +24,7 @@ from flowgram_core.modeling.values import (
     STRING,
 )
 
-Holds = Callable[[Any, Any], bool]
+Holds = Callable[[Any, Any, Meter], bool]
 
 
 class Rule(NamedTuple):
@@ -42,97 +43,114 @@ _NUMBERS = frozenset({int, float})
 """Types that compare in Python as they do in JavaScript: the usual case, which needs none of its other rules."""
 
 _LONGEST_TEXT = 32 * 1024 * 1024
+_ORDERED = 4
+"""Work of ordering a character among others: texts are encoded for it."""
 
 
-def _equal(left: Any, right: Any) -> bool:
+def _equal(left: Any, right: Any, meter: Meter) -> bool:
+    if type(left) is str:
+        meter.spend(javascript.compared_bytes(left))
     return javascript.strict_equals(left, right)
 
 
-def _not_equal(left: Any, right: Any) -> bool:
-    return not javascript.strict_equals(left, right)
+def _not_equal(left: Any, right: Any, meter: Meter) -> bool:
+    return not _equal(left, right, meter)
 
 
-def _primitive(value: Any) -> Any:
-    """An array as the text that it is compared as. Raises `NodeError` where that is too long."""
+def _primitive(value: Any, meter: Meter) -> Any:
+    """A side as it is ordered, or looked for: an array as a text. Raises `NodeError` where that is too long."""
+    if isinstance(value, str):
+        meter.spend(_ORDERED * len(value))
     if not isinstance(value, list):
         return value
     # A variable can be put into itself again and again: then only the text is large.
-    if size_of(value, _LONGEST_TEXT) > _LONGEST_TEXT:
+    if size_of(value, _LONGEST_TEXT, meter) > _LONGEST_TEXT:
         raise NodeError("Condition compares an array that is too large")
-    return javascript.to_string(value)
+    text = javascript.to_string(value)
+    meter.spend(_ORDERED * len(text))
+    return text
 
 
-def _less(left: Any, right: Any) -> bool:
+def _less(left: Any, right: Any, meter: Meter) -> bool:
     if type(left) in _NUMBERS and type(right) in _NUMBERS:
         return bool(left < right)
-    return javascript.less_than(_primitive(left), _primitive(right)) is True
+    return javascript.less_than(_primitive(left, meter), _primitive(right, meter)) is True
 
 
-def _greater(left: Any, right: Any) -> bool:
+def _greater(left: Any, right: Any, meter: Meter) -> bool:
     if type(left) in _NUMBERS and type(right) in _NUMBERS:
         return bool(left > right)
-    return javascript.less_than(_primitive(right), _primitive(left)) is True
+    return javascript.less_than(_primitive(right, meter), _primitive(left, meter)) is True
 
 
-def _at_most(left: Any, right: Any) -> bool:
+def _at_most(left: Any, right: Any, meter: Meter) -> bool:
     if type(left) in _NUMBERS and type(right) in _NUMBERS:
         return bool(left <= right)
-    return javascript.less_than(_primitive(right), _primitive(left)) is False
+    return javascript.less_than(_primitive(right, meter), _primitive(left, meter)) is False
 
 
-def _at_least(left: Any, right: Any) -> bool:
+def _at_least(left: Any, right: Any, meter: Meter) -> bool:
     if type(left) in _NUMBERS and type(right) in _NUMBERS:
         return bool(left >= right)
-    return javascript.less_than(_primitive(left), _primitive(right)) is False
+    return javascript.less_than(_primitive(left, meter), _primitive(right, meter)) is False
 
 
-def _in(left: Any, right: Any) -> bool:
+def _in(left: Any, right: Any, meter: Meter) -> bool:
     if isinstance(right, list):
-        return javascript.includes(right, left)
+        return javascript.includes(right, left, meter)
     if isinstance(right, str):
         # A constant for an array that is no JSON stays text, and texts have `includes` too.
-        return javascript.to_string(_primitive(left)) in right
+        return javascript.contains(right, javascript.to_string(_primitive(left, meter)), meter)
     # Here and below: the JavaScript errors that FlowGram users see where a value is not of its declared type.
     missing = "Cannot read properties of null (reading 'includes')"
     raise NodeError(missing if right is None else "rightValue.includes is not a function")
 
 
-def _not_in(left: Any, right: Any) -> bool:
-    return not _in(left, right)
+def _not_in(left: Any, right: Any, meter: Meter) -> bool:
+    return not _in(left, right, meter)
 
 
-def _contains(left: Any, right: Any) -> bool:
+def _contains(left: Any, right: Any, meter: Meter) -> bool:
     if left is None:
         return False
     if isinstance(left, list):
-        return javascript.includes(left, right)
+        return javascript.includes(left, right, meter)
     if isinstance(left, str):
-        return javascript.to_string(_primitive(right)) in left
+        return javascript.contains(left, javascript.to_string(_primitive(right, meter)), meter)
     raise NodeError("leftValue.includes is not a function")
 
 
-def _contains_not(left: Any, right: Any) -> bool:
-    return not _contains(left, right)
+def _contains_not(left: Any, right: Any, meter: Meter) -> bool:
+    return not _contains(left, right, meter)
 
 
-def _is_true(left: Any, right: Any) -> bool:  # noqa: ARG001
+def _both_null(left: Any, right: Any, meter: Meter) -> bool:  # noqa: ARG001
+    return left is None and right is None
+
+
+def _is_true(left: Any, right: Any, meter: Meter) -> bool:  # noqa: ARG001
     return left is True
 
 
-def _is_false(left: Any, right: Any) -> bool:  # noqa: ARG001
+def _is_false(left: Any, right: Any, meter: Meter) -> bool:  # noqa: ARG001
     return left is False
 
 
-def _is_empty(left: Any, right: Any) -> bool:  # noqa: ARG001
+def _is_empty(left: Any, right: Any, meter: Meter) -> bool:  # noqa: ARG001
     return left is None or (isinstance(left, str | list | dict) and not left)
 
 
-def _is_not_empty(left: Any, right: Any) -> bool:
-    return not _is_empty(left, right)
+def _is_not_empty(left: Any, right: Any, meter: Meter) -> bool:
+    return not _is_empty(left, right, meter)
+
+
+def _dated_work(value: Any) -> int:
+    return 2 * len(value) if isinstance(value, str) else 0
 
 
 def _dated(compare: Callable[[int, int], bool], *, otherwise: bool = False) -> Holds:
-    def holds(left: Any, right: Any) -> bool:
+    def holds(left: Any, right: Any, meter: Meter) -> bool:
+        meter.spend(_dated_work(left) + _dated_work(right))
         left_instant, right_instant = time_value(left), time_value(right)
         if left_instant is None or right_instant is None:
             return otherwise
@@ -191,6 +209,6 @@ RULES: dict[str, dict[str, Rule]] = {
     OBJECT: _EMPTY,
     MAP: _EMPTY,
     ARRAY: _EMPTY,
-    NULL: {"eq": Rule(NULL, lambda left, right: left is None and right is None), **_EMPTY},
+    NULL: {"eq": Rule(NULL, _both_null), **_EMPTY},
 }
 """Rules by left type, then by operator."""

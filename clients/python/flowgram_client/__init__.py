@@ -41,6 +41,7 @@ from .errors import (
 from .events import Event, MessageLogged, NodeStatusChanged, OutputDelta, TaskStatusChanged
 from .models import (
     BatchOutcome,
+    BatchRow,
     Iteration,
     Message,
     MessageType,
@@ -64,6 +65,7 @@ __all__ = [
     "AlreadyExistsError",
     "AsyncClient",
     "BatchOutcome",
+    "BatchRow",
     "CallCanceledError",
     "Client",
     "DeadlineExceededError",

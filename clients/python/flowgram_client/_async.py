@@ -18,7 +18,7 @@ from . import _convert, models
 from ._async_batch import AsyncBatch
 from ._channel import call_metadata, channel_options
 from ._flow import Call, Emit, Flow, Open, Read, Sleep, Walk
-from ._operations import JSONSource, Operations, Seconds
+from ._operations import BatchSource, JSONSource, Operations, Seconds
 from ._status import client_closed, error_from_rpc, silent
 from .errors import FlowgramError, RequestError
 from .events import Event
@@ -151,7 +151,7 @@ class AsyncClient:
     def run_batch(
         self,
         schema: JSONSource,
-        rows: Iterable[JSONSource | None] | AsyncIterable[JSONSource | None],
+        rows: Iterable[BatchSource] | AsyncIterable[BatchSource],
         *,
         batch_id: str | None = None,
         ordered: bool = False,
@@ -170,7 +170,8 @@ class AsyncClient:
         Args:
             schema: the workflow, as a mapping or as JSON text.
             rows: the inputs of each run, as `run` takes them; an iterable, or an async one.
-            batch_id: names the batch; made up if it is not given. Row N has the request id `BATCH_ID/N`.
+            batch_id: names the batch; made up if it is not given. Row N (from 0) has the request id
+                `BATCH_ID/N`, a `BatchRow` that of its own `row_id`.
             ordered: yield outcomes in the order of the rows; else as they come.
             max_in_flight: rows that may be without an outcome at once; 0 is a default.
             task_timeout: a row's task fails when it has run for this long.

@@ -58,6 +58,7 @@ class BatchState:
         self._retry = retry
         self._pending: dict[int, BatchRun] = {}
         self._attempts: dict[int, int] = {}
+        self._row_ids: dict[int, str] = {}
         self._held_back: dict[int, models.BatchOutcome] = {}
         self._next_run = 0
         self._next_outcome = 0
@@ -72,15 +73,16 @@ class BatchState:
         """Whether all runs that were added have an outcome."""
         return not self._pending
 
-    def add(self, inputs: Mapping[str, Any] | str | None) -> BatchRun:
+    def add(self, row: Mapping[str, Any] | str | models.BatchRow | None) -> BatchRun:
         """The next run, to be sent. Raises `InvalidValueError` where the inputs are not JSON."""
         number = self._next_run
+        inputs, row_id = (row.inputs, row.row_id) if isinstance(row, models.BatchRow) else (row, str(number))
         text = "" if inputs is None else _json.dumps(inputs, f"rows[{number}]")
-        run = BatchRun(
-            key=str(number), request=TaskRunRequest(inputs=text, request_id=f"{self._batch_id}/{number}")
-        )
+        request = TaskRunRequest(inputs=text, request_id=f"{self._batch_id}/{row_id}")
+        run = BatchRun(key=str(number), request=request)
         self._next_run += 1
         self._pending[number] = run
+        self._row_ids[number] = row_id
         return run
 
     def first_requests(self) -> Iterator[TaskRunBatchRequest]:
@@ -105,7 +107,7 @@ class BatchState:
             outcome = self._outcome(number, message)
             if outcome is None:
                 continue
-            del self._pending[number]
+            del self._pending[number], self._row_ids[number]
             self._attempts.pop(number, None)
             if not self._ordered:
                 found.append(outcome)
@@ -120,7 +122,7 @@ class BatchState:
         """What became of a run; None if it is to be sent again."""
         if message.HasField("outcome"):
             result = _convert.result(message.outcome.task_id, message.outcome)
-            return models.BatchOutcome(number, result, None)
+            return models.BatchOutcome(number, self._row_ids[number], result, None)
         error = error_from_details(message.rejected)
         is_full = isinstance(error, ResourceExhaustedError) and error.retry_after is not None
         if is_full or isinstance(error, UnavailableError):
@@ -128,7 +130,7 @@ class BatchState:
             if attempts < self._retry.attempts:
                 self.retry_after = max(self.retry_after, error.retry_after or self._retry.initial)
                 return None
-        return models.BatchOutcome(number, None, error)
+        return models.BatchOutcome(number, self._row_ids[number], None, error)
 
     def take_retry_delay(self) -> float:
         """Seconds to wait before the runs that were refused for now are sent again."""

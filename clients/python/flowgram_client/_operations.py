@@ -24,6 +24,9 @@ Seconds = float | timedelta
 JSONSource = Mapping[str, Any] | str
 """A JSON object: a mapping, or JSON text, which is sent as it is."""
 
+BatchSource = JSONSource | models.BatchRow | None
+"""A row of a batch: its inputs, or those with an id of its own."""
+
 _FOR_EVER = 1e9
 """Seconds, some thirty years: a deadline farther away is none, for gRPC cannot hold all of them."""
 

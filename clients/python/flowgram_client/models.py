@@ -1,8 +1,10 @@
 """What the service tells, as plain values: times are aware datetimes in UTC, JSON objects are dicts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum
+from typing import Any
 
 from ._json import JSONObject
 from .errors import RequestError, TaskCanceledError, TaskFailedError, TaskUnfinishedError, Violation
@@ -167,11 +169,23 @@ class Result(StatusInfo):
 
 
 @dataclass(frozen=True, slots=True)
+class BatchRow:
+    """A row of a batch that has an id of its own."""
+
+    inputs: Mapping[str, Any] | str | None
+    """The inputs, as `run` takes them."""
+    row_id: str
+    """Makes its request id, together with the batch's; at most some 200 characters."""
+
+
+@dataclass(frozen=True, slots=True)
 class BatchOutcome:
     """What became of one row of a batch."""
 
     index: int
-    """The number of the row, from 0."""
+    """The place of the row among the rows given, from 0."""
+    row_id: str
+    """The id of the row: its own, or its index."""
     result: Result | None
     """The outcome of its task; None if the row was refused."""
     error: RequestError | None

@@ -22,6 +22,7 @@ _COMMANDS = {
     "gateway": ("gateway", "Start a REST gateway to a server."),
     "dev-llm": ("serve", "Start the development model."),
     "run": ("run", "Run a workflow and show its progress."),
+    "batch": ("batch", "Run a workflow once for each row of a file."),
     "watch": ("run", "Show the progress of a task."),
     "report": ("tasks", "Show everything about a task."),
     "result": ("tasks", "Print the outputs of a task."),

@@ -8,6 +8,7 @@ BIN     := .venv/bin
 ARGS    ?=
 WORKERS ?= logical
 COUNT   ?= 3000
+EXAMPLES ?= 20000
 KILLS   ?= 200
 SEED    ?=
 RUNTIME ?= embedded
@@ -20,7 +21,7 @@ export BUF := $(BIN)/buf
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup run gateway-go gateway-js test test-clients test-oldest check format lint types generate bench load
-.PHONY: conformance torture temporal-server constraints clean console screenshots
+.PHONY: conformance fuzz torture temporal-server constraints clean console screenshots
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -96,6 +97,9 @@ temporal-server: ## build the Temporal server that tests and RUNTIME=temporal us
 
 conformance: setup ## compare COUNT random workflows with the reference runtime, from SEED
 	@exec $(BIN)/python -m tests.conformance --count $(COUNT) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+fuzz: $(VENV) ## feed EXAMPLES odd inputs to each target: the compiler of schemas, and the reader of REST bodies
+	@FUZZ_EXAMPLES=$(EXAMPLES) exec $(BIN)/python -m pytest -q -n 0 --timeout 0 tests/fuzz $(ARGS)
 
 constraints: $(VENV) ## write constraints.txt anew, with the newest versions
 	@tools/renew_constraints.sh

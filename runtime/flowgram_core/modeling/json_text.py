@@ -256,7 +256,8 @@ def _read_exactly(text: str | bytes, max_depth: int) -> JSONValue:
         raise JSONTextError(error.msg, (error.lineno, error.colno)) from None
     except _NotRepresentable as error:
         word = str(error)
-        index = next(match.start() for match in _WORDS.finditer(decoded) if match[0] == word)
+        # The decoder stops at the end of the number, where the text may go on: "1e999null".
+        index = next(match.start() for match in _WORDS.finditer(decoded) if match[0].startswith(word))
         position = _position(decoded, index)
         if word[-1].isdigit():
             raise NumberOutOfRange(position) from None

@@ -99,6 +99,8 @@ def test_halves_of_a_character_are_joined() -> None:
         ('[\n"NaN", -Infinity]', "-Infinity is no JSON value", (2, 8)),
         ('["1e999", 1e999]', TOO_LARGE, (1, 11)),
         ("9" * 309, TOO_LARGE, (1, 1)),
+        ("[1, 1e999null]", TOO_LARGE, (1, 5)),
+        ("[1, NaNull]", "NaN is no JSON value", (1, 5)),
         ("-" + "9" * 10_000, TOO_LARGE, (1, 1)),
         (b'{"a":\n"\xff"}', "Text is not valid UTF-8", (2, 2)),
     ],

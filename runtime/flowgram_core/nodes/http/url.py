@@ -1,5 +1,6 @@
 """URLs and forms as the web has them (the WHATWG's URL standard), which is what FlowGram's `URL` and `fetch` follow."""
 
+import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import parse_qsl, quote_plus
@@ -15,6 +16,8 @@ _FORBIDDEN_IN_HOST = re.compile(r"[\x00-\x20<>^|%\x7f]")
 _DOT = frozenset({".", "%2e"})
 _DOT_DOT = frozenset({"..", ".%2e", "%2e.", "%2e%2e"})
 MAX_PORT = 65535
+_LONGEST_KNOWN = 2048
+"""Characters of an address whose parts are remembered."""
 
 
 def to_utf8(text: str) -> bytes:
@@ -40,6 +43,10 @@ def parse_url(text: str) -> httpx2.URL:
         NodeError: `Invalid URL`, or the scheme is not http or https, or the address holds a user name or password, which
             `fetch` refuses too.
     """
+    return _parse_known_url(text) if len(text) <= _LONGEST_KNOWN else _parse_url(text)
+
+
+def _parse_url(text: str) -> httpx2.URL:
     text = to_utf8(text).decode().strip(_AROUND)
     text = text.replace("\t", "").replace("\n", "").replace("\r", "")
     scheme = scheme_of(text)
@@ -60,6 +67,10 @@ def parse_url(text: str) -> httpx2.URL:
     if not url.host or (url.port or 0) > MAX_PORT:
         raise NodeError("Invalid URL")
     return url
+
+
+# Nodes ask for the same addresses again and again; to parse one costs as much as all of libcurl's part of a request.
+_parse_known_url = functools.lru_cache(maxsize=1024)(_parse_url)
 
 
 def _without_dots(path: str) -> str:

@@ -4,8 +4,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Final
+from typing import Any, Final
 
 import httpx2
 import openai
@@ -36,10 +35,10 @@ class APIClient:
             api_key="unused",
             max_retries=settings.max_retries,
             timeout=settings.read_timeout,
-            http_client=httpx2.AsyncClient(
-                transport=transport, trust_env=False, timeout=None, cookies=_no_cookies()
-            ),
+            http_client=_DirectClient(transport),
         )
+        base = self._openai.base_url
+        self._url = str(base.copy_with(raw_path=base.raw_path + b"chat/completions"))
 
     async def complete(self, body: JSONObject, api_key: str | None, idempotency_key: str) -> httpx2.Response:
         """Asks for a chat completion; the response's body is not yet read. Close it.
@@ -57,7 +56,7 @@ class APIClient:
         """
         # The package's typed methods would look through all of the body, which costs several times as much.
         return await self._openai.post(
-            "/chat/completions",
+            self._url,
             cast_to=httpx2.Response,
             body=body,
             options={
@@ -70,8 +69,28 @@ class APIClient:
         )
 
 
-def _no_cookies() -> CookieJar:
-    return CookieJar(DefaultCookiePolicy(allowed_domains=()))
+class _DirectClient(httpx2.AsyncClient):
+    """Hands the requests of the openai package to a transport, and nothing else.
+
+    The HTTP library's own client would merge addresses and headers, look for cookies, credentials and redirects, none of
+    which there are here; that took a third of a call.
+    """
+
+    def __init__(self, transport: OpenAITransport) -> None:
+        super().__init__(transport=transport, trust_env=False, timeout=None)
+        self._direct = transport
+        self._urls: dict[str, httpx2.URL] = {}
+
+    def build_request(self, method: str, url: Any, **parts: Any) -> httpx2.Request:
+        """A request with the headers and the content that it is given."""
+        known = self._urls.get(url)
+        if known is None:
+            known = self._urls[url] = httpx2.URL(url)
+        return httpx2.Request(method, known, headers=parts.get("headers"), content=parts.get("content"))
+
+    async def send(self, request: httpx2.Request, **_: Any) -> httpx2.Response:
+        """The response, whose body is not yet read. Raises what the transport raises."""
+        return await self._direct.handle_async_request(request)
 
 
 @dataclass(slots=True, eq=False)

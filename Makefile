@@ -78,6 +78,9 @@ lint: $(VENV) ## lint Python and protos
 types: $(VENV) ## check types
 	@$(BIN)/mypy --no-error-summary
 
+screenshots: setup console ## take the pictures of docs/console.md anew
+	@SCREENSHOTS=true $(BIN)/python -m pytest -q -n 0 tests/console/test_screenshots.py
+
 generate: $(VENV) ## generate the code of the protos, for all languages
 	@$(BIN)/python tools/generate.py
 	@tools/generate_go.sh

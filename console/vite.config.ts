@@ -9,7 +9,7 @@ import { defineConfig } from 'vitest/config';
 const BUNDLE = fileURLToPath(new URL('../server/flowgram_server/gateway/console_bundle', import.meta.url));
 
 /** Where `npm run dev` finds a server. */
-const SERVER = process.env['FLOWGRAM_SERVER'] ?? 'http://127.0.0.1:4000';
+const SERVER = process.env['CONSOLE_SERVER'] ?? 'http://127.0.0.1:4000';
 
 /** Puts a compressed file beside each that becomes smaller by it, so that the server compresses nothing. */
 function compressed(): Plugin {

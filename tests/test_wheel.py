@@ -43,8 +43,8 @@ def test_a_wheel_holds_the_console(clone: Path) -> None:
 
 def test_no_wheel_is_built_without_the_console(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A release without its page would go unnoticed; who wants one must say so."""
-    monkeypatch.delenv("FLOWGRAM_WITHOUT_CONSOLE", raising=False)
+    monkeypatch.delenv("WITHOUT_CONSOLE", raising=False)
     with pytest.raises(FileNotFoundError, match="make console"):
         build(clone)
-    monkeypatch.setenv("FLOWGRAM_WITHOUT_CONSOLE", "1")
+    monkeypatch.setenv("WITHOUT_CONSOLE", "1")
     assert not [name for name in build(clone) if "console_bundle" in name]

@@ -21,11 +21,14 @@ export function serverNow(): number {
 
 function subscribe(listener: () => void): () => void {
   listeners.add(listener);
-  timer ??= setInterval(() => {
-    if (document.hidden) return;
-    now = serverNow();
-    for (const each of listeners) each();
-  }, TICK);
+  if (timer === undefined) {
+    now = serverNow(); // React looks again after it has subscribed
+    timer = setInterval(() => {
+      if (document.hidden) return;
+      now = serverNow();
+      for (const each of listeners) each();
+    }, TICK);
+  }
   return () => {
     listeners.delete(listener);
     if (listeners.size > 0) return;
@@ -40,8 +43,5 @@ function subscribeToNothing(): () => void {
 
 /** The time now while `ticking`; a time that does not change otherwise. */
 export function useNow(ticking: boolean): number {
-  return useSyncExternalStore(ticking ? subscribe : subscribeToNothing, () => {
-    if (!timer) now = Math.max(now, serverNow() - TICK);
-    return now;
-  });
+  return useSyncExternalStore(ticking ? subscribe : subscribeToNothing, () => now);
 }

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
+from flowgram_core.engine.limits import UNLIMITED
 from flowgram_core.engine.node_type import NodeTypes, PinningNodeType
 from flowgram_core.engine.program import Program, link
 from flowgram_core.hosting.errors import InvalidWorkflow
@@ -19,16 +20,26 @@ from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.modeling import json_text
 from flowgram_core.modeling.compiler import compile_schema
 from flowgram_core.modeling.document import Document
-from flowgram_core.modeling.errors import JSONTextError, NumberOutOfRange, Problem, SchemaInvalid
+from flowgram_core.modeling.errors import (
+    JSONTextError,
+    JSONTooLarge,
+    NumberOutOfRange,
+    Problem,
+    SchemaInvalid,
+    WorkLimitExceeded,
+)
 from flowgram_core.modeling.inputs_validation import validate_inputs
 from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.modeling.meter import Meter
 from flowgram_core.modeling.warnings import find_warnings
 
-_LARGE_SCHEMA: Final = 128 * 1024
-_LARGE_INPUTS: Final = 1024 * 1024
+_LARGE_SCHEMA: Final = 64 * 1024
+_LARGE_INPUTS: Final = 64 * 1024
 """Characters. Longer texts are handled in a thread."""
-_MUCH: Final = 64 * 1024 * 1024
+_MUCH: Final = 16 * 1024 * 1024
 """Characters of inputs times bytes of their declaration: everything in the one may have to be looked for in all of the other."""
+_SHARE: Final = 8
+"""A program takes about so many times the memory of a schema's text, unless the text is made to take more."""
 _THREADS: Final = 2
 """More would only compete with the event loop for the interpreter."""
 
@@ -37,7 +48,7 @@ _Done = TypeVar("_Done")
 
 class _Kept(NamedTuple):
     program: Program
-    size: int  # of the schema's text at first: it grows when its UTF-8 form is cached
+    size: int  # of the schema's text, which grows when its UTF-8 form is cached; more where the program is far larger
 
 
 class Validation(NamedTuple):
@@ -150,7 +161,9 @@ class ProgramCache:
         with self._lock:
             if schema in self._programs:  # it was compiled twice at the same time
                 return
-            kept = self._programs[schema] = _Kept(program, sys.getsizeof(schema))
+            kept = self._programs[schema] = _Kept(
+                program, max(sys.getsizeof(schema), program.document.memory // _SHARE)
+            )
             self._kept_bytes += kept.size
             settings = self._settings
             while (
@@ -162,7 +175,8 @@ class ProgramCache:
 
     def _compile(self, schema: str, *, accepted: bool = False) -> Program:
         try:
-            document = compile_schema(schema)
+            memory = None if accepted else self._settings.limits.max_task_memory
+            document = compile_schema(schema, max_memory=memory)
         except SchemaInvalid as error:
             raise InvalidWorkflow(error.problems) from None
         if not accepted:
@@ -178,21 +192,34 @@ class ProgramCache:
         if not accepted:
             self._check_size("inputs", text, self._settings.max_inputs_bytes, in_inputs=True)
         try:
-            inputs = json_text.loads(text) if text else {}
+            memory = None if accepted else self._settings.limits.max_task_memory
+            inputs = json_text.loads(text, max_memory=memory) if text else {}
         except JSONTextError as error:
-            wrong = "cannot be read" if isinstance(error, NumberOutOfRange) else "are not valid JSON"
+            wrong = (
+                "cannot be read"
+                if isinstance(error, JSONTooLarge | NumberOutOfRange)
+                else "are not valid JSON"
+            )
             problem = Problem("inputs", f"Workflow inputs {wrong}: {error}")
             raise InvalidWorkflow((problem,), in_inputs=True) from None
         if not isinstance(inputs, dict):
             raise InvalidWorkflow(
                 (Problem("inputs", "Workflow inputs must be a JSON object"),), in_inputs=True
             )
-        problems = validate_inputs(program.document.inputs_schema, inputs)
+        work = UNLIMITED if accepted else self._settings.limits.max_node_work
+        try:
+            problems = validate_inputs(
+                program.document.inputs_schema, inputs, Meter(work, "Validating the inputs")
+            )
+        except WorkLimitExceeded as error:
+            problems = (Problem("inputs", str(error)),)
         if problems:
             raise InvalidWorkflow(problems, in_inputs=True)
         return inputs
 
     def _check_nodes(self, document: Document) -> None:
+        if document.name_problems:
+            raise InvalidWorkflow(document.name_problems)
         nodes, limit = document.nodes, self._settings.max_nodes
         if nodes > limit:
             text = f"Workflow schema has {nodes} nodes, more than the limit max_nodes = {limit}"

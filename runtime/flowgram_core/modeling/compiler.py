@@ -4,8 +4,8 @@ Ports, edges, bindings and templates are resolved here, once per schema and not 
 """
 
 import hashlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 from flowgram_core.modeling import javascript, json_text
 from flowgram_core.modeling.bindings import (
@@ -15,10 +15,19 @@ from flowgram_core.modeling.bindings import (
     parse_json_content,
 )
 from flowgram_core.modeling.document import DEFAULT_PORT, Declaration, Document, Edge, Graph, Node
-from flowgram_core.modeling.errors import JSONTextError, NumberOutOfRange, Problem, SchemaInvalid
+from flowgram_core.modeling.errors import (
+    JSONTextError,
+    JSONTooLarge,
+    NumberOutOfRange,
+    Problem,
+    SchemaInvalid,
+)
 from flowgram_core.modeling.schema import EdgeSchema, NodeSchema, WorkflowSchema
 from flowgram_core.modeling.validation import validate_schema
 from flowgram_core.modeling.values import UNDEFINED
+
+MAX_NAME: Final = 256
+"""Characters of the id of a node, of a port, and of the name of an input, output or variable."""
 
 _DECLARATIONS = ("title", "inputs", "inputsValues", "outputs")
 
@@ -28,11 +37,19 @@ def digest(schema_text: str) -> bytes:
     return hashlib.sha256(schema_text.encode("utf-8", "surrogatepass")).digest()
 
 
-def compile_schema(schema_text: str) -> Document:
-    """Compiles the text of a workflow schema. Raises `SchemaInvalid` with all problems."""
+def compile_schema(schema_text: str, *, max_memory: int | None = None) -> Document:
+    """Compiles the text of a workflow schema.
+
+    Args:
+        schema_text: The text.
+        max_memory: So many bytes of memory it may take, read as JSON; None: as many as it takes.
+
+    Raises:
+        SchemaInvalid: It has problems; with all of them.
+    """
     try:
-        schema = json_text.loads(schema_text)
-    except NumberOutOfRange as error:
+        schema = json_text.loads(schema_text, max_memory=max_memory)
+    except (JSONTooLarge, NumberOutOfRange) as error:
         raise SchemaInvalid((Problem("schema", f"Workflow schema cannot be read: {error}"),)) from None
     except JSONTextError as error:
         raise SchemaInvalid((Problem("schema", f"Workflow schema is not valid JSON: {error}"),)) from None
@@ -49,6 +66,7 @@ def compile_schema(schema_text: str) -> Document:
         nodes=_count(root),
         inputs_schema=inputs_schema,
         inputs_schema_size=len(json_text.encode(inputs_schema)),
+        name_problems=tuple(_long_names(workflow.nodes, workflow.edges, "schema", "nodes")),
         memory=2 * json_text.memory_bound(schema_text),
         global_variables=compile_declarations(workflow.global_variable),
     )
@@ -56,6 +74,38 @@ def compile_schema(schema_text: str) -> Document:
 
 def _count(graph: Graph) -> int:
     return sum(1 if node.block is None else 1 + _count(node.block) for node in graph.nodes)
+
+
+def _long_names(
+    nodes: Sequence[NodeSchema], edges: Sequence[EdgeSchema], path: str, member: str
+) -> Iterator[Problem]:
+    """Problems of names that are too long: they are repeated in every event about what they name."""
+    for index, edge in enumerate(edges):
+        for name, port in (("sourcePortID", edge.source_port_id), ("targetPortID", edge.target_port_id)):
+            yield from _long_name(f"{path}.edges[{index}].{name}", port)
+    for index, node in enumerate(nodes):
+        node_path = f"{path}.{member}[{index}]"
+        yield from _long_name(f"{node_path}.id", node.id)
+        yield from _long_name(f"{node_path}.type", node.type)
+        data = node.data
+        for declare in (data.get("outputs"), data.get("inputs")):
+            properties = declare.get("properties") if isinstance(declare, dict) else None
+            for name in properties if isinstance(properties, dict) else ():
+                yield from _long_name(f"{node_path}.data", name)
+        loop_outputs, assign = data.get("loopOutputs"), data.get("assign")
+        for name in loop_outputs if isinstance(loop_outputs, dict) else ():
+            yield from _long_name(f"{node_path}.data.loopOutputs", name)
+        for item in assign if isinstance(assign, list) else ():
+            yield from _long_name(
+                f"{node_path}.data.assign", item.get("left") if isinstance(item, dict) else None
+            )
+        yield from _long_names(node.blocks or (), node.edges or (), node_path, "blocks")
+
+
+def _long_name(path: str, name: object) -> Iterator[Problem]:
+    if isinstance(name, str) and len(name) > MAX_NAME:
+        shown = json_text.to_well_formed(name[:20])
+        yield Problem(path, f'"{shown}…" has {len(name)} characters: a name may have {MAX_NAME} at most')
 
 
 def _compile_graph(nodes: Sequence[NodeSchema], edges: Sequence[EdgeSchema], start_type: str) -> Graph:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowgram_core.modeling.bindings import InputsResolver
+from flowgram_core.modeling.errors import Problem
 from flowgram_core.modeling.json_text import JSONObject
 
 DEFAULT_PORT = "defaultOutput"
@@ -94,6 +95,7 @@ class Document:
         nodes: How many there are, blocks included.
         inputs_schema: What the start node declares as the workflow's inputs (FlowGram's kind of JSON schema).
         inputs_schema_size: How long that is as JSON text, in bytes.
+        name_problems: Names that are too long for a new task.
         memory: Bytes of memory that the document takes, at most about.
         global_variables: Declared under node id `global`.
     """
@@ -103,5 +105,6 @@ class Document:
     nodes: int
     inputs_schema: JSONObject
     inputs_schema_size: int
+    name_problems: tuple[Problem, ...] = ()
     memory: int = 0
     global_variables: tuple[Declaration, ...] = ()

@@ -2,7 +2,8 @@
 
 ModelingError
 ├── JSONTextError      a text is not JSON, or is JSON that cannot be represented (also a ValueError)
-│   └── NumberOutOfRange   it has a number that is too large
+│   ├── NumberOutOfRange   it has a number that is too large
+│   └── JSONTooLarge       it would take more memory than it may
 ├── SchemaInvalid      a workflow schema breaks the rules; carries all problems
 ├── BindingError       a value binding is invalid; raised when a node uses it
 └── WorkLimitExceeded  something takes more work than it may
@@ -48,6 +49,13 @@ class NumberOutOfRange(JSONTextError):
 
     def __init__(self, position: tuple[int, int]) -> None:
         super().__init__("a number is larger than 1.7976931348623157e308, the largest that is read", position)
+
+
+class JSONTooLarge(JSONTextError):
+    """A JSON text would take more memory than it may, read as far as to a place."""
+
+    def __init__(self, limit: int, position: tuple[int, int]) -> None:
+        super().__init__(f"more than {limit} bytes of memory for its arrays, objects and texts", position)
 
 
 class SchemaInvalid(ModelingError):

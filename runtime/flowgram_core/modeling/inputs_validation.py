@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 
 from flowgram_core.modeling import javascript, json_text
 from flowgram_core.modeling.errors import Problem
+from flowgram_core.modeling.meter import PART, Meter
+from flowgram_core.modeling.sizes import size_of
 from flowgram_core.modeling.values import UNDEFINED
 
 MAX_PROBLEMS = 1000
@@ -38,8 +40,9 @@ class _Enough(Exception):
 class _Findings(list[Problem]):
     """The problems found so far, and a cache of facts about the declaration."""
 
-    def __init__(self) -> None:
+    def __init__(self, meter: Meter) -> None:
         super().__init__()
+        self.meter = meter
         self._characters = 0
         self._members: dict[int, frozenset[Any]] = {}
 
@@ -54,8 +57,9 @@ class _Findings(list[Problem]):
         """`declared.includes(value)`, for many values, each in the same time however many are declared."""
         members = self._members.get(id(declared))
         if members is None:
-            members = self._members[id(declared)] = frozenset(map(_identity, declared))
-        return _identity(value) in members
+            members = self._members[id(declared)] = frozenset(map(javascript.identity, declared))
+            self.meter.spend(PART * len(declared))
+        return javascript.identity(value) in members
 
     def finish(self) -> None:
         """Adds that there are more problems than are reported."""
@@ -66,7 +70,7 @@ class _Findings(list[Problem]):
         self.append(Problem(json_text.to_well_formed(field), json_text.to_well_formed(full_text)))
 
 
-def validate_inputs(declared: Any, inputs: Any) -> tuple[Problem, ...]:
+def validate_inputs(declared: Any, inputs: Any, meter: Meter | None = None) -> tuple[Problem, ...]:
     """What is wrong with the inputs of a task, in order; empty if nothing is.
 
     The first problem is the one that FlowGram reports. Of very many problems only the first are listed, with a note.
@@ -74,8 +78,12 @@ def validate_inputs(declared: Any, inputs: Any) -> tuple[Problem, ...]:
     Args:
         declared: The JSON schema, of any shape; `UNDEFINED` where there is none, which is an error.
         inputs: A JSON value, nested no deeper than `json_text.MAX_DEPTH`.
+        meter: Counts the work; None: without a limit.
+
+    Raises:
+        WorkLimitExceeded: It is more than it may be.
     """
-    findings = _Findings()
+    findings = _Findings(meter or Meter())
     try:
         _check(inputs, declared, None, findings)
     except _Enough:
@@ -84,6 +92,7 @@ def validate_inputs(declared: Any, inputs: Any) -> tuple[Problem, ...]:
 
 
 def _check(value: Any, schema: Any, place: _Place, findings: _Findings) -> None:
+    findings.meter.spend(PART)
     try:
         text = _check_value(value, schema, place, findings)
     except _MalformedDeclaration as error:
@@ -136,6 +145,7 @@ def _check_object(value: Any, schema: dict[str, Any], place: _Place, findings: _
     properties = schema.get("properties")
     missing = set()
     if required is not UNDEFINED and _is_filled(required):
+        findings.meter.spend(PART * len(required))
         for name in map(javascript.to_string, _iterate(required)):
             if name not in value and name not in missing:
                 missing.add(name)
@@ -143,9 +153,11 @@ def _check_object(value: Any, schema: dict[str, Any], place: _Place, findings: _
     entries = properties if isinstance(properties, dict) else dict(_entries(properties))
     if required is not None and required is not UNDEFINED:
         for name in entries:
+            findings.meter.spend(PART)
             declared = _includes(required, name, "schema.required?", findings)
             if declared and name not in value and name not in missing:
                 _add_missing(name, place, findings)
+    findings.meter.spend(PART * len(entries))
     for name, schema_of_property in entries.items():
         if name in value:
             _check(value[name], schema_of_property, (place, name), findings)
@@ -167,6 +179,7 @@ def _check_map(value: Any, schema: dict[str, Any], place: _Place, findings: _Fin
 def _check_members(
     value: dict[str, Any], schema: Any, place: _Place, named: dict[str, Any], findings: _Findings
 ) -> None:
+    findings.meter.spend(PART * len(value))
     for name, member in value.items():
         if name not in named:
             _check(member, schema, (place, name), findings)
@@ -245,13 +258,10 @@ def _includes(value: Any, item: Any, name: str, findings: _Findings) -> bool:
     if isinstance(value, list):
         return findings.includes(value, item)
     if isinstance(value, str):
-        return javascript.to_string(item) in value
+        if isinstance(item, list):
+            findings.meter.spend(size_of(item, 2**62, findings.meter))
+        return javascript.contains(value, javascript.to_string(item), findings.meter)
     raise _MalformedDeclaration(f"{name}.includes is not a function")
-
-
-def _identity(value: Any) -> Any:
-    """Equal for JSON values that JavaScript finds strictly equal, and for no others."""
-    return ("identity", id(value)) if isinstance(value, bool | list | dict) else value
 
 
 def _join(value: Any) -> str:

@@ -142,6 +142,18 @@ def strict_equals(left: Any, right: Any) -> bool:
     return left is right
 
 
+def identity(value: Any) -> Any:
+    """A key for dicts and sets: equal for values that are strictly equal, and for no others.
+
+    Numbers are keys as texts: the hash of a number is known, so that anybody could send thousands with the same one.
+    """
+    if isinstance(value, bool | list | dict):
+        return "identity", id(value)
+    if isinstance(value, float):
+        return "number", str(int(value)) if value.is_integer() else repr(value)
+    return ("number", str(value)) if isinstance(value, int) else value
+
+
 def includes(array: list[Any], item: Any, meter: Meter) -> bool:
     """`array.includes(item)`: an element strictly equal to the item (JSON has no NaN, so that rule does not matter)."""
     if len(array) <= _FEW:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from flowgram_core.modeling.errors import JSONTextError, NumberOutOfRange
+from flowgram_core.modeling.errors import JSONTextError, JSONTooLarge, NumberOutOfRange
 from flowgram_core.modeling.meter import Meter
 from flowgram_core.modeling.sizes import memory_of
 
@@ -51,7 +51,7 @@ def loads_in_pieces(text: str, read_piece: ReadPiece, max_depth: int, max_memory
         max_memory: So many bytes of memory the value may take; None: as many as it takes.
 
     Raises:
-        JSONTextError: It is no JSON, is nested too deeply, or would take too much memory.
+        JSONTextError: It is no JSON, or is nested too deeply; `JSONTooLarge` if it would take too much memory.
     """
     return _Reader(text, read_piece, max_depth, max_memory).read()
 
@@ -167,7 +167,7 @@ class _Reader:
     def _count(self, memory: int, position: int) -> None:
         self._memory += memory
         if self._max_memory is not None and self._memory > self._max_memory:
-            raise self._error(f"More than the {self._max_memory} bytes of memory that it may take", position)
+            raise JSONTooLarge(self._max_memory, self._position(position))
 
     def _error(self, reason: str, position: int) -> JSONTextError:
         return JSONTextError(reason, self._position(position))

@@ -44,6 +44,8 @@ MAX_DEPTH = 200
 """Arrays and objects may be nested so deeply. Schemas stay far below it, recursion over values far above."""
 
 _LARGE = 256 * 1024
+_MOST_MEMORY = 250
+"""No character of a text adds more bytes of memory."""
 _LONG = 20_000_000
 """Nanoseconds after which a text is read in pieces. Shorter texts than those of so many characters never take so long."""
 
@@ -77,7 +79,7 @@ def loads(text: str | bytes, *, max_depth: int = MAX_DEPTH, max_memory: int | No
         JSONTextError: The text is no JSON (`NaN` and `Infinity` are not), is nested more than `max_depth` levels deep,
             has a number whose size no double can have, or takes more than `max_memory`.
     """
-    if len(text) > _LARGE or max_memory is not None:
+    if len(text) > _LARGE or (max_memory is not None and len(text) * _MOST_MEMORY > max_memory):
         decoded = _decode(text)
         counts = _Counts.of(decoded)
         if counts.nanoseconds > _LONG or (max_memory is not None and counts.memory > max_memory):

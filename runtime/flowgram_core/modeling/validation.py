@@ -260,8 +260,7 @@ def _key(item: dict[str, Any], member: str) -> Any:
     value = item.get(member, UNDEFINED)
     if isinstance(value, str) or value is UNDEFINED:
         return value
-    # Numbers and booleans are equal in Python, arrays and objects cannot be keys.
-    return (type(value), id(value) if isinstance(value, list | dict) else value)
+    return javascript.identity(value)
 
 
 def _end_problems(graph: Graph) -> Sequence[Problem]:

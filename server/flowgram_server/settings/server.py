@@ -146,6 +146,17 @@ class Settings(BaseSettings):
         ge=1,
         description="Bytes of the inputs, and of the outputs, of one run.",
     )
+    max_node_work: Count = Field(
+        default=_LIMITS.max_node_work,
+        ge=1,
+        description="Work of one run of a node, in units of about a nanosecond.",
+    )
+    max_task_memory: Count = Field(
+        default=_LIMITS.max_task_memory, ge=1, description="Bytes of memory that one task may hold."
+    )
+    max_memory: Count = Field(
+        default=_RUNTIME.max_memory, ge=1, description="Bytes of memory that all tasks may hold."
+    )
     max_output_bytes: Count = Field(
         default=_RUNTIME.max_output_bytes, ge=1, description="Bytes of one call's outputs."
     )

@@ -16,7 +16,7 @@ from flowgram_server.settings.gateway import GatewaySettings
 from flowgram_server.settings.groups import Temporal
 from flowgram_server.settings.server import HTTP, LLM, Code, InvalidSettings, Settings, load_settings
 
-NOT_SETTINGS = {"step_budget", "step_bytes", "tail_bytes", "limits"}
+NOT_SETTINGS = {"inline_work", "step_budget", "step_bytes", "tail_bytes", "limits"}
 """Fields of the runtime's settings that are no settings of the server: tuning, and a group that is flat here."""
 
 

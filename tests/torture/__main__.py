@@ -20,9 +20,14 @@ def main() -> int:
         default=secrets.randbelow(1_000_000),
         help="what users do and when servers die; default: other each time",
     )
+    parser.add_argument(
+        "--runtime", choices=("embedded", "temporal"), default="embedded", help="what runs the tasks"
+    )
     arguments = parser.parse_args()
     tell = sys.stderr.write if sys.stderr.isatty() else _say_nothing
-    result = asyncio.run(torture(kills=arguments.kills, seed=arguments.seed, tell=tell))
+    result = asyncio.run(
+        torture(kills=arguments.kills, seed=arguments.seed, tell=tell, runtime=arguments.runtime)
+    )
     for found in result.violations[:_MOST]:
         sys.stdout.write(f"VIOLATION {found}\n")
     sys.stdout.write(f"\nseed: {arguments.seed}\n{result.table()}\n")

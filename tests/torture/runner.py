@@ -6,15 +6,22 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.torture.history import Outcome, Violation, outcome_of
 from tests.torture.mock_server import MockServer
 from tests.torture.process import ServerProcess, server_process
+from tests.torture.temporal import TemporalProcesses, temporal_processes
 from tests.torture.users import Users
 from tests.torture.verify import logs, violations
 from tests.torture.workflows import VARIANTS, Variant
+
+from flowgram_core.journal.interface import TaskRecord
+
+Opened = Callable[[Path], AbstractAsyncContextManager[ServerProcess | TemporalProcesses]]
+"""Opens what is killed."""
 
 _USERS = 16
 _SLOWEST_CALLS = 0.2
@@ -73,25 +80,32 @@ class Result:
         return "\n".join(lines)
 
 
-async def torture(*, kills: int, seed: int, tell: Callable[[str], object]) -> Result:
-    """Kills servers so often, and says what came of it. The seed decides what users do and when servers die."""
+async def torture(
+    *, kills: int, seed: int, tell: Callable[[str], object], runtime: str = "embedded"
+) -> Result:
+    """Kills servers so often, and says what came of it. The seed decides what users do and when servers die.
+
+    On Temporal the worker, the servers and the cluster are killed in turns.
+    """
+    opened: Opened = temporal_processes if runtime == "temporal" else server_process
     began = time.monotonic()
     chance = _chance(seed)
     found: list[str] = []
     while_starting = 0
+    stored: dict[str, tuple[TaskRecord, list[bytes]]] = {}
     with tempfile.TemporaryDirectory(prefix="flowgram-torture-") as folder:
         async with MockServer(_chance(seed + 1), 0) as mock_server:
-            expected = await _undisturbed(Path(folder) / "undisturbed", mock_server)
+            expected = await _undisturbed(Path(folder) / "undisturbed", mock_server, opened)
             mock_server.calls.clear()
             mock_server.scale = _SLOWEST_CALLS
             data = Path(folder) / "data"
-            async with server_process(data) as server:
+            async with opened(data) as server:
                 users = Users(server.target, mock_server.base_url, _chance(seed + 2))
                 living = [asyncio.create_task(users.live()) for _ in range(_USERS)]
                 try:
                     for number in range(kills):
                         while_starting += await _one_life(server, number, chance)
-                        tell(f"\rkills: {number + 1}/{kills}, tasks: {len(users.told)} ")
+                        tell(f"\rkills: {number + 1}/{kills}, tasks: {len(users.history)} ")
                         found += [str(user.exception()) for user in living if user.done()]
                         if found:
                             break
@@ -102,13 +116,16 @@ async def torture(*, kills: int, seed: int, tell: Callable[[str], object]) -> Re
                     found += [
                         f"{task.tag} is not listed" for task in users.history if task.task_id not in listed
                     ]
+                    if isinstance(server, TemporalProcesses):
+                        stored = await server.logs(sorted(listed))
                     if status := await server.stop():
                         found.append(f"after SIGTERM the server ended with status {status}")
                 finally:
                     await users.close()
                 found += [f"the server said: {text}" for text in server.complaints]
                 found += [f"process {pid} outlived its server" for pid in server.left_behind()]
-            stored = await logs(data)
+            if runtime != "temporal":
+                stored = await logs(data)
             history = users.history
             found += violations(history, stored, mock_server.calls, expected)
     repeated = sum(len(times) - 1 for times in mock_server.calls.values())
@@ -135,9 +152,9 @@ def _chance(seed: int) -> random.Random:
     return random.Random(seed)  # noqa: S311 - they keep no secrets
 
 
-async def _undisturbed(data: Path, mock_server: MockServer) -> dict[Variant, Outcome]:
+async def _undisturbed(data: Path, mock_server: MockServer, opened: Opened) -> dict[Variant, Outcome]:
     """How the tasks of each variant go where nothing disturbs them."""
-    async with server_process(data) as server:
+    async with opened(data) as server:
         await server.start()
         await server.ready()
         users = Users(server.target, mock_server.base_url, _chance(0))
@@ -151,7 +168,7 @@ async def _undisturbed(data: Path, mock_server: MockServer) -> dict[Variant, Out
         }
 
 
-async def _one_life(server: ServerProcess, number: int, chance: random.Random) -> bool:
+async def _one_life(server: ServerProcess | TemporalProcesses, number: int, chance: random.Random) -> bool:
     """Starts a server and kills it at a random instant; says whether it was still starting."""
     await server.start()
     if number % _ONE_IN == _ONE_IN - 1:

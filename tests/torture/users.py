@@ -17,6 +17,7 @@ _AWAY = {grpc.StatusCode.UNAVAILABLE}
 _BROKEN = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED}
 """What gRPC also makes of a connection that breaks; answers of the server with these statuses carry details."""
 _OPTIONS = [
+    ("grpc.lb_policy_name", "round_robin"),  # of several servers each call goes to another one
     ("grpc.initial_reconnect_backoff_ms", 20),
     ("grpc.min_reconnect_backoff_ms", 20),
     ("grpc.max_reconnect_backoff_ms", 200),
@@ -33,7 +34,7 @@ class Users:
         chance: Decides what they do.
 
     Attributes:
-        told: What they were told, task by task.
+        history: What they were told, task by task.
         interruptions: How many calls were cut off by a kill.
         streams: How many watches were opened.
     """
@@ -67,7 +68,7 @@ class Users:
 
     async def one_task(self, variant: Variant) -> History:
         """Starts a task, and does something with it until it has ended and all was said about it."""
-        history = History(variant, f"tag-{len(self.told)}-{self._chance.randrange(1 << 32):08x}")
+        history = History(variant, f"tag-{len(self.history)}-{self._chance.randrange(1 << 32):08x}")
         self.history.append(history)
         await self._start(history)
         others: list[Coroutine[Any, Any, None]] = [
@@ -87,7 +88,7 @@ class Users:
 
     async def undisturbed(self, variant: Variant) -> History:
         """Starts a task, and only looks on."""
-        history = History(variant, f"tag-{len(self.told)}")
+        history = History(variant, f"tag-{len(self.history)}")
         self.history.append(history)
         history.accepted((await self._call("TaskRun", self._request(history))).task_id)
         await self._stream(history, 0, "quick")

@@ -100,7 +100,8 @@ async def torture(
             mock_server.scale = _SLOWEST_CALLS
             data = Path(folder) / "data"
             async with opened(data) as server:
-                users = Users(server.target, mock_server.base_url, _chance(seed + 2))
+                late = runtime == "temporal"
+                users = Users(server.target, mock_server.base_url, _chance(seed + 2), late=late)
                 living = [asyncio.create_task(users.live()) for _ in range(_USERS)]
                 try:
                     for number in range(kills):

@@ -215,7 +215,7 @@ class TemporalProcesses:
 
 
 def _record(task_id: str, status: int, last_sequence: int) -> TaskRecord:
-    return TaskRecord(task_id, 0, "", b"", {}, None, status, None, None, last_sequence, None, 0, b"")
+    return TaskRecord(task_id, 0, "", b"", {}, None, status, None, None, last_sequence, None, 0, b"", "")
 
 
 @asynccontextmanager

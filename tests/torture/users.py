@@ -32,6 +32,7 @@ class Users:
         target: Where the server listens.
         base_url: Where the workflows' calls go.
         chance: Decides what they do.
+        late: Whether a call may miss its deadline: a server whose store is away cannot say how a task is.
 
     Attributes:
         history: What they were told, task by task.
@@ -39,12 +40,13 @@ class Users:
         streams: How many watches were opened.
     """
 
-    def __init__(self, target: str, base_url: str, chance: random.Random) -> None:
+    def __init__(self, target: str, base_url: str, chance: random.Random, *, late: bool = False) -> None:
         self.history: list[History] = []
         self.interruptions = 0
         self.streams = 0
         self._base_url = base_url
         self._chance = chance
+        self._away = _AWAY | {grpc.StatusCode.DEADLINE_EXCEEDED} if late else _AWAY
         self._channel = grpc.aio.insecure_channel(target, _OPTIONS)
         self._stub: Any = WorkflowRuntimeServiceStub(self._channel)
         # The bytes as they come: what is told is compared byte for byte.
@@ -211,7 +213,7 @@ class Users:
     async def _interrupted(self, error: grpc.aio.AioRpcError) -> None:
         """Waits a moment if the server was away; raises the error if that is not why."""
         details = any(key == "grpc-status-details-bin" for key, _ in error.trailing_metadata() or ())
-        if error.code() not in _AWAY and (details or error.code() not in _BROKEN):
+        if error.code() not in self._away and (details or error.code() not in _BROKEN):
             raise error
         self.interruptions += 1
         await self._pause(0.5)

@@ -150,6 +150,7 @@ class TemporalApplication:
             create_time=self._create_time(),
             pins=self._pins,
             shape=self._shape,
+            display_name=request.display_name,
         )
         started = await self._cluster.start(
             task_id,
@@ -157,6 +158,7 @@ class TemporalApplication:
             created=as_datetime(task.create_time),
             labels=request.labels,
             label_keys=[label_key(name, value) for name, value in sorted(request.labels.items())],
+            display_name=request.display_name,
             request_hash=request.content_hash() if request.request_id else b"",
             eager=self.eager,
         )
@@ -179,7 +181,7 @@ class TemporalApplication:
             result=None,
             order=order_of(task.create_time, task_id),
             request_hash=b"",
-            display_name="",  # Temporal keeps none yet
+            display_name=task.display_name,
         )
 
     async def run_many(self, requests: Sequence[TaskRequest]) -> list[TaskRecord | Exception]:
@@ -225,7 +227,7 @@ class TemporalApplication:
             result=record.result,
             order=0,
             request_hash=b"",
-            display_name="",  # Temporal keeps none yet
+            display_name="",  # known with the task, not with its end
         )
 
     async def cancel(self, task_id: str, reason: str) -> bool:

@@ -40,6 +40,7 @@ from flowgram_core.temporal.names import (
     CREATED_ATTRIBUTE,
     LABELS_ATTRIBUTE,
     LABELS_MEMO,
+    NAME_MEMO,
     REQUEST_MEMO,
     WORKFLOW,
 )
@@ -79,6 +80,7 @@ class Cluster:
         created: datetime,
         labels: Mapping[str, str],
         label_keys: Sequence[str],
+        display_name: str,
         request_hash: bytes,
         eager: bool,
     ) -> bool:
@@ -90,6 +92,7 @@ class Cluster:
             created: When the task was accepted.
             labels: Its labels, kept in the memo.
             label_keys: What they are found by.
+            display_name: Its name for people, kept in the memo.
             request_hash: Of the request, where it has an id; kept in the memo.
             eager: Whether a worker on the same client may begin at once.
         """
@@ -98,6 +101,8 @@ class Cluster:
         if labels:
             attributes.append(SearchAttributePair(_LABELS, list(label_keys)))
             memo[LABELS_MEMO] = dict(labels)
+        if display_name:
+            memo[NAME_MEMO] = display_name
         if request_hash:
             memo[REQUEST_MEMO] = request_hash.hex()
         with self._errors():

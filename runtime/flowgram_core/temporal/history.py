@@ -144,7 +144,7 @@ class TaskHistory:
             result=None,
             order=task.create_time,
             request_hash=b"",
-            display_name="",  # Temporal keeps none yet
+            display_name=task.display_name,
         )
 
     def _add(self, found: Record) -> Batch | None:

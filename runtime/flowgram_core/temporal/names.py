@@ -11,6 +11,7 @@ FAILED: Final = "FAILED"
 """The type of the failure with which a task ends that has failed; its details are the last record."""
 
 LABELS_MEMO: Final = "labels"
+NAME_MEMO: Final = "name"
 REQUEST_MEMO: Final = "request"
 
 LABELS_ATTRIBUTE: Final = "FlowgramLabels"

@@ -97,7 +97,7 @@ class TaskPayloadCodec(PayloadCodec):
             )
         try:
             return cipher.decrypt(payload.data[:_NONCE_BYTES], payload.data[_NONCE_BYTES:], key_name)
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # ValueError: there is less than a nonce
             raise PayloadUnreadable(
                 f"a payload cannot be decrypted with the key {name!r}: it is another key, or damaged"
             ) from None

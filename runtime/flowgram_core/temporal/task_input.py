@@ -47,6 +47,7 @@ class TaskInput(NamedTuple):
         create_time: When it was accepted, in microseconds since the epoch.
         pins: The settings that are pinned to it; see `PinnedSettings`.
         shape: Those that shape its history.
+        display_name: A name for people; may be empty.
     """
 
     schema: str
@@ -56,6 +57,7 @@ class TaskInput(NamedTuple):
     create_time: int
     pins: JSONObject | None
     shape: Shape
+    display_name: str = ""
 
     def encode(self) -> bytes:
         """The input as the history holds it."""

@@ -17,7 +17,7 @@ from flowgram_core.journal.interface import TaskRecord
 from flowgram_core.modeling.json_text import loads
 from flowgram_core.modeling.status import Status
 from flowgram_core.temporal.cluster import Cluster, as_datetime
-from flowgram_core.temporal.names import CREATED_ATTRIBUTE, LABELS_ATTRIBUTE, LABELS_MEMO, WORKFLOW
+from flowgram_core.temporal.names import CREATED_ATTRIBUTE, LABELS_ATTRIBUTE, LABELS_MEMO, NAME_MEMO, WORKFLOW
 
 _FIRST_WINDOW: Final = 60_000_000
 """Microseconds; later windows are as wide as the ones before suggest."""
@@ -133,15 +133,18 @@ class TaskLists:
         created = info.search_attributes.indexed_fields.get(CREATED_ATTRIBUTE)
         create_time = start_time if created is None else _micros(loads(created.data))
         status = _STATUSES.get(info.status, Status.PROCESSING)
-        labels: Any = {}
-        if LABELS_MEMO in info.memo.fields:
-            labels = await self._cluster.decoded_value(info.memo.fields[LABELS_MEMO])
+        memo = info.memo.fields
+        kept = [name for name in (LABELS_MEMO, NAME_MEMO) if name in memo]
+        values: dict[str, Any] = {}
+        if kept:
+            decoded = await self._cluster.decoded_values([memo[name] for name in kept])
+            values = dict(zip(kept, decoded, strict=True))
         return TaskRecord(
             task_id=task_id,
             create_time=create_time,
             inputs="",
             schema_hash=b"",
-            labels=labels,
+            labels=values.get(LABELS_MEMO, {}),
             timeout=None,
             status=status,
             start_time=min(create_time, start_time)
@@ -152,7 +155,7 @@ class TaskLists:
             result=None,
             order=order_of(create_time, task_id),
             request_hash=b"",
-            display_name="",  # Temporal keeps none yet
+            display_name=values.get(NAME_MEMO, ""),
         )
 
 

@@ -2,9 +2,11 @@
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from flowgram_core.journal.transaction import transaction
 from flowgram_core.journal.write_validation import UNFINISHED
+from flowgram_core.modeling.status import Status
 
 _DELETE_OLD = "DELETE FROM crashes WHERE task NOT IN (SELECT number FROM tasks)"
 _COUNT = """
@@ -23,6 +25,40 @@ _COUNTS = """
         crashes.last_sequence = (SELECT coalesce(max(last_sequence), 0) FROM events WHERE task = number)
 """
 _CLEAR = "DELETE FROM crashes WHERE task = (SELECT number FROM tasks WHERE task_id = ?)"
+_OVERVIEW = """
+    SELECT task_id, status, count, crashes.last_sequence AS crashed_at,
+        (SELECT coalesce(max(last_sequence), 0) FROM events WHERE task = number) AS now_at
+    FROM crashes CROSS JOIN tasks ON number = task ORDER BY number
+"""
+
+_EVENTS_OF_PARKING = 2
+"""A message, and the end of the task: what is written when a task is parked."""
+
+
+class CrashedTask(NamedTuple):
+    """A task during whose work processes died.
+
+    Attributes:
+        task_id: The task.
+        status: As a number of the contract.
+        crashes: How many processes in a row.
+        parked: Whether it was ended because of them.
+    """
+
+    task_id: str
+    status: int
+    crashes: int
+    parked: bool
+
+
+def crashed_tasks(connection: sqlite3.Connection) -> list[CrashedTask]:
+    """The tasks that were parked, and those that have made no progress since a process died while it worked on them."""
+    found = []
+    for task_id, status, count, crashed_at, now_at in connection.execute(_OVERVIEW):
+        parked = status == Status.FAILED and now_at == crashed_at + _EVENTS_OF_PARKING
+        if parked or (status in UNFINISHED and now_at == crashed_at):
+            found.append(CrashedTask(task_id, status, count, parked))
+    return found
 
 
 def record(connection: sqlite3.Connection, task_ids: Sequence[str], session: int) -> Mapping[str, int]:

@@ -119,6 +119,10 @@ class SQLiteJournal(SQLiteReads):
         )
         return counts
 
+    async def forget_crashes(self, task_id: str) -> None:
+        """Sets the count of a task's crashes back to none."""
+        await self._write(partial(Writer.forget_crashes, task_id=task_id))
+
     async def close(self) -> None:
         """See `Journal.close`."""
         if self._closing is None:

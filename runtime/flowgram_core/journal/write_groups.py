@@ -143,6 +143,14 @@ class Writer:
         """
         return crashes.record(self._connection, task_ids, session)
 
+    def forget_crashes(self, task_id: str) -> None:
+        """Forgets the crashes of a task.
+
+        Raises:
+            sqlite3.Error: They are as they were.
+        """
+        crashes.clear(self._connection, task_id)
+
     def _explain(self, write: Write, error: Exception) -> JournalError:
         cause: JournalError
         if isinstance(error, sqlite3.IntegrityError):

@@ -28,6 +28,7 @@ _COMMANDS = {
     "result": ("tasks", "Print the outputs of a task."),
     "cancel": ("tasks", "Stop a task."),
     "list": ("tasks", "List tasks, newest first."),
+    "parked": ("parked", "Look after tasks that end the server's process."),
     "validate": ("tasks", "Check a workflow without running it."),
     "info": ("tasks", "Show the server's version and node types."),
 }

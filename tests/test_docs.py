@@ -97,6 +97,8 @@ def defaults(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, st
             yield prefix + name, f"{default:,g}" if isinstance(default, float) else f"{default:,}"
         elif isinstance(default, frozenset):
             yield prefix + name, ", ".join(sorted(default))
+        elif isinstance(default, dict):
+            yield prefix + name, ", ".join(f"{key} {value:,g}" for key, value in sorted(default.items()))
         else:
             yield prefix + name, str(default) if default else ""
 

@@ -184,6 +184,7 @@ class CodeNode(Trusted):
             return WorkerPool(
                 typescript_command(settings),
                 size=1,
+                long_workers=settings.long_workers,  # there are texts that take the parser seconds
                 time_limit=settings.time_limit,
                 max_answer_bytes=_LONGEST_SCRIPT,
             )

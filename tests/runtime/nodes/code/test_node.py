@@ -497,7 +497,10 @@ async def test_endless_scripts_do_not_keep_a_short_one_waiting() -> None:
         await asyncio.wait(endless)
 
 
-@pytest.mark.skipif(not PROC.exists(), reason="this system does not show its processes in /proc")
+@pytest.mark.skipif(
+    not PROC.exists() or os.geteuid() != 0,
+    reason="/proc is Linux's, and only root may look at processes that hide their memory",
+)
 async def test_processes_are_poor(node: CodeNode) -> None:
     """A worker has no environment, no files but its pipes, and may open none; nor may it start processes."""
     await run(node, "function main() {}")

@@ -72,6 +72,10 @@ def _compare_problems(verdict: Verdict, reference: Observation, ours: Observatio
             _excuse(verdict, "outcome", str(explained[0]))
         return
     if not ours.problems:
+        rule = rules.explain_acceptance(reference.problems)
+        if rule is not None:
+            _excuse(verdict, "outcome", rule)
+            return
         verdict.differences.append(Difference("outcome", "validation", reference.problems, []))
         return
     for problem in reference.problems:

@@ -45,7 +45,6 @@ from flowgram_core.modeling.errors import BindingError, WorkLimitExceeded
 from flowgram_core.modeling.json_text import JSONObject
 from flowgram_core.modeling.meter import Checkpoint, Meter, WorkSuspended
 from flowgram_core.modeling.status import Status
-from flowgram_core.modeling.values import Variable
 
 _GLOBAL = "global"
 
@@ -316,8 +315,7 @@ class Execution:
         frame = Frame(self.program.root, self._inputs, self._recorder)
         if declarations := self.program.document.global_variables:
             frame.variables[_GLOBAL] = {
-                declaration.key: Variable(declaration.default, declaration.type, declaration.items_type)
-                for declaration in declarations
+                declaration.key: declaration.variable(None) for declaration in declarations
             }
         frame.active = 1
         self._ready.append((frame, self.program.root.start))

@@ -103,11 +103,7 @@ class Frame:
     def declare_outputs(self, step: Step, outputs: JSONObject) -> None:
         """Makes the variables that a node declares: the output's value, or the default where it is null or missing."""
         variables = {
-            declaration.key: Variable(
-                declaration.default if (value := outputs.get(declaration.key)) is None else value,
-                declaration.type,
-                declaration.items_type,
-            )
+            declaration.key: declaration.variable(outputs.get(declaration.key))
             for declaration in step.outputs
         }
         known = self.variables.get(step.id)

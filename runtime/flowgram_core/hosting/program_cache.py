@@ -31,6 +31,7 @@ from flowgram_core.modeling.errors import (
 from flowgram_core.modeling.inputs_validation import validate_inputs
 from flowgram_core.modeling.json_text import JSONObject
 from flowgram_core.modeling.meter import Meter
+from flowgram_core.modeling.normalization import normalize
 from flowgram_core.modeling.warnings import find_warnings
 
 _LARGE_SCHEMA: Final = 64 * 1024
@@ -236,4 +237,4 @@ class ProgramCache:
 
 
 def _warnings(schema: str, inputs: JSONObject | None) -> tuple[Problem, ...]:
-    return find_warnings(json_text.loads(schema), inputs)
+    return find_warnings(normalize(json_text.loads(schema)), inputs)

@@ -4,7 +4,7 @@ Everything that does not depend on a run is computed when a binding is compiled.
 node that uses it, raised when the binding is resolved, as in FlowGram.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from flowgram_core.modeling import javascript, json_text
@@ -15,15 +15,20 @@ from flowgram_core.modeling.sizes import size_of, text_memory
 from flowgram_core.modeling.values import (
     ARRAY,
     JSON_TYPES,
-    NULL,
+    MAP,
+    OBJECT,
     UNDEFINED,
+    UNKNOWN,
     Variable,
     type_of,
     types_equal,
+    variable_of,
 )
 
 _PLACEHOLDER: Final = 5 * PART
 """Work of a part of a template, beside that of its value."""
+_MEMBER: Final = 112
+"""Bytes of memory that a member of an object takes, beside its value."""
 _FEW_INPUTS: Final = 16 * PART
 """Work that is not worth while counting."""
 
@@ -95,9 +100,7 @@ class RefBinding:
         value = javascript.get_path(variable.value, self._path, scope.meter)
         if value is UNDEFINED:
             return None
-        if isinstance(value, list):
-            return Variable(value, ARRAY, type_of(value[0]) if value else NULL)
-        return Variable(value, type_of(value))
+        return variable_of(value)
 
 
 class AbsentBinding:
@@ -122,6 +125,26 @@ class TemplateBinding:
         """The rendered text, or None for an empty template."""
         text = self._template.render(scope)
         return None if text is None else Variable(text, "string")
+
+
+class NestedBinding:
+    """An object of bindings: `{name: binding, …}`, which may nest again."""
+
+    __slots__ = ("_members",)
+
+    def __init__(self, members: Mapping[str, Binding]) -> None:
+        self._members = tuple(members.items())
+
+    def resolve(self, scope: Scope, declared_type: str | None = None) -> Variable:
+        """An object of the members that are present, of the declared type if that is one of objects."""
+        scope.meter.spend(PART * len(self._members))
+        scope.meter.allocated += _MEMBER * (1 + len(self._members))
+        value: JSONObject = {}
+        for name, binding in self._members:
+            variable = binding.resolve(scope)
+            if variable is not None and variable.value is not UNDEFINED:
+                value[name] = variable.value
+        return Variable(value, MAP if declared_type == MAP else OBJECT)
 
 
 class InvalidBinding:
@@ -226,8 +249,10 @@ def compile_reference(flow_value: Any) -> Binding:
 
 
 def compile_value(flow_value: Any) -> Binding:
-    """Any binding. Source: FlowGram's `parseFlowValue`."""
+    """Any binding. Source: FlowGram's `parseFlowValue`; an object of bindings, as the editor may save it, is added."""
     kind = flow_value.get("type") if isinstance(flow_value, dict) else None
+    if flow_value and isinstance(flow_value, dict) and _is_nested(flow_value):
+        return NestedBinding({name: compile_value(value) for name, value in flow_value.items()})
     if not kind:
         shown = kind if isinstance(flow_value, dict) and "type" in flow_value else UNDEFINED
         return InvalidBinding(f"Invalid flow value type: {javascript.to_string(shown)}")
@@ -241,6 +266,18 @@ def compile_value(flow_value: Any) -> Binding:
             return InvalidBinding("Invalid template value: the content must be a string")
         return TemplateBinding(compile_template(content))
     return InvalidBinding(f"Unknown flow value type: {javascript.to_string(kind)}")
+
+
+def _is_nested(value: JSONObject) -> bool:
+    """Whether all members of an object are bindings, or nested again; a member may be named `type`, too."""
+    pending = [value]
+    while pending:
+        for member in pending.pop().values():
+            if not isinstance(member, dict) or not member:
+                return False
+            if not isinstance(member.get("type"), str):
+                pending.append(member)
+    return True
 
 
 def parse_json_content(content: Any, declared_type: str | None) -> Any:
@@ -294,7 +331,9 @@ def compile_inputs(values: Any, declare: Any) -> InputsResolver:
             if variable is None:
                 continue
             value, kind, _ = variable
-            if value is not UNDEFINED and (kind == declared or types_equal(kind, declared)):
+            if value is not UNDEFINED and (
+                declared is None or kind == declared or types_equal(kind, declared)
+            ):
                 inputs[name] = value
         return inputs
 
@@ -323,5 +362,8 @@ def compile_undeclared_inputs(values: Any) -> InputsResolver:
 
 
 def _declared_type(schema: Any) -> str | None:
-    kind = schema.get("type") if isinstance(schema, dict) else None
-    return kind if isinstance(kind, str) else None
+    """The type that a value must have; None for any."""
+    kind = schema.get("type", UNKNOWN) if isinstance(schema, dict) else ""
+    if kind == UNKNOWN:
+        return None
+    return kind if isinstance(kind, str) else ""

@@ -22,9 +22,10 @@ from flowgram_core.modeling.errors import (
     Problem,
     SchemaInvalid,
 )
+from flowgram_core.modeling.normalization import normalize
 from flowgram_core.modeling.schema import EdgeSchema, NodeSchema, WorkflowSchema
 from flowgram_core.modeling.validation import validate_schema
-from flowgram_core.modeling.values import UNDEFINED
+from flowgram_core.modeling.values import UNDEFINED, UNKNOWN
 
 MAX_NAME: Final = 256
 """Characters of the id of a node, of a port, and of the name of an input, output or variable."""
@@ -53,6 +54,7 @@ def compile_schema(schema_text: str, *, max_memory: int | None = None) -> Docume
         raise SchemaInvalid((Problem("schema", f"Workflow schema cannot be read: {error}"),)) from None
     except JSONTextError as error:
         raise SchemaInvalid((Problem("schema", f"Workflow schema is not valid JSON: {error}"),)) from None
+    schema = normalize(schema)
     problems = validate_schema(schema)
     if problems:
         raise SchemaInvalid(problems)
@@ -153,7 +155,7 @@ def _compile_node(node: NodeSchema, edges: tuple[Edge, ...], waits: int) -> Node
         outputs=compile_declarations(node.data.get("outputs")),
         edges=edges,
         waits=waits,
-        # Blocks of other node types (a group's, say) are layout of the editor, not part of the flow.
+        # Blocks of other node types are no part of the flow.
         block=_compile_graph(node.blocks or (), node.edges or (), "block-start")
         if node.type == "loop" and node.blocks is not None
         else None,
@@ -185,7 +187,7 @@ def compile_declarations(declare: Any) -> tuple[Declaration, ...]:
 def _compile_declaration(key: str, schema: Any) -> Declaration:
     schema = schema if isinstance(schema, dict) else {}
     declared_type = schema.get("type")
-    declared_type = declared_type if isinstance(declared_type, str) else None
+    declared_type = declared_type if isinstance(declared_type, str) and declared_type != UNKNOWN else None
     items = schema.get("items")
     items_type = items.get("type") if isinstance(items, dict) else None
     return Declaration(

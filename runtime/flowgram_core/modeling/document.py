@@ -10,6 +10,7 @@ from typing import Any
 from flowgram_core.modeling.bindings import InputsResolver
 from flowgram_core.modeling.errors import Problem
 from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.modeling.values import Variable, variable_of
 
 DEFAULT_PORT = "defaultOutput"
 """The port of an edge that names none."""
@@ -21,7 +22,7 @@ class Declaration:
 
     Attributes:
         key: Its name.
-        type: The declared type.
+        type: The declared type; None where none is, or `unknown`: then a value has its own.
         items_type: For arrays, the declared type of the items.
         default: The value where the node outputs none; `UNDEFINED` where none is declared.
     """
@@ -30,6 +31,14 @@ class Declaration:
     type: str | None
     items_type: str | None
     default: Any
+
+    def variable(self, value: Any) -> Variable:
+        """The variable for an output; None stands for one that is null or missing."""
+        if value is None:
+            value = self.default
+        if self.type is None:
+            return variable_of(value)
+        return Variable(value, self.type, self.items_type)
 
 
 @dataclass(frozen=True, slots=True)

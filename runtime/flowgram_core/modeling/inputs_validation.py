@@ -1,7 +1,8 @@
 """Validation of inputs against the JSON schema that the start node declares as its `outputs`.
 
 The rules and texts are those of FlowGram's `JSONSchemaValidator`, declarations that make no sense included: what is a
-TypeError there is a text here. But where it stops at the first problem, the others are found too, in its order: the first
+TypeError there is a text here. Two types are added: `date-time`, and `unknown`, which is also that of a property that names
+none, for any value. And where it stops at the first problem, the others are found too, in its order: the first
 is the one that it reports.
 """
 
@@ -13,7 +14,7 @@ from flowgram_core.modeling import javascript, json_text
 from flowgram_core.modeling.errors import Problem
 from flowgram_core.modeling.meter import PART, Meter
 from flowgram_core.modeling.sizes import size_of
-from flowgram_core.modeling.values import UNDEFINED
+from flowgram_core.modeling.values import DATE_TIME, UNDEFINED, type_of
 
 MAX_PROBLEMS = 1000
 """At most so many problems are reported; inputs may have one at every byte."""
@@ -108,7 +109,8 @@ def _check_value(value: Any, schema: Any, place: _Place, findings: _Findings) ->
             f"Cannot read properties of {javascript.to_string(schema)} (reading '$ref')"
         )
     # Any other value is an object to JavaScript, though one without members.
-    if not isinstance(schema, dict):
+    is_declaration = isinstance(schema, dict)
+    if not is_declaration:
         schema = {}
     # Most declarations lack most of these, and this runs for every value of every task.
     reference = schema.get("$ref")
@@ -135,6 +137,13 @@ def _check_value(value: Any, schema: Any, place: _Place, findings: _Findings) ->
             return _check_array(value, schema, place, findings)
         case "map":
             return _check_map(value, schema, place, findings)
+        case "date-time":
+            dated = type_of(value) == DATE_TIME
+            return None if dated else _expected(declared, place, _shown(value))
+        case "unknown":
+            return None
+    if declared is UNDEFINED and place is not None and is_declaration:
+        return None
     return f'Unknown type "{javascript.to_string(declared)}" at {_path(place)}'
 
 

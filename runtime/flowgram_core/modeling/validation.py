@@ -23,9 +23,6 @@ from flowgram_core.modeling.schema import (
 )
 from flowgram_core.modeling.values import UNDEFINED
 
-LAYOUT_TYPES = frozenset({"comment", "group"})
-"""Node types that are part of the picture only."""
-
 MAX_BLOCK_DEPTH = 64
 """Blocks may be nested so deeply in blocks."""
 

@@ -20,6 +20,8 @@ ARRAY: Final = "array"
 MAP: Final = "map"
 DATE_TIME: Final = "date-time"
 NULL: Final = "null"
+UNKNOWN: Final = "unknown"
+"""The declared type of what may have any; as is a declaration that names none."""
 
 JSON_TYPES: Final = frozenset({OBJECT, ARRAY, MAP})
 """Declared types whose constants and defaults may be written as JSON text."""
@@ -128,6 +130,13 @@ def type_of(value: object) -> str:
     if isinstance(value, dict):
         return OBJECT
     return NULL
+
+
+def variable_of(value: Any) -> Variable:
+    """A variable with the type that its value really has."""
+    if isinstance(value, list):
+        return Variable(value, ARRAY, type_of(value[0]) if value else NULL)
+    return Variable(value, type_of(value))
 
 
 def types_equal(left: str | None, right: str | None) -> bool:

@@ -6,7 +6,8 @@ from typing import Any
 
 from flowgram_core.modeling.errors import Problem
 from flowgram_core.modeling.json_text import JSONObject, to_well_formed
-from flowgram_core.modeling.validation import LAYOUT_TYPES, Graph, graphs_of
+from flowgram_core.modeling.normalization import LAYOUT_TYPES
+from flowgram_core.modeling.validation import Graph, graphs_of
 
 MAX_WARNINGS = 1000
 """So many warnings are given; a schema may have one at every node."""
@@ -16,7 +17,7 @@ def find_warnings(schema: Any, inputs: JSONObject | None = None) -> tuple[Proble
     """What is probably not meant in a valid schema and its valid inputs, in order; of very many, the first.
 
     Args:
-        schema: The schema as a JSON value, which `validate_schema` finds no problem in.
+        schema: The schema as a normalized JSON value, which `validate_schema` finds no problem in.
         inputs: The inputs; None if there are none to look at.
     """
     found = islice(_warnings(schema, inputs), MAX_WARNINGS)
@@ -25,8 +26,6 @@ def find_warnings(schema: Any, inputs: JSONObject | None = None) -> tuple[Proble
 
 def _warnings(schema: Any, inputs: JSONObject | None) -> Iterator[Problem]:
     for graph in graphs_of(schema):
-        if graph.holder == "group":  # its blocks are in the graph around it
-            continue
         yield from _unreachable(graph)
         for path, node in graph.nodes:
             if node["type"] == "loop" and node.get("blocks") and not node.get("edges"):

@@ -10,6 +10,7 @@ from flowgram.runtime.v1.runtime_service_pb2 import WatchTaskResponse
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.journal.interface import Batch
 from flowgram_core.modeling.json_text import JSONObject, dumps, loads
+from flowgram_core.modeling.normalization import normalize
 from flowgram_server.rpc.convert.responses import elapsed
 from flowgram_server.rpc.errors import MessageTooLarge
 from flowgram_server.rpc.wire import delimited, varint
@@ -156,7 +157,7 @@ def _go_on(status: StatusInfo, task: StatusInfo, now: int) -> None:
 def node_data(schema: str, secrets: Secrets) -> dict[str, str]:
     """By node, the JSON text of what a valid schema says beyond title, inputs and outputs; blocks included, secrets masked."""
     found: dict[str, str] = {}
-    document: Any = loads(schema)
+    document: Any = normalize(loads(schema))
     pending: list[JSONObject] = list(document["nodes"])
     while pending:
         node = pending.pop()

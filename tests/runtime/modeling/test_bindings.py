@@ -299,10 +299,12 @@ def test_mistakes_in_undeclared_inputs_do_not_matter() -> None:
         inputs(values, a="string")
 
 
-def test_an_input_that_is_declared_without_type_takes_untyped_values() -> None:
-    """No type equals no type, and nothing else."""
-    assert inputs({"v": ref("start", "untyped")}, v={}) == {"v": "x"}
-    assert inputs({"v": ref("start", "text")}, v={}) == {}
+@pytest.mark.parametrize("declared", [{}, {"type": "unknown"}])
+def test_an_input_that_is_declared_without_type_takes_any_value(declared: dict[str, Any]) -> None:
+    """So does one of type `unknown`; a type that is none takes nothing."""
+    assert inputs({"v": ref("start", "untyped")}, v=declared) == {"v": "x"}
+    assert inputs({"v": ref("start", "text")}, v=declared) == {"v": "hello"}
+    assert inputs({"v": ref("start", "text")}, v={"type": 5}) == {}
 
 
 # Defaults

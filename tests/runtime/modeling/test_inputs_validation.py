@@ -99,7 +99,13 @@ def test_valid_inputs(declared: Any, value: Any) -> None:
         ({"type": "map"}, 5, "Expected map at root, but got: number"),
         ({"type": "array"}, {}, "Expected array at root, but got: object"),
         ({"type": "array"}, None, "Expected array at root, but got: object"),
-        ({"type": "date-time"}, "x", 'Unknown type "date-time" at root'),
+        ({"type": "date-time"}, "x", 'Expected date-time at root, but got: "x"'),
+        (
+            {"type": "date-time"},
+            "2024-13-01T00:00:00Z",
+            'Expected date-time at root, but got: "2024-13-01T00:00:00Z"',
+        ),
+        ({"type": "date-time"}, 5, "Expected date-time at root, but got: 5"),
         ({"type": None}, "x", 'Unknown type "null" at root'),
         ({"type": ["string", "null"]}, "x", 'Unknown type "string,null" at root'),
         ({}, {}, 'Unknown type "undefined" at root'),
@@ -287,4 +293,22 @@ def test_half_characters_do_not_get_into_a_text() -> None:
     """Names from the inputs may be no Unicode; path and text still are."""
     assert validate_inputs({"type": "object", "required": ["\ud800"]}, {}) == (
         Problem("inputs.\ufffd", 'JSON Schema validation failed: Missing required property "\ufffd" at root'),
+    )
+
+
+@pytest.mark.parametrize("value", [None, True, 1, 1.5, "x", [1, "x"], {"a": None}])
+def test_a_property_of_any_type(value: Any) -> None:
+    """Where a declaration names no type, or `unknown`, every value passes; an enumeration still holds."""
+    properties = {"a": {}, "b": {"type": "unknown"}, "c": {"type": "array", "items": {}}}
+    declared = {"type": "object", "properties": properties}
+    assert validate_inputs(declared, {"a": value, "b": value, "c": [value]}) == ()
+    declared = {"type": "object", "properties": {"a": {"enum": ["only"]}}}
+    assert len(validate_inputs(declared, {"a": value})) == 1
+
+
+@pytest.mark.parametrize("value", ["2024-05-06T07:08:09", "2024-05-06T07:08:09Z", "2024-05-06T07:08:09.123Z"])
+def test_a_date_time(value: str) -> None:
+    """A text that is a date-time passes where one is declared."""
+    assert (
+        validate_inputs({"type": "object", "properties": {"at": {"type": "date-time"}}}, {"at": value}) == ()
     )

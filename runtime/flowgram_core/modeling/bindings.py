@@ -11,7 +11,7 @@ from flowgram_core.modeling import javascript, json_text
 from flowgram_core.modeling.errors import BindingError, JSONTextError
 from flowgram_core.modeling.json_text import JSONObject
 from flowgram_core.modeling.meter import PART, Meter
-from flowgram_core.modeling.sizes import size_of, text_memory
+from flowgram_core.modeling.sizes import dict_memory, size_of, text_memory
 from flowgram_core.modeling.values import (
     ARRAY,
     JSON_TYPES,
@@ -27,8 +27,6 @@ from flowgram_core.modeling.values import (
 
 _PLACEHOLDER: Final = 5 * PART
 """Work of a part of a template, beside that of its value."""
-_MEMBER: Final = 112
-"""Bytes of memory that a member of an object takes, beside its value."""
 _FEW_INPUTS: Final = 16 * PART
 """Work that is not worth while counting."""
 
@@ -138,7 +136,7 @@ class NestedBinding:
     def resolve(self, scope: Scope, declared_type: str | None = None) -> Variable:
         """An object of the members that are present, of the declared type if that is one of objects."""
         scope.meter.spend(PART * len(self._members))
-        scope.meter.allocated += _MEMBER * (1 + len(self._members))
+        scope.meter.allocated += dict_memory(len(self._members))
         value: JSONObject = {}
         for name, binding in self._members:
             variable = binding.resolve(scope)

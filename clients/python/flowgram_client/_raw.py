@@ -1,8 +1,9 @@
 """A client that gives the contract's own messages, with JSON as the text it came in: for gateways, not for users."""
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from typing import Any
 
+import grpc
 from google.protobuf.message import Message
 
 from flowgram.runtime.v1 import event_pb2, runtime_service_pb2
@@ -10,6 +11,7 @@ from flowgram.runtime.v1 import event_pb2, runtime_service_pb2
 from . import _convert, models
 from ._async import AsyncClient
 from ._operations import Seconds
+from ._status import error_from_rpc
 
 
 class RawClient(AsyncClient):
@@ -18,6 +20,20 @@ class RawClient(AsyncClient):
     async def call(self, method: str, request: Message) -> Any:
         """The response of a unary call. It may be sent several times: a TaskRunRequest needs a `request_id`."""
         return await self._finish(self._operations.call(method, request, timeout=None))
+
+    async def run_messages(
+        self, requests: AsyncIterator[runtime_service_pb2.TaskRunBatchRequest]
+    ) -> AsyncGenerator[runtime_service_pb2.TaskRunBatchResponse, None]:
+        """One stream of TaskRunBatch, as it is: where it breaks off, `requests` cannot be sent again."""
+        stub: Any = self._stub
+        call = stub.TaskRunBatch(requests, metadata=self._metadata)
+        try:
+            async for response in call:
+                yield response
+        except grpc.RpcError as error:
+            raise error_from_rpc(error) from None
+        finally:
+            call.cancel()
 
     def watch_events(
         self,

@@ -16,6 +16,7 @@ from flowgram_client import InvalidWorkflowError, Status, View
 from flowgram_client._raw import RawClient
 from flowgram_server.byte_budget import ByteBudget
 from flowgram_server.gateway import json_encoding, openapi_models
+from flowgram_server.gateway.batch import BatchResponse, Lines, check_content_type
 from flowgram_server.gateway.errors import RequestInvalid, answer_to
 from flowgram_server.gateway.request_body import Body, parse_body, read_body
 from flowgram_server.gateway.responses import error_answer, json_answer
@@ -74,7 +75,7 @@ _RUN_ERRORS: dict[int | str, dict[str, Any]] = {
 _WATCH_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The events. `id` is the sequence, `data` a JSON object with `type`, `sequence` and `timestamp`.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": {}}},
     },
     204: {"description": "The task has ended, and all its events were seen."},
     416: {"model": openapi_models.Error, "description": "The position is beyond the last event."},
@@ -83,11 +84,18 @@ _WATCH_ANSWERS: dict[int | str, dict[str, Any]] = {
         "description": "Too many clients watch. Try again after Retry-After.",
     },
 }
+_LINES: dict[str, Any] = {"application/x-ndjson": {"schema": {"type": "string"}}}
+_BATCH_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The outcomes, one JSON object a line: `key`, and `taskID`, `workflowStatus`, `outputs`, or `error`.",
+        "content": _LINES,
+    },
+}
 _WATCH_TASKS_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The changes. `data` is a JSON object with `type`: `live`, or `tasks_changed` with `tasks`, shaped "
         "as in a list, and `removedTaskIDs`.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": {}}},
     },
     429: _WATCH_ANSWERS[429],
 }
@@ -160,6 +168,15 @@ class Endpoints:
             response_class=Response,
             responses=_WATCH_TASKS_ANSWERS,
         )
+        router.add_api_route(
+            "/tasks/batch",
+            self.batch,
+            methods=["POST"],
+            status_code=200,
+            response_class=Response,
+            responses=_BODY_ERRORS | _BATCH_ANSWERS,
+            openapi_extra={"requestBody": {"required": True, "content": _LINES}},
+        )
         router.add_api_route("/tasks", self.tasks, response_model=openapi_models.TaskList)
         router.add_api_route("/info", self.info, response_model=openapi_models.ServerInfo)
         return router
@@ -186,6 +203,15 @@ class Endpoints:
                 answer = answer_to(error)
                 return error_answer(answer._replace(errors=tuple(validation.errors) or answer.errors))
             return json_answer({"taskID": accepted.task_id})
+
+    async def batch(self, request: Request) -> Response:
+        """Runs a workflow for each line of the body. The first line has the defaults; outcomes are lines, as they come."""
+        check_content_type(request.headers.get("content-type", ""))
+        settings = self._settings
+        lines = Lines(request.stream(), settings.max_body_bytes)
+        return BatchResponse(
+            self._client, lines, first_timeout=settings.read_timeout, problems_of=problems_of
+        )
 
     async def validate(self, request: Request) -> Response:
         """Checks a workflow and its inputs without running it. Problems are the answer, not an error."""

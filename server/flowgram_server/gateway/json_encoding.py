@@ -60,6 +60,9 @@ _Told = TypeVar("_Told")
 _PIECE: Final = 200
 """So many parts of a report are put in shape before others have their turn."""
 
+LINE_ENDS: Final = bytes.maketrans(b"\r\n", b"  ")
+"""For JSON text that is to be one line: ends of lines stand between its parts only, where a blank means the same."""
+
 _EMPTY = orjson.Fragment(b"{}")
 
 

@@ -55,6 +55,30 @@ class RunBody(ValidateBody):
     display_name: Text = Field(default="", max_length=256, description="A name for people, shown in lists.")
 
 
+class BatchDefaultsBody(_Shape):
+    """The first line of a batch: what its runs have in common."""
+
+    schema_text: NonEmpty = Field(alias="schema", description="The workflow: JSON text.")
+    labels: dict[Text, Text] = Field(default={}, description="Labels of all tasks.")
+    display_name: Text = Field(default="", max_length=256, description="A name for people, of all tasks.")
+    timeout: int = Field(
+        default=0, ge=0, le=315_576_000_000_000, description="Milliseconds that a run may take."
+    )
+    max_in_flight: int = Field(default=0, ge=0, le=2**31 - 1, description="Runs that are under way at once.")
+
+
+class BatchRunBody(_Shape):
+    """A further line of a batch: one run."""
+
+    key: Text = Field(
+        default="", max_length=256, description="Comes back with the outcome; else the line's number."
+    )
+    inputs: JSONObject = Field(description="The workflow's inputs.")
+    request_id: str = Field(default="", max_length=256, description="Makes it safe to send the run again.")
+    labels: dict[Text, Text] = Field(default={}, description="Labels of its own, beside those of all.")
+    display_name: Text = Field(default="", max_length=256, description="A name of its own.")
+
+
 class CancelBody(_Shape):
     """What to stop."""
 

@@ -9,7 +9,8 @@ from flowgram_server.gateway import json_encoding
 from flowgram_server.gateway.errors import ErrorAnswer
 
 _NEVER_SNIFFED: Final = {"X-Content-Type-Options": "nosniff"}
-_NEVER_KEPT: Final = {**_NEVER_SNIFFED, "Cache-Control": "no-store"}
+NEVER_KEPT: Final = {**_NEVER_SNIFFED, "Cache-Control": "no-store"}
+"""Headers of what no browser or proxy may keep, or guess at."""
 
 
 def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -29,7 +30,7 @@ def error_body(answer: ErrorAnswer) -> bytes:
 
 def error_answer(answer: ErrorAnswer, headers: Mapping[str, str] | None = None) -> Response:
     """An error. No browser or proxy keeps it, or guesses at what it is."""
-    more = dict(_NEVER_KEPT)
+    more = dict(NEVER_KEPT)
     if answer.retry_after is not None:
         more["Retry-After"] = str(answer.retry_after)
     return Response(

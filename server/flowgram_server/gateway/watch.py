@@ -37,7 +37,6 @@ _HEADERS: Final[Mapping[str, str]] = {
     "X-Accel-Buffering": "no",  # nginx would collect events otherwise
 }
 _OUTBOX_BYTES: Final = 64 * 1024
-_LINE_ENDS: Final = bytes.maketrans(b"\r\n", b"  ")
 
 
 class WatchQuery(NamedTuple):
@@ -248,7 +247,7 @@ def frame(event: TaskEvent) -> bytes:
     if shaped is None:
         return b""
     # Ends of lines stand between the parts of a JSON text only, where a blank means the same.
-    data = json_encoding.encode(shaped).translate(_LINE_ENDS)
+    data = json_encoding.encode(shaped).translate(json_encoding.LINE_ENDS)
     return b"id: %d\ndata: %b\n\n" % (event.sequence, data) if event.sequence else b"data: %b\n\n" % data
 
 

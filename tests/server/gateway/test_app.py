@@ -170,6 +170,9 @@ async def test_documentation(gateway: GatewayUnderTest) -> None:
     """The API is described for programs, endpoint by endpoint."""
     described = (await gateway.http.get("/api/openapi.json")).json()
     assert set(described["paths"]) == {
+        "/api/task",
+        "/api/tasks/batch",
+        "/api/tasks/watch",
         "/api/info",
         "/api/task/cancel",
         "/api/task/report",

@@ -1,0 +1,226 @@
+"""Batches over HTTP: NDJSON in, NDJSON out. The first line has the defaults, each further one a run; outcomes come as they are ready.
+
+Lines are read while runs are under way. A line that is wrong is an outcome, too, with its number, and the others run. The body is
+read no further than outcomes are taken, as on the gRPC stream behind it.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Any, Final, TypeVar
+
+from fastapi import Response
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.status_pb2 import Status as RichStatus
+from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from flowgram.runtime.v1 import runtime_service_pb2 as service
+from flowgram_client import RequestError
+from flowgram_client._raw import RawClient
+from flowgram_client._status import error_from_details
+from flowgram_server.gateway import json_encoding
+from flowgram_server.gateway.errors import (
+    BodyTimedOut,
+    BodyTooLarge,
+    ContentTypeUnsupported,
+    ErrorAnswer,
+    RequestInvalid,
+    answer_to,
+)
+from flowgram_server.gateway.openapi_models import BatchDefaultsBody, BatchRunBody
+from flowgram_server.gateway.request_body import parse_body
+from flowgram_server.gateway.responses import NEVER_KEPT
+
+MEDIA_TYPE: Final = "application/x-ndjson"
+
+Invalid = Callable[[Any], list[str]]
+
+_Shape = TypeVar("_Shape", bound=BaseModel)
+
+_NDJSON = re.compile(r"application/(?:x-ndjson|jsonl|x-jsonlines|json)", re.IGNORECASE)
+
+
+def check_content_type(content_type: str) -> None:
+    """Raises `ContentTypeUnsupported` unless a request says that it carries lines of JSON: pages cannot say so unasked."""
+    if not _NDJSON.fullmatch(content_type.partition(";")[0].strip()):
+        raise ContentTypeUnsupported(content_type)
+
+
+class Lines:
+    """The lines of a body, read as they are wanted; blank ones are passed over.
+
+    Args:
+        parts: The body.
+        limit: The greatest length of a line.
+    """
+
+    def __init__(self, parts: AsyncIterator[bytes], limit: int) -> None:
+        self.number = 0
+        self._parts = parts
+        self._limit = limit
+        self._rest = bytearray()
+        self._ended = False
+
+    async def next(self) -> bytes | None:
+        """The next line; None at the end. Raises `BodyTooLarge`."""
+        while True:
+            end = self._rest.find(b"\n")
+            if end >= 0 or (self._ended and self._rest):
+                end = len(self._rest) if end < 0 else end
+                line = bytes(self._rest[:end]).strip()
+                del self._rest[: end + 1]
+                if line:
+                    self.number += 1
+                    return line
+                continue
+            if self._ended:
+                return None
+            part = await anext(self._parts, None)
+            if part is None:
+                self._ended = True
+                continue
+            self._rest += part
+            if len(self._rest) > self._limit and b"\n" not in self._rest:
+                raise BodyTooLarge(self._limit)
+
+
+class BatchResponse(Response):
+    """Answers with the outcomes of a batch. What keeps it from beginning is raised as an error.
+
+    Args:
+        client: Runs the batch.
+        lines: The lines of the request.
+        first_timeout: Seconds in which the first line must come.
+        problems_of: What pydantic found, as texts.
+    """
+
+    media_type = MEDIA_TYPE
+
+    def __init__(
+        self, client: RawClient, lines: Lines, *, first_timeout: float, problems_of: Invalid
+    ) -> None:
+        super().__init__(headers={**NEVER_KEPT, "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._client = client
+        self._lines = lines
+        self._first_timeout = first_timeout
+        self._problems_of = problems_of
+        self._wrong: list[bytes] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
+        """Sends the answer.
+
+        Raises:
+            RequestInvalid: The first line has no valid defaults.
+            BodyTimedOut: It does not come.
+            RequestError: The batch was refused before there was an outcome.
+        """
+        defaults = await self._defaults()
+        started = False
+
+        async def write(data: bytes) -> None:
+            nonlocal started
+            if not started:
+                started = True
+                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+
+        try:
+            async with aclosing(self._client.run_messages(self._requests(defaults))) as responses:
+                async for response in responses:
+                    await write(self._take_wrong() + b"".join(map(_line, response.outcomes)))
+        except RequestError as error:
+            if not started:
+                raise
+            await write(self._take_wrong() + _encoded({"error": _error(answer_to(error))}))
+        except ClientDisconnect:
+            return
+        await write(self._take_wrong())
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _defaults(self) -> service.TaskRunBatchRequest:
+        try:
+            async with asyncio.timeout(self._first_timeout):
+                line = await self._lines.next()
+        except TimeoutError:
+            raise BodyTimedOut from None
+        if line is None:
+            raise RequestInvalid("the first line must have the defaults of the batch")
+        wanted = await self._checked(BatchDefaultsBody, line)
+        defaults = service.TaskRunRequest(
+            schema=wanted.schema_text, labels=wanted.labels, display_name=wanted.display_name
+        )
+        if wanted.timeout:
+            defaults.timeout.CopyFrom(_milliseconds(wanted.timeout))
+        return service.TaskRunBatchRequest(defaults=defaults, max_in_flight=wanted.max_in_flight)
+
+    async def _requests(
+        self, first: service.TaskRunBatchRequest
+    ) -> AsyncIterator[service.TaskRunBatchRequest]:
+        yield first
+        while (line := await self._lines.next()) is not None:
+            number = self._lines.number
+            try:
+                body = await parse_body(line)
+                wanted = _validated(BatchRunBody, body.value, self._problems_of)
+            except RequestInvalid as error:
+                self._wrong.append(_encoded({"line": number, "error": _error(answer_to(error))}))
+                continue
+            request = service.TaskRunRequest(
+                inputs=body.member_text("inputs"),
+                request_id=wanted.request_id,
+                labels=wanted.labels,
+                display_name=wanted.display_name,
+            )
+            run = service.BatchRun(key=wanted.key or str(number), request=request)
+            yield service.TaskRunBatchRequest(runs=[run])
+
+    async def _checked(self, shape: type[BatchDefaultsBody], line: bytes) -> BatchDefaultsBody:
+        return _validated(shape, (await parse_body(line)).value, self._problems_of)
+
+    def _take_wrong(self) -> bytes:
+        wrong, self._wrong = self._wrong, []
+        return b"".join(wrong)
+
+
+def _validated(shape: type[_Shape], value: Any, problems_of: Invalid) -> _Shape:
+    try:
+        return shape.model_validate(value, strict=True)
+    except ValidationError as error:
+        raise RequestInvalid(*problems_of(error.errors())) from None
+
+
+def _milliseconds(count: int) -> Duration:
+    duration = Duration()
+    duration.FromMilliseconds(count)
+    return duration
+
+
+def _line(outcome: service.BatchOutcome) -> bytes:
+    """An outcome as a line."""
+    if outcome.WhichOneof("result") == "rejected":
+        error = answer_to(error_from_details(RichStatus.FromString(outcome.rejected.SerializeToString())))
+        return _encoded({"key": outcome.key, "error": _error(error)})
+    told = outcome.outcome
+    shaped: dict[str, Any] = {
+        "key": outcome.key,
+        "taskID": told.task_id,
+        "workflowStatus": json_encoding.status(told.status),
+    }
+    if told.outputs:
+        shaped["outputs"] = json_encoding.json_object(told.outputs)
+    if told.errors:
+        shaped["messages"] = [json_encoding.message(each) for each in told.errors]
+    return _encoded(shaped)
+
+
+def _error(answer: ErrorAnswer) -> dict[str, Any]:
+    return {"code": answer.code, "message": answer.message, "errors": answer.errors}
+
+
+def _encoded(value: Any) -> bytes:
+    # Ends of lines stand between the parts of a JSON text only, where a blank means the same.
+    return json_encoding.encode(value).translate(json_encoding.LINE_ENDS) + b"\n"

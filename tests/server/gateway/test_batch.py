@@ -1,0 +1,81 @@
+"""Batches over HTTP: lines in, lines out."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from support.gateway import GatewayUnderTest
+from support.workflows import chain, node
+
+OUTPUTS = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+ECHO = chain(
+    node("start_0", "start", outputs=OUTPUTS),
+    node("end_0", "end", inputs=OUTPUTS, inputsValues={"n": {"type": "ref", "content": ["start_0", "n"]}}),
+)
+NDJSON = {"Content-Type": "application/x-ndjson"}
+DEFAULTS = json.dumps({"schema": ECHO})
+
+
+async def batch(gateway: GatewayUnderTest, body: Any, **headers: str) -> list[dict[str, Any]]:
+    answer = await gateway.http.post("/api/tasks/batch", content=body, headers={**NDJSON, **headers})
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"].startswith("application/x-ndjson")
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+async def test_every_line_has_its_outcome(gateway: GatewayUnderTest) -> None:
+    """Lines may come in any pieces, and blank ones do not count; the key is the line's number where none is given."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        text = f'{DEFAULTS}\n\n{{"inputs": {{"n": 1}}}}\n{{"inputs": {{"n": 2}}, "key": "two"}}\n'
+        for begin in range(0, len(text), 7):
+            yield text[begin : begin + 7].encode()
+
+    found = {line["key"]: line for line in await batch(gateway, pieces())}
+    assert {key: line["outputs"] for key, line in found.items()} == {"2": {"n": 1}, "two": {"n": 2}}
+    assert found["two"]["workflowStatus"]["status"] == "succeeded"
+    assert found["two"]["taskID"]
+
+
+async def test_wrong_lines_are_outcomes(gateway: GatewayUnderTest) -> None:
+    """With their number, or the error that a run of their own would have; the others run."""
+    lines = [DEFAULTS, "nonsense", '{"inputs": 1}', '{"inputs": {"n": "x"}}', '{"inputs": {"n": 4}}']
+    found = await batch(gateway, "\n".join(lines))
+    wrong = {line["line"]: line["error"]["code"] for line in found if "line" in line}
+    assert wrong == {2: "ARGUMENT_INVALID", 3: "ARGUMENT_INVALID"}
+    by_key = {line["key"]: line for line in found if "key" in line}
+    assert by_key["4"]["error"]["code"] == "INPUTS_INVALID"
+    assert by_key["5"]["outputs"] == {"n": 4}
+
+
+async def test_the_same_run_again(gateway: GatewayUnderTest) -> None:
+    """Under one requestID it is one task."""
+    line = '{"inputs": {"n": 1}, "requestID": "r"}'
+    ids = {(await batch(gateway, f"{DEFAULTS}\n{line}"))[0]["taskID"] for _ in range(2)}
+    assert len(ids) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "code"),
+    [
+        ("", {}, 400, "ARGUMENT_INVALID"),
+        ("nonsense", {}, 400, "ARGUMENT_INVALID"),
+        ('{"inputs": {}}', {}, 400, "ARGUMENT_INVALID"),
+        ('{"schema": "{}", "maxInFlight": -1}', {}, 400, "ARGUMENT_INVALID"),
+        (DEFAULTS, {"Content-Type": "text/plain"}, 415, "CONTENT_TYPE_UNSUPPORTED"),
+    ],
+)
+async def test_a_batch_that_cannot_begin(
+    gateway: GatewayUnderTest, body: str, headers: dict[str, str], status: int, code: str
+) -> None:
+    """Nothing runs, and the answer is an error like any other."""
+    answer = await gateway.http.post("/api/tasks/batch", content=body, headers={**NDJSON, **headers})
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+async def test_many_lines(gateway: GatewayUnderTest) -> None:
+    """More than may be under way at once."""
+    body = "\n".join([DEFAULTS, *(f'{{"inputs": {{"n": {n}}}, "key": "{n}"}}' for n in range(1000))])
+    found = await batch(gateway, body)
+    assert {line["key"]: line["outputs"]["n"] for line in found} == {str(n): n for n in range(1000)}

@@ -31,6 +31,10 @@ _FEW_INPUTS: Final = 16 * PART
 """Work that is not worth while counting."""
 
 
+_AS_JSON = "json "
+"""Before the path in a placeholder: its value is written as JSON. No node id that the editor makes begins so."""
+
+
 class Scope(Protocol):
     """The variables that a running node can see."""
 
@@ -163,14 +167,15 @@ class Template:
 
     __slots__ = ("_parts",)
 
-    def __init__(self, parts: Sequence[str | Binding]) -> None:
+    def __init__(self, parts: "Sequence[str | Binding | _JSONPlaceholder]") -> None:
         self._parts = tuple(parts)
 
     def render(self, scope: Scope) -> str | None:
         """The text with every placeholder replaced, or None for an empty template.
 
         Numbers and booleans as JavaScript prints them, null as `null`, objects and arrays as compact JSON; nothing for
-        what is absent or unset. Raises `BindingError` for a text that is too large.
+        what is absent or unset. `{{json …}}` gives every value as JSON, texts in quotes and escaped, and null for what is
+        absent or unset. Raises `BindingError` for a text that is too large.
         """
         if not self._parts:
             return None
@@ -178,7 +183,12 @@ class Template:
         meter = scope.meter
         meter.spend(_PLACEHOLDER * len(self._parts))
         for part in self._parts:
-            piece = part if isinstance(part, str) else _inserted(part.resolve(scope), scope)
+            if isinstance(part, str):
+                piece = part
+            elif isinstance(part, _JSONPlaceholder):
+                piece = _inserted_json(part.binding.resolve(scope), scope)
+            else:
+                piece = _inserted(part.resolve(scope), scope)
             scope.spend(len(piece))
             pieces.append(piece)
         text = "".join(pieces)
@@ -198,16 +208,41 @@ def _inserted(variable: Variable | None, scope: Scope) -> str:
     return javascript.to_string(value)
 
 
+class _JSONPlaceholder:
+    """A placeholder whose value is written as JSON."""
+
+    __slots__ = ("binding",)
+
+    def __init__(self, binding: Binding) -> None:
+        self.binding = binding
+
+
+def _inserted_json(variable: Variable | None, scope: Scope) -> str:
+    if variable is None or variable.value is UNDEFINED:
+        return "null"
+    value = variable.value
+    if isinstance(value, str):
+        if len(value) > scope.spend(0):
+            scope.spend(len(value))
+        return json_text.dumps(value)
+    return _inserted(variable, scope) if isinstance(value, dict | list) else json_text.dumps(value)
+
+
 def compile_template(content: Any) -> Template:
     """Cuts a template's text into parts; anything but a non-empty text is the empty template."""
     if not isinstance(content, str):
         return Template(())
-    parts: list[str | Binding] = []
+    parts: list[str | Binding | _JSONPlaceholder] = []
     end = 0
     for start, inner, following in _placeholders(content):
         if start > end:
             parts.append(content[end:start])
-        parts.append(_compile_variable(inner.strip(javascript.WHITESPACE).split(".")))
+        path = inner.strip(javascript.WHITESPACE)
+        if path.startswith(_AS_JSON):
+            path = path[len(_AS_JSON) :].strip(javascript.WHITESPACE)
+            parts.append(_JSONPlaceholder(_compile_variable(path.split("."))))
+        else:
+            parts.append(_compile_variable(path.split(".")))
         end = following
     if end < len(content):
         parts.append(content[end:])

@@ -10,11 +10,13 @@ from support.scopes import Variables
 
 from flowgram_core.modeling.bindings import compile_template, compile_value
 from flowgram_core.modeling.errors import BindingError
+from flowgram_core.modeling.json_text import loads
 from flowgram_core.modeling.values import UNDEFINED, Variable
 
 SCOPE = Variables(
     {
         "start.text": "hello",
+        "start.quoted": 'say "hi"\n\\',
         "start.whole": 1.0,
         "start.half": 0.5,
         "start.big": 1e21,
@@ -37,6 +39,34 @@ def render(text: Any) -> str | None:
 
 def resolve(content: Any) -> Variable | None:
     return compile_value({"type": "template", "content": content}).resolve(SCOPE, "string")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{{json start.text}}", '"hello"'),
+        ("{{ json  start.text }}", '"hello"'),
+        ("{{json start.quoted}}", r'"say \"hi\"\n\\"'),
+        ("{{json start.empty}}", '""'),
+        ("{{json start.whole}} {{json start.half}} {{json start.long}}", "1 0.5 9007199254740993"),
+        ("{{json start.yes}}", "true"),
+        ("{{json start.none}} {{json start.unset}} {{json start.nothing}} {{json x}}", "null null null null"),
+        ("{{json start.object.a}} {{json start.array}}", '{"b":[1,"x",null]} [{"id":1},{"id":2}]'),
+        ("{{json.start.text}}{{json}}{{jsonstart.text}}", ""),
+    ],
+)
+def test_placeholders_may_be_written_as_json(text: str, expected: str) -> None:
+    """Texts in quotes and escaped, so that a template may be JSON; what is absent or unset is null."""
+    assert render(text) == expected
+
+
+@given(st.text())
+def test_any_text_makes_a_json_text(value: str) -> None:
+    """It is read back as it was."""
+    scope = Variables({"start.any": value})
+    rendered = compile_template('{"q": {{json start.any}}}').render(scope)
+    assert rendered is not None
+    assert loads(rendered) == {"q": value}
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ REASONS = {
     "objects in templates": "there, objects and arrays print as [object Object] and 1,2, unset values as undefined",
     "empty is empty": "there, only null is empty, and a text never is",
     "is_… ignores the right side": "there, a right side makes is_… false, or the node fail",
+    "arrays compare": "there, arrays have no operators but those for emptiness",
     "unset texts compare": "there, an unset text in a comparison raises",
     "loop outputs may lack": "there, a loop fails if an iteration lacks an output, or gives another type",
     "raw text is read": "there, a raw-text body is taken from the field json",
@@ -148,6 +149,8 @@ def _explain_condition(context: Context, node_id: str, theirs: NodeSeen, mine: N
     if their_error and not my_error:
         if their_error == "Cannot read properties of null (reading 'includes')":
             return "unset texts compare"
+        if their_error.startswith('Condition left type "array" has no operator'):
+            return "arrays compare"
         if _has_right_that_is_ignored(context, node_id):
             return "is_… ignores the right side"
     return None

@@ -1,7 +1,7 @@
 """The operators of conditions: which ones a left type has, which type the right side must have, and when they hold.
 
-Source: FlowGram's condition rules and handlers. Different here: an unset text contains nothing instead of raising, and
-`""`, `[]` and `{}` are empty as null is.
+Source: FlowGram's condition rules and handlers. Different here: an unset text contains nothing instead of raising, `""`, `[]`
+and `{}` are empty as null is, and arrays are compared by their content.
 """
 
 from collections.abc import Callable
@@ -23,6 +23,7 @@ from flowgram_core.modeling.values import (
     OBJECT,
     STRING,
 )
+from flowgram_core.nodes.condition.arrays import contains_all, deep_equal
 
 Holds = Callable[[Any, Any, Meter], bool]
 
@@ -124,6 +125,14 @@ def _contains_not(left: Any, right: Any, meter: Meter) -> bool:
     return not _contains(left, right, meter)
 
 
+def _not_deep_equal(left: Any, right: Any, meter: Meter) -> bool:
+    return not deep_equal(left, right, meter)
+
+
+def _contains_not_all(left: Any, right: Any, meter: Meter) -> bool:
+    return not contains_all(left, right, meter)
+
+
 def _both_null(left: Any, right: Any, meter: Meter) -> bool:  # noqa: ARG001
     return left is None and right is None
 
@@ -208,7 +217,13 @@ RULES: dict[str, dict[str, Rule]] = {
     },
     OBJECT: _EMPTY,
     MAP: _EMPTY,
-    ARRAY: _EMPTY,
+    ARRAY: {
+        "eq": Rule(ARRAY, deep_equal),
+        "neq": Rule(ARRAY, _not_deep_equal),
+        "contains": Rule(ARRAY, contains_all),
+        "not_contains": Rule(ARRAY, _contains_not_all),
+        **_EMPTY,
+    },
     NULL: {"eq": Rule(NULL, _both_null), **_EMPTY},
 }
 """Rules by left type, then by operator."""

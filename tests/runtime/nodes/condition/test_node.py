@@ -55,7 +55,7 @@ TABLE: dict[str, dict[str, str | None]] = {
     "date-time": {**_orders("date-time"), **_EMPTINESS},
     "object": _EMPTINESS,
     "map": _EMPTINESS,
-    "array": _EMPTINESS,
+    "array": {**dict.fromkeys(("eq", "neq", "contains", "not_contains"), "array"), **_EMPTINESS},
     "null": {"eq": "null", **_EMPTINESS},
 }
 """For each left type, its operators and the type that the right side must have (None: it is not looked at)."""

@@ -9,7 +9,10 @@ from support.pure_nodes import run_pure
 from support.scopes import Variables
 
 from flowgram_core.engine.errors import NodeError
+from flowgram_core.modeling.errors import WorkLimitExceeded
+from flowgram_core.modeling.meter import Meter
 from flowgram_core.modeling.values import UNDEFINED, Variable
+from flowgram_core.nodes.condition.arrays import contains_all, deep_equal
 from flowgram_core.nodes.condition.node import ConditionNode
 
 
@@ -224,3 +227,70 @@ def test_what_is_empty(kind: str, value: Any, empty: bool) -> None:
     """Null, the empty text, array and object, whatever the declared type."""
     assert decide(Variable(value, kind), "is_empty") is empty
     assert decide(Variable(value, kind), "is_not_empty") is not empty
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "equal"),
+    [
+        ([], [], True),
+        ([1, "a", None, True], [1.0, "a", None, True], True),
+        ([1], [True], False),
+        ([0], [False], False),
+        ([None], [False], False),
+        (["1"], [1], False),
+        ([1, 2], [2, 1], False),
+        ([1], [1, 1], False),
+        ([{"a": 1, "b": [2]}], [{"b": [2.0], "a": 1}], True),
+        ([{"a": 1}], [{"a": 1, "b": None}], False),
+        ([{"a": None}], [{"b": None}], False),
+        ([{}], [[]], False),
+        ([[[]]], [[[]]], True),
+        ([[[]]], [[[1]]], False),
+        ([2**70], [2**70], True),
+        (UNDEFINED, [], False),
+    ],
+)
+def test_arrays_are_compared_by_content(left: Any, right: Any, equal: bool) -> None:
+    """However deep, whatever the order of members; types count, but for whole numbers."""
+    for one, other in ((left, right), (right, left)):
+        assert decide(Variable(one, "array"), "eq", Variable(other, "array")) is equal
+        assert decide(Variable(one, "array"), "neq", Variable(other, "array")) is not equal
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "contained"),
+    [
+        ([1, "a", {"b": [1]}], [], True),
+        ([1, "a", {"b": [1]}], ["a", 1.0], True),
+        ([1, "a", {"b": [1]}], [{"b": [1]}], True),
+        ([1, "a", {"b": [1]}], [{"b": [2]}], False),
+        ([1, "a", {"b": [1]}], ["a", "b"], False),
+        ([True, [None]], [1], False),
+        ([True, [None]], [True, [None]], True),
+        ([None], [None], True),
+        (UNDEFINED, [1], False),
+        (UNDEFINED, [], False),
+        ("text", ["t"], False),
+        (["t"], "t", False),
+    ],
+)
+def test_an_array_contains_all_elements_of_another(left: Any, right: Any, contained: bool) -> None:
+    """Each by content; `not_contains` is the opposite, and what is no array neither contains nor is contained."""
+    assert decide(Variable(left, "array"), "contains", Variable(right, "array")) is contained
+    assert decide(Variable(left, "array"), "not_contains", Variable(right, "array")) is not contained
+
+
+def test_comparing_arrays_is_bounded() -> None:
+    """Arrays that were put into themselves again and again take more work than a node run may do."""
+
+    def doubled() -> Any:
+        value: Any = ["x"]
+        for _ in range(100):
+            value = [value, value]
+        return value
+
+    for compare in (deep_equal, contains_all):
+        with pytest.raises(WorkLimitExceeded):
+            compare(doubled(), doubled(), Meter(1_000_000))
+    same = doubled()
+    assert deep_equal(same, same, Meter(1_000))

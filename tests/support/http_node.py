@@ -21,7 +21,9 @@ class Sleeps:
         self.seconds.append(seconds)
 
 
-async def execute(node: HTTPNode, url: str, **more: Any) -> dict[str, Any]:
+async def execute(
+    node: HTTPNode, url: str, *, context: FakeContext | None = None, **more: Any
+) -> dict[str, Any]:
     inputs = {
         "method": "GET",
         "url": url,
@@ -33,7 +35,7 @@ async def execute(node: HTTPNode, url: str, **more: Any) -> dict[str, Any]:
         "timeout": 20_000,
         **more,
     }
-    return await node.execute(Call("node_0", make_node("http", {}), inputs), FakeContext())
+    return await node.execute(Call("node_0", make_node("http", {}), inputs), context or FakeContext())
 
 
 async def send(url: str, settings: HTTPSettings | None = None, **more: Any) -> dict[str, Any]:

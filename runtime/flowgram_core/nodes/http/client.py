@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Collection
 from typing import NamedTuple
 
+from flowgram_core.concurrency.fair_queue import FairSemaphore
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.nodes.errors import AttemptFailed
 from flowgram_core.nodes.network.charsets import decode_text
@@ -59,25 +60,31 @@ class HTTPClient:
         self._transport = transport
         self._time_slice = time_slice
         self._secret_names = secret_names
-        self._slots = asyncio.Semaphore(settings.max_parallel)
+        self._slots = FairSemaphore(settings.max_parallel)
         self._default_headers = {
             "accept": "*/*",
             "accept-encoding": ACCEPTED,
             "user-agent": settings.user_agent,
         }
 
-    async def attempt(self, request: Request, timeout: float) -> Response:  # noqa: ASYNC109 - part of the outcome
+    async def attempt(
+        self,
+        request: Request,
+        timeout: float,  # noqa: ASYNC109 - part of the outcome
+        task_id: str,
+    ) -> Response:
         """Sends a request once. When the caller is cancelled, the connection is closed.
 
         Args:
             request: What to send.
             timeout: Seconds for all of it, redirects and reading included, from the moment on when there is a slot for it.
+            task_id: Whose request it is: slots are shared between tasks.
 
         Raises:
             AttemptFailed: The connection failed before a response came, or the time is over.
             NodeError: The response broke off, or is none that could be used.
         """
-        async with self._slots:
+        async with self._slots.slot(task_id):
             await self._time_slice()
             try:
                 async with asyncio.timeout(timeout):

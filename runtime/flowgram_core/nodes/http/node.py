@@ -119,7 +119,7 @@ class HTTPNode(Trusted):
 
         return CallBehavior(prepare)
 
-    async def execute(self, call: Call, context: CallContext) -> JSONObject:  # noqa: ARG002
+    async def execute(self, call: Call, context: CallContext) -> JSONObject:
         """Makes the request, again after 1, 2, 4 … seconds where no response came or the time was over.
 
         Raises:
@@ -137,7 +137,7 @@ class HTTPNode(Trusted):
         attempt = 0
         while True:
             try:
-                response = await self._client.attempt(request, timeout / 1000)
+                response = await self._client.attempt(request, timeout / 1000, context.task_id)
             except AttemptFailed as error:
                 if attempt + 1 > retries:
                     raise NodeError(f"HTTP request failed: {error}") from error

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from support.certificates import Certificate
 from support.http_node import Sleeps, execute, failure, send
+from support.node_calls import FakeContext
 from support.raw_http import RawServer, Received, never, response
 
 from flowgram_core.engine.errors import NodeError
@@ -148,6 +149,34 @@ async def test_waiting_for_a_turn_is_not_part_of_the_time_out() -> None:
         assert len(server.received) == 1
         go_on.set()
         assert [(await slow)["body"], (await quick)["body"]] == ["/slow", "/quick"]
+
+
+async def test_slots_are_shared_between_tasks() -> None:
+    """A task that waits with one request gets the next slot, however many another one waits with."""
+    go_on = asyncio.Event()
+    served: list[str] = []
+
+    async def respond(received: Received) -> bytes:
+        if received.target == "/first":
+            await go_on.wait()
+        served.append(received.target)
+        return response()
+
+    def request(node: HTTPNode, url: str, task_id: str) -> "asyncio.Task[dict[str, Any]]":
+        return asyncio.create_task(execute(node, url, context=FakeContext(task_id=task_id)))
+
+    async with RawServer(respond) as server, HTTPNode(HTTPSettings(max_parallel=1)) as node:
+        first = request(node, f"{server.url}/first", "many")
+        await server.arrived.wait()
+        many = [request(node, f"{server.url}/many/{number}", "many") for number in range(3)]
+        for _ in range(3):
+            await asyncio.sleep(0)
+        one = request(node, f"{server.url}/one", "one")
+        for _ in range(3):
+            await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.gather(first, one, *many)
+    assert served.index("/one") <= 2
 
 
 async def test_private_addresses_can_be_forbidden() -> None:

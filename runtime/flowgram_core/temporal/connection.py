@@ -2,11 +2,12 @@
 
 import logging
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 from temporalio.client import Client
 from temporalio.converter import DataConverter
-from temporalio.envconfig import ClientConfig
+from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from temporalio.service import RetryConfig, RPCError
 
 from flowgram_core.concurrency.clock import Clock
@@ -43,11 +44,11 @@ async def connect(settings: TemporalSettings, converter: DataConverter, *, lazy:
         JournalUnavailable: The cluster cannot be reached; never with `lazy`.
     """
     try:
-        given = ClientConfig.load_client_connect_config(
-            settings.profile or None, config_file=settings.config_file or None
-        )
+        given = _configuration(settings)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
-        raise ConnectionSettingsInvalid(f"Temporal's configuration cannot be read: {error}") from error
+        # What follows the first line is of the file, and may be a key.
+        text = str(error).partition("\n")[0]
+        raise ConnectionSettingsInvalid(f"Temporal's configuration cannot be read: {text}") from None
     address = settings.address or given.get("target_host") or _DEFAULT_ADDRESS
     namespace = settings.namespace or given.get("namespace") or "default"
     try:
@@ -64,6 +65,15 @@ async def connect(settings: TemporalSettings, converter: DataConverter, *, lazy:
         )
     except (RuntimeError, RPCError) as error:
         raise JournalUnavailable(f"Temporal at {address} cannot be reached: {error}") from error
+
+
+def _configuration(settings: TemporalSettings) -> ClientConnectConfig:
+    """What Temporal's own configuration says."""
+    if settings.config_file and not Path(settings.config_file).is_file():  # it would be passed over
+        raise FileNotFoundError(f"{settings.config_file}: no such file")
+    return ClientConfig.load_client_connect_config(
+        settings.profile or None, config_file=settings.config_file or None
+    )
 
 
 async def connect_in_time(settings: TemporalSettings, converter: DataConverter, clock: Clock) -> Client:

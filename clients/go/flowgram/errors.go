@@ -20,6 +20,7 @@ const (
 	reasonArgumentInvalid = "ARGUMENT_INVALID"
 	reasonSchemaInvalid   = "SCHEMA_INVALID"
 	reasonInputsInvalid   = "INPUTS_INVALID"
+	reasonWatchBehind     = "WATCH_BEHIND"
 )
 
 // What an [*Error] means, for [errors.Is]. A call that its context ended also is [context.Canceled] or

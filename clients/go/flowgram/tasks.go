@@ -24,15 +24,18 @@ type RunRequest struct {
 	TaskTimeout time.Duration
 	// Labels are free labels to find the task by in [Client.List].
 	Labels map[string]string
+	// DisplayName is a name for people, of at most 256 characters.
+	DisplayName string
 }
 
 func (r RunRequest) message(wait bool) *runtimev1.TaskRunRequest {
 	request := &runtimev1.TaskRunRequest{
-		Schema:    string(r.Schema),
-		Inputs:    string(r.Inputs),
-		RequestId: r.RequestID,
-		Labels:    r.Labels,
-		Wait:      wait,
+		Schema:      string(r.Schema),
+		Inputs:      string(r.Inputs),
+		RequestId:   r.RequestID,
+		Labels:      r.Labels,
+		Wait:        wait,
+		DisplayName: r.DisplayName,
 	}
 	if r.RequestID == "" {
 		request.RequestId = rand.Text()
@@ -126,6 +129,18 @@ func (c *Client) result(
 		Outputs: raw(response.GetOutputs()),
 		Errors:  response.GetErrors(),
 	}, nil
+}
+
+// Get is what a task is: its schema and inputs with secrets masked, its labels, name, times and status. It is cheap, where
+// [Client.Report] gathers all events.
+//
+// Errors: [ErrTaskNotFound], and those of any call.
+func (c *Client) Get(ctx context.Context, taskID string) (*Task, error) {
+	response, err := call(ctx, c, c.settings.retry, c.service.TaskGet, &runtimev1.TaskGetRequest{TaskId: taskID})
+	if err != nil {
+		return nil, err
+	}
+	return response.GetTask(), nil
 }
 
 // Report is everything known about a task now: the runs of every node that has started, and all messages. The view

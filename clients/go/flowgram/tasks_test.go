@@ -46,13 +46,15 @@ func TestRun(t *testing.T) {
 			Inputs:      json.RawMessage(`{"n": 12345678901234567890}`),
 			TaskTimeout: time.Minute,
 			Labels:      map[string]string{"team": "x"},
+			DisplayName: "order 7",
 		})
 		if err != nil || taskID != "t1" {
 			t.Fatal(taskID, err)
 		}
 		if asked.GetSchema() != `{"nodes": []}` || asked.GetInputs() != `{"n": 12345678901234567890}` ||
 			asked.GetTimeout().AsDuration() != time.Minute || asked.GetLabels()["team"] != "x" ||
-			asked.GetRequestId() == "" || asked.GetWait() {
+			asked.GetRequestId() == "" || asked.GetWait() ||
+			asked.GetDisplayName() != "order 7" {
 			t.Error(asked)
 		}
 		if !slices.Equal(told["tenant"], []string{"blue"}) || !slices.Equal(told["request"], []string{"7"}) {
@@ -460,6 +462,24 @@ func TestNewFromConn(t *testing.T) {
 			if _, err := flowgram.NewFromConn(connection, option); err == nil {
 				t.Error("an option that is for new connections is taken")
 			}
+		}
+	})
+}
+
+// A task can be asked for by its id.
+func TestGet(t *testing.T) {
+	server := &scripted.Server{OnGet: func(r *runtimev1.TaskGetRequest) (*runtimev1.TaskGetResponse, error) {
+		if r.GetTaskId() != "t1" {
+			return nil, scripted.Refusal(codes.NotFound, "TASK_NOT_FOUND", 0)
+		}
+		return &runtimev1.TaskGetResponse{Task: &flowgram.Task{Schema: "{}", LastSequence: 3}}, nil
+	}}
+	withServer(t, server, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
+		if task, err := client.Get(ctx, "t1"); err != nil || task.GetSchema() != "{}" || task.GetLastSequence() != 3 {
+			t.Error(task, err)
+		}
+		if _, err := client.Get(ctx, "t2"); !errors.Is(err, flowgram.ErrTaskNotFound) {
+			t.Error(err)
 		}
 	})
 }

@@ -31,6 +31,8 @@ type (
 	NodeReport = runtimev1.NodeReport
 	// TaskSummary is a task in a list.
 	TaskSummary = runtimev1.TaskSummary
+	// Task is what a task is: what was run, without its events and outcome. Secrets are masked.
+	Task = runtimev1.Task
 	// ServerInfo is what a server says of itself.
 	ServerInfo = runtimev1.ServerInfoResponse
 	// StatusInfo is a status, and the times that go with it.

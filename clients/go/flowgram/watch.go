@@ -129,7 +129,7 @@ func (w *watch) run(ctx context.Context, policy RetryPolicy) error {
 			return contextError(ctx)
 		}
 		failure := w.failure(ctx, err)
-		if !w.mayResume(ctx, failure) {
+		if !w.client.mayResume(ctx, failure, w.connected) {
 			return failure
 		}
 		w.failures++
@@ -147,9 +147,9 @@ func (w *watch) stream(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	patience := w.silence
+	timeout := w.silence
 	for terminated := false; ; {
-		response, err := receive(stream, cancel, patience)
+		response, err := receive(stream, cancel, timeout)
 		switch {
 		case terminated || errors.Is(err, io.EOF):
 			return nil
@@ -180,46 +180,51 @@ func (w *watch) stream(ctx context.Context) error {
 				return errLeft
 			}
 			if event.GetTaskStatusChanged().GetStatus().GetTerminated() {
-				terminated, patience = true, farewell
+				terminated, timeout = true, farewell
 			}
 		}
 	}
 }
 
-// receive waits for the next response, and not for longer than patience if that is not 0. Only waiting counts: the
+// receive waits for the next response, and not for longer than timeout if that is not 0. Only waiting counts: the
 // consumer may take its time between two.
-func receive(
-	stream grpc.ServerStreamingClient[runtimev1.WatchTaskResponse],
+func receive[Response any](
+	stream grpc.ServerStreamingClient[Response],
 	cancel context.CancelCauseFunc,
-	patience time.Duration,
-) (*runtimev1.WatchTaskResponse, error) {
-	if patience > 0 {
-		timer := time.AfterFunc(patience, func() { cancel(errSilent) })
+	timeout time.Duration,
+) (*Response, error) {
+	if timeout > 0 {
+		timer := time.AfterFunc(timeout, func() { cancel(errSilent) })
 		defer timer.Stop()
 	}
 	return stream.Recv()
 }
 
 func (w *watch) failure(ctx context.Context, err error) *Error {
+	return streamFailure(ctx, err, w.silence)
+}
+
+// streamFailure is the Error for what a stream ended with.
+func streamFailure(ctx context.Context, err error, silence time.Duration) *Error {
 	var own *Error
 	if errors.As(err, &own) {
 		return own
 	}
 	if errors.Is(err, errSilent) {
-		return &Error{Code: codes.Unavailable, Message: fmt.Sprintf("the server has been silent for %v", w.silence)}
+		return &Error{Code: codes.Unavailable, Message: fmt.Sprintf("the server has been silent for %v", silence)}
 	}
 	return errorFrom(ctx, err)
 }
 
-// mayResume reports whether opening the stream again, after the last event that was given, may help.
-func (w *watch) mayResume(ctx context.Context, failure *Error) bool {
+// mayResume reports whether opening a stream again may help. One that was connected has more patience: the service may
+// have too many watchers just now, when all of them come back after a restart.
+func (c *Client) mayResume(ctx context.Context, failure *Error, connected bool) bool {
 	switch {
-	case w.client.away(ctx, failure):
+	case c.away(ctx, failure), failure.Reason == reasonWatchBehind:
 		return true
-	case !w.connected:
+	case !connected:
 		return false
 	case failure.RetryAfter > 0:
-		// too many watch just now: all of them come back after a restart
 		return true
 	default:
 		// the service names a reason; without one, the connection broke in the middle of a response

@@ -1,5 +1,5 @@
-// Gateway forwards the events of tasks to browsers as Server-Sent Events, and runs, shows, cancels and lists tasks
-// as JSON. docs/clients/gateway.md describes what it serves.
+// Gateway serves the API of FlowGram's editor, with Server-Sent Events, before a server elsewhere. docs/rest.md describes
+// the API, docs/clients/gateway.md the flags.
 //
 //	gateway -target 127.0.0.1:50051 -listen 127.0.0.1:8080
 package main
@@ -46,12 +46,16 @@ func run(ctx context.Context, arguments []string) error {
 		"`HOST:PORT` of the gRPC server; FLOWGRAM_TARGET in the environment changes the default")
 	secure := flags.Bool("tls", false, "encrypt the connection to the gRPC server")
 	listen := flags.String("listen", "127.0.0.1:8080", "`HOST:PORT` to serve on; port 0 takes any that is free")
-	cors := flags.String("cors", "", "`ORIGINS` whose pages may use the gateway, with commas between them; * for all")
+	cors := flags.String("cors", gateway.Loopback, "`ORIGINS` whose pages may use the gateway, with commas between them; "+
+		"loopback stands for all on this machine, * for all there are")
+	hosts := flags.String("allowed-hosts", "",
+		"`NAMES` in a Host header that are answered, beside those of this machine, with commas between them; * for all")
 	forward := flags.String("forward", "authorization,traceparent,tracestate",
 		"`HEADERS` that are sent on to the gRPC server as metadata, with commas between them")
 	timeout := flags.Duration("timeout", 30*time.Second, "for calls that are answered at once")
 	heartbeat := flags.Duration("heartbeat", 15*time.Second, "after which a silent event stream sends a comment")
-	maxBody := flags.Int64("max-body", 64<<20, "`BYTES` of the body of a request")
+	maxBody := flags.Int64("max-body", 48<<20, "`BYTES` of the body of a request")
+	maxConnections := flags.Int("max-connections", 1000, "`CONNECTIONS` that are open at once; more are closed")
 	grace := flags.Duration("grace", 10*time.Second, "for requests under way, when it is told to stop")
 	if err := flags.Parse(arguments); err != nil {
 		return err
@@ -59,13 +63,13 @@ func run(ctx context.Context, arguments []string) error {
 	if flags.NArg() > 0 {
 		return fmt.Errorf("there are no arguments beside flags, and here is %q", flags.Arg(0))
 	}
-	if *timeout <= 0 || *heartbeat <= 0 || *maxBody <= 0 {
-		return errors.New("-timeout, -heartbeat and -max-body must be more than 0")
+	if *timeout <= 0 || *heartbeat <= 0 || *maxBody <= 0 || *maxConnections <= 0 {
+		return errors.New("-timeout, -heartbeat, -max-body and -max-connections must be more than 0")
 	}
 
-	patience := flowgram.DefaultReconnect()
-	patience.Attempts = reconnectAttempts
-	options := []flowgram.Option{flowgram.WithReconnect(patience)}
+	reconnect := flowgram.DefaultReconnect()
+	reconnect.Attempts = reconnectAttempts
+	options := []flowgram.Option{flowgram.WithReconnect(reconnect)}
 	if *secure {
 		options = append(options, flowgram.WithTLS(nil))
 	}
@@ -75,21 +79,27 @@ func run(ctx context.Context, arguments []string) error {
 	}
 	defer client.Close()
 
+	listener, err := net.Listen("tcp", *listen)
+	if err != nil {
+		return err
+	}
+	host, _, err := net.SplitHostPort(*listen)
+	if err != nil {
+		return err
+	}
 	handler := gateway.New(client, gateway.Settings{
 		Origins:      names(*cors),
+		Hosts:        names(strings.ToLower(*hosts)),
+		Listen:       strings.ToLower(host),
 		Forward:      names(*forward),
 		Timeout:      *timeout,
 		Heartbeat:    *heartbeat,
 		MaxBodyBytes: *maxBody,
 	})
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
-	listener, err := net.Listen("tcp", *listen)
-	if err != nil {
-		return err
-	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 30 * time.Second}
 	slog.Info("serving", "url", "http://"+listener.Addr().String(), "target", *target)
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(listener) }()
+	go func() { ended <- server.Serve(gateway.Limit(listener, *maxConnections)) }()
 	select {
 	case err := <-ended:
 		return err

@@ -1,12 +1,11 @@
-// Package gateway is the HTTP service that docs/clients/gateway.md describes: a client of the runtime that holds no
-// state, and forwards the events of tasks to browsers.
+// Package gateway is the HTTP API that docs/rest.md describes: a client of the runtime that holds no state, speaks the API
+// of FlowGram's editor, and forwards the events of tasks to browsers.
 package gateway
 
 import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,20 +14,36 @@ import (
 	"github.com/flowgram/flowgram-server/clients/go/flowgram"
 )
 
+// Loopback stands among origins for every one on this machine.
+const Loopback = "loopback"
+
 // Settings change how a gateway behaves. The zero value of a field stands for its default.
 type Settings struct {
-	// Origins may use the gateway from their pages; "*" stands for all. Default: none but the gateway's own.
+	// Origins may use the gateway from their pages; "*" stands for all, [Loopback] for those on this machine. Default:
+	// none but the gateway's own.
 	Origins []string
+	// Hosts are names in a Host header that are answered, beside those of this machine; "*" stands for all.
+	Hosts []string
+	// Listen is the host that the gateway listens on, whose name is answered too.
+	Listen string
 	// Forward names headers that are sent on to the server, as metadata. Default: none.
 	Forward []string
 	// Timeout bounds calls that are answered at once. Default: 30 seconds.
 	Timeout time.Duration
 	// Heartbeat is how long an event stream is silent before a comment is sent. Default: 15 seconds.
 	Heartbeat time.Duration
-	// OpenDelay is how long a stream may wait for its first event before it is answered. Default: 200 milliseconds.
+	// OpenDelay is how long a stream may wait for its first event before it is answered. Default: 1 second.
 	OpenDelay time.Duration
-	// MaxBodyBytes bounds the body of a request. Default: 64 MiB.
+	// MaxBodyBytes bounds the body of a request. Default: 48 MiB.
 	MaxBodyBytes int64
+	// MaxBodiesBytes bounds all bodies that are read at once. Default: 256 MiB.
+	MaxBodiesBytes int64
+	// ReadTimeout is how long a body may pause. Default: 10 seconds.
+	ReadTimeout time.Duration
+	// MinReadRate is how many bytes per second must come of a body on average. Default: 8192.
+	MinReadRate int64
+	// WriteTimeout is how long a client of a stream may read nothing while something waits for it. Default: a minute.
+	WriteTimeout time.Duration
 }
 
 var errStopping = errors.New("the gateway is shutting down")
@@ -38,57 +53,66 @@ type Gateway struct {
 	client   *flowgram.Client
 	settings Settings
 	handler  http.Handler
+	bodies   *budget
 	stopping context.Context
 	stop     context.CancelFunc
 }
 
 // New makes a gateway to the server of a client, which stays the caller's to close.
 func New(client *flowgram.Client, settings Settings) *Gateway {
-	if settings.Timeout == 0 {
-		settings.Timeout = 30 * time.Second
-	}
-	if settings.Heartbeat == 0 {
-		settings.Heartbeat = 15 * time.Second
-	}
-	if settings.OpenDelay == 0 {
-		settings.OpenDelay = 200 * time.Millisecond
-	}
-	if settings.MaxBodyBytes == 0 {
-		settings.MaxBodyBytes = 64 << 20
-	}
-	g := &Gateway{client: client, settings: settings}
+	settings.Timeout = orDefault(settings.Timeout, 30*time.Second)
+	settings.Heartbeat = orDefault(settings.Heartbeat, 15*time.Second)
+	settings.OpenDelay = orDefault(settings.OpenDelay, time.Second)
+	settings.MaxBodyBytes = orDefault(settings.MaxBodyBytes, 48<<20)
+	settings.MaxBodiesBytes = orDefault(settings.MaxBodiesBytes, 256<<20)
+	settings.ReadTimeout = orDefault(settings.ReadTimeout, 10*time.Second)
+	settings.MinReadRate = orDefault(settings.MinReadRate, 8192)
+	settings.WriteTimeout = orDefault(settings.WriteTimeout, writeTimeout)
+	g := &Gateway{client: client, settings: settings, bodies: &budget{left: settings.MaxBodiesBytes}}
 	g.stopping, g.stop = context.WithCancel(context.Background())
 	mux := http.NewServeMux()
-	mux.Handle("/tasks", methods{http.MethodPost: g.run, http.MethodGet: g.list})
-	mux.Handle("/tasks/{id}", methods{http.MethodGet: g.result})
-	mux.Handle("/tasks/{id}/report", methods{http.MethodGet: g.report})
-	mux.Handle("/tasks/{id}/events", methods{http.MethodGet: g.events})
-	mux.Handle("/tasks/{id}/cancel", methods{http.MethodPost: g.cancel})
-	mux.Handle("/validate", methods{http.MethodPost: g.validate})
-	mux.Handle("/info", methods{http.MethodGet: g.info})
+	mux.Handle("/api/task/run", methods{http.MethodPost: g.run})
+	mux.Handle("/api/task/validate", methods{http.MethodPost: g.validate})
+	mux.Handle("/api/task", methods{http.MethodGet: g.get})
+	mux.Handle("/api/task/report", methods{http.MethodGet: g.report})
+	mux.Handle("/api/task/result", methods{http.MethodGet: g.result})
+	mux.Handle("/api/task/cancel", methods{http.MethodPut: g.cancel})
+	mux.Handle("/api/task/watch", methods{http.MethodGet: g.watch})
+	mux.Handle("/api/tasks/watch", methods{http.MethodGet: g.watchTasks})
+	mux.Handle("/api/tasks", methods{http.MethodGet: g.list})
+	mux.Handle("/api/info", methods{http.MethodGet: g.info})
 	mux.Handle("/healthz", methods{http.MethodGet: func(w http.ResponseWriter, _ *http.Request) error {
-		return writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+		return writeJSON(w, map[string]string{"status": "ok"})
 	}})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, &problem{status: http.StatusNotFound, code: "NOT_FOUND", message: "there is nothing here"})
+		writeProblem(w, &problem{status: http.StatusNotFound, code: "NOT_FOUND", message: r.URL.Path + ": there is nothing here"})
 	})
 	g.handler = mux
 	return g
 }
 
+func orDefault[T time.Duration | int64](value, standard T) T {
+	if value == 0 {
+		return standard
+	}
+	return value
+}
+
 // ServeHTTP answers a request.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Header().Set("Cache-Control", "no-store")
-	if preflight := g.allowOrigin(w, r); preflight {
-		w.WriteHeader(http.StatusNoContent)
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // that of the answer before, on the same connection
+	if !g.allowsHost(r.Host) {
+		writeProblem(w, foreignHost(r.Host))
 		return
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, g.settings.MaxBodyBytes)
+	if answered := g.checkOrigin(w, r); answered {
+		return
+	}
 	g.handler.ServeHTTP(w, r.WithContext(g.forward(r)))
 }
 
-// Stop ends event streams and waits, so that the HTTP server can shut down; browsers come back to another gateway, or
+// Stop ends event streams, so that the HTTP server can shut down; browsers come back to another gateway, or
 // to this one when it is started again. Other calls are answered as ever.
 func (g *Gateway) Stop() { g.stop() }
 
@@ -122,31 +146,6 @@ func (g *Gateway) forward(r *http.Request) context.Context {
 
 func printable(text string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
-}
-
-// allowOrigin tells a browser what pages of other origins may do, and reports whether that is all it wanted to know.
-func (g *Gateway) allowOrigin(w http.ResponseWriter, r *http.Request) bool {
-	origin, header := r.Header.Get("Origin"), w.Header()
-	all := slices.Contains(g.settings.Origins, "*")
-	if len(g.settings.Origins) > 0 && !all {
-		header.Add("Vary", "Origin")
-	}
-	if origin == "" || !all && !slices.Contains(g.settings.Origins, origin) {
-		return false
-	}
-	if all {
-		origin = "*"
-	}
-	header.Set("Access-Control-Allow-Origin", origin)
-	header.Set("Access-Control-Expose-Headers", "Location, Retry-After")
-	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
-		return false
-	}
-	header.Set("Access-Control-Allow-Methods", "GET, POST")
-	header.Set("Access-Control-Allow-Headers",
-		strings.Join(append([]string{"Content-Type", "Last-Event-ID"}, g.settings.Forward...), ", "))
-	header.Set("Access-Control-Max-Age", "600")
-	return true
 }
 
 // methods answers a path by the method of the request; an error becomes a problem.

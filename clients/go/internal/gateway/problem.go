@@ -2,12 +2,14 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"math"
 	"net/http"
+	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -29,7 +31,7 @@ func (p *problem) Error() string { return p.message }
 // invalid is the problem of a request that is not as it should be.
 func invalid(problems ...string) *problem {
 	return &problem{
-		status: http.StatusBadRequest, code: "ARGUMENT_INVALID", message: "the request is not valid", errors: problems,
+		status: http.StatusBadRequest, code: "ARGUMENT_INVALID", message: strings.Join(problems, "; "), errors: problems,
 	}
 }
 
@@ -57,6 +59,14 @@ var (
 		http.StatusGatewayTimeout:        "the runtime did not answer in time",
 		http.StatusRequestEntityTooLarge: "the request is larger than the runtime takes",
 	}
+	aboutRequests = []string{"ARGUMENT_INVALID", "PAGE_TOKEN_INVALID", "REQUEST_ID_REUSED", "SEQUENCE_OUT_OF_RANGE"}
+	serviceNames  = regexp.MustCompile(
+		`\b(task_id|request_id|page_size|page_token|next_page_token|after_sequence|display_name)\b`)
+	// by the service's name of a part of a request, the one that it has here
+	ownNames = map[string]string{
+		"task_id": "taskID", "request_id": "requestID", "page_size": "pageSize", "page_token": "pageToken",
+		"next_page_token": "nextPageToken", "after_sequence": "after", "display_name": "displayName",
+	}
 	codeNames = map[codes.Code]string{
 		codes.Canceled:           "CANCELLED",
 		codes.Unknown:            "UNKNOWN",
@@ -83,11 +93,6 @@ func problemOf(err error) *problem {
 	if errors.As(err, &own) {
 		return own
 	}
-	if errors.Is(err, errStopping) {
-		return &problem{
-			status: http.StatusServiceUnavailable, code: "SHUTTING_DOWN", message: errStopping.Error(), retryAfter: time.Second,
-		}
-	}
 	var failure *flowgram.Error
 	ok := errors.As(err, &failure)
 	if !ok {
@@ -104,7 +109,10 @@ func problemOf(err error) *problem {
 	if failure.Reason == "MESSAGE_TOO_LARGE" && failure.Metadata["message"] == "request" {
 		status = http.StatusRequestEntityTooLarge
 	}
-	told := &problem{status: status, code: failure.Reason, message: failure.Message, errors: violations(failure)}
+	told := &problem{
+		status: status, code: failure.Reason, message: inOwnWords(failure.Message, failure.Reason),
+		errors: violations(failure),
+	}
 	if failure.Reason == "" {
 		told.code, told.message = codeNames[failure.Code], transportTexts[status]
 		if told.message == "" {
@@ -127,10 +135,18 @@ func violations(failure *flowgram.Error) []string {
 		if each.Field == "" || errors.Is(failure, flowgram.ErrInvalidWorkflow) {
 			all = append(all, each.Description)
 		} else {
-			all = append(all, each.Field+" "+each.Description)
+			all = append(all, inOwnWords(each.Field+" "+each.Description, failure.Reason))
 		}
 	}
 	return all
+}
+
+// inOwnWords is what the service says of a request, with the names that its parts have here.
+func inOwnWords(text, reason string) string {
+	if !slices.Contains(aboutRequests, reason) {
+		return text
+	}
+	return serviceNames.ReplaceAllStringFunc(text, func(name string) string { return ownNames[name] })
 }
 
 // body is the problem as clients see it.
@@ -138,9 +154,9 @@ func (p *problem) body() []byte {
 	shape := struct {
 		Code    string   `json:"code"`
 		Message string   `json:"message"`
-		Errors  []string `json:"errors,omitempty"`
-	}{p.code, p.message, p.errors}
-	encoded, err := json.Marshal(shape)
+		Errors  []string `json:"errors"`
+	}{p.code, p.message, append([]string{}, p.errors...)}
+	encoded, err := encode(shape)
 	if err != nil {
 		panic(err) // strings can be encoded
 	}
@@ -151,7 +167,7 @@ func writeProblem(w http.ResponseWriter, p *problem) {
 	if p.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(p.retryAfter.Seconds()))))
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(p.status)
-	_, _ = w.Write(p.body()) // a client that has left does not need it
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
+	writeBody(w, p.status, p.body())
 }

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,123 +12,122 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
-
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/types/known/durationpb"
-
-	runtimev1 "github.com/flowgram/flowgram-server/clients/go/flowgram/runtime/v1"
+	"unicode/utf8"
 
 	"github.com/flowgram/flowgram-server/clients/go/flowgram"
 )
 
+const (
+	maxNameLength = 256 // characters of a requestID and of a displayName
+	maxPageSize   = 1000
+)
+
 type (
 	validateBody struct {
-		Schema document `json:"schema"`
-		Inputs document `json:"inputs"`
+		Schema *string         `json:"schema"`
+		Inputs json.RawMessage `json:"inputs"`
 	}
 	runBody struct {
 		validateBody
-		RequestID string            `json:"request_id"`
-		Timeout   duration          `json:"timeout"`
-		Labels    map[string]string `json:"labels"`
-		Wait      bool              `json:"wait"`
+		Labels      map[string]string `json:"labels"`
+		RequestID   string            `json:"requestID"`
+		DisplayName string            `json:"displayName"`
 	}
 	cancelBody struct {
-		Reason string `json:"reason"`
+		TaskID *string `json:"taskID"`
 	}
 )
 
-// document is a JSON object, as it came, or the text in a string.
-type document json.RawMessage
+func (b *validateBody) problems() []string {
+	var all []string
+	if b.Schema == nil {
+		all = append(all, "schema: is required")
+	} else if *b.Schema == "" {
+		all = append(all, "schema: must not be empty")
+	}
+	if b.Inputs == nil {
+		all = append(all, "inputs: is required")
+	} else if b.Inputs[0] != '{' {
+		all = append(all, "inputs: must be an object")
+	}
+	return all
+}
 
-func (d *document) UnmarshalJSON(encoded []byte) error {
-	switch encoded[0] {
-	case '{':
-		*d = slices.Clone(encoded)
-	case '"':
-		var text string
-		if err := json.Unmarshal(encoded, &text); err != nil {
-			return err
+func (b *runBody) problems() []string {
+	all := b.validateBody.problems()
+	for name, text := range map[string]string{"requestID": b.RequestID, "displayName": b.DisplayName} {
+		if utf8.RuneCountInString(text) > maxNameLength {
+			all = append(all, fmt.Sprintf("%s: must have at most %d characters", name, maxNameLength))
 		}
-		*d = document(text)
-	case 'n': // null is nothing
-	default:
-		return invalid("schema and inputs must be JSON objects, or strings that hold one")
+	}
+	return all
+}
+
+func (b *cancelBody) problems() []string {
+	if b.TaskID == nil || *b.TaskID == "" {
+		return []string{"taskID: is required"}
 	}
 	return nil
 }
 
-// duration is what Protocol Buffers' JSON mapping makes of one: "1.5s".
-type duration time.Duration
-
-func (d *duration) UnmarshalJSON(encoded []byte) error {
-	var value durationpb.Duration
-	if string(encoded) == "null" {
-		return nil
-	}
-	if err := protojson.Unmarshal(encoded, &value); err != nil {
-		return invalid(`timeout must be a duration such as "1.5s"`)
-	}
-	*d = duration(value.AsDuration())
-	return nil
+// body is what a request carries.
+type body interface {
+	// problems is all that is wrong with it.
+	problems() []string
 }
 
-// readBody reads the JSON object in the body of a request into v. The body may only be missing where v needs nothing.
-func readBody(r *http.Request, v any, optional bool) error {
-	body, err := io.ReadAll(r.Body)
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		return &problem{
-			status:  http.StatusRequestEntityTooLarge,
-			code:    "BODY_TOO_LARGE",
-			message: fmt.Sprintf("the body of the request has more than %d bytes", tooLarge.Limit),
-		}
-	}
-	if err != nil {
-		return invalid("the body did not come to its end")
-	}
-	if len(body) == 0 && optional {
-		return nil
-	}
-	// besides its meaning, this keeps the pages of other origins from running anything without having been allowed to
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
+// readBody reads the JSON object in the body of a request into v.
+//
+// That it must say that it is JSON is also a protection: a page of another origin cannot send that without asking first.
+func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request, v body) error {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	suffixed := strings.HasPrefix(kind, "application/") && strings.HasSuffix(kind, "+json")
+	if err != nil || kind != "application/json" && !suffixed {
 		return &problem{
 			status:  http.StatusUnsupportedMediaType,
 			code:    "CONTENT_TYPE_UNSUPPORTED",
 			message: "the Content-Type of the body must be application/json",
 		}
 	}
-	decoder := json.NewDecoder(strings.NewReader(string(body)))
-	decoder.DisallowUnknownFields()
+	share := g.bodies.open()
+	defer share.close()
+	encoded, err := g.readAll(w, r, share)
+	if err != nil {
+		return err
+	}
+	encoded = bytes.TrimPrefix(encoded, byteOrderMark) // editors on Windows write one, and it is no part of the JSON
+	if !utf8.Valid(encoded) {
+		return invalid("the body is no JSON: it is not UTF-8")
+	}
+	decoder := json.NewDecoder(bytes.NewReader(encoded))
 	if err := decoder.Decode(v); err != nil {
 		return bodyProblem(err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return invalid("the body is more than one JSON value")
+		return invalid("the body is no JSON: it is more than one value")
+	}
+	if problems := v.problems(); len(problems) > 0 {
+		slices.Sort(problems)
+		return invalid(problems...)
 	}
 	return nil
 }
 
 func bodyProblem(err error) error {
-	var own *problem
-	if errors.As(err, &own) {
-		return own
-	}
 	var mismatch *json.UnmarshalTypeError
-	if errors.As(err, &mismatch) {
-		if mismatch.Field == "" {
-			return invalid("the body must be a JSON object, not " + mismatch.Value)
-		}
-		return invalid(fmt.Sprintf("%s must not be %s", mismatch.Field, mismatch.Value))
-	}
-	if name, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); unknown {
-		return invalid(strings.Trim(name, `"`) + " is not known")
-	}
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+	switch {
+	case errors.As(err, &mismatch) && mismatch.Field == "":
+		return invalid("the body must be a JSON object")
+	case errors.As(err, &mismatch):
+		field := strings.TrimPrefix(mismatch.Field, "validateBody.") // which is embedded
+		return invalid(fmt.Sprintf("%s: must not be %s", field, mismatch.Value))
+	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
 		return invalid("the body is no JSON: it ends too early")
+	default:
+		return invalid("the body is no JSON: " + strings.TrimPrefix(err.Error(), "json: "))
 	}
-	return invalid("the body cannot be read: " + strings.TrimPrefix(err.Error(), "json: "))
 }
 
 // parameters reads the query of a request, and collects what is wrong with it.
@@ -136,53 +136,47 @@ type parameters struct {
 	problems []string
 }
 
-// parametersOf refuses names that are not among those that are known.
-func parametersOf(r *http.Request, known ...string) *parameters {
+func parametersOf(r *http.Request) *parameters {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	p := &parameters{values: values}
 	if err != nil {
 		p.problems = append(p.problems, "the query is malformed")
 	}
-	for name := range values {
-		if !slices.Contains(known, name) {
-			p.problems = append(p.problems, name+" is not known")
-		}
-	}
 	return p
 }
 
-func (p *parameters) flag(name string) bool {
-	switch value := p.values.Get(name); value {
-	case "true":
-		return true
-	case "", "false":
-		return false
-	default:
-		p.problems = append(p.problems, name+" must be true or false")
-		return false
+func (p *parameters) taskID() string {
+	id := p.values.Get("taskID")
+	if id == "" {
+		p.problems = append(p.problems, "taskID: is required")
 	}
+	return id
 }
 
-func (p *parameters) view() flowgram.View {
-	switch p.values.Get("view") {
-	case "", "full":
-		return flowgram.ViewFull
-	case "basic":
-		return flowgram.ViewBasic
+func (p *parameters) flag(name string) bool {
+	switch p.values.Get(name) {
+	case "true", "1":
+		return true
+	case "", "false", "0":
+		return false
 	default:
-		p.problems = append(p.problems, "view must be full or basic")
-		return flowgram.ViewFull
+		p.problems = append(p.problems, name+": must be true or false")
+		return false
 	}
 }
 
 func (p *parameters) statuses() []flowgram.Status {
 	var all []flowgram.Status
-	for _, name := range p.values["status"] {
-		number, known := runtimev1.Status_value["STATUS_"+name]
-		if !known || number == 0 {
-			p.problems = append(p.problems, "status must be PENDING, PROCESSING, SUCCEEDED, FAILED or CANCELED")
+	for _, word := range p.values["status"] {
+		found := false
+		for status, known := range statusWords {
+			if word == known {
+				all, found = append(all, status), true
+			}
 		}
-		all = append(all, flowgram.Status(number))
+		if !found {
+			p.problems = append(p.problems, "status: must be pending, processing, succeeded, failed or canceled")
+		}
 	}
 	return all
 }
@@ -192,7 +186,7 @@ func (p *parameters) labels() map[string]string {
 	for _, label := range p.values["label"] {
 		key, value, ok := strings.Cut(label, "=")
 		if !ok || key == "" {
-			p.problems = append(p.problems, "label must be key=value")
+			p.problems = append(p.problems, "label: must be KEY=VALUE")
 		}
 		all[key] = value
 	}
@@ -200,29 +194,30 @@ func (p *parameters) labels() map[string]string {
 }
 
 func (p *parameters) pageSize() int32 {
-	text := p.values.Get("page_size")
+	text := p.values.Get("pageSize")
 	if text == "" {
 		return 0
 	}
 	size, err := strconv.ParseInt(text, 10, 32)
-	if err != nil {
-		p.problems = append(p.problems, "page_size must be a number")
+	if err != nil || size < 1 || size > maxPageSize {
+		p.problems = append(p.problems, fmt.Sprintf("pageSize: must be a number from 1 to %d", maxPageSize))
 	}
 	return int32(size)
 }
 
 // sequence is where a stream goes on: after the header's event, or that of the parameter.
-func (p *parameters) sequence(header string) int64 {
-	name, text := "Last-Event-ID", header
-	if text == "" {
-		name, text = "after", p.values.Get("after")
+func (p *parameters) sequence(header []string) int64 {
+	name, texts := "Last-Event-ID", header
+	if len(texts) == 0 {
+		name, texts = "after", p.values["after"]
 	}
-	if text == "" {
+	if len(texts) == 0 {
 		return 0
 	}
+	text := texts[len(texts)-1]
 	sequence, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || sequence < 0 || !isDigit(text[0]) {
-		p.problems = append(p.problems, name+" must be the sequence of an event")
+		p.problems = append(p.problems, name+": must be the sequence of an event")
 	}
 	return sequence
 }

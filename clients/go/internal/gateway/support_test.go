@@ -3,10 +3,12 @@ package gateway_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -94,7 +96,7 @@ func (l *pipeListener) Addr() net.Addr { return &net.IPAddr{} }
 
 func (b *browser) ask(method, path, body string, headers ...string) *http.Response {
 	b.t.Helper()
-	request, err := http.NewRequestWithContext(b.t.Context(), method, "http://gateway"+path, strings.NewReader(body))
+	request, err := http.NewRequestWithContext(b.t.Context(), method, "http://localhost"+path, strings.NewReader(body))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -102,6 +104,9 @@ func (b *browser) ask(method, path, body string, headers ...string) *http.Respon
 		request.Header.Set("Content-Type", "application/json")
 	}
 	for i := 0; i < len(headers); i += 2 {
+		if headers[i] == "Host" {
+			request.Host = headers[i+1]
+		}
 		request.Header.Set(headers[i], headers[i+1])
 	}
 	response, err := b.client.Do(request)
@@ -119,6 +124,25 @@ func (b *browser) expect(status int, want, method, path, body string, headers ..
 	got := text(b.t, response)
 	if response.StatusCode != status || got != want {
 		b.t.Errorf("%s %s %s\n got %d %s\nwant %d %s", method, path, body, response.StatusCode, got, status, want)
+	}
+	return response.Header
+}
+
+// refused asks for what is refused with this status, code and list of errors.
+func (b *browser) refused(status int, code string, problems []string, method, path, body string, headers ...string) http.Header {
+	b.t.Helper()
+	response := b.ask(method, path, body, headers...)
+	var told struct {
+		Code, Message string
+		Errors        []string
+	}
+	shown := text(b.t, response)
+	if err := json.Unmarshal([]byte(shown), &told); err != nil || response.StatusCode != status || told.Code != code ||
+		told.Message == "" || told.Errors == nil || !slices.Equal(told.Errors, problems) {
+		b.t.Errorf("%s %s %s\n got %d %s\nwant %d %s %q", method, path, body, response.StatusCode, shown, status, code, problems)
+	}
+	if response.Header.Get("X-Content-Type-Options") != "nosniff" || response.Header.Get("Cache-Control") != "no-store" {
+		b.t.Error(response.Header)
 	}
 	return response.Header
 }

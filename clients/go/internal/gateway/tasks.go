@@ -4,103 +4,118 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"iter"
 	"net/http"
-	"net/url"
-	"time"
 
 	"github.com/flowgram/flowgram-server/clients/go/flowgram"
-	runtimev1 "github.com/flowgram/flowgram-server/clients/go/flowgram/runtime/v1"
 )
 
 func (g *Gateway) run(w http.ResponseWriter, r *http.Request) error {
 	var body runBody
-	if err := readBody(r, &body, false); err != nil {
+	if err := g.readBody(w, r, &body); err != nil {
 		return err
-	}
-	request := flowgram.RunRequest{
-		Schema:      json.RawMessage(body.Schema),
-		Inputs:      json.RawMessage(body.Inputs),
-		RequestID:   body.RequestID,
-		TaskTimeout: time.Duration(body.Timeout),
-		Labels:      body.Labels,
-	}
-	if body.Wait {
-		return g.runAndWait(w, r, request)
 	}
 	ctx, cancel := g.bounded(r)
 	defer cancel()
-	taskID, err := g.client.Run(ctx, request)
+	taskID, err := g.client.Run(ctx, flowgram.RunRequest{
+		Schema:      json.RawMessage(*body.Schema),
+		Inputs:      body.Inputs,
+		RequestID:   body.RequestID,
+		Labels:      body.Labels,
+		DisplayName: body.DisplayName,
+	})
+	if errors.Is(err, flowgram.ErrInvalidWorkflow) {
+		// the status of a call has room for the first problems only
+		refusal := problemOf(err)
+		if all, err := g.client.Validate(ctx, json.RawMessage(*body.Schema), body.Inputs); err == nil && len(all) > 0 {
+			refusal.errors = all
+		}
+		return refusal
+	}
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Location", "/tasks/"+url.PathEscape(taskID))
-	return writeJSON(w, http.StatusCreated, map[string]string{"task_id": taskID})
+	return writeJSON(w, map[string]string{"taskID": taskID})
 }
 
-func (g *Gateway) runAndWait(w http.ResponseWriter, r *http.Request, request flowgram.RunRequest) error {
-	ctx, cancel := g.unbounded(r)
-	defer cancel()
-	result, err := g.client.RunAndWait(ctx, request)
-	if err != nil {
-		return stopped(ctx, err)
+func (g *Gateway) validate(w http.ResponseWriter, r *http.Request) error {
+	var body validateBody
+	if err := g.readBody(w, r, &body); err != nil {
+		return err
 	}
-	return writeMessage(w, http.StatusOK, &runtimev1.TaskRunResponse{
-		TaskId: result.TaskID, Status: result.Status, Outputs: string(result.Outputs), Errors: result.Errors,
-	})
+	ctx, cancel := g.bounded(r)
+	defer cancel()
+	problems, err := g.client.Validate(ctx, json.RawMessage(*body.Schema), body.Inputs)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, struct {
+		Valid  bool     `json:"valid"`
+		Errors []string `json:"errors,omitempty"`
+	}{len(problems) == 0, problems})
 }
 
-func (g *Gateway) result(w http.ResponseWriter, r *http.Request) error {
-	parameters := parametersOf(r, "wait")
-	wait := parameters.flag("wait")
+func (g *Gateway) get(w http.ResponseWriter, r *http.Request) error {
+	parameters := parametersOf(r)
+	taskID := parameters.taskID()
 	if err := parameters.err(); err != nil {
 		return err
 	}
-	ask, bounds := g.client.Result, g.bounded
-	if wait {
-		ask, bounds = g.client.Wait, g.unbounded
-	}
-	ctx, cancel := bounds(r)
+	ctx, cancel := g.bounded(r)
 	defer cancel()
-	result, err := ask(ctx, r.PathValue("id"))
+	task, err := g.client.Get(ctx, taskID)
 	if err != nil {
-		return stopped(ctx, err)
+		return err
 	}
-	return writeMessage(w, http.StatusOK, &runtimev1.TaskResultResponse{
-		Status: result.Status, Outputs: string(result.Outputs), Errors: result.Errors,
-	})
+	return writeJSON(w, shapeTask(task))
 }
 
 func (g *Gateway) report(w http.ResponseWriter, r *http.Request) error {
-	parameters := parametersOf(r, "view")
-	view := parameters.view()
+	parameters := parametersOf(r)
+	taskID := parameters.taskID()
 	if err := parameters.err(); err != nil {
 		return err
 	}
 	ctx, cancel := g.bounded(r)
 	defer cancel()
-	report, err := g.client.Report(ctx, r.PathValue("id"), view)
+	report, err := g.client.Report(ctx, taskID, flowgram.ViewFull)
 	if err != nil {
 		return err
 	}
-	return writeMessage(w, http.StatusOK, &runtimev1.TaskReportResponse{Report: report})
+	return writeJSON(w, shapeReport(report))
+}
+
+func (g *Gateway) result(w http.ResponseWriter, r *http.Request) error {
+	parameters := parametersOf(r)
+	taskID := parameters.taskID()
+	if err := parameters.err(); err != nil {
+		return err
+	}
+	ctx, cancel := g.bounded(r)
+	defer cancel()
+	result, err := g.client.Result(ctx, taskID)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, object(string(result.Outputs)))
 }
 
 func (g *Gateway) cancel(w http.ResponseWriter, r *http.Request) error {
 	var body cancelBody
-	if err := readBody(r, &body, true); err != nil {
+	if err := g.readBody(w, r, &body); err != nil {
 		return err
 	}
 	ctx, cancel := g.bounded(r)
 	defer cancel()
-	success, err := g.client.Cancel(ctx, r.PathValue("id"), body.Reason)
+	success, err := g.client.Cancel(ctx, *body.TaskID, "")
 	if err != nil {
 		return err
 	}
-	return writeMessage(w, http.StatusOK, &runtimev1.TaskCancelResponse{Success: success})
+	return writeJSON(w, map[string]bool{"success": success})
 }
 
 func (g *Gateway) list(w http.ResponseWriter, r *http.Request) error {
-	parameters := parametersOf(r, "status", "label", "page_size", "page_token")
+	parameters := parametersOf(r)
 	request := flowgram.ListRequest{
 		Statuses: parameters.statuses(), Labels: parameters.labels(), PageSize: parameters.pageSize(),
 	}
@@ -109,25 +124,11 @@ func (g *Gateway) list(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := g.bounded(r)
 	defer cancel()
-	tasks, next, err := g.client.ListPage(ctx, request, parameters.values.Get("page_token"))
+	tasks, next, err := g.client.ListPage(ctx, request, parameters.values.Get("pageToken"))
 	if err != nil {
 		return err
 	}
-	return writeMessage(w, http.StatusOK, &runtimev1.TaskListResponse{Tasks: tasks, NextPageToken: next})
-}
-
-func (g *Gateway) validate(w http.ResponseWriter, r *http.Request) error {
-	var body validateBody
-	if err := readBody(r, &body, false); err != nil {
-		return err
-	}
-	ctx, cancel := g.bounded(r)
-	defer cancel()
-	problems, err := g.client.Validate(ctx, json.RawMessage(body.Schema), json.RawMessage(body.Inputs))
-	if err != nil {
-		return err
-	}
-	return writeMessage(w, http.StatusOK, &runtimev1.TaskValidateResponse{Valid: problems == nil, Errors: problems})
+	return writeJSON(w, taskListShape{shapeTaskSummaries(tasks), next})
 }
 
 func (g *Gateway) info(w http.ResponseWriter, r *http.Request) error {
@@ -137,13 +138,28 @@ func (g *Gateway) info(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeMessage(w, http.StatusOK, info)
+	return writeJSON(w, shapeInfo(info))
 }
 
-// stopped is the error of a call that the gateway's own end may have ended.
-func stopped(ctx context.Context, err error) error {
-	if errors.Is(context.Cause(ctx), errStopping) {
-		return errStopping
+// watchTasks forwards the tasks of a filter as they change, as Server-Sent Events.
+func (g *Gateway) watchTasks(w http.ResponseWriter, r *http.Request) error {
+	parameters := parametersOf(r)
+	filter := flowgram.ListRequest{Statuses: parameters.statuses(), Labels: parameters.labels()}
+	if err := parameters.err(); err != nil {
+		return err
 	}
-	return err
+	return forward(g, w, r, appendChange, func(ctx context.Context) iter.Seq2[*flowgram.TasksChange, error] {
+		return g.client.WatchTasks(ctx, filter)
+	})
+}
+
+func appendChange(b []byte, change *flowgram.TasksChange) ([]byte, error) {
+	if change.Live {
+		return appendData(b, map[string]string{"type": "live"})
+	}
+	return appendData(b, struct {
+		Type           string             `json:"type"`
+		Tasks          []taskSummaryShape `json:"tasks"`
+		RemovedTaskIDs []string           `json:"removedTaskIDs"`
+	}{"tasks_changed", shapeTaskSummaries(change.Tasks), append([]string{}, change.RemovedTaskIDs...)})
 }

@@ -2,10 +2,12 @@ package gateway_test
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -24,129 +26,145 @@ type (
 	runResponse = runtimev1.TaskRunResponse
 )
 
-// Schema and inputs are sent on as they came, or as the text that a string holds; headers become metadata.
+const runBody = `{"schema":"{}","inputs":{}}`
+
+// What is to run arrives as it was sent, with the headers that are forwarded; the digits of numbers stay.
 func TestRun(t *testing.T) {
 	var asked *runRequest
 	var told metadata.MD
 	server := &scripted.Server{OnRun: func(ctx context.Context, r *runRequest) (*runResponse, error) {
 		asked = r
 		told, _ = metadata.FromIncomingContext(ctx)
-		return &runResponse{TaskId: "t/1"}, nil
+		return &runResponse{TaskId: "t1"}, nil
 	}}
-	settings := gateway.Settings{Forward: []string{"Authorization", "traceparent"}}
+	settings := gateway.Settings{Forward: []string{"Authorization"}}
 	withGateway(t, server, settings, func(t *testing.T, b *browser) {
-		header := b.expect(http.StatusCreated, `{"task_id":"t/1"}`, "POST", "/tasks",
-			`{"schema": {"nodes" : [1.0]}, "inputs": "{\"n\":1e400}", "request_id": "r", "timeout": "1.5s", "labels": {"k":"v"}}`,
-			"Authorization", "Bearer x", "traceparent", "ümlaut", "Other", "y")
-		if header.Get("Location") != "/tasks/t%2F1" {
-			t.Error(header)
-		}
-		if asked.GetSchema() != `{"nodes" : [1.0]}` || asked.GetInputs() != `{"n":1e400}` || asked.GetRequestId() != "r" ||
-			asked.GetTimeout().AsDuration() != 1500*time.Millisecond || asked.GetLabels()["k"] != "v" {
+		b.expect(http.StatusOK, `{"taskID":"t1"}`, "POST", "/api/task/run",
+			"\xef\xbb\xbf"+`{"schema": "{\"nodes\": []}", "inputs": {"n": 12345678901234567890}, "labels": {"a": "b"},
+			"requestID": "r", "displayName": "d", "unknown": 1}`, "Authorization", "Bearer x", "Cookie", "secret")
+		if asked.GetSchema() != `{"nodes": []}` || asked.GetInputs() != `{"n": 12345678901234567890}` ||
+			asked.GetLabels()["a"] != "b" || asked.GetRequestId() != "r" || asked.GetDisplayName() != "d" || asked.GetWait() {
 			t.Error(asked)
 		}
-		if !slices.Equal(told["authorization"], []string{"Bearer x"}) || told["traceparent"] != nil || told["other"] != nil {
+		if !slices.Equal(told["authorization"], []string{"Bearer x"}) || told["cookie"] != nil {
 			t.Error(told)
 		}
 	})
 }
 
-// With `wait` the answer is the outcome.
-func TestRunAndWait(t *testing.T) {
-	server := &scripted.Server{OnRun: func(_ context.Context, r *runRequest) (*runResponse, error) {
-		return &runResponse{
-			TaskId:  "t1",
-			Status:  scripted.Status(runtimev1.Status_STATUS_FAILED),
-			Outputs: "",
-			Errors:  []*runtimev1.Message{{Id: "m", Type: runtimev1.Message_TYPE_ERROR, Text: "no"}},
-		}, nil
-	}}
+// All that is wrong with a workflow is told, and not only what the status of a call has room for.
+func TestRunOfAnInvalidWorkflow(t *testing.T) {
+	server := &scripted.Server{
+		OnRun: func(context.Context, *runRequest) (*runResponse, error) {
+			return nil, scripted.Refusal(codes.InvalidArgument, "SCHEMA_INVALID", 0,
+				&errdetails.BadRequest_FieldViolation{Field: "schema", Description: "a"})
+		},
+		OnValidate: func(*runtimev1.TaskValidateRequest) (*runtimev1.TaskValidateResponse, error) {
+			return &runtimev1.TaskValidateResponse{Errors: []string{"a", "b"}}, nil
+		},
+	}
 	withGateway(t, server, gateway.Settings{}, func(t *testing.T, b *browser) {
-		b.expect(http.StatusOK, `{"task_id":"t1","status":{"status":"STATUS_FAILED","terminated":true},`+
-			`"errors":[{"id":"m","type":"TYPE_ERROR","text":"no","node_id":""}]}`,
-			"POST", "/tasks", `{"schema": {}, "wait": true}`)
+		b.refused(http.StatusBadRequest, "SCHEMA_INVALID", []string{"a", "b"}, "POST", "/api/task/run", runBody)
+		b.expect(http.StatusOK, `{"valid":false,"errors":["a","b"]}`, "POST", "/api/task/validate", runBody)
 	})
 }
 
 // Bodies that are not as they should be are refused, with what is wrong.
 func TestBadBodies(t *testing.T) {
-	withGateway(t, &scripted.Server{}, gateway.Settings{MaxBodyBytes: 100}, func(t *testing.T, b *browser) {
+	withGateway(t, &scripted.Server{}, gateway.Settings{MaxBodyBytes: 400}, func(t *testing.T, b *browser) {
 		for body, problem := range map[string]string{
-			`{"schema": `:      "the body is no JSON: it ends too early",
-			`{"schema": x}`:    "the body cannot be read: invalid character 'x' looking for beginning of value",
-			`[]`:               "the body must be a JSON object, not array",
-			`{"schema": 1}`:    "schema and inputs must be JSON objects, or strings that hold one",
-			`{"inputs": [1]}`:  "schema and inputs must be JSON objects, or strings that hold one",
-			`{"labels": 1}`:    "labels must not be number",
-			`{"wait": "yes"}`:  "wait must not be string",
-			`{"timeout": "x"}`: `timeout must be a duration such as \"1.5s\"`,
-			`{"schemas": {}}`:  "schemas is not known",
-			`{} {}`:            "the body is more than one JSON value",
+			`{"schema": `:                    "the body is no JSON: it ends too early",
+			`{"schema": x}`:                  "the body is no JSON: invalid character 'x' looking for beginning of value",
+			`[]`:                             "the body must be a JSON object",
+			`{"schema": 1, "inputs": {}}`:    "schema: must not be number",
+			`{"schema": "", "inputs": {}}`:   "schema: must not be empty",
+			`{"schema": "{}"}`:               "inputs: is required",
+			`{"schema": "{}", "inputs": []}`: "inputs: must be an object",
+			`{"schema": "{}", "inputs": {}, "labels": 1}`: "labels: must not be number",
+			`{"schema": "{}", "inputs": {}} {}`:           "the body is no JSON: it is more than one value",
+			`{"schema": "` + "\xff" + `", "inputs": {}}`:  "the body is no JSON: it is not UTF-8",
 		} {
-			b.expect(http.StatusBadRequest,
-				`{"code":"ARGUMENT_INVALID","message":"the request is not valid","errors":["`+problem+`"]}`, "POST", "/tasks", body)
+			b.refused(http.StatusBadRequest, "ARGUMENT_INVALID", []string{problem}, "POST", "/api/task/run", body)
 		}
-		b.expect(http.StatusRequestEntityTooLarge,
-			`{"code":"BODY_TOO_LARGE","message":"the body of the request has more than 100 bytes"}`,
-			"POST", "/tasks", strings.Repeat("x", 101))
+		b.refused(http.StatusBadRequest, "ARGUMENT_INVALID", []string{"inputs: is required", "schema: is required"},
+			"POST", "/api/task/validate", "{}")
+		b.refused(http.StatusBadRequest, "ARGUMENT_INVALID",
+			[]string{"displayName: must have at most 256 characters"}, "POST", "/api/task/run",
+			`{"schema": "{}", "inputs": {}, "displayName": "`+strings.Repeat("x", 257)+`"}`)
+		b.refused(http.StatusBadRequest, "ARGUMENT_INVALID", []string{"taskID: is required"}, "PUT", "/api/task/cancel", "{}")
+		b.refused(http.StatusRequestEntityTooLarge, "BODY_TOO_LARGE", nil, "POST", "/api/task/run", strings.Repeat("x", 401))
 		for _, kind := range []string{"text/plain", "", "application/"} {
-			b.expect(http.StatusUnsupportedMediaType,
-				`{"code":"CONTENT_TYPE_UNSUPPORTED","message":"the Content-Type of the body must be application/json"}`,
-				"POST", "/tasks", "{}", "Content-Type", kind)
+			b.refused(http.StatusUnsupportedMediaType, "CONTENT_TYPE_UNSUPPORTED", nil,
+				"POST", "/api/task/run", "{}", "Content-Type", kind)
 		}
 	})
 }
 
-// Statuses of gRPC's are statuses of HTTP's; what the transport says stays here.
+// Bodies must come in time, and all together fit into the memory that they may hold.
+func TestSlowAndManyBodies(t *testing.T) {
+	settings := gateway.Settings{MaxBodiesBytes: 100}
+	server := &scripted.Server{OnRun: func(context.Context, *runRequest) (*runResponse, error) {
+		return &runResponse{TaskId: "t1"}, nil
+	}}
+	withGateway(t, server, settings, func(t *testing.T, b *browser) {
+		reading, writing := io.Pipe()
+		defer writing.Close()
+		request, err := http.NewRequestWithContext(t.Context(), "POST", "http://localhost/api/task/run", reading)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/json")
+		answers := make(chan *http.Response, 1)
+		go func() {
+			response, err := b.client.Do(request)
+			if err != nil {
+				t.Error(err)
+			}
+			answers <- response
+		}()
+		_, _ = writing.Write([]byte(strings.Repeat(" ", 90)))
+		synctest.Wait()
+		b.refused(http.StatusServiceUnavailable, "OVERLOADED", nil, "POST", "/api/task/run", runBody)
+		began := time.Now()
+		response := <-answers
+		if got := text(t, response); response.StatusCode != http.StatusRequestTimeout || !strings.Contains(got, "BODY_TIMED_OUT") {
+			t.Error(response.StatusCode, got)
+		}
+		if passed := time.Since(began); passed < 9*time.Second || passed > 11*time.Second {
+			t.Error(passed)
+		}
+		b.expect(http.StatusOK, `{"taskID":"t1"}`, "POST", "/api/task/run", runBody) // what it held is given back
+	})
+}
+
+// Statuses of gRPC's are statuses of HTTP's; what the transport says stays here, and names are those of this API.
 func TestProblems(t *testing.T) {
 	for _, test := range []struct {
 		status int
 		err    error
-		body   string
+		code   string
+		errors []string
 	}{
 		{
 			400,
-			scripted.Refusal(codes.InvalidArgument, "SCHEMA_INVALID", 0,
-				&errdetails.BadRequest_FieldViolation{Field: "schema", Description: "a"}),
-			`{"code":"SCHEMA_INVALID","message":"refused","errors":["a"]}`,
-		},
-		{
-			400,
 			scripted.Refusal(codes.InvalidArgument, "ARGUMENT_INVALID", 0,
-				&errdetails.BadRequest_FieldViolation{Field: "labels", Description: "must be few"}),
-			`{"code":"ARGUMENT_INVALID","message":"refused","errors":["labels must be few"]}`,
+				&errdetails.BadRequest_FieldViolation{Field: "request_id", Description: "must be short"}),
+			"ARGUMENT_INVALID",
+			[]string{"requestID must be short"},
 		},
-		{409, scripted.Refusal(codes.AlreadyExists, "REQUEST_ID_REUSED", 0), `{"code":"REQUEST_ID_REUSED","message":"refused"}`},
-		{
-			429, scripted.Refusal(codes.ResourceExhausted, "TOO_MANY_TASKS", 1500*time.Millisecond),
-			`{"code":"TOO_MANY_TASKS","message":"refused"}`,
-		},
-		{
-			413, scripted.Refusal(codes.ResourceExhausted, "", 0),
-			`{"code":"RESOURCE_EXHAUSTED","message":"the request is larger than the runtime takes"}`,
-		},
-		{413, scripted.RequestTooLarge(), `{"code":"MESSAGE_TOO_LARGE","message":"refused"}`},
-		{500, scripted.Refusal(codes.Internal, "INTERNAL", 0), `{"code":"INTERNAL","message":"refused"}`},
-		{
-			500, scripted.Refusal(codes.ResourceExhausted, "MESSAGE_TOO_LARGE", 0),
-			`{"code":"MESSAGE_TOO_LARGE","message":"refused"}`,
-		},
-		{
-			502, scripted.Refusal(codes.PermissionDenied, "", 0),
-			`{"code":"PERMISSION_DENIED","message":"the runtime gave no proper answer"}`,
-		},
-		{
-			503, scripted.Refusal(codes.Unavailable, "", 0),
-			`{"code":"UNAVAILABLE","message":"the runtime cannot be reached at the moment"}`,
-		},
-		{
-			504, scripted.Refusal(codes.DeadlineExceeded, "", 0),
-			`{"code":"DEADLINE_EXCEEDED","message":"the runtime did not answer in time"}`,
-		},
+		{409, scripted.Refusal(codes.AlreadyExists, "REQUEST_ID_REUSED", 0), "REQUEST_ID_REUSED", nil},
+		{429, scripted.Refusal(codes.ResourceExhausted, "TOO_MANY_TASKS", 1500*time.Millisecond), "TOO_MANY_TASKS", nil},
+		{413, scripted.Refusal(codes.ResourceExhausted, "", 0), "RESOURCE_EXHAUSTED", nil},
+		{413, scripted.RequestTooLarge(), "MESSAGE_TOO_LARGE", nil},
+		{500, scripted.Refusal(codes.Internal, "INTERNAL", 0), "INTERNAL", nil},
+		{500, scripted.Refusal(codes.ResourceExhausted, "MESSAGE_TOO_LARGE", 0), "MESSAGE_TOO_LARGE", nil},
+		{502, scripted.Refusal(codes.DataLoss, "", 0), "DATA_LOSS", nil},
+		{503, scripted.Refusal(codes.Unavailable, "", 0), "UNAVAILABLE", nil},
+		{504, scripted.Refusal(codes.DeadlineExceeded, "", 0), "DEADLINE_EXCEEDED", nil},
 	} {
 		server := &scripted.Server{OnRun: func(context.Context, *runRequest) (*runResponse, error) { return nil, test.err }}
 		withGateway(t, server, gateway.Settings{}, func(t *testing.T, b *browser) {
-			header := b.expect(test.status, test.body, "POST", "/tasks", `{"schema": {}}`)
+			header := b.refused(test.status, test.code, test.errors, "POST", "/api/task/run", runBody)
 			if want := map[int]string{429: "2", 503: "1"}[test.status]; header.Get("Retry-After") != want {
 				t.Error(test.status, header)
 			}
@@ -162,117 +180,96 @@ func TestTimeout(t *testing.T) {
 	}}
 	withGateway(t, server, gateway.Settings{}, func(t *testing.T, b *browser) {
 		began := time.Now()
-		b.expect(http.StatusGatewayTimeout, `{"code":"DEADLINE_EXCEEDED","message":"the runtime did not answer in time"}`,
-			"GET", "/info", "")
+		b.refused(http.StatusGatewayTimeout, "DEADLINE_EXCEEDED", nil, "GET", "/api/info", "")
 		if time.Since(began) != 30*time.Second {
 			t.Error(time.Since(began))
 		}
 	})
 }
 
-// The outcome is as it is now, or as it is once the task has ended.
-func TestResult(t *testing.T) {
-	server := &scripted.Server{OnResult: func(_ context.Context, r *resultRequest) (*resultResponse, error) {
-		if !r.GetWait() {
-			return &resultResponse{Status: &runtimev1.StatusInfo{
-				Status:    runtimev1.Status_STATUS_PROCESSING,
-				StartTime: &timestamppb.Timestamp{Seconds: 1_700_000_000},
-				TimeCost:  &durationpb.Duration{Nanos: 12_000_000},
-			}}, nil
-		}
-		return &resultResponse{Status: scripted.Status(runtimev1.Status_STATUS_SUCCEEDED), Outputs: "{\"é\":\n 1.0}"}, nil
-	}}
-	withGateway(t, server, gateway.Settings{}, func(t *testing.T, b *browser) {
-		b.expect(http.StatusOK, `{"status":{"status":"STATUS_PROCESSING","terminated":false,`+
-			`"start_time":"2023-11-14T22:13:20Z","time_cost":"0.012s"},"errors":[]}`, "GET", "/tasks/t1", "")
-		b.expect(http.StatusOK, `{"status":{"status":"STATUS_SUCCEEDED","terminated":true},"outputs":{"é":1.0},"errors":[]}`,
-			"GET", "/tasks/t1?wait=true", "")
-	})
-}
-
-// A gateway that stops does not wait for tasks.
-func TestStopEndsWaits(t *testing.T) {
-	waiting := make(chan struct{})
-	server := &scripted.Server{OnResult: func(ctx context.Context, r *resultRequest) (*resultResponse, error) {
-		close(waiting)
-		<-ctx.Done()
-		return nil, ctx.Err()
-	}}
-	withGateway(t, server, gateway.Settings{}, func(t *testing.T, b *browser) {
-		go func() {
-			<-waiting
-			b.gateway.Stop()
-		}()
-		b.expect(http.StatusServiceUnavailable, `{"code":"SHUTTING_DOWN","message":"the gateway is shutting down"}`,
-			"GET", "/tasks/t1?wait=true", "")
-	})
-}
-
-// The other requests hand over what they are given, and answer with what they get.
+// The other requests hand over what they are given, and answer in FlowGram's shapes.
 func TestOtherRequests(t *testing.T) {
+	processing := &runtimev1.StatusInfo{
+		Status: 2, StartTime: &timestamppb.Timestamp{Seconds: 1_700_000_000}, TimeCost: &durationpb.Duration{Nanos: 12_900_000},
+	}
+	summary := &runtimev1.TaskSummary{
+		TaskId: "t", Status: processing, Labels: map[string]string{"b": "2", "a": "1"}, LastSequence: 7,
+		CreateTime: &timestamppb.Timestamp{Seconds: 1_700_000_000, Nanos: 1_999_999},
+	}
 	server := &scripted.Server{
 		OnReport: func(r *runtimev1.TaskReportRequest) (*runtimev1.TaskReportResponse, error) {
-			if r.GetView() != runtimev1.View_VIEW_BASIC || r.GetTaskId() != "t 1" {
-				t.Error(r)
-			}
 			return &runtimev1.TaskReportResponse{Report: &runtimev1.Report{
-				TaskId: "t 1",
-				Inputs: `{"a": [1, 2.50]}`,
-				Nodes: []*runtimev1.NodeReport{{NodeId: "n", Snapshots: []*runtimev1.Snapshot{{
-					Id: "s", Data: "{}", Iterations: []*runtimev1.Iteration{{LoopNodeId: "l", Index: 3}},
-				}}}},
-				LastSequence: 1 << 60,
+				TaskId: r.GetTaskId(), Status: processing, Inputs: `{"a": [1, 2.50]}`,
+				Nodes: []*runtimev1.NodeReport{{NodeId: "z", Status: processing, Snapshots: []*runtimev1.Snapshot{{
+					Id: "s", NodeId: "z", Data: "{}", Outputs: "{\"é\":\n1.0}", Branch: "if",
+					Iterations: []*runtimev1.Iteration{{LoopNodeId: "l", Index: 3}},
+				}}}, {NodeId: "a", Status: processing}},
+				Messages: []*runtimev1.Message{{Id: "m", Type: runtimev1.Message_TYPE_ERROR, Text: "no", NodeId: "z"}},
 			}}, nil
 		},
+		OnResult: func(context.Context, *runtimev1.TaskResultRequest) (*runtimev1.TaskResultResponse, error) {
+			return &runtimev1.TaskResultResponse{Outputs: `{"n": 12345678901234567890}`}, nil
+		},
 		OnCancel: func(r *runtimev1.TaskCancelRequest) (*runtimev1.TaskCancelResponse, error) {
-			return &runtimev1.TaskCancelResponse{Success: r.GetReason() == "why"}, nil
+			return &runtimev1.TaskCancelResponse{Success: r.GetTaskId() == "t1"}, nil
 		},
 		OnValidate: func(*runtimev1.TaskValidateRequest) (*runtimev1.TaskValidateResponse, error) {
-			return &runtimev1.TaskValidateResponse{Errors: []string{"a"}}, nil
+			return &runtimev1.TaskValidateResponse{Valid: true}, nil
+		},
+		OnGet: func(*runtimev1.TaskGetRequest) (*runtimev1.TaskGetResponse, error) {
+			return &runtimev1.TaskGetResponse{Task: &runtimev1.Task{
+				Summary: summary, Schema: `{"nodes":[]}`, Inputs: `{"n":1.0}`, Timeout: &durationpb.Duration{Seconds: 2},
+			}}, nil
 		},
 		OnList: func(r *runtimev1.TaskListRequest) (*runtimev1.TaskListResponse, error) {
 			if !slices.Equal(r.GetStatuses(), []runtimev1.Status{4, 5}) || r.GetLabels()["k"] != "v=w" ||
 				r.GetPageSize() != 2 || r.GetPageToken() != "x" {
 				t.Error(r)
 			}
-			labels := map[string]string{"b": "2", "a": "1"}
-			return &runtimev1.TaskListResponse{Tasks: []*runtimev1.TaskSummary{{TaskId: "t", Labels: labels}}, NextPageToken: "y"}, nil
+			return &runtimev1.TaskListResponse{Tasks: []*runtimev1.TaskSummary{summary}, NextPageToken: "y"}, nil
 		},
 		OnInfo: func(context.Context) (*runtimev1.ServerInfoResponse, error) {
-			return &runtimev1.ServerInfoResponse{NodeTypes: []string{"a", "b"}}, nil
+			return &runtimev1.ServerInfoResponse{
+				NodeTypes: []string{"a", "b"}, Time: &timestamppb.Timestamp{Seconds: 1_700_000_000, Nanos: 1_999_999},
+				Limits: &runtimev1.ServerLimits{MaxMessageBytes: 1, MaxSchemaBytes: 2, MaxInputsBytes: 3},
+			}, nil
 		},
 	}
+	const status = `"status":"processing","terminated":false,"startTime":1700000000000,"timeCost":12`
+	const listed = `"taskID":"t","workflowStatus":{` + status + `},"createTime":1700000000001,"labels":{"a":"1","b":"2"},"lastSequence":7`
 	withGateway(t, server, gateway.Settings{}, func(t *testing.T, b *browser) {
-		b.expect(http.StatusOK, `{"report":{"task_id":"t 1","inputs":{"a":[1,2.50]},"nodes":[{"node_id":"n","snapshots":`+
-			`[{"id":"s","node_id":"","iterations":[{"loop_node_id":"l","index":3}],"data":{},"branch":"","error":""}]}],`+
-			`"messages":[],"last_sequence":1152921504606846976}}`, "GET", "/tasks/t%201/report?view=basic", "")
-		b.expect(http.StatusOK, `{"success":true}`, "POST", "/tasks/t1/cancel", `{"reason":"why"}`)
-		b.expect(http.StatusOK, `{"success":false}`, "POST", "/tasks/t1/cancel", "")
-		b.expect(http.StatusOK, `{"valid":false,"errors":["a"]}`, "POST", "/validate", `{"schema":{}}`)
-		b.expect(http.StatusOK, `{"tasks":[{"task_id":"t","labels":{"a":"1","b":"2"}}],"next_page_token":"y"}`,
-			"GET", "/tasks?status=FAILED&status=CANCELED&label=k=v%3Dw&page_size=2&page_token=x", "")
-		b.expect(http.StatusOK, `{"name":"","title":"","description":"","runtime":"","version":"","node_types":["a","b"]}`,
-			"GET", "/info", "")
+		b.expect(http.StatusOK, `{"id":"t 1","inputs":{"a":[1,2.50]},"outputs":{},"workflowStatus":{`+status+`},"reports":`+
+			`{"z":{"id":"z",`+status+`,"snapshots":[{"id":"s","nodeID":"z","inputs":{},"data":{},"outputs":{"é":1.0},"branch":"if"}]},`+
+			`"a":{"id":"a",`+status+`,"snapshots":[]}},"messages":{"debug":[],"error":`+
+			`[{"id":"m","type":"error","message":"no","nodeID":"z","timestamp":0}],"info":[],"log":[],"warning":[]}}`,
+			"GET", "/api/task/report?taskID=t%201", "")
+		b.expect(http.StatusOK, `{"n":12345678901234567890}`, "GET", "/api/task/result?taskID=t1", "")
+		b.expect(http.StatusOK, `{"success":true}`, "PUT", "/api/task/cancel", `{"taskID":"t1"}`)
+		b.expect(http.StatusOK, `{"success":false}`, "PUT", "/api/task/cancel", `{"taskID":"t2"}`)
+		b.expect(http.StatusOK, `{"valid":true}`, "POST", "/api/task/validate", runBody)
+		b.expect(http.StatusOK, `{`+listed+`,"schema":"{\"nodes\":[]}","inputs":{"n":1.0},"timeout":2000}`,
+			"GET", "/api/task?taskID=t", "")
+		b.expect(http.StatusOK, `{"tasks":[{`+listed+`}],"nextPageToken":"y"}`,
+			"GET", "/api/tasks?status=failed&status=canceled&label=k=v%3Dw&pageSize=2&pageToken=x", "")
+		b.expect(http.StatusOK, `{"name":"","title":"","description":"","runtime":"","version":"","time":"2023-11-14T22:13:20.001Z",`+
+			`"nodeTypes":["a","b"],"features":[],"limits":{"maxMessageBytes":1,"maxSchemaBytes":2,"maxInputsBytes":3}}`,
+			"GET", "/api/info", "")
 		b.expect(http.StatusOK, `{"status":"ok"}`, "GET", "/healthz", "")
-		b.expect(http.StatusNotFound, `{"code":"NOT_FOUND","message":"there is nothing here"}`, "GET", "/nowhere", "")
-		header := b.expect(http.StatusMethodNotAllowed,
-			`{"code":"METHOD_NOT_ALLOWED","message":"the path has no such method"}`, "DELETE", "/tasks/t1", "")
+		b.refused(http.StatusNotFound, "NOT_FOUND", nil, "GET", "/nowhere", "")
+		header := b.refused(http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED", nil, "DELETE", "/api/tasks", "")
 		if header.Get("Allow") != "GET" {
 			t.Error(header)
 		}
-		b.expect(http.StatusBadRequest, `{"code":"ARGUMENT_INVALID","message":"the request is not valid","errors":`+
-			`["label must be key=value","page_size must be a number",`+
-			`"status must be PENDING, PROCESSING, SUCCEEDED, FAILED or CANCELED"]}`,
-			"GET", "/tasks?status=x&label=y&page_size=z", "")
-		b.expect(http.StatusBadRequest,
-			`{"code":"ARGUMENT_INVALID","message":"the request is not valid","errors":["wait must be true or false"]}`,
-			"GET", "/tasks/t1?wait=1", "")
+		b.refused(http.StatusBadRequest, "ARGUMENT_INVALID", []string{
+			"label: must be KEY=VALUE", "pageSize: must be a number from 1 to 1000",
+			"status: must be pending, processing, succeeded, failed or canceled",
+		}, "GET", "/api/tasks?status=x&label=y&pageSize=0", "")
+		b.refused(http.StatusBadRequest, "ARGUMENT_INVALID", []string{"taskID: is required"}, "GET", "/api/task/result", "")
 	})
 }
 
-// Pages of the origins that are named may use the gateway, and no others.
+// Pages of the origins that are named may use the gateway; others can change nothing, and read nothing.
 func TestOrigins(t *testing.T) {
-	preflight := []string{"Access-Control-Request-Method", "POST", "Origin"}
 	for _, test := range []struct {
 		origins []string
 		origin  string
@@ -282,16 +279,43 @@ func TestOrigins(t *testing.T) {
 		{[]string{"http://a"}, "http://a", "http://a"},
 		{[]string{"http://a"}, "http://b", ""},
 		{[]string{"*"}, "http://b", "*"},
+		{[]string{gateway.Loopback}, "http://localhost:3000", "http://localhost:3000"},
+		{[]string{gateway.Loopback}, "https://[::1]:3000", "https://[::1]:3000"},
+		{[]string{gateway.Loopback}, "http://127.9.9.9", "http://127.9.9.9"},
+		{[]string{gateway.Loopback}, "http://localhost.evil.example", ""},
+		{[]string{gateway.Loopback}, "null", ""},
 	} {
 		withGateway(t, &scripted.Server{}, gateway.Settings{Origins: test.origins}, func(t *testing.T, b *browser) {
 			header := b.ask("GET", "/healthz", "", "Origin", test.origin).Header
 			if got := header.Get("Access-Control-Allow-Origin"); got != test.allowed {
 				t.Error(test, got)
 			}
-			response := b.ask("OPTIONS", "/tasks", "", append(slices.Clone(preflight), test.origin)...)
-			if allowed := response.StatusCode == http.StatusNoContent; allowed != (test.allowed != "") {
-				t.Error(test, response.StatusCode)
+			asking := []string{"Access-Control-Request-Method", "PUT", "Origin", test.origin}
+			if test.allowed != "" {
+				if response := b.ask("OPTIONS", "/api/task/cancel", "", asking...); response.StatusCode != http.StatusNoContent {
+					t.Error(test, response.StatusCode)
+				}
+				return
 			}
+			b.refused(http.StatusForbidden, "ORIGIN_NOT_ALLOWED", nil, "OPTIONS", "/api/task/cancel", "", asking...)
+			b.refused(http.StatusForbidden, "ORIGIN_NOT_ALLOWED", nil, "POST", "/api/task/run", runBody, "Origin", test.origin)
 		})
 	}
+}
+
+// A page whose own name was made to lead to this machine is refused for the name.
+func TestHosts(t *testing.T) {
+	settings := gateway.Settings{Hosts: []string{"flows.example"}, Listen: "10.0.0.1"}
+	withGateway(t, &scripted.Server{}, settings, func(t *testing.T, b *browser) {
+		for _, host := range []string{"localhost", "LOCALHOST:80", "a.localhost", "127.0.0.1:8", "[::1]:8", "flows.example", "10.0.0.1:80"} {
+			b.expect(http.StatusOK, `{"status":"ok"}`, "GET", "/healthz", "", "Host", host)
+		}
+		for _, host := range []string{"evil.example", "10.0.0.2", "localhost.evil.example"} {
+			b.refused(http.StatusForbidden, "HOST_NOT_ALLOWED", nil, "GET", "/healthz", "", "Host", host)
+		}
+	})
+	withGateway(t, &scripted.Server{}, gateway.Settings{Listen: "0.0.0.0"}, func(t *testing.T, b *browser) {
+		b.expect(http.StatusOK, `{"status":"ok"}`, "GET", "/healthz", "", "Host", "10.0.0.2:80")
+		b.refused(http.StatusForbidden, "HOST_NOT_ALLOWED", nil, "GET", "/healthz", "", "Host", "evil.example")
+	})
 }

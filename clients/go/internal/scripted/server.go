@@ -29,8 +29,10 @@ type Server struct {
 	OnReport   func(*runtimev1.TaskReportRequest) (*runtimev1.TaskReportResponse, error)
 	OnResult   func(context.Context, *runtimev1.TaskResultRequest) (*runtimev1.TaskResultResponse, error)
 	OnCancel   func(*runtimev1.TaskCancelRequest) (*runtimev1.TaskCancelResponse, error)
+	OnGet      func(*runtimev1.TaskGetRequest) (*runtimev1.TaskGetResponse, error)
 	OnList     func(*runtimev1.TaskListRequest) (*runtimev1.TaskListResponse, error)
 	OnWatch    func(*runtimev1.WatchTaskRequest, Stream) error
+	OnTasks    func(*runtimev1.WatchTasksRequest, TasksStream) error
 	OnInfo     func(context.Context) (*runtimev1.ServerInfoResponse, error)
 
 	mutex    sync.Mutex
@@ -40,6 +42,9 @@ type Server struct {
 
 // Stream is what a watcher gets.
 type Stream = grpc.ServerStreamingServer[runtimev1.WatchTaskResponse]
+
+// TasksStream is what a watcher of tasks gets.
+type TasksStream = grpc.ServerStreamingServer[runtimev1.WatchTasksResponse]
 
 // Start begins to serve.
 func (s *Server) Start() {
@@ -128,6 +133,22 @@ func (s *Server) WatchTask(request *runtimev1.WatchTaskRequest, stream Stream) e
 		return s.UnimplementedWorkflowRuntimeServiceServer.WatchTask(request, stream)
 	}
 	return s.OnWatch(request, stream)
+}
+
+func (s *Server) TaskGet(
+	ctx context.Context, request *runtimev1.TaskGetRequest,
+) (*runtimev1.TaskGetResponse, error) {
+	if s.OnGet == nil {
+		return s.UnimplementedWorkflowRuntimeServiceServer.TaskGet(ctx, request)
+	}
+	return s.OnGet(request)
+}
+
+func (s *Server) WatchTasks(request *runtimev1.WatchTasksRequest, stream TasksStream) error {
+	if s.OnTasks == nil {
+		return s.UnimplementedWorkflowRuntimeServiceServer.WatchTasks(request, stream)
+	}
+	return s.OnTasks(request, stream)
 }
 
 func (s *Server) ServerInfo(

@@ -77,6 +77,8 @@ class Client(Protocol):
 
     has_deadlines: bool
     """Whether a caller can bound a call; a gateway has bounds of its own."""
+    has_views: bool
+    """Whether a caller can leave inputs and outputs out."""
 
     async def run(
         self,

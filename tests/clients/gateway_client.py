@@ -1,5 +1,6 @@
-"""A gateway for browsers as a client: calls are HTTP requests, as docs/clients/gateway.md describes them."""
+"""A gateway for browsers as a client: calls are HTTP requests, as docs/rest.md describes them."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -31,13 +32,16 @@ STATUSES = {
 }
 """The HTTP status that goes with each kind of failure."""
 
-_NAMES = ("", "PENDING", "PROCESSING", "SUCCEEDED", "FAILED", "CANCELED")
+_NAMES = ("", "pending", "processing", "succeeded", "failed", "canceled")
+_WAIT_SECONDS = 90
+JSON_TYPE = {"Content-Type": "application/json"}
 
 
 class GatewayClient:
     """A browser of sorts, to be entered."""
 
     has_deadlines = False
+    has_views = False
 
     def __init__(self, url: str) -> None:
         self.http = httpx2.AsyncClient(base_url=url, timeout=60, trust_env=False)
@@ -48,14 +52,22 @@ class GatewayClient:
     async def __aexit__(self, *failure: object) -> None:
         await self.http.aclose()
 
-    async def _ask(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, **options: Any
-    ) -> dict[str, Any]:
-        response = await self.http.request(method, path, json=body, **options)
+    async def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        response = await self.http.request(method, f"/api{path}", **options)
         if response.is_error:
             raise _failure(response.status_code, response.text)
         told: dict[str, Any] = json.loads(response.text)
         return told
+
+    async def _post(
+        self, path: str, schema: str, inputs: str, headers: Mapping[str, str] | None = None, **more: Any
+    ) -> dict[str, Any]:
+        members = {"schema": json.dumps(schema), "inputs": inputs or "{}"}  # the inputs keep their spelling
+        members |= {name: json.dumps(value) for name, value in more.items() if value}
+        body = ",".join(f"{json.dumps(name)}:{text}" for name, text in members.items())
+        return await self._ask(
+            "POST", path, content=f"{{{body}}}".encode(), headers={**JSON_TYPE, **(headers or {})}
+        )
 
     async def run(
         self,
@@ -68,54 +80,61 @@ class GatewayClient:
         metadata: Mapping[str, str] | None = None,
     ) -> str:
         assert deadline is None
-        body: dict[str, Any] = {"schema": schema, "inputs": inputs}
-        if request_id:
-            body["request_id"] = request_id
-        if labels:
-            body["labels"] = labels
-        task_id: str = (await self._ask("POST", "/tasks", body, headers=metadata))["task_id"]
+        told = await self._post("/task/run", schema, inputs, metadata, requestID=request_id, labels=labels)
+        task_id: str = told["taskID"]
         return task_id
 
     async def run_and_wait(self, schema: str, inputs: str = "", *, deadline: float | None = None) -> Result:
-        assert deadline is None
-        # the documents as objects, where `run` sends their texts
-        body = f'{{"schema":{schema},"inputs":{inputs or "{}"},"wait":true}}'
-        headers = {"Content-Type": "application/json"}
-        response = await self.http.post("/tasks", content=body.encode(), headers=headers)
-        if response.is_error:
-            raise _failure(response.status_code, response.text)
-        told = json.loads(response.text)
-        return _result(told["task_id"], told)
+        return await self.wait(await self.run(schema, inputs), deadline=deadline)
 
     async def result(self, task_id: str) -> Result:
-        return _result(task_id, await self._ask("GET", f"/tasks/{task_id}"))
+        told = await self._report(task_id)
+        outputs = told["outputs"] if told["workflowStatus"]["status"] == "succeeded" else None
+        if outputs is not None:
+            assert await self._ask("GET", "/task/result", params={"taskID": task_id}) == outputs
+        return Result(
+            task_id, _status(told), outputs, [each["message"] for each in told["messages"]["error"]]
+        )
 
     async def wait(self, task_id: str, *, deadline: float | None = None) -> Result:
-        assert deadline is None
-        return _result(task_id, await self._ask("GET", f"/tasks/{task_id}", params={"wait": "true"}))
+        async with asyncio.timeout(_WAIT_SECONDS):
+            while True:
+                try:
+                    async with self.watch(task_id, deadline=deadline) as events:
+                        async for _ in events:
+                            pass
+                    return await self.result(task_id)
+                except CallFailed as failure:  # as a page that comes back while the server is being replaced
+                    if failure.kind != "unavailable":
+                        raise
+
+    async def _report(self, task_id: str) -> dict[str, Any]:
+        return await self._ask("GET", "/task/report", params={"taskID": task_id})
 
     async def report(self, task_id: str, *, basic: bool = False) -> Report:
-        view = "basic" if basic else "full"
-        told = (await self._ask("GET", f"/tasks/{task_id}/report", params={"view": view}))["report"]
+        assert not basic
+        told = await self._report(task_id)
+        messages = [message for each in told["messages"].values() for message in each]
+        messages.sort(key=lambda message: message["timestamp"])
+        task = await self._ask("GET", "/task", params={"taskID": task_id})
         return Report(
-            told["task_id"],
+            told["id"],
             _status(told),
-            told.get("inputs"),
-            told.get("outputs"),
-            [node["node_id"] for node in told["nodes"]],
-            [message["text"] for message in told["messages"]],
-            told["last_sequence"],
+            told["inputs"],
+            told["outputs"],
+            list(told["reports"]),
+            [message["message"] for message in messages],
+            task["lastSequence"],
         )
 
     async def cancel(self, task_id: str, reason: str = "") -> bool:
-        body = {"reason": reason} if reason else None
-        success: bool = (await self._ask("POST", f"/tasks/{task_id}/cancel", body))["success"]
+        success: bool = (await self._ask("PUT", "/task/cancel", json={"taskID": task_id}))["success"]
         return success
 
     async def validate(self, schema: str, inputs: str = "") -> Sequence[str]:
-        told = await self._ask("POST", "/validate", {"schema": schema, "inputs": inputs})
-        assert told["valid"] == (not told["errors"])
-        problems: list[str] = told["errors"]
+        told = await self._post("/task/validate", schema, inputs)
+        assert told["valid"] == (not told.get("errors"))
+        problems: list[str] = told.get("errors", [])
         return problems
 
     async def list(
@@ -126,58 +145,59 @@ class GatewayClient:
             "label": [f"{key}={value}" for key, value in (labels or {}).items()],
         }
         if page_size:
-            parameters["page_size"] = page_size
+            parameters["pageSize"] = page_size
         ids: list[str] = []
         while True:
             page = await self._ask("GET", "/tasks", params=parameters)
-            ids += [task["task_id"] for task in page["tasks"]]
-            if not page["next_page_token"]:
+            ids += [task["taskID"] for task in page["tasks"]]
+            if not page.get("nextPageToken"):
                 return ids
-            parameters["page_token"] = page["next_page_token"]
+            parameters["pageToken"] = page["nextPageToken"]
 
     async def info(self) -> Mapping[str, Any]:
-        return await self._ask("GET", "/info")
+        told = await self._ask("GET", "/info")
+        return {"name": told["name"], "node_types": told["nodeTypes"]}
 
     @asynccontextmanager
     async def watch(
         self, task_id: str, *, after: int = 0, basic: bool = False, deadline: float | None = None
     ) -> AsyncIterator[AsyncIterator[Event]]:
         assert deadline is None
-        parameters = {"view": "basic" if basic else "full"}
+        assert not basic
         headers = {"Last-Event-ID": str(after)} if after else {}
-        async with aclosing(self._events(f"/tasks/{task_id}/events", parameters, headers)) as events:
+        async with aclosing(self._events({"taskID": task_id}, headers)) as events:
             yield events
 
-    async def _events(self, path: str, parameters: Any, headers: Any) -> AsyncGenerator[Event, None]:
-        async with self.http.stream("GET", path, params=parameters, headers=headers) as response:
+    async def _events(self, parameters: Any, headers: Any) -> AsyncGenerator[Event, None]:
+        async with self.http.stream("GET", "/api/task/watch", params=parameters, headers=headers) as response:
             if response.is_error:
                 await response.aread()
                 raise _failure(response.status_code, response.text)
             if response.status_code == 204:
                 return
             assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
-            fields: dict[str, str] = {}
-            async for line in _lines(response):
-                name, _, value = line.partition(": ")
-                if line:
-                    fields[name] = value
-                    continue
+            async for fields in frames(response):
                 if fields.get("event") == "failure":
                     raise _failure(200, fields["data"])
                 if "data" in fields:
                     event = _event(json.loads(fields["data"]))
                     assert fields.get("id", "0") == str(event.sequence)
                     yield event
-                fields = {}
 
 
-async def _lines(response: httpx2.Response) -> AsyncIterator[str]:
-    """The lines of a stream, which end with a line feed and nothing else."""
+async def frames(response: httpx2.Response) -> AsyncIterator[dict[str, str]]:
+    """The events of a stream of Server-Sent Events, with their fields. Its lines end with a line feed and nothing else."""
+    fields: dict[str, str] = {}
     left = b""
     async for chunk in response.aiter_bytes():
         *lines, left = (left + chunk).split(b"\n")
         for line in lines:
-            yield line.decode()
+            name, _, value = line.decode().partition(": ")
+            if line:
+                fields[name] = value
+                continue
+            yield fields
+            fields = {}
 
 
 def _failure(status: int, body: str) -> CallFailed:
@@ -188,34 +208,32 @@ def _failure(status: int, body: str) -> CallFailed:
         kind,
         told["message"],
         "" if told["code"] == "UNAVAILABLE" else told["code"],
-        told.get("errors", ()),
+        told["errors"],
     )
 
 
-def _status(told: Mapping[str, Any]) -> str:
-    status: str = told["status"]["status"]
-    return status.removeprefix("STATUS_")
-
-
-def _result(task_id: str, told: Mapping[str, Any]) -> Result:
-    return Result(task_id, _status(told), told.get("outputs"), [each["text"] for each in told["errors"]])
+def _status(told: Mapping[str, Any], name: str = "workflowStatus") -> str:
+    status: str = told[name]["status"]
+    return status.upper()
 
 
 def _event(told: Mapping[str, Any]) -> Event:
-    sequence = told["sequence"]
-    if task := told.get("task_status_changed"):
-        return Event(sequence, "task", _status(task), outputs=task.get("outputs"))
-    if node := told.get("node_status_changed"):
-        run = node["snapshot"]
-        return Event(
-            sequence,
-            "node",
-            _status(node),
-            node["node_id"],
-            inputs=run.get("inputs"),
-            outputs=run.get("outputs"),
-        )
-    if message := told.get("message"):
-        return Event(sequence, "message", node_id=message["node_id"], text=message["text"])
-    delta = told["output_delta"]
-    return Event(sequence, "delta", node_id=delta["node_id"], text=delta["text"])
+    sequence = told.get("sequence", 0)
+    match told["type"]:
+        case "task_status_changed":
+            return Event(sequence, "task", _status(told), outputs=told.get("outputs"))
+        case "node_status_changed":
+            run = told["snapshot"]
+            return Event(
+                sequence,
+                "node",
+                _status(told, "nodeStatus"),
+                told["nodeID"],
+                inputs=run.get("inputs"),
+                outputs=run.get("outputs"),
+            )
+        case "message":
+            message = told["message"]
+            return Event(sequence, "message", node_id=message.get("nodeID", ""), text=message["message"])
+        case _:
+            return Event(sequence, "delta", node_id=told["nodeID"], text=told["text"])

@@ -6,7 +6,7 @@ from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-_URL = re.compile(r"http://127\.0\.0\.1:\d+")
+_ADDRESS = re.compile(r"""(?:http://|"http": ?"|http=)(127\.0\.0\.1:\d+)""")
 
 
 class GatewayProcess:
@@ -34,9 +34,9 @@ async def gateway_running(target: str, *command: str) -> AsyncIterator[GatewayPr
     try:
         async for line in process.stdout:
             said.append(line.decode())
-            if found := _URL.search(said[-1]):
+            if found := _ADDRESS.search(said[-1]):
                 draining = asyncio.create_task(process.stdout.read())
-                yield GatewayProcess(process, found[0])
+                yield GatewayProcess(process, f"http://{found[1]}")
                 break
         else:
             raise AssertionError(f"the gateway does not serve: {said}")

@@ -1,137 +1,181 @@
 """What every gateway for browsers does beyond the scenarios of all clients: the parts of HTTP that no client has."""
 
+import asyncio
 import json
 import signal
-import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import httpx2
 from clients.environment import Environment
-from clients.gateway_client import GatewayClient
+from clients.gateway_client import JSON_TYPE, GatewayClient
 from clients.gateway_process import GatewayProcess
 from clients.scenarios import complete, rest
 from support.workflows import ECHO
 
 GatewayScenario = Callable[[Environment, GatewayProcess, GatewayClient], Awaitable[None]]
 
+_SECONDS = 30
+"""A bound of what is waited for."""
+
+
+def watch_of(task_id: str) -> str:
+    return f"/api/task/watch?taskID={task_id}"
+
 
 async def refuses_last_event_ids(_: Environment, __: GatewayProcess, client: GatewayClient) -> None:
     """A Last-Event-ID that is no sequence is a bad request, one beyond the end cannot be satisfied."""
     task_id = (await client.run_and_wait(ECHO)).task_id
-    path = f"/tasks/{task_id}/events"
-    for given in ("x", "-1", "1.0", "9" * 30):
+    path = watch_of(task_id)
+    for given in ("x", "-1", "1.5", "9" * 30):
         refused(await client.http.get(path, headers={"Last-Event-ID": given}), 400, "ARGUMENT_INVALID")
-        refused(await client.http.get(path, params={"after": given}), 400, "ARGUMENT_INVALID")
+        refused(await client.http.get(f"{path}&after={given}"), 400, "ARGUMENT_INVALID")
     refused(await client.http.get(path, headers={"Last-Event-ID": "5"}), 416, "SEQUENCE_OUT_OF_RANGE")
-    refused(await client.http.get("/tasks/nobody/events"), 404, "TASK_NOT_FOUND")
-    for parameters in ({"view": "all"}, {"deltas": "1"}, {"afer": "1"}):
-        refused(await client.http.get(path, params=parameters), 400, "ARGUMENT_INVALID")
+    refused(await client.http.get(watch_of("nobody")), 404, "TASK_NOT_FOUND")
+    refused(await client.http.get(f"{path}&deltas=maybe"), 400, "ARGUMENT_INVALID")
+    refused(await client.http.get("/api/task/watch"), 400, "ARGUMENT_INVALID")
 
 
 async def ends_a_browsers_reconnection(_: Environment, __: GatewayProcess, client: GatewayClient) -> None:
     """A browser that comes back after the last event is told to stop; before it, it gets what it has not seen."""
     task_id = (await client.run_and_wait(ECHO)).task_id
-    path = f"/tasks/{task_id}/events"
+    path = watch_of(task_id)
     response = await client.http.get(path, headers={"Last-Event-ID": "4"})
     assert (response.status_code, response.content) == (204, b"")
-    response = await client.http.get(path, params={"after": "1"}, headers={"Last-Event-ID": "3"})
+    response = await client.http.get(f"{path}&after=1", headers={"Last-Event-ID": "3"})
     lines = response.text.split("\n")
     assert lines[0].startswith("retry: ")
     assert [line for line in lines if line.startswith("id: ")] == ["id: 4"]
     (data,) = (line for line in lines if line.startswith("data: "))
     event = json.loads(data.removeprefix("data: "))
-    assert list(event) == ["sequence", "time", "task_status_changed"]
-    assert event["sequence"] == 4
-    assert list(event["task_status_changed"]["status"]) == [
-        "status",
-        "terminated",
-        "start_time",
-        "end_time",
-        "time_cost",
-    ]
-    assert event["task_status_changed"]["status"]["status"] == "STATUS_SUCCEEDED"
-    assert event["task_status_changed"]["status"]["time_cost"].endswith("s")
+    assert event.keys() == {"type", "sequence", "timestamp", "workflowStatus", "outputs"}
+    assert (event["type"], event["sequence"]) == ("task_status_changed", 4)
+    status = event["workflowStatus"]
+    assert status.keys() == {"status", "terminated", "startTime", "timeCost", "endTime"}
+    assert (status["status"], status["terminated"]) == ("succeeded", True)
+    assert status["startTime"] <= status["endTime"] == status["startTime"] + status["timeCost"]
 
 
 async def refuses_bad_bodies(_: Environment, __: GatewayProcess, client: GatewayClient) -> None:
     """A body that is not what it should be is a bad request, with what is wrong with it."""
-    json_type = {"Content-Type": "application/json"}
-    for body in (b"{", b"[]", b"", b'{"schema": 1}', b'{"schema": {}, "inputs": []}', b'{"schema": {}, "more": 1}',
-                 b'{"schema": {}, "timeout": 3}', b'{"schema": {}, "wait": "yes"}', b'{"schema": {}} {}',
-                 b'{"schema": {}, "labels": {"a": 1}}'):  # fmt: skip
-        response = await client.http.post("/tasks", content=body, headers=json_type)
+    for body in (b"{", b"[]", b"", b"{}", b'{"schema": 1}', b'{"schema": "{}"}', b'{"schema": {}, "inputs": {}}',
+                 b'{"schema": "", "inputs": {}}', b'{"schema": "{}", "inputs": []}', b'{"schema": "{}", "inputs": {}} {}',
+                 b'{"schema": "{}", "inputs": {}, "labels": {"a": 1}}', b'{"schema": "\xff", "inputs": {}}',
+                 b'{"schema": "{}", "inputs": {}, "requestID": "%b"}' % (b"x" * 257)):  # fmt: skip
+        response = await client.http.post("/api/task/run", content=body, headers=JSON_TYPE)
         assert refused(response, 400, "ARGUMENT_INVALID")["errors"], body
-    refused(await client.http.post("/tasks", content=b"{}", headers=json_type), 400, "ARGUMENT_INVALID")
-    refused(
-        await client.http.post("/tasks", content=b'{"schema": "\xff"}', headers=json_type),
-        400,
-        "ARGUMENT_INVALID",
-        "SCHEMA_INVALID",
-    )
+    response = await client.http.put("/api/task/cancel", json={})
+    assert refused(response, 400, "ARGUMENT_INVALID")["errors"]
     plain = {"Content-Type": "text/plain"}
-    refused(await client.http.post("/tasks", content=b"{}", headers=plain), 415, "CONTENT_TYPE_UNSUPPORTED")
+    refused(
+        await client.http.post("/api/task/run", content=b"{}", headers=plain), 415, "CONTENT_TYPE_UNSUPPORTED"
+    )
     refused(await client.http.get("/nowhere"), 404, "NOT_FOUND")
-    refused(await client.http.delete("/tasks"), 405, "METHOD_NOT_ALLOWED")
-    refused(await client.http.get("/tasks", params={"status": "DONE"}), 400, "ARGUMENT_INVALID")
-    refused(await client.http.get("/tasks", params={"page_token": "x"}), 400, "PAGE_TOKEN_INVALID")
+    refused(await client.http.delete("/api/tasks"), 405, "METHOD_NOT_ALLOWED")
+    for query in ("status=DONE", "label=x", "pageSize=0", "pageSize=1001", "pageSize=x"):
+        assert refused(await client.http.get(f"/api/tasks?{query}"), 400, "ARGUMENT_INVALID")["errors"], query
+    refused(await client.http.get("/api/tasks?pageToken=x"), 400, "PAGE_TOKEN_INVALID")
 
 
 async def leaves_documents_as_they_are(_: Environment, __: GatewayProcess, client: GatewayClient) -> None:
     """A document that the gateway carries keeps the spelling of its numbers."""
     inputs = '{"text": "<é>", "n": [1.0, 1e2, 0.10, -0, 123456789012345678901234567890]}'
-    for given in (inputs, json.dumps(inputs)):
-        body = f'{{"schema": {ECHO}, "inputs": {given}, "wait": true}}'
-        response = await client.http.post(
-            "/tasks", content=body.encode(), headers={"Content-Type": "application/json"}
+    task_id = (await client.run_and_wait(ECHO, inputs)).task_id
+    for path in ("report", "result"):
+        response = await client.http.get(f"/api/task/{path}", params={"taskID": task_id})
+        assert response.headers["content-type"] == "application/json"
+        assert '"text":"<é>"' in response.text.replace(": ", ":")
+        if path == "report":
+            assert "[1.0,1e2,0.10,-0,123456789012345678901234567890]" in response.text.replace(", ", ",")
+    marked = f'\ufeff{{"schema": {json.dumps(ECHO)}, "inputs": {{}}}}'.encode()
+    response = await client.http.post("/api/task/run", content=marked, headers=JSON_TYPE)
+    assert response.status_code == 200, response.text
+
+
+async def tells_what_a_task_is(_: Environment, __: GatewayProcess, client: GatewayClient) -> None:
+    """A task can be asked for, with its name and labels, and is listed with the same fields."""
+    body = {"schema": ECHO, "inputs": {"text": "hi"}, "labels": {"team": "blue"}, "displayName": "order 7"}
+    task_id = (await client.http.post("/api/task/run", json=body)).json()["taskID"]
+    await client.wait(task_id)
+    task = (await client.http.get("/api/task", params={"taskID": task_id})).json()
+    assert json.loads(task.pop("schema")) == json.loads(ECHO)
+    assert task.pop("inputs") == {"text": "hi"}
+    task.pop("timeout", None)
+    assert (task["taskID"], task["displayName"], task["labels"]) == (task_id, "order 7", {"team": "blue"})
+    assert (task["workflowStatus"]["status"], task["lastSequence"]) == ("succeeded", 4)
+    (listed,) = (await client.http.get("/api/tasks?pageSize=1")).json()["tasks"]
+    assert listed == task
+    refused(await client.http.get("/api/task?taskID=nobody"), 404, "TASK_NOT_FOUND")
+
+
+async def checks_hosts_and_origins(_: Environment, __: GatewayProcess, client: GatewayClient) -> None:
+    """Pages of other origins, and those whose name was made to lead here, are refused; those on this machine are not."""
+    for host in ("localhost", "127.0.0.1:1", "[::1]:1", "a.localhost"):
+        assert (await client.http.get("/api/info", headers={"Host": host})).status_code == 200, host
+    for host in ("evil.example", "localhost.evil.example", "10.1.2.3"):
+        refused(await client.http.get("/api/info", headers={"Host": host}), 403, "HOST_NOT_ALLOWED")
+    page = {"Origin": "http://localhost:3000"}
+    response = await client.http.get("/api/info", headers=page)
+    assert response.headers["access-control-allow-origin"] == "http://localhost:3000"
+    asking = {
+        **page,
+        "Access-Control-Request-Method": "PUT",
+        "Access-Control-Request-Headers": "content-type",
+    }
+    response = await client.http.options("/api/task/cancel", headers=asking)
+    assert response.is_success
+    assert response.headers["access-control-allow-origin"] == "http://localhost:3000"
+    assert "PUT" in response.headers["access-control-allow-methods"]
+    for origin in ("http://evil.example", "https://localhost.evil.example", "null"):
+        page = {"Origin": origin}
+        response = await client.http.get("/api/info", headers=page)
+        assert "access-control-allow-origin" not in response.headers
+        body = {"schema": ECHO, "inputs": {}}
+        refused(await client.http.post("/api/task/run", json=body, headers=page), 403, "ORIGIN_NOT_ALLOWED")
+        refused(
+            await client.http.options("/api/task/cancel", headers={**asking, **page}),
+            403,
+            "ORIGIN_NOT_ALLOWED",
         )
-        assert response.status_code == 200, response.text
-        report = await client.http.get(f"/tasks/{response.json()['task_id']}/report")
-        compact = '{"text":"<é>","n":[1.0,1e2,0.10,-0,123456789012345678901234567890]}'
-        assert f'"inputs":{compact}' in report.text
 
 
-async def answers_with_where_the_task_is(_: Environment, __: GatewayProcess, client: GatewayClient) -> None:
-    """A task that was made has a place, where its outcome is."""
-    response = await client.http.post(
-        "/tasks", json={"schema": ECHO, "timeout": "60s", "request_id": str(uuid.uuid4())}
-    )
-    assert response.status_code == 201
-    place = response.headers["location"]
-    assert place == f"/tasks/{response.json()['task_id']}"
-    outcome = await client.http.get(place, params={"wait": "true"})
-    assert outcome.json()["status"]["terminated"]
-    assert (await client.http.get("/healthz")).json() == {"status": "ok"}
+async def refuses_large_bodies(_: Environment, __: GatewayProcess, client: GatewayClient) -> None:
+    """A body beyond the limit is refused, also where its length is not known before."""
+
+    async def endless() -> Any:
+        for _ in range(70):
+            yield b" " * 1024 * 1024
+
+    response = await client.http.post("/api/task/run", content=endless(), headers=JSON_TYPE)
+    refused(response, 413, "BODY_TOO_LARGE")
 
 
 async def tells_that_the_server_is_away(
     environment: Environment, _: GatewayProcess, client: GatewayClient
 ) -> None:
-    """While the server is away, a stream that is asked for is answered soon, and the gateway itself is well."""
+    """While the server is away, a stream that is asked for is answered soon."""
     task_id = (await client.run_and_wait(ECHO)).task_id
     environment.server.kill()
-    response = await client.http.get(f"/tasks/{task_id}/events")
+    response = await client.http.get(watch_of(task_id))
     told = refused(response, 503, "UNAVAILABLE")
     assert "127.0.0.1" not in told["message"]
     assert int(response.headers["retry-after"]) >= 1
-    assert (await client.http.get("/healthz")).status_code == 200
 
 
 async def stops_gracefully(environment: Environment, gateway: GatewayProcess, client: GatewayClient) -> None:
-    """A gateway that is told to stop ends its streams and waits properly, and then itself; the task goes on."""
+    """A gateway that is told to stop ends its streams, and then itself; the task goes on."""
     task_id = await client.run(environment.gated("graceful"))
     await environment.gate.reached("graceful")
-    path = f"/tasks/{task_id}/events"
-    async with client.http.stream("GET", path) as response:
-        chunks = response.aiter_text()
+    async with client.http.stream("GET", watch_of(task_id)) as response, asyncio.timeout(_SECONDS):
         seen = ""
+        chunks = response.aiter_text()
         while "id: 2\n" not in seen:
             seen += await anext(chunks)
         gateway.process.send_signal(signal.SIGTERM)
         async for chunk in chunks:
             seen += chunk
-    assert "event: failure" not in seen
-    assert await gateway.process.wait() == 0
+        assert "event: failure" not in seen
+        assert await gateway.process.wait() == 0
     environment.gate.release("graceful")
 
 
@@ -151,7 +195,9 @@ GATEWAY_SCENARIOS: Sequence[GatewayScenario] = (
     ends_a_browsers_reconnection,
     refuses_bad_bodies,
     leaves_documents_as_they_are,
-    answers_with_where_the_task_is,
+    tells_what_a_task_is,
+    checks_hosts_and_origins,
+    refuses_large_bodies,
     tells_that_the_server_is_away,
     serves_many_streams,
     stops_gracefully,
@@ -165,5 +211,8 @@ def refused(response: httpx2.Response, status: int, *codes: str) -> dict[str, An
     assert response.status_code == status, told
     assert told["code"] in codes, told
     assert told["message"]
+    assert told["errors"] is not None
     assert response.headers["content-type"].startswith("application/json")
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["cache-control"] == "no-store"
     return told

@@ -21,7 +21,7 @@ from flowgram.runtime.v1.runtime_service_pb2 import TaskRunResponse
 
 Scenario = Callable[[Environment, Client], Awaitable[None]]
 
-_EVENTS_SECONDS = 45
+_EVENTS_SECONDS = 60
 
 
 async def runs_a_workflow(environment: Environment, client: Client) -> None:
@@ -35,8 +35,9 @@ async def runs_a_workflow(environment: Environment, client: Client) -> None:
     assert (report.task_id, report.status, report.last_sequence) == (task_id, "SUCCEEDED", 4)
     assert list(report.nodes) == ["start_0", "end_0"]
     assert (report.inputs, report.outputs) == ({"text": "hi"}, {"text": "hi"})
-    basic = await client.report(task_id, basic=True)
-    assert (basic.inputs, basic.outputs, basic.last_sequence) == (None, None, 4)
+    if client.has_views:
+        basic = await client.report(task_id, basic=True)
+        assert (basic.inputs, basic.outputs, basic.last_sequence) == (None, None, 4)
     info = await client.info()
     assert info["name"] == "flowgram-server"
     assert "llm" in info["node_types"]
@@ -74,6 +75,8 @@ async def watches_live(environment: Environment, client: Client) -> None:
     assert [event.outputs["body"] for event in seen if event.node_id == "http_0" and event.outputs] == [
         "open"
     ]
+    if not client.has_views:
+        return
     async with client.watch(task_id, basic=True) as events:
         assert {event.outputs for event in complete(await rest(events))} == {None}
 

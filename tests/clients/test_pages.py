@@ -7,6 +7,7 @@ runs the page's program and all its fragments against the real server.
 import re
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,16 @@ pytestmark = pytest.mark.timeout(900)  # compilers and package managers run
 
 ADDRESS = "127.0.0.1:50051"
 """Where the pages have the server."""
+
+
+@pytest.fixture(scope="module")
+def server_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """The server on one host only: what a page says does not depend on it."""
+    server = ServerProcess(Path(tmp_path_factory.mktemp("server")))
+    try:
+        yield server
+    finally:
+        server.close()
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def server_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerP
         server.close()
 
 
-@pytest.fixture(scope="module", params=["server", "go"])
+@pytest.fixture(scope="module", params=["server", "go", "js"])
 def command(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Command:
     """The command line of a gateway, without its arguments."""
     match request.param:
@@ -62,7 +62,7 @@ async def test_gateway(gateway: GatewayProcess, environment: Environment, scenar
         await scenario(environment, gateway, client)
 
 
-@pytest.mark.parametrize("command", ["go"], indirect=True)
+@pytest.mark.parametrize("command", ["go", "js"], indirect=True)
 async def test_gateway_sends_metadata_on(command: Command, scripted: ScriptedServer) -> None:
     """Headers that are for the server arrive there."""
     async with (

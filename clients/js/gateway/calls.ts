@@ -1,99 +1,103 @@
-/** The requests that are answered with one JSON object. */
+/** The requests that are answered with one JSON value. */
 
-import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
-
-import {
-  ReportSchema,
-  ServerInfoResponseSchema,
-  TaskListResponseSchema,
-  TaskResultResponseSchema,
-  TaskRunResponseSchema,
-  TaskValidateResponseSchema,
-} from "../src/contract.js";
+import { InvalidWorkflowError } from "../src/errors.js";
+import { View } from "../src/contract.js";
 import type { Operations } from "../src/operations.js";
-import { encode } from "./encoding.js";
+import { encode, infoShape, listShape, object, reportShape, taskShape } from "./encoding.js";
 import type { Exchange } from "./exchange.js";
-import { Parameters, readBody } from "./request.js";
+import { Problem, problemOf } from "./problem.js";
+import { Parameters, readBody, type Body } from "./request.js";
 
-/** `POST /tasks` */
+/** `POST /api/task/run` */
 export async function run(operations: Operations, exchange: Exchange): Promise<void> {
-  const known = ["schema", "inputs", "request_id", "timeout", "labels", "wait"];
-  const body = await readBody(exchange.request, known, exchange.maxBodyBytes);
-  const timeout = body.duration("timeout");
+  const body = await readBody(exchange);
+  const workflow = readWorkflow(body);
   const request = {
-    schema: body.document("schema"),
-    inputs: body.document("inputs"),
-    requestId: body.string("request_id"),
+    ...workflow,
     labels: body.strings("labels"),
-    ...(timeout && { timeout }),
+    requestId: body.name("requestID"),
+    displayName: body.name("displayName"),
   };
-  if (body.flag("wait")) {
-    const settings = { ...exchange.settings, signal: exchange.untilStopping };
-    return send(exchange, TaskRunResponseSchema, await operations.runAndWait(request, settings));
+  body.check();
+  try {
+    const { taskId } = await operations.run(request, exchange.settings);
+    exchange.send(200, encode({ taskID: taskId }));
+  } catch (error) {
+    if (!(error instanceof InvalidWorkflowError)) {
+      throw error;
+    }
+    // the status of a call has room for the first problems only
+    const { errors } = await operations.validate(workflow, exchange.settings);
+    const { status, code, message, errors: first } = problemOf(error, exchange.log);
+    throw new Problem(status, code, message, errors.length > 0 ? errors : first);
   }
-  const { taskId } = await operations.run(request, exchange.settings);
-  exchange.response.setHeader("Location", `/tasks/${encodeURIComponent(taskId)}`);
-  exchange.send(201, JSON.stringify({ task_id: taskId }));
 }
 
-/** `GET /tasks` */
+/** `POST /api/task/validate` */
+export async function validate(operations: Operations, exchange: Exchange): Promise<void> {
+  const body = await readBody(exchange);
+  const workflow = readWorkflow(body);
+  body.check();
+  const { valid, errors } = await operations.validate(workflow, exchange.settings);
+  exchange.send(200, encode(valid ? { valid } : { valid, errors }));
+}
+
+/** `GET /api/task` */
+export async function get(operations: Operations, exchange: Exchange): Promise<void> {
+  exchange.send(200, encode(taskShape(await operations.get(taskIdOf(exchange), exchange.settings))));
+}
+
+/** `GET /api/task/report` */
+export async function report(operations: Operations, exchange: Exchange): Promise<void> {
+  const told = await operations.report(taskIdOf(exchange), View.FULL, exchange.settings);
+  exchange.send(200, encode(reportShape(told)));
+}
+
+/** `GET /api/task/result` */
+export async function result(operations: Operations, exchange: Exchange): Promise<void> {
+  const { outputs } = await operations.result(taskIdOf(exchange), exchange.settings);
+  exchange.send(200, encode(object(outputs)));
+}
+
+/** `PUT /api/task/cancel` */
+export async function cancel(operations: Operations, exchange: Exchange): Promise<void> {
+  const body = await readBody(exchange);
+  const taskId = body.required("taskID");
+  body.check();
+  exchange.send(200, encode({ success: await operations.cancel(taskId, "", exchange.settings) }));
+}
+
+/** `GET /api/tasks` */
 export async function list(operations: Operations, exchange: Exchange): Promise<void> {
-  const parameters = new Parameters(exchange.query, "status", "label", "page_size", "page_token");
+  const parameters = new Parameters(exchange.query);
   const request = {
     statuses: parameters.statuses(),
     labels: parameters.labels(),
     pageSize: parameters.pageSize(),
-    pageToken: parameters.text("page_token"),
+    pageToken: parameters.text("pageToken"),
   };
   parameters.check();
-  send(exchange, TaskListResponseSchema, await operations.list(request, exchange.settings));
+  exchange.send(200, encode(listShape(await operations.list(request, exchange.settings))));
 }
 
-/** `GET /tasks/{id}` */
-export async function result(operations: Operations, exchange: Exchange): Promise<void> {
-  const parameters = new Parameters(exchange.query, "wait");
-  const wait = parameters.flag("wait");
-  parameters.check();
-  const told = wait
-    ? await operations.wait(exchange.taskId, { ...exchange.settings, signal: exchange.untilStopping })
-    : await operations.result(exchange.taskId, exchange.settings);
-  send(exchange, TaskResultResponseSchema, told);
-}
-
-/** `GET /tasks/{id}/report` */
-export async function report(operations: Operations, exchange: Exchange): Promise<void> {
-  const parameters = new Parameters(exchange.query, "view");
-  const view = parameters.view();
-  parameters.check();
-  const told = await operations.report(exchange.taskId, view, exchange.settings);
-  exchange.send(200, `{"report":${encode(ReportSchema, told)}}`);
-}
-
-/** `POST /tasks/{id}/cancel` */
-export async function cancel(operations: Operations, exchange: Exchange): Promise<void> {
-  const body = await readBody(exchange.request, ["reason"], exchange.maxBodyBytes, true);
-  const success = await operations.cancel(exchange.taskId, body.string("reason"), exchange.settings);
-  exchange.send(200, JSON.stringify({ success }));
-}
-
-/** `POST /validate` */
-export async function validate(operations: Operations, exchange: Exchange): Promise<void> {
-  const body = await readBody(exchange.request, ["schema", "inputs"], exchange.maxBodyBytes);
-  const request = { schema: body.document("schema"), inputs: body.document("inputs") };
-  send(exchange, TaskValidateResponseSchema, await operations.validate(request, exchange.settings));
-}
-
-/** `GET /info` */
+/** `GET /api/info` */
 export async function info(operations: Operations, exchange: Exchange): Promise<void> {
-  send(exchange, ServerInfoResponseSchema, await operations.info(exchange.settings));
+  exchange.send(200, encode(infoShape(await operations.info(exchange.settings))));
 }
 
 /** `GET /healthz` */
 export function healthz(_operations: Operations, exchange: Exchange): Promise<void> {
-  exchange.send(200, JSON.stringify({ status: "ok" }));
+  exchange.send(200, encode({ status: "ok" }));
   return Promise.resolve();
 }
 
-function send<Desc extends DescMessage>(exchange: Exchange, schema: Desc, message: MessageShape<Desc>): void {
-  exchange.send(200, encode(schema, message));
+function readWorkflow(body: Body): { schema: string; inputs: string } {
+  return { schema: body.required("schema"), inputs: body.object("inputs") };
+}
+
+function taskIdOf(exchange: Exchange): string {
+  const parameters = new Parameters(exchange.query);
+  const taskId = parameters.taskId();
+  parameters.check();
+  return taskId;
 }

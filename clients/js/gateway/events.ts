@@ -1,9 +1,8 @@
-/** `GET /tasks/{id}/events`: the events of a task as Server-Sent Events. */
+/** Watches as Server-Sent Events: the events of a task, and the changes of tasks. */
 
-import { TaskEventSchema, type TaskEvent } from "../src/contract.js";
-import { RequestError } from "../src/errors.js";
+import { View } from "../src/contract.js";
 import type { Operations } from "../src/operations.js";
-import { encode } from "./encoding.js";
+import { changeShape, encode, eventShape } from "./encoding.js";
 import type { Exchange } from "./exchange.js";
 import type { Problem } from "./problem.js";
 import { Parameters } from "./request.js";
@@ -17,67 +16,89 @@ export interface StreamSettings {
   readonly heartbeatMs: number;
   /** Milliseconds that a stream may wait for its first event before it is answered. */
   readonly openDelayMs: number;
+  /** Milliseconds for which a client may read nothing while something waits for it. */
+  readonly writeTimeoutMs: number;
+  /** The problem for what was thrown. */
+  readonly describe: (thrown: unknown) => Problem;
 }
 
-/**
- * Forward the events of a task. Nothing is read from the server while the client does not read.
- *
- * @param describe the problem for what was thrown
- */
-export async function events(
-  operations: Operations,
-  exchange: Exchange,
-  settings: StreamSettings,
-  describe: (thrown: unknown) => Problem,
-): Promise<void> {
-  const { taskId, untilStopping: signal } = exchange;
-  const parameters = new Parameters(exchange.query, "after", "view", "deltas");
+/** `GET /api/task/watch` */
+export async function watch(operations: Operations, exchange: Exchange, settings: StreamSettings): Promise<void> {
+  const parameters = new Parameters(exchange.query);
   const lastEventId = exchange.request.headers["last-event-id"];
   const watchSettings = {
     ...exchange.settings,
-    taskId,
-    signal,
-    afterSequence: parameters.sequence(typeof lastEventId === "string" ? lastEventId : ""),
-    view: parameters.view(),
+    taskId: parameters.taskId(),
+    signal: exchange.untilStopping,
+    afterSequence: parameters.sequence(typeof lastEventId === "string" ? lastEventId : undefined),
+    view: View.FULL,
     deltas: parameters.flag("deltas"),
     heartbeatMs: SERVER_HEARTBEAT_MS,
   };
   parameters.check();
-  // this tells soon that there is no such task, or no server, which a watch would wait for
-  const terminated = await hasTerminated(operations, exchange);
-  const stream = new EventStream(exchange, settings.heartbeatMs);
-  // A task that goes on may be silent for long, so its stream is opened before there is anything to tell: by then
-  // whatever is wrong with the request has been told. One that has ended may have nothing to tell any more.
-  const opening = terminated ? undefined : setTimeout(() => stream.open(), settings.openDelayMs);
+  await forward(operations, exchange, settings, operations.watch(watchSettings), (event) => {
+    const shape = eventShape(event);
+    if (shape === undefined) {
+      return "";
+    }
+    // what is not durable has no id, so that nobody resumes after it
+    return `${event.sequence === 0n ? "" : `id: ${event.sequence}\n`}data: ${encode(shape)}\n\n`;
+  });
+}
+
+/** `GET /api/tasks/watch` */
+export async function watchTasks(operations: Operations, exchange: Exchange, settings: StreamSettings): Promise<void> {
+  const parameters = new Parameters(exchange.query);
+  const watchSettings = {
+    ...exchange.settings,
+    signal: exchange.untilStopping,
+    statuses: parameters.statuses(),
+    labels: parameters.labels(),
+    heartbeatMs: SERVER_HEARTBEAT_MS,
+  };
+  parameters.check();
+  await forward(operations, exchange, settings, operations.watchTasks(watchSettings), (change) => {
+    return `data: ${encode(change === undefined ? { type: "live" } : changeShape(change))}\n\n`;
+  });
+}
+
+/** Answer with what a watch gives. Nothing is read from the server while the client does not read. */
+async function forward<T>(
+  operations: Operations,
+  exchange: Exchange,
+  settings: StreamSettings,
+  items: AsyncIterable<T>,
+  frame: (item: T) => string,
+): Promise<void> {
+  const signal = exchange.untilStopping;
+  const stream = new EventStream(exchange, settings);
+  if (exchange.stopping.aborted) {
+    stream.open(); // and end it: to any refusal, a browser would not come back
+    stream.close();
+    return;
+  }
+  // says at once what the watch itself would try to wait out: that there is no server
+  await operations.info(exchange.settings);
+  // until then a refusal of the watch, or its end, may still become the status of the answer
+  const opening = setTimeout(() => stream.open(), settings.openDelayMs);
   try {
-    for await (const event of operations.watch(watchSettings)) {
-      await stream.write(event, signal);
+    for await (const item of items) {
+      await stream.write(frame(item), signal);
     }
     if (!stream.opened) {
       exchange.response.writeHead(204).end(); // which tells a browser not to come back
     }
   } catch (thrown) {
-    if (!stream.opened) {
+    if (exchange.stopping.aborted && signal.aborted && !exchange.left) {
+      stream.open(); // the client comes back to another gateway
+    } else if (!stream.opened) {
       throw thrown;
-    }
-    if (!signal.aborted) {
-      stream.fail(describe(thrown));
-    } // else the client has left, or will come back to another gateway
+    } else if (!signal.aborted) {
+      stream.fail(settings.describe(thrown));
+    } // else the client has left
   } finally {
     clearTimeout(opening);
     stream.close();
-  }
-}
-
-async function hasTerminated(operations: Operations, { taskId, settings }: Exchange): Promise<boolean> {
-  try {
-    const { status } = await operations.result(taskId, settings);
-    return status?.terminated ?? false;
-  } catch (error) {
-    if (error instanceof RequestError && error.reason === "MESSAGE_TOO_LARGE") {
-      return true; // it has outputs
-    }
-    throw error;
   }
 }
 
@@ -88,7 +109,7 @@ class EventStream {
 
   constructor(
     private readonly exchange: Exchange,
-    private readonly heartbeatMs: number,
+    private readonly settings: StreamSettings,
   ) {}
 
   /** Answer the request, if that has not happened yet. */
@@ -100,6 +121,7 @@ class EventStream {
     const { response } = this.exchange;
     response.writeHead(200, {
       "Content-Type": "text/event-stream; charset=utf-8",
+      "Cache-Control": "no-cache, no-transform",
       "X-Accel-Buffering": "no", // proxies are to pass events on as they come
     });
     response.write("retry: 1000\n\n");
@@ -107,23 +129,28 @@ class EventStream {
       if (!response.writableNeedDrain) {
         response.write(": heartbeat\n\n");
       }
-    }, this.heartbeatMs);
+    }, this.settings.heartbeatMs);
   }
 
-  /** Send an event; resolves when the client has room for more, or has left. */
-  async write(event: TaskEvent, signal: AbortSignal): Promise<void> {
+  /** Send a whole number of events; resolves when the client has room for more, or has left. */
+  async write(text: string, signal: AbortSignal): Promise<void> {
+    if (text === "") {
+      return;
+    }
     this.open();
     const { response } = this.exchange;
-    const id = event.sequence === 0n ? "" : `id: ${event.sequence}\n`;
-    const room = response.write(`${id}data: ${encode(TaskEventSchema, event)}\n\n`);
+    const room = response.write(text);
     this.heartbeat?.refresh();
     if (!room && !signal.aborted) {
       await new Promise<void>((resolve) => {
         const proceed = () => {
+          clearTimeout(timer);
           response.off("drain", proceed);
           signal.removeEventListener("abort", proceed);
           resolve();
         };
+        // a client that does not read keeps a connection for so long, and no longer
+        const timer = setTimeout(() => response.destroy(), this.settings.writeTimeoutMs);
         response.once("drain", proceed);
         signal.addEventListener("abort", proceed);
       });

@@ -5,6 +5,16 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { CallSettings } from "../src/connection.js";
 import { LinkedController } from "../src/timing.js";
 import type { Problem } from "./problem.js";
+import type { ByteBudget } from "./request.js";
+
+/** Bounds of one body. */
+export interface BodyLimits {
+  readonly maxBytes: number;
+  /** Milliseconds in which some of it must come. */
+  readonly readTimeoutMs: number;
+  /** So many must come on average, once the first `readTimeoutMs` have passed. */
+  readonly minBytesPerSecond: number;
+}
 
 /** One request and its response. */
 export class Exchange {
@@ -19,11 +29,13 @@ export class Exchange {
     readonly response: ServerResponse,
     /** As it came, without the question mark. */
     readonly query: string,
-    /** Empty where the path names none. */
-    readonly taskId: string,
-    readonly maxBodyBytes: number,
+    /** What all bodies together may hold. */
+    readonly bodies: ByteBudget,
+    readonly bodyLimits: BodyLimits,
     forward: readonly string[],
-    private readonly stopping: AbortSignal,
+    readonly stopping: AbortSignal,
+    /** Is told what goes wrong and is not for clients. */
+    readonly log: (text: string, error: unknown) => void,
   ) {
     const left = new LinkedController();
     const either = new LinkedController(left.signal, stopping);
@@ -54,6 +66,7 @@ export class Exchange {
     if (problem.retryAfterMs !== undefined) {
       this.response.setHeader("Retry-After", Math.ceil(problem.retryAfterMs / 1000));
     }
+    this.response.setHeader("Cache-Control", "no-store");
     if (!this.request.complete) {
       this.response.setHeader("Connection", "close"); // the rest of the body is not read
     }

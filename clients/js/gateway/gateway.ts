@@ -1,6 +1,6 @@
 /**
- * A gateway for browsers: a client of the runtime that holds no state, and forwards the events of tasks as Server-Sent
- * Events. docs/clients/gateway.md describes what it serves.
+ * A gateway for browsers: a client of the runtime that holds no state, speaks the API of FlowGram's editor, and forwards
+ * events as Server-Sent Events. docs/rest.md describes the API.
  */
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
@@ -9,23 +9,35 @@ import type { AddressInfo } from "node:net";
 import type { ClientOptions } from "../src/connection.js";
 import { Operations } from "../src/operations.js";
 import * as calls from "./calls.js";
-import { Cors } from "./cors.js";
-import { events } from "./events.js";
-import { Exchange } from "./exchange.js";
-import { Problem, problemOf, stopping } from "./problem.js";
+import { Hosts, Origins } from "./access.js";
+import { watch, watchTasks } from "./events.js";
+import { Exchange, type BodyLimits } from "./exchange.js";
+import { Problem, problemOf } from "./problem.js";
+import { ByteBudget } from "./request.js";
 
 /** What a gateway takes: how it reaches its server, as any client does, and how it serves. */
 export interface GatewayOptions extends ClientOptions {
-  /** Origins whose pages may use it; "*" stands for all. Default: none but the gateway's own. */
+  /** Origins whose pages may use it; "*" stands for all, "loopback" for those on this machine. Default: none but the
+   * gateway's own. */
   readonly origins?: readonly string[];
+  /** Names in a Host header that are answered, beside those of this machine; "*" stands for all. */
+  readonly allowedHosts?: readonly string[];
   /** Headers that are sent on to the server, as metadata. Default: none. */
   readonly forward?: readonly string[];
   /** Milliseconds after which a silent event stream sends a comment. Default: 15,000. */
   readonly heartbeatMs?: number;
-  /** Milliseconds that a stream may wait for its first event before it is answered. Default: 200. */
+  /** Milliseconds that a stream may wait for its first event before it is answered. Default: 1000. */
   readonly openDelayMs?: number;
-  /** Bytes of the body of a request. Default: 64 MiB. */
+  /** Bytes of the body of a request. Default: 48 MiB. */
   readonly maxBodyBytes?: number;
+  /** Bytes of all bodies that are read at once. Default: 256 MiB. */
+  readonly maxBodiesBytes?: number;
+  /** Milliseconds for which a body may pause; after the first of them 8 KiB per second must come. Default: 10,000. */
+  readonly readTimeoutMs?: number;
+  /** Milliseconds for which a client of a stream may read nothing while something waits for it. Default: 60,000. */
+  readonly writeTimeoutMs?: number;
+  /** Connections at once; those beyond are closed. Default: 1000. */
+  readonly maxConnections?: number;
   /** Is told what goes wrong and is not for clients. Default: the standard error stream. */
   readonly log?: (text: string, error: unknown) => void;
 }
@@ -37,7 +49,8 @@ type Methods = Readonly<Record<string, Handler>>;
 // the gateway can answer it well.
 const RECONNECT_ATTEMPTS = 60;
 const HEADERS_TIMEOUT_MS = 10_000;
-const IDLE_TIMEOUT_MS = 120_000;
+const IDLE_TIMEOUT_MS = 30_000;
+const MIN_BYTES_PER_SECOND = 8192;
 const DRAIN_INTERVAL_MS = 50;
 
 /** A gateway; `listen` begins to serve. */
@@ -48,40 +61,56 @@ export function createGateway(options: GatewayOptions = {}): Gateway {
 /** A gateway to one server. */
 export class Gateway {
   private readonly operations: Operations;
-  private readonly cors: Cors;
+  private readonly origins: Origins;
+  private readonly hosts: Hosts;
   private readonly server: Server;
   private readonly stopping = new AbortController();
   private readonly forward: readonly string[];
-  private readonly maxBodyBytes: number;
+  private readonly bodies: ByteBudget;
+  private readonly bodyLimits: BodyLimits;
   private readonly log: (text: string, error: unknown) => void;
-  private readonly routes: readonly (readonly [RegExp, Methods])[];
+  private readonly routes: ReadonlyMap<string, Methods>;
 
   constructor(options: GatewayOptions = {}) {
     this.operations = new Operations({ ...options, reconnect: { attempts: RECONNECT_ATTEMPTS, ...options.reconnect } });
     this.forward = options.forward ?? [];
-    this.cors = new Cors(options.origins ?? [], this.forward);
-    this.maxBodyBytes = options.maxBodyBytes ?? 64 * 1024 * 1024;
+    this.origins = new Origins(options.origins ?? [], this.forward);
+    this.hosts = new Hosts(options.allowedHosts ?? []);
+    this.bodies = new ByteBudget(options.maxBodiesBytes ?? 256 * 1024 * 1024);
+    this.bodyLimits = {
+      maxBytes: options.maxBodyBytes ?? 48 * 1024 * 1024,
+      readTimeoutMs: options.readTimeoutMs ?? 10_000,
+      minBytesPerSecond: MIN_BYTES_PER_SECOND,
+    };
     this.log = options.log ?? ((text, error) => console.error(text, error));
-    const streams = { heartbeatMs: options.heartbeatMs ?? 15_000, openDelayMs: options.openDelayMs ?? 200 };
-    const watch: Handler = (operations, exchange) =>
-      events(operations, exchange, streams, (thrown) => problemOf(thrown, this.log));
-    this.routes = [
-      [/^\/tasks$/, { POST: calls.run, GET: calls.list }],
-      [/^\/tasks\/([^/]+)$/, { GET: calls.result }],
-      [/^\/tasks\/([^/]+)\/report$/, { GET: calls.report }],
-      [/^\/tasks\/([^/]+)\/events$/, { GET: watch }],
-      [/^\/tasks\/([^/]+)\/cancel$/, { POST: calls.cancel }],
-      [/^\/validate$/, { POST: calls.validate }],
-      [/^\/info$/, { GET: calls.info }],
-      [/^\/healthz$/, { GET: calls.healthz }],
-    ];
+    const streams = {
+      heartbeatMs: options.heartbeatMs ?? 15_000,
+      openDelayMs: options.openDelayMs ?? 1000,
+      writeTimeoutMs: options.writeTimeoutMs ?? 60_000,
+      describe: (thrown: unknown) => problemOf(thrown, this.log),
+    };
+    this.routes = new Map<string, Methods>([
+      ["/api/task/run", { POST: calls.run }],
+      ["/api/task/validate", { POST: calls.validate }],
+      ["/api/task", { GET: calls.get }],
+      ["/api/task/report", { GET: calls.report }],
+      ["/api/task/result", { GET: calls.result }],
+      ["/api/task/cancel", { PUT: calls.cancel }],
+      ["/api/task/watch", { GET: (operations, exchange) => watch(operations, exchange, streams) }],
+      ["/api/tasks", { GET: calls.list }],
+      ["/api/tasks/watch", { GET: (operations, exchange) => watchTasks(operations, exchange, streams) }],
+      ["/api/info", { GET: calls.info }],
+      ["/healthz", { GET: calls.healthz }],
+    ]);
     this.server = createServer((request, response) => void this.answer(request, response));
     this.server.headersTimeout = HEADERS_TIMEOUT_MS;
     this.server.keepAliveTimeout = IDLE_TIMEOUT_MS;
+    this.server.maxConnections = options.maxConnections ?? 1000;
   }
 
   /** Serve; the URL where. Port 0 takes any that is free. */
   async listen(port: number, host = "127.0.0.1"): Promise<string> {
+    this.hosts.listened = host.toLowerCase();
     await new Promise<void>((resolve, reject) => {
       this.server.once("error", reject);
       this.server.listen(port, host, () => {
@@ -115,18 +144,17 @@ export class Gateway {
 
   private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.setHeader("X-Content-Type-Options", "nosniff");
-    response.setHeader("Cache-Control", "no-store");
-    if (this.cors.allow(request, response)) {
-      response.writeHead(204).end();
-      return;
-    }
     const [path = "", ...query] = (request.url ?? "").split("?");
-    const { methods, taskId } = this.route(path);
-    const { maxBodyBytes, forward } = this;
-    const signal = this.stopping.signal;
-    const exchange = new Exchange(request, response, query.join("?"), taskId, maxBodyBytes, forward, signal);
+    const { bodies, bodyLimits, forward, log } = this;
+    const { signal } = this.stopping;
+    const exchange = new Exchange(request, response, query.join("?"), bodies, bodyLimits, forward, signal, log);
     try {
-      await this.dispatch(methods, exchange);
+      this.hosts.check(request.headers.host);
+      if (this.origins.check(request, response)) {
+        response.writeHead(204).end();
+        return;
+      }
+      await this.dispatch(path, exchange);
     } catch (thrown) {
       if (exchange.left) {
         return;
@@ -135,27 +163,16 @@ export class Gateway {
         response.destroy(); // too late to say why
         return;
       }
-      const own = signal.aborted && thrown === exchange.untilStopping.reason;
-      exchange.refuse(own ? stopping() : problemOf(thrown, this.log));
+      exchange.refuse(problemOf(thrown, this.log));
     } finally {
       exchange.release();
     }
   }
 
-  private route(path: string): { methods: Methods | undefined; taskId: string } {
-    for (const [pattern, methods] of this.routes) {
-      const match = pattern.exec(path);
-      if (match !== null) {
-        const taskId = decode(match[1] ?? "");
-        return { methods: taskId === undefined ? undefined : methods, taskId: taskId ?? "" };
-      }
-    }
-    return { methods: undefined, taskId: "" };
-  }
-
-  private async dispatch(methods: Methods | undefined, exchange: Exchange): Promise<void> {
+  private async dispatch(path: string, exchange: Exchange): Promise<void> {
+    const methods = this.routes.get(path);
     if (methods === undefined) {
-      throw new Problem(404, "NOT_FOUND", "there is nothing here");
+      throw new Problem(404, "NOT_FOUND", `${path}: there is nothing here`);
     }
     const { method = "" } = exchange.request;
     const handler = Object.hasOwn(methods, method) ? methods[method] : undefined;
@@ -164,13 +181,5 @@ export class Gateway {
       throw new Problem(405, "METHOD_NOT_ALLOWED", "the path has no such method");
     }
     await handler(this.operations, exchange);
-  }
-}
-
-function decode(segment: string): string | undefined {
-  try {
-    return decodeURIComponent(segment);
-  } catch {
-    return undefined;
   }
 }

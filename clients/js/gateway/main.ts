@@ -7,8 +7,8 @@ import { createGateway } from "./gateway.js";
 
 const USAGE = `Usage: flowgram-gateway [OPTIONS]
 
-Forwards the events of tasks to browsers as Server-Sent Events, and runs, shows,
-cancels and lists tasks as JSON.
+Serves the API of FlowGram's editor, with Server-Sent Events, before a server
+elsewhere.
 
   --target HOST:PORT  the gRPC server; FLOWGRAM_TARGET in the environment
                       changes the default  [127.0.0.1:50051]
@@ -16,14 +16,20 @@ cancels and lists tasks as JSON.
   --listen HOST:PORT  where to serve; port 0 takes any that is free
                       [127.0.0.1:8080]
   --cors ORIGINS      whose pages may use the gateway, with commas between
-                      them; * for all
+                      them; loopback: those on this machine, *: all
+                      [loopback]
+  --allowed-hosts NAMES
+                      in a Host header that are answered, beside those of
+                      this machine, with commas between them; *: all
   --forward HEADERS   that are sent on to the gRPC server as metadata, with
                       commas between them
                       [authorization,traceparent,tracestate]
   --timeout DURATION  for calls that are answered at once  [30s]
   --heartbeat DURATION
                       after which a silent event stream sends a comment  [15s]
-  --max-body BYTES    of a request  [67108864]
+  --max-body BYTES    of a request  [50331648]
+  --max-connections COUNT
+                      that are open at once; more are closed  [1000]
   --grace DURATION    for requests under way, when it is told to stop  [10s]
   --help              show this text
 `;
@@ -42,10 +48,12 @@ async function main(): Promise<void> {
     target: values.target,
     tls: values.tls,
     origins: names(values.cors),
+    allowedHosts: names(values["allowed-hosts"]),
     forward: names(values.forward),
     timeoutMs: readDuration("timeout", values.timeout),
     heartbeatMs: readDuration("heartbeat", values.heartbeat),
-    maxBodyBytes: readBytes(values["max-body"]),
+    maxBodyBytes: readCount("max-body", values["max-body"]),
+    maxConnections: readCount("max-connections", values["max-connections"]),
     log: (text, error) => log("WARN", text, { error: error instanceof Error ? error.message : String(error) }),
   });
   const grace = readDuration("grace", values.grace);
@@ -65,11 +73,13 @@ function readArguments() {
         target: { type: "string", default: process.env["FLOWGRAM_TARGET"] || "127.0.0.1:50051" },
         tls: { type: "boolean", default: false },
         listen: { type: "string", default: "127.0.0.1:8080" },
-        cors: { type: "string", default: "" },
+        cors: { type: "string", default: "loopback" },
+        "allowed-hosts": { type: "string", default: "" },
         forward: { type: "string", default: "authorization,traceparent,tracestate" },
         timeout: { type: "string", default: "30s" },
         heartbeat: { type: "string", default: "15s" },
-        "max-body": { type: "string", default: "67108864" },
+        "max-body": { type: "string", default: "50331648" },
+        "max-connections": { type: "string", default: "1000" },
         grace: { type: "string", default: "10s" },
         help: { type: "boolean", short: "h", default: false },
       },
@@ -96,9 +106,9 @@ function readDuration(name: string, text: string): number {
   return ms;
 }
 
-function readBytes(text: string): number {
+function readCount(name: string, text: string): number {
   if (!/^[1-9]\d*$/.test(text)) {
-    throw new UsageError(`--max-body should be a number of bytes, not ${text}`);
+    throw new UsageError(`--${name} should be a number, not ${text}`);
   }
   return Number(text);
 }

@@ -18,18 +18,13 @@ export class Problem extends Error {
   /** The problem as JSON. */
   body(): string {
     const { code, message, errors } = this;
-    return JSON.stringify({ code, message, ...(errors.length > 0 && { errors }) });
+    return JSON.stringify({ code, message, errors });
   }
 }
 
 /** The problem of a request that is not as it should be. */
 export function invalid(...problems: string[]): Problem {
-  return new Problem(400, "ARGUMENT_INVALID", "the request is not valid", problems);
-}
-
-/** The problem of a request that came, or lasted, too long. */
-export function stopping(): Problem {
-  return new Problem(503, "SHUTTING_DOWN", "the gateway is shutting down", [], 1000);
+  return new Problem(400, "ARGUMENT_INVALID", problems.join("; "), problems);
 }
 
 const BY_REASON: Readonly<Record<string, number>> = {
@@ -70,13 +65,14 @@ export function problemOf(thrown: unknown, log: (text: string, error: unknown) =
     return new Problem(500, "INTERNAL", "internal error");
   }
   const status = statusOf(thrown);
-  const patience = status === 429 || status === 503 ? Math.max(thrown.retryAfterMs ?? 0, LEAST_RETRY_MS) : undefined;
+  const retryAfterMs = status === 429 || status === 503 ? Math.max(thrown.retryAfterMs ?? 0, LEAST_RETRY_MS) : undefined;
   if (thrown.reason === "") {
     log("the runtime gave no proper answer", thrown);
     const text = TRANSPORT_TEXTS[status] ?? "the runtime gave no proper answer";
-    return new Problem(status, thrown.code, text, violations(thrown), patience);
+    return new Problem(status, thrown.code, text, violations(thrown), retryAfterMs);
   }
-  return new Problem(status, thrown.reason, thrown.text, violations(thrown), patience);
+  const text = inOwnWords(thrown.text, thrown.reason);
+  return new Problem(status, thrown.reason, text, violations(thrown), retryAfterMs);
 }
 
 function statusOf(error: RequestError): number {
@@ -89,6 +85,26 @@ function statusOf(error: RequestError): number {
 /** Violations as texts: those of a workflow stand for themselves, others need the name of the field. */
 function violations(error: RequestError): string[] {
   return error.violations.map(({ field, description }) =>
-    field === "" || error instanceof InvalidWorkflowError ? description : `${field} ${description}`,
+    field === "" || error instanceof InvalidWorkflowError
+      ? description
+      : inOwnWords(`${field} ${description}`, error.reason),
   );
+}
+
+const ABOUT_REQUESTS = new Set(["ARGUMENT_INVALID", "PAGE_TOKEN_INVALID", "REQUEST_ID_REUSED", "SEQUENCE_OUT_OF_RANGE"]);
+
+/** By the service's name of a part of a request, the one that it has here. */
+const OWN_NAMES: ReadonlyMap<string, string> = new Map([
+  ["task_id", "taskID"],
+  ["request_id", "requestID"],
+  ["page_size", "pageSize"],
+  ["page_token", "pageToken"],
+  ["next_page_token", "nextPageToken"],
+  ["after_sequence", "after"],
+  ["display_name", "displayName"],
+]);
+
+/** What the service says of a request, with the names that its parts have here. */
+function inOwnWords(text: string, reason: string): string {
+  return ABOUT_REQUESTS.has(reason) ? text.replace(/\b[a-z]+_[a-z_]+\b/g, (name) => OWN_NAMES.get(name) ?? name) : text;
 }

@@ -1,158 +1,236 @@
 /** What a request says: its JSON body and the parameters of its query, with all that is wrong with them. */
 
-import type { IncomingMessage } from "node:http";
-
-import { fromJson } from "@bufbuild/protobuf";
-import { DurationSchema, type Duration } from "@bufbuild/protobuf/wkt";
-
-import { Status, View } from "../src/contract.js";
+import type { Status } from "../src/contract.js";
 import { membersOf } from "./documents.js";
+import { STATUSES } from "./encoding.js";
+import type { Exchange } from "./exchange.js";
 import { invalid, Problem } from "./problem.js";
 
 const LAST_SEQUENCE = 2n ** 63n - 1n;
-const PAGE_SIZE_LIMIT = 2 ** 31;
-const MALFORMED = /;|%(?![0-9a-fA-F]{2})/;
+const LARGEST_PAGE = 1000;
+const LONGEST_NAME = 256;
+const MALFORMED = /%(?![0-9a-fA-F]{2})/;
+const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json$/;
 
-/** The members of a JSON object in a body: `value` as JavaScript has it, `text` as it came. */
-export class Body {
+// So many times the limit is read of a body that is too large: a client that still sends may not see the answer.
+const DISCARDED = 4;
+
+/** Collects what is wrong with a request. */
+class Problems {
+  private readonly texts = new Set<string>();
+
+  add(text: string): void {
+    this.texts.add(text);
+  }
+
+  /** @throws Problem with all that is wrong */
+  check(): void {
+    if (this.texts.size > 0) {
+      throw invalid(...[...this.texts].sort());
+    }
+  }
+}
+
+/** The members of a JSON object in a body: `values` as JavaScript has them, `sources` as they came. Read all, then `check`. */
+export class Body extends Problems {
   constructor(
     private readonly values: Readonly<Record<string, unknown>>,
-    private readonly texts: ReadonlyMap<string, string>,
-  ) {}
+    private readonly sources: ReadonlyMap<string, string>,
+  ) {
+    super();
+  }
 
-  /** A JSON object, as it came, or the text in a string; empty if there is none. */
-  document(name: string): string {
-    const value = this.values[name] ?? "";
-    if (typeof value === "string") {
+  /** A string that must be there, and not be empty. */
+  required(name: string): string {
+    const value = this.values[name];
+    if (value === undefined) {
+      this.add(`${name}: is required`);
+    } else if (typeof value !== "string") {
+      this.add(`${name}: must not be ${kindOf(value)}`);
+    } else if (value === "") {
+      this.add(`${name}: must not be empty`);
+    } else {
       return value;
     }
-    if (typeof value !== "object" || Array.isArray(value)) {
-      throw invalid("schema and inputs must be JSON objects, or strings that hold one");
-    }
-    return this.texts.get(name) ?? "";
+    return "";
   }
 
-  string(name: string): string {
+  /** A string that need not be there, and must be short. */
+  name(name: string): string {
     const value = this.values[name] ?? "";
     if (typeof value !== "string") {
-      throw invalid(`${name} must not be ${kindOf(value)}`);
+      this.add(`${name}: must not be ${kindOf(value)}`);
+      return "";
+    }
+    if ([...value].length > LONGEST_NAME) {
+      this.add(`${name}: must have at most ${LONGEST_NAME} characters`);
     }
     return value;
   }
 
-  flag(name: string): boolean {
-    const value = this.values[name] ?? false;
-    if (typeof value !== "boolean") {
-      throw invalid(`${name} must not be ${kindOf(value)}`);
+  /** The text of a JSON object that must be there. */
+  object(name: string): string {
+    const value = this.values[name];
+    if (value === undefined) {
+      this.add(`${name}: is required`);
+    } else if (typeof value !== "object" || value === null || Array.isArray(value)) {
+      this.add(`${name}: must be an object`);
     }
-    return value;
+    return this.sources.get(name) ?? "";
   }
 
   /** An object of strings. */
   strings(name: string): Record<string, string> {
     const value = this.values[name] ?? {};
     if (typeof value !== "object" || Array.isArray(value)) {
-      throw invalid(`${name} must not be ${kindOf(value)}`);
+      this.add(`${name}: must not be ${kindOf(value)}`);
+      return {};
     }
-    for (const each of Object.values(value)) {
+    for (const [key, each] of Object.entries(value)) {
       if (typeof each !== "string") {
-        throw invalid(`${name} must not be ${kindOf(each)}`);
+        this.add(`${name}.${key}: must not be ${kindOf(each)}`);
       }
     }
     return value as Record<string, string>;
   }
-
-  /** A duration, such as "1.5s". */
-  duration(name: string): Duration | undefined {
-    const value = this.values[name] ?? undefined;
-    if (value === undefined) {
-      return undefined;
-    }
-    try {
-      return fromJson(DurationSchema, value as string);
-    } catch {
-      throw invalid(`${name} must be a duration such as "1.5s"`);
-    }
-  }
 }
 
 /**
- * The JSON object in the body of a request, which may have the `known` members.
+ * The JSON object in the body of a request.
  *
- * @param optional the body may be missing
+ * That it must say that it is JSON is also a protection: a page of another origin cannot send that without asking first.
  */
-export async function readBody(
-  request: IncomingMessage,
-  known: readonly string[],
-  limit: number,
-  optional = false,
-): Promise<Body> {
-  const bytes = await readBytes(request, limit);
-  if (bytes.length === 0 && optional) {
-    return new Body({}, new Map());
-  }
-  // besides its meaning, this keeps the pages of other origins from running anything without having been allowed to
-  const kind = request.headers["content-type"]?.split(";")[0]?.trim().toLowerCase();
-  if (kind !== "application/json") {
+export async function readBody(exchange: Exchange): Promise<Body> {
+  const kind = exchange.request.headers["content-type"]?.split(";")[0]?.trim().toLowerCase() ?? "";
+  if (!JSON_TYPE.test(kind)) {
     throw new Problem(415, "CONTENT_TYPE_UNSUPPORTED", "the Content-Type of the body must be application/json");
   }
+  const share = exchange.bodies.open();
+  try {
+    return parseBody(await readBytes(exchange, share));
+  } finally {
+    share.close();
+  }
+}
+
+function parseBody(bytes: Uint8Array): Body {
   let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes); // without the mark that editors on Windows write
+  } catch {
+    throw invalid("the body is no JSON: it is not UTF-8");
+  }
   let value: unknown;
   try {
-    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
     value = JSON.parse(text);
   } catch (error) {
-    throw invalid(`the body cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    throw invalid(`the body is no JSON: ${error instanceof Error ? error.message : String(error)}`);
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw invalid(`the body must be a JSON object, not ${kindOf(value)}`);
-  }
-  const stranger = Object.keys(value).find((name) => !known.includes(name));
-  if (stranger !== undefined) {
-    throw invalid(`the body cannot be read: unknown field ${JSON.stringify(stranger)}`);
+    throw invalid("the body must be a JSON object");
   }
   return new Body(value as Record<string, unknown>, membersOf(text));
 }
 
-async function readBytes(request: IncomingMessage, limit: number): Promise<Uint8Array> {
+/** Bytes that all bodies together may hold. */
+export class ByteBudget {
+  constructor(private left: number) {}
+
+  open(): ByteShare {
+    return new ByteShare(this);
+  }
+
+  /** Whether there was room for so many more. */
+  take(bytes: number): boolean {
+    if (bytes > this.left) {
+      return false;
+    }
+    this.left -= bytes;
+    return true;
+  }
+
+  giveBack(bytes: number): void {
+    this.left += bytes;
+  }
+}
+
+/** What one request holds of a budget. */
+export class ByteShare {
+  private bytes = 0;
+
+  constructor(private readonly budget: ByteBudget) {}
+
+  take(bytes: number): boolean {
+    const taken = this.budget.take(bytes);
+    this.bytes += taken ? bytes : 0;
+    return taken;
+  }
+
+  close(): void {
+    this.budget.giveBack(this.bytes);
+    this.bytes = 0;
+  }
+}
+
+async function readBytes(exchange: Exchange, share: ByteShare): Promise<Uint8Array> {
+  const { maxBytes, readTimeoutMs, minBytesPerSecond } = exchange.bodyLimits;
   const chunks: Buffer[] = [];
   let size = 0;
-  try {
-    for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-      size += chunk.length;
-      if (size > limit) {
-        throw new Problem(413, "BODY_TOO_LARGE", `the body of the request has more than ${limit} bytes`);
-      }
-      chunks.push(chunk);
+  const began = performance.now();
+  const iterator = exchange.request.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
+  for (;;) {
+    const late = began + readTimeoutMs + (size / minBytesPerSecond) * 1000 - performance.now();
+    const { done, value } = await nextChunk(iterator, Math.max(Math.min(readTimeoutMs, late), 0));
+    if (done === true) {
+      break;
     }
-  } catch (error) {
-    throw error instanceof Problem ? error : invalid("the body did not come to its end");
+    size += value.length;
+    if (size > maxBytes) {
+      chunks.length = 0;
+      share.close();
+    } else if (!share.take(value.length)) {
+      throw new Problem(503, "OVERLOADED", "too many large requests at once: try again", [], 1000);
+    } else {
+      chunks.push(value);
+    }
+    if (size > maxBytes * DISCARDED) {
+      break;
+    }
+  }
+  if (size > maxBytes) {
+    throw new Problem(413, "BODY_TOO_LARGE", `the body of the request has more than ${maxBytes} bytes`);
   }
   return Buffer.concat(chunks);
 }
 
-function kindOf(value: unknown): string {
-  if (value === null) {
-    return "null";
+async function nextChunk(iterator: AsyncIterator<Buffer>, timeoutMs: number): Promise<IteratorResult<Buffer>> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<never>((_resolve, reject) => {
+    const late = new Problem(408, "BODY_TIMED_OUT", "the body of the request did not come in time");
+    timer = setTimeout(() => reject(late), timeoutMs);
+  });
+  try {
+    return await Promise.race([iterator.next(), timeout]);
+  } catch (error) {
+    throw error instanceof Problem ? error : invalid("the body did not come to its end");
+  } finally {
+    clearTimeout(timer);
   }
-  return typeof value === "boolean" ? "bool" : Array.isArray(value) ? "array" : typeof value;
+}
+
+function kindOf(value: unknown): string {
+  return value === null ? "null" : Array.isArray(value) ? "an array" : typeof value;
 }
 
 /** The parameters in the query of a request. Read them all, then `check` them. */
-export class Parameters {
+export class Parameters extends Problems {
   private readonly values: URLSearchParams;
-  private readonly problems = new Set<string>();
 
-  /** Names that are not among those that are known are refused. */
-  constructor(query: string, ...known: string[]) {
+  constructor(query: string) {
+    super();
     this.values = new URLSearchParams(query);
     if (MALFORMED.test(query)) {
-      this.problems.add("the query is malformed");
-    }
-    for (const name of this.values.keys()) {
-      if (!known.includes(name)) {
-        this.problems.add(`${name} is not known`);
-      }
+      this.add("the query is malformed");
     }
   }
 
@@ -160,30 +238,30 @@ export class Parameters {
     return this.values.get(name) ?? "";
   }
 
-  flag(name: string): boolean {
-    const value = this.text(name);
-    if (!["", "true", "false"].includes(value)) {
-      this.problems.add(`${name} must be true or false`);
+  taskId(): string {
+    const id = this.text("taskID");
+    if (id === "") {
+      this.add("taskID: is required");
     }
-    return value === "true";
+    return id;
   }
 
-  view(): View {
-    const value = this.text("view");
-    if (!["", "full", "basic"].includes(value)) {
-      this.problems.add("view must be full or basic");
+  flag(name: string): boolean {
+    const value = this.text(name);
+    if (!["", "true", "false", "1", "0"].includes(value)) {
+      this.add(`${name}: must be true or false`);
     }
-    return value === "basic" ? View.BASIC : View.FULL;
+    return value === "true" || value === "1";
   }
 
   statuses(): Status[] {
-    return this.values.getAll("status").map((name) => {
-      const status = Object.hasOwn(Status, name) ? Status[name as keyof typeof Status] : undefined;
-      if (typeof status !== "number" || status === Status.UNSPECIFIED) {
-        this.problems.add("status must be PENDING, PROCESSING, SUCCEEDED, FAILED or CANCELED");
-        return Status.UNSPECIFIED;
+    return this.values.getAll("status").flatMap((word) => {
+      const status = STATUSES.get(word);
+      if (status === undefined) {
+        this.add("status: must be pending, processing, succeeded, failed or canceled");
+        return [];
       }
-      return status;
+      return [status];
     });
   }
 
@@ -191,7 +269,7 @@ export class Parameters {
     const labels = this.values.getAll("label").map((label) => {
       const [, key, value] = /^([^=]+)=([^]*)$/.exec(label) ?? [];
       if (key === undefined || value === undefined) {
-        this.problems.add("label must be key=value");
+        this.add("label: must be KEY=VALUE");
         return [];
       }
       return [[key, value] as const];
@@ -199,29 +277,29 @@ export class Parameters {
     return Object.fromEntries(labels.flat());
   }
 
+  /** 0 if there is none. */
   pageSize(): number {
-    const value = this.text("page_size");
-    if (!/^([+-]?\d+)?$/.test(value) || Math.abs(Number(value)) >= PAGE_SIZE_LIMIT) {
-      this.problems.add("page_size must be a number");
+    const value = this.text("pageSize");
+    if (value === "") {
+      return 0;
+    }
+    if (!/^\d{1,5}$/.test(value) || Number(value) < 1 || Number(value) > LARGEST_PAGE) {
+      this.add(`pageSize: must be a number from 1 to ${LARGEST_PAGE}`);
       return 0;
     }
     return Number(value);
   }
 
   /** Where a stream goes on: after the event that the header names, or the parameter. */
-  sequence(header: string): number {
-    const [name, value] = header === "" ? ["after", this.text("after")] : ["Last-Event-ID", header];
-    if (!/^\d*$/.test(value) || BigInt(value) > LAST_SEQUENCE) {
-      this.problems.add(`${name} must be the sequence of an event`);
+  sequence(header: string | undefined): number {
+    const [name, value] = header === undefined ? ["after", this.text("after")] : ["Last-Event-ID", header];
+    if (header === undefined && !this.values.has("after")) {
+      return 0;
+    }
+    if (!/^\d{1,19}$/.test(value) || BigInt(value) > LAST_SEQUENCE) {
+      this.add(`${name}: must be the sequence of an event`);
       return 0;
     }
     return Math.min(Number(value), Number.MAX_SAFE_INTEGER); // beyond the end of any task
-  }
-
-  /** @throws Problem with all that is wrong */
-  check(): void {
-    if (this.problems.size > 0) {
-      throw invalid(...[...this.problems].sort());
-    }
   }
 }

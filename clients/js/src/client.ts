@@ -6,7 +6,7 @@ import type { Event } from "./events.js";
 import type { TaskEvent } from "./gen/flowgram/runtime/v1/event_pb.js";
 import { View } from "./gen/flowgram/runtime/v1/runtime_service_pb.js";
 import { toText, type JsonSource } from "./json.js";
-import type { Report, Result, ServerInfo, Status, TaskSummary, ViewName } from "./models.js";
+import type { Report, Result, ServerInfo, Status, Task, TasksChange, TaskSummary, ViewName } from "./models.js";
 import { Operations } from "./operations.js";
 import { durationFrom } from "./timing.js";
 
@@ -18,6 +18,8 @@ export interface RunOptions extends CallSettings {
   readonly taskTimeoutMs?: number | undefined;
   /** To find the task by with `list`. */
   readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** A name for people, of at most 256 characters. */
+  readonly displayName?: string | undefined;
 }
 
 /** What a watch takes. `timeoutMs` is for the whole of it. */
@@ -122,6 +124,16 @@ export class Client {
     return this.operations.cancel(taskId, options.reason ?? "", options);
   }
 
+  /**
+   * What a task is: its schema and inputs with secrets masked, its labels, name, times and status. Cheap, where `report`
+   * gathers all events.
+   *
+   * @throws TaskNotFoundError no such task
+   */
+  async get(taskId: string, options: CallSettings = {}): Promise<Task> {
+    return convert.task(await this.operations.get(taskId, options));
+  }
+
   /** All problems of a schema and inputs, without running them. None: `run` would accept them. */
   async validate(schema: JsonSource, inputs: JsonSource = {}, options: CallSettings = {}): Promise<readonly string[]> {
     const request = { schema: toText(schema, "schema"), inputs: toText(inputs, "inputs") };
@@ -173,6 +185,24 @@ export class Client {
     }
   }
 
+  /**
+   * The tasks of a filter as they change, from now on; `pageSize` does not matter, `timeoutMs` is for the whole watch.
+   *
+   * It never ends by itself: `TasksChange` says how a list stays true through reconnections. It gives up when `reconnect`
+   * does. Leaving the loop ends the watch.
+   */
+  async *watchTasks(options: ListOptions = {}): AsyncGenerator<TasksChange, void> {
+    const settings = {
+      ...options,
+      statuses: (options.statuses ?? []).map(convert.statusNumber),
+      labels: { ...options.labels },
+      heartbeatMs: DEFAULT_HEARTBEAT_MS,
+    };
+    for await (const told of this.operations.watchTasks(settings)) {
+      yield convert.tasksChange(told);
+    }
+  }
+
   /** As `watch`, but gives the contract's messages, with JSON as the text it came in: for gateways. */
   watchRaw(taskId: string, options: WatchOptions = {}): AsyncGenerator<TaskEvent, void> {
     const heartbeatMs = options.heartbeatMs ?? DEFAULT_HEARTBEAT_MS;
@@ -198,11 +228,12 @@ export class Client {
 }
 
 function runRequest(schema: JsonSource, inputs: JsonSource, options: RunOptions) {
-  const { requestId = "", taskTimeoutMs, labels } = options;
+  const { requestId = "", taskTimeoutMs, labels, displayName = "" } = options;
   return {
     schema: toText(schema, "schema"),
     inputs: toText(inputs, "inputs"),
     requestId,
+    displayName,
     labels: { ...labels },
     ...(taskTimeoutMs === undefined ? {} : { timeout: durationFrom(taskTimeoutMs) }),
   };

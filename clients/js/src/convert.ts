@@ -1,5 +1,6 @@
 /** Messages of the contract to values of this package. */
 
+import { create } from "@bufbuild/protobuf";
 import { durationMs, timestampDate, type Timestamp } from "@bufbuild/protobuf/wkt";
 
 import type { Event } from "./events.js";
@@ -97,13 +98,41 @@ export function summary(told: report_pb.TaskSummary): models.TaskSummary {
     ...statusInfo(told.status),
     createTime: date(told.createTime),
     labels: { ...told.labels },
+    displayName: told.displayName,
+    namespace: told.namespace,
+    lastSequence: Number(told.lastSequence),
   };
+}
+
+/** A task without its events. */
+export function task(told: report_pb.Task): models.Task {
+  return {
+    ...summary(told.summary ?? create(report_pb.TaskSummarySchema)),
+    schema: fromText(told.schema),
+    schemaText: told.schema,
+    inputs: fromText(told.inputs),
+    inputsText: told.inputs,
+    timeoutMs: told.timeout && durationMs(told.timeout),
+  };
+}
+
+/** What a watch of tasks tells; undefined: it is live. */
+export function tasksChange(told: service_pb.WatchTasksResponse | undefined): models.TasksChange {
+  return told === undefined
+    ? { kind: "live" }
+    : { kind: "tasksChanged", tasks: told.tasks.map(summary), removedTaskIds: told.removedTaskIds };
 }
 
 /** What a server says of itself. */
 export function info(told: service_pb.ServerInfoResponse): models.ServerInfo {
   const { name, title, description, runtime, version, nodeTypes } = told;
-  return { name, title, description, runtime, version, time: date(told.time), nodeTypes: [...nodeTypes] };
+  const limits = {
+    maxMessageBytes: Number(told.limits?.maxMessageBytes ?? 0),
+    maxSchemaBytes: Number(told.limits?.maxSchemaBytes ?? 0),
+    maxInputsBytes: Number(told.limits?.maxInputsBytes ?? 0),
+  };
+  const lists = { nodeTypes: [...nodeTypes], features: [...told.features] };
+  return { name, title, description, runtime, version, time: date(told.time), ...lists, limits };
 }
 
 /** An event; undefined for a kind that came after this version of the package. */
@@ -132,8 +161,8 @@ export function event(told: TaskEvent): Event | undefined {
     case "message":
       return { kind: "message", sequence, time, message: message(told.event.value) };
     case "outputDelta": {
-      const { nodeId, snapshotId, text } = told.event.value;
-      return { kind: "outputDelta", sequence: 0, time, nodeId, snapshotId, text };
+      const { nodeId, snapshotId, text, fromStart } = told.event.value;
+      return { kind: "outputDelta", sequence: 0, time, nodeId, snapshotId, text, fromStart };
     }
     case undefined:
       return undefined;

@@ -49,6 +49,8 @@ export interface OutputDelta {
   readonly nodeId: string;
   readonly snapshotId: string;
   readonly text: string;
+  /** This is all the text of the run so far: it replaces what was shown. */
+  readonly fromStart: boolean;
 }
 
 /** Any event, told apart by `kind`. Every one has a `sequence`; 0 for what is not durable. */

@@ -101,7 +101,38 @@ export interface TaskSummary extends StatusInfo {
   readonly taskId: string;
   readonly createTime: Date | undefined;
   readonly labels: Readonly<Record<string, string>>;
+  /** For people; may be empty. */
+  readonly displayName: string;
+  /** Empty if the server has no namespaces. */
+  readonly namespace: string;
+  /** That of its last event: of two summaries of one task the one with the higher value is the later one. */
+  readonly lastSequence: number;
 }
+
+/** What a task is: what was run, without its events and outcome. Secrets are masked. */
+export interface Task extends TaskSummary {
+  readonly schema: JsonObject | undefined;
+  /** The JSON text of `schema`. */
+  readonly schemaText: string;
+  readonly inputs: JsonObject | undefined;
+  /** The JSON text of `inputs`. */
+  readonly inputsText: string;
+  /** The task fails when it has run for so many milliseconds; undefined: no limit. */
+  readonly timeoutMs: number | undefined;
+}
+
+/** What a watch of tasks gives. */
+export type TasksChange =
+  /** From now on nothing is missed. List the tasks now; those that are given later replace those of the list unless their
+   * `lastSequence` is lower. It comes first, and again after every lost connection. */
+  | { readonly kind: "live" }
+  /** Tasks have changed. One that no longer fits the filter is given once more. */
+  | {
+      readonly kind: "tasksChanged";
+      readonly tasks: readonly TaskSummary[];
+      /** Tasks whose retention has passed. */
+      readonly removedTaskIds: readonly string[];
+    };
 
 /** Name, version and capabilities of a server. */
 export interface ServerInfo {
@@ -114,6 +145,10 @@ export interface ServerInfo {
   readonly time: Date | undefined;
   /** The node types that it can execute. */
   readonly nodeTypes: readonly string[];
+  /** What it offers beyond the contract, such as "console". */
+  readonly features: readonly string[];
+  /** The bounds of what it takes. */
+  readonly limits: { readonly maxMessageBytes: number; readonly maxSchemaBytes: number; readonly maxInputsBytes: number };
 }
 
 /**

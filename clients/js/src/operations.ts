@@ -7,7 +7,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Connection, type CallSettings, type ClientOptions } from "./connection.js";
 import { DeadlineExceededError } from "./errors.js";
 import type { TaskEvent } from "./gen/flowgram/runtime/v1/event_pb.js";
-import { Status, type Report } from "./gen/flowgram/runtime/v1/report_pb.js";
+import { Status, type Report, type Task } from "./gen/flowgram/runtime/v1/report_pb.js";
 import type {
   ServerInfoResponse,
   TaskListRequestSchema,
@@ -18,9 +18,11 @@ import type {
   TaskValidateRequestSchema,
   TaskValidateResponse,
   View,
+  WatchTasksResponse,
 } from "./gen/flowgram/runtime/v1/runtime_service_pb.js";
 import { unavailable } from "./status.js";
 import { watch, type WatchSettings } from "./watch.js";
+import { watchTasks, type WatchTasksSettings } from "./watch_tasks.js";
 
 type RunRequest = MessageInitShape<typeof TaskRunRequestSchema>;
 
@@ -98,6 +100,15 @@ export class Operations {
     return report;
   }
 
+  /** What a task is, without its events and outcome. */
+  async get(taskId: string, settings: CallSettings = {}): Promise<Task> {
+    const { task } = await this.connection.quick((stub, options) => stub.taskGet({ taskId }, options), settings);
+    if (task === undefined) {
+      throw unavailable("the server sent a task without content");
+    }
+    return task;
+  }
+
   /** Stop a task; whether this call did. */
   async cancel(taskId: string, reason: string, settings: CallSettings = {}): Promise<boolean> {
     const request = { taskId, reason };
@@ -129,6 +140,11 @@ export class Operations {
   /** The events of a task, each once and in order. */
   watch(settings: WatchSettings): AsyncGenerator<TaskEvent, void> {
     return watch(this.connection, settings);
+  }
+
+  /** The tasks of a filter as they change; undefined whenever nothing is missed from then on. */
+  watchTasks(settings: WatchTasksSettings): AsyncGenerator<WatchTasksResponse | undefined, void> {
+    return watchTasks(this.connection, settings);
   }
 
   /** End all calls, and the connection. */

@@ -1,9 +1,11 @@
 /** Watching a task through any number of streams: each event once, in order. */
 
-import type { CallSettings, Connection } from "./connection.js";
+import type { CallOptions } from "@connectrpc/connect";
+
+import type { CallSettings, Connection, RuntimeStub } from "./connection.js";
 import { UnavailableError, type RequestError } from "./errors.js";
 import type { TaskEvent } from "./gen/flowgram/runtime/v1/event_pb.js";
-import { View, type WatchTaskResponse } from "./gen/flowgram/runtime/v1/runtime_service_pb.js";
+import type { View } from "./gen/flowgram/runtime/v1/runtime_service_pb.js";
 import { unavailable } from "./status.js";
 import { durationFrom, type Deadline } from "./timing.js";
 
@@ -15,6 +17,9 @@ const SHORTEST_HEARTBEAT_MS = 100;
 
 // How long a stream may take to end after the event that ends the task: everything is told by then.
 const FAREWELL_MS = 1000;
+
+// The server ends a watch of tasks with this reason that is too slow for it: open it again.
+const WATCH_BEHIND = "WATCH_BEHIND";
 
 /** What to watch, and how. `timeoutMs` is for the whole watch. */
 export interface WatchSettings extends CallSettings {
@@ -61,16 +66,18 @@ export class Cursor {
 export async function* watch(connection: Connection, settings: WatchSettings): AsyncGenerator<TaskEvent, void> {
   const { signal } = settings;
   const deadline = connection.deadline(settings.timeoutMs);
-  const patienceMs = settings.heartbeatMs && Math.max(settings.heartbeatMs, SHORTEST_HEARTBEAT_MS) * SILENT_HEARTBEATS;
+  const timeoutMs = silenceAfter(settings.heartbeatMs);
   const cursor = new Cursor(settings.afterSequence);
   let connected = false;
   let failures = 0;
   for (;;) {
-    const stream = new Stream(connection, settings, cursor.sequence, deadline);
+    const request = requestAfter(cursor.sequence, settings);
+    const begin = (stub: RuntimeStub, options: CallOptions) => stub.watchTask(request, options);
+    const stream = new ResponseStream(connection, begin, settings, deadline);
     try {
       for (;;) {
         const complete = cursor.terminated; // then one more read, which lets the stream end by itself
-        const response = await stream.read(complete ? FAREWELL_MS : patienceMs);
+        const response = await stream.read(complete ? FAREWELL_MS : timeoutMs);
         if (response === undefined || complete) {
           return;
         }
@@ -102,6 +109,21 @@ export async function* watch(connection: Connection, settings: WatchSettings): A
   }
 }
 
+function requestAfter(afterSequence: number, { taskId, view, deltas, heartbeatMs }: WatchSettings) {
+  return {
+    taskId,
+    view,
+    afterSequence: BigInt(afterSequence),
+    includeDeltas: deltas,
+    ...(heartbeatMs === undefined ? {} : { heartbeat: durationFrom(heartbeatMs) }),
+  };
+}
+
+/** Milliseconds of silence that mean that the connection is dead; undefined if none do. */
+export function silenceAfter(heartbeatMs: number | undefined): number | undefined {
+  return heartbeatMs && Math.max(heartbeatMs, SHORTEST_HEARTBEAT_MS) * SILENT_HEARTBEATS;
+}
+
 /**
  * Whether opening the stream again, after the last sequence seen, may help.
  *
@@ -109,7 +131,7 @@ export async function* watch(connection: Connection, settings: WatchSettings): A
  * come back after a restart) is worth waiting for
  */
 export function mayResume(error: RequestError, connected: boolean): boolean {
-  if (error instanceof UnavailableError) {
+  if (error instanceof UnavailableError || error.reason === WATCH_BEHIND) {
     return true;
   }
   if (!connected) {
@@ -121,28 +143,21 @@ export function mayResume(error: RequestError, connected: boolean): boolean {
 }
 
 /** One stream of a watch, which counts as dead when it is silent for too long while somebody reads. */
-class Stream {
+export class ResponseStream<Response> {
   private readonly controller;
-  private readonly responses: AsyncIterator<WatchTaskResponse>;
+  private readonly responses: AsyncIterator<Response>;
   private silent = false;
   private closed = false;
 
-  constructor(connection: Connection, settings: WatchSettings, afterSequence: number, deadline: Deadline) {
-    const { taskId, view, deltas, heartbeatMs, signal } = settings;
-    const request = {
-      taskId,
-      view,
-      afterSequence: BigInt(afterSequence),
-      includeDeltas: deltas,
-      ...(heartbeatMs === undefined ? {} : { heartbeat: durationFrom(heartbeatMs) }),
-    };
-    this.controller = connection.open(signal);
-    this.responses = connection.stream(
-      (stub, options) => stub.watchTask(request, options),
-      deadline,
-      settings,
-      this.controller.signal,
-    );
+  /** @param begin makes the call */
+  constructor(
+    connection: Connection,
+    begin: (stub: RuntimeStub, options: CallOptions) => AsyncIterable<Response>,
+    settings: CallSettings,
+    deadline: Deadline,
+  ) {
+    this.controller = connection.open(settings.signal);
+    this.responses = connection.stream(begin, deadline, settings, this.controller.signal);
   }
 
   /**
@@ -150,13 +165,13 @@ class Stream {
    *
    * @throws UnavailableError if nothing came for so long; time between two reads is the consumer's, and does not count
    */
-  async read(patienceMs: number | undefined): Promise<WatchTaskResponse | undefined> {
-    const timer = patienceMs && setTimeout(() => this.giveUp(), patienceMs);
+  async read(timeoutMs: number | undefined): Promise<Response | undefined> {
+    const timer = timeoutMs && setTimeout(() => this.giveUp(), timeoutMs);
     try {
       const { done, value } = await this.responses.next();
       return done === true ? undefined : value;
     } catch (error) {
-      throw this.silent ? unavailable(`the server has been silent for ${patienceMs} ms`) : error;
+      throw this.silent ? unavailable(`the server has been silent for ${timeoutMs} ms`) : error;
     } finally {
       clearTimeout(timer);
     }

@@ -2,41 +2,45 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { create } from "@bufbuild/protobuf";
-import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 
 import { compact, membersOf } from "../gateway/documents.js";
-import { encode } from "../gateway/encoding.js";
-import { ReportSchema, TaskEventSchema, TaskListResponseSchema, type Status } from "../src/contract.js";
+import { encode, eventShape, listShape, reportShape, taskShape } from "../gateway/encoding.js";
+import { ReportSchema, TaskListResponseSchema, TaskSchema, type Status } from "../src/contract.js";
 import { succeeded } from "./support/scripted_server.js";
 
-test("documents are embedded as they are, sequences are numbers, times and durations texts", () => {
+test("documents are embedded as they are, sequences are numbers, times are milliseconds", () => {
   const event = succeeded(7, '{ "n": 12345678901234567890.10,\n "s": "a  \\" b" }');
   if (event.event.case === "taskStatusChanged" && event.event.value.status) {
     event.event.value.status.timeCost = durationFromMs(12);
+    event.event.value.status.endTime = timestampFromMs(34);
   }
   assert.equal(
-    encode(TaskEventSchema, event),
-    '{"sequence":7,"time":"2023-11-14T22:13:20.007Z","task_status_changed":{"status":' +
-      '{"status":"STATUS_SUCCEEDED","terminated":true,"time_cost":"0.012s"},' +
-      '"outputs":{"n":12345678901234567890.10,"s":"a  \\" b"}}}',
+    encode(eventShape(event) ?? ""),
+    '{"type":"task_status_changed","sequence":7,"timestamp":1700000000007,"workflowStatus":' +
+      '{"status":"succeeded","terminated":true,"startTime":0,"timeCost":12,"endTime":34},' +
+      '"outputs":{"n":12345678901234567890.10,"s":"a  \\" b"}}',
   );
 });
 
-test("default values are there, but for documents and messages that are not set", () => {
+test("FlowGram's fields are there, also where nothing is known yet", () => {
+  const none = '"status":"pending","terminated":false,"startTime":0,"timeCost":0';
+  const nodes = [{ nodeId: "z", snapshots: [{ id: "s", nodeId: "z", branch: "if" }] }, { nodeId: "a" }];
+  const report = create(ReportSchema, { taskId: "t", status: { status: 99 as Status }, nodes });
   assert.equal(
-    encode(
-      ReportSchema,
-      create(ReportSchema, { taskId: "t", status: { status: 99 as Status }, lastSequence: 2n ** 60n }),
-    ),
-    '{"task_id":"t","status":{"status":99,"terminated":false},"nodes":[],"messages":[],"last_sequence":1152921504606846976}',
+    encode(reportShape(report)),
+    `{"id":"t","inputs":{},"outputs":{},"workflowStatus":{${none}},"reports":{"z":{"id":"z",${none},"snapshots":` +
+      `[{"id":"s","nodeID":"z","inputs":{},"data":{},"branch":"if"}]},"a":{"id":"a",${none},"snapshots":[]}},` +
+      '"messages":{"log":[],"info":[],"debug":[],"error":[],"warning":[]}}',
   );
+  const summary = { taskId: "é", labels: { a: "1" }, lastSequence: 2n ** 60n, displayName: "d" };
+  const shaped = `"taskID":"é","workflowStatus":{${none}},"createTime":0,"labels":{"a":"1"},"lastSequence":1152921504606846976,"displayName":"d"`;
   assert.equal(
-    encode(
-      TaskListResponseSchema,
-      create(TaskListResponseSchema, { tasks: [{ taskId: "é", labels: { b: "2", a: "1" } }] }),
-    ),
-    '{"tasks":[{"task_id":"é","labels":{"a":"1","b":"2"}}],"next_page_token":""}',
+    encode(listShape(create(TaskListResponseSchema, { tasks: [summary], nextPageToken: "p" }))),
+    `{"tasks":[{${shaped}}],"nextPageToken":"p"}`,
   );
+  const task = create(TaskSchema, { summary, schema: '{"nodes":[]}', timeout: durationFromMs(1500) });
+  assert.equal(encode(taskShape(task)), `{${shaped},"schema":"{\\"nodes\\":[]}","inputs":{},"timeout":1500}`);
 });
 
 test("what is no JSON becomes a string", () => {

@@ -77,8 +77,8 @@ class Client(Protocol):
 
     has_deadlines: bool
     """Whether a caller can bound a call; a gateway has bounds of its own."""
-    has_views: bool
-    """Whether a caller can leave inputs and outputs out."""
+    is_gateway: bool
+    """Whether it is FlowGram's REST API, which has no views, no reasons of cancellations, and inputs that are objects."""
 
     async def run(
         self,

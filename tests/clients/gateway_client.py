@@ -41,7 +41,7 @@ class GatewayClient:
     """A browser of sorts, to be entered."""
 
     has_deadlines = False
-    has_views = False
+    is_gateway = True
 
     def __init__(self, url: str) -> None:
         self.http = httpx2.AsyncClient(base_url=url, timeout=60, trust_env=False)

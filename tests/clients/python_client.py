@@ -30,7 +30,7 @@ class PythonClient:
     """Either client; `connect` makes one whose methods are coroutines or block."""
 
     has_deadlines = True
-    has_views = True
+    is_gateway = False
 
     def __init__(self, connect: Connect) -> None:
         self._connect = connect

@@ -54,7 +54,7 @@ class RunnerClient:
     """A client behind a runner's process. Use `running`."""
 
     has_deadlines = True
-    has_views = True
+    is_gateway = False
 
     def __init__(self, process: Process) -> None:
         self._process = process

@@ -35,7 +35,7 @@ async def runs_a_workflow(environment: Environment, client: Client) -> None:
     assert (report.task_id, report.status, report.last_sequence) == (task_id, "SUCCEEDED", 4)
     assert list(report.nodes) == ["start_0", "end_0"]
     assert (report.inputs, report.outputs) == ({"text": "hi"}, {"text": "hi"})
-    if client.has_views:
+    if not client.is_gateway:
         basic = await client.report(task_id, basic=True)
         assert (basic.inputs, basic.outputs, basic.last_sequence) == (None, None, 4)
     info = await client.info()
@@ -75,7 +75,7 @@ async def watches_live(environment: Environment, client: Client) -> None:
     assert [event.outputs["body"] for event in seen if event.node_id == "http_0" and event.outputs] == [
         "open"
     ]
-    if not client.has_views:
+    if client.is_gateway:
         return
     async with client.watch(task_id, basic=True) as events:
         assert {event.outputs for event in complete(await rest(events))} == {None}
@@ -174,10 +174,11 @@ async def cancels(environment: Environment, client: Client) -> None:
         assert await client.cancel(task_id, "enough")
         seen += await rest(events)
     complete(seen, "CANCELED")
-    assert any("enough" in event.text for event in seen)
+    assert client.is_gateway or any("enough" in event.text for event in seen)
     assert not await client.cancel(task_id)
     assert (await client.wait(task_id)).status == "CANCELED"
-    assert any("enough" in text for text in (await client.report(task_id)).messages)
+    messages = (await client.report(task_id)).messages
+    assert client.is_gateway or any("enough" in text for text in messages)
 
 
 async def tells_why_a_task_failed(environment: Environment, client: Client) -> None:
@@ -201,6 +202,9 @@ async def refuses_bad_workflows(environment: Environment, client: Client) -> Non
         (demanding, "{}", "INPUTS_INVALID", 2),
     ):
         failure = await failed(client.run(schema, inputs))
+        if client.is_gateway and inputs in ("[]", '{"text": NaN}'):
+            assert (failure.kind, failure.reason) == ("invalid_argument", "ARGUMENT_INVALID"), inputs
+            continue
         assert (failure.kind, failure.reason) == ("invalid_workflow", reason), schema
         assert len(failure.descriptions) >= count, failure.descriptions
         assert list(await client.validate(schema, inputs)) == list(failure.descriptions)

@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 import pytest
 from grpc import StatusCode
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from support.processes import serve_until_error, server_process
 from support.serving import refused
 from support.unwritable import bound_by_rights, on_full_disk, take_rights
@@ -25,6 +26,7 @@ from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceS
 from flowgram_server.app import open_server
 from flowgram_server.cli.exits import ExitStatus
 from flowgram_server.hosts import JOURNAL_FILE
+from flowgram_server.rpc.handlers import SERVICE_NAME
 from flowgram_server.settings.server import load_settings
 
 KNOWN = TaskRunRequest(schema=ECHO, inputs='{"text": "x"}', request_id="known", wait=True)
@@ -64,7 +66,12 @@ async def test_what_is_stored_is_served(tmp_path: Path, reason: str, *, killed: 
         grpc.aio.insecure_channel(address) as channel,
     ):
         stub: Any = WorkflowRuntimeServiceStub(channel)
-        (error,) = [line["event"] for line in logged if line["level"] == "error"]
+        error, *later = [line["event"] for line in logged if line["level"] == "error"]
+        assert later == ["not serving: the journal cannot be written"]
+        health = health_pb2_grpc.HealthStub(channel)  # type: ignore[no-untyped-call]  # generated without types
+        for name, status in (("", "SERVING"), (SERVICE_NAME, "NOT_SERVING")):
+            answer = await health.Check(health_pb2.HealthCheckRequest(service=name))
+            assert health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status) == status
         assert f"{data / JOURNAL_FILE} cannot be used" in error
         assert ("there is no space left" if reason == "no space" else "ermission denied") in error
         assert "What is stored is served" in error

@@ -61,6 +61,8 @@ class StorageBudget:
         except JournalError:  # who needs it will find out; the levels stay as they are
             return
         self._writable = usage.writable
+        if not usage.writable:  # commits say why
+            return
         used = usage.used_bytes / self._max_bytes if self._max_bytes else 0.0
         # A reserve of free space is a budget too: half of it is for running tasks, and the rest is never used.
         free = usage.free_bytes

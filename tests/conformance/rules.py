@@ -37,6 +37,9 @@ REASONS = {
     "any type is a type": "there, a date-time, and a declaration without a type, are unknown types",
     "an array is no object": "there, arrays count as objects and fail later",
     "refused once": "there, an edge with a malformed end is also looked up",
+    "api keys are optional": "there, an llm node without an apiKey fails",
+    "scripts get all values": "there, a code node that declares no inputs gets none of its values",
+    "port ids may be numbers": "there, the id of a port that is a number is refused",
     "own text": "errors of fetch, of the model client and of the code engine have this project's words",
 }
 """Why each difference is there."""
@@ -48,6 +51,13 @@ _INTERNAL = re.compile(
     r"Cannot (read properties|convert|use|destructure)|is not (a function|iterable|defined|valid JSON)|Invalid time value"
     r"|Aborted\(Assertion failed"
 )
+
+
+_ACCEPTED = {
+    "any type is a type": r'JSON Schema validation failed: Unknown type "(undefined|unknown|date-time)" at .*',
+    "port ids may be numbers": r"edges\[\d+\]\.(source|target)PortID must be a string if present",
+}
+"""By rule, what the reference says of something that is fine here."""
 
 
 def is_internal(text: str) -> bool:
@@ -62,8 +72,8 @@ def explain_problem(problem: str, ours: list[str]) -> str | None:
     if re.fullmatch(r'Workflow schema edge (source|target) node ".*" not exist', problem, re.DOTALL):
         # An edge that has been refused for its form is not looked up.
         return "refused once" if any(re.search(r"edges\[\d+\]", other) for other in ours) else None
-    if explain_acceptance([problem]) is not None:
-        return "any type is a type"
+    if (rule := explain_acceptance([problem])) is not None:
+        return rule
     if any(re.search(r"must be a valid object", other) for other in ours):
         return "an array is no object"
     return None
@@ -71,8 +81,11 @@ def explain_problem(problem: str, ours: list[str]) -> str | None:
 
 def explain_acceptance(problems: list[str]) -> str | None:
     """Why validation finds nothing where the reference finds these problems."""
-    unknown = r'JSON Schema validation failed: Unknown type "(undefined|unknown|date-time)" at .*'
-    return "any type is a type" if all(re.fullmatch(unknown, each, re.DOTALL) for each in problems) else None
+    explained = [
+        next((rule for rule, text in _ACCEPTED.items() if re.fullmatch(text, each, re.DOTALL)), None)
+        for each in problems
+    ]
+    return explained[0] if None not in explained else None
 
 
 def explain_refusal(problem: str) -> str | None:
@@ -102,6 +115,8 @@ def explain_status(context: Context, node_id: str, theirs: NodeSeen, mine: NodeS
         return "raw text is read"
     if _lacks_timeout(data, theirs.snapshots):
         return "time-outs have defaults"
+    if _lacks_api_key(context, node_id, theirs.snapshots):
+        return "api keys are optional"
     return explain_loop(theirs, mine) or _explain_condition(context, node_id, theirs, mine)
 
 
@@ -124,6 +139,39 @@ def _lacks_timeout(data: dict[str, Any], theirs: list[Snapshot]) -> bool:
     timeout = data.get("timeout")
     said = isinstance(timeout, dict) and "timeout" in timeout and "retryTimes" in timeout
     return "api" in data and not said and bool(theirs) and bool(theirs[-1].error)
+
+
+_MISSING = "LLM node missing required inputs:"
+
+
+def _lacks_api_key(context: Context, node_id: str, theirs: list[Snapshot]) -> bool:
+    """Whether the reference failed an llm node for want of a key alone."""
+    return (
+        context.flow.places[node_id].node["type"] == "llm"
+        and bool(theirs)
+        and theirs[-1].error == f'{_MISSING} "apiKey"'
+    )
+
+
+def _without_api_key(text: str) -> str:
+    """What the reference says of missing inputs, without the key."""
+    return text.replace(', "apiKey"', "").replace('"apiKey", ', "") if text.startswith(_MISSING) else text
+
+
+def _values_dropped(context: Context, node_id: str, theirs: Any, mine: Any) -> str | None:
+    """Why the reference takes fewer inputs."""
+    if not isinstance(theirs, dict) or not isinstance(mine, dict) or not theirs.keys() < mine.keys():
+        return None
+    node = context.flow.places[node_id].node
+    declared = node["data"].get("inputs")
+    if declared is None:
+        return "scripts get all values" if node["type"] == "code" else None
+    properties = declared.get("properties", {}) if isinstance(declared, dict) else {}
+    untyped = all(
+        isinstance(properties.get(name), dict) and "type" not in properties[name]
+        for name in mine.keys() - theirs.keys()
+    )
+    return "any type is a type" if untyped else None
 
 
 def explain_loop(theirs: NodeSeen, mine: NodeSeen) -> str | None:
@@ -172,7 +220,11 @@ def explain_snapshot(
         return "time-outs have defaults"
     if _misses_raw_text(context.flow.places[node_id].node["data"], [theirs]):
         return "raw text is read"
+    if _lacks_api_key(context, node_id, [theirs]):
+        return "api keys are optional"
     their_value, my_value = getattr(theirs, name), getattr(mine, name)
+    if (rule := _values_dropped(context, node_id, their_value, my_value)) is not None:
+        return rule
     if name == "branch":
         return _explain_branch(context, node_id) or _explain_reading(context, node_id)
     if isinstance(their_value, dict) and isinstance(my_value, dict) and their_value.keys() == my_value.keys():
@@ -315,6 +367,8 @@ def explain_text(context: Context, node_id: str, theirs: str, mine: str) -> str 
         return "raw text is read"
     if not theirs and mine == f'Node "{node_id}" has no next nodes':
         return "dead end fails the node"
+    if node_id and _without_api_key(theirs) in {mine, f'{_MISSING} "apiKey"'}:
+        return "api keys are optional"
     if node_id and any(context.flow.concurrent(node_id, other) for other in context.failed_nodes()):
         return "failure ends the task"
     return None

@@ -246,14 +246,16 @@ class Execution:
         budget = left = min(budget, 1 + max_bytes // self.program.root.event_bytes)
         wave, position, run = self._wave, self._position, self._run
         meter, memory, work, inline_work = self._meter, self._memory, 0, self._inline_work
+        threshold, is_bounded = memory.threshold, until != UNLIMITED
         self.is_suspended = False
         meter.begin(inline_work, checkpoint)
         while self.finished is None:
-            if self._ending is not None or meter.allocated >= memory.threshold or until != UNLIMITED:
+            if self._ending is not None or meter.allocated >= threshold or is_bounded:
                 self._position = position
                 if recorder.sequence >= until or self.is_suspended:
                     break
                 if self._catch_up(checkpoint):
+                    threshold = memory.threshold
                     continue
             if position == len(wave):
                 if self._failing:
@@ -279,7 +281,10 @@ class Execution:
             left -= 1
             if meter.used:
                 work += meter.used
-                meter.begin(inline_work, checkpoint)
+                if checkpoint is None:
+                    meter.used = 0
+                else:
+                    meter.begin(inline_work, checkpoint)
         return budget - left
 
     def _catch_up(self, checkpoint: Checkpoint | None) -> bool:
@@ -287,7 +292,9 @@ class Execution:
         ending, self._ending = self._ending, None
         if ending is None and not self._memory.is_due:
             return False
-        self._meter.begin(self._inline_work, checkpoint, is_limited=ending is not None)
+        meter = self._meter
+        if ending is None:
+            meter.begin(self._inline_work, checkpoint, is_limited=False)
         try:
             if ending is None:
                 self._measure()
@@ -297,7 +304,8 @@ class Execution:
                 self._end_loop(ending)
         except WorkSuspended:
             self._ending, self.is_suspended = ending, True
-        self._meter.begin(self._inline_work, checkpoint)
+        if ending is None or meter.used:
+            meter.begin(self._inline_work, checkpoint)
         return True
 
     def _measure(self) -> None:

@@ -6,7 +6,6 @@ from flowgram_core.engine.events import Iterations
 from flowgram_core.engine.program import Plan, Step
 from flowgram_core.engine.recorder import Recorder
 from flowgram_core.modeling.json_text import JSONObject
-from flowgram_core.modeling.meter import Meter
 from flowgram_core.modeling.values import Variable
 
 if TYPE_CHECKING:
@@ -21,12 +20,13 @@ class Frame:
         reached: For each node, whether one of its incoming edges was taken.
         active: How many nodes are ready or running. At zero the instance has ended.
         recorder: Counts the texts that bindings make, and keeps what undoes a run that is suspended.
+        meter: See `Scope.meter`.
         variables: By node id, then by key.
         loop: The loop run that this is an iteration of, or None for the workflow itself.
     """
 
     __slots__ = (
-        "active", "broken", "continued", "iterations", "key_prefix", "loop", "parent", "plan", "reached", "recorder",
+        "active", "broken", "continued", "iterations", "key_prefix", "loop", "meter", "parent", "plan", "reached", "recorder",
         "task_inputs", "variables", "waiting",
     )  # fmt: skip
 
@@ -43,6 +43,7 @@ class Frame:
         self.plan = plan
         self.task_inputs = task_inputs
         self.recorder = recorder
+        self.meter = recorder.meter
         self.parent = parent
         self.loop = loop
         self.key_prefix = key_prefix
@@ -53,11 +54,6 @@ class Frame:
         self.broken = False
         self.continued = False
         self.variables: dict[str, dict[str, Variable]] = {}
-
-    @property
-    def meter(self) -> Meter:
-        """See `Scope.meter`."""
-        return self.recorder.meter
 
     def spend(self, size: int) -> int:
         """See `Scope.spend`."""

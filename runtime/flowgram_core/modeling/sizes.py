@@ -16,6 +16,9 @@ _FEW = 16
 _SLICE: Final = 16_384
 """Items that are looked at before the work is counted on."""
 
+_SMALL: Final = 4096
+"""Bytes whose work is not worth while counting."""
+
 _LONG_TEXT: Final = 1024
 
 _TEXT: Final = 56
@@ -64,8 +67,8 @@ def size_of(value: Any, limit: int, meter: Meter | None = None) -> int:
         if counted == _SLICE and meter is not None:
             meter.spend(PART * counted)
             counted = 0
-    if meter is not None:
-        # What was found was looked at, and will be written.
+    # What was found was looked at, and will be written.
+    if meter is not None and (counted > _FEW or limit - left > _SMALL):
         meter.spend(PART * counted + limit - left)
     return limit - left
 

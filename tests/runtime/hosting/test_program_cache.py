@@ -14,6 +14,7 @@ import pytest
 from support.graphs import declare, edge, end, node, start
 from support.loops import let_the_loop_go_on
 
+from flowgram_core.engine.limits import Limits
 from flowgram_core.engine.node_type import NodeType, NodeTypes
 from flowgram_core.engine.program import Program
 from flowgram_core.hosting.errors import InvalidWorkflow
@@ -356,3 +357,41 @@ def test_threads_share_a_cache() -> None:
     assert shelf.program(text) is program
     other.join()
     assert shelf.program(schema("mine")) is program, "it was used last"
+
+
+@pytest.mark.parametrize(
+    ("place", "schema"),
+    [
+        ("schema.nodes[1].id", {"nodes": [start(), node("n" * 257, "code"), end()], "edges": []}),
+        (
+            "schema.edges[0].sourcePortID",
+            {"nodes": [start(), end()], "edges": [edge("start_0", "end_0", "p" * 257)]},
+        ),
+        ("schema.nodes[0].data", {"nodes": [start(**{"x" * 257: "string"}), end()], "edges": []}),
+    ],
+)
+def test_names_are_not_long(place: str, schema: dict[str, Any]) -> None:
+    """They are repeated in every event; tasks that were accepted with longer ones go on."""
+    cache, text = ProgramCache({}, RuntimeSettings()), json_text.dumps(schema)
+    for _ in range(2):
+        with pytest.raises(
+            InvalidWorkflow, match="has 257 characters: a name may have 256 at most"
+        ) as caught:
+            cache.program(text)
+        assert [problem.path for problem in caught.value.problems] == [place]
+        cache.program(text, accepted=True)
+
+
+def test_inputs_that_take_too_much_are_refused() -> None:
+    """Memory, as objects; and work of checking them."""
+    schema = json_text.dumps(
+        {"nodes": [start(x={"type": "array", "items": {"enum": "a" * 1_000}}), end()], "edges": []}
+    )
+    inputs = json_text.dumps({"x": ["b"] * 1_000})
+    cache = ProgramCache({}, RuntimeSettings(limits=Limits(max_task_memory=20_000)))
+    with pytest.raises(InvalidWorkflow, match="more than 20000 bytes of memory"):
+        cache.inputs(cache.program(schema, accepted=True), inputs)
+    cache = ProgramCache({}, RuntimeSettings(limits=Limits(max_node_work=1_000_000)))
+    program = cache.program(schema)
+    with pytest.raises(InvalidWorkflow, match="takes more work than the limit max_node_work = 1000000"):
+        cache.inputs(program, inputs)

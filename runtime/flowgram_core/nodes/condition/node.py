@@ -64,6 +64,8 @@ _Decider = tuple[Holds | None, Any, Any]
 """A condition with its values: the predicate (None where the right side has not the type that the rule wants), left, right."""
 
 
+_FEW: Final = 8
+"""So many conditions are not worth while counting."""
 _CONDITION: Final = 10 * PART
 """Work of one condition, beside that of its values."""
 
@@ -104,7 +106,8 @@ def _resolve(conditions: list[_Condition], scope: RunScope) -> list[_Decider]:
     counts. Raises `BindingError`, or `NodeError` for an operator that the left side does not have.
     """
     deciders: list[_Decider] = []
-    scope.meter.spend(_CONDITION * len(conditions))
+    if len(conditions) > _FEW:
+        scope.meter.spend(_CONDITION * len(conditions))
     unsupported: NodeError | None = None
     for _, left_side, operator, right_side in conditions:
         found = left_side.resolve(scope)

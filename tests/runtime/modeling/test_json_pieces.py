@@ -1,0 +1,132 @@
+"""Reading and writing JSON in pieces: the same as at once, whatever the text; and bounded in memory."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowgram_core.modeling import json_pieces, json_text
+from flowgram_core.modeling.errors import JSONTextError, JSONTooLarge, NumberOutOfRange
+
+SCALARS = st.sampled_from(
+    [
+        1,
+        -2.5,
+        None,
+        True,
+        'a"b\\',
+        "x]{,",
+        "",
+        "\ud800",
+        12345678901234567890123,
+        "é\n",
+        1e300,
+        1e21,
+        1e-7,
+        3.0,
+        "x" * 60,
+    ]
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner) | st.dictionaries(st.text('abé"\\,:[]{}', max_size=3), inner),
+    max_leaves=60,
+).filter(lambda value: isinstance(value, list | dict))
+
+
+def in_pieces(text: str, *, max_memory: int | None = None, max_depth: int = 200) -> Any:
+    def read(piece: str, depth: int) -> Any:
+        return json_text.loads(piece, max_depth=depth)
+
+    return json_pieces.loads_in_pieces(text, read, max_depth, max_memory)
+
+
+def outcome(read: Any, text: str) -> Any:
+    """The value, or the word that there is none: exceptions differ in their words."""
+    try:
+        return read(text)
+    except JSONTextError:
+        return "no JSON"
+
+
+@given(VALUES, st.sampled_from([None, 1]), st.booleans())
+def test_texts_are_read_as_at_once(value: Any, indent: int | None, ascii_only: bool) -> None:
+    """Of every form."""
+    text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
+    assert outcome(in_pieces, text) == outcome(json_text.loads, text)
+
+
+@given(
+    VALUES,
+    st.integers(0, 500),
+    st.sampled_from(["", ",", "]", "}", "{", "[", '"', "1", "x", ":"]),
+    st.booleans(),
+)
+def test_broken_texts_are_none_in_pieces_as_well(value: Any, place: int, put: str, replaces: bool) -> None:
+    """With a character more, less, or another, anywhere."""
+    text = json.dumps(value)
+    place %= len(text)
+    broken = text[:place] + put + text[place + replaces :]
+    assert outcome(in_pieces, broken) == outcome(json_text.loads, broken)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" + ",".join(["{}"] * 100_000) + "]",
+        "[" + ",".join(['{"a": [1, {"b": "c"}]}'] * 20_000) + "]",
+        "{" + ",".join(f'"k{index}":[]' for index in range(50_000)) + "}",
+        "[" + ",".join(["[" * 150 + "]" * 150] * 300) + "]",
+        "[" + ",".join(map(str, range(200_000))) + "]",
+        '["' + "a" * 1_000_000 + '"]',
+    ],
+    ids=["empty objects", "rows", "members", "deep", "numbers", "a text"],
+)
+def test_large_texts(text: str) -> None:
+    """Longer than a piece; and refused as soon as they take more memory than they may."""
+    expected = json.loads(text)
+    assert in_pieces(text) == expected
+    assert json_text.loads(text) == expected
+    bound = json_text.memory_bound(text)
+    assert json_text.loads(text, max_memory=bound) == expected
+    with pytest.raises(JSONTooLarge, match="more than 50000 bytes of memory"):
+        json_text.loads(text, max_memory=50_000)
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "words"),
+    [
+        ('[{"a": [[]]},\n [1,]]', JSONTextError, "line 2, column 5"),
+        ("[[], [1e999]]", NumberOutOfRange, "line 1, column 7"),
+        ("[[[]]", JSONTextError, "line 1, column 6"),
+        ("[[1]] x", JSONTextError, "Extra data"),
+        ('{"a": {"b": []}]', JSONTextError, "Expecting ',' delimiter"),
+    ],
+)
+def test_errors_have_their_place(text: str, error: type[JSONTextError], words: str) -> None:
+    """That of the whole text, not of a piece."""
+    with pytest.raises(error, match=words):
+        in_pieces(text)
+
+
+def test_the_depth_counts_from_the_outermost_value() -> None:
+    """Also within a piece."""
+    assert in_pieces("[[[1]]]", max_depth=3) == [[[1]]]
+    with pytest.raises(JSONTextError, match="Nested too deeply"):
+        in_pieces("[[[1]]]", max_depth=2)
+
+
+@given(st.lists(VALUES, max_size=4))
+def test_values_are_written_as_at_once(values: list[Any]) -> None:
+    """Byte for byte: a replay compares what one thread wrote with what another did."""
+    large = [value for value in values for _ in range(3)] + [
+        values,
+        "x" * 70_000,
+        {"a": ["y" * 70_000, values]},
+    ]
+    expected = json_text.encode(large)
+    with json_text.writing_in_pieces():
+        assert json_text.encode(large) == expected
+    assert json_text.encode(large) == expected

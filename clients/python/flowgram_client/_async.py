@@ -1,6 +1,6 @@
 """The client for asyncio: performs the flows with coroutines."""
 
-# ruff: noqa: ASYNC109 - a timeout here is the deadline of the call, which the server is told
+# ruff: noqa: ASYNC109 - a timeout here is the deadline of the call, which is sent to the server
 
 import asyncio
 import random
@@ -351,7 +351,9 @@ class AsyncClient:
             while walk.effect is not None:
                 await performer.step(walk)
         except FlowgramError as error:
-            raise error.with_traceback(None) from None  # how the flow came to it tells a caller nothing
+            raise error.with_traceback(
+                None
+            ) from None  # the frames inside of the flow are of no use to a caller
         return walk.result
 
     async def _items(self, flow: Flow[None]) -> AsyncGenerator[Any, None]:
@@ -386,7 +388,7 @@ class _Performer:
         self._stream: Any = None
 
     async def step(self, walk: Walk[Any]) -> None:
-        """Perform the walk's effect, and tell it what came of it."""
+        """Perform the walk's effect, and pass on the reply or the error."""
         try:
             reply = await self._perform(walk.effect)
         except RequestError as error:

@@ -1,4 +1,4 @@
-"""How to connect: the options that every channel of this package has, and the metadata of its calls."""
+"""Connections: the options that every channel of this package has, and the metadata of its calls."""
 
 import re
 from collections.abc import Iterable, Sequence

@@ -47,16 +47,16 @@ def message(logged: report_pb2.Message) -> models.Message:
     )
 
 
-def report(told: report_pb2.Report) -> models.Report:
+def report(received: report_pb2.Report) -> models.Report:
     """Everything about a task."""
     return models.Report(
-        task_id=told.task_id,
-        inputs=_json.loads(told.inputs),
-        outputs=_json.loads(told.outputs),
-        nodes={node.node_id: _node_report(node) for node in told.nodes},
-        messages=tuple(message(each) for each in told.messages),
-        last_sequence=told.last_sequence,
-        **status(told.status),
+        task_id=received.task_id,
+        inputs=_json.loads(received.inputs),
+        outputs=_json.loads(received.outputs),
+        nodes={node.node_id: _node_report(node) for node in received.nodes},
+        messages=tuple(message(each) for each in received.messages),
+        last_sequence=received.last_sequence,
+        **status(received.status),
     )
 
 
@@ -71,7 +71,7 @@ def _node_report(node: report_pb2.NodeReport) -> models.NodeReport:
 def result(
     task_id: str, response: runtime_service_pb2.TaskRunResponse | runtime_service_pb2.TaskResultResponse
 ) -> models.Result:
-    """The outcome of a task, as both responses tell it."""
+    """The outcome of a task, as both responses have it."""
     return models.Result(
         task_id=task_id,
         outputs_or_none=_json.loads(response.outputs),
@@ -110,7 +110,7 @@ def task(message: report_pb2.Task) -> models.Task:
 
 
 def validation(response: runtime_service_pb2.TaskValidateResponse) -> models.Validation:
-    """What a check found. Servers of version 0.1 do not tell the places."""
+    """What a check found. Servers of version 0.1 do not send the places."""
     violations = [Violation(problem.field, problem.text) for problem in response.problems]
     if not response.valid and not violations:
         violations = [Violation("", text) for text in response.errors or ("not valid",)]
@@ -139,42 +139,45 @@ def info(response: runtime_service_pb2.ServerInfoResponse) -> models.ServerInfo:
     )
 
 
-def event(told: event_pb2.TaskEvent) -> Event | None:
+def event(received: event_pb2.TaskEvent) -> Event | None:
     """An event; None for a kind that came after this version of the package."""
-    time = told.time.ToDatetime(tzinfo=UTC) if told.HasField("time") else _EPOCH
-    match told.WhichOneof("event"):
+    time = received.time.ToDatetime(tzinfo=UTC) if received.HasField("time") else _EPOCH
+    match received.WhichOneof("event"):
         case "task_status_changed":
-            task = told.task_status_changed
+            task = received.task_status_changed
             return TaskStatusChanged(
-                sequence=told.sequence, time=time, outputs=_json.loads(task.outputs), **status(task.status)
+                sequence=received.sequence,
+                time=time,
+                outputs=_json.loads(task.outputs),
+                **status(task.status),
             )
         case "node_status_changed":
-            node = told.node_status_changed
+            node = received.node_status_changed
             return NodeStatusChanged(
-                sequence=told.sequence,
+                sequence=received.sequence,
                 time=time,
                 node_id=node.node_id,
                 snapshot=snapshot(node.snapshot),
                 **status(node.status),
             )
         case "message":
-            return MessageLogged(sequence=told.sequence, time=time, message=message(told.message))
+            return MessageLogged(sequence=received.sequence, time=time, message=message(received.message))
         case "output_delta":
-            delta = told.output_delta
+            delta = received.output_delta
             return OutputDelta(
                 node_id=delta.node_id,
                 snapshot_id=delta.snapshot_id,
                 text=delta.text,
                 from_start=delta.from_start,
                 time=time,
-                sequence=told.sequence,
+                sequence=received.sequence,
             )
     return None
 
 
-def nothing(told: event_pb2.TaskEvent) -> event_pb2.TaskEvent:
+def nothing(received: event_pb2.TaskEvent) -> event_pb2.TaskEvent:
     """An event as it came."""
-    return told
+    return received
 
 
 def seconds(value: float | timedelta | None) -> float | None:

@@ -1,4 +1,4 @@
-"""Flows: what a client does, without doing it.
+"""Flows: the operations of a client as generators, without any I/O.
 
 A flow is a generator that yields effects ("make this call", "sleep"), gets back what came of each, and returns its
 result. It does no I/O and knows neither threads nor asyncio, so each operation is written once; the two clients
@@ -72,14 +72,14 @@ class Walk(Generic[T]):
         self.reply(None)
 
     def reply(self, value: Any) -> None:
-        """Tell the flow what came of its effect."""
+        """Resume the flow with the reply to its effect."""
         try:
             self.effect = self._flow.send(value)
         except StopIteration as stop:
             self.effect, self._result = None, stop.value
 
     def fail(self, error: RequestError) -> None:
-        """Tell the flow that its effect failed; raises what the flow makes of it."""
+        """Resume the flow with the error of its effect; raises what the flow raises."""
         try:
             self.effect = self._flow.throw(error)
         except StopIteration as stop:

@@ -1,4 +1,4 @@
-"""What each method of the clients does, as flows."""
+"""The operations of the clients, as flows."""
 
 import math
 import uuid
@@ -268,16 +268,16 @@ class Operations:
                     connected = True
                     if not response.events:  # a heartbeat
                         failures = 0
-                    for told in response.events:
-                        if not cursor.accept(told):
+                    for event in response.events:
+                        if not cursor.accept(event):
                             continue
                         failures = 0
-                        item = convert(told)
+                        item = convert(event)
                         if item is not None:
                             yield Emit(item)
             except RequestError as error:
                 if cursor.terminated:
-                    return  # everything was told; how the stream ended does not matter
+                    return  # every event was received; how the stream ended does not matter
                 if not may_resume(error, connected=connected):
                     raise
                 failures += 1

@@ -1,4 +1,4 @@
-"""From a call's failure to the exception that says what it means.
+"""Translation of failed calls into exceptions.
 
 The service puts google.rpc.ErrorInfo, BadRequest and RetryInfo into the details of every status that it sends; a
 failure without them was made by the transport.
@@ -41,7 +41,7 @@ def error_from_rpc(error: grpc.RpcError) -> errors.RequestError:
     trailing: Any = getattr(error, "trailing_metadata", tuple)()
     code, message = error.code(), error.details() or ""
     if code is grpc.StatusCode.CANCELLED and message == _CUT_OFF:
-        # Nobody here cancelled it: so a stream ends whose server stops, or that a proxy resets.
+        # It was not cancelled here: a stream ends like this when its server stops, or a proxy resets it.
         return errors.UnavailableError("the call was cut off", code)
     return error_from_status(code, message, trailing or ())
 

@@ -331,7 +331,9 @@ class Client:
             while walk.effect is not None:
                 performer.step(walk)
         except FlowgramError as error:
-            raise error.with_traceback(None) from None  # how the flow came to it tells a caller nothing
+            raise error.with_traceback(
+                None
+            ) from None  # the frames inside of the flow are of no use to a caller
         return walk.result
 
     def _items(self, flow: Flow[None]) -> Generator[Any, None, None]:
@@ -371,7 +373,7 @@ class _Performer:
         self._watchdog: Watchdog | None = None
 
     def step(self, walk: Walk[Any]) -> None:
-        """Perform the walk's effect, and tell it what came of it."""
+        """Perform the walk's effect, and pass on the reply or the error."""
         try:
             reply = self._perform(walk.effect)
         except RequestError as error:

@@ -1,4 +1,4 @@
-"""Where a watch stands: which events and changes of tasks are new, and whether the stream may be opened again."""
+"""Progress of watches: which events and changes of tasks are new, and whether a stream may be opened again."""
 
 from collections.abc import Iterable, Iterator
 
@@ -82,7 +82,7 @@ class TaskTable:
                 yield models.TaskRemoved(task_id)
 
     def _merged(self, task: report_pb2.TaskSummary) -> Iterator[models.TaskSummary]:
-        # Statuses only move on; where a server tells no sequences, they alone say what is later.
+        # Statuses only move on; where a server sends no sequences, they alone order summaries.
         version = (task.last_sequence, task.status.status)
         if self._given.get(task.task_id, (-1, 0)) >= version:
             return

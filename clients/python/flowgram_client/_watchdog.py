@@ -1,4 +1,4 @@
-"""Notices that a blocking read waits for too long, and ends it."""
+"""The watchdog: cancels a blocking read that waits for too long."""
 
 import threading
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What can go wrong between a program and the service.
+"""Exceptions of the client.
 
 FlowgramError
 ├── InvalidValueError (ValueError)  refused before anything was sent: NaN, a set, a number too large …

@@ -1,4 +1,4 @@
-"""What happens to a task, as a watch tells it."""
+"""The events of a task, as a watch yields them."""
 
 from dataclasses import dataclass
 from datetime import datetime

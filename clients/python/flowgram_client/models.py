@@ -1,4 +1,4 @@
-"""What the service tells, as plain values: times are aware datetimes in UTC, JSON objects are dicts."""
+"""The data of the service, as plain values: times are aware datetimes in UTC, JSON objects are dicts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ class Status(IntEnum):
 
 
 class View(IntEnum):
-    """How much of a task to tell: BASIC leaves the JSON of inputs and outputs out."""
+    """How much of a task to receive: BASIC leaves the JSON of inputs and outputs out."""
 
     BASIC = 1
     FULL = 2

@@ -1,4 +1,4 @@
-"""When to try again, and when to give up."""
+"""Retry policies: backoff with jitter, and when to give up."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -109,8 +109,10 @@ class AccessLog(grpc.aio.ServerInterceptor):
             fallback = StatusCode.UNKNOWN
             raise
         finally:
-            told: StatusCode | None = context.code()  # None if the handler set none, whatever its stub says
-            code = fallback if told is None else told
+            set_code: StatusCode | None = (
+                context.code()
+            )  # None if the handler set none, whatever its stub says
+            code = fallback if set_code is None else set_code
             log = self._log.error if code in _OWN_FAULTS else self._log.info
             ms = round((self._clock() - begin) * 1000, 3)
             log("call", method=method, code=code.name, ms=ms, peer=peer, **notes)

@@ -13,6 +13,7 @@ from flowgram.runtime.v1.runtime_service_pb2 import BatchRun, TaskRunBatchReques
 from flowgram_core.hosting.errors import ShuttingDown
 from flowgram_core.hosting.service import TaskRequest, TaskService
 from flowgram_core.journal.interface import TaskRecord
+from flowgram_server.rpc import tags
 from flowgram_server.rpc.convert import arguments
 from flowgram_server.rpc.convert.requests import task_request
 from flowgram_server.rpc.errors import ArgumentInvalid, Violation
@@ -27,11 +28,6 @@ _RESPONSE_BYTES: Final = 256 * 1024
 """Outcomes are joined to responses of about this size."""
 _ACCEPTED_TOGETHER: Final = 64
 """Runs that are accepted in one go: more gain nothing, and hold up the first one's outcome."""
-
-_KEY_TAG: Final = b"\x0a"
-_OUTCOME_TAG: Final = b"\x12"
-_REJECTED_TAG: Final = b"\x1a"
-_OUTCOMES_TAG: Final = b"\x0a"
 
 
 class BatchDefaults:
@@ -214,12 +210,12 @@ class Batch:
         self._news.set()
 
     def _finish(self, key: str, record: TaskRecord) -> None:
-        self._add(key, _OUTCOME_TAG + delimited(self._encode(record)))
+        self._add(key, tags.OUTCOME_OUTCOME + delimited(self._encode(record)))
 
     def _reject(self, key: str, error: Exception) -> None:
-        self._add(key, _REJECTED_TAG + delimited(rich_status(error).details))
+        self._add(key, tags.OUTCOME_REJECTED + delimited(rich_status(error).details))
 
     def _add(self, key: str, result: bytes) -> None:
-        outcome = _KEY_TAG + delimited(utf8(key)) + result if key else result
-        self._ready.append(_OUTCOMES_TAG + delimited(outcome))
+        outcome = tags.OUTCOME_KEY + delimited(utf8(key)) + result if key else result
+        self._ready.append(tags.BATCH_OUTCOMES + delimited(outcome))
         self._news.set()

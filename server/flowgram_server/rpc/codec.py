@@ -3,8 +3,8 @@
 An event is encoded once, when it happens. The bytes of a batch are a serialized `WatchTaskResponse` with the batch's
 events: what is stored is what a watcher gets, and two batches one after the other are such a response again.
 
-What begins a field is written as a byte here: its number in the contract times 8, plus 0 for a number and 2 for a text
-or a message. The tests compare everything that is written with what Protocol Buffers reads.
+Messages are put together from tags and encoded values. The tests compare everything that is written with what Protocol
+Buffers reads.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +21,7 @@ from flowgram_core.engine.events import (
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.modeling.json_text import JSONObject, encode
 from flowgram_core.modeling.status import Status
+from flowgram_server.rpc import tags
 from flowgram_server.rpc.wire import delimited, duration, skip_delimited, timestamp, utf8, varint
 
 HEARTBEAT = b""
@@ -61,25 +62,37 @@ class Codec:
                 if event.iterations is not iterations:
                     iterations = event.iterations
                     encoded_iterations = b"".join(map(_iteration, iterations))
-                kind, body = b"\x22", self._node_status_changed(event, moment, encoded_iterations)
+                kind, body = (
+                    tags.EVENT_NODE_STATUS_CHANGED,
+                    self._node_status_changed(event, moment, encoded_iterations),
+                )
             elif isinstance(event, TaskStatusChanged):
-                kind, body = b"\x1a", self._task_status_changed(event, moment)
+                kind, body = tags.EVENT_TASK_STATUS_CHANGED, self._task_status_changed(event, moment)
             else:
-                kind, body = b"\x2a", _message(event, moment.time)
+                kind, body = tags.EVENT_MESSAGE, _message(event, moment.time)
             number, tagged_time, size = varint(event[0]), moment.tagged_time, varint(len(body))
             event_size = varint(2 + len(number) + len(tagged_time) + len(size) + len(body))
-            parts += (b"\x0a", event_size, b"\x08", number, tagged_time, kind, size, body)
+            parts += (
+                tags.RESPONSE_EVENTS,
+                event_size,
+                tags.EVENT_SEQUENCE,
+                number,
+                tagged_time,
+                kind,
+                size,
+                body,
+            )
         return b"".join(parts)
 
     def encode_result(self, finished: Finished) -> bytes:
         """The outcome of a task as a serialized `TaskResultResponse`."""
         status, _, _, start_time, end_time = finished
-        parts = [b"\x0a", self._moment_at(end_time).status_info(status, start_time, end_time)]
+        parts = [tags.RESULT_STATUS, self._moment_at(end_time).status_info(status, start_time, end_time)]
         if finished.outputs is not None:
-            parts += (b"\x12", self._json(finished.outputs))
+            parts += (tags.RESULT_OUTPUTS, self._json(finished.outputs))
             self._last_value = _NO_VALUE  # it is the last use of it, and may be large
         for error in finished.errors:
-            parts += (b"\x1a", delimited(_message(error, timestamp(error.at))))
+            parts += (tags.RESULT_ERRORS, delimited(_message(error, timestamp(error.at))))
         return b"".join(parts)
 
     def _node_status_changed(self, event: NodeStatusChanged, moment: "_Moment", iterations: bytes) -> bytes:
@@ -87,26 +100,31 @@ class Codec:
         status_info = moment.status_info(status, start_time, end_time)
         encoded_id = self._node_ids.get(node_id) or self._node_id(node_id)
         key = encoded_id if snapshot_id is node_id else _text(snapshot_id)
-        parts = [b"\x0a", key, b"\x12", encoded_id, iterations]
+        parts = [tags.SNAPSHOT_ID, key, tags.SNAPSHOT_NODE_ID, encoded_id, iterations]
         if inputs is not None:
-            parts += (b"\x22", self._json(self._mask_inputs(inputs)) if inputs else _EMPTY_OBJECT)
+            parts += (
+                tags.SNAPSHOT_INPUTS,
+                self._json(self._mask_inputs(inputs)) if inputs else _EMPTY_OBJECT,
+            )
         if outputs is not None:
             # What has no inputs and gives outputs at once is mostly the start node: its outputs are the task's inputs.
             mask = self._mask_outputs if inputs or inputs is None else self._mask_inputs
-            parts += (b"\x2a", self._json(mask(outputs)) if outputs else _EMPTY_OBJECT)
+            parts += (tags.SNAPSHOT_OUTPUTS, self._json(mask(outputs)) if outputs else _EMPTY_OBJECT)
         if branch:
-            parts += (b"\x3a", _text(branch))
+            parts += (tags.SNAPSHOT_BRANCH, _text(branch))
         if error:
-            parts += (b"\x42", _text(error))
+            parts += (tags.SNAPSHOT_ERROR, _text(error))
         snapshot = delimited(b"".join(parts))
-        return b"".join((b"\x0a", encoded_id, b"\x12", status_info, b"\x1a", snapshot))
+        return b"".join(
+            (tags.NODE_ID, encoded_id, tags.NODE_STATUS, status_info, tags.NODE_SNAPSHOT, snapshot)
+        )
 
     def _task_status_changed(self, event: TaskStatusChanged, moment: "_Moment") -> bytes:
         _, _, status, start_time, end_time, outputs = event
         status_info = moment.status_info(status, start_time, end_time)
         if outputs is None:
-            return b"\x0a" + status_info
-        return b"".join((b"\x0a", status_info, b"\x12", self._json(outputs)))
+            return tags.TASK_STATUS + status_info
+        return b"".join((tags.TASK_STATUS, status_info, tags.TASK_OUTPUTS, self._json(outputs)))
 
     def _moment_at(self, at: int) -> "_Moment":
         moment = self._moment
@@ -130,9 +148,11 @@ class Codec:
 
 def encode_delta(*, node_id: str, snapshot_id: str, text: str, at: int, from_start: bool = False) -> bytes:
     """A piece of text that a node gave as a serialized `WatchTaskResponse`."""
-    start = b"\x20\x01" if from_start else b""
-    delta = b"".join((b"\x0a", _text(node_id), b"\x12", _text(snapshot_id), b"\x1a", _text(text), start))
-    return b"\x0a" + delimited(b"".join((b"\x12", timestamp(at), b"\x32", delimited(delta))))
+    start = tags.DELTA_FROM_START + b"\x01" if from_start else b""
+    node, snapshot = tags.DELTA_NODE_ID + _text(node_id), tags.DELTA_SNAPSHOT_ID + _text(snapshot_id)
+    delta = b"".join((node, snapshot, tags.DELTA_TEXT, _text(text), start))
+    event = b"".join((tags.EVENT_TIME, timestamp(at), tags.EVENT_OUTPUT_DELTA, delimited(delta)))
+    return tags.RESPONSE_EVENTS + delimited(event)
 
 
 def without_first(events: bytes, count: int) -> bytes:
@@ -189,7 +209,7 @@ class _Moment:
     def __init__(self, at: int) -> None:
         self.at = at
         self.time = duration(at)
-        self.tagged_time = b"\x12" + self.time
+        self.tagged_time = tags.EVENT_TIME + self.time
         self.ended = _NONE_ENDED.copy()
 
     def status_info(self, status: Status, start_time: int, end_time: int | None) -> bytes:
@@ -198,19 +218,23 @@ class _Moment:
             if end_time == self.at:
                 return self.ended[status] or self._end(status)
             if end_time is None:
-                return delimited(b"".join((_STATUS[status], b"\x1a", self.time, b"\x2a\x00")))
+                return delimited(b"".join((_STATUS[status], tags.STATUS_START_TIME, self.time, _NO_TIME)))
         return _status_info(status, start_time, end_time, self.at)
 
     def _end(self, status: Status) -> bytes:
         time = self.time
-        info = b"".join((_STATUS[status], b"\x1a", time, b"\x22", time, b"\x2a\x00"))
+        start, end = tags.STATUS_START_TIME + time, tags.STATUS_END_TIME + time
+        info = b"".join((_STATUS[status], start, end, _NO_TIME))
         self.ended[status] = encoded = delimited(info)
         return encoded
 
 
+_NO_TIME = tags.STATUS_TIME_COST + b"\x00"
 _NONE_ENDED = [b""] * (max(Status) + 1)
 _STATUS = [
-    b"\x08" + varint(status) + (b"\x10\x01" if status >= Status.SUCCEEDED else b"")
+    tags.STATUS_STATUS
+    + varint(status)
+    + (tags.STATUS_TERMINATED + b"\x01" if status >= Status.SUCCEEDED else b"")
     for status in range(max(Status) + 1)
 ]
 """By status: the fields of a `StatusInfo` that follow from it, `status` and `terminated`."""
@@ -219,27 +243,29 @@ _NO_VALUE: tuple[JSONObject, bytes] = ({}, _EMPTY_OBJECT)
 
 
 def _message(event: MessageLogged, time: bytes) -> bytes:
-    parts = [b"\x0a", _text(event.id), b"\x10", varint(event.type), b"\x1a", _text(event.text)]
+    parts = [tags.MESSAGE_ID, _text(event.id), tags.MESSAGE_TYPE, varint(event.type)]
+    parts += (tags.MESSAGE_TEXT, _text(event.text))
     if event.node_id:
-        parts += (b"\x22", _text(event.node_id))
-    return b"".join((*parts, b"\x2a", time))
+        parts += (tags.MESSAGE_NODE_ID, _text(event.node_id))
+    return b"".join((*parts, tags.MESSAGE_TIME, time))
 
 
 def _status_info(status: Status, start_time: int, end_time: int | None, at: int) -> bytes:
     parts = [_STATUS[status]]
     if start_time:
-        parts += (b"\x1a", timestamp(start_time))
+        parts += (tags.STATUS_START_TIME, timestamp(start_time))
     if end_time is not None:
-        parts += (b"\x22", timestamp(end_time))
+        parts += (tags.STATUS_END_TIME, timestamp(end_time))
     if start_time:
         elapsed = (at if end_time is None else end_time) - start_time
-        parts += (b"\x2a", duration(elapsed) if elapsed > 0 else b"\x00")
+        parts += (tags.STATUS_TIME_COST, duration(elapsed) if elapsed > 0 else b"\x00")
     return delimited(b"".join(parts))
 
 
 def _iteration(iteration: tuple[str, int]) -> bytes:
     loop_node_id, index = iteration
-    return b"\x1a" + delimited(b"".join((b"\x0a", _text(loop_node_id), b"\x10", varint(index))))
+    loop = tags.ITERATION_LOOP_NODE_ID + _text(loop_node_id)
+    return tags.SNAPSHOT_ITERATIONS + delimited(loop + tags.ITERATION_INDEX + varint(index))
 
 
 def _text(text: str) -> bytes:

@@ -11,6 +11,7 @@ from typing import Final, NoReturn, TypeVar, cast
 
 import grpc
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
@@ -158,7 +159,7 @@ def _malformed_fields(request_type: type[Message], data: bytes) -> list[Violatio
 
 def _violations(message_type: Descriptor, data: bytes) -> Iterator[Violation]:
     """The malformed texts and messages in the bytes of a message. Raises `DecodeError`."""
-    fields = UnknownFieldSet(service.ServerInfoRequest.FromString(data))
+    fields = UnknownFieldSet(Empty.FromString(data))
     known = message_type.fields_by_number
     for field in (fields[index] for index in range(len(fields))):
         declared = known.get(field.field_number)

@@ -11,17 +11,13 @@ from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.journal.interface import Batch
 from flowgram_core.modeling.json_text import JSONObject, dumps, loads
 from flowgram_core.modeling.normalization import normalize
+from flowgram_server.rpc import tags
 from flowgram_server.rpc.convert.responses import elapsed
 from flowgram_server.rpc.errors import MessageTooLarge
 from flowgram_server.rpc.wire import delimited, varint
 
 _PIECE_BYTES = 64 * 1024
 _ADVICE = "ask for VIEW_BASIC, or watch the task"
-
-# What begins a field: its number in the contract times 8, plus 2 for a message.
-_REPORT = b"\x0a"
-_NODE = b"\x2a"
-_SNAPSHOT = b"\x1a"
 
 _NOT_DATA = ("title", "inputs", "outputs", "inputsValues")
 
@@ -79,14 +75,19 @@ class ReportFold:
     def encoded(self, now: int) -> bytes:
         """The report so far, as a serialized `TaskReportResponse`; the times of what is running are those of now."""
         for snapshot, node, index in self._running.values():
-            node.snapshots[index] = _SNAPSHOT + delimited(snapshot.SerializeToString())
+            node.snapshots[index] = tags.NODE_REPORT_SNAPSHOTS + delimited(snapshot.SerializeToString())
         _go_on(self.status, self.status, now)
         parts = [self._report.SerializeToString()]
         for node_id, node in self._nodes.items():
             _go_on(node.status, self.status, now)
             head = NodeReport(node_id=node_id, status=node.status).SerializeToString()
-            parts += (_NODE, varint(len(head) + sum(map(len, node.snapshots))), head, *node.snapshots)
-        return b"".join((_REPORT, varint(sum(map(len, parts))), *parts))
+            parts += (
+                tags.REPORT_NODES,
+                varint(len(head) + sum(map(len, node.snapshots))),
+                head,
+                *node.snapshots,
+            )
+        return b"".join((tags.REPORT_RESPONSE_REPORT, varint(sum(map(len, parts))), *parts))
 
     def _add_node(self, change: NodeStatusChanged) -> None:
         node = self._nodes.get(change.node_id)
@@ -106,7 +107,9 @@ class ReportFold:
             snapshot.ClearField("inputs")
             snapshot.ClearField("outputs")
         if change.status.terminated:
-            node.snapshots[index] = encoded = _SNAPSHOT + delimited(snapshot.SerializeToString())
+            node.snapshots[index] = encoded = tags.NODE_REPORT_SNAPSHOTS + delimited(
+                snapshot.SerializeToString()
+            )
             self.size += len(encoded)
         else:
             kept = Snapshot()
@@ -117,7 +120,7 @@ class ReportFold:
 
 
 async def fold_report(fold: ReportFold, batches: AsyncIterable[Batch], max_bytes: int, now: int) -> bytes:
-    """The report with all batches added, a piece at a time, so that others have their turn in between.
+    """The report with all batches added, a piece at a time, so that other work on the event loop goes on in between.
 
     Args:
         fold: An empty report.
@@ -147,7 +150,7 @@ def _go_on(status: StatusInfo, task: StatusInfo, now: int) -> None:
     if status.terminated or not status.HasField("start_time"):
         return
     until = now
-    if task.terminated:  # it was given up, and nobody was there to end its nodes
+    if task.terminated:  # it was ended from outside, which leaves its nodes as they were
         status.status, status.terminated = STATUS_CANCELED, True
         status.end_time.CopyFrom(task.end_time)
         until = task.end_time.ToMicroseconds()

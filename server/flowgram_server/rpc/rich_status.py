@@ -1,7 +1,7 @@
 """Rich statuses: an error as the `google.rpc.Status` that gRPC clients of every language can read.
 
 It travels in the trailing metadata. Clients refuse metadata beyond some 8 KB, so the details are bounded: of a long list of
-problems the first ones are told, and how many more there are.
+problems only the first are sent, with the number of the others.
 """
 
 import secrets
@@ -62,7 +62,7 @@ class RichStatus(NamedTuple):
 
 
 def rich_status(error: Exception) -> RichStatus:
-    """How a call that raised an error ends. A defect is logged with an id, and only the id is told."""
+    """How a call that raised an error ends. A defect is logged with an id, and only the id is sent."""
     answer = answer_to(error)
     text = _clipped(str(error) if answer.text is None else answer.text, _MAX_TEXT)
     info = ErrorInfo(reason=answer.reason, domain=DOMAIN, metadata=_metadata(error, answer))

@@ -79,7 +79,7 @@ class RuntimeServicer:
         clock: Tells the time.
         secrets: Says what a report may not show of the schema.
         limits: Bounds of the service.
-        features: What ServerInfo tells of the server beyond this service.
+        features: What ServerInfo lists beyond this service.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class RuntimeServicer:
         self._version = version("flowgram-server")
 
     async def time_slice(self) -> None:
-        """Returns when it is the caller's turn; see `flowgram_core.concurrency.fairness`."""
+        """Waits for a time slice of the event loop; see `flowgram_core.concurrency.fairness`."""
         await self._application.time_slice()
 
     async def task_run(self, request: service.TaskRunRequest, context: Context) -> bytes:

@@ -6,6 +6,11 @@ together from encoded parts, an event costs a fifth of what building and seriali
 
 import re
 from functools import lru_cache
+from typing import Final
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 
 _BITS = 14
 _SMALL = 1 << _BITS
@@ -16,6 +21,15 @@ _VARINTS = tuple(
 )
 _CONTINUED = tuple(bytes((number & 0x7F | 0x80, number >> 7 | 0x80)) for number in range(_SMALL))
 _MICROSECONDS = 1_000_000
+_VARINT, _DELIMITED = 0, 2
+_WIRE_TYPES: Final = {
+    FieldDescriptor.TYPE_BOOL: _VARINT,
+    FieldDescriptor.TYPE_ENUM: _VARINT,
+    FieldDescriptor.TYPE_INT32: _VARINT,
+    FieldDescriptor.TYPE_INT64: _VARINT,
+    FieldDescriptor.TYPE_MESSAGE: _DELIMITED,
+    FieldDescriptor.TYPE_STRING: _DELIMITED,
+}
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -33,6 +47,12 @@ def varint(number: int) -> bytes:
     return encoded + _VARINTS[number]
 
 
+def tag(message: type[Message], field: str) -> bytes:
+    """The tag of a field: its number and how its value is written. Raises `KeyError` where there is no such field."""
+    descriptor = message.DESCRIPTOR.fields_by_name[field]
+    return varint(descriptor.number << 3 | _WIRE_TYPES[descriptor.type])
+
+
 def delimited(payload: bytes) -> bytes:
     """A text or message as it stands behind its field's tag."""
     size = len(payload)
@@ -47,11 +67,15 @@ def utf8(text: str) -> bytes:
         return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text).encode()
 
 
+_SECONDS = tag(Duration, "seconds")
+_NANOS = tag(Duration, "nanos")
+
+
 def duration(microseconds: int) -> bytes:
     """A `Duration`, delimited."""
     seconds, remainder = divmod(microseconds, _MICROSECONDS)
-    encoded = b"\x08" + varint(seconds) if seconds else b""
-    return delimited(encoded + b"\x10" + varint(remainder * 1000) if remainder else encoded)
+    encoded = _SECONDS + varint(seconds) if seconds else b""
+    return delimited(encoded + _NANOS + varint(remainder * 1000) if remainder else encoded)
 
 
 @lru_cache(maxsize=1024)

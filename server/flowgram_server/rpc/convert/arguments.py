@@ -1,6 +1,6 @@
 """Checks of single request fields. Each gives the field's value in the runtime's terms.
 
-What is wrong with a field is added to the violations of its request, and some value is given that nobody is to use: when
+What is wrong with a field is added to the violations of its request, and a placeholder is returned that must not be used: when
 all fields were looked at, `accept` refuses a request that has violations. Nothing has happened then.
 """
 

@@ -1,4 +1,4 @@
-"""Requests of the contract in the runtime's terms. All raise `ArgumentInvalid`, with all fields that are not as they should be."""
+"""Requests of the contract in the runtime's terms. All raise `ArgumentInvalid`, with all invalid fields."""
 
 from typing import NamedTuple
 

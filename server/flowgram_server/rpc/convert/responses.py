@@ -1,4 +1,4 @@
-"""What the runtime knows of a task, as messages of the contract."""
+"""Responses: records of tasks as messages of the contract."""
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -7,6 +7,7 @@ from flowgram.runtime.v1.report_pb2 import StatusInfo, Task, TaskSummary
 from flowgram.runtime.v1.runtime_service_pb2 import TaskResultResponse, TaskRunResponse
 from flowgram_core.journal.interface import TaskRecord
 from flowgram_core.modeling.status import Status
+from flowgram_server.rpc import tags
 from flowgram_server.rpc.wire import delimited, following_numbers
 
 _MICROSECONDS = 1_000_000
@@ -48,9 +49,9 @@ def task_run(record: TaskRecord, now: int, max_bytes: int) -> bytes:
     """The serialized `TaskRunResponse` that names a task, with its outcome if it has ended.
 
     An outcome that would make it larger than `max_bytes` is left out but for the status: the task was accepted, and
-    whoever asked for it must get to know its id.
+    its caller must learn its id.
     """
-    task_id = b"\x0a" + delimited(record.task_id.encode())
+    task_id = tags.RUN_TASK_ID + delimited(record.task_id.encode())
     if record.result is not None and len(task_id) + len(record.result) <= max_bytes:
         return task_id + following_numbers(record.result)
     return task_id + TaskRunResponse(status=status_info(record, now)).SerializeToString()

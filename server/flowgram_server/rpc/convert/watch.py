@@ -1,4 +1,4 @@
-"""Watching: what a watcher gets for each thing that a watch of the runtime gives."""
+"""Watch responses: the items of a watch of the runtime as messages of the contract."""
 
 from collections.abc import Iterator
 

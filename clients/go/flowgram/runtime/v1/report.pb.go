@@ -100,7 +100,7 @@ const (
 	Message_TYPE_LOG Message_Type = 1
 	// What happened to the task, such as the reason of its cancellation.
 	Message_TYPE_INFO Message_Type = 2
-	// Details for whoever looks for a mistake.
+	// Details for debugging.
 	Message_TYPE_DEBUG Message_Type = 3
 	// What may be a mistake, but stopped nothing.
 	Message_TYPE_WARNING Message_Type = 4
@@ -299,7 +299,7 @@ func (x *Iteration) GetIndex() int32 {
 type Snapshot struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The identity of the run: unique in the task, and the same each time it is
-	// told of. Merge what comes under the same id.
+	// sent. Merge what comes under the same id.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The node.
 	NodeId string `protobuf:"bytes,2,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
@@ -479,7 +479,7 @@ func (x *NodeReport) GetSnapshots() []*Snapshot {
 // Something that was said about a task for people to read.
 type Message struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Unique in the task, and the same each time the message is told.
+	// Unique in the task, and the same each time the message is sent.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The kind.
 	Type Message_Type `protobuf:"varint,2,opt,name=type,proto3,enum=flowgram.runtime.v1.Message_Type" json:"type,omitempty"`

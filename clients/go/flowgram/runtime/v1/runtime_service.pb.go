@@ -196,8 +196,8 @@ type TaskRunResponse struct {
 	// its result with `wait`.
 	Status *StatusInfo `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`
 	// The outputs, a JSON object. Empty unless the task SUCCEEDED. Empty with
-	// SUCCEEDED: this answer has no room for them. TaskResult tells them, or that
-	// it has none either (MESSAGE_TOO_LARGE).
+	// SUCCEEDED: this answer has no room for them. TaskResult has them, or is
+	// refused for the same reason (MESSAGE_TOO_LARGE).
 	Outputs string `protobuf:"bytes,3,opt,name=outputs,proto3" json:"outputs,omitempty"`
 	// Why the task FAILED: its error messages, in order. They too may be left out
 	// for want of room.

@@ -157,7 +157,7 @@ class WorkflowRuntimeServiceServicer(object):
         accepted: from then on it survives a crash of the server. With `wait`,
         answers when the task has terminated, or shortly before the call's deadline,
         or when the server shuts down. An outcome that is larger than the server may
-        send is left out of the answer but for its status, so that the id is told.
+        send is left out of the answer but for its status, so that the id arrives.
         INVALID_ARGUMENT   the schema is not valid (SCHEMA_INVALID), or the inputs
         are not (INPUTS_INVALID), with all problems listed; or
         another field is out of its range (ARGUMENT_INVALID)

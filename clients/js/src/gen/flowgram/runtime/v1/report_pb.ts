@@ -102,7 +102,7 @@ export const IterationSchema: GenMessage<Iteration> = /*@__PURE__*/
 export type Snapshot = Message$1<"flowgram.runtime.v1.Snapshot"> & {
   /**
    * The identity of the run: unique in the task, and the same each time it is
-   * told of. Merge what comes under the same id.
+   * sent. Merge what comes under the same id.
    *
    * @generated from field: string id = 1;
    */
@@ -214,7 +214,7 @@ export const NodeReportSchema: GenMessage<NodeReport> = /*@__PURE__*/
  */
 export type Message = Message$1<"flowgram.runtime.v1.Message"> & {
   /**
-   * Unique in the task, and the same each time the message is told.
+   * Unique in the task, and the same each time the message is sent.
    *
    * @generated from field: string id = 1;
    */
@@ -284,7 +284,7 @@ export enum Message_Type {
   INFO = 2,
 
   /**
-   * Details for whoever looks for a mistake.
+   * Details for debugging.
    *
    * @generated from enum value: TYPE_DEBUG = 3;
    */

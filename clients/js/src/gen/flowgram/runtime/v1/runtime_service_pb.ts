@@ -115,8 +115,8 @@ export type TaskRunResponse = Message<"flowgram.runtime.v1.TaskRunResponse"> & {
 
   /**
    * The outputs, a JSON object. Empty unless the task SUCCEEDED. Empty with
-   * SUCCEEDED: this answer has no room for them. TaskResult tells them, or that
-   * it has none either (MESSAGE_TOO_LARGE).
+   * SUCCEEDED: this answer has no room for them. TaskResult has them, or is
+   * refused for the same reason (MESSAGE_TOO_LARGE).
    *
    * @generated from field: string outputs = 3;
    */
@@ -991,7 +991,7 @@ export const WorkflowRuntimeService: GenService<{
    * accepted: from then on it survives a crash of the server. With `wait`,
    * answers when the task has terminated, or shortly before the call's deadline,
    * or when the server shuts down. An outcome that is larger than the server may
-   * send is left out of the answer but for its status, so that the id is told.
+   * send is left out of the answer but for its status, so that the id arrives.
    *   INVALID_ARGUMENT   the schema is not valid (SCHEMA_INVALID), or the inputs
    *                      are not (INPUTS_INVALID), with all problems listed; or
    *                      another field is out of its range (ARGUMENT_INVALID)

@@ -33,6 +33,7 @@ type Server struct {
 	OnList     func(*runtimev1.TaskListRequest) (*runtimev1.TaskListResponse, error)
 	OnWatch    func(*runtimev1.WatchTaskRequest, Stream) error
 	OnTasks    func(*runtimev1.WatchTasksRequest, TasksStream) error
+	OnBatch    func(BatchStream) error
 	OnInfo     func(context.Context) (*runtimev1.ServerInfoResponse, error)
 
 	mutex    sync.Mutex
@@ -45,6 +46,9 @@ type Stream = grpc.ServerStreamingServer[runtimev1.WatchTaskResponse]
 
 // TasksStream is what a watcher of tasks gets.
 type TasksStream = grpc.ServerStreamingServer[runtimev1.WatchTasksResponse]
+
+// BatchStream is what a client of a batch speaks on.
+type BatchStream = grpc.BidiStreamingServer[runtimev1.TaskRunBatchRequest, runtimev1.TaskRunBatchResponse]
 
 // Start begins to serve.
 func (s *Server) Start() {
@@ -149,6 +153,13 @@ func (s *Server) WatchTasks(request *runtimev1.WatchTasksRequest, stream TasksSt
 		return s.UnimplementedWorkflowRuntimeServiceServer.WatchTasks(request, stream)
 	}
 	return s.OnTasks(request, stream)
+}
+
+func (s *Server) TaskRunBatch(stream BatchStream) error {
+	if s.OnBatch == nil {
+		return s.UnimplementedWorkflowRuntimeServiceServer.TaskRunBatch(stream)
+	}
+	return s.OnBatch(stream)
 }
 
 func (s *Server) ServerInfo(

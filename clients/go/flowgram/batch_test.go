@@ -8,6 +8,8 @@ import (
 	"io"
 	"iter"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -135,18 +137,23 @@ func TestRunBatch(t *testing.T) {
 
 // A batch goes on over broken streams with the runs that have no outcome, under the same request ids.
 func TestBatchGoesOn(t *testing.T) {
+	var mutex sync.Mutex // a stream that broke may still be served when the next one begins
 	ids := map[string]string{}
 	streams := 0
 	server := &scripted.Server{OnBatch: func(stream scripted.BatchStream) error {
+		mutex.Lock()
 		streams++
-		answered := 0
+		breaks, answered := streams <= 3, 0
+		mutex.Unlock()
 		return each(stream, func(run *runtimev1.BatchRun) *runtimev1.BatchOutcome {
+			mutex.Lock()
+			defer mutex.Unlock()
 			id := run.GetRequest().GetRequestId()
 			if known, seen := ids[run.GetKey()]; seen && known != id || id == "" {
 				t.Error(run, known)
 			}
 			ids[run.GetKey()] = id
-			if answered++; answered > 7 && streams <= 3 {
+			if answered++; answered > 7 && breaks {
 				return nil // this stream breaks before it has answered all
 			}
 			return done(run)
@@ -241,14 +248,14 @@ func TestBatchGivesUp(t *testing.T) {
 // Leaving the loop ends the batch on the server, and takes no further runs.
 func TestLeavingABatch(t *testing.T) {
 	var left chan struct{}
-	taken := 0
+	var taken atomic.Int32
 	server := &scripted.Server{OnBatch: func(stream scripted.BatchStream) error {
 		defer close(left)
 		return each(stream, done)
 	}}
 	endless := func(yield func(flowgram.BatchRun) bool) {
 		for yield(flowgram.BatchRun{}) {
-			taken++
+			taken.Add(1)
 		}
 	}
 	withServer(t, server, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
@@ -257,8 +264,8 @@ func TestLeavingABatch(t *testing.T) {
 			break
 		}
 		<-left
-		if taken > 20 {
-			t.Error(taken)
+		if taken.Load() > 20 {
+			t.Error(taken.Load())
 		}
 	})
 }

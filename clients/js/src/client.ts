@@ -1,12 +1,13 @@
 /** The client that programs use. */
 
 import type { ClientOptions, CallSettings } from "./connection.js";
+import type { BatchRuns } from "./batch.js";
 import * as convert from "./convert.js";
 import type { Event } from "./events.js";
 import type { TaskEvent } from "./gen/flowgram/runtime/v1/event_pb.js";
 import { View } from "./gen/flowgram/runtime/v1/runtime_service_pb.js";
 import { toText, type JsonSource } from "./json.js";
-import type { Report, Result, ServerInfo, Status, Task, TasksChange, TaskSummary, ViewName } from "./models.js";
+import type { BatchOutcome, Report, Result, ServerInfo, Status, Task, TasksChange, TaskSummary, ViewName } from "./models.js";
 import { Operations } from "./operations.js";
 import { durationFrom } from "./timing.js";
 
@@ -20,6 +21,12 @@ export interface RunOptions extends CallSettings {
   readonly labels?: Readonly<Record<string, string>> | undefined;
   /** A name for people, of at most 256 characters. */
   readonly displayName?: string | undefined;
+}
+
+/** What a batch takes. `timeoutMs` is for the whole of it. */
+export interface BatchOptions extends RunOptions {
+  /** So many runs may be without an outcome at once. Default: 256. */
+  readonly maxInFlight?: number | undefined;
 }
 
 /** What a watch takes. `timeoutMs` is for the whole of it. */
@@ -93,6 +100,22 @@ export class Client {
   async runAndWait(schema: JsonSource, inputs: JsonSource = {}, options: RunOptions = {}): Promise<Result> {
     const told = await this.operations.runAndWait(runRequest(schema, inputs, options), options);
     return convert.result(told.taskId, told);
+  }
+
+  /**
+   * Run a workflow many times over one stream, several times as many per second as single calls, and give the outcomes as
+   * they come, in any order. A run that is refused is an outcome, too.
+   *
+   * The runs are taken as there is room for them: a slow loop slows that down. Where the connection breaks, or the server is
+   * restarted, the batch goes on with the runs that have no outcome yet. A run has the request id `requestId/INDEX`, and is
+   * not run twice. Leaving the loop ends the batch, and no task that was accepted.
+   *
+   * @param runs any iterable, however long
+   * @throws InvalidValueError something in the inputs of a run is not JSON
+   */
+  async *runBatch(schema: JsonSource, runs: BatchRuns, options: BatchOptions = {}): AsyncGenerator<BatchOutcome, void> {
+    const { inputs: _inputs, ...defaults } = runRequest(schema, {}, options);
+    yield* this.operations.runBatch(defaults, runs, options.maxInFlight ?? 0, options);
   }
 
   /**

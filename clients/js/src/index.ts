@@ -13,8 +13,9 @@
  *     client.close();
  */
 
+export type { BatchRun, BatchRuns } from "./batch.js";
 export { Client, createClient } from "./client.js";
-export type { ListOptions, RunOptions, WatchOptions } from "./client.js";
+export type { BatchOptions, ListOptions, RunOptions, WatchOptions } from "./client.js";
 export type { CallSettings, ClientOptions } from "./connection.js";
 export * from "./errors.js";
 export type { Event, MessageLogged, NodeStatusChanged, OutputDelta, TaskStatusChanged } from "./events.js";

@@ -6,7 +6,7 @@
  * known is undefined, or an empty text.
  */
 
-import { TaskCanceledError, TaskFailedError, TaskUnfinishedError } from "./errors.js";
+import { TaskCanceledError, TaskFailedError, TaskUnfinishedError, type RequestError } from "./errors.js";
 import type { JsonObject } from "./json.js";
 
 /** The status of a task, or of one run of a node; "unspecified" is one that came after this version. */
@@ -119,6 +119,18 @@ export interface Task extends TaskSummary {
   readonly inputsText: string;
   /** The task fails when it has run for so many milliseconds; undefined: no limit. */
   readonly timeoutMs: number | undefined;
+}
+
+/** What became of one run of a batch: it has a result or a refusal. */
+export interface BatchOutcome {
+  /** The place of the run in the batch, from 0. */
+  readonly index: number;
+  /** That of the run. */
+  readonly key: string;
+  /** The outcome of a task that has ended, in whatever status. */
+  readonly result: Result | undefined;
+  /** Why the run was refused, as `run` would have thrown. */
+  readonly refusal: RequestError | undefined;
 }
 
 /** What a watch of tasks gives. */

@@ -4,6 +4,7 @@ import { randomUUID } from "node:crypto";
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
 
+import { runBatch, type BatchRuns } from "./batch.js";
 import { Connection, type CallSettings, type ClientOptions } from "./connection.js";
 import { DeadlineExceededError } from "./errors.js";
 import type { TaskEvent } from "./gen/flowgram/runtime/v1/event_pb.js";
@@ -20,6 +21,7 @@ import type {
   View,
   WatchTasksResponse,
 } from "./gen/flowgram/runtime/v1/runtime_service_pb.js";
+import type { BatchOutcome } from "./models.js";
 import { unavailable } from "./status.js";
 import { watch, type WatchSettings } from "./watch.js";
 import { watchTasks, type WatchTasksSettings } from "./watch_tasks.js";
@@ -65,6 +67,16 @@ export class Operations {
       }
       throw error;
     }
+  }
+
+  /** Run a workflow many times; its request id, if there is one, begins those of the runs. */
+  runBatch(
+    defaults: RunRequest,
+    runs: BatchRuns,
+    maxInFlight: number,
+    settings: CallSettings = {},
+  ): AsyncGenerator<BatchOutcome, void> {
+    return runBatch(this.connection, defaults, runs, maxInFlight, settings);
   }
 
   /** The outcome of a task as it is now. */

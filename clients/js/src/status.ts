@@ -11,6 +11,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import * as errors from "./errors.js";
 import type { Refusal, RequestError, StatusCode } from "./errors.js";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "./gen/google/rpc/error_details_pb.js";
+import type { Status as StatusMessage } from "./gen/google/rpc/status_pb.js";
 
 const DOMAIN = "flowgram.runtime";
 
@@ -71,6 +72,15 @@ export function errorFrom(thrown: unknown): RequestError {
     retryAfterMs: retry?.retryDelay && durationMs(retry.retryDelay),
     cause: thrown,
   });
+}
+
+/** The error for a status within a message, such as that of a run in a batch. */
+export function errorFromStatus(status: StatusMessage): RequestError {
+  const error = new ConnectError(status.message, status.code);
+  for (const { typeUrl, value } of status.details) {
+    error.details.push({ type: typeUrl.slice(typeUrl.lastIndexOf("/") + 1), value });
+  }
+  return errorFrom(error);
 }
 
 /** The error for what is known of a failed call. */

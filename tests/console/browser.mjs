@@ -76,7 +76,7 @@ function same(value, wanted, what = 'the value') {
 
 /** Waits until a condition holds. */
 async function until(condition, what) {
-  for (let count = 0; count < 300; count += 1) {
+  for (let count = 0; count < 600; count += 1) {
     if (await condition()) return;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }

@@ -19,7 +19,7 @@ from flowgram_server.gateway.console import BUNDLE
 ROOT = Path(__file__).parent.parent.parent
 PACKAGES = ROOT / "console/node_modules"
 
-_WORD_DELAY = 0.05
+_WORD_DELAY = 0.4
 """Seconds before each word of the model, so that there is something to see."""
 
 
@@ -71,6 +71,11 @@ class ServerProcess:
                 return
         raise AssertionError("the server ended before it served")
 
+    @property
+    def serves(self) -> bool:
+        """Whether it runs."""
+        return self._process is not None and self._process.returncode is None
+
     async def kill(self) -> None:
         """Ends it at once, without a word."""
         if self._process is not None and self._process.returncode is None:
@@ -94,6 +99,8 @@ async def play(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Async
             "model": model.base_url,
             "pictures": str(pictures or failures),
         }
+        if not server.serves:
+            await server.start()  # a scenario that failed may have left it killed
         command = ("node", str(Path(__file__).with_name("browser.mjs")), str(file), name)
         environment = {**os.environ, "WORLD": json.dumps(world)}
         browser = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, env=environment)

@@ -1,4 +1,6 @@
 import { lazy, Suspense, useEffect, useMemo, useState, type SyntheticEvent } from 'react';
+import { api } from '../api/client';
+import { NotFound } from '../api/errors';
 import { Link } from '../app/Link';
 import { navigate, paths } from '../app/router';
 import { duration } from '../model/format';
@@ -18,6 +20,7 @@ const Graph = lazy(() => import('../graph/CompareGraph'));
 /** Beyond so many events the outputs are compared on demand only. */
 const MOST_EVENTS = 5000;
 const MOST_ROWS = 500;
+const MOST_NODES = 500;
 
 /** Two runs of a workflow side by side. */
 export default function ComparePage({ one, other }: { one: string; other: string }) {
@@ -72,14 +75,42 @@ interface Watched {
   digests: OutputDigests;
 }
 
-function watched(taskID: string): Watched {
+function watched(taskID: string, values: boolean): Watched {
   const digests: OutputDigests = new Map();
-  const session: TaskSession = new TaskSession(taskID, { values: true, onChange: () => digestOutputs(session.log, digests) });
+  const session: TaskSession = new TaskSession(taskID, { values, onChange: () => digestOutputs(session.log, digests) });
   return { session, digests };
 }
 
+/** Learns how large the two are, for of large ones the values are not asked for. */
 function Comparison({ one, other }: { one: string; other: string }) {
-  const sides = useMemo(() => [watched(one), watched(other)] as const, [one, other]);
+  const [large, setLarge] = useState<boolean>();
+  const [problem, setProblem] = useState<{ taskID: string; error: unknown }>();
+  useEffect(() => {
+    const ending = new AbortController();
+    const sizes = [one, other].map((taskID) =>
+      api.task(taskID, ending.signal).then(
+        (task) => task.lastSequence,
+        (error: unknown) => {
+          if (!ending.signal.aborted) setProblem({ taskID, error });
+          return 0;
+        },
+      ),
+    );
+    void Promise.all(sizes).then((found) => !ending.signal.aborted && setLarge(Math.max(...found) > MOST_EVENTS));
+    return () => ending.abort();
+  }, [one, other]);
+  if (problem) {
+    return (
+      <Notice title={problem.error instanceof NotFound ? texts.task.notFound : (problem.error as Error).message}>
+        <p className="mono">{problem.taskID}</p>
+      </Notice>
+    );
+  }
+  return large === undefined ? <Loading /> : <Compared one={one} other={other} large={large} />;
+}
+
+function Compared({ one, other, large }: { one: string; other: string; large: boolean }) {
+  const sides = useMemo(() => [watched(one, !large), watched(other, !large)] as const, [one, other, large]);
   useEffect(() => {
     // One stream after the other: browsers allow few connections.
     const closeOne = sides[0].session.open();
@@ -95,22 +126,11 @@ function Comparison({ one, other }: { one: string; other: string }) {
   const [open, setOpen] = useState('');
 
   const [left, right] = sides;
-  const large = left.session.log.lastSequence > MOST_EVENTS || right.session.log.lastSequence > MOST_EVENTS;
   const all = useMemo(
-    () => pairs(left.session.log, right.session.log, { one: left.digests, other: right.digests }),
+    () => pairs(left.session.log, right.session.log, large ? undefined : { one: left.digests, other: right.digests }),
     // eslint-disable-next-line react-hooks/exhaustive-deps -- the logs grow in place; their versions say when
-    [left, right, versionOne, versionOther],
+    [left, right, large, versionOne, versionOther],
   );
-  for (const { session } of sides) {
-    if (session.problem === 'not-found') {
-      return (
-        <Notice title={texts.task.notFound}>
-          <p>{texts.task.notFoundHint}</p>
-          <p className="mono">{session.taskID}</p>
-        </Notice>
-      );
-    }
-  }
   const workflow = left.session.workflow;
   const sameWorkflow = !left.session.task || !right.session.task || left.session.task.schema === right.session.task.schema;
   const shown = onlyDifferent ? all.filter((pair) => pair.different) : all;
@@ -123,7 +143,7 @@ function Comparison({ one, other }: { one: string; other: string }) {
         ))}
       </div>
       {!sameWorkflow && <p className="banner">{texts.compare.otherWorkflow}</p>}
-      {workflow && workflow.all.size <= MOST_EVENTS && (
+      {workflow && workflow.all.size <= MOST_NODES && (
         <section className="compare-graph" aria-label={texts.graph.label}>
           <ErrorBoundary fallback={<p className="banner">{texts.graph.failed}</p>}>
             <Suspense fallback={<Loading />}>

@@ -51,7 +51,6 @@ function useCard(node: FlowNode) {
     role: 'button',
     tabIndex: 0,
     'aria-pressed': selected,
-    'aria-label': `${node.title}, ${texts.status[state.status]}`,
     onClick: () => source.onSelect(selected ? '' : node.id),
     onKeyDown: (event: KeyboardEvent) => {
       if (event.key !== 'Enter' && event.key !== ' ') return;
@@ -115,7 +114,7 @@ function DotView({ node }: Props) {
   const { press, className, state } = useCard(node);
   return (
     <>
-      <div className={`${className} flow-dot`} data-node={node.id} data-status={state.status} {...press}>
+      <div className={`${className} flow-dot`} data-node={node.id} data-status={state.status} aria-label={`${node.title}, ${texts.status[state.status]}`} {...press}>
         <Icon name={typeIcon(node.type)} size={24} />
       </div>
       <Ports />

@@ -4,7 +4,7 @@ import type { FreeLayoutPluginContext } from '@flowgram.ai/free-layout-editor';
 import { Rectangle, TransformData } from '@flowgram.ai/free-layout-editor';
 
 /** Nodes grow to their real size in the first frames. */
-export const SETTLING = [0, 60, 200, 500, 1000];
+export const SETTLING = [0, 60, 200, 500, 1000, 2500];
 const MOST_ZOOM = 1;
 const PADDING = 24;
 
@@ -31,6 +31,14 @@ export function keepFitted(context: FreeLayoutPluginContext, pane: HTMLElement):
     if (following) fit(false);
   };
   const timers = SETTLING.map((delay) => setTimeout(followed, delay));
+  let frame = 0;
+  const schedule = () => {
+    if (following) frame ||= requestAnimationFrame(() => {
+      frame = 0;
+      followed();
+    });
+  };
+  const moves = context.document.getAllNodes().map((node) => node.getData(TransformData).onDataChange(schedule));
   const observer = new ResizeObserver(() => {
     context.playground.resize();
     followed();
@@ -49,6 +57,8 @@ export function keepFitted(context: FreeLayoutPluginContext, pane: HTMLElement):
     release,
     stop: () => {
       for (const timer of timers) clearTimeout(timer);
+      for (const move of moves) move.dispose();
+      cancelAnimationFrame(frame);
       observer.disconnect();
       pane.removeEventListener('wheel', release);
       pane.removeEventListener('pointerdown', release);

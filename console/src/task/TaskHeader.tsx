@@ -123,7 +123,7 @@ function Durations({ session }: { session: TaskSession }) {
   const { log, createTime } = session;
   const ticking = !log.terminated && session.live;
   const now = useNow(ticking);
-  const at = session.live ? now : log.timeOf(session.at);
+  const at = ticking ? now : log.timeOf(session.at);
   const started = log.changes.find((change) => change.status === 'processing')?.time;
   const ended = log.changes.find((change) => isTerminated(change.status))?.time;
   const until = Math.min(ended ?? at, at);

@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useRef, useState, type ReactNode } from 'react';
+import { useEffect, useMemo, useRef, useState, type CSSProperties, type ReactNode } from 'react';
 import { useNow } from '../app/clock';
 import { useKeys } from '../app/keys';
 import { duration } from '../model/format';
@@ -11,6 +11,7 @@ import type { TaskSession } from './session';
 const ROW = 26;
 const AROUND = 8;
 const MARK_SPACE = 110;
+const NARROW = 520;
 const ZOOM = 2;
 const MOST_ZOOM = 4096;
 
@@ -71,14 +72,15 @@ export function Timeline({ session, selected, onSelect }: { session: TaskSession
   };
   useKeys({ j: () => move(1), k: () => move(-1) });
 
-  const trackWidth = Math.max(box.width - labelWidth(box.width), 100) * zoom;
+  const labels = box.width < NARROW ? 130 : 220;
+  const trackWidth = Math.max(box.width - labels, 100) * zoom;
   const step = axisStep(span, trackWidth / MARK_SPACE);
   const marks = known ? Array.from({ length: Math.min(Math.floor(span / step) + 1, 2000) }, (_, index) => index * step) : [];
   const place = (time: number) => `${((time - from) / span) * 100}%`;
   const moment = session.live ? undefined : log.timeOf(session.at);
 
   return (
-    <div className="timeline">
+    <div className="timeline" style={{ '--label-width': `${labels}px` } as CSSProperties}>
       <div className="timeline-tools">
         <h2>{texts.timeline.label}</h2>
         <span className="hint">{texts.task.runs(log.runs.size)}</span>
@@ -137,11 +139,6 @@ export function Timeline({ session, selected, onSelect }: { session: TaskSession
       </div>
     </div>
   );
-}
-
-/** As `--label-width` in the styles. */
-function labelWidth(width: number): number {
-  return width < 520 ? 130 : 220;
 }
 
 function Tool({ name, label, disabled, onClick }: { name: 'plus' | 'minus' | 'fit'; label: string; disabled: boolean; onClick: () => void }) {

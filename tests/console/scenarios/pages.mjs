@@ -125,7 +125,7 @@ export async function fills_in_a_form({ world, open, ended, same }) {
   const prices = page.getByRole('group', { name: 'prices' });
   await prices.getByRole('button', { name: 'Give a value' }).click();
   await prices.getByRole('button', { name: 'Add' }).click();
-  await prices.getByLabel('Key').fill('usd');
+  await prices.getByLabel('Key', { exact: true }).fill('usd');
   await prices.getByLabel('usd').fill('9.99');
   await page.getByLabel('more').fill('{"a": [1]}');
   await page.getByText('Ready to run.').waitFor();
@@ -147,7 +147,8 @@ export async function fills_in_a_form({ world, open, ended, same }) {
 }
 
 /** Files that are no workflows are refused in words; of those that are not valid, each problem is told and its node marked. */
-export async function tells_what_is_wrong_with_a_workflow({ world, open, same, until }) {
+export async function tells_what_is_wrong_with_a_workflow({ world, open, same, until, expected }) {
+  expected.push(/400/);
   const page = await open();
   await page.goto(`${world.url}/run`);
   const give = async (text) => {
@@ -227,10 +228,10 @@ export async function signs_in({ world, open, same, expected }) {
     return route.fulfill({ status: 401, contentType: 'application/json', body: '{"code": "CREDENTIALS_MISSING", "message": "no key", "errors": []}' });
   });
   await page.goto(`${world.url}/?status=failed`);
-  await page.getByLabel('Key').fill('wrong');
+  await page.getByLabel('Key', { exact: true }).fill('wrong');
   await page.getByRole('button', { name: 'Sign in' }).click();
   await page.getByText('The server does not take this key.').waitFor();
-  await page.getByLabel('Key').fill('right');
+  await page.getByLabel('Key', { exact: true }).fill('right');
   await page.getByRole('button', { name: 'Sign in' }).click();
   await page.getByRole('heading', { name: 'Tasks' }).waitFor();
   same(keys, ['wrong', 'right'], 'the keys');

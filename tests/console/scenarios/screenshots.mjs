@@ -36,9 +36,9 @@ export async function takes_pictures({ world, open, run, ended, until }) {
   await page.goto(`${world.url}/`);
   await page.locator('tr[data-status="processing"]').waitFor();
   await take('tasks');
-  await page.goto(`${world.url}/tasks/${asked}?node=llm_0&at=24`);
-  await page.locator('.details-pane').getByText('Inputs').waitFor();
-  await until(async () => (await page.locator('[data-state="taken"]').count()) > 1, 'the graph is drawn');
+  await page.goto(`${world.url}/tasks/${asked}?node=llm_0&at=25`);
+  await page.locator('.details-pane').getByRole('heading', { name: 'Inputs' }).waitFor();
+  await until(async () => (await page.locator('[data-state="taken"]').count()) > 0, 'the graph is drawn');
   await page.waitForTimeout(1500);
   await take('scrubber');
   await page.goto(`${world.url}/compare?a=${one}&b=${other}`);

@@ -151,7 +151,7 @@ async def test_watches_are_limited_apart_from_other_calls() -> None:
         await service.application.opened_watch.wait()
         told = await refused(service.stub.WatchTask(WatchTaskRequest(task_id="t1")))
         assert (told.code, told.reason) == (StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_WATCHES")
-        assert told.text == "1 watchers are connected: the limit max_watches is reached"
+        assert told.text == "1 clients watch or wait: the limit max_watches is reached"
         assert told.retry_after > 0
         await service.stub.ServerInfo(ServerInfoRequest())
         first.cancel()

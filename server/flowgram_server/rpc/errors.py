@@ -70,7 +70,19 @@ class TooManyWatches(ServiceError):
     """
 
     def __init__(self, limit: int, retry_after: float) -> None:
-        super().__init__(f"{limit} watchers are connected: the limit max_watches is reached")
+        super().__init__(f"{limit} clients watch or wait: the limit max_watches is reached")
+        self.retry_after = retry_after
+
+
+class MessagesTooLarge(ServiceError):
+    """The requests and answers that are under way hold all the memory that they may.
+
+    Attributes:
+        retry_after: Seconds after which trying again makes sense.
+    """
+
+    def __init__(self, limit: int, retry_after: float) -> None:
+        super().__init__(f"the messages that are under way have {limit} bytes or nearly so: no more may")
         self.retry_after = retry_after
 
 
@@ -130,6 +142,7 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     ArgumentInvalid: Answer(StatusCode.INVALID_ARGUMENT, "ARGUMENT_INVALID"),
     PageTokenInvalid: Answer(StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID"),
     TooManyWatches: Answer(StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_WATCHES"),
+    MessagesTooLarge: Answer(StatusCode.RESOURCE_EXHAUSTED, "MEMORY_LIMIT"),
     RequestTooLarge: Answer(StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE"),
     MessageTooLarge: Answer(StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE"),
     runtime.InvalidWorkflow: Answer(StatusCode.INVALID_ARGUMENT, "SCHEMA_INVALID"),

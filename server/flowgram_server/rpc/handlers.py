@@ -7,7 +7,7 @@ be bytes already, and none is larger than allowed. Errors become rich statuses.
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from itertools import islice
-from typing import Final, NoReturn, TypeVar, cast
+from typing import NoReturn, TypeVar, cast
 
 import grpc
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -26,6 +26,7 @@ from flowgram_server.rpc.errors import (
     Violation,
 )
 from flowgram_server.rpc.grpc_types import Context, Handler
+from flowgram_server.rpc.message_budget import LARGE, MessageBudget
 from flowgram_server.rpc.rich_status import DETAILS_KEY, rich_status
 from flowgram_server.rpc.servicer import RuntimeServicer
 
@@ -34,26 +35,31 @@ SERVICE_NAME: str = service.DESCRIPTOR.services_by_name["WorkflowRuntimeService"
 _Request = TypeVar("_Request", bound=Message)
 
 
-_LARGE_REQUEST: Final = 128 * 1024
-"""Bytes. Of many larger requests that come at once only some are decoded in each round of the event loop."""
-
-
-def add_service(server: grpc.aio.Server, servicer: RuntimeServicer, max_message_bytes: int) -> None:
+def add_service(
+    server: grpc.aio.Server,
+    servicer: RuntimeServicer,
+    max_message_bytes: int,
+    max_held_bytes: int | None = None,
+) -> None:
     """Lets a server that has not started answer the methods of the service; see `service_handlers`."""
-    handlers = service_handlers(servicer, max_message_bytes)
+    handlers = service_handlers(servicer, max_message_bytes, max_held_bytes)
     # gRPC itself finds a registered method, with less work per call. Its older releases know generic handlers only.
     server.add_registered_method_handlers(SERVICE_NAME, handlers)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE_NAME, handlers),))
 
 
-def service_handlers(servicer: RuntimeServicer, max_message_bytes: int) -> dict[str, Handler]:
+def service_handlers(
+    servicer: RuntimeServicer, max_message_bytes: int, max_held_bytes: int | None = None
+) -> dict[str, Handler]:
     """The handlers of all methods of the service, by name.
 
     Args:
         servicer: Does the work.
         max_message_bytes: No request and no answer is larger. gRPC should let in requests that are a little larger, for
             it refuses them without a reason.
+        max_held_bytes: What large requests and answers may hold together; None for a default.
     """
+    messages = MessageBudget(max_message_bytes, max_held_bytes)
 
     def unary(
         method: Callable[[_Request, Context], Awaitable[Message | bytes]],
@@ -62,10 +68,11 @@ def service_handlers(servicer: RuntimeServicer, max_message_bytes: int) -> dict[
     ) -> Handler:
         async def handle(data: bytes, context: Context) -> bytes:
             try:
-                if len(data) > _LARGE_REQUEST:
-                    await servicer.time_slice()
-                answer = await method(_decode(request_type, data, max_message_bytes), context)
-                return _encode(answer, max_message_bytes, advice)
+                with messages.request(len(data)):
+                    if len(data) > LARGE:
+                        await servicer.time_slice()
+                    answer = await method(_decode(request_type, data, max_message_bytes), context)
+                return messages.answer(_encode(answer, max_message_bytes, advice), context)
             except Exception as error:  # noqa: BLE001 - every error becomes a status; defects are logged there
                 await _end(context, error)
 
@@ -93,9 +100,10 @@ def service_handlers(servicer: RuntimeServicer, max_message_bytes: int) -> dict[
         async def handle(data: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
             async def requests() -> AsyncIterator[_Request]:
                 async for each in data:
-                    if len(each) > _LARGE_REQUEST:
-                        await servicer.time_slice()
-                    yield _decode(request_type, each, max_message_bytes)
+                    with messages.request(len(each)):
+                        if len(each) > LARGE:
+                            await servicer.time_slice()
+                        yield _decode(request_type, each, max_message_bytes)
 
             try:
                 async with aclosing(method(requests(), context)) as answers:

@@ -27,6 +27,7 @@ from flowgram_server.rpc.errors import (
     INTERNAL,
     Answer,
     ArgumentInvalid,
+    MessagesTooLarge,
     MessageTooLarge,
     PageTokenInvalid,
     RequestTooLarge,
@@ -99,7 +100,7 @@ def _more_details(error: Exception) -> list[Message]:
         case InvalidWorkflow():
             violations = [Violation(problem.path, problem.text) for problem in error.problems]
             return [_bad_request(violations, ": TaskValidate lists all of them")]
-        case MemoryLimitReached() | StorageFull() | TooManyTasks() | TooManyWatches():
+        case MemoryLimitReached() | MessagesTooLarge() | StorageFull() | TooManyTasks() | TooManyWatches():
             detail = RetryInfo()
             detail.retry_delay.FromMilliseconds(round(error.retry_after * 1000))
             return [detail]

@@ -60,7 +60,7 @@ class ServiceLimits:
 
     Attributes:
         max_message_bytes: No message is larger, in either direction.
-        max_watches: So many clients may watch at once.
+        max_watches: So many clients may watch, or wait for a task, at once.
         max_schema_bytes: No schema is larger, in UTF-8.
         max_inputs_bytes: No inputs of a task are larger, in UTF-8.
     """
@@ -110,7 +110,7 @@ class RuntimeServicer:
         if request.wait and not record.ended:
             try:
                 record = await self._terminated(record.task_id, context)
-            except ShuttingDown:  # the task was accepted, and the caller must get to know its id
+            except (ShuttingDown, TooManyWatches):  # it was accepted, and the caller must get to know its id
                 record = await self._application.task(record.task_id)
         return task_run(record, self._clock.now(), self._limits.max_message_bytes)
 
@@ -245,13 +245,14 @@ class RuntimeServicer:
     async def _terminated(self, task_id: str, context: Context) -> TaskRecord:
         """The task once it has terminated, or as it is shortly before the call's deadline."""
         left: float | None = context.time_remaining()  # None without a deadline, whatever its stub says
-        if left is None:
-            return await self._application.wait(task_id)
-        try:
-            async with asyncio.timeout(left - min(_MAX_MARGIN, left / 5)):
+        with self._counted_watch():
+            if left is None:
                 return await self._application.wait(task_id)
-        except TimeoutError:
-            return await self._application.task(task_id)
+            try:
+                async with asyncio.timeout(left - min(_MAX_MARGIN, left / 5)):
+                    return await self._application.wait(task_id)
+            except TimeoutError:
+                return await self._application.task(task_id)
 
     @contextmanager
     def _counted_watch(self) -> Iterator[None]:

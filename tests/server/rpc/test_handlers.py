@@ -21,9 +21,10 @@ from flowgram.runtime.v1.runtime_service_pb2 import (
     TaskRunResponse,
     WatchTaskRequest,
 )
+from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_server.rpc.convert.arguments import MAX_VIOLATIONS
-from flowgram_server.rpc.handlers import SERVICE_NAME, service_handlers
+from flowgram_server.rpc.handlers import SERVICE_NAME, add_service, service_handlers
 from flowgram_server.rpc.servicer import RuntimeServicer, ServiceLimits
 
 
@@ -210,3 +211,27 @@ async def test_a_large_request_is_decoded_when_it_is_its_turn() -> None:
     application.turns_go_on.set()
     await call
     assert len(application.requests) == 2
+
+
+async def test_large_messages_share_a_budget() -> None:
+    """While large requests are under way beyond it, one more is refused for now; small ones go on."""
+    application = FakeApplication()
+    servicer = RuntimeServicer(application, FakeClock(), Secrets(), ServiceLimits())
+    server = grpc.aio.server()
+    add_service(server, servicer, 10**6, max_held_bytes=500_000)
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    await server.start()
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub: Any = WorkflowRuntimeServiceStub(channel)
+        large = TaskRunRequest(schema="x" * 300_000, wait=True)
+        first = stub.TaskRun(large)
+        await application.waiting.wait()
+        found = await refused(stub.TaskRun(large))
+        assert (found.code, found.reason) == (StatusCode.RESOURCE_EXHAUSTED, "MEMORY_LIMIT")
+        assert found.retry_after > 0
+        assert (await stub.ServerInfo(ServerInfoRequest())).name
+        application.records["t1"] = record(status=3, end_time=NOW)
+        application.ended.set()
+        await first
+        assert (await stub.TaskRun(large)).task_id == "t1"
+    await server.stop(None)

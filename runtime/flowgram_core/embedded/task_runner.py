@@ -34,6 +34,9 @@ from flowgram_core.modeling.status import Status
 
 _log = logging.getLogger(__name__)
 
+_BREATH: Final = 0.0002
+"""Seconds that a thread leaves the interpreter to others after about a millisecond of work."""
+
 _MEMORY_PER_CHARACTER: Final = 8
 """Bytes of memory that an outcome which waits takes for a character of its text, about."""
 
@@ -281,7 +284,7 @@ class TaskRunner:
         def checkpoint() -> None:
             if stopped or self._interrupt is not None:
                 raise WorkSuspended
-            time.sleep(0)  # the event loop first
+            time.sleep(_BREATH)  # the event loop first
 
         def work() -> None:
             slot = self.services.register.begin(self.task_id)

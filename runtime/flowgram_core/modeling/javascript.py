@@ -16,7 +16,7 @@ _FEW = 64
 _SHORT = 1024
 _SLICE = 16_384
 """Elements of an array that are looked at before the work is counted on."""
-_WINDOW = 1024 * 1024
+_WINDOW = 128 * 1024
 """The same for characters of a text."""
 
 WHITESPACE = (
@@ -246,7 +246,7 @@ def utf16_length(text: str, meter: Meter) -> int:
     for start in range(0, len(text), _WINDOW):
         window = text[start : start + _WINDOW]
         meter.spend(4 * len(window))
-        length += len(_utf16(window)) // 2
+        length += len(window.encode("utf-16-le", "surrogatepass")) // 2
     return length
 
 

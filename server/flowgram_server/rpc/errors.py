@@ -5,7 +5,8 @@ ServiceError
 ├── PageTokenInvalid    a page token that this service did not make, or made for other filters
 ├── TooManyWatches      the limit of watchers is reached
 ├── RequestTooLarge     the request is larger than the service takes
-└── MessageTooLarge     the answer is larger than the service may send
+├── MessageTooLarge     the answer is larger than the service may send
+└── ReportTooLong       a task has more events than a report may add up
 
 Those of the runtime are in `flowgram_core.hosting.errors` and `flowgram_core.journal.errors`. `ANSWERS` is the one table
 from an error to a status and a reason; what is not in it is a defect, and answered as INTERNAL.
@@ -116,6 +117,15 @@ class MessageTooLarge(ServiceError):
         self.limit = limit
 
 
+class ReportTooLong(ServiceError):
+    """A task has more events than a report may add up."""
+
+    def __init__(self, events: int, limit: int) -> None:
+        super().__init__(
+            f"the task has {events} events, more than the limit max_report_events = {limit}: watch the task"
+        )
+
+
 class Answer(NamedTuple):
     """What a client gets to know of an error.
 
@@ -145,6 +155,7 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     MessagesTooLarge: Answer(StatusCode.RESOURCE_EXHAUSTED, "MEMORY_LIMIT"),
     RequestTooLarge: Answer(StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE"),
     MessageTooLarge: Answer(StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE"),
+    ReportTooLong: Answer(StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE"),
     runtime.InvalidWorkflow: Answer(StatusCode.INVALID_ARGUMENT, "SCHEMA_INVALID"),
     runtime.RequestConflict: Answer(StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED"),
     runtime.TaskNotFound: Answer(StatusCode.NOT_FOUND, "TASK_NOT_FOUND"),

@@ -6,7 +6,7 @@ waits, and never touches a task.
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Final
@@ -39,13 +39,16 @@ from flowgram_server.rpc.convert.responses import (
     timestamp,
 )
 from flowgram_server.rpc.convert.watch import watch_responses, watch_tasks_responses
-from flowgram_server.rpc.errors import TooManyWatches
+from flowgram_server.rpc.errors import ReportTooLong, TooManyWatches
 from flowgram_server.rpc.grpc_types import Context
 from flowgram_server.rpc.masking import masked_inputs, masked_schema
 from flowgram_server.rpc.report import ReportFold, fold_report, node_data
 
 _REPORTS: Final = 8
 """Reports and tasks that are put together at once: each takes up to some times `max_message_bytes`."""
+
+_LONG_REPORT: Final = 20_000
+"""Reports of so many events are put together one after the other: each takes some hundred bytes of memory per event."""
 
 _BATCH_OVERHEAD: Final = 2048
 """Bytes that an outcome may have beside what TaskRun would send: its key, and tags."""
@@ -61,12 +64,14 @@ class ServiceLimits:
     Attributes:
         max_message_bytes: No message is larger, in either direction.
         max_watches: So many clients may watch, or wait for a task, at once.
+        max_report_events: No report adds up more events.
         max_schema_bytes: No schema is larger, in UTF-8.
         max_inputs_bytes: No inputs of a task are larger, in UTF-8.
     """
 
     max_message_bytes: int = 64 * 1024 * 1024
     max_watches: int = 20_000
+    max_report_events: int = 200_000
     max_schema_bytes: int = 16 * 1024 * 1024
     max_inputs_bytes: int = 16 * 1024 * 1024
 
@@ -97,6 +102,7 @@ class RuntimeServicer:
         self._features = sorted(features)
         self._watches = 0
         self._reports = asyncio.Semaphore(_REPORTS)
+        self._long_reports = asyncio.Semaphore(1)
         self._version = version("flowgram-server")
 
     async def time_slice(self) -> None:
@@ -158,7 +164,10 @@ class RuntimeServicer:
         """Folds the log of a task."""
         note(task_id=request.task_id)
         task_id, basic = report_query(request)
-        async with self._reports:
+        events = (await self._application.task(task_id)).last_sequence
+        if events > self._limits.max_report_events:
+            raise ReportTooLong(events, self._limits.max_report_events)
+        async with self._long_reports if events > _LONG_REPORT else nullcontext(), self._reports:
             record = await self._application.task(task_id)
             data = {} if basic else node_data(await self._application.schema(task_id), self._secrets)
             inputs = "" if basic else await self._shown_inputs(record)

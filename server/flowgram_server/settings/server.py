@@ -119,6 +119,9 @@ class Settings(BaseSettings):
         default=20_000, ge=1, description="Calls at once on one connection; a gateway has a watch in each."
     )
     max_watches: Count = Field(default=_SERVICE.max_watches, ge=1, description="Clients that watch at once.")
+    max_report_events: Count = Field(
+        default=_SERVICE.max_report_events, ge=2, description="Events that one report adds up."
+    )
     max_running_tasks: Count = Field(
         default=_RUNTIME.max_running_tasks, ge=1, description="Tasks that run at once."
     )

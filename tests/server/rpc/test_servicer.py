@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from grpc import StatusCode
@@ -293,6 +294,15 @@ async def test_report_of_a_task_that_waits(service: Service) -> None:
     report = (await service.stub.TaskReport(TaskReportRequest(task_id="t1"))).report
     assert report.status.status == Status.STATUS_PENDING
     assert not report.status.HasField("start_time")
+
+
+async def test_a_report_of_too_many_events_is_refused(service: Service) -> None:
+    """Before its log is read."""
+    service.application.records["t1"] = record(last_sequence=200_001)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await service.stub.TaskReport(TaskReportRequest(task_id="t1"))
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "max_report_events = 200000" in (caught.value.details() or "")
 
 
 async def test_result_now(service: Service) -> None:

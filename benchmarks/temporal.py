@@ -34,7 +34,7 @@ from flowgram.runtime.v1 import runtime_service_pb2
 _BINARY = Path("build/temporal-dev").absolute()
 _OPTIONS = [("grpc.max_receive_message_length", -1)]
 _SECONDS = 6.0
-_CALLS = 60
+_CALLS = 20
 _WATCHERS = 100
 _FOLLOWED = 100
 _QUEUE = "plain"

@@ -95,7 +95,7 @@ load: $(VENV) ## put the service under more load than it can take, and print wha
 
 torture: $(VENV) ## kill a loaded server KILLS times, and check that nothing that was seen is lost
 	@$(if $(filter temporal,$(RUNTIME)),tools/build_temporal.sh --required)
-	@exec $(BIN)/python -m tests.torture --kills $(KILLS) --runtime $(RUNTIME) $(if $(SEED),--seed $(SEED)) $(ARGS)
+	@PYTHONPATH=tests exec $(BIN)/python -m tests.torture --kills $(KILLS) --runtime $(RUNTIME) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 temporal-server: ## build the Temporal server that tests and RUNTIME=temporal use (minutes the first time; needs go)
 	@tools/build_temporal.sh --required

@@ -39,6 +39,8 @@ type BatchRun struct {
 	Labels map[string]string
 	// DisplayName replaces that of the [BatchRequest], if it is not empty.
 	DisplayName string
+	// RequestID makes it safe to send the run again in another batch; empty: the one that the [BatchRequest] makes.
+	RequestID string
 }
 
 // BatchOutcome is what became of one run.
@@ -261,7 +263,7 @@ func (b *batch) addReady(message *runtimev1.TaskRunBatchRequest, incoming <-chan
 
 func (b *batch) add(message *runtimev1.TaskRunBatchRequest, run BatchRun) error {
 	request := &runtimev1.TaskRunRequest{
-		Inputs: string(run.Inputs), Labels: run.Labels, DisplayName: run.DisplayName,
+		Inputs: string(run.Inputs), Labels: run.Labels, DisplayName: run.DisplayName, RequestId: run.RequestID,
 	}
 	if err := checkText(request); err != nil {
 		return err
@@ -269,7 +271,9 @@ func (b *batch) add(message *runtimev1.TaskRunBatchRequest, run BatchRun) error 
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
 	index := strconv.Itoa(b.next)
-	request.RequestId = b.id + "/" + index
+	if request.RequestId == "" {
+		request.RequestId = b.id + "/" + index
+	}
 	pending := &pendingRun{key: run.Key, message: &runtimev1.BatchRun{Key: index, Request: request}}
 	b.pending[b.next] = pending
 	b.next++

@@ -80,6 +80,7 @@ func New(client *flowgram.Client, settings Settings) *Gateway {
 	mux.Handle("/api/task/watch", methods{http.MethodGet: g.watch})
 	mux.Handle("/api/tasks/watch", methods{http.MethodGet: g.watchTasks})
 	mux.Handle("/api/tasks", methods{http.MethodGet: g.list})
+	mux.Handle("/api/tasks/batch", methods{http.MethodPost: g.batch})
 	mux.Handle("/api/info", methods{http.MethodGet: g.info})
 	mux.Handle("/healthz", methods{http.MethodGet: func(w http.ResponseWriter, _ *http.Request) error {
 		return writeJSON(w, map[string]string{"status": "ok"})

@@ -54,8 +54,13 @@ func (b *validateBody) problems() []string {
 }
 
 func (b *runBody) problems() []string {
-	all := b.validateBody.problems()
-	for name, text := range map[string]string{"requestID": b.RequestID, "displayName": b.DisplayName} {
+	return append(b.validateBody.problems(),
+		nameProblems(map[string]string{"requestID": b.RequestID, "displayName": b.DisplayName})...)
+}
+
+func nameProblems(names map[string]string) []string {
+	var all []string
+	for name, text := range names {
 		if utf8.RuneCountInString(text) > maxNameLength {
 			all = append(all, fmt.Sprintf("%s: must have at most %d characters", name, maxNameLength))
 		}
@@ -97,6 +102,11 @@ func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request, v body) error
 	if err != nil {
 		return err
 	}
+	return parseBody(encoded, v)
+}
+
+// parseBody reads a JSON object into v.
+func parseBody(encoded []byte, v body) error {
 	encoded = bytes.TrimPrefix(encoded, byteOrderMark) // editors on Windows write one, and it is no part of the JSON
 	if !utf8.Valid(encoded) {
 		return invalid("the body is no JSON: it is not UTF-8")

@@ -268,6 +268,54 @@ func TestOtherRequests(t *testing.T) {
 	})
 }
 
+// A batch has a line for each run, and for each line that is wrong; what is wrong with the first line refuses it.
+func TestBatch(t *testing.T) {
+	server := &scripted.Server{OnBatch: func(s scripted.BatchStream) error {
+		for {
+			request, err := s.Recv()
+			if err != nil {
+				return nil
+			}
+			if defaults := request.GetDefaults(); defaults != nil && (defaults.GetSchema() != "{}" ||
+				defaults.GetTimeout().GetSeconds() != 2 || request.GetMaxInFlight() != 3) {
+				t.Error(request)
+			}
+			for _, run := range request.GetRuns() {
+				_ = s.Send(&runtimev1.TaskRunBatchResponse{Outcomes: []*runtimev1.BatchOutcome{{
+					Key: run.GetKey(), Result: &runtimev1.BatchOutcome_Outcome{Outcome: &runResponse{
+						TaskId: run.GetRequest().GetRequestId(), Status: scripted.Status(3), Outputs: run.GetRequest().GetInputs(),
+					}},
+				}}})
+			}
+		}
+	}}
+	withGateway(t, server, gateway.Settings{MaxBodyBytes: 200}, func(t *testing.T, b *browser) {
+		const kind = "application/x-ndjson"
+		first := `{"schema":"{}","timeout":2000,"maxInFlight":3}`
+		response := b.ask("POST", "/api/tasks/batch", first+"\n\n"+`{"inputs":{"n":1.0},"requestID":"a"}`+"\n"+
+			`{"inputs":1}`+"\r\n"+`{"key":"k","inputs":{},"requestID":"b"}`, "Content-Type", kind)
+		got := strings.Split(strings.TrimSuffix(text(t, response), "\n"), "\n")
+		slices.Sort(got)
+		const status = `"workflowStatus":{"status":"succeeded","terminated":true,"startTime":0,"timeCost":0}`
+		want := []string{
+			`{"key":"2","taskID":"a",` + status + `,"outputs":{"n":1.0}}`,
+			`{"key":"k","taskID":"b",` + status + `,"outputs":{}}`,
+			`{"line":3,"error":{"code":"ARGUMENT_INVALID","message":"inputs: must be an object","errors":["inputs: must be an object"]}}`,
+		}
+		if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != kind || !slices.Equal(got, want) {
+			t.Error(response.StatusCode, strings.Join(got, "\n"))
+		}
+		b.refused(http.StatusBadRequest, "ARGUMENT_INVALID", []string{"schema: is required"},
+			"POST", "/api/tasks/batch", "{}", "Content-Type", kind)
+		b.refused(http.StatusBadRequest, "ARGUMENT_INVALID", []string{"the first line must have the defaults of the batch"},
+			"POST", "/api/tasks/batch", " ", "Content-Type", kind)
+		b.refused(http.StatusUnsupportedMediaType, "CONTENT_TYPE_UNSUPPORTED", nil,
+			"POST", "/api/tasks/batch", first, "Content-Type", "text/plain")
+		b.refused(http.StatusRequestEntityTooLarge, "BODY_TOO_LARGE", nil,
+			"POST", "/api/tasks/batch", first+"\n"+strings.Repeat("x", 201), "Content-Type", kind)
+	})
+}
+
 // Pages of the origins that are named may use the gateway; others can change nothing, and read nothing.
 func TestOrigins(t *testing.T) {
 	for _, test := range []struct {

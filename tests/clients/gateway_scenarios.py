@@ -3,12 +3,13 @@
 import asyncio
 import json
 import signal
+import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import httpx2
 from clients.environment import Environment
-from clients.gateway_client import JSON_TYPE, GatewayClient
+from clients.gateway_client import JSON_TYPE, GatewayClient, frames
 from clients.gateway_process import GatewayProcess
 from clients.scenarios import complete, rest
 from support.workflows import ECHO
@@ -108,6 +109,49 @@ async def tells_what_a_task_is(_: Environment, __: GatewayProcess, client: Gatew
     refused(await client.http.get("/api/task?taskID=nobody"), 404, "TASK_NOT_FOUND")
 
 
+async def runs_batches(_: Environment, __: GatewayProcess, client: GatewayClient) -> None:
+    """A batch has a line for each run, also for one that is refused, and for each line that is wrong."""
+    lines = [
+        json.dumps({"schema": ECHO, "labels": {"batch": "x"}, "maxInFlight": 2}),
+        '{"inputs": {"text": "a"}}',
+        '{"key": "b", "inputs": {"text": "b", "n": 1.0}}',
+        '{"inputs": []}',
+        '{"key": "c", "inputs": {"text": 1}}',
+    ]
+    headers = {"Content-Type": "application/x-ndjson"}
+    async with asyncio.timeout(_SECONDS):
+        response = await client.http.post("/api/tasks/batch", content="\n".join(lines), headers=headers)
+    assert (response.status_code, response.headers["content-type"]) == (200, "application/x-ndjson")
+    told = [json.loads(line) for line in response.text.splitlines()]
+    by_key = {each["key"]: each for each in told if "key" in each}
+    assert (by_key["2"]["outputs"], by_key["b"]["outputs"]) == ({"text": "a"}, {"text": "b"})
+    assert by_key["2"]["workflowStatus"]["status"] == "succeeded"
+    assert by_key["c"]["error"]["code"] == "INPUTS_INVALID"
+    assert by_key["c"]["error"]["errors"]
+    (wrong,) = (each for each in told if "line" in each)
+    assert (wrong["line"], wrong["error"]["code"]) == (4, "ARGUMENT_INVALID")
+    refused(
+        await client.http.post("/api/tasks/batch", content=b"{}", headers=headers), 400, "ARGUMENT_INVALID"
+    )
+
+
+async def follows_the_tasks(_: Environment, __: GatewayProcess, client: GatewayClient) -> None:
+    """A watch of tasks says when nothing is missed any more, and then gives every task that changes."""
+    label = str(uuid.uuid4())
+    path = f"/api/tasks/watch?label=follows={label}"
+    async with client.http.stream("GET", path) as response, asyncio.timeout(_SECONDS):
+        changes = (json.loads(each["data"]) async for each in frames(response) if "data" in each)
+        assert await anext(changes) == {"type": "live"}
+        task_id = await client.run(ECHO, labels={"follows": label})
+        async for change in changes:
+            assert (change["type"], change["removedTaskIDs"]) == ("tasks_changed", [])
+            (task,) = change["tasks"]
+            assert (task["taskID"], task["labels"]) == (task_id, {"follows": label})
+            if task["workflowStatus"]["terminated"]:
+                assert task["lastSequence"] == 4
+                break
+
+
 async def checks_hosts_and_origins(_: Environment, __: GatewayProcess, client: GatewayClient) -> None:
     """Pages of other origins, and those whose name was made to lead here, are refused; those on this machine are not."""
     for host in ("localhost", "127.0.0.1:1", "[::1]:1", "a.localhost"):
@@ -196,6 +240,8 @@ GATEWAY_SCENARIOS: Sequence[GatewayScenario] = (
     refuses_bad_bodies,
     leaves_documents_as_they_are,
     tells_what_a_task_is,
+    runs_batches,
+    follows_the_tasks,
     checks_hosts_and_origins,
     refuses_large_bodies,
     tells_that_the_server_is_away,

@@ -91,7 +91,8 @@ function length(duration: Duration | undefined): number {
   return duration === undefined ? 0 : Math.floor(durationMs(duration));
 }
 
-function statusShape(info: StatusInfo | undefined) {
+/** A status and its times. */
+export function statusShape(info: StatusInfo | undefined) {
   return {
     status: STATUS_WORDS.get(info?.status ?? Status.UNSPECIFIED) ?? "pending",
     terminated: info?.terminated ?? false,
@@ -105,7 +106,8 @@ function outcome({ outputs, branch, error }: Snapshot) {
   return { outputs: document(outputs), branch: branch || undefined, error: error || undefined };
 }
 
-function messageShape(message: Message): { readonly type: string } & { readonly [name: string]: Shape | undefined } {
+/** Something that a task has to say. */
+export function messageShape(message: Message): { readonly type: string } & { readonly [name: string]: Shape | undefined } {
   return {
     id: message.id,
     type: MESSAGE_WORDS.get(message.type) ?? "log",

@@ -142,18 +142,7 @@ class EventStream {
     const room = response.write(text);
     this.heartbeat?.refresh();
     if (!room && !signal.aborted) {
-      await new Promise<void>((resolve) => {
-        const proceed = () => {
-          clearTimeout(timer);
-          response.off("drain", proceed);
-          signal.removeEventListener("abort", proceed);
-          resolve();
-        };
-        // a client that does not read keeps a connection for so long, and no longer
-        const timer = setTimeout(() => response.destroy(), this.settings.writeTimeoutMs);
-        response.once("drain", proceed);
-        signal.addEventListener("abort", proceed);
-      });
+      await this.exchange.drained(this.settings.writeTimeoutMs, signal);
     }
   }
 

@@ -61,6 +61,25 @@ export class Exchange {
     this.response.end(body);
   }
 
+  /**
+   * Resolves when the client has read so much that there is room for more, has left, or `signal` is aborted. A client that
+   * does not read keeps its connection for so many milliseconds, and no longer.
+   */
+  drained(timeoutMs: number, signal: AbortSignal | undefined = this.settings.signal): Promise<void> {
+    const { response } = this;
+    return new Promise((resolve) => {
+      const proceed = () => {
+        clearTimeout(timer);
+        response.off("drain", proceed).off("close", proceed);
+        signal?.removeEventListener("abort", proceed);
+        resolve();
+      };
+      const timer = setTimeout(() => response.destroy(), timeoutMs);
+      response.once("drain", proceed).once("close", proceed);
+      signal?.addEventListener("abort", proceed);
+    });
+  }
+
   /** Answer that the request has a problem. */
   refuse(problem: Problem): void {
     if (problem.retryAfterMs !== undefined) {

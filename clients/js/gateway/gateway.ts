@@ -10,6 +10,7 @@ import type { ClientOptions } from "../src/connection.js";
 import { Operations } from "../src/operations.js";
 import * as calls from "./calls.js";
 import { Hosts, Origins } from "./access.js";
+import { batch } from "./batch.js";
 import { watch, watchTasks } from "./events.js";
 import { Exchange, type BodyLimits } from "./exchange.js";
 import { Problem, problemOf } from "./problem.js";
@@ -99,6 +100,7 @@ export class Gateway {
       ["/api/task/watch", { GET: (operations, exchange) => watch(operations, exchange, streams) }],
       ["/api/tasks", { GET: calls.list }],
       ["/api/tasks/watch", { GET: (operations, exchange) => watchTasks(operations, exchange, streams) }],
+      ["/api/tasks/batch", { POST: (operations, exchange) => batch(operations, exchange, streams.writeTimeoutMs) }],
       ["/api/info", { GET: calls.info }],
       ["/healthz", { GET: calls.healthz }],
     ]);

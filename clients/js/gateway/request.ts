@@ -68,6 +68,16 @@ export class Body extends Problems {
     return value;
   }
 
+  /** A whole number from 0 on that need not be there. */
+  integer(name: string, largest: number): number {
+    const value = this.values[name] ?? 0;
+    if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value > largest) {
+      this.add(`${name}: must be a whole number from 0 to ${largest}`);
+      return 0;
+    }
+    return value;
+  }
+
   /** The text of a JSON object that must be there. */
   object(name: string): string {
     const value = this.values[name];
@@ -113,7 +123,8 @@ export async function readBody(exchange: Exchange): Promise<Body> {
   }
 }
 
-function parseBody(bytes: Uint8Array): Body {
+/** The JSON object that the bytes of a body, or of a line, are. */
+export function parseBody(bytes: Uint8Array): Body {
   let text: string;
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(bytes); // without the mark that editors on Windows write
@@ -203,11 +214,15 @@ async function readBytes(exchange: Exchange, share: ByteShare): Promise<Uint8Arr
   return Buffer.concat(chunks);
 }
 
-async function nextChunk(iterator: AsyncIterator<Buffer>, timeoutMs: number): Promise<IteratorResult<Buffer>> {
+/** The next piece of a body, which must come in so many milliseconds; undefined: it may take its time. */
+export async function nextChunk(
+  iterator: AsyncIterator<Buffer>,
+  timeoutMs: number | undefined,
+): Promise<IteratorResult<Buffer>> {
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<never>((_resolve, reject) => {
     const late = new Problem(408, "BODY_TIMED_OUT", "the body of the request did not come in time");
-    timer = setTimeout(() => reject(late), timeoutMs);
+    timer = timeoutMs === undefined ? undefined : setTimeout(() => reject(late), timeoutMs);
   });
   try {
     return await Promise.race([iterator.next(), timeout]);

@@ -6,7 +6,6 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { CallOptions } from "@connectrpc/connect";
 
 import type { CallSettings, Connection, RuntimeStub } from "./connection.js";
-import * as convert from "./convert.js";
 import { ResourceExhaustedError, UnavailableError, type RequestError } from "./errors.js";
 import type {
   BatchOutcome as WireOutcome,
@@ -14,9 +13,9 @@ import type {
   TaskRunBatchRequestSchema,
   TaskRunBatchResponse,
   TaskRunRequestSchema,
+  TaskRunResponse,
 } from "./gen/flowgram/runtime/v1/runtime_service_pb.js";
 import { toText, type JsonSource } from "./json.js";
-import type { BatchOutcome } from "./models.js";
 import { delayAfter } from "./retry.js";
 import { errorFromStatus, unavailable } from "./status.js";
 import { mayResume, ResponseStream } from "./watch.js";
@@ -31,10 +30,20 @@ export interface BatchRun {
   readonly labels?: Readonly<Record<string, string>> | undefined;
   /** Replaces that of the batch. */
   readonly displayName?: string | undefined;
+  /** Makes it safe to send the run again in another batch. Default: the one that the batch makes. */
+  readonly requestId?: string | undefined;
 }
 
 /** The runs of a batch: any iterable, however long. */
 export type BatchRuns = Iterable<BatchRun> | AsyncIterable<BatchRun>;
+
+/** What became of one run: a response or a refusal. */
+export interface RawOutcome {
+  readonly index: number;
+  readonly key: string;
+  readonly response: TaskRunResponse | undefined;
+  readonly refusal: RequestError | undefined;
+}
 
 type Run = MessageInitShape<typeof BatchRunSchema>;
 type BatchRequest = MessageInitShape<typeof TaskRunBatchRequestSchema>;
@@ -56,7 +65,7 @@ export async function* runBatch(
   runs: BatchRuns,
   maxInFlight: number,
   settings: CallSettings,
-): AsyncGenerator<BatchOutcome, void> {
+): AsyncGenerator<RawOutcome, void> {
   const batch = new Batch(connection, defaults, maxInFlight, settings.signal);
   const deadline = connection.deadline(settings.timeoutMs);
   void batch.pull(runs);
@@ -180,7 +189,7 @@ class Batch {
   }
 
   /** The outcomes in a response; those of runs that are sent again are left out. */
-  *received(response: TaskRunBatchResponse): Generator<BatchOutcome, void> {
+  *received(response: TaskRunBatchResponse): Generator<RawOutcome, void> {
     for (const told of response.outcomes) {
       const outcome = this.outcome(told);
       if (outcome !== undefined) {
@@ -210,13 +219,13 @@ class Batch {
     return new Promise((resolve) => this.waiting.push(resolve));
   }
 
-  private add({ key = "", inputs, labels, displayName = "" }: BatchRun): void {
+  private add({ key = "", inputs, labels, displayName = "", requestId = "" }: BatchRun): void {
     const index = this.next++;
     const request = {
       inputs: inputs === undefined ? "" : toText(inputs, `runs[${index}].inputs`),
       labels: { ...labels },
       displayName,
-      requestId: `${this.id}/${index}`,
+      requestId: requestId || `${this.id}/${index}`,
     };
     this.pending.set(index, { key, message: { key: String(index), request }, refusals: 0 });
     this.outgoing.push(index);
@@ -237,7 +246,7 @@ class Batch {
     return runs;
   }
 
-  private outcome({ key, result }: WireOutcome): BatchOutcome | undefined {
+  private outcome({ key, result }: WireOutcome): RawOutcome | undefined {
     const index = Number(key);
     const run = this.pending.get(index);
     if (run === undefined) {
@@ -245,10 +254,10 @@ class Batch {
     }
     switch (result.case) {
       case "outcome":
-        return { index, key: run.key, result: convert.result(result.value.taskId, result.value), refusal: undefined };
+        return { index, key: run.key, response: result.value, refusal: undefined };
       case "rejected": {
         const refusal = errorFromStatus(result.value);
-        return this.retries(index, run, refusal) ? undefined : { index, key: run.key, result: undefined, refusal };
+        return this.retries(index, run, refusal) ? undefined : { index, key: run.key, response: undefined, refusal };
       }
       default:
         return undefined; // one that came after this version

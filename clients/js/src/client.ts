@@ -115,7 +115,10 @@ export class Client {
    */
   async *runBatch(schema: JsonSource, runs: BatchRuns, options: BatchOptions = {}): AsyncGenerator<BatchOutcome, void> {
     const { inputs: _inputs, ...defaults } = runRequest(schema, {}, options);
-    yield* this.operations.runBatch(defaults, runs, options.maxInFlight ?? 0, options);
+    const outcomes = this.operations.runBatch(defaults, runs, options.maxInFlight ?? 0, options);
+    for await (const { index, key, response, refusal } of outcomes) {
+      yield { index, key, result: response && convert.result(response.taskId, response), refusal };
+    }
   }
 
   /**

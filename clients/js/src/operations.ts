@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
 
-import { runBatch, type BatchRuns } from "./batch.js";
+import { runBatch, type BatchRuns, type RawOutcome } from "./batch.js";
 import { Connection, type CallSettings, type ClientOptions } from "./connection.js";
 import { DeadlineExceededError } from "./errors.js";
 import type { TaskEvent } from "./gen/flowgram/runtime/v1/event_pb.js";
@@ -21,7 +21,6 @@ import type {
   View,
   WatchTasksResponse,
 } from "./gen/flowgram/runtime/v1/runtime_service_pb.js";
-import type { BatchOutcome } from "./models.js";
 import { unavailable } from "./status.js";
 import { watch, type WatchSettings } from "./watch.js";
 import { watchTasks, type WatchTasksSettings } from "./watch_tasks.js";
@@ -75,7 +74,7 @@ export class Operations {
     runs: BatchRuns,
     maxInFlight: number,
     settings: CallSettings = {},
-  ): AsyncGenerator<BatchOutcome, void> {
+  ): AsyncGenerator<RawOutcome, void> {
     return runBatch(this.connection, defaults, runs, maxInFlight, settings);
   }
 

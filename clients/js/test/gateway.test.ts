@@ -437,3 +437,44 @@ test("a page whose own name was made to lead here is refused for the name", asyn
     assert.equal(await status(host), 403, host);
   }
 });
+
+test("a batch has a line for each run, and for each line that is wrong", async (t) => {
+  const server = await serve(t, {
+    async *taskRunBatch(requests) {
+      for await (const { defaults, maxInFlight, runs } of requests) {
+        if (defaults !== undefined) {
+          assert.deepEqual([defaults.schema, defaults.timeout?.seconds, maxInFlight], ["{}", 2n, 3]);
+        }
+        for (const { key, request } of runs) {
+          const value = { taskId: request?.requestId ?? "", status: { status: 3 }, outputs: request?.inputs ?? "" };
+          yield { outcomes: [{ key, result: { case: "outcome" as const, value } }] };
+        }
+      }
+    },
+  });
+  const { url } = await open(t, server, { maxBodyBytes: 200 });
+  const send = (...lines: string[]) =>
+    fetch(`${url}/api/tasks/batch`, post(lines.join("\n"), { "Content-Type": "application/x-ndjson" }));
+  const first = '{"schema":"{}","timeout":2000,"maxInFlight":3}';
+  const response = await send(
+    first,
+    "",
+    '{"inputs":{"n":1.0},"requestID":"a"}',
+    '{"inputs":1}\r',
+    '{"key":"k","inputs":{},"requestID":"b"}',
+  );
+  const status = '"workflowStatus":{"status":"succeeded","terminated":false,"startTime":0,"timeCost":0}';
+  assert.deepEqual([response.status, response.headers.get("content-type")], [200, "application/x-ndjson"]);
+  assert.deepEqual((await response.text()).trim().split("\n").sort(), [
+    `{"key":"2","taskID":"a",${status},"outputs":{"n":1.0}}`,
+    `{"key":"k","taskID":"b",${status},"outputs":{}}`,
+    '{"line":3,"error":{"code":"ARGUMENT_INVALID","message":"inputs: must be an object","errors":["inputs: must be an object"]}}',
+  ]);
+  for (const [lines, code] of [
+    [["{}"], "ARGUMENT_INVALID"],
+    [[" "], "ARGUMENT_INVALID"],
+    [[first, "x".repeat(201)], "BODY_TOO_LARGE"],
+  ] as const) {
+    assert.equal(((await (await send(...lines)).json()) as { code: string }).code, code);
+  }
+});

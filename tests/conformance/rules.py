@@ -158,8 +158,25 @@ def _without_api_key(text: str) -> str:
     return text.replace(', "apiKey"', "").replace('"apiKey", ', "") if text.startswith(_MISSING) else text
 
 
+def _has_untyped_fields(node: dict[str, Any]) -> bool:
+    """Whether an http node declares a parameter, header or field of a form without its type."""
+    data = node["data"]
+    body = data.get("body")
+    declarations = [data.get("params"), data.get("headers")]
+    if isinstance(body, dict):
+        declarations += [body.get("formData"), body.get("xWwwFormUrlencoded")]
+    return node["type"] == "http" and any(
+        isinstance(declared, dict)
+        and isinstance(declared.get("properties"), dict)
+        and any(isinstance(each, dict) and "type" not in each for each in declared["properties"].values())
+        for declared in declarations
+    )
+
+
 def _values_dropped(context: Context, node_id: str, theirs: Any, mine: Any) -> str | None:
     """Why the reference takes fewer inputs."""
+    if _has_untyped_fields(context.flow.places[node_id].node):
+        return "any type is a type"
     if not isinstance(theirs, dict) or not isinstance(mine, dict) or not theirs.keys() < mine.keys():
         return None
     node = context.flow.places[node_id].node

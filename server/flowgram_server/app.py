@@ -201,10 +201,10 @@ def run(settings: Settings, on_ready: Callable[[Server], Awaitable[None]] | None
     """Serves in this process until SIGTERM or SIGINT. Raises as `serve` does."""
     configure_logs(settings.log_level, settings.log_format)
 
-    last_resort = ShutdownWatchdog()
+    watchdog = ShutdownWatchdog()
 
     async def main() -> None:
-        stops = StopSignals(last_resort.begin)
+        stops = StopSignals(watchdog.begin)
         stops.listen()
         clock = SystemClock()
         watching = asyncio.create_task(watch_descriptors(raise_limit(), clock), name="descriptors")
@@ -215,13 +215,13 @@ def run(settings: Settings, on_ready: Callable[[Server], Awaitable[None]] | None
                     await serve(settings, stops, on_ready)
         finally:
             watching.cancel()
-            last_resort.begin()  # all is closed; but what was left alone may keep the event loop from ending
+            watchdog.begin()  # all is closed; but what was left alone may keep the event loop from ending
 
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(main())
     finally:
-        last_resort.cancel()
+        watchdog.cancel()
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -312,7 +312,7 @@ func TestOtherCalls(t *testing.T) {
 			return &runtimev1.TaskValidateResponse{Valid: valid, Errors: map[bool][]string{false: {"a", "b"}}[valid]}, nil
 		},
 		OnInfo: func(context.Context) (*runtimev1.ServerInfoResponse, error) {
-			return &runtimev1.ServerInfoResponse{Name: "flowgram-runtime"}, nil
+			return &runtimev1.ServerInfoResponse{Name: "flowgram-server"}, nil
 		},
 	}
 	withServer(t, server, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
@@ -331,7 +331,7 @@ func TestOtherCalls(t *testing.T) {
 		if problems, err := client.Validate(ctx, nil, nil); err != nil || !slices.Equal(problems, []string{"a", "b"}) {
 			t.Error(problems, err)
 		}
-		if info, err := client.Info(ctx); err != nil || info.GetName() != "flowgram-runtime" {
+		if info, err := client.Info(ctx); err != nil || info.GetName() != "flowgram-server" {
 			t.Error(info, err)
 		}
 		if _, err := client.Run(ctx, flowgram.RunRequest{}); status.Code(err) != codes.Unimplemented {

@@ -1,4 +1,4 @@
-"""Addresses: HOST:PORT, what listens there for HTTP, and by which a server is reached in its own machine."""
+"""Addresses of the form HOST:PORT: parsing them, listening on them, and reaching a local server by them."""
 
 import errno
 import socket

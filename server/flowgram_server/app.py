@@ -1,4 +1,4 @@
-"""The composition of the server, and its life: everything is opened in order, and closed in reverse.
+"""The server's composition and life cycle: everything is opened in order, and closed in reverse.
 
     host (its store, its node types) -> gRPC server -> REST gateway
 
@@ -30,7 +30,7 @@ from flowgram_server.address import AddressUnusable, address_of
 from flowgram_server.descriptors import connection_shares, raise_limit, watch_descriptors
 from flowgram_server.gateway.embedded import bind_embedded, open_embedded
 from flowgram_server.gc_tuning import tuned_gc
-from flowgram_server.health import HealthMonitor
+from flowgram_server.health_monitor import HealthMonitor
 from flowgram_server.hosts import open_host
 from flowgram_server.logs import configure_logs
 from flowgram_server.rpc.access_log import AccessLog

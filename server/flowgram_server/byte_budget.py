@@ -1,4 +1,4 @@
-"""A budget of bytes: what is held in memory for requests and answers, over all callers together."""
+"""The byte budget: a limit on the memory that requests and answers hold together."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

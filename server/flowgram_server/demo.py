@@ -1,4 +1,4 @@
-"""What `make run` does: a server and the development model in one process, and an example run live.
+"""`make run`: a server and the development model in one process, with an example run live.
 
     python -m flowgram_server.demo [--once]
 

@@ -1,4 +1,4 @@
-"""File descriptors: how many connections the process may have, so that the journal and the workers never lack one."""
+"""File descriptors: the connection limits that follow from them, and a warning when they run out."""
 
 import resource
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Garbage collection that does not hold up the event loop.
+"""Tuning of the garbage collector, so that it does not hold the event loop.
 
 A full collection looks at every object of the process: with 10,000 waiting tasks that takes 150 ms, in which nobody is
 served. Reference counts free nearly all there is, so full collections can wait until there is little to look at. Young

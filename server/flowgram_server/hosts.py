@@ -1,4 +1,4 @@
-"""The hosts that a server can be on: opens the one that the settings name, with all that it needs."""
+"""The choice of host: opens the embedded or the Temporal host, as the settings say."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""HTTP connections with bounds: how many there are, and how long a peer may take to send a request or to read an answer."""
+"""HTTP connections with limits: their number, and time-outs for peers that send or read too slowly."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""The HTTP server of an ASGI application, on the event loop that runs already."""
+"""The HTTP server: serves an ASGI application on the running event loop."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The shutdown watchdog: a process that should end, and does not, is ended by force.
+"""The shutdown watchdog: kills a process that does not end in time.
 
 Whatever clients have seen is durable, so this is as safe as a kill. It needs a thread that runs; where the interpreter lock is held,
 `signal_watchdog` is what is left.

@@ -1,4 +1,4 @@
-"""The signal watchdog: a second signal ends the process even if its event loop is held, by whatever.
+"""The signal watchdog: a second signal ends the process even while its event loop is held.
 
 Work in C that holds the interpreter lock keeps every thread of the process from running, so that neither the event loop nor a
 thread can react to a signal. What still runs is Python's signal handler in C, which writes the number of the signal to the wakeup

@@ -1,4 +1,4 @@
-"""What `make run RUNTIME=temporal` does: a cluster, a worker and two servers on this machine, and an example run live.
+"""`make run RUNTIME=temporal`: a cluster, a worker and two servers on this machine, with an example run live.
 
     python -m flowgram_server.temporal_demo [--once]
 

@@ -1,4 +1,4 @@
-"""The output of a batch: one JSON line per row, which is also what tells after an interruption which rows are done.
+"""The output of a batch: one JSON line per row. After an interruption it says which rows are done.
 
 Beside the file lies another one, `FILE.batch`, with the id of the batch while it is under way: under the same id no row is run
 twice, whatever became of the connection, the server, or this program.

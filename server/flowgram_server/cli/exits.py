@@ -1,4 +1,4 @@
-"""How a command ends: its exit status, and one clear message where something went wrong."""
+"""Exit statuses of the command line, and the message for each error."""
 
 import enum
 

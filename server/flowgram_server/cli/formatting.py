@@ -1,4 +1,4 @@
-"""How values are written for people: times, durations, and text that comes from elsewhere."""
+"""Formatting for people: times, durations, and text of unknown origin."""
 
 import re
 from datetime import UTC, datetime, timedelta

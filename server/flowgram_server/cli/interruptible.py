@@ -1,4 +1,4 @@
-"""Work in a thread of its own, so that Ctrl-C does not meet it."""
+"""Interruptible work: it runs in a thread of its own, so that Ctrl-C never stops it halfway."""
 
 import threading
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What every command that uses a server takes: where it is, and how to connect."""
+"""Options of all commands that use a server: its address, and how to connect."""
 
 import functools
 import shlex

@@ -1,4 +1,4 @@
-"""The root of the command line: its sub-commands, loaded when they are used, and the one place that catches errors."""
+"""The root command: its sub-commands, imported when they are used, and the handling of all errors."""
 
 import importlib
 import io

@@ -1,4 +1,4 @@
-"""`flowgram serve` and `flowgram dev-llm`: the commands that stay until they are told to stop."""
+"""`flowgram serve` and `flowgram dev-llm`: the commands that run until they are stopped."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The commands that ask one thing of the server: report, result, cancel, list, validate, info."""
+"""The commands of a single call: report, result, cancel, list, validate, info."""
 
 import sys
 from itertools import islice

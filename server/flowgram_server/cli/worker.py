@@ -1,4 +1,4 @@
-"""`flowgram worker` and `flowgram temporal`: what there is besides the server where tasks run on Temporal."""
+"""`flowgram worker` and `flowgram temporal`: the commands beside the server where tasks run on Temporal."""
 
 import asyncio
 import os

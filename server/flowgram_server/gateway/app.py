@@ -25,7 +25,7 @@ from flowgram_server.gateway.errors import (
     RequestInvalid,
     answer_to,
 )
-from flowgram_server.gateway.hosts import AllowedHosts, HostCheck
+from flowgram_server.gateway.host_check import AllowedHosts, HostCheck
 from flowgram_server.gateway.refusal_log import RefusalLog
 from flowgram_server.gateway.responses import error_answer
 from flowgram_server.settings.gateway import LOOPBACK

@@ -1,4 +1,4 @@
-"""The gateway beside a server, in its process. It speaks to the server over gRPC as any other client does."""
+"""The embedded gateway: it runs in the server's process, and calls the server over gRPC like any other client."""
 
 import socket
 from collections.abc import AsyncIterator

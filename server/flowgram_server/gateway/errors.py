@@ -1,4 +1,4 @@
-"""What an error means to an HTTP client.
+"""Errors of the gateway, and the HTTP answer for every error.
 
 GatewayError
 ├── RequestInvalid          the body or the parameters are not as they should be; carries all that is wrong

@@ -1,4 +1,4 @@
-"""FlowGram's JSON: the messages of the contract in the shapes that the editor expects.
+"""JSON encoding: messages of the contract in the shapes that the FlowGram editor expects.
 
 JSON objects of users, which the contract carries as text, are put in as that text: their numbers keep every digit. Times
 are whole milliseconds, since the epoch where they are moments.

@@ -1,4 +1,4 @@
-"""Where the members of a JSON object lie in its bytes, found without parsing their values.
+"""A scanner that finds the members of a JSON object in its bytes without parsing their values.
 
 A workflow's schema and inputs are passed on as the text they are: building their values here would cost up to thirty times
 their size in memory, and hold the event loop as long. So the scan looks only for what ends a value (quotes and brackets), in

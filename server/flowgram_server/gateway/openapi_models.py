@@ -1,4 +1,4 @@
-"""The API's schemas: what OpenAPI tells of requests and answers. Requests are also checked by them."""
+"""The models of the REST API: they describe requests and answers in OpenAPI, and validate requests."""
 
 from typing import Annotated, Any, Literal
 

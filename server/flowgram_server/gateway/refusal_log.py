@@ -1,4 +1,4 @@
-"""The log of refusals: one line for each request that the gateway or the service turned away, with its peer and no content."""
+"""The refusal log: one line for each request that was refused, with its peer and no content."""
 
 from http import HTTPStatus
 from typing import Final

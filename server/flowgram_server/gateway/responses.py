@@ -1,4 +1,4 @@
-"""Answers: the bytes and headers of what is no stream."""
+"""JSON responses and error responses, with their headers."""
 
 from collections.abc import Mapping
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""The gateway as a whole: its application and its HTTP server around a client of the service."""
+"""The composition of a gateway: its application and its HTTP server around a client of the service."""
 
 import asyncio
 import socket
@@ -11,7 +11,7 @@ from flowgram_client._raw import RawClient
 from flowgram_server.gateway.app import create_app
 from flowgram_server.gateway.console import FEATURE, read_bundle
 from flowgram_server.gateway.endpoints import Endpoints
-from flowgram_server.gateway.hosts import AllowedHosts
+from flowgram_server.gateway.host_check import AllowedHosts
 from flowgram_server.http_listener import listening
 from flowgram_server.settings.gateway import GatewaySettings
 

@@ -1,4 +1,4 @@
-"""The access log: one line for each call that has ended, with its method, status, duration, peer and task; no content."""
+"""The access log: one line per call, with its method, status, duration, peer and task; no content."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""The report of a task: what the events of its log add up to."""
+"""The report of a task, folded from the events of its log."""
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator

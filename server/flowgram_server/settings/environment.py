@@ -1,4 +1,4 @@
-"""Settings by name: which variables of the environment are some, which look like some and are none, and what was meant."""
+"""Settings in environment variables: recognizing them, and hints for misspelt ones."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence

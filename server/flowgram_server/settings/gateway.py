@@ -1,4 +1,4 @@
-"""How a gateway serves."""
+"""Settings of the REST gateway, as plain values."""
 
 import re
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""The settings of node types and of the Temporal host, in groups, and what numbers in settings may be."""
+"""Setting groups: those of the node types and of the Temporal host, and the ranges of numbers."""
 
 import ssl
 from typing import Annotated

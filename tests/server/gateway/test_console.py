@@ -9,7 +9,7 @@ from flowgram_client._raw import RawClient
 from flowgram_server.gateway.app import create_app
 from flowgram_server.gateway.console import CONTENT_SECURITY_POLICY, File, read_bundle
 from flowgram_server.gateway.endpoints import Endpoints
-from flowgram_server.gateway.hosts import AllowedHosts
+from flowgram_server.gateway.host_check import AllowedHosts
 from flowgram_server.settings.gateway import GatewaySettings
 
 PAGE = b"<!doctype html><title>FlowGram</title>"

@@ -4,7 +4,7 @@ import pytest
 from support.gateway import gateway_to
 from support.scripted_server import ScriptedServer
 
-from flowgram_server.gateway.hosts import AllowedHosts
+from flowgram_server.gateway.host_check import AllowedHosts
 from flowgram_server.settings.gateway import GatewaySettings
 
 

@@ -1,4 +1,4 @@
-"""The Host check: a page whose own name was made to lead to this machine (DNS rebinding) is refused.
+"""The Host check: refuses requests under a foreign host name (DNS rebinding).
 
 A browser sends the name of the page's address as Host, whatever that name leads to. So only names that this gateway is known
 by are answered: those of this machine, the address that it listens on, and what the setting allowed_hosts adds. Addresses

@@ -1,4 +1,4 @@
-"""Health: what a server tells about itself follows what its host says, looked at again and again."""
+"""The health monitor: keeps the health service up to date with the state of the host."""
 
 from typing import Final
 

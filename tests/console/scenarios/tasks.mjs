@@ -131,7 +131,7 @@ export async function compares_two_runs({ world, open, run, ended, same, until }
   await until(async () => (await page.locator('.flow-node.mark-different').count()) > 2, 'marks on the graph');
   await page.getByRole('rowheader', { name: '$.small' }).waitFor();
   await page.locator('tr[data-run="end_0"] button').click();
-  await page.getByRole('cell', { name: '"auto:B-2"' }).first().waitFor();
+  await page.locator('tr + tr .differences td', { hasText: '"auto:B-2"' }).first().waitFor();
   const again = await run(schema, inputs);
   await ended(again);
   await page.goto(`${world.url}/compare?a=${one}&b=${again}`);

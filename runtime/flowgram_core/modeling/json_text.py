@@ -384,7 +384,7 @@ def _write_exactly(value: JSONValue) -> str:
         elif item is None or (isinstance(item, float) and not math.isfinite(item)):
             parts.append("null")
         elif isinstance(item, float) and not _is_odd(item):
-            parts.append(orjson.dumps(item).decode())
+            parts.append(orjson.dumps(float(item)).decode())
         elif isinstance(item, bool | int | float):
             parts.append(javascript.to_string(item))
         else:

@@ -224,7 +224,7 @@ async def _cluster() -> AsyncIterator[str]:
                 pass
             yield address
         finally:
-            process.terminate()
+            process.kill()  # what it holds is thrown away; to stop in order takes it long
             await asyncio.to_thread(process.wait)
 
 

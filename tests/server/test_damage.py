@@ -24,8 +24,9 @@ from flowgram.runtime.v1.runtime_service_pb2 import (
     WatchTaskRequest,
 )
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
-from flowgram_server.app import JOURNAL_FILE, Server, open_server
+from flowgram_server.app import Server, open_server
 from flowgram_server.cli.exits import ExitStatus
+from flowgram_server.hosts import JOURNAL_FILE
 from flowgram_server.settings.server import Settings, load_settings
 
 LONG = '{"text": "' + "x" * 3000 + '"}'

@@ -56,7 +56,7 @@ def in_no_time(options: dict[str, int]) -> dict[str, int]:
 
 async def test_clients_may_ping_without_calls(tmp_path: Path) -> None:
     """A client that pings every 10 seconds on a connection without calls is answered, and not sent away."""
-    options = dict(_options(load_settings(flags={"data": tmp_path})))
+    options = dict(_options(load_settings(flags={"data": tmp_path}), 100))
     assert options[INTERVAL] <= 10_000
     assert await answered_pings(in_no_time(options)) == PINGS
 
@@ -64,6 +64,6 @@ async def test_clients_may_ping_without_calls(tmp_path: Path) -> None:
 @pytest.mark.parametrize("missing", [INTERVAL, WITHOUT_CALLS])
 async def test_without_the_options_they_are_sent_away(tmp_path: Path, missing: str) -> None:
     """Each of the two options is needed: this is how gRPC treats such clients otherwise."""
-    options = dict(_options(load_settings(flags={"data": tmp_path})))
+    options = dict(_options(load_settings(flags={"data": tmp_path}), 100))
     del options[missing]
     assert await answered_pings(in_no_time(options)) < PINGS

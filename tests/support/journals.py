@@ -61,11 +61,12 @@ def finished(task_id: str, *, end_time: int = 9_000, status: int = 3, **changes:
 
 
 def make_third_version(path: Path) -> None:
-    """Makes a file what the third version had: a table of lives, and no crashes."""
+    """Makes a file what the third version had: a table of lives, no crashes, and no names for people."""
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE lives (began INTEGER PRIMARY KEY, alive INTEGER NOT NULL)")
     connection.execute("DROP TABLE server_sessions")
     connection.execute("DROP TABLE crashes")
+    connection.execute("DROP TABLE display_names")
     connection.execute("PRAGMA user_version = 3")
     connection.close()
 

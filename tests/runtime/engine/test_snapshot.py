@@ -240,7 +240,11 @@ def write_released(path: Path) -> None:
         node(
             "code_1",
             "code",
-            {"outputs": declare(v="string"), "inputsValues": {"of": ref("loop_0_locals", "item")}},
+            {
+                "inputs": declare(of="string"),
+                "outputs": declare(v="string"),
+                "inputsValues": {"of": ref("loop_0_locals", "item")},
+            },
         ),
         node("be", "block-end"),
     ]

@@ -314,7 +314,6 @@ async def test_a_file_of_the_first_version_gets_sessions(filled: Path) -> None:
     make_third_version(filled)
     connection = sqlite3.connect(filled)
     connection.execute("DROP TABLE lives")
-    connection.execute("DROP TABLE display_names")
     for column in ("inputs_checksum", "result_checksum"):
         connection.execute(f"ALTER TABLE tasks DROP COLUMN {column}")
     connection.execute("PRAGMA user_version = 1")

@@ -172,7 +172,6 @@ async def test_records_of_an_older_version_are_read(filled: Path) -> None:
     with closing(sqlite3.connect(filled)) as connection:
         for column in ("inputs_checksum", "result_checksum"):
             connection.execute(f"ALTER TABLE tasks DROP COLUMN {column}")
-        connection.execute("DROP TABLE display_names")
         connection.execute("PRAGMA user_version = 2")
     journal = await SQLiteJournal.open(filled)
     assert len(await page(journal)) == COUNT

@@ -122,7 +122,7 @@ def test_the_other_calls(desk: Desk) -> None:
     assert request.reason == "enough"
     waiting = desk.start(desk.client.validate, {}, {})
     desk.answer("TaskValidate", runtime_service_pb2.TaskValidateResponse(errors=["a"]))
-    assert waiting.result() == ("a",)
+    assert waiting.result().violations == (fc.Violation("", "a"),)
     waiting = desk.start(desk.client.info)
     desk.answer("ServerInfo", runtime_service_pb2.ServerInfoResponse(name="n"))
     assert waiting.result().name == "n"

@@ -84,7 +84,7 @@ async def test_a_long_task_moves_on(cluster: TemporalServer) -> None:
         front = host.front()
         async with host.worker(build_id="v1"):
             await use(host, "v1")
-            task = await front.run(TaskRequest(loop(), json.dumps({"items": [5] * 30})))
+            task = await front.run(TaskRequest(loop(), json.dumps({"items": [5] * 120})))
             await calls.waiting(1)
             async with host.worker(build_id="v2"):
                 await use(host, "v2")
@@ -92,4 +92,4 @@ async def test_a_long_task_moves_on(cluster: TemporalServer) -> None:
                 events = await events_of(front, task.task_id)
                 assert await version_of(host, task.task_id) == "v2"
         assert events[-1].task_status_changed.status.status == Status.SUCCEEDED
-        assert calls.made == [f"loop_0[{index}]/code_0" for index in range(30)]
+        assert calls.made == [f"loop_0[{index}]/code_0" for index in range(120)]

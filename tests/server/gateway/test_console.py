@@ -1,5 +1,7 @@
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from starlette.applications import Starlette
@@ -27,16 +29,31 @@ def bundle(tmp_path: Path) -> dict[str, File]:
     return read_bundle(tmp_path)
 
 
-def browser(files: dict[str, File]) -> TestClient:
+class Browser(Protocol):
+    """Opens a browser on a gateway that serves the bundle given."""
+
+    def __call__(self, files: dict[str, File]) -> TestClient: ...
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """Asynchronous, because a client of grpc.aio can only be made where an event loop runs."""
     client = RawClient("127.0.0.1:1")
-    app: Starlette = create_app(
-        Endpoints(client, GatewaySettings()), {"loopback"}, AllowedHosts("127.0.0.1", frozenset()), files
-    )
-    return TestClient(app, base_url="http://127.0.0.1", headers={"Accept-Encoding": "identity"})
+
+    def open_on(files: dict[str, File]) -> TestClient:
+        app: Starlette = create_app(
+            Endpoints(client, GatewaySettings()), {"loopback"}, AllowedHosts("127.0.0.1", frozenset()), files
+        )
+        return TestClient(app, base_url="http://127.0.0.1", headers={"Accept-Encoding": "identity"})
+
+    yield open_on
+    await client.close()
 
 
 @pytest.mark.parametrize("path", ["/", "/run", "/compare?a=1&b=2", "/tasks/17f20b9b-73dd"])
-def test_all_addresses_of_the_page_give_the_page(bundle: dict[str, File], path: str) -> None:
+def test_all_addresses_of_the_page_give_the_page(
+    browser: Browser, bundle: dict[str, File], path: str
+) -> None:
     """A link to a task or a filter opens the page, which finds out by itself what to show."""
     answer = browser(bundle).get(path)
     assert (answer.status_code, answer.content) == (200, PAGE)
@@ -44,7 +61,7 @@ def test_all_addresses_of_the_page_give_the_page(bundle: dict[str, File], path: 
     assert answer.headers["Cache-Control"] == "no-cache"
 
 
-def test_everything_comes_under_a_strict_policy(bundle: dict[str, File]) -> None:
+def test_everything_comes_under_a_strict_policy(browser: Browser, bundle: dict[str, File]) -> None:
     """The page may load from and speak to its own origin only, and no other page may frame it."""
     for path in ("/", "/assets/index-1234.js", "/api/docs"):
         headers = browser(bundle).get(path).headers
@@ -57,7 +74,7 @@ def test_everything_comes_under_a_strict_policy(bundle: dict[str, File]) -> None
     assert not re.search(r"https?:|\*|unsafe-eval", CONTENT_SECURITY_POLICY)
 
 
-def test_assets_are_kept_for_ever_and_compressed(bundle: dict[str, File]) -> None:
+def test_assets_are_kept_for_ever_and_compressed(browser: Browser, bundle: dict[str, File]) -> None:
     """An asset's name changes with its content; what the build has compressed is sent so to who takes it."""
     plain = browser(bundle).get("/assets/index-1234.js")
     assert plain.content == b"run()"
@@ -69,7 +86,7 @@ def test_assets_are_kept_for_ever_and_compressed(bundle: dict[str, File]) -> Non
         assert b"".join(answer.iter_raw()) == b"compressed"
 
 
-def test_a_page_that_has_not_changed_is_not_sent_again(bundle: dict[str, File]) -> None:
+def test_a_page_that_has_not_changed_is_not_sent_again(browser: Browser, bundle: dict[str, File]) -> None:
     """The page is asked for each time, and told to be as it was."""
     http = browser(bundle)
     etag = http.get("/").headers["ETag"]
@@ -78,13 +95,13 @@ def test_a_page_that_has_not_changed_is_not_sent_again(bundle: dict[str, File]) 
 
 
 @pytest.mark.parametrize("path", ["/assets/../index.html", "/assets/other.js", "/.stamp", "/index.html.gz"])
-def test_nothing_else_is_served(bundle: dict[str, File], path: str) -> None:
+def test_nothing_else_is_served(browser: Browser, bundle: dict[str, File], path: str) -> None:
     """Only the files of the bundle that are meant for browsers have an address."""
     assert browser(bundle).get(path).status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/", "/api/docs"])
-def test_a_server_without_console_says_so(path: str) -> None:
+def test_a_server_without_console_says_so(browser: Browser, path: str) -> None:
     """Where the bundle was not built, its pages say how to build it, and the API is as ever."""
     answer = browser({}).get(path)
     assert answer.status_code == 404
@@ -92,7 +109,7 @@ def test_a_server_without_console_says_so(path: str) -> None:
     assert browser({}).get("/api/openapi.json").status_code == 200
 
 
-def test_the_pages_are_no_part_of_the_api(bundle: dict[str, File]) -> None:
+def test_the_pages_are_no_part_of_the_api(browser: Browser, bundle: dict[str, File]) -> None:
     """OpenAPI describes the API, and not the console."""
     paths = browser(bundle).get("/api/openapi.json").json()["paths"]
     assert all(path.startswith("/api/") for path in paths)

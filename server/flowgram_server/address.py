@@ -1,6 +1,7 @@
 """Addresses of the form HOST:PORT: parsing them, listening on them, and reaching a local server by them."""
 
 import errno
+import ipaddress
 import socket
 
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - they are replaced here
@@ -21,6 +22,15 @@ def host_and_port(address: str) -> tuple[str, int]:
     if not host or not port.isdecimal() or int(port) > _MAX_PORT:
         raise ValueError("should be HOST:PORT, such as 127.0.0.1:50051")
     return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether HOST:PORT, or a URL's authority, is of this machine alone. A name other than localhost may be anything."""
+    host = address.rpartition(":")[0].removeprefix("[").removesuffix("]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def bind(listen: str) -> socket.socket:

@@ -25,8 +25,9 @@ from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.service import TaskService
 from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.nodes.errors import NodeTypeUnusable
+from flowgram_core.nodes.network.own_ports import OwnPorts
 from flowgram_core.temporal.errors import TemporalError
-from flowgram_server.address import AddressUnusable, address_of
+from flowgram_server.address import AddressUnusable, address_of, host_and_port
 from flowgram_server.descriptors import connection_shares, raise_limit, watch_descriptors
 from flowgram_server.gateway.embedded import bind_embedded, open_embedded
 from flowgram_server.gc_tuning import tuned_gc
@@ -96,8 +97,15 @@ class Server:
 
 
 @asynccontextmanager
-async def open_server(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Server]:
+async def open_server(
+    settings: Settings, clock: Clock | None = None, own_ports: OwnPorts | None = None
+) -> AsyncIterator[Server]:
     """A server on the running event loop, for as long as the block lasts. On leaving, calls are cut off: drain first.
+
+    Args:
+        settings: How.
+        clock: Measures all times.
+        own_ports: Other ports of this process, which workflows must not reach either.
 
     Raises:
         InvalidSettings: A setting is about a node type that there is not.
@@ -107,13 +115,16 @@ async def open_server(settings: Settings, clock: Clock | None = None) -> AsyncIt
         TemporalError: Something keeps the server from using Temporal at all; that the cluster is away is no error.
     """
     clock = clock or SystemClock()
+    own_ports = own_ports or OwnPorts()
+    own_ports.add(host_and_port(settings.listen)[1])
     secrets = Secrets(settings.secret_names)
     async with (
-        open_host(settings, clock) as application,
+        open_host(settings, clock, own_ports) as application,
         _serving(
             settings, application, RuntimeServicer(application, clock, secrets, settings.service()), clock
         ) as server,
     ):
+        own_ports.add(host_and_port(server.address)[1])
         yield server
 
 
@@ -163,8 +174,9 @@ async def _serve(
     started: asyncio.Event,
     on_ready: Callable[[Server], Awaitable[None]] | None,
 ) -> None:
+    own_ports = OwnPorts(() if listener is None else (host_and_port(address_of(listener))[1],))
     async with (
-        open_server(settings) as server,
+        open_server(settings, own_ports=own_ports) as server,
         open_embedded(settings, listener, server.address) as gateway,
     ):
         started.set()

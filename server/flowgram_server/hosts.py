@@ -21,8 +21,11 @@ from flowgram_core.journal.work_register import WorkRegister
 from flowgram_core.nodes.code.node import CodeNode
 from flowgram_core.nodes.http.node import HTTPNode
 from flowgram_core.nodes.llm.node import LLMNode
+from flowgram_core.nodes.network.own_ports import OwnPorts
+from flowgram_core.nodes.node_settings import EgressSettings
 from flowgram_core.nodes.registry import Registry, installed_node_types, pure_node_types
 from flowgram_core.temporal.errors import TemporalNotInstalled
+from flowgram_server.address import is_loopback
 from flowgram_server.rpc.codec import Codec
 from flowgram_server.settings.server import Settings
 from flowgram_server.task_ids import TaskIDs
@@ -33,8 +36,15 @@ WORK_FILE: Final = f"{JOURNAL_FILE}.work"
 
 
 @asynccontextmanager
-async def open_host(settings: Settings, clock: Clock) -> AsyncIterator[TaskService]:
+async def open_host(
+    settings: Settings, clock: Clock, own_ports: OwnPorts | None = None
+) -> AsyncIterator[TaskService]:
     """The host that the settings name, for as long as the block lasts.
+
+    Args:
+        settings: How.
+        clock: Measures all times.
+        own_ports: The ports that the server listens on, as far as it does yet.
 
     Raises:
         InvalidSettings: A setting is about a node type that there is not.
@@ -43,20 +53,51 @@ async def open_host(settings: Settings, clock: Clock) -> AsyncIterator[TaskServi
         TemporalError: Something keeps the server from using Temporal at all; that the cluster is away is no error.
     """
     fairness = FairScheduler()
-    registry = node_types(settings, fairness)
+    egress = settings.egress_settings(is_exposed=_has_far_cluster(settings))
+    registry = node_types(settings, fairness, egress, own_ports)
     opening = _open_temporal if settings.runtime == "temporal" else _open_embedded
     async with opening(settings, registry, clock, fairness) as application:
         yield application
 
 
-def node_types(settings: Settings, fairness: FairScheduler) -> Registry:
-    """All node types, as the settings want them. Raises `InvalidSettings` and `NodeTypeUnusable`."""
+def _has_far_cluster(settings: Settings) -> bool:
+    """Whether the worker of this server, if it has one, gets tasks from a cluster beyond this machine."""
+    if settings.runtime != "temporal" or not settings.with_worker:
+        return False
+    try:
+        from flowgram_core.temporal.connection import cluster_address  # noqa: PLC0415 - it needs an extra
+    except ModuleNotFoundError as error:
+        raise TemporalNotInstalled from error
+    return not is_loopback(cluster_address(settings.temporal_settings()))
+
+
+def node_types(
+    settings: Settings, fairness: FairScheduler, egress: EgressSettings, own_ports: OwnPorts | None = None
+) -> Registry:
+    """All node types, as the settings want them.
+
+    Args:
+        settings: How.
+        fairness: Shares the event loop.
+        egress: What nodes may connect to.
+        own_ports: The ports that the server listens on.
+
+    Raises:
+        InvalidSettings: A setting is about a node type that there is not.
+        NodeTypeUnusable: A node type of another package is none.
+    """
     registry = Registry(
         (
             *pure_node_types(),
-            LLMNode(settings.llm_settings(), time_slice=fairness.time_slice),
+            LLMNode(
+                settings.llm_settings(), time_slice=fairness.time_slice, egress=egress, own_ports=own_ports
+            ),
             HTTPNode(
-                settings.http_settings(), time_slice=fairness.time_slice, secret_names=settings.secret_names
+                settings.http_settings(),
+                time_slice=fairness.time_slice,
+                egress=egress,
+                own_ports=own_ports,
+                secret_names=settings.secret_names,
             ),
             CodeNode(settings.code_settings()),
             *installed_node_types(),

@@ -13,14 +13,17 @@ from flowgram_core.concurrency.fairness import FairScheduler
 from flowgram_core.concurrency.supervision import run_forever
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.service import TaskService
+from flowgram_core.nodes.network.own_ports import OwnPorts
+from flowgram_core.nodes.node_settings import EgressSettings
 from flowgram_core.nodes.registry import Registry
 from flowgram_core.temporal.application import TemporalApplication
 from flowgram_core.temporal.cluster import Cluster
-from flowgram_core.temporal.connection import connect, connect_in_time
+from flowgram_core.temporal.connection import cluster_address, connect, connect_in_time
 from flowgram_core.temporal.payload_codec import data_converter
 from flowgram_core.temporal.readiness import Finding, check, ensure_attributes
 from flowgram_core.temporal.settings import TemporalSettings
 from flowgram_core.temporal.worker import running_worker, task_worker
+from flowgram_server.address import host_and_port, is_loopback
 from flowgram_server.hosts import node_types
 from flowgram_server.rpc.codec import Codec
 from flowgram_server.settings.server import Settings
@@ -78,7 +81,7 @@ async def work(settings: Settings, stops: StopSignals) -> None:
     """Is a worker until it is told to stop. Raises as `open_host` does."""
     clock, fairness = SystemClock(), FairScheduler()
     temporal = settings.temporal_settings()
-    registry = node_types(settings, fairness)
+    registry = node_types(settings, fairness, _egress(settings, temporal), _configured_ports(settings))
     converter = _converter(temporal)
     async with registry.opened():
         waiting = asyncio.create_task(connect_in_time(temporal, converter, clock))
@@ -101,6 +104,16 @@ async def work(settings: Settings, stops: StopSignals) -> None:
             await stops.first.wait()
             _log.info("draining", grace=temporal.worker_grace)
     _log.info("stopped")
+
+
+def _egress(settings: Settings, temporal: TemporalSettings) -> EgressSettings:
+    """Of a worker: its tasks come from wherever the cluster is reached from. Raises `TemporalError`."""
+    return settings.egress_settings(is_exposed=not is_loopback(cluster_address(temporal)))
+
+
+def _configured_ports(settings: Settings) -> OwnPorts:
+    """Of a worker, beside which a server with the same settings may run."""
+    return OwnPorts(host_and_port(listen)[1] for listen in (settings.listen, settings.http_listen) if listen)
 
 
 async def check_cluster(settings: Settings) -> list[Finding]:

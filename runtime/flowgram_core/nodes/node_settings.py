@@ -3,11 +3,31 @@
 import os
 from dataclasses import dataclass, field
 
+from flowgram_core.nodes.network.egress_rules import EgressRule
+
 MIB = 1024 * 1024
 
 
 def _cpu_count() -> int:
     return os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True)
+class EgressSettings:
+    """What http and llm nodes may connect to; `egress.Egress` says how the rules work together.
+
+    Attributes:
+        allow: The rules of what is allowed; none: everything that is not denied.
+        deny: The rules of what is denied.
+        deny_private: Whether addresses that are not public are denied where the node type's own settings do not say.
+        proxy: The proxy that every request goes through, with its scheme. It resolves names, so that of the rules those of
+            names, ports and literal addresses are left.
+    """
+
+    allow: tuple[EgressRule, ...] = ()
+    deny: tuple[EgressRule, ...] = ()
+    deny_private: bool = False
+    proxy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +53,7 @@ class LLMSettings:
     max_clients: int = 64
     max_connections: int = 1000
     max_answer_bytes: int = 16 * MIB
-    deny_private: bool = False
+    deny_private: bool | None = None
     trust_env: bool = False
 
 
@@ -51,7 +71,7 @@ class HTTPSettings:
         user_agent: The `User-Agent` header where the node names none.
         ca_file: A PEM file of the certificate authorities to trust instead of the system's.
         deny_private: Refuses addresses that are not public (loopback, private networks, link-local …), also behind
-            redirects, so that a workflow cannot reach the server's own network.
+            redirects, so that a workflow cannot reach the server's own network. None: as `EgressSettings` say.
         trust_env: Whether the environment names the authorities to trust (`SSL_CERT_FILE`, `SSL_CERT_DIR`) and, without
             `deny_private`, the proxies (`HTTPS_PROXY` and so on).
     """
@@ -64,7 +84,7 @@ class HTTPSettings:
     max_response_bytes: int = 16 * MIB
     user_agent: str = "flowgram-server"
     ca_file: str | None = None
-    deny_private: bool = False
+    deny_private: bool | None = None
     trust_env: bool = False
 
 

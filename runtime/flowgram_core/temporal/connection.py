@@ -43,13 +43,8 @@ async def connect(settings: TemporalSettings, converter: DataConverter, *, lazy:
         ConnectionSettingsInvalid: The profile or its file cannot be read.
         JournalUnavailable: The cluster cannot be reached; never with `lazy`.
     """
-    try:
-        given = _configuration(settings)
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
-        # What follows the first line is of the file, and may be a key.
-        text = str(error).partition("\n")[0]
-        raise ConnectionSettingsInvalid(f"Temporal's configuration cannot be read: {text}") from None
-    address = settings.address or given.get("target_host") or _DEFAULT_ADDRESS
+    given = _configuration(settings)
+    address = _address(settings, given)
     namespace = settings.namespace or given.get("namespace") or "default"
     try:
         return await Client.connect(
@@ -67,13 +62,27 @@ async def connect(settings: TemporalSettings, converter: DataConverter, *, lazy:
         raise JournalUnavailable(f"Temporal at {address} cannot be reached: {error}") from error
 
 
+def cluster_address(settings: TemporalSettings) -> str:
+    """HOST:PORT of the cluster. Raises `ConnectionSettingsInvalid`."""
+    return _address(settings, _configuration(settings))
+
+
+def _address(settings: TemporalSettings, given: ClientConnectConfig) -> str:
+    return settings.address or given.get("target_host") or _DEFAULT_ADDRESS
+
+
 def _configuration(settings: TemporalSettings) -> ClientConnectConfig:
-    """What Temporal's own configuration says."""
-    if settings.config_file and not Path(settings.config_file).is_file():  # it would be passed over
-        raise FileNotFoundError(f"{settings.config_file}: no such file")
-    return ClientConfig.load_client_connect_config(
-        settings.profile or None, config_file=settings.config_file or None
-    )
+    """What Temporal's own configuration says. Raises `ConnectionSettingsInvalid`."""
+    try:
+        if settings.config_file and not Path(settings.config_file).is_file():  # it would be passed over
+            raise FileNotFoundError(f"{settings.config_file}: no such file")
+        return ClientConfig.load_client_connect_config(
+            settings.profile or None, config_file=settings.config_file or None
+        )
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        # What follows the first line is of the file, and may be a key.
+        text = str(error).partition("\n")[0]
+        raise ConnectionSettingsInvalid(f"Temporal's configuration cannot be read: {text}") from None
 
 
 async def connect_in_time(settings: TemporalSettings, converter: DataConverter, clock: Clock) -> Client:

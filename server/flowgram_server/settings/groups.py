@@ -55,7 +55,9 @@ class LLM(_Group):
     max_answer_bytes: Count = Field(
         default=_LLM.max_answer_bytes, ge=1, description="Bytes of an answer's text."
     )
-    deny_private: bool = Field(default=_LLM.deny_private, description="Refuse addresses that are not public.")
+    deny_private: bool | None = Field(
+        default=_LLM.deny_private, description="Refuse addresses that are not public; none: as egress says."
+    )
     trust_env: bool = Field(
         default=_LLM.trust_env, description="Whether proxies are taken from the environment."
     )
@@ -90,8 +92,8 @@ class HTTP(_Group):
     ca_file: str | None = Field(
         default=_HTTP.ca_file, description="PEM file of the authorities to trust instead."
     )
-    deny_private: bool = Field(
-        default=_HTTP.deny_private, description="Refuse addresses that are not public."
+    deny_private: bool | None = Field(
+        default=_HTTP.deny_private, description="Refuse addresses that are not public; none: as egress says."
     )
     trust_env: bool = Field(
         default=_HTTP.trust_env, description="Whether proxies are taken from the environment."

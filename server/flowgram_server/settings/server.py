@@ -26,12 +26,13 @@ from pydantic_settings import (
 
 from flowgram_core.engine.limits import Limits
 from flowgram_core.hosting.settings import RuntimeSettings
-from flowgram_core.nodes.node_settings import CodeSettings, HTTPSettings, LLMSettings
+from flowgram_core.nodes.node_settings import CodeSettings, EgressSettings, HTTPSettings, LLMSettings
 from flowgram_core.temporal.settings import TemporalSettings, within_temporal
-from flowgram_server.address import host_and_port
+from flowgram_server.address import host_and_port, is_loopback
 from flowgram_server.descriptors import connection_shares, raise_limit
 from flowgram_server.logs import LogFormat, LogLevel
 from flowgram_server.rpc.servicer import ServiceLimits
+from flowgram_server.settings.egress import Egress
 from flowgram_server.settings.environment import (
     CONFIG_VARIABLE,
     PREFIX,
@@ -230,6 +231,7 @@ class Settings(BaseSettings):
     http: HTTP = HTTP()
     code: Code = Code()
     temporal: Temporal = Temporal()
+    egress: Egress = Egress()
 
     @field_validator("http_listen")
     @classmethod
@@ -303,6 +305,20 @@ class Settings(BaseSettings):
             max_body_bytes=body,
             max_bodies_bytes=max(_GATEWAY.max_bodies_bytes, 2 * body),
             connections=connections,
+        )
+
+    def egress_settings(self, *, is_exposed: bool = False) -> EgressSettings:
+        """What concerns the connections of nodes.
+
+        Args:
+            is_exposed: Whether tasks come from beyond this machine, though the server does not listen there.
+        """
+        listens_beyond = any(listen and not is_loopback(listen) for listen in (self.listen, self.http_listen))
+        return EgressSettings(
+            allow=self.egress.allowing(),
+            deny=self.egress.denying(),
+            deny_private=is_exposed or listens_beyond,
+            proxy=self.egress.proxy_address(),
         )
 
     def llm_settings(self) -> LLMSettings:

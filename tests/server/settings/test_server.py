@@ -12,6 +12,7 @@ from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.nodes.node_settings import CodeSettings, HTTPSettings, LLMSettings
 from flowgram_core.temporal.settings import TemporalSettings
 from flowgram_server.rpc.servicer import ServiceLimits
+from flowgram_server.settings.egress import Egress
 from flowgram_server.settings.gateway import GatewaySettings
 from flowgram_server.settings.groups import Temporal
 from flowgram_server.settings.server import HTTP, LLM, Code, InvalidSettings, Settings, load_settings
@@ -58,12 +59,12 @@ def test_everything_can_be_set(model: Any, dataclass: Any) -> None:
     assert {field.name for field in fields(dataclass)} - NOT_SETTINGS <= model.model_fields.keys()
 
 
-@pytest.mark.parametrize("model", [Settings, LLM, HTTP, Code, Temporal])
+@pytest.mark.parametrize("model", [Settings, LLM, HTTP, Code, Temporal, Egress])
 def test_everything_is_described(model: Any) -> None:
     """Every setting says what it is; every number among them, in which unit."""
     units = ("Seconds", "Bytes")
     for name, field in model.model_fields.items():
-        if name in {"llm", "http", "code", "temporal"}:
+        if name in {"llm", "http", "code", "temporal", "egress"}:
             continue
         assert field.description, name
         if field.annotation is float:
@@ -72,7 +73,7 @@ def test_everything_is_described(model: Any) -> None:
             assert field.description.startswith(units), name
 
 
-@pytest.mark.parametrize("model", [Settings, LLM, HTTP, Code, Temporal])
+@pytest.mark.parametrize("model", [Settings, LLM, HTTP, Code, Temporal, Egress])
 def test_every_number_has_an_end(model: Any) -> None:
     """No duration is longer than timers and clocks count to, and no count larger than the journal counts to."""
     for name, field in model.model_fields.items():
@@ -265,6 +266,44 @@ def test_the_proxies_are_looked_at_at_start(monkeypatch: pytest.MonkeyPatch, gro
     load_settings(flags={group: {"trust_env": True, "deny_private": True}})
     monkeypatch.setenv("HTTPS_PROXY", "proxy.example:3128")
     load_settings(flags={group: {"trust_env": True}})
+
+
+def test_egress_rules_are_looked_at_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is no rule, and what is no proxy, is an error; a password is not shown. By commas in the environment."""
+    for name, value in {"allow": ["a b"], "deny": ["10.0.0.0/99"], "proxy": "proxy:3128"}.items():
+        with pytest.raises(InvalidSettings) as error:
+            load_settings(flags={"egress": {name: value}})
+        assert f"egress.{name}: " in str(error.value)
+    with pytest.raises(InvalidSettings) as error:
+        load_settings(flags={"egress": {"proxy": "http://user:secret@proxy:99999"}})
+    assert "secret" not in str(error.value)
+    monkeypatch.setenv("FLOWGRAM_EGRESS__DENY", "private, *:25")
+    monkeypatch.setenv("FLOWGRAM_EGRESS__PROXY", "http://user:hunter2@proxy:3128")
+    settings = load_settings()
+    assert "hunter2" not in repr(settings)
+    egress = settings.egress_settings()
+    assert [rule.text for rule in egress.deny] == ["private", "*:25"]
+    assert egress.proxy == "http://user:hunter2@proxy:3128"
+
+
+@pytest.mark.parametrize(
+    ("flags", "denied"),
+    [
+        ({}, False),
+        ({"listen": "localhost:1", "http_listen": "[::1]:2"}, False),
+        ({"listen": "0.0.0.0:1"}, True),
+        ({"http_listen": "192.0.2.1:2"}, True),
+        ({"listen": "server.example:1", "http_listen": ""}, True),
+    ],
+)
+def test_private_addresses_are_denied_where_the_server_listens_beyond_loopback(
+    flags: dict[str, str], denied: bool
+) -> None:
+    """Where the settings of a node type do not say it themselves."""
+    settings = load_settings(flags=flags)
+    assert settings.egress_settings().deny_private is denied
+    assert settings.http_settings().deny_private is None
+    assert settings.egress_settings(is_exposed=True).deny_private
 
 
 def test_a_socks_proxy_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,8 +24,9 @@ from flowgram_core.nodes.executor import CallContext
 from flowgram_core.nodes.http import request as http_request
 from flowgram_core.nodes.http.client import HTTPClient
 from flowgram_core.nodes.network.client import make_transport
+from flowgram_core.nodes.network.own_ports import OwnPorts
 from flowgram_core.nodes.network.transport import HTTPTransport, TimeSlice, at_once
-from flowgram_core.nodes.node_settings import HTTPSettings
+from flowgram_core.nodes.node_settings import EgressSettings, HTTPSettings
 
 _PINNED_TIMEOUT: Final = 10
 """Seconds: the time-out that a log without one stands for, whatever becomes of the setting's default."""
@@ -41,6 +42,8 @@ class HTTPNode(Trusted):
         sleep: Waits so many seconds before another attempt.
         time_slice: Shares the event loop with everything else on it.
         transport: Sends the requests; None: one that keeps to the settings.
+        egress: What may be connected to.
+        own_ports: The ports that the server listens on.
         secret_names: Headers that carry credentials besides those that are known by their names: they do not follow a
             redirect to another origin.
 
@@ -59,12 +62,16 @@ class HTTPNode(Trusted):
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         time_slice: TimeSlice = at_once,
         transport: HTTPTransport | None = None,
+        egress: EgressSettings | None = None,
+        own_ports: OwnPorts | None = None,
         secret_names: Iterable[str] = (),
     ) -> None:
         self._settings = settings or HTTPSettings()
         self._sleep = sleep
         self._transport = transport or make_transport(
             self._settings,
+            egress=egress,
+            own_ports=own_ports,
             max_keepalive=self._settings.max_keepalive,
             keepalive=self._settings.keepalive,
             time_slice=time_slice,

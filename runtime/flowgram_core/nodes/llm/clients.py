@@ -12,8 +12,9 @@ import openai
 from flowgram_core.modeling.json_text import JSONObject
 from flowgram_core.nodes.llm.openai_transport import RAW_RESPONSE, OpenAITransport
 from flowgram_core.nodes.network.client import make_transport
+from flowgram_core.nodes.network.own_ports import OwnPorts
 from flowgram_core.nodes.network.transport import HTTPTransport, TimeSlice, at_once
-from flowgram_core.nodes.node_settings import LLMSettings
+from flowgram_core.nodes.node_settings import EgressSettings, LLMSettings
 
 _KEPT: Final = 20
 _KEPT_FOR: Final = 5.0
@@ -106,6 +107,8 @@ class LLMClients:
         settings: How calls are made.
         time_slice: Shares the event loop with everything else on it.
         transport: Makes the connections of all clients; None: one that keeps to the settings.
+        egress: What may be connected to.
+        own_ports: The ports that the server listens on.
     """
 
     def __init__(
@@ -113,11 +116,19 @@ class LLMClients:
         settings: LLMSettings,
         time_slice: TimeSlice = at_once,
         transport: HTTPTransport | None = None,
+        *,
+        egress: EgressSettings | None = None,
+        own_ports: OwnPorts | None = None,
     ) -> None:
         self._settings = settings
         self._time_slice = time_slice
         self._transport = transport or make_transport(
-            settings, max_keepalive=_KEPT, keepalive=_KEPT_FOR, time_slice=time_slice
+            settings,
+            egress=egress,
+            own_ports=own_ports,
+            max_keepalive=_KEPT,
+            keepalive=_KEPT_FOR,
+            time_slice=time_slice,
         )
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
 

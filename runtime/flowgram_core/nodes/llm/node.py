@@ -20,8 +20,9 @@ from flowgram_core.nodes.executor import CallContext
 from flowgram_core.nodes.http.url import parse_url, scheme_of, to_utf8
 from flowgram_core.nodes.llm.answer import MAX_ERROR_LENGTH, Answer
 from flowgram_core.nodes.llm.clients import LLMClients
+from flowgram_core.nodes.network.own_ports import OwnPorts
 from flowgram_core.nodes.network.transport import HTTPTransport, TimeSlice, at_once
-from flowgram_core.nodes.node_settings import LLMSettings
+from flowgram_core.nodes.node_settings import EgressSettings, LLMSettings
 
 _KEY = re.compile(r"[\x21-\x7e]+")
 _STREAM = re.compile(r"\bstream(?:s|ed|ing)?\b", re.IGNORECASE)
@@ -36,6 +37,8 @@ class LLMNode(Trusted):
         settings: How calls are made.
         time_slice: Shares the event loop with everything else on it.
         transport: Sends the requests; None: one that keeps to the settings.
+        egress: What may be connected to.
+        own_ports: The ports that the server listens on.
 
     Attributes:
         type: `llm`.
@@ -51,9 +54,11 @@ class LLMNode(Trusted):
         *,
         time_slice: TimeSlice = at_once,
         transport: HTTPTransport | None = None,
+        egress: EgressSettings | None = None,
+        own_ports: OwnPorts | None = None,
     ) -> None:
         self._settings = settings or LLMSettings()
-        self._clients = LLMClients(self._settings, time_slice, transport)
+        self._clients = LLMClients(self._settings, time_slice, transport, egress=egress, own_ports=own_ports)
 
     async def __aenter__(self) -> Self:
         return self

@@ -59,7 +59,7 @@ class CurlExchange:
         place: Host and port, for messages.
         host: The host, for messages.
         connections: Of all exchanges whose handles share a pool.
-        accepts: Whether an address may be connected to; None: every one.
+        refusal: Says why an address is not connected to; None: every one is.
 
     Attributes:
         status_code: Of the response.
@@ -69,15 +69,15 @@ class CurlExchange:
 
     __slots__ = (
         "_abandon",
-        "_accepts",
         "_connections",
         "_host",
-        "_is_denied",
         "_is_done",
         "_is_paused",
         "_opened",
         "_place",
         "_read_timeout",
+        "_refusal",
+        "_refused",
         "_resume",
         "_sendings",
         "_size",
@@ -98,7 +98,7 @@ class CurlExchange:
         place: str,
         host: str,
         connections: Connections,
-        accepts: Callable[[str], bool] | None,
+        refusal: Callable[[str], str | None] | None,
         read_timeout: float | None,
     ) -> None:
         self.easy = easy
@@ -110,14 +110,14 @@ class CurlExchange:
         self._place = place
         self._host = host
         self._connections = connections
-        self._accepts = accepts
+        self._refusal = refusal
+        self._refused: str | None = None
         self._read_timeout = read_timeout
         self._abandon: Callable[[CurlExchange], None] | None = None
         self._unread: list[bytes] = []
         self._size = 0
         self._is_paused = False
         self._is_done = False
-        self._is_denied = False
         self._opened: list[int] = []
         self._sendings = 0
         self._waiter: asyncio.Future[None] | None = None
@@ -129,8 +129,9 @@ class CurlExchange:
     # What libcurl calls. Nothing may be raised here.
 
     def _open_socket(self, purpose: int, address: Any) -> int:  # noqa: ARG002 - there is one purpose only
-        if self._accepts is not None and not self._accepts(address.addr[0]):
-            self._is_denied = True
+        refused = None if self._refusal is None else self._refusal(address.addr[0])
+        if refused is not None:
+            self._refused = refused
             return int(pycurl.SOCKET_BAD)
         try:
             opened = socket.socket(address.family, address.socktype, address.protocol)
@@ -208,10 +209,8 @@ class CurlExchange:
     def finished(self, error: tuple[int, str] | None) -> None:
         """The exchange has ended, with a code and message of libcurl where it has failed."""
         if error is not None and self.failure is None:
-            if self._is_denied and not self._sendings:
-                self.failure = NodeError(
-                    f'"{self._host}" is not on the public network, which the settings forbid'
-                )
+            if self._refused is not None and not self._sendings:
+                self.failure = NodeError(f'"{self._place}" {self._refused}')
             else:
                 os_error = int(self.easy.getinfo(pycurl.OS_ERRNO))
                 self.failure = explain(*error, os_error, place=self._place, host=self._host)

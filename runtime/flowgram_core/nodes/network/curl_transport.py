@@ -8,11 +8,12 @@ from typing import Any, Final
 import httpx2
 import pycurl
 
+from flowgram_core.engine.errors import NodeError
 from flowgram_core.nodes.network.authorities import Authorities
 from flowgram_core.nodes.network.curl_exchange import CurlExchange
 from flowgram_core.nodes.network.curl_loop import CurlLoop
+from flowgram_core.nodes.network.egress import Egress
 from flowgram_core.nodes.network.proxies import Proxies
-from flowgram_core.nodes.network.ssrf_guard import Address
 from flowgram_core.nodes.network.transport import HTTPResponse, TimeSlice, TransportTimeout, at_once
 
 _FRAMING: Final = frozenset(
@@ -22,6 +23,7 @@ _ADDED: Final = (b"accept", b"content-type", b"user-agent")
 """Headers that libcurl and pycurl would add."""
 _WITH_EMPTY_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 """Methods whose requests say that their body is empty where they have none."""
+_PORTS: Final = {"http": 80, "https": 443}
 _NEVER: Final = 24 * 60 * 60 * 1000
 """Milliseconds for connecting where only the caller's time-out counts; libcurl's own default is 300 s."""
 # Options that pycurl 7.49 has no name for, by their numbers in curl.h.
@@ -38,7 +40,7 @@ class CurlTransport:
         max_keepalive: Idle connections that are kept.
         keepalive: Seconds after which they are not used again; the next request closes them.
         proxies: Where requests go through a proxy. None: nowhere.
-        accepts: Whether an address may be connected to. None: every one.
+        egress: What may be connected to. None: everything.
         time_slice: Shares the event loop with everything else on it.
     """
 
@@ -49,14 +51,14 @@ class CurlTransport:
         max_keepalive: int,
         keepalive: float,
         proxies: Proxies | None = None,
-        accepts: Callable[[Address], bool] | None = None,
+        egress: Egress | None = None,
         time_slice: TimeSlice = at_once,
     ) -> None:
         self._authorities = authorities
         self._max_keepalive = max_keepalive if keepalive > 0 else 0
         self._keepalive = max(1, math.ceil(keepalive))
         self._proxies = proxies
-        self._accepts = None if accepts is None else _text_filter(accepts)
+        self._egress = egress
         self._time_slice = time_slice
         self._loop: CurlLoop | None = None
 
@@ -72,19 +74,24 @@ class CurlTransport:
     ) -> HTTPResponse:
         """See `HTTPTransport`."""
         await self._time_slice()
+        place = url.netloc.decode("ascii")
+        host, port = url.raw_host.decode("ascii"), url.port or _PORTS[url.scheme]
+        if self._egress is not None and (refused := self._egress.refusal_of_host(host, port)) is not None:
+            raise NodeError(f'"{place}" {refused}')
         loop = self._loop
         if loop is None:
             loop = self._loop = CurlLoop(self._max_keepalive)
         for is_fresh in (False, True):
-            easy = self._make_handle(method, url, headers, body, connect_timeout)
+            proxy = None if self._proxies is None else self._proxies.find(url)
+            easy = self._make_handle(method, url, headers, body, connect_timeout, proxy)
             if is_fresh:
                 easy.setopt(pycurl.FRESH_CONNECT, 1)
             exchange = CurlExchange(
                 easy,
-                place=url.netloc.decode("ascii"),
+                place=place,
                 host=url.host,
                 connections=loop.connections,
-                accepts=self._accepts,
+                refusal=None if proxy is not None else self._refusal_of_addresses(host, port),
                 read_timeout=read_timeout,
             )
             loop.start(exchange)
@@ -97,12 +104,24 @@ class CurlTransport:
                 raise
             if exchange.has_head:
                 return exchange
-        raise TransportTimeout(f'no connection to "{url.netloc.decode("ascii")}"')
+        raise TransportTimeout(f'no connection to "{place}"')
 
     async def aclose(self) -> None:
         """See `HTTPTransport`."""
         if self._loop is not None:
             self._loop.close()
+
+    def _refusal_of_addresses(self, host: str, port: int) -> Callable[[str], str | None] | None:
+        egress = self._egress
+        if egress is None:
+            return None
+
+        def refusal(address: str) -> str | None:
+            # An IPv6 address may name a network interface behind a percent sign.
+            parsed = ipaddress.ip_address(address.partition("%")[0])
+            return egress.refusal_of_address(host, port, parsed)
+
+        return refusal
 
     def _make_handle(
         self,
@@ -111,12 +130,12 @@ class CurlTransport:
         headers: Sequence[tuple[bytes, bytes]],
         body: bytes | None,
         connect_timeout: float | None,
+        proxy: str | None,
     ) -> Any:
         easy = pycurl.Curl()
         set_option = easy.setopt
         origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
         target = url.raw_path.decode("ascii")
-        proxy = None if self._proxies is None else self._proxies.find(url)
         # The path is sent as it is; libcurl would write parts of it anew.
         set_option(pycurl.URL, origin)
         set_option(
@@ -177,11 +196,3 @@ def _header_lines(headers: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
             lines.append(b"%b: %b" % (name, value) if value else name + b";")
     lines.extend(b"%b:" % name for name in _ADDED if name not in names)
     return lines
-
-
-def _text_filter(accepts: Callable[[Address], bool]) -> Callable[[str], bool]:
-    def accepts_text(address: str) -> bool:
-        # An IPv6 address may name a network interface behind a percent sign.
-        return accepts(ipaddress.ip_address(address.partition("%")[0]))
-
-    return accepts_text

@@ -45,12 +45,16 @@ def check_proxies() -> None:
     """Raises `ValueError` where the environment names a proxy that cannot be used. Its text shows no password."""
     proxies = getproxies()
     for scheme in ("http", "https", "all"):
-        if address := proxies.get(scheme):
-            try:
-                url = httpx2.URL(address if "://" in address else f"http://{address}")
-            except httpx2.InvalidURL:
-                url = httpx2.URL()
-            if url.scheme not in _SCHEMES or not _HOST.fullmatch(url.host) or (url.port or 0) > MAX_PORT:
-                raise ValueError(
-                    f"{scheme.upper()}_PROXY should be the address of a proxy, such as http://proxy:3128"
-                )
+        if (address := proxies.get(scheme)) and not is_proxy(address):
+            raise ValueError(
+                f"{scheme.upper()}_PROXY should be the address of a proxy, such as http://proxy:3128"
+            )
+
+
+def is_proxy(address: str) -> bool:
+    """Whether an address, maybe without its scheme, is one that a proxy can have."""
+    try:
+        url = httpx2.URL(address if "://" in address else f"http://{address}")
+    except httpx2.InvalidURL:
+        return False
+    return url.scheme in _SCHEMES and bool(_HOST.fullmatch(url.host)) and (url.port or 0) <= MAX_PORT

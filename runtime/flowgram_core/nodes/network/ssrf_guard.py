@@ -47,13 +47,42 @@ _TRANSLATED: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _6TO4: Final = ipaddress.IPv6Network("2002::/16")
 
 
+_LINK_LOCAL: Final = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "169.254.0.0/16",  # RFC 3927; metadata of most clouds
+        "fe80::/10",  # RFC 4291
+        "168.63.129.16/32",  # Azure's platform services
+        "100.100.100.200/32",  # metadata of Alibaba Cloud
+        "192.0.0.192/32",  # metadata of Oracle Cloud
+        "fd00:ec2::/32",  # metadata and other services of Amazon's cloud
+        "fd20:ce::254/128",  # metadata of Google's cloud
+    )
+)
+
+
+def seen_as(address: Address) -> tuple[Address, ...]:
+    """An address, and the one of IPv4 for which one of IPv6 stands: mapped, translated, or 6to4."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address in _MAPPED or address in _TRANSLATED:
+            return address, ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if address in _6TO4:
+            return address, ipaddress.IPv4Address(int(address) >> 80 & 0xFFFFFFFF)
+    return (address,)
+
+
 def is_public(address: Address) -> bool:
     """Whether an address belongs to the public internet; one of IPv6 that stands for one of IPv4, if that does."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return not any(address in network for network in _REFUSED_IPV4)
-    number = int(address)
-    if address in _MAPPED or address in _TRANSLATED:
-        return is_public(ipaddress.IPv4Address(number & 0xFFFFFFFF))
-    if address in _6TO4:
-        return is_public(ipaddress.IPv4Address(number >> 80 & 0xFFFFFFFF))
-    return address in _GLOBAL_UNICAST and not any(address in network for network in _REFUSED_IPV6)
+    seen = seen_as(address)[-1]
+    if isinstance(seen, ipaddress.IPv4Address):
+        return not any(seen in network for network in _REFUSED_IPV4)
+    return seen in _GLOBAL_UNICAST and not any(seen in network for network in _REFUSED_IPV6)
+
+
+def is_link_local(address: Address) -> bool:
+    """Whether an address is link-local, or one by which clouds give their machines metadata and credentials."""
+    return any(
+        seen.version == network.version and seen in network
+        for seen in seen_as(address)
+        for network in _LINK_LOCAL
+    )

@@ -185,7 +185,8 @@ async def test_private_addresses_can_be_forbidden() -> None:
     async with RawServer() as server:
         for host in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0.0.0.0", "169.254.169.254"):  # noqa: S104
             message = await failure(f"http://{host}:{server.port}/", settings, retryTimes=3)
-            assert message == f'"{host.strip("[]")}" is not on the public network, which the settings forbid'
+            rule = "link-local" if host.startswith("169.254") else "private"
+            assert message == f'"{host}:{server.port}" is denied by the egress rule "{rule}"'
         assert server.received == []
 
 

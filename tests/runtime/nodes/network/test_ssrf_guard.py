@@ -9,7 +9,9 @@ from support.raw_http import RawServer, response
 
 from flowgram_core.nodes.network.authorities import Authorities
 from flowgram_core.nodes.network.curl_transport import CurlTransport
-from flowgram_core.nodes.network.ssrf_guard import Address, is_public
+from flowgram_core.nodes.network.egress import Egress
+from flowgram_core.nodes.network.egress_rules import EgressRule
+from flowgram_core.nodes.network.ssrf_guard import is_link_local, is_public
 from flowgram_core.nodes.node_settings import HTTPSettings, LLMSettings
 
 
@@ -52,6 +54,30 @@ def test_addresses_of_the_internet_are_public(address: str) -> None:
     assert is_public(ipaddress.ip_address(address))
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("169.254.169.254", "169.254.0.1", "fe80::1", "168.63.129.16", "100.100.100.200", "192.0.0.192"),
+        *(
+            "fd00:ec2::254",
+            "fd20:ce::254",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+            "2002:a9fe:a9fe::",
+        ),
+    ],
+)
+def test_metadata_of_clouds_is_link_local(address: str) -> None:
+    """At whatever address a cloud has it, in whatever clothes."""
+    assert is_link_local(ipaddress.ip_address(address))
+
+
+def test_other_private_addresses_are_not_link_local() -> None:
+    """They are private only."""
+    for address in ("10.0.0.1", "127.0.0.1", "192.168.1.1", "fd00::1", "::1", "8.8.8.8"):
+        assert not is_link_local(ipaddress.ip_address(address))
+
+
 @pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".com", "a." * 140 + "com", ".", "א1.invalid"])
 async def test_odd_names_are_unknown_hosts(host: str) -> None:
     """Where a workflow has them, and where another server redirects there."""
@@ -61,12 +87,11 @@ async def test_odd_names_are_unknown_hosts(host: str) -> None:
 
 async def test_what_redirects_to_a_private_address_is_refused() -> None:
     """Each connection is looked at, not the address that a workflow names."""
-
-    def loopback_but_one(address: Address) -> bool:
-        return str(address) != "127.0.0.2"
-
     transport = CurlTransport(
-        authorities=Authorities(), max_keepalive=5, keepalive=60, accepts=loopback_but_one
+        authorities=Authorities(),
+        max_keepalive=5,
+        keepalive=60,
+        egress=Egress(deny=[EgressRule.parse("127.0.0.2")]),
     )
     async with RawServer() as there:
         away = response(status="302 Found", Location=f"http://127.0.0.2:{there.port}/")
@@ -75,29 +100,23 @@ async def test_what_redirects_to_a_private_address_is_refused() -> None:
                 await http_node.execute(node, server.url, retryTimes=3)
             assert len(server.received) == 1
         assert there.received == []
-    assert str(caught.value) == '"127.0.0.2" is not on the public network, which the settings forbid'
+    assert str(caught.value) == f'"127.0.0.2:{there.port}" is denied by the egress rule "127.0.0.2"'
 
 
 async def test_a_host_is_reached_at_those_of_its_addresses_that_are_public() -> None:
     """The name of this machine has one of each family; of the one that is refused nothing is tried."""
-    tried: list[str] = []
-
-    def accepts(address: Address) -> bool:
-        tried.append(str(address))
-        return address.version == 4
-
-    transport = CurlTransport(authorities=Authorities(), max_keepalive=5, keepalive=60, accepts=accepts)
+    egress = Egress(deny=[EgressRule.parse("::/0")])
+    transport = CurlTransport(authorities=Authorities(), max_keepalive=5, keepalive=60, egress=egress)
     async with RawServer(response(b"here")) as server, http_node.HTTPNode(transport=transport) as node:
         outputs = await http_node.execute(node, f"http://localhost:{server.port}/")
     assert outputs["body"] == "here"
-    assert "127.0.0.1" in tried
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "0x7f.1", "2130706433", "127.1"])
 async def test_llm_nodes_are_guarded_alike(host: str) -> None:
     """However the address is written."""
     message = await llm_node.failure(f"http://{host}:9/v1", LLMSettings(deny_private=True))
-    assert "is not on the public network, which the settings forbid" in message
+    assert 'is denied by the egress rule "private"' in message
 
 
 async def test_proxies_are_not_used_where_addresses_are_guarded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,4 +126,4 @@ async def test_proxies_are_not_used_where_addresses_are_guarded(monkeypatch: pyt
         settings = HTTPSettings(deny_private=True, trust_env=True)
         message = await http_node.failure(f"http://127.0.0.1:{proxy.port}/", settings)
         assert proxy.received == []
-    assert "is not on the public network" in message
+    assert 'is denied by the egress rule "private"' in message

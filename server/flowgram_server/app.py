@@ -28,13 +28,16 @@ from flowgram_core.nodes.errors import NodeTypeUnusable
 from flowgram_core.nodes.network.own_ports import OwnPorts
 from flowgram_core.temporal.errors import TemporalError
 from flowgram_server.address import AddressUnusable, address_of, host_and_port
+from flowgram_server.auth.errors import CredentialFileUnusable
 from flowgram_server.descriptors import connection_shares, raise_limit, watch_descriptors
 from flowgram_server.gateway.embedded import bind_embedded, open_embedded
 from flowgram_server.gc_tuning import tuned_gc
+from flowgram_server.guard import open_guard
 from flowgram_server.health_monitor import HealthMonitor
 from flowgram_server.hosts import open_host
 from flowgram_server.logs import configure_logs
 from flowgram_server.rpc.access_log import AccessLog
+from flowgram_server.rpc.authentication import CallGuard
 from flowgram_server.rpc.handlers import SERVICE_NAME, add_service
 from flowgram_server.rpc.health import HealthServicer
 from flowgram_server.rpc.servicer import RuntimeServicer
@@ -65,7 +68,13 @@ class ListenError(Exception):
     """The server cannot listen where it should; the text is for operators."""
 
 
-CANNOT_START: Final = (ListenError, JournalUnavailable, NodeTypeUnusable, TemporalError)
+CANNOT_START: Final = (
+    CredentialFileUnusable,
+    ListenError,
+    JournalUnavailable,
+    NodeTypeUnusable,
+    TemporalError,
+)
 """Why a server does not start; the texts are for operators."""
 
 
@@ -108,6 +117,7 @@ async def open_server(
         own_ports: Other ports of this process, which workflows must not reach either.
 
     Raises:
+        CredentialFileUnusable: A file of keys cannot be used.
         InvalidSettings: A setting is about a node type that there is not.
         JournalUnavailable: The journal cannot be opened.
         ListenError: The address cannot be listened on.
@@ -118,14 +128,15 @@ async def open_server(
     own_ports = own_ports or OwnPorts()
     own_ports.add(host_and_port(settings.listen)[1])
     secrets = Secrets(settings.secret_names)
+    features = ("auth",) if settings.auth.enabled else ()
     async with (
+        open_guard(settings.auth, clock) as guard,
         open_host(settings, clock, own_ports) as application,
-        _serving(
-            settings, application, RuntimeServicer(application, clock, secrets, settings.service()), clock
-        ) as server,
     ):
-        own_ports.add(host_and_port(server.address)[1])
-        yield server
+        servicer = RuntimeServicer(application, clock, secrets, settings.service(), features)
+        async with _serving(settings, application, servicer, guard, clock) as server:
+            own_ports.add(host_and_port(server.address)[1])
+            yield server
 
 
 async def serve(
@@ -141,6 +152,7 @@ async def serve(
         on_ready: Called once the server answers.
 
     Raises:
+        CredentialFileUnusable: A file of keys cannot be used.
         InvalidSettings: A setting is about a node type that there is not.
         JournalUnavailable: The journal cannot be opened.
         ListenError: The address cannot be listened on.
@@ -247,12 +259,16 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 @asynccontextmanager
 async def _serving(
-    settings: Settings, application: TaskService, servicer: RuntimeServicer, clock: Clock
+    settings: Settings,
+    application: TaskService,
+    servicer: RuntimeServicer,
+    guard: CallGuard | None,
+    clock: Clock,
 ) -> AsyncIterator[Server]:
     interceptors = [AccessLog(structlog.get_logger("access").bind())] if settings.access_log else []
     max_connections = settings.max_connections or connection_shares(raise_limit()).grpc
     server = grpc.aio.server(options=_options(settings, max_connections), interceptors=interceptors)
-    add_service(server, servicer, settings.max_message_bytes)
+    add_service(server, servicer, settings.max_message_bytes, guard=guard)
     health_servicer = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)  # type: ignore[no-untyped-call]  # generated without types
     # Reflection tells of what was imported: the reasons of errors, too, which no method names.

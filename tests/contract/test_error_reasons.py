@@ -8,11 +8,8 @@ from flowgram_server.rpc.errors import ANSWERS, INTERNAL
 
 PROTOS = Path(__file__).parents[2] / "protos" / "flowgram" / "runtime" / "v1"
 RESERVED = {
-    "CREDENTIALS_INVALID": "UNAUTHENTICATED",
-    "CREDENTIALS_MISSING": "UNAUTHENTICATED",
     "INPUTS_INVALID": "INVALID_ARGUMENT",  # shares its exception with SCHEMA_INVALID
     "MEMORY_LIMIT": "RESOURCE_EXHAUSTED",
-    "PERMISSION_DENIED": "PERMISSION_DENIED",
     "QUOTA_EXCEEDED": "RESOURCE_EXHAUSTED",
     "STORAGE_FULL": "RESOURCE_EXHAUSTED",
 }

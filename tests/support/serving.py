@@ -11,6 +11,7 @@ from google.rpc.status_pb2 import Status
 
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
 from flowgram_core.hosting.secrets import Secrets
+from flowgram_server.rpc.authentication import CallGuard
 from flowgram_server.rpc.handlers import add_service
 from flowgram_server.rpc.servicer import RuntimeServicer, ServiceLimits
 from support.fake_application import FakeApplication
@@ -36,14 +37,16 @@ class Service:
 
 @asynccontextmanager
 async def serving(
-    limits: ServiceLimits | None = None, interceptors: Sequence[grpc.aio.ServerInterceptor] = ()
+    limits: ServiceLimits | None = None,
+    interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+    guard: CallGuard | None = None,
 ) -> AsyncIterator[Service]:
     """The service around a fake application, for as long as the block lasts."""
     limits = limits or ServiceLimits()
     application = FakeApplication()
     servicer = RuntimeServicer(application, FakeClock(), Secrets(), limits)
     server = grpc.aio.server(interceptors=interceptors)
-    add_service(server, servicer, limits.max_message_bytes)
+    add_service(server, servicer, limits.max_message_bytes, guard=guard)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     try:

@@ -10,6 +10,8 @@ DEFAULT_NAMESPACE: Final = "default"
 class Role(IntEnum):
     """What a principal may do; each role may all that the ones below it may."""
 
+    NONE = 0
+    """See that there is a server, and what it asks for."""
     READER = 1
     """See the tasks of its namespace: report, result, watch, list, get, validate."""
     RUNNER = 2
@@ -34,6 +36,22 @@ class Principal(NamedTuple):
 
 ANONYMOUS: Final = Principal("anonymous", DEFAULT_NAMESPACE, Role.RUNNER)
 """The caller of a server that asks for no credentials."""
+
+STRANGER: Final = Principal("stranger", DEFAULT_NAMESPACE, Role.NONE)
+"""The caller of a server that asks for credentials, who has sent none."""
+
+
+class Verified(NamedTuple):
+    """A credential that is valid.
+
+    Attributes:
+        principal: Its bearer.
+        expires: Until when it is valid, in microseconds since the epoch; None: no end is known.
+    """
+
+    principal: Principal
+    expires: int | None
+
 
 current_principal: Final[ContextVar[Principal]] = ContextVar("current_principal", default=ANONYMOUS)
 """Who makes the call that is answered in this context."""

@@ -29,6 +29,7 @@ _COMMANDS = {
     "cancel": ("tasks", "Stop a task."),
     "list": ("tasks", "List tasks, newest first."),
     "parked": ("parked", "Look after tasks that end the server's process."),
+    "key": ("key", "Look after the API keys of a server."),
     "validate": ("tasks", "Check a workflow without running it."),
     "info": ("tasks", "Show the server's version and node types."),
 }

@@ -8,7 +8,8 @@ ServiceError
 ├── MessageTooLarge     the answer is larger than the service may send
 └── ReportTooLong       a task has more events than a report may add up
 
-Those of the runtime are in `flowgram_core.hosting.errors` and `flowgram_core.journal.errors`. `ANSWERS` is the one table
+Those of the runtime are in `flowgram_core.hosting.errors` and `flowgram_core.journal.errors`, those of authentication in
+`flowgram_server.auth.errors`. `ANSWERS` is the one table
 from an error to a status and a reason; what is not in it is a defect, and answered as INTERNAL.
 """
 
@@ -19,6 +20,7 @@ from grpc import StatusCode
 
 from flowgram_core.hosting import errors as runtime
 from flowgram_core.journal import errors as journal
+from flowgram_server.auth import errors as auth
 
 
 class Violation(NamedTuple):
@@ -156,6 +158,9 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     RequestTooLarge: Answer(StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE"),
     MessageTooLarge: Answer(StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE"),
     ReportTooLong: Answer(StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE"),
+    auth.CredentialsMissing: Answer(StatusCode.UNAUTHENTICATED, "CREDENTIALS_MISSING"),
+    auth.CredentialsInvalid: Answer(StatusCode.UNAUTHENTICATED, "CREDENTIALS_INVALID"),
+    auth.PermissionDenied: Answer(StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED"),
     runtime.InvalidWorkflow: Answer(StatusCode.INVALID_ARGUMENT, "SCHEMA_INVALID"),
     runtime.RequestConflict: Answer(StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED"),
     runtime.TaskNotFound: Answer(StatusCode.NOT_FOUND, "TASK_NOT_FOUND"),

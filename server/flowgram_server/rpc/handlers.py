@@ -7,7 +7,7 @@ be bytes already, and none is larger than allowed. Errors become rich statuses.
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from itertools import islice
-from typing import NoReturn, TypeVar, cast
+from typing import TypeVar, cast
 
 import grpc
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from flowgram.runtime.v1 import runtime_service_pb2 as service
-from flowgram_server.rpc.access_log import note
+from flowgram_server.rpc.authentication import CallGuard
 from flowgram_server.rpc.convert.arguments import MAX_VIOLATIONS
 from flowgram_server.rpc.errors import (
     RAISE_THE_LIMIT,
@@ -27,7 +27,7 @@ from flowgram_server.rpc.errors import (
 )
 from flowgram_server.rpc.grpc_types import Context, Handler
 from flowgram_server.rpc.message_budget import LARGE, MessageBudget
-from flowgram_server.rpc.rich_status import DETAILS_KEY, rich_status
+from flowgram_server.rpc.rich_status import abort
 from flowgram_server.rpc.servicer import RuntimeServicer
 
 SERVICE_NAME: str = service.DESCRIPTOR.services_by_name["WorkflowRuntimeService"].full_name
@@ -40,16 +40,20 @@ def add_service(
     servicer: RuntimeServicer,
     max_message_bytes: int,
     max_held_bytes: int | None = None,
+    guard: CallGuard | None = None,
 ) -> None:
     """Lets a server that has not started answer the methods of the service; see `service_handlers`."""
-    handlers = service_handlers(servicer, max_message_bytes, max_held_bytes)
+    handlers = service_handlers(servicer, max_message_bytes, max_held_bytes, guard)
     # gRPC itself finds a registered method, with less work per call. Its older releases know generic handlers only.
     server.add_registered_method_handlers(SERVICE_NAME, handlers)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE_NAME, handlers),))
 
 
 def service_handlers(
-    servicer: RuntimeServicer, max_message_bytes: int, max_held_bytes: int | None = None
+    servicer: RuntimeServicer,
+    max_message_bytes: int,
+    max_held_bytes: int | None = None,
+    guard: CallGuard | None = None,
 ) -> dict[str, Handler]:
     """The handlers of all methods of the service, by name.
 
@@ -58,6 +62,7 @@ def service_handlers(
         max_message_bytes: No request and no answer is larger. gRPC should let in requests that are a little larger, for
             it refuses them without a reason.
         max_held_bytes: What large requests and answers may hold together; None for a default.
+        guard: Finds out who calls, before anything else is done; None: everybody may call.
     """
     messages = MessageBudget(max_message_bytes, max_held_bytes)
 
@@ -74,7 +79,7 @@ def service_handlers(
                     answer = await method(_decode(request_type, data, max_message_bytes), context)
                 return messages.answer(_encode(answer, max_message_bytes, advice), context)
             except Exception as error:  # noqa: BLE001 - every error becomes a status; defects are logged there
-                await _end(context, error)
+                await abort(context, error)
 
         return grpc.unary_unary_rpc_method_handler(handle)
 
@@ -89,7 +94,7 @@ def service_handlers(
                     async for answer in answers:
                         yield answer
             except Exception as error:  # noqa: BLE001 - as above
-                await _end(context, error)
+                await abort(context, error)
 
         return grpc.unary_stream_rpc_method_handler(handle)
 
@@ -110,11 +115,11 @@ def service_handlers(
                     async for answer in answers:
                         yield answer
             except Exception as error:  # noqa: BLE001 - as above
-                await _end(context, error)
+                await abort(context, error)
 
         return grpc.stream_stream_rpc_method_handler(handle)
 
-    return {
+    handlers = {
         "TaskRun": unary(servicer.task_run, service.TaskRunRequest),
         "TaskRunBatch": bidirectional(servicer.task_run_batch, service.TaskRunBatchRequest),
         "TaskValidate": unary(servicer.task_validate, service.TaskValidateRequest),
@@ -127,12 +132,9 @@ def service_handlers(
         "WatchTasks": stream(servicer.watch_tasks, service.WatchTasksRequest),
         "ServerInfo": unary(servicer.server_info, service.ServerInfoRequest),
     }
-
-
-async def _end(context: Context, error: Exception) -> NoReturn:
-    status = rich_status(error)
-    note(reason=status.reason)
-    await context.abort(status.code, status.text, ((DETAILS_KEY, status.details),))
+    if guard is not None:
+        handlers = {method: guard.guarded(method, handler) for method, handler in handlers.items()}
+    return handlers
 
 
 def _decode(request_type: type[_Request], data: bytes, max_bytes: int) -> _Request:

@@ -6,7 +6,7 @@ problems only the first are sent, with the number of the others.
 
 import secrets
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import structlog
 from google.protobuf.message import Message
@@ -23,6 +23,7 @@ from flowgram_core.hosting.errors import (
     TaskNotFound,
     TooManyTasks,
 )
+from flowgram_server.rpc.access_log import note
 from flowgram_server.rpc.errors import (
     INTERNAL,
     Answer,
@@ -35,6 +36,7 @@ from flowgram_server.rpc.errors import (
     Violation,
     answer_to,
 )
+from flowgram_server.rpc.grpc_types import Context
 
 DOMAIN = "flowgram.runtime"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -71,6 +73,13 @@ def rich_status(error: Exception) -> RichStatus:
     for detail in (info, *_more_details(error)):
         status.details.add().Pack(detail)
     return RichStatus(answer.code, text, answer.reason, status.SerializeToString())
+
+
+async def abort(context: Context, error: Exception) -> NoReturn:
+    """Ends a call that raised an error."""
+    status = rich_status(error)
+    note(reason=status.reason)
+    await context.abort(status.code, status.text, ((DETAILS_KEY, status.details),))
 
 
 def _metadata(error: Exception, answer: Answer) -> dict[str, str]:

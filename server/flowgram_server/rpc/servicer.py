@@ -18,6 +18,7 @@ from flowgram_core.hosting.errors import ShuttingDown
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.service import TaskService
 from flowgram_core.journal.interface import TaskRecord
+from flowgram_server.auth.principal import Role, current_principal
 from flowgram_server.rpc.access_log import note
 from flowgram_server.rpc.batch import Batch
 from flowgram_server.rpc.convert.page_token import encode_page_token
@@ -52,6 +53,9 @@ _LONG_REPORT: Final = 20_000
 
 _BATCH_OVERHEAD: Final = 2048
 """Bytes that an outcome may have beside what TaskRun would send: its key, and tags."""
+
+_NAME: Final = "flowgram-server"
+_TITLE: Final = "FlowGram Runtime"
 
 _RETRY_WATCH: Final = 5.0
 _MAX_MARGIN: Final = 0.5
@@ -234,10 +238,14 @@ class RuntimeServicer:
                         yield response
 
     async def server_info(self, _: service.ServerInfoRequest, __: Context) -> service.ServerInfoResponse:
-        """What this server is."""
+        """What this server is; of one that asks for credentials, without any, no more than that it does."""
+        if current_principal.get().role == Role.NONE:
+            return service.ServerInfoResponse(
+                name=_NAME, title=_TITLE, time=timestamp(self._clock.now()), features=self._features
+            )
         return service.ServerInfoResponse(
-            name="flowgram-server",
-            title="FlowGram Runtime",
+            name=_NAME,
+            title=_TITLE,
             description="Executes FlowGram workflows durably and streams their progress",
             runtime=self._application.runtime,
             version=self._version,

@@ -24,7 +24,9 @@ MessageBytes = Annotated[int, Field(le=2_000_000_000)]
 """The size of a message. What is larger is beyond what gRPC and Protocol Buffers can count to."""
 
 
-class _Group(BaseModel):
+class Group(BaseModel):
+    """A table of settings."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
@@ -34,7 +36,7 @@ def _with_usable_proxies(trust_env: bool, info: ValidationInfo) -> bool:
     return trust_env
 
 
-class LLM(_Group):
+class LLM(Group):
     """How llm nodes call their APIs."""
 
     connect_timeout: Seconds = Field(
@@ -65,7 +67,7 @@ class LLM(_Group):
     _proxies_are_usable = field_validator("trust_env")(_with_usable_proxies)
 
 
-class HTTP(_Group):
+class HTTP(Group):
     """How http nodes make their requests."""
 
     timeout: Seconds = Field(
@@ -114,7 +116,7 @@ class HTTP(_Group):
         return ca_file
 
 
-class Code(_Group):
+class Code(Group):
     """How code nodes run their scripts."""
 
     workers: Count = Field(
@@ -141,7 +143,7 @@ class Code(_Group):
     )
 
 
-class Temporal(_Group):
+class Temporal(Group):
     """How the Temporal cluster is reached, and what tasks ask of it, where `runtime` is temporal."""
 
     address: str = Field(

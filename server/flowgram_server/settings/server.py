@@ -42,6 +42,7 @@ from flowgram_server.settings.environment import (
 )
 from flowgram_server.settings.gateway import ConnectionLimits, GatewaySettings, host_name_of, origin_of
 from flowgram_server.settings.groups import HTTP, LLM, Code, Count, MessageBytes, Seconds, Temporal
+from flowgram_server.settings.security import Auth
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -232,6 +233,7 @@ class Settings(BaseSettings):
     code: Code = Code()
     temporal: Temporal = Temporal()
     egress: Egress = Egress()
+    auth: Auth = Auth()
 
     @field_validator("http_listen")
     @classmethod

@@ -7,18 +7,14 @@ from flowgram.runtime.v1.error_reason_pb2 import ErrorReason
 from flowgram_core.hosting import errors as runtime
 from flowgram_core.journal import errors as journal
 from flowgram_core.modeling.errors import Problem
+from flowgram_server.auth.errors import AuthError
 from flowgram_server.rpc.errors import ANSWERS, INTERNAL, ServiceError, answer_to
 
-BASES = {ServiceError, runtime.FlowgramError, journal.JournalError}
+BASES = {ServiceError, AuthError, runtime.FlowgramError, journal.JournalError}
 
 
-WITH_IDENTITIES = {
-    "ERROR_REASON_CREDENTIALS_MISSING",
-    "ERROR_REASON_CREDENTIALS_INVALID",
-    "ERROR_REASON_PERMISSION_DENIED",
-    "ERROR_REASON_QUOTA_EXCEEDED",
-}
-"""Clients know them, for a proxy that authenticates may answer with them; the server has no identities yet."""
+NOT_YET = {"ERROR_REASON_QUOTA_EXCEEDED"}
+"""Clients know it, for a proxy may answer with it."""
 
 
 def subclasses(base: type[Exception]) -> Iterator[type[Exception]]:
@@ -34,11 +30,11 @@ def test_every_error_has_an_answer(error_type: type[Exception]) -> None:
 
 
 def test_reasons_are_those_of_the_contract() -> None:
-    """Every reason of the contract is given for something, but those for servers that tell their callers apart."""
+    """Every reason of the contract is given for something, but those for proxies."""
     given = {answer.reason for answer in ANSWERS.values()} | {INTERNAL.reason, "INPUTS_INVALID"}
     assert {f"ERROR_REASON_{reason}" for reason in given} == set(ErrorReason.keys()) - {
         "ERROR_REASON_UNSPECIFIED",
-        *WITH_IDENTITIES,
+        *NOT_YET,
     }
 
 

@@ -1,0 +1,143 @@
+"""The authenticator: whose credential it is that a call carries.
+
+A credential that was found valid is known for a while, by its hash: then a check costs a hash and a look into a table, whatever
+kind of credential it is. What is known is forgotten when keys change, when it expires, and after a time anyway.
+"""
+
+import hashlib
+from typing import Final, Protocol
+
+from flowgram_core.concurrency.clock import Clock
+from flowgram_server.auth.api_keys import KEY_PREFIX, APIKeys
+from flowgram_server.auth.errors import CredentialsInvalid, CredentialsMissing
+from flowgram_server.auth.principal import Principal, Verified
+
+MAX_KNOWN: Final = 10_000
+"""So many valid credentials are known at once; beyond that, the ones that were found first are checked again."""
+
+_KNOWN_FOR: Final = 60.0
+"""Seconds for which a credential is known."""
+
+_MAX_CREDENTIAL: Final = 8192
+"""Characters of a credential: what is longer is none."""
+
+
+class TokenVerifier(Protocol):
+    """Checks signed tokens."""
+
+    async def verify(self, token: str, now: int) -> Verified:
+        """The bearer of a token at a time in microseconds since the epoch. Raises `AuthError`."""
+        ...
+
+
+class CertificateVerifier(Protocol):
+    """Knows the holders of client certificates."""
+
+    def verify(self, certificate: bytes) -> Verified:
+        """The holder of a certificate, which TLS has checked, in DER or PEM. Raises `AuthError`."""
+        ...
+
+
+class Authenticator:
+    """Says who calls.
+
+    Args:
+        clock: Tells the time.
+        keys: The API keys; None: there are none.
+        tokens: Checks signed tokens; None: there are none.
+        certificates: Knows client certificates; None: they say nothing of who calls.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        keys: APIKeys | None = None,
+        tokens: TokenVerifier | None = None,
+        certificates: CertificateVerifier | None = None,
+    ) -> None:
+        self._clock = clock
+        self._keys = keys
+        self._tokens = tokens
+        self.certificates = certificates
+        self._known: dict[bytes, tuple[Principal, int]] = {}
+
+    def replace_keys(self, keys: APIKeys) -> None:
+        """From now on, these keys are valid and no others."""
+        self._keys = keys
+        self._known.clear()
+
+    def forget(self) -> None:
+        """Every credential is checked again: what they were checked with has changed."""
+        self._known.clear()
+
+    def known(self, authorization: str) -> Principal | None:
+        """Whose `authorization` it is, if it was found valid lately."""
+        found = self._known.get(_digest(authorization))
+        return found[0] if found is not None and self._clock.now() < found[1] else None
+
+    async def check(self, authorization: str) -> Principal:
+        """Whose `authorization` it is.
+
+        Raises:
+            CredentialsInvalid: It is nobody's.
+            PermissionDenied: It is valid, and allows nothing here.
+        """
+        keys = self._keys
+        now = self._clock.now()
+        verified = await self._verified(_bearer(authorization), now)
+        until = now + round(_KNOWN_FOR * 1e6)
+        if verified.expires is not None:
+            until = min(until, verified.expires)
+        if keys is self._keys:  # those that have changed meanwhile may no longer have it
+            self._remember(_digest(authorization), verified.principal, until)
+        return verified.principal
+
+    def holder(self, certificate: bytes) -> Principal:
+        """Whose client certificate it is. Raises `AuthError`."""
+        if self.certificates is None:
+            raise self.missing()
+        digest = hashlib.sha256(certificate).digest()
+        now = self._clock.now()
+        found = self._known.get(digest)
+        if found is not None and now < found[1]:
+            return found[0]
+        verified = self.certificates.verify(certificate)
+        self._remember(digest, verified.principal, now + round(_KNOWN_FOR * 1e6))
+        return verified.principal
+
+    def missing(self) -> CredentialsMissing:
+        """What to tell a call without credentials."""
+        kinds = [
+            *(["an API key"] if self._keys is not None else []),
+            *(["a token"] if self._tokens is not None else []),
+        ]
+        bearer = f"{' or '.join(kinds)} as `authorization: Bearer …`" if kinds else ""
+        certificate = "a client certificate" if self.certificates is not None else ""
+        return CredentialsMissing(", or ".join(filter(None, (bearer, certificate))))
+
+    async def _verified(self, credential: str, now: int) -> Verified:
+        if self._keys is not None and (self._tokens is None or credential.startswith(KEY_PREFIX)):
+            return self._keys.verify(credential, now)
+        if self._tokens is not None:
+            return await self._tokens.verify(credential, now)
+        raise CredentialsInvalid("the server takes client certificates, and neither keys nor tokens")
+
+    def _remember(self, digest: bytes, principal: Principal, until: int) -> None:
+        self._known.pop(digest, None)
+        if len(self._known) >= MAX_KNOWN:
+            self._known.pop(next(iter(self._known)))
+        self._known[digest] = (principal, until)
+
+
+def _digest(authorization: str) -> bytes:
+    return hashlib.sha256(authorization.encode("utf-8", "surrogateescape")).digest()
+
+
+def _bearer(authorization: str) -> str:
+    scheme, _, credential = authorization.partition(" ")
+    credential = credential.strip()
+    if scheme.lower() != "bearer" or not credential:
+        raise CredentialsInvalid("authorization must be: Bearer, a space, and the key or token")
+    if len(credential) > _MAX_CREDENTIAL:
+        raise CredentialsInvalid("the credential is too long for a key or a token")
+    return credential

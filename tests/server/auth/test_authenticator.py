@@ -1,0 +1,117 @@
+from datetime import UTC, datetime
+
+import pytest
+from support.fakes import FakeClock
+
+from flowgram_server.auth.api_keys import APIKeys, new_key
+from flowgram_server.auth.authenticator import MAX_KNOWN, Authenticator
+from flowgram_server.auth.errors import CredentialsInvalid
+from flowgram_server.auth.failure_delay import FailureDelay
+from flowgram_server.auth.principal import Principal, Role, Verified
+
+SOMEBODY = Principal("token:me", "team-a", Role.READER)
+
+
+class Tokens:
+    """Every token is valid."""
+
+    def __init__(self, expires: int | None = None) -> None:
+        self.expires = expires
+        self.checked: list[str] = []
+
+    async def verify(self, token: str, now: int) -> Verified:
+        self.checked.append(token)
+        return Verified(SOMEBODY, self.expires)
+
+
+async def test_a_credential_is_checked_once() -> None:
+    """What was found valid is known for a minute."""
+    clock, tokens = FakeClock(), Tokens()
+    authenticator = Authenticator(clock, tokens=tokens)
+    assert authenticator.known("Bearer t") is None
+    assert await authenticator.check("Bearer t") == SOMEBODY
+    clock.advance(59.9)
+    assert authenticator.known("Bearer t") == SOMEBODY
+    clock.advance(0.1)
+    assert authenticator.known("Bearer t") is None
+    assert tokens.checked == ["t"]
+
+
+async def test_what_has_expired_is_known_no_more() -> None:
+    """A credential is never valid beyond its own end."""
+    clock = FakeClock()
+    authenticator = Authenticator(clock, tokens=Tokens(clock.now() + 1_000_000))
+    await authenticator.check("Bearer t")
+    clock.advance(1)
+    assert authenticator.known("Bearer t") is None
+
+
+async def test_revoking_a_key_forgets_it() -> None:
+    """A key that is in the file no more is refused at once."""
+    clock = FakeClock()
+    text, key = new_key(
+        namespace="a", role="admin", lifetime=None, note="", now=datetime(2026, 1, 1, tzinfo=UTC)
+    )
+    authenticator = Authenticator(clock, keys=APIKeys([key]))
+    await authenticator.check(f"Bearer {text}")
+    assert authenticator.known(f"Bearer {text}") is not None
+    authenticator.replace_keys(APIKeys([]))
+    assert authenticator.known(f"Bearer {text}") is None
+    with pytest.raises(CredentialsInvalid):
+        await authenticator.check(f"Bearer {text}")
+
+
+async def test_what_is_known_is_bounded() -> None:
+    """However many credentials there are, memory is not; the oldest are checked again."""
+    tokens = Tokens()
+    authenticator = Authenticator(FakeClock(), tokens=tokens)
+    for number in range(MAX_KNOWN + 1):
+        await authenticator.check(f"Bearer {number}")
+    assert len(authenticator._known) == MAX_KNOWN
+    assert authenticator.known("Bearer 0") is None
+    assert authenticator.known("Bearer 1") == SOMEBODY
+
+
+@pytest.mark.parametrize(
+    "text", ["", "t", "Basic dDp0", "Bearer", "Bearer ", "Bearer  ", "Bearer " + "x" * 8193]
+)
+async def test_what_is_no_bearer(text: str) -> None:
+    """Whatever is no bearer's credential is refused before anything is computed of it."""
+    tokens = Tokens()
+    with pytest.raises(CredentialsInvalid):
+        await Authenticator(FakeClock(), tokens=tokens).check(text)
+    assert tokens.checked == []
+
+
+async def test_the_scheme_in_any_case() -> None:
+    """RFC 9110: schemes have no case."""
+    assert await Authenticator(FakeClock(), tokens=Tokens()).check("bearer  t ") == SOMEBODY
+
+
+async def test_keys_and_tokens_together() -> None:
+    """What begins like a key is looked up as one, and all else is a token."""
+    tokens = Tokens()
+    authenticator = Authenticator(FakeClock(), keys=APIKeys([]), tokens=tokens)
+    with pytest.raises(CredentialsInvalid):
+        await authenticator.check("Bearer fgk_x")
+    assert await authenticator.check("Bearer x") == SOMEBODY
+    assert tokens.checked == ["x"]
+
+
+async def test_refusals_wait_longer_each_time() -> None:
+    """The delays of one peer grow to two seconds; those of another begin anew, and a quiet minute is enough."""
+    delays: list[float] = []
+
+    class Clock(FakeClock):
+        async def sleep(self, seconds: float) -> None:
+            delays.append(seconds)
+
+    clock = Clock()
+    delay = FailureDelay(clock)
+    for _ in range(8):
+        await delay.wait("ipv4:10.0.0.1:5000")
+    assert delays == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+    assert await delay.wait("ipv4:10.0.0.1:6000") == 9
+    assert await delay.wait("ipv4:10.0.0.2:5000") == 1
+    clock.advance(61)
+    assert await delay.wait("ipv4:10.0.0.1:5000") == 1

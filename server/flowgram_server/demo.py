@@ -20,8 +20,9 @@ import click
 from flowgram_client import CallCanceledError, Client, FlowgramError
 from flowgram_server import app, fake_openai
 from flowgram_server.cli.display import display_for
-from flowgram_server.cli.exits import CommandError, ExitStatus, explain, of_outcome
+from flowgram_server.cli.exits import CommandError, ExitStatus
 from flowgram_server.cli.options import DEFAULT_TARGET
+from flowgram_server.cli.outcomes import explain, of_outcome
 from flowgram_server.cli.progress import Progress
 from flowgram_server.cli.root import run_command
 from flowgram_server.cli.run import follow

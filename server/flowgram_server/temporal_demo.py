@@ -25,7 +25,8 @@ import click
 from flowgram_client import CallCanceledError, Client, FlowgramError
 from flowgram_server import app
 from flowgram_server.cli.display import display_for
-from flowgram_server.cli.exits import CommandError, ExitStatus, explain, of_outcome
+from flowgram_server.cli.exits import CommandError, ExitStatus
+from flowgram_server.cli.outcomes import explain, of_outcome
 from flowgram_server.cli.progress import Progress
 from flowgram_server.cli.root import run_command
 from flowgram_server.cli.run import follow

@@ -11,10 +11,10 @@
 `AsyncClient` has the same methods for asyncio. JSON documents go in and come out as dicts.
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 from . import errors as _errors
-from ._async import AsyncClient
 from ._json import JSONObject
 from ._sync import Client
 from ._version import __version__
@@ -60,6 +60,9 @@ from .models import (
     View,
 )
 from .retry import RetryPolicy
+
+if _TYPE_CHECKING:
+    from ._async import AsyncClient
 
 __all__ = [
     "AlreadyExistsError",
@@ -112,5 +115,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> _Any:
-    """The exceptions by the names that they had in 0.1."""
+    """`AsyncClient`, which is imported when it is used; and the exceptions by the names that they had in 0.1."""
+    if name == "AsyncClient":
+        from ._async import AsyncClient  # noqa: PLC0415 - programs that use threads need none of it
+
+        globals()[name] = AsyncClient
+        return AsyncClient
     return getattr(_errors, name)

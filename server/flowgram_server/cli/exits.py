@@ -1,18 +1,8 @@
-"""Exit statuses of the command line, and the message for each error."""
+"""Exit statuses of the command line. Imports nothing of the client: `flowgram --help` needs none of it."""
 
 import enum
 
 import click
-
-from flowgram_client import (
-    DeadlineExceededError,
-    FlowgramError,
-    InvalidArgumentError,
-    InvalidValueError,
-    RequestError,
-    Status,
-    UnavailableError,
-)
 
 
 class ExitStatus(enum.IntEnum):
@@ -56,12 +46,6 @@ Exit status:
   141  nobody reads the output any more
 """
 
-_OUTCOMES = {
-    Status.SUCCEEDED: ExitStatus.SUCCEEDED,
-    Status.FAILED: ExitStatus.FAILED,
-    Status.CANCELED: ExitStatus.CANCELED,
-}
-
 
 class CommandError(click.ClickException):
     """Something that ends the command with a message and an exit status."""
@@ -69,25 +53,3 @@ class CommandError(click.ClickException):
     def __init__(self, message: str, status: ExitStatus) -> None:
         super().__init__(message)
         self.status = status
-
-
-def of_outcome(status: Status) -> ExitStatus:
-    """The exit status for a task in this status."""
-    return _OUTCOMES.get(status, ExitStatus.UNFINISHED)
-
-
-def explain(error: FlowgramError, target: str) -> CommandError:
-    """The message and exit status for an error of the client."""
-    if isinstance(error, InvalidValueError):
-        return CommandError(str(error), ExitStatus.INVALID)
-    if isinstance(error, UnavailableError) and not error.reason:
-        hint = f"cannot reach {target}: {error.message or 'no answer'}\nStart a server with `flowgram serve`, or name one with --target."
-        return CommandError(hint, ExitStatus.UNREACHABLE)
-    if isinstance(error, UnavailableError | DeadlineExceededError):
-        return CommandError(f"{target}: {error}", ExitStatus.UNREACHABLE)
-    if isinstance(error, InvalidArgumentError):
-        return CommandError(str(error), ExitStatus.INVALID)
-    if isinstance(error, RequestError):
-        advice = f" (try again in {error.retry_after:g} s)" if error.retry_after else ""
-        return CommandError(f"{error}{advice}", ExitStatus.REFUSED)
-    return CommandError(str(error), ExitStatus.REFUSED)

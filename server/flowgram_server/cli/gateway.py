@@ -22,8 +22,9 @@ from flowgram_server.settings.gateway import (
 )
 from flowgram_server.stop_signals import StopSignals
 
-from .exits import EPILOG, CommandError, ExitStatus, explain
+from .exits import EPILOG, CommandError, ExitStatus
 from .options import Connection, address, connects
+from .outcomes import explain
 
 _log = structlog.get_logger(__name__)
 

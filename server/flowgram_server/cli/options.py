@@ -14,8 +14,9 @@ import grpc
 from flowgram_client import Client, FlowgramError, RetryPolicy
 from flowgram_server.address import host_and_port
 
-from .exits import CommandError, ExitStatus, explain
+from .exits import CommandError, ExitStatus
 from .interruptible import interruptible
+from .outcomes import explain
 
 _T = TypeVar("_T")
 

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -79,7 +78,7 @@ class _LazyGroup(click.Group):
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-@click.version_option(version("flowgram-server"), prog_name="flowgram")
+@click.version_option(package_name="flowgram-server", prog_name="flowgram")
 def flowgram() -> None:
     """Run FlowGram workflows, and watch them live."""
 

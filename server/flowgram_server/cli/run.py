@@ -9,8 +9,9 @@ import click
 from flowgram_client import Client, Result, Status
 
 from .display import Display, display_for
-from .exits import EPILOG, CommandError, ExitStatus, of_outcome
+from .exits import EPILOG, CommandError, ExitStatus
 from .options import MAX_DURATION, MAX_SEQUENCE, Connection, connects, pairs
+from .outcomes import of_outcome
 from .progress import Progress
 from .workflow_file import read_workflow
 

@@ -4,15 +4,15 @@ import sys
 from itertools import islice
 
 import click
-from rich.text import Text
 
 from flowgram_client import Client, Report, Status, TaskRemoved, TaskSummary
 
 from . import json_output
-from .display import STYLES, make_console, outcome_lines
-from .exits import EPILOG, ExitStatus, of_outcome
+from .exits import EPILOG, ExitStatus
 from .formatting import clean, duration, line, moment
 from .options import Connection, connects, pairs
+from .outcomes import of_outcome, outcome_lines
+from .styles import dim, echo, in_style_of
 from .workflow_file import read_workflow
 
 _LISTED = 50
@@ -37,33 +37,26 @@ def report_command(connection: Connection, task: str, as_json: bool) -> None:
 
 
 def _print_report(report: Report) -> None:
-    out = make_console()
-    out.print(_line("task", report.task_id))
-    out.print(_line("status", Text(str(report.status), STYLES.get(report.status, ""))))
-    out.print(_line("started", moment(report.start_time)))
+    echo(_line("task", line(report.task_id)))
+    echo(_line("status", in_style_of(report.status)))
+    echo(_line("started", moment(report.start_time)))
     if report.terminated:
-        out.print(_line("ended", f"{moment(report.end_time)} ({duration(report.time_cost)})"))
-    out.print(_line("events", str(report.last_sequence)))
+        echo(_line("ended", f"{moment(report.end_time)} ({duration(report.time_cost)})"))
+    echo(_line("events", str(report.last_sequence)))
     if report.nodes:
-        out.print("nodes")
+        echo("nodes")
     for node in report.nodes.values():
         runs = f"{len(node.snapshots)} runs" if len(node.snapshots) > 1 else ""
-        out.print(
-            Text.assemble(
-                "  ",
-                (f"{node.status!s:<10} ", STYLES.get(node.status, "")),
-                f"{line(node.node_id):<28} {runs:>10} ",
-                (f"{duration(node.time_cost):>9}", "dim"),
-            )
-        )
+        status = in_style_of(node.status, f"{node.status!s:<10} ")
+        echo(f"  {status}{line(node.node_id):<28} {runs:>10} {dim(f'{duration(node.time_cost):>9}')}")
     if report.messages:
-        out.print("messages")
+        echo("messages")
     for message in report.messages:
         where = f"{line(message.node_id)}: " if message.node_id else ""
-        out.print(f"  {message.type!s:<8} {where}{clean(message.text)}")
+        echo(f"  {message.type!s:<8} {where}{clean(message.text)}")
     if report.outputs is not None:
-        out.print("outputs")
-        out.print(json_output.dump(report.outputs, indent=2))
+        echo("outputs")
+        echo(json_output.dump(report.outputs, indent=2))
 
 
 @click.command("result", epilog=EPILOG)
@@ -80,7 +73,7 @@ def result_command(connection: Connection, task: str, wait: bool, as_json: bool)
         click.echo(json_output.dump(result.outputs, indent=2))
     else:
         for text in outcome_lines(result):
-            click.echo(str(text), err=True)
+            echo(text, err=True)
     return of_outcome(result.status)
 
 
@@ -136,7 +129,6 @@ def list_command(
     """List tasks, newest first: id, status, creation, duration, name, labels."""
     if watch and limit is not None:
         raise click.UsageError("--limit and --watch exclude each other")
-    out = make_console()
     wanted = [Status[status.upper()] for status in statuses]
 
     def print_list(client: Client) -> None:
@@ -158,15 +150,10 @@ def list_command(
             click.echo(json_output.dump(json_output.jsonable(task)))
         else:
             shown = " ".join(f"{line(key)}={line(value)}" for key, value in sorted(task.labels.items()))
-            out.print(
-                Text.assemble(
-                    f"{line(task.task_id)}  ",
-                    (f"{task.status!s:<10}", STYLES.get(task.status, "")),
-                    f"  {moment(task.create_time):<20}  {duration(task.time_cost):>12}",
-                    f"  {line(task.display_name)}" if task.display_name else "",
-                    (f"  {shown}" if shown else "", "dim"),
-                )
-            )
+            status = in_style_of(task.status, f"{task.status!s:<10}")
+            times = f"{moment(task.create_time):<20}  {duration(task.time_cost):>12}"
+            name = f"  {line(task.display_name)}" if task.display_name else ""
+            echo(f"{line(task.task_id)}  {status}  {times}{name}{dim(f'  {shown}') if shown else ''}")
 
     connection.ask(print_changes if watch else print_list)
 
@@ -207,7 +194,6 @@ def info_command(connection: Connection, as_json: bool) -> None:
     if as_json:
         click.echo(json_output.dump(json_output.jsonable(info), indent=2))
         return
-    out = make_console()
     for name, value in (
         ("name", info.name),
         ("title", info.title),
@@ -217,8 +203,8 @@ def info_command(connection: Connection, as_json: bool) -> None:
         ("time", moment(info.time)),
         ("nodes", " ".join(info.node_types)),
     ):
-        out.print(_line(name, value))
+        echo(_line(name, line(value)))
 
 
-def _line(name: str, value: str | Text) -> Text:
-    return Text.assemble((f"{name:<9} ", "dim"), value if isinstance(value, Text) else line(value))
+def _line(name: str, value: str) -> str:
+    return f"{dim(f'{name:<9} ')}{value}"

@@ -7,9 +7,9 @@ from rich.console import Console
 
 from flowgram_client import Iteration, NodeStatusChanged, OutputDelta, Result, Snapshot, Status
 from flowgram_client._convert import _EPOCH
-from flowgram_server.cli.display import TerminalDisplay
 from flowgram_server.cli.formatting import clean, duration, line
 from flowgram_server.cli.progress import Ended, Progress
+from flowgram_server.cli.terminal_display import TerminalDisplay
 
 
 def node(status: Status, snapshot: Snapshot, sequence: int = 1) -> NodeStatusChanged:

@@ -25,11 +25,13 @@ class ConnectionShares(NamedTuple):
 
     Attributes:
         grpc: Incoming connections of gRPC: half of them.
-        http: Incoming connections of the REST gateway: a quarter. What is left is for calls of nodes.
+        http: Incoming connections of the REST gateway: a quarter.
+        calls: Connections of one kind of node that makes calls: half of what is left.
     """
 
     grpc: int
     http: int
+    calls: int
 
 
 def raise_limit() -> int:
@@ -48,7 +50,7 @@ def raise_limit() -> int:
 def connection_shares(descriptors: int) -> ConnectionShares:
     """The connections that a process with so many descriptors may have."""
     free = max(0, descriptors - _RESERVE)
-    return ConnectionShares(max(_LEAST, free // 2), max(_LEAST, free // 4))
+    return ConnectionShares(max(_LEAST, free // 2), max(_LEAST, free // 4), max(_LEAST, free // 8))
 
 
 async def watch_descriptors(limit: int, clock: Clock, folder: Path = Path("/proc/self/fd")) -> None:

@@ -39,7 +39,8 @@ class LLMSettings:
         read_timeout: How long the API may be silent, before its first byte and between two.
         max_retries: How often a call is tried again after connection failures and the statuses 408, 409, 429 and 5xx.
         max_clients: So many API hosts are kept connected; the one unused for longest is closed first.
-        max_connections: Connections to one API host at once; more calls wait.
+        max_connections: Calls of one API host at once; more wait.
+        max_long_connections: Calls of one API host besides, that have taken more than a second while others wait.
         max_answer_bytes: Length of an answer's text, in UTF-8. Of what is not yet parsed, six times that and 1 MiB are held
             at most, since JSON may take so much for it.
         deny_private: As for http nodes.
@@ -52,6 +53,7 @@ class LLMSettings:
     max_retries: int = 3
     max_clients: int = 64
     max_connections: int = 1000
+    max_long_connections: int = 4000
     max_answer_bytes: int = 16 * MIB
     deny_private: bool | None = None
     trust_env: bool = False
@@ -64,6 +66,7 @@ class HTTPSettings:
     Attributes:
         timeout: How long one attempt may take where the node names no time-out.
         max_parallel: Requests at once, over all tasks; more wait, before their time-out begins.
+        max_long_parallel: Requests besides, that have taken more than a second while others wait.
         max_keepalive: Idle connections that are kept for the next request.
         keepalive: How long they may be used again; the next request closes those that may not.
         max_redirects: How many redirects are followed.
@@ -78,6 +81,7 @@ class HTTPSettings:
 
     timeout: float = 10
     max_parallel: int = 256
+    max_long_parallel: int = 4096
     max_keepalive: int = 20
     keepalive: float = 4
     max_redirects: int = 20

@@ -52,7 +52,12 @@ class LLM(Group):
         default=_LLM.max_clients, ge=1, description="So many API hosts are kept connected."
     )
     max_connections: Count = Field(
-        default=_LLM.max_connections, ge=1, description="Connections to one API host at once."
+        default=_LLM.max_connections, ge=1, description="Calls of one API host at once."
+    )
+    max_long_connections: Count = Field(
+        default=_LLM.max_long_connections,
+        ge=0,
+        description="Calls of one API host besides, that take more than a second while others wait.",
     )
     max_answer_bytes: Count = Field(
         default=_LLM.max_answer_bytes, ge=1, description="Bytes of an answer's text."
@@ -75,6 +80,11 @@ class HTTP(Group):
     )
     max_parallel: Count = Field(
         default=_HTTP.max_parallel, ge=1, description="Requests at once, over all tasks."
+    )
+    max_long_parallel: Count = Field(
+        default=_HTTP.max_long_parallel,
+        ge=0,
+        description="Requests besides, that take more than a second while others wait.",
     )
     max_keepalive: Count = Field(
         default=_HTTP.max_keepalive, ge=0, description="Idle connections that are kept."

@@ -325,11 +325,17 @@ class Settings(BaseSettings):
 
     def llm_settings(self) -> LLMSettings:
         """What concerns llm nodes."""
-        return _pick(LLMSettings, self.llm)
+        calls = connection_shares(raise_limit()).calls
+        short = min(self.llm.max_connections, calls)
+        long = min(self.llm.max_long_connections, calls - short)
+        return _pick(LLMSettings, self.llm, max_connections=short, max_long_connections=long)
 
     def http_settings(self) -> HTTPSettings:
         """What concerns http nodes."""
-        return _pick(HTTPSettings, self.http)
+        calls = connection_shares(raise_limit()).calls
+        short = min(self.http.max_parallel, calls)
+        long = min(self.http.max_long_parallel, calls - short)
+        return _pick(HTTPSettings, self.http, max_parallel=short, max_long_parallel=long)
 
     def code_settings(self) -> CodeSettings:
         """What concerns code nodes."""

@@ -1,6 +1,6 @@
 import os
 import ssl
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from flowgram_core.engine.limits import Limits
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.nodes.node_settings import CodeSettings, HTTPSettings, LLMSettings
 from flowgram_core.temporal.settings import TemporalSettings
+from flowgram_server.descriptors import connection_shares, raise_limit
 from flowgram_server.rpc.servicer import ServiceLimits
 from flowgram_server.settings.egress import Egress
 from flowgram_server.settings.gateway import GatewaySettings
@@ -33,8 +34,14 @@ def test_defaults_are_those_of_the_runtime() -> None:
     settings = load_settings()
     assert settings.runtime_settings() == RuntimeSettings()
     assert settings.service() == ServiceLimits()
-    assert settings.llm_settings() == LLMSettings()
-    assert settings.http_settings() == HTTPSettings()
+    calls = connection_shares(raise_limit()).calls  # by the machine's limit of descriptors
+    llm, http = LLMSettings(), HTTPSettings()
+    assert settings.llm_settings() == replace(
+        llm, max_long_connections=min(llm.max_long_connections, calls - llm.max_connections)
+    )
+    assert settings.http_settings() == replace(
+        http, max_long_parallel=min(http.max_long_parallel, calls - http.max_parallel)
+    )
     assert settings.code_settings() == CodeSettings()
     gateway = settings.gateway()
     assert gateway.max_body_bytes == 2 * settings.max_schema_bytes + settings.max_inputs_bytes + 1024 * 1024

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Collection
 from typing import NamedTuple
 
-from flowgram_core.concurrency.fair_queue import FairSemaphore
+from flowgram_core.concurrency.overflow import OverflowSemaphore
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.nodes.errors import AttemptFailed
 from flowgram_core.nodes.network.charsets import decode_text
@@ -60,7 +60,7 @@ class HTTPClient:
         self._transport = transport
         self._time_slice = time_slice
         self._secret_names = secret_names
-        self._slots = FairSemaphore(settings.max_parallel)
+        self._slots = OverflowSemaphore(settings.max_parallel, settings.max_long_parallel)
         self._default_headers = {
             "accept": "*/*",
             "accept-encoding": ACCEPTED,

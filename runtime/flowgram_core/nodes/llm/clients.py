@@ -9,6 +9,7 @@ from typing import Any, Final
 import httpx2
 import openai
 
+from flowgram_core.concurrency.overflow import OverflowSemaphore
 from flowgram_core.modeling.json_text import JSONObject
 from flowgram_core.nodes.llm.openai_transport import RAW_RESPONSE, OpenAITransport
 from flowgram_core.nodes.network.client import make_transport
@@ -97,6 +98,7 @@ class _DirectClient(httpx2.AsyncClient):
 @dataclass(slots=True, eq=False)
 class _Entry:
     client: APIClient
+    slots: OverflowSemaphore
     users: int = 0
 
 
@@ -133,15 +135,17 @@ class LLMClients:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
     @asynccontextmanager
-    async def client(self, base_url: str) -> AsyncIterator[APIClient]:
-        """The client of an API host, for as long as it is entered."""
+    async def client(self, base_url: str, task_id: str) -> AsyncIterator[APIClient]:
+        """The client of an API host, for one call of a task, once the host has a slot for it."""
         entry = self._entries.get(base_url)
         if entry is None:
-            entry = self._entries[base_url] = _Entry(self._make(base_url))
+            slots = OverflowSemaphore(self._settings.max_connections, self._settings.max_long_connections)
+            entry = self._entries[base_url] = _Entry(self._make(base_url), slots)
         self._entries.move_to_end(base_url)
         entry.users += 1
         try:
-            yield entry.client
+            async with entry.slots.slot(task_id):
+                yield entry.client
         finally:
             entry.users -= 1
             self._drop_surplus()

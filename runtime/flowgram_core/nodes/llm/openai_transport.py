@@ -1,6 +1,5 @@
 """The transport of the openai package: hands its requests to ours, follows redirects, and bounds what comes back."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -31,7 +30,7 @@ class OpenAITransport(httpx2.AsyncBaseTransport):
 
     Args:
         transport: Makes the connections.
-        settings: Time-outs, and how many requests may be open at once; more wait.
+        settings: Time-outs.
         time_slice: Shares the event loop with everything else on it.
     """
 
@@ -44,30 +43,23 @@ class OpenAITransport(httpx2.AsyncBaseTransport):
         self._transport = transport
         self._settings = settings
         self._time_slice = time_slice
-        self._slots = asyncio.Semaphore(settings.max_connections)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Sends a request. Its slot is taken until the response is closed.
+        """Sends a request.
 
         Raises:
             httpx2.TransportError: No response came.
             NodeError: The response is none that could be used.
         """
-        await self._slots.acquire()
         try:
             response = await self._follow(request)
-        except BaseException as error:
-            self._slots.release()
-            if isinstance(error, TransportError):
-                raise _translated(error, request) from error
-            raise
+        except TransportError as error:
+            raise _translated(error, request) from error
         is_success = response.status_code < httpx2.codes.MULTIPLE_CHOICES
         return httpx2.Response(
             response.status_code,
             headers=[header for header in response.headers if header[0] not in _DECODED],
-            stream=_Body(
-                response, None if is_success else _MAX_ERROR_BYTES, self._time_slice, self._slots, request
-            ),
+            stream=_Body(response, None if is_success else _MAX_ERROR_BYTES, self._time_slice, request),
             request=request,
         )
 
@@ -105,7 +97,6 @@ class _Body(httpx2.AsyncByteStream):
         response: The response as it came.
         max_bytes: Where the body is cut off. None: nowhere.
         time_slice: Lets others go on between two pieces of one that was longer.
-        slots: Where the request has its slot.
         request: For errors.
     """
 
@@ -114,15 +105,12 @@ class _Body(httpx2.AsyncByteStream):
         response: HTTPResponse,
         max_bytes: int | None,
         time_slice: TimeSlice,
-        slots: asyncio.Semaphore,
         request: httpx2.Request,
     ) -> None:
         self._response = response
         self._max_bytes = max_bytes
         self._time_slice = time_slice
-        self._slots = slots
         self._request = request
-        self._is_open = True
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         size = 0
@@ -140,10 +128,7 @@ class _Body(httpx2.AsyncByteStream):
             raise _translated(error, self._request) from error
 
     async def aclose(self) -> None:
-        if self._is_open:
-            self._is_open = False
-            self._response.close()
-            self._slots.release()
+        self._response.close()
 
 
 def _translated(error: TransportError, request: httpx2.Request) -> httpx2.TransportError:

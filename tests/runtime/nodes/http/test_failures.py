@@ -140,7 +140,8 @@ async def test_waiting_for_a_turn_is_not_part_of_the_time_out() -> None:
             await go_on.wait()
         return response(received.target.encode())
 
-    async with RawServer(respond) as server, HTTPNode(HTTPSettings(max_parallel=1)) as node:
+    settings = HTTPSettings(max_parallel=1, max_long_parallel=0)
+    async with RawServer(respond) as server, HTTPNode(settings) as node:
         slow = asyncio.create_task(execute(node, f"{server.url}/slow"))
         await server.arrived.wait()
         quick = asyncio.create_task(execute(node, f"{server.url}/quick", timeout=5000))
@@ -149,6 +150,24 @@ async def test_waiting_for_a_turn_is_not_part_of_the_time_out() -> None:
         assert len(server.received) == 1
         go_on.set()
         assert [(await slow)["body"], (await quick)["body"]] == ["/slow", "/quick"]
+
+
+async def test_requests_that_hang_keep_no_other_one_waiting() -> None:
+    """With all places taken by requests of more than a second, the next one is sent nevertheless."""
+    go_on = asyncio.Event()
+
+    async def respond(received: Received) -> bytes:
+        if received.target == "/stuck":
+            await go_on.wait()
+        return response(received.target.encode())
+
+    async with RawServer(respond) as server, HTTPNode(HTTPSettings(max_parallel=2)) as node:
+        stuck = [asyncio.create_task(execute(node, f"{server.url}/stuck", timeout=60_000)) for _ in range(2)]
+        await server.arrived.wait()
+        assert (await execute(node, f"{server.url}/quick", timeout=5000))["body"] == "/quick"
+        assert not any(each.done() for each in stuck)
+        go_on.set()
+        await asyncio.gather(*stuck)
 
 
 async def test_slots_are_shared_between_tasks() -> None:

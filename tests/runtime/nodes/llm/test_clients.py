@@ -17,16 +17,16 @@ COMPLETION = response(
 async def test_clients_are_kept_for_the_hosts_used_last() -> None:
     """One for each host; the oldest goes, but never one that is in use."""
     clients = LLMClients(LLMSettings(max_clients=2))
-    async with clients.client("http://a/") as first:
-        async with clients.client("http://b/"), clients.client("http://c/"):
+    async with clients.client("http://a/", "task") as first:
+        async with clients.client("http://b/", "task"), clients.client("http://c/", "task"):
             assert len(clients) == 3
-        async with clients.client("http://a/") as again:
+        async with clients.client("http://a/", "task") as again:
             assert again is first
         assert len(clients) == 2
     for host in ("http://d/", "http://e/"):
-        async with clients.client(host):
+        async with clients.client(host, "task"):
             pass
-    async with clients.client("http://a/") as later:
+    async with clients.client("http://a/", "task") as later:
         assert later is not first
     await clients.aclose()
     assert len(clients) == 0

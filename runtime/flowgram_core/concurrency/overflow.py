@@ -1,0 +1,90 @@
+"""A fair semaphore with an overflow: while others wait, long holders move to reserve slots, so that short work is served soon.
+
+The same thought as the long workers of code nodes: no number of calls that hang keeps a quick one from its turn, until the
+reserve is used up too.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from flowgram_core.concurrency.fair_queue import FairSemaphore
+
+LONG: Final = 1.0
+"""Seconds after which a holder is a long one."""
+
+
+class _Holder:
+    """One that holds a slot; `moved` says that it is one of the overflow."""
+
+    __slots__ = ("key", "moved", "since")
+
+    def __init__(self, key: Hashable, since: float) -> None:
+        self.key = key
+        self.since = since
+        self.moved = False
+
+
+class OverflowSemaphore:
+    """A bounded number of slots, and of further ones for those that hold theirs for long while others wait.
+
+    Slots are given to the keys that wait for them in turn, see `FairSemaphore`.
+
+    Args:
+        slots: How many there are.
+        overflow: How many long holders may have theirs besides; 0: none.
+        long_after: Seconds after which a holder is a long one.
+    """
+
+    def __init__(self, slots: int, overflow: int, long_after: float = LONG) -> None:
+        self._slots = FairSemaphore(slots)
+        self._overflow = overflow
+        self._long_after = long_after
+        self._holders: dict[_Holder, None] = {}  # those with a slot of the first kind, the oldest first
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a slot."""
+        return self._slots.waiting
+
+    @asynccontextmanager
+    async def slot(self, key: Hashable) -> AsyncIterator[None]:
+        """Waits for a slot, and holds one while the block is entered."""
+        if not self._slots.free:
+            self._watch_holders()
+        await self._slots.acquire(key)
+        holder = _Holder(key, asyncio.get_running_loop().time())
+        self._holders[holder] = None
+        try:
+            yield
+        finally:
+            if holder.moved:
+                self._overflow += 1
+                self._watch_holders()
+            else:
+                del self._holders[holder]
+                self._slots.release(key)
+
+    def _watch_holders(self) -> None:
+        """Looks at the oldest holder when it has become a long one."""
+        if self._timer is None and self._overflow > 0 and self._holders:
+            loop = asyncio.get_running_loop()
+            due = next(iter(self._holders)).since + self._long_after
+            self._timer = loop.call_at(max(due, loop.time()), self._move_long_holders)
+
+    def _move_long_holders(self) -> None:
+        self._timer = None
+        long_since = asyncio.get_running_loop().time() - self._long_after
+        # As many as wait: those that get a slot now are new holders, and wait no more.
+        while self._slots.waiting and self._overflow > 0 and self._holders:
+            holder = next(iter(self._holders))
+            if holder.since > long_since:
+                break
+            del self._holders[holder]
+            holder.moved = True
+            self._overflow -= 1
+            self._slots.release(holder.key)
+        if self._slots.waiting:
+            self._watch_holders()

@@ -32,15 +32,14 @@ from flowgram_server.auth.errors import CredentialFileUnusable
 from flowgram_server.descriptors import connection_shares, raise_limit, watch_descriptors
 from flowgram_server.gateway.embedded import bind_embedded, open_embedded
 from flowgram_server.gc_tuning import tuned_gc
-from flowgram_server.guard import open_guard
 from flowgram_server.health_monitor import HealthMonitor
 from flowgram_server.hosts import open_host
 from flowgram_server.logs import configure_logs
 from flowgram_server.rpc.access_log import AccessLog
-from flowgram_server.rpc.authentication import CallGuard
 from flowgram_server.rpc.handlers import SERVICE_NAME, add_service
 from flowgram_server.rpc.health import HealthServicer
 from flowgram_server.rpc.servicer import RuntimeServicer
+from flowgram_server.security import Security, open_security
 from flowgram_server.settings.server import Settings
 from flowgram_server.shutdown_watchdog import ShutdownWatchdog
 from flowgram_server.signal_watchdog import SignalWatchdog
@@ -84,6 +83,7 @@ class Server:
     Attributes:
         address: HOST:PORT, with the real port.
         application: What it serves.
+        security: What protects its ports.
     """
 
     def __init__(
@@ -92,9 +92,11 @@ class Server:
         application: TaskService,
         grpc_server: grpc.aio.Server,
         health_servicer: HealthServicer,
+        security: Security,
     ) -> None:
         self.address = address
         self.application = application
+        self.security = security
         self._grpc_server = grpc_server
         self._health = health_servicer
 
@@ -117,7 +119,7 @@ async def open_server(
         own_ports: Other ports of this process, which workflows must not reach either.
 
     Raises:
-        CredentialFileUnusable: A file of keys cannot be used.
+        CredentialFileUnusable: A file of keys or certificates cannot be used.
         InvalidSettings: A setting is about a node type that there is not.
         JournalUnavailable: The journal cannot be opened.
         ListenError: The address cannot be listened on.
@@ -130,11 +132,11 @@ async def open_server(
     secrets = Secrets(settings.secret_names)
     features = ("auth",) if settings.auth.enabled else ()
     async with (
-        open_guard(settings.auth, clock) as guard,
+        open_security(settings, clock) as security,
         open_host(settings, clock, own_ports) as application,
     ):
         servicer = RuntimeServicer(application, clock, secrets, settings.service(), features)
-        async with _serving(settings, application, servicer, guard, clock) as server:
+        async with _serving(settings, application, servicer, security, clock) as server:
             own_ports.add(host_and_port(server.address)[1])
             yield server
 
@@ -152,12 +154,14 @@ async def serve(
         on_ready: Called once the server answers.
 
     Raises:
-        CredentialFileUnusable: A file of keys cannot be used.
-        InvalidSettings: A setting is about a node type that there is not.
+        CredentialFileUnusable: A file of keys or certificates cannot be used.
+        CredentialFileUnusable: A file of keys or certificates cannot be used.
+        InvalidSettings: A setting is about a node type that there is not, or leaves the server open to strangers.
         JournalUnavailable: The journal cannot be opened.
         ListenError: The address cannot be listened on.
         NodeTypeUnusable: A node type of another package is none, or cannot be opened.
     """
+    settings.check_exposure()
     try:
         listener = bind_embedded(settings)
     except AddressUnusable as error:
@@ -189,7 +193,7 @@ async def _serve(
     own_ports = OwnPorts(() if listener is None else (host_and_port(address_of(listener))[1],))
     async with (
         open_server(settings, own_ports=own_ports) as server,
-        open_embedded(settings, listener, server.address) as gateway,
+        open_embedded(settings, listener, server.address, server.security) as gateway,
     ):
         started.set()
         _log.info(
@@ -262,20 +266,25 @@ async def _serving(
     settings: Settings,
     application: TaskService,
     servicer: RuntimeServicer,
-    guard: CallGuard | None,
+    security: Security,
     clock: Clock,
 ) -> AsyncIterator[Server]:
     interceptors = [AccessLog(structlog.get_logger("access").bind())] if settings.access_log else []
     max_connections = settings.max_connections or connection_shares(raise_limit()).grpc
     server = grpc.aio.server(options=_options(settings, max_connections), interceptors=interceptors)
-    add_service(server, servicer, settings.max_message_bytes, guard=guard)
+    add_service(server, servicer, settings.max_message_bytes, guard=security.guard)
     health_servicer = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)  # type: ignore[no-untyped-call]  # generated without types
     # Reflection tells of what was imported: the reasons of errors, too, which no method names.
     services = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(services, server)  # type: ignore[no-untyped-call]  # the library has no types
     try:
-        port = server.add_insecure_port(settings.listen)
+        if security.tls is None:
+            port = server.add_insecure_port(settings.listen)
+        else:
+            port = server.add_secure_port(settings.listen, security.tls.grpc_credentials())
+        if security.private_target is not None:
+            server.add_insecure_port(security.private_target)
     except RuntimeError:
         raise ListenError(f"cannot listen on {settings.listen}: is another server running there?") from None
     await server.start()
@@ -284,7 +293,7 @@ async def _serving(
     monitoring = asyncio.create_task(run_forever("health", monitor.keep, clock), name="health")
     try:
         host = settings.listen.rpartition(":")[0]
-        yield Server(f"{host}:{port}", application, server, health_servicer)
+        yield Server(f"{host}:{port}", application, server, health_servicer, security)
     finally:
         monitoring.cancel()
         await server.stop(None)

@@ -13,6 +13,9 @@ from flowgram_server.settings.gateway import ConnectionLimits
 
 _log = structlog.get_logger(__name__)
 
+CLIENT_CERTIFICATE: Final = "client_certificate"
+"""Where `scope["state"]` has the certificate of the client, in DER, which TLS has checked; not there without one."""
+
 _LOG_INTERVAL: Final = 10.0
 """Seconds between two lines that say that there are too many connections."""
 
@@ -54,6 +57,10 @@ class BoundedConnection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Begins to read, unless there are too many connections."""
         super().connection_made(transport)
+        encryption = transport.get_extra_info("ssl_object")
+        certificate = encryption and encryption.getpeercert(binary_form=True)
+        if certificate:
+            self.app_state = {**self.app_state, CLIENT_CERTIFICATE: certificate}
         self._admitted = self._count.admit(self.client)
         if self._admitted:
             self._await_input("the head of a request")

@@ -16,7 +16,7 @@ from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceS
 
 from . import _convert, models
 from ._async_batch import AsyncBatch
-from ._channel import call_metadata, channel_options
+from ._channel import Metadata, call_metadata, channel_options
 from ._flow import Call, Emit, Flow, Open, Read, Sleep, Walk
 from ._operations import BatchSource, JSONSource, Operations, Seconds
 from ._status import client_closed, error_from_rpc, silent
@@ -195,7 +195,7 @@ class AsyncClient:
             state,
             rows,
             stub=self._stub,
-            metadata=self._metadata,
+            metadata=self._call_metadata(),
             reconnect=self._reconnect,
             sleep=self._sleep,
             rand=self._rand,
@@ -343,11 +343,15 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
+    def _call_metadata(self) -> Metadata:
+        """The metadata of a call that begins now."""
+        return self._metadata
+
     async def _finish(self, flow: Flow[T]) -> T:
         """Perform a flow that emits nothing."""
         try:
             walk = Walk(flow)
-            performer = _Performer(self._stub, self._metadata, self._sleep)
+            performer = _Performer(self._stub, self._call_metadata(), self._sleep)
             while walk.effect is not None:
                 await performer.step(walk)
         except FlowgramError as error:
@@ -358,7 +362,7 @@ class AsyncClient:
 
     async def _items(self, flow: Flow[None]) -> AsyncGenerator[Any, None]:
         """Perform a flow, and give what it emits."""
-        performer = _Performer(self._stub, self._metadata, self._sleep)
+        performer = _Performer(self._stub, self._call_metadata(), self._sleep)
         try:
             walk = Walk(flow)
             while walk.effect is not None:

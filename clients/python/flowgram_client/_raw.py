@@ -1,6 +1,6 @@
 """A client that gives the contract's own messages, with JSON as the text it came in: for gateways, not for users."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 
 import grpc
@@ -10,12 +10,32 @@ from flowgram.runtime.v1 import event_pb2, runtime_service_pb2
 
 from . import _convert, models
 from ._async import AsyncClient
+from ._channel import Metadata
 from ._operations import Seconds
 from ._status import error_from_rpc
 
 
 class RawClient(AsyncClient):
-    """An AsyncClient with methods for the contract's messages. Calls are repeated as those of AsyncClient are."""
+    """An AsyncClient with methods for the contract's messages. Calls are repeated as those of AsyncClient are.
+
+    Args:
+        target: as that of AsyncClient.
+        call_metadata: gives metadata for a call that begins now, beside that of all calls; it is not looked at.
+        options: the other arguments of AsyncClient.
+    """
+
+    def __init__(
+        self,
+        target: str = "127.0.0.1:50051",
+        *,
+        call_metadata: Callable[[], Metadata] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(target, **options)
+        self._more_metadata = call_metadata
+
+    def _call_metadata(self) -> Metadata:
+        return self._metadata if self._more_metadata is None else self._metadata + self._more_metadata()
 
     async def call(self, method: str, request: Message) -> Any:
         """The response of a unary call. It may be sent several times: a TaskRunRequest needs a `request_id`."""
@@ -26,7 +46,7 @@ class RawClient(AsyncClient):
     ) -> AsyncGenerator[runtime_service_pb2.TaskRunBatchResponse, None]:
         """One stream of TaskRunBatch, as it is: where it breaks off, `requests` cannot be sent again."""
         stub: Any = self._stub
-        call = stub.TaskRunBatch(requests, metadata=self._metadata)
+        call = stub.TaskRunBatch(requests, metadata=self._call_metadata())
         try:
             async for response in call:
                 yield response

@@ -11,6 +11,7 @@ from flowgram_client import InvalidValueError
 from flowgram_client._raw import RawClient
 from flowgram_server.address import AddressUnusable, address_of, bind
 from flowgram_server.descriptors import connection_shares, raise_limit
+from flowgram_server.gateway.forwarding import forwarded
 from flowgram_server.gateway.serve import RETRY, open_gateway
 from flowgram_server.logs import LogFormat, LogLevel, configure_logs
 from flowgram_server.settings.gateway import (
@@ -119,6 +120,7 @@ async def _serve(connection: Connection, listener: socket.socket, settings: Gate
         credentials=connection.credentials(),
         metadata=connection.metadata,
         retry=RETRY,
+        call_metadata=forwarded.get,
     )
     async with client, open_gateway(client, listener, settings):
         _log.info("serving", http=address_of(listener), target=connection.target)

@@ -147,8 +147,11 @@ def _cors(origins: frozenset[str]) -> Middleware:
         allow_origins=origins - {LOOPBACK},
         allow_origin_regex=_LOOPBACK_ORIGINS if LOOPBACK in origins else None,
         allow_methods=("GET", "POST", "PUT"),
-        allow_headers=("Content-Type", "Last-Event-ID", "Cache-Control"),
-        expose_headers=("Retry-After",),
+        allow_headers=(
+            *("Authorization", "Cache-Control", "Content-Type"),
+            *("Flowgram-Namespace", "Last-Event-ID", "Traceparent", "Tracestate"),
+        ),
+        expose_headers=("Retry-After", "WWW-Authenticate"),
         # A page from elsewhere that is allowed by name may reach a gateway on this machine.
         allow_private_network=True,
     )

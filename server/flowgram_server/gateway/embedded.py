@@ -9,6 +9,7 @@ import structlog
 
 from flowgram_client._raw import RawClient
 from flowgram_server.address import AddressUnusable, bind, from_within
+from flowgram_server.security import Security
 from flowgram_server.settings.server import Settings
 
 if TYPE_CHECKING:
@@ -40,17 +41,40 @@ def bind_embedded(settings: Settings) -> socket.socket | None:
 
 @asynccontextmanager
 async def open_embedded(
-    settings: Settings, listener: socket.socket | None, address: str
+    settings: Settings, listener: socket.socket | None, address: str, security: Security
 ) -> AsyncIterator["Gateway | None"]:
-    """The gateway of the server that listens on an address, for as long as the block lasts; None without a listener."""
+    """The gateway of a server, for as long as the block lasts.
+
+    Args:
+        settings: Those of the server.
+        listener: Where it listens; None: there is none.
+        address: Where the server listens.
+        security: What protects the ports.
+    """
     if listener is None:
         yield None
         return
-    from flowgram_server.gateway.serve import RETRY, open_gateway  # noqa: PLC0415 - costs a server without it nothing
+    # Costs a server without it nothing.
+    from flowgram_server.gateway.forwarding import forwarded  # noqa: PLC0415
+    from flowgram_server.gateway.serve import RETRY, open_gateway  # noqa: PLC0415
 
-    async with (
+    client = RawClient(
+        security.private_target or from_within(address),
+        retry=RETRY,
         # A proxy of the environment leads out of this machine, under whatever name the server listens.
-        RawClient(from_within(address), retry=RETRY, options=(("grpc.enable_http_proxy", 0),)) as client,
-        open_gateway(client, listener, settings.gateway()) as gateway,
+        options=(("grpc.enable_http_proxy", 0),),
+        call_metadata=None if security.guard is None else forwarded.get,
+    )
+    tls = None if security.tls is None else security.tls.http_context()
+    async with (
+        client,
+        open_gateway(
+            client,
+            listener,
+            settings.gateway(),
+            forwards=security.guard is not None,
+            private=security.private_target is not None,
+            tls=tls,
+        ) as gateway,
     ):
         yield gateway

@@ -1,6 +1,7 @@
 """JSON responses and error responses, with their headers."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import Response
@@ -33,6 +34,9 @@ def error_answer(answer: ErrorAnswer, headers: Mapping[str, str] | None = None) 
     more = dict(NEVER_KEPT)
     if answer.retry_after is not None:
         more["Retry-After"] = str(answer.retry_after)
+    if answer.status == HTTPStatus.UNAUTHORIZED:
+        invalid = ', error="invalid_token"' if answer.code == "CREDENTIALS_INVALID" else ""
+        more["WWW-Authenticate"] = f'Bearer realm="flowgram"{invalid}'
     return Response(
         error_body(answer), answer.status, {**(headers or {}), **more}, media_type="application/json"
     )

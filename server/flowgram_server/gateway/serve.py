@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -11,6 +12,7 @@ from flowgram_client._raw import RawClient
 from flowgram_server.gateway.app import create_app
 from flowgram_server.gateway.console import FEATURE, read_bundle
 from flowgram_server.gateway.endpoints import Endpoints
+from flowgram_server.gateway.forwarding import Forwarding
 from flowgram_server.gateway.host_check import AllowedHosts
 from flowgram_server.http_listener import listening
 from flowgram_server.settings.gateway import GatewaySettings
@@ -32,7 +34,13 @@ class Gateway:
 
 @asynccontextmanager
 async def open_gateway(
-    client: RawClient, listener: socket.socket, settings: GatewaySettings
+    client: RawClient,
+    listener: socket.socket,
+    settings: GatewaySettings,
+    *,
+    forwards: bool = True,
+    private: bool = False,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Gateway]:
     """A gateway on the running event loop, for as long as the block lasts. On leaving, answers under way get a moment.
 
@@ -40,13 +48,17 @@ async def open_gateway(
         client: A client of the service.
         listener: Where it listens; it is closed at the end.
         settings: How it serves.
+        forwards: Whether the credentials of callers are sent on to the service.
+        private: Whether the service believes what the gateway says of a caller's certificate and address.
+        tls: Encrypts what is sent; None: nothing is.
     """
     console = await asyncio.to_thread(read_bundle)
     endpoints = Endpoints(client, settings, features=(FEATURE,) if console else ())
     gateway = Gateway(endpoints)
     allowed_hosts = AllowedHosts(listener.getsockname()[0], settings.allowed_hosts)
     app = create_app(endpoints, settings.cors_origins, allowed_hosts, console)
-    async with listening(app, listener, limits=settings.connections):
+    serving = Forwarding(app, private=private) if forwards else app
+    async with listening(serving, listener, limits=settings.connections, tls=tls):
         try:
             yield gateway
         finally:

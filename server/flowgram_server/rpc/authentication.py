@@ -15,6 +15,7 @@ from flowgram_server.auth.failure_delay import FailureDelay
 from flowgram_server.auth.namespaces import NAMESPACE_KEY, in_namespace
 from flowgram_server.auth.permissions import MINIMUM_ROLE, check_role
 from flowgram_server.auth.principal import STRANGER, Principal, Role, current_principal
+from flowgram_server.auth.private_socket import CERTIFICATE_KEY, PEER_KEY, PRIVATE_PEER
 from flowgram_server.rpc.access_log import note
 from flowgram_server.rpc.errors import ArgumentInvalid, Violation
 from flowgram_server.rpc.grpc_types import Context, Handler
@@ -74,11 +75,13 @@ class CallGuard:
             principal = await self._principal(needed, context)
             check_role(principal, method, needed)
         except CredentialsInvalid as error:
-            note(failures=str(await self._delay.wait(context.peer())))
+            note(failures=str(await self._delay.wait(_peer(context))))
             await abort(context, error)
         except (AuthError, ArgumentInvalid) as error:
             await abort(context, error)
         current_principal.set(principal)
+        if context.peer().startswith(PRIVATE_PEER):
+            note(caller=_peer(context))
         note(principal=principal.name, namespace=principal.namespace)
 
     async def _principal(self, needed: Role, context: Context) -> Principal:
@@ -104,9 +107,28 @@ class CallGuard:
             text = str(authorization)
             return authenticator.known(text) or await authenticator.check(text)
         if authenticator.certificates is not None:
-            certificates = context.auth_context().get("x509_pem_cert", ())
-            for certificate in certificates:
+            certificate = _certificate(context)
+            if certificate is not None:
                 return authenticator.holder(certificate)
         if needed == Role.NONE:
             return STRANGER
         raise authenticator.missing()
+
+
+def _certificate(context: Context) -> bytes | None:
+    """The certificate that the caller has shown, in PEM, or in DER where the gateway tells of it; None: it has none."""
+    if context.peer().startswith(PRIVATE_PEER):
+        told = _told(context, CERTIFICATE_KEY)
+        return told if isinstance(told, bytes) else None
+    shown = context.auth_context().get("x509_pem_cert")
+    return next(iter(shown), None) if shown else None
+
+
+def _peer(context: Context) -> str:
+    """Where a call comes from: HOST:PORT, or as gRPC writes it."""
+    peer = context.peer()
+    return str(_told(context, PEER_KEY) or peer) if peer.startswith(PRIVATE_PEER) else peer
+
+
+def _told(context: Context, wanted: str) -> str | bytes | None:
+    return next((value for key, value in context.invocation_metadata() or () if key == wanted), None)

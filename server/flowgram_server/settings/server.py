@@ -29,6 +29,7 @@ from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.nodes.node_settings import CodeSettings, EgressSettings, HTTPSettings, LLMSettings
 from flowgram_core.temporal.settings import TemporalSettings, within_temporal
 from flowgram_server.address import host_and_port, is_loopback
+from flowgram_server.auth.exposure import exposure_problems
 from flowgram_server.descriptors import connection_shares, raise_limit
 from flowgram_server.logs import LogFormat, LogLevel
 from flowgram_server.rpc.servicer import ServiceLimits
@@ -42,7 +43,7 @@ from flowgram_server.settings.environment import (
 )
 from flowgram_server.settings.gateway import ConnectionLimits, GatewaySettings, host_name_of, origin_of
 from flowgram_server.settings.groups import HTTP, LLM, Code, Count, MessageBytes, Seconds, Temporal
-from flowgram_server.settings.security import Auth
+from flowgram_server.settings.security import TLS, Auth
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -86,6 +87,9 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[frozenset[str], NoDecode] = Field(
         default=_GATEWAY.allowed_hosts,
         description="Names in a Host header that the REST gateway answers, beside this machine's; *: all.",
+    )
+    insecure_remote: bool = Field(
+        default=False, description="Allows to listen beyond loopback without TLS and authentication."
     )
     max_connections: Count = Field(
         default=0, ge=0, description="gRPC connections at once; 0: half of the file descriptors."
@@ -233,6 +237,7 @@ class Settings(BaseSettings):
     code: Code = Code()
     temporal: Temporal = Temporal()
     egress: Egress = Egress()
+    tls: TLS = TLS()
     auth: Auth = Auth()
 
     @field_validator("http_listen")
@@ -279,6 +284,17 @@ class Settings(BaseSettings):
         ]
         if unknown:
             raise InvalidSettings("\n".join(unknown))
+
+    def check_exposure(self) -> None:
+        """Raises `InvalidSettings` where the server could be reached from elsewhere without TLS and authentication."""
+        problems = exposure_problems(
+            {"listen": self.listen, "http_listen": self.http_listen},
+            has_tls=self.tls.files is not None,
+            has_auth=self.auth.enabled,
+            insecure_remote=self.insecure_remote,
+        )
+        if problems:
+            raise InvalidSettings("\n".join(problems))
 
     def runtime_settings(self) -> RuntimeSettings:
         """What concerns the runtime."""

@@ -16,7 +16,7 @@ from flowgram_server.rpc.servicer import ServiceLimits
 from flowgram_server.settings.egress import Egress
 from flowgram_server.settings.gateway import GatewaySettings
 from flowgram_server.settings.groups import Temporal
-from flowgram_server.settings.security import Auth
+from flowgram_server.settings.security import TLS, Auth
 from flowgram_server.settings.server import HTTP, LLM, Code, InvalidSettings, Settings, load_settings
 
 NOT_SETTINGS = {"inline_work", "step_budget", "step_bytes", "tail_bytes", "limits"}
@@ -67,12 +67,12 @@ def test_everything_can_be_set(model: Any, dataclass: Any) -> None:
     assert {field.name for field in fields(dataclass)} - NOT_SETTINGS <= model.model_fields.keys()
 
 
-@pytest.mark.parametrize("model", [Settings, LLM, HTTP, Code, Temporal, Egress, Auth])
+@pytest.mark.parametrize("model", [Settings, LLM, HTTP, Code, Temporal, Egress, TLS, Auth])
 def test_everything_is_described(model: Any) -> None:
     """Every setting says what it is; every number among them, in which unit."""
     units = ("Seconds", "Bytes")
     for name, field in model.model_fields.items():
-        if name in {"llm", "http", "code", "temporal", "egress", "auth"}:
+        if name in {"llm", "http", "code", "temporal", "egress", "tls", "auth"}:
             continue
         assert field.description, name
         if field.annotation is float:
@@ -81,7 +81,7 @@ def test_everything_is_described(model: Any) -> None:
             assert field.description.startswith(units), name
 
 
-@pytest.mark.parametrize("model", [Settings, LLM, HTTP, Code, Temporal, Egress, Auth])
+@pytest.mark.parametrize("model", [Settings, LLM, HTTP, Code, Temporal, Egress, TLS, Auth])
 def test_every_number_has_an_end(model: Any) -> None:
     """No duration is longer than timers and clocks count to, and no count larger than the journal counts to."""
     for name, field in model.model_fields.items():

@@ -1,0 +1,55 @@
+"""Forwarding: what the gateway sends on of its caller to the service, as metadata of the calls that it makes for it."""
+
+import re
+from contextvars import ContextVar
+from typing import Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from flowgram_client._channel import Metadata
+from flowgram_server.auth.private_socket import CERTIFICATE_KEY, PEER_KEY
+from flowgram_server.http_connection import CLIENT_CERTIFICATE
+
+_HEADERS: Final = {
+    name.encode(): name for name in ("authorization", "flowgram-namespace", "traceparent", "tracestate")
+}
+"""Headers that become metadata of the same name. No other does: what a service believes of its gateway nobody else may say."""
+
+_UNSENDABLE: Final = re.compile(r"[^ -~]")
+"""Characters that HTTP/1 allows in a header, and gRPC does not in metadata; in none of these they mean anything."""
+
+forwarded: Final[ContextVar[Metadata]] = ContextVar("forwarded", default=())
+"""The metadata of the calls that are made for the request that is being answered."""
+
+
+class Forwarding:
+    """Sets `forwarded` for each request.
+
+    Args:
+        app: Answers the requests.
+        private: Whether the service believes what the gateway says of a caller's certificate and address.
+    """
+
+    def __init__(self, app: ASGIApp, *, private: bool) -> None:
+        self._app = app
+        self._private = private
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes a request on."""
+        forwarded.set(self._metadata(scope))
+        await self._app(scope, receive, send)
+
+    def _metadata(self, scope: Scope) -> Metadata:
+        metadata: list[tuple[str, str | bytes]] = [
+            (_HEADERS[name], _UNSENDABLE.sub("?", value.decode("latin-1")))
+            for name, value in scope["headers"]
+            if name in _HEADERS
+        ]
+        if self._private:
+            peer = scope.get("client")
+            if peer:
+                metadata.append((PEER_KEY, f"{peer[0]}:{peer[1]}"))
+            certificate = scope.get("state", {}).get(CLIENT_CERTIFICATE)
+            if certificate:
+                metadata.append((CERTIFICATE_KEY, certificate))
+        return tuple(metadata)

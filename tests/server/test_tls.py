@@ -1,0 +1,203 @@
+"""TLS of a server as it is started, on both ports, with certificates that change."""
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import grpc
+import httpx2
+import pytest
+from structlog.testing import capture_logs
+from support.authority import Authority, Signed
+
+from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoRequest
+from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
+from flowgram_server.address import address_of, bind
+from flowgram_server.app import Server, open_server
+from flowgram_server.auth.errors import CredentialFileUnusable
+from flowgram_server.gateway.embedded import open_embedded
+from flowgram_server.settings.server import InvalidSettings, Settings, load_settings
+
+
+def settings_for(data: Path, **flags: Any) -> Settings:
+    return load_settings(
+        flags={
+            "listen": "127.0.0.1:0",
+            "http_listen": "127.0.0.1:0",
+            "data": data,
+            "storage": "memory",
+            "code": {"workers": 1},
+            "access_log": False,
+            **flags,
+        }
+    )
+
+
+class Ports(NamedTuple):
+    """A server with its gateway."""
+
+    server: Server
+    http: str
+
+    async def grpc_info(self, roots: bytes, client: Signed | None = None) -> Any:
+        """What the server tells by gRPC to a client that trusts an authority."""
+        credentials = grpc.ssl_channel_credentials(
+            roots, *((client.key, client.certificate) if client else ())
+        )
+        async with grpc.aio.secure_channel(self.server.address, credentials) as channel:
+            stub: Any = WorkflowRuntimeServiceStub(channel)
+            return await stub.ServerInfo(ServerInfoRequest(), timeout=10)
+
+    async def http_get(self, roots: bytes, path: str, files: tuple[Path, Path] | None = None) -> Any:
+        """The same by HTTP."""
+        context = ssl.create_default_context(cadata=roots.decode())
+        if files is not None:
+            context.load_cert_chain(*files)
+        async with httpx2.AsyncClient(verify=context, trust_env=False) as client:
+            return await client.get(f"https://{self.http}{path}")
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[Ports]:
+    listener = bind(settings.http_listen)
+    with listener:
+        async with (
+            open_server(settings) as server,
+            open_embedded(settings, listener, server.address, server.security),
+        ):
+            yield Ports(server, address_of(listener))
+
+
+async def test_both_ports_are_encrypted(tmp_path: Path) -> None:
+    """Clients that trust the authority are answered on both ports, and no others; nothing answers in the clear."""
+    authority = Authority()
+    certificate, key = authority.server().write(tmp_path, "server")
+    settings = settings_for(tmp_path, tls={"cert_file": certificate, "key_file": key})
+    async with serving(settings) as ports:
+        assert (await ports.grpc_info(authority.pem)).name == "flowgram-server"
+        answer = await ports.http_get(authority.pem, "/api/info")
+        assert answer.status_code == 200
+        stranger = Authority("another").pem
+        with pytest.raises(grpc.aio.AioRpcError):
+            await ports.grpc_info(stranger)
+        with pytest.raises(httpx2.ConnectError):
+            await ports.http_get(stranger, "/api/info")
+        async with grpc.aio.insecure_channel(ports.server.address) as channel:
+            stub: Any = WorkflowRuntimeServiceStub(channel)
+            with pytest.raises(grpc.aio.AioRpcError):
+                await stub.ServerInfo(ServerInfoRequest(), timeout=10)
+        async with httpx2.AsyncClient(trust_env=False) as client:
+            with pytest.raises(httpx2.HTTPError):
+                await client.get(f"http://{ports.http}/api/info")
+
+
+async def test_renewed_certificates(tmp_path: Path) -> None:
+    """New files are taken up without a restart; ones that do not fit change nothing, and are an error in the log."""
+    first, second, third = Authority("first"), Authority("second"), Authority("third")
+    certificate, key = first.server().write(tmp_path, "server")
+    settings = settings_for(tmp_path, tls={"cert_file": certificate, "key_file": key})
+    async with serving(settings) as ports:
+        second.server().write(tmp_path, "server")
+        await answered_by(ports, second)
+        with capture_logs() as logs:
+            third.server().write(tmp_path, "server")
+            key.write_bytes(first.server().key)
+            while not [line for line in logs if line["log_level"] == "error"]:
+                await ports.grpc_info(second.pem)
+        assert "is not that of the certificate" in logs[0]["reason"]
+        assert (await ports.http_get(second.pem, "/api/info")).status_code == 200
+        third.server().write(tmp_path, "server")
+        await answered_by(ports, third)
+
+
+async def answered_by(ports: Ports, authority: Authority) -> None:
+    """Returns once both ports have a certificate of an authority."""
+    for ask in (lambda: ports.grpc_info(authority.pem), lambda: ports.http_get(authority.pem, "/api/info")):
+        while True:
+            try:
+                await ask()
+            except (grpc.aio.AioRpcError, httpx2.ConnectError):
+                continue
+            break
+
+
+async def test_client_certificates(tmp_path: Path) -> None:
+    """Clients of the authority are answered; those without a certificate, or of another authority, are not."""
+    authority, clients, strangers = Authority(), Authority("clients"), Authority("strangers")
+    certificate, key = authority.server().write(tmp_path, "server")
+    tls = {
+        "cert_file": certificate,
+        "key_file": key,
+        "client_ca_file": clients.write(tmp_path),
+        "require_client_cert": True,
+    }
+    ours, theirs = clients.client("worker"), strangers.client("worker")
+    async with serving(settings_for(tmp_path, tls=tls)) as ports:
+        assert (await ports.grpc_info(authority.pem, ours)).name
+        answer = await ports.http_get(authority.pem, "/api/info", ours.write(tmp_path, "ours"))
+        assert answer.status_code == 200
+        for wrong in (None, theirs):
+            with pytest.raises(grpc.aio.AioRpcError):
+                await ports.grpc_info(authority.pem, wrong)
+            with pytest.raises(httpx2.HTTPError):
+                await ports.http_get(authority.pem, "/api/info", wrong and wrong.write(tmp_path, "wrong"))
+        # An authority that is gone is trusted no more.
+        tls["client_ca_file"].write_bytes(strangers.pem)  # type: ignore[union-attr]  # a path
+        files = theirs.write(tmp_path, "theirs")
+        while True:
+            try:
+                await ports.http_get(authority.pem, "/api/info", files)
+                await ports.grpc_info(authority.pem, theirs)
+            except (grpc.aio.AioRpcError, httpx2.HTTPError):
+                continue
+            break
+        with pytest.raises(grpc.aio.AioRpcError):
+            await ports.grpc_info(authority.pem, ours)
+        with pytest.raises(httpx2.HTTPError):
+            await ports.http_get(authority.pem, "/api/info", ours.write(tmp_path, "ours"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        ("missing", r"server\.key: No such file"),
+        ("text", "no certificate and key"),
+        ("other key", "is not that of the certificate"),
+        ("authority", r"ca\.pem: no certificates"),
+    ],
+)
+async def test_files_that_cannot_be_used(tmp_path: Path, damage: str, expected: str) -> None:
+    """A server does not start with them, and says which."""
+    authority = Authority()
+    certificate, key = authority.server().write(tmp_path, "server")
+    client_authorities = authority.write(tmp_path)
+    match damage:
+        case "missing":
+            key.unlink()
+        case "text":
+            certificate.write_text("no certificate")
+        case "other key":
+            key.write_bytes(authority.server().key)
+        case _:
+            client_authorities.write_text("none")
+    tls = {"cert_file": certificate, "key_file": key, "client_ca_file": client_authorities}
+    with pytest.raises(CredentialFileUnusable, match=expected):
+        async with open_server(settings_for(tmp_path, tls=tls)):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("tls", "expected"),
+    [
+        ({"cert_file": "a"}, "belong together"),
+        ({"key_file": "a"}, "belong together"),
+        ({"client_ca_file": "a"}, "client_ca_file needs"),
+        ({"cert_file": "a", "key_file": "b", "require_client_cert": True}, "needs client_ca_file"),
+    ],
+)
+def test_settings_that_belong_together(tls: dict[str, Any], expected: str) -> None:
+    """What makes no sense alone is told at once."""
+    with pytest.raises(InvalidSettings, match=expected):
+        load_settings(flags={"tls": tls})

@@ -54,3 +54,10 @@ def test_client_commands_need_no_server_and_no_display(arguments: tuple[str, ...
     modules = imported(*arguments)
     assert {"grpc", "flowgram_client._sync"} <= modules
     assert not modules & (SERVER | DISPLAY | ASYNC_CLIENT)
+
+
+def test_the_server_starts_without_what_only_calls_need() -> None:
+    """The openai package takes longer to import than the rest of the server: the first llm call does it."""
+    modules = imported("serve", "--help")
+    assert "flowgram_core.nodes.llm.node" in modules
+    assert not modules & {"openai", "temporalio", "flowgram_core.nodes.llm.api_client"}

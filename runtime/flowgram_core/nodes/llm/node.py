@@ -9,13 +9,13 @@ from typing import Any, Self
 from urllib.parse import quote
 
 import httpx2
-import openai
 
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.node_type import Call, CallBehavior, RunScope, Trusted
 from flowgram_core.modeling import javascript, json_text
 from flowgram_core.modeling.document import Node
 from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.nodes.errors import APIRefusal, APITimeout, APIUnreachable
 from flowgram_core.nodes.executor import CallContext
 from flowgram_core.nodes.http.url import parse_url, scheme_of, to_utf8
 from flowgram_core.nodes.llm.answer import MAX_ERROR_LENGTH, Answer
@@ -104,7 +104,7 @@ class LLMNode(Trusted):
             try:
                 try:
                     response = await client.complete(body, api_key, key)
-                except openai.APIStatusError as error:
+                except APIRefusal as error:
                     if not _refuses_to_stream(error):
                         raise
                     del body["stream"]
@@ -113,16 +113,14 @@ class LLMNode(Trusted):
                     return await answer.read(response)
                 finally:
                     await response.aclose()
-            except (openai.APITimeoutError, httpx2.TimeoutException) as error:
+            except (APITimeout, httpx2.TimeoutException) as error:
                 raise NodeError("Request timed out.") from error
-            except (openai.APIConnectionError, httpx2.HTTPError) as error:
+            except (APIUnreachable, httpx2.HTTPError) as error:
                 if answer.begun:
                     raise NodeError(f'Network error: the answer of api "{host}" broke off') from error
                 raise NodeError(f'Network error: unreachable api "{host}"') from error
-            except openai.APIStatusError as error:
+            except APIRefusal as error:
                 raise NodeError(_describe(error)) from error
-            except openai.OpenAIError as error:
-                raise NodeError(str(error)[:MAX_ERROR_LENGTH]) from error
 
 
 def _prepare(scope: RunScope, inputs: JSONObject) -> JSONObject:  # noqa: ARG001
@@ -172,19 +170,19 @@ def _sendable(value: Any) -> Any:
             return value
 
 
-def _refuses_to_stream(error: openai.APIStatusError) -> bool:
+def _refuses_to_stream(error: APIRefusal) -> bool:
     """Whether an API says that it would answer, but not in a stream."""
     body: Any = error.body
     param = body.get("param") if isinstance(body, dict) else None
     said = body if isinstance(body, str) else json_text.dumps(body)
-    return error.status_code in _REFUSALS and (param == "stream" or _STREAM.search(said) is not None)
+    return error.status in _REFUSALS and (param == "stream" or _STREAM.search(said) is not None)
 
 
-def _describe(error: openai.APIStatusError) -> str:
+def _describe(error: APIRefusal) -> str:
     """An API's error as OpenAI's JavaScript library prints it, which is what FlowGram shows."""
     body: Any = error.body
     message = body.get("message") if isinstance(body, dict) else body
     if not message:
         message = body or "status code (no body)"
     text = message if isinstance(message, str) else json_text.dumps(message)
-    return f"{error.status_code} {text}"[:MAX_ERROR_LENGTH]
+    return f"{error.status} {text}"[:MAX_ERROR_LENGTH]

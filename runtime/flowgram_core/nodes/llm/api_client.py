@@ -1,0 +1,114 @@
+"""The client of one OpenAI-compatible API, by the openai package, which takes longer to import than the rest of the server."""
+
+from typing import Any
+
+import httpx2
+import openai
+
+from flowgram_core.engine.errors import NodeError
+from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.nodes.errors import APIRefusal, APITimeout, APIUnreachable
+from flowgram_core.nodes.llm.answer import MAX_ERROR_LENGTH
+from flowgram_core.nodes.llm.openai_transport import RAW_RESPONSE, OpenAITransport
+from flowgram_core.nodes.node_settings import LLMSettings
+
+
+class APIClient:
+    """Asks one API host.
+
+    Args:
+        base_url: The API.
+        settings: Time-outs, retries and limits.
+        transport: As for `OpenAITransport`.
+    """
+
+    def __init__(self, base_url: str, settings: LLMSettings, transport: OpenAITransport) -> None:
+        self._openai = _OpenAI(
+            base_url=base_url,
+            api_key="unused",
+            max_retries=settings.max_retries,
+            timeout=settings.read_timeout,
+            http_client=_DirectClient(transport),
+        )
+        base = self._openai.base_url
+        self._url = str(base.copy_with(raw_path=base.raw_path + b"chat/completions"))
+
+    async def complete(self, body: JSONObject, api_key: str | None, idempotency_key: str) -> httpx2.Response:
+        """Asks for a chat completion; the response's body is not yet read. Close it.
+
+        Connection failures and passing errors are tried again; how often and after how long is the openai package's part.
+
+        Args:
+            body: The request, as JSON.
+            api_key: None: the request carries none.
+            idempotency_key: For APIs that know such keys.
+
+        Raises:
+            APITimeout: It was silent for too long.
+            APIUnreachable: No response came.
+            APIRefusal: It has answered with an error.
+            NodeError: Its address is forbidden, or its response is none that could be used.
+        """
+        try:
+            return await self._post(body, api_key, idempotency_key)
+        except openai.APITimeoutError as error:
+            raise APITimeout(str(error)) from error
+        except openai.APIConnectionError as error:
+            raise APIUnreachable(str(error)) from error
+        except openai.APIStatusError as error:
+            raise APIRefusal(error.status_code, error.body) from error
+        except openai.OpenAIError as error:
+            raise NodeError(str(error)[:MAX_ERROR_LENGTH]) from error
+
+    async def _post(self, body: JSONObject, api_key: str | None, idempotency_key: str) -> httpx2.Response:
+        # The package's typed methods would look through all of the body, which costs several times as much.
+        return await self._openai.post(
+            self._url,
+            cast_to=httpx2.Response,
+            body=body,
+            options={
+                "headers": {
+                    "Authorization": f"Bearer {api_key}" if api_key else openai.Omit(),
+                    "Idempotency-Key": idempotency_key,
+                    RAW_RESPONSE: "stream",
+                }
+            },
+        )
+
+
+class _DirectClient(httpx2.AsyncClient):
+    """Hands the requests of the openai package to a transport, and nothing else.
+
+    The HTTP library's own client would merge addresses and headers, look for cookies, credentials and redirects, none of
+    which there are here; that took a third of a call.
+    """
+
+    def __init__(self, transport: OpenAITransport) -> None:
+        super().__init__(transport=transport, trust_env=False, timeout=None)
+        self._direct = transport
+        self._urls: dict[str, httpx2.URL] = {}
+
+    def build_request(self, method: str, url: Any, **parts: Any) -> httpx2.Request:
+        """A request with the headers and the content that it is given."""
+        known = self._urls.get(url)
+        if known is None:
+            known = self._urls[url] = httpx2.URL(url)
+        return httpx2.Request(method, known, headers=parts.get("headers"), content=parts.get("content"))
+
+    async def send(self, request: httpx2.Request, **_: Any) -> httpx2.Response:
+        """The response, whose body is not yet read. Raises what the transport raises."""
+        return await self._direct.handle_async_request(request)
+
+
+class _OpenAI(openai.AsyncOpenAI):
+    """Sends what its callers say, and nothing of what the environment of the server has for the package."""
+
+    @property
+    def default_headers(self) -> dict[str, str | openai.Omit]:
+        # The package's own would add those of OPENAI_CUSTOM_HEADERS, OPENAI_ORG_ID and OPENAI_PROJECT_ID.
+        return {
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+            "User-Agent": f"AsyncOpenAI/Python {openai.__version__}",
+            **self.platform_headers(),
+        }

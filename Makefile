@@ -90,8 +90,8 @@ bench: setup ## measure, and print the table of docs/performance.md (ARGS=tempor
 	@$(if $(filter temporal,$(ARGS)),tools/build_temporal.sh --required)
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
-load: $(VENV) ## put the service under more load than it can take, and print what became of it
-	@exec $(BIN)/python -m benchmarks load $(ARGS)
+load: $(VENV) ## put the service under more load than it can take, and under attack, and print what became of it (ARGS: load, attacks)
+	@exec $(BIN)/python -m benchmarks $(or $(ARGS),load attacks)
 
 torture: $(VENV) ## kill a loaded server KILLS times, and check that nothing that was seen is lost
 	@$(if $(filter temporal,$(RUNTIME)),tools/build_temporal.sh --required)

@@ -1,13 +1,13 @@
-"""Runs the benchmarks, all or those that are named: `python -m benchmarks [core] [service] [temporal] [load]`.
+"""Runs the benchmarks, all or those that are named: `python -m benchmarks [core] [service] [temporal] [load] [attacks]`.
 
-Without names, core and service: temporal needs a Temporal server, and load takes some minutes.
+Without names, core and service: temporal needs a Temporal server, and load and attacks take some minutes.
 """
 
 import asyncio
 import gc
 import sys
 
-from benchmarks import core, load, service
+from benchmarks import attacks, core, load, service
 from benchmarks.table import render
 
 
@@ -32,6 +32,10 @@ def main(names: list[str]) -> int:
     if "load" in names:
         rows = asyncio.run(load.measure())
         print(render("The service under load", rows))  # noqa: T201
+        met &= all(row.met for row in rows)
+    if "attacks" in names:
+        rows = asyncio.run(attacks.measure())
+        print(render("The service under attack", rows))  # noqa: T201
         met &= all(row.met for row in rows)
     return 0 if met else 1
 

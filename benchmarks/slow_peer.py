@@ -51,7 +51,7 @@ class SlowPeer:
     async def release(self, per_second: float) -> None:
         """Answers the requests that wait, those that came first before others, until all are answered."""
         while self._waiting:
-            for _ in range(min(len(self._waiting), math.ceil(per_second * _TICK))):
+            for _ in range(math.ceil(min(len(self._waiting), per_second * _TICK))):
                 self._waiting.popleft().set()
             await asyncio.sleep(_TICK)
 

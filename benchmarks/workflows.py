@@ -125,3 +125,73 @@ def calling(url: str, count: int = 1) -> tuple[JSON, JSON]:
     path = ["start_0", *ids, "end_0"]
     nodes = [_start(x={"type": "string"}), *calls, _end(x=("string", _X))]
     return {"nodes": nodes, "edges": [_edge(one, other) for one, other in pairwise(path)]}, {"x": "1"}
+
+
+def lengths(text: str, count: int) -> tuple[JSON, JSON]:
+    """A template that has the length of a text so many times."""
+    template = {"type": "template", "content": "{{start_0.x.length}}" * count}
+    nodes = [_start(x={"type": "string"}), _end(x=("string", template))]
+    return {"nodes": nodes, "edges": [_edge("start_0", "end_0")]}, {"x": text}
+
+
+def _branching(left: JSON, operator: str, right: JSON, count: int, **types: JSON) -> JSON:
+    conditions = [
+        {"key": f"key_{index}", "value": {"left": left, "operator": operator, "right": right}}
+        for index in range(count)
+    ]
+    branch = _node("branch_0", "multi-condition", {"branch": [{"logic": "or", "conditions": conditions}]})
+    edges = [_edge("start_0", "branch_0")]
+    edges += [_edge("branch_0", "end_0", port) for port in ("branch.0", "else")]
+    return {"nodes": [_start(**types), branch, _end()], "edges": edges}
+
+
+def searches(text: str, count: int) -> tuple[JSON, JSON]:
+    """So many searches for something that is nearly everywhere in a text of many `a`, and nowhere."""
+    wanted = {"type": "constant", "content": "a" * 40 + "b"}
+    return _branching(_X, "contains", wanted, count, x={"type": "string"}), {"x": text}
+
+
+def memberships(items: int, count: int) -> tuple[JSON, JSON]:
+    """So many searches for a number that is not in an array of so many."""
+    schema = _branching(_X, "in", _ref("start_0", "items"), count, x=_NUMBER, items=_ARRAY)
+    return schema, {"x": -1, "items": list(range(items))}
+
+
+def enumerated(values: list[int]) -> JSON:
+    """A schema whose input is one of these numbers."""
+    return {
+        "nodes": [_start(x={"type": "number", "enum": values}), _end()],
+        "edges": [_edge("start_0", "end_0")],
+    }
+
+
+def collecting(text: str, times: int, items: int) -> tuple[JSON, JSON]:
+    """A loop that collects a text, so many times itself, in each of so many iterations."""
+    grown = {"type": "template", "content": "{{start_0.x}}" * times + "{{loop_0_locals.index}}"}
+    variable: JSON = {
+        "assign": [{"operator": "declare", "left": "grown", "right": grown}],
+        "outputs": {"type": "object", "properties": {"grown": {"type": "string"}}},
+    }
+    blocks = [
+        _node("block_start_0", "block-start"),
+        _node("variable_0", "variable", variable),
+        _node("block_end_0", "block-end"),
+    ]
+    edges = [_edge("block_start_0", "variable_0"), _edge("variable_0", "block_end_0")]
+    data = {"loopFor": _ref("start_0", "items"), "loopOutputs": {"all": _ref("variable_0", "grown")}}
+    nodes = [
+        _start(x={"type": "string"}, items=_ARRAY),
+        _node("loop_0", "loop", data, blocks=blocks, edges=edges),
+        _end(),
+    ]
+    return {"nodes": nodes, "edges": [_edge("start_0", "loop_0"), _edge("loop_0", "end_0")]}, {
+        "x": text,
+        "items": list(range(items)),
+    }
+
+
+def script(content: str) -> tuple[JSON, JSON]:
+    """One code node."""
+    data = {"script": {"language": "javascript", "content": content}}
+    nodes = [_start(), _node("code_0", "code", data), _end()]
+    return {"nodes": nodes, "edges": [_edge("start_0", "code_0"), _edge("code_0", "end_0")]}, {}

@@ -90,7 +90,7 @@ def defaults(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, st
     for name, field in model.model_fields.items():
         default = field.default
         if isinstance(default, BaseModel):
-            yield from defaults(type(default), f"{name}.")
+            yield from defaults(type(default), f"{prefix}{name}.")
         elif isinstance(default, bool):
             yield prefix + name, "yes" if default else "no"
         elif isinstance(default, int | float):
@@ -98,7 +98,13 @@ def defaults(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, st
         elif isinstance(default, frozenset):
             yield prefix + name, ", ".join(sorted(default))
         elif isinstance(default, dict):
-            yield prefix + name, ", ".join(f"{key} {value:,g}" for key, value in sorted(default.items()))
+            yield (
+                prefix + name,
+                ", ".join(
+                    f"{key} {value if isinstance(value, str) else f'{value:,g}'}"
+                    for key, value in sorted(default.items())
+                ),
+            )
         else:
             yield prefix + name, str(default) if default else ""
 

@@ -4,21 +4,35 @@ All is read as the settings say, and read again when files change.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 from flowgram_core.concurrency.clock import Clock
 from flowgram_core.concurrency.supervision import run_forever
 from flowgram_server.auth.api_keys import APIKeys, read_keys
 from flowgram_server.auth.authenticator import Authenticator
+from flowgram_server.auth.client_certificates import ClientCertificates
+from flowgram_server.auth.errors import CredentialFileUnusable
 from flowgram_server.auth.failure_delay import FailureDelay
 from flowgram_server.auth.file_watch import WatchedFiles
 from flowgram_server.auth.private_socket import private_socket
+from flowgram_server.auth.signing_keys import (
+    FileKeys,
+    KeySet,
+    RemoteKeys,
+    SigningKeys,
+    key_set_client,
+    key_set_fetcher,
+    read_key_set,
+)
 from flowgram_server.auth.tls import ServerTLS
+from flowgram_server.auth.tokens import Tokens
 from flowgram_server.rpc.authentication import CallGuard
-from flowgram_server.settings.security import Auth
+from flowgram_server.settings.security import JWT, Auth
 from flowgram_server.settings.server import Settings
 
 
@@ -43,45 +57,85 @@ async def open_security(settings: Settings, clock: Clock) -> AsyncIterator[Secur
     Raises:
         CredentialFileUnusable: A file of keys or certificates cannot be used.
     """
-    watched: list[WatchedFiles] = []
+    kept = _Kept(clock)
     tls = None
     if settings.tls.files is not None:
         tls = ServerTLS(settings.tls.files)
-        watched.append(WatchedFiles(settings.tls.files.paths, tls.load, clock))
-    authenticator = None
+        kept.watch(settings.tls.files.paths, tls.load)
+    guard = None
     if settings.auth.enabled:
-        authenticator = _authenticator(settings.auth, clock, watched)
-    for files in watched:
-        files.read()
-    guard = None if authenticator is None else CallGuard(authenticator, FailureDelay(clock))
+        guard = CallGuard(_authenticator(settings.auth, clock, kept), FailureDelay(clock))
     private = settings.http_listen and (guard is not None or tls is not None)
     with private_socket() if private else nullcontext() as target:
-        async with _kept(watched, clock):
+        async with kept.running():
             yield Security(guard, tls, target)
 
 
-def _authenticator(settings: Auth, clock: Clock, watched: list[WatchedFiles]) -> Authenticator:
-    """The authenticator, which knows nobody before the files that are to be watched have been read."""
+def _authenticator(settings: Auth, clock: Clock, kept: "_Kept") -> Authenticator:
     authenticator = Authenticator(clock)
-    path = settings.api_keys_file
-    if path is not None:
-
-        def load() -> Callable[[], object]:
-            return partial(authenticator.replace_keys, APIKeys(read_keys(path)))
-
-        watched.append(WatchedFiles([path], load, clock))
+    if settings.api_keys_file is not None:
+        path = settings.api_keys_file
+        kept.watch([path], lambda: partial(authenticator.replace_keys, APIKeys(read_keys(path))))
+    if settings.jwt.issuer:
+        jwt = settings.jwt
+        keys = _signing_keys(jwt, authenticator, clock, kept)
+        authenticator.tokens = Tokens(keys, jwt.issuer, jwt.audience, jwt.claims, jwt.leeway)
+    if settings.certificates:
+        authenticator.certificates = ClientCertificates(settings.holders)
     return authenticator
 
 
-@asynccontextmanager
-async def _kept(watched: Sequence[WatchedFiles], clock: Clock) -> AsyncIterator[None]:
-    watching = [
-        asyncio.create_task(run_forever("file watch", files.keep, clock), name="file watch")
-        for files in watched
-    ]
+def _signing_keys(settings: JWT, authenticator: Authenticator, clock: Clock, kept: "_Kept") -> SigningKeys:
+    if settings.jwks_file is not None:
+        path = settings.jwks_file
+        from_file = FileKeys()
+
+        def replace(keys: KeySet) -> None:
+            from_file.replace(keys)
+            authenticator.forget()
+
+        kept.watch([path], lambda: partial(replace, read_key_set(path)))
+        return from_file
     try:
-        yield
-    finally:
-        for task in watching:
-            task.cancel()
-        await asyncio.gather(*watching, return_exceptions=True)
+        context = ssl.create_default_context(cafile=settings.jwks_ca_file)
+    except (ssl.SSLError, OSError) as error:
+        raise CredentialFileUnusable(f"{settings.jwks_ca_file}: {error.strerror}") from None
+    client = key_set_client(settings.jwks_uri or "", ssl_context=context)
+    remote = RemoteKeys(key_set_fetcher(client), clock, settings.max_key_age, authenticator.forget)
+    kept.run("signing keys", remote.keep)
+    return remote
+
+
+class _Kept:
+    """What is kept up to date while the server runs.
+
+    Args:
+        clock: Measures times.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._work: list[tuple[str, Callable[[], Awaitable[None]]]] = []
+
+    def watch(self, paths: Sequence[Path], load: Callable[[], Callable[[], object]]) -> None:
+        """Reads files now, and again when they change. Raises `CredentialFileUnusable`."""
+        files = WatchedFiles(paths, load, self._clock)
+        files.read()
+        self.run("file watch", files.keep)
+
+    def run(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Does some work in the background."""
+        self._work.append((name, work))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Does it all, for as long as the block lasts."""
+        tasks = [
+            asyncio.create_task(run_forever(name, work, self._clock), name=name) for name, work in self._work
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)

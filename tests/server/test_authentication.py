@@ -1,23 +1,32 @@
 """Authentication of a server as it is started: keys in files, and what their changes do."""
 
+import base64
+import stat
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx2
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from structlog.testing import capture_logs
+from support.authority import Authority
+from support.both_ports import serving
+from support.issuer import AUDIENCE, ISSUER, Issuer
 from support.serving import refused
 from support.workflows import ECHO
 
-from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoRequest, TaskRunRequest
+from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoRequest, TaskListRequest, TaskRunRequest
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
 from flowgram_server.app import open_server
 from flowgram_server.auth.api_keys import RoleName, change_keys, new_key
 from flowgram_server.auth.errors import CredentialFileUnusable
-from flowgram_server.settings.server import Settings, load_settings
+from flowgram_server.settings.server import InvalidSettings, Settings, load_settings
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -86,3 +95,126 @@ async def test_a_server_without_its_keys(tmp_path: Path) -> None:
     with pytest.raises(CredentialFileUnusable, match=r"keys\.json: No such file"):
         async with open_server(settings_for(tmp_path)):
             pass
+
+
+async def test_tokens(tmp_path: Path) -> None:
+    """Tokens and keys are valid side by side, on both ports; keys of the issuer that are replaced count at once."""
+    issuer = Issuer()
+    path, key_set = tmp_path / "keys.json", tmp_path / "jwks.json"
+    key_set.write_text(issuer.key_set())
+    key = add_key(path, "team-b")
+    auth = {
+        "api_keys_file": path,
+        "jwt": {"issuer": ISSUER, "audience": AUDIENCE, "jwks_file": key_set},
+    }
+    async with (
+        serving(settings_for(tmp_path, auth=auth, http_listen="127.0.0.1:0")) as ports,
+        grpc.aio.insecure_channel(ports.server.address) as channel,
+        httpx2.AsyncClient(base_url=f"http://{ports.http}", trust_env=False) as http,
+    ):
+        stub: Any = WorkflowRuntimeServiceStub(channel)
+        token = (("authorization", f"Bearer {issuer.token()}"),)
+        request = TaskRunRequest(schema=ECHO, inputs='{"text": "a"}')
+        for metadata in (key, token):
+            assert (await stub.TaskRun(request, metadata=metadata)).task_id
+            answer = await http.get("/api/tasks", headers=dict(metadata))
+            assert answer.status_code == 200
+
+        answer = await http.get("/api/tasks")
+        assert (answer.status_code, answer.json()["code"]) == (401, "CREDENTIALS_MISSING")
+        assert answer.headers["WWW-Authenticate"] == 'Bearer realm="flowgram"'
+        answer = await http.get("/api/tasks", headers={"Authorization": "Bearer x"})
+        assert (answer.status_code, answer.json()["code"]) == (401, "CREDENTIALS_INVALID")
+        assert answer.headers["WWW-Authenticate"] == 'Bearer realm="flowgram", error="invalid_token"'
+        answer = await http.get("/api/tasks", headers={"Authorization": "Bearer \tü".encode("latin-1")})
+        assert (answer.status_code, answer.json()["code"]) == (401, "CREDENTIALS_INVALID")
+        reader = {"Authorization": f"Bearer {issuer.token(roles='reader')}"}
+        answer = await http.put("/api/task/cancel", json={"taskID": "x"}, headers=reader)
+        assert (answer.status_code, answer.json()["code"]) == (403, "PERMISSION_DENIED")
+        answer = await http.get("/api/tasks", headers=reader | {"Flowgram-Namespace": "team-b"})
+        assert (answer.status_code, answer.json()["code"]) == (403, "PERMISSION_DENIED")
+        answer = await http.get("/api/info")
+        assert (answer.status_code, answer.json()["features"]) == (200, ["auth"])
+        answer = await http.get("/api/task/watch?taskID=x")
+        assert answer.status_code == 401
+
+        issuer.keys = Issuer().keys
+        key_set.write_text(issuer.key_set())
+        while await stub.TaskRun(request, metadata=token).code() != StatusCode.UNAUTHENTICATED:
+            pass
+        await stub.TaskRun(request, metadata=(("authorization", f"Bearer {issuer.token()}"),))
+
+
+async def test_client_certificates_say_who_calls(tmp_path: Path) -> None:
+    """The holder of a certificate is known on both ports; nobody becomes one by saying so."""
+    authority, clients = Authority(), Authority("clients")
+    certificate, key = authority.server().write(tmp_path, "server")
+    worker, stranger = clients.client("worker"), clients.client("stranger")
+    settings = settings_for(
+        tmp_path,
+        http_listen="127.0.0.1:0",
+        tls={
+            "cert_file": certificate,
+            "key_file": key,
+            "client_ca_file": clients.write(tmp_path),
+            "require_client_cert": True,
+        },
+        auth={"certificates": {"CN=worker,O=Acme": {"namespace": "team-a", "role": "reader"}}},
+    )
+    async with serving(settings) as ports:
+        assert (await ports.grpc_info(authority.pem, worker)).version
+        files = worker.write(tmp_path, "worker")
+        answer = await ports.http_get(authority.pem, "/api/tasks", files)
+        assert answer.status_code == 200
+
+        der = x509.load_pem_x509_certificate(worker.certificate).public_bytes(Encoding.DER)
+        files = stranger.write(tmp_path, "stranger")
+        for name, value in {
+            "Flowgram-Client-Certificate-Bin": base64.b64encode(der).decode(),
+            "Flowgram-Peer": "127.0.0.1:1",
+            "X-Forwarded-Client-Cert": worker.certificate.decode().strip().replace("\n", " "),
+        }.items():
+            answer = await ports.http_get(authority.pem, "/api/tasks", files, {name: value})
+            assert (answer.status_code, answer.json()["code"]) == (401, "CREDENTIALS_INVALID")
+        credentials = grpc.ssl_channel_credentials(authority.pem, stranger.key, stranger.certificate)
+        async with grpc.aio.secure_channel(ports.server.address, credentials) as channel:
+            stub: Any = WorkflowRuntimeServiceStub(channel)
+            metadata = (("flowgram-client-certificate-bin", der), ("flowgram-peer", "unix:"))
+            refusal = await refused(stub.TaskList(TaskListRequest(), metadata=metadata))
+            assert refusal.reason == "CREDENTIALS_INVALID"
+
+
+async def test_the_private_socket_is_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only this user can enter the folder of the gateway's socket, which is gone at the end."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    path = tmp_path / "keys.json"
+    add_key(path)
+    async with serving(settings_for(tmp_path, http_listen="127.0.0.1:0")) as ports:
+        target = ports.server.security.private_target
+        assert target is not None
+        folder = Path(target.removeprefix("unix:")).parent
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        async with grpc.aio.insecure_channel(target) as channel:
+            stub: Any = WorkflowRuntimeServiceStub(channel)
+            assert (await refused(stub.TaskList(TaskListRequest()))).reason == "CREDENTIALS_MISSING"
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("auth", "expected"),
+    [
+        ({"jwt": {"audience": "a"}}, "tokens need an issuer"),
+        ({"jwt": {"issuer": "a"}}, "tokens need an audience"),
+        ({"jwt": {"issuer": "a", "audience": "b"}}, "one of jwks_uri and jwks_file"),
+        ({"jwt": {"issuer": "a", "audience": "b", "jwks_uri": "http://id.example.com/"}}, "https://"),
+        ({"jwt": {"issuer": "a", "audience": "b", "jwks_uri": "file:///etc/passwd"}}, "https://"),
+        ({"jwt": {"roles": {"ops": "root"}}}, r"auth\.jwt\.roles\.ops"),
+        ({"certificates": {"worker": {"role": "reader"}}}, "is no subject"),
+        ({"certificates": {"CN=a": {"role": "reader", "namespace": "a/b"}}}, "letters, digits"),
+        ({"certificates": {"CN=a": {"role": "reader"}}}, r"^auth\.certificates needs tls\.client_ca_file"),
+    ],
+)
+def test_settings_that_make_no_sense(auth: dict[str, Any], expected: str) -> None:
+    """They are told at once: a server that would let in nobody, or somebody by mistake, does not start."""
+    with pytest.raises(InvalidSettings, match=expected):
+        load_settings(flags={"auth": auth})

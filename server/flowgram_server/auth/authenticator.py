@@ -44,6 +44,10 @@ class Authenticator:
     Args:
         clock: Tells the time.
         keys: The API keys; None: there are none.
+        tokens: As the attribute.
+        certificates: As the attribute.
+
+    Attributes:
         tokens: Checks signed tokens; None: there are none.
         certificates: Knows client certificates; None: they say nothing of who calls.
     """
@@ -57,7 +61,7 @@ class Authenticator:
     ) -> None:
         self._clock = clock
         self._keys = keys
-        self._tokens = tokens
+        self.tokens = tokens
         self.certificates = certificates
         self._known: dict[bytes, tuple[Principal, int]] = {}
 
@@ -85,9 +89,7 @@ class Authenticator:
         keys = self._keys
         now = self._clock.now()
         verified = await self._verified(_bearer(authorization), now)
-        until = now + round(_KNOWN_FOR * 1e6)
-        if verified.expires is not None:
-            until = min(until, verified.expires)
+        until = self._until(verified, now)
         if keys is self._keys:  # those that have changed meanwhile may no longer have it
             self._remember(_digest(authorization), verified.principal, until)
         return verified.principal
@@ -102,25 +104,32 @@ class Authenticator:
         if found is not None and now < found[1]:
             return found[0]
         verified = self.certificates.verify(certificate)
-        self._remember(digest, verified.principal, now + round(_KNOWN_FOR * 1e6))
+        if verified.expires is not None and verified.expires <= now:  # a connection may live longer
+            raise CredentialsInvalid("the client certificate has expired")
+        self._remember(digest, verified.principal, self._until(verified, now))
         return verified.principal
 
     def missing(self) -> CredentialsMissing:
         """What to tell a call without credentials."""
         kinds = [
             *(["an API key"] if self._keys is not None else []),
-            *(["a token"] if self._tokens is not None else []),
+            *(["a token"] if self.tokens is not None else []),
         ]
         bearer = f"{' or '.join(kinds)} as `authorization: Bearer …`" if kinds else ""
         certificate = "a client certificate" if self.certificates is not None else ""
         return CredentialsMissing(", or ".join(filter(None, (bearer, certificate))))
 
     async def _verified(self, credential: str, now: int) -> Verified:
-        if self._keys is not None and (self._tokens is None or credential.startswith(KEY_PREFIX)):
+        if self._keys is not None and (self.tokens is None or credential.startswith(KEY_PREFIX)):
             return self._keys.verify(credential, now)
-        if self._tokens is not None:
-            return await self._tokens.verify(credential, now)
+        if self.tokens is not None:
+            return await self.tokens.verify(credential, now)
         raise CredentialsInvalid("the server takes client certificates, and neither keys nor tokens")
+
+    @staticmethod
+    def _until(verified: Verified, now: int) -> int:
+        until = now + round(_KNOWN_FOR * 1e6)
+        return until if verified.expires is None else min(until, verified.expires)
 
     def _remember(self, digest: bytes, principal: Principal, until: int) -> None:
         self._known.pop(digest, None)

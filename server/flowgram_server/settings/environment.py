@@ -57,7 +57,8 @@ def problem_with(place: Sequence[int | str], kind: str, message: str, settings: 
     """What is wrong with a setting, as pydantic found it: where, of which kind, and in which words."""
     name = ".".join(map(str, place))
     if kind != "extra_forbidden":
-        return f"{name}: {message.removeprefix('Value error, ')}"
+        text = message.removeprefix("Value error, ")
+        return f"{name}: {text}" if name else text  # of several settings together
     known = [known.lower().replace("__", ".") for known in _names(settings)]
     closest = get_close_matches(name, known, n=1)
     hint = f": did you mean {closest[0]}?" if closest else ""

@@ -12,9 +12,9 @@ import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -284,6 +284,12 @@ class Settings(BaseSettings):
         ]
         if unknown:
             raise InvalidSettings("\n".join(unknown))
+
+    @model_validator(mode="after")
+    def _have_authorities(self) -> Self:
+        if self.auth.certificates and self.tls.client_ca_file is None:
+            raise ValueError("auth.certificates needs tls.client_ca_file")
+        return self
 
     def check_exposure(self) -> None:
         """Raises `InvalidSettings` where the server could be reached from elsewhere without TLS and authentication."""

@@ -1,0 +1,97 @@
+"""Signed tokens (JWT): the check of their signature, their issuer, their audience and their time."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import jwt
+from jwt.exceptions import (
+    ExpiredSignatureError,
+    ImmatureSignatureError,
+    InvalidAudienceError,
+    InvalidIssuerError,
+    MissingRequiredClaimError,
+    PyJWTError,
+)
+
+from flowgram_server.auth.claims import ClaimNames
+from flowgram_server.auth.errors import CredentialsInvalid
+from flowgram_server.auth.principal import Verified
+from flowgram_server.auth.signing_keys import SigningKeys
+
+ALGORITHMS: Final = (
+    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    *("ES256", "ES384", "ES512", "EdDSA"),
+)
+"""Those that tokens may be signed by: none that checks with the key that it signs with, and never none."""
+
+_KINDS: Final = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
+"""The kind of key by the beginning of the algorithm's name."""
+
+_TEXTS: Final[Sequence[tuple[type[PyJWTError], str]]] = (
+    (ExpiredSignatureError, "the token has expired"),
+    (ImmatureSignatureError, "the token is not valid yet"),
+    (InvalidAudienceError, "the token is for another audience"),
+    (InvalidIssuerError, "the token is from another issuer"),
+)
+
+
+class Tokens:
+    """Checks tokens of one issuer.
+
+    Args:
+        keys: Those that it signs with.
+        issuer: What their `iss` must be.
+        audience: What must be in their `aud`.
+        claims: Say who the bearer is.
+        leeway: Seconds by which clocks may differ.
+    """
+
+    def __init__(
+        self, keys: SigningKeys, issuer: str, audience: str, claims: ClaimNames, leeway: float
+    ) -> None:
+        self._keys = keys
+        self._issuer = issuer
+        self._audience = audience
+        self._claims = claims
+        self._leeway = leeway
+
+    async def verify(self, token: str, now: int) -> Verified:  # noqa: ARG002 - the library has the system's time
+        """The bearer of a token.
+
+        Raises:
+            CredentialsInvalid: It is not valid; the text says why, and not what is in it.
+            PermissionDenied: It gives no role, or no namespace.
+        """
+        try:
+            header = jwt.get_unverified_header(token)
+        except PyJWTError:
+            raise CredentialsInvalid("the credential is neither a token nor a key that is known") from None
+        algorithm, key_id = header.get("alg"), header.get("kid")
+        if algorithm not in ALGORITHMS:
+            raise CredentialsInvalid(f"tokens are signed by one of {', '.join(ALGORITHMS)}")
+        key = await self._keys.find(key_id)
+        if key.key_type != _KINDS[algorithm[:2]]:
+            raise CredentialsInvalid("the token is signed by another algorithm than its key is for")
+        declared = key._jwk_data.get("alg")  # noqa: SLF001 - PyJWK guesses one where the key names none
+        if declared is not None and declared != algorithm:
+            raise CredentialsInvalid("the token is signed by another algorithm than its key is for")
+        try:
+            claims = jwt.decode(
+                token,
+                key.key,
+                algorithms=[algorithm],
+                issuer=self._issuer,
+                audience=self._audience,
+                leeway=self._leeway,
+                options={"require": ["exp", "iss", "aud", "sub"]},
+            )
+        except (PyJWTError, TypeError, ValueError) as error:  # the library lets some of Python's own pass
+            raise CredentialsInvalid(_text_of(error)) from None
+        expires = round((int(claims["exp"]) + self._leeway) * 1e6)
+        return Verified(self._claims.principal(claims), expires)
+
+
+def _text_of(error: Exception) -> str:
+    if isinstance(error, MissingRequiredClaimError):
+        return f"the token has no {error.claim}"
+    return next((text for kind, text in _TEXTS if isinstance(error, kind)), "the token is not valid")

@@ -1,13 +1,13 @@
-"""Runs the benchmarks, all or those that are named: `python -m benchmarks [core] [service] [temporal] [load] [attacks]`.
+"""Runs the benchmarks that are named: `python -m benchmarks [core] [service] [peers] [temporal] [load] [attacks]`.
 
-Without names, core and service: temporal needs a Temporal server, and load and attacks take some minutes.
+Without names, core and service: peers needs go and node, temporal a Temporal server, and load and attacks take some minutes.
 """
 
 import asyncio
 import gc
 import sys
 
-from benchmarks import attacks, core, load, service
+from benchmarks import attacks, core, load, peers, service
 from benchmarks.table import render
 
 
@@ -22,6 +22,14 @@ def main(names: list[str]) -> int:
     if not names or "service" in names:
         rows = asyncio.run(service.measure())
         print(render("The service", rows))  # noqa: T201
+        met &= all(row.met for row in rows)
+    if "peers" in names:
+        try:
+            rows = asyncio.run(peers.measure())
+        except peers.PeersUnavailable as error:
+            print(f"peers: {error}", file=sys.stderr)  # noqa: T201
+            return 1
+        print(render("Side by side with the reference engine", rows))  # noqa: T201
         met &= all(row.met for row in rows)
     if "temporal" in names:
         from benchmarks import temporal  # noqa: PLC0415 - it needs an extra

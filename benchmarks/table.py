@@ -35,6 +35,11 @@ def at_most(name: str, this: str, other: str, ratio: float, goal: float) -> Row:
     return Row(name, this, other, ratio, f"<= {goal:g}", ratio <= goal)
 
 
+def informative(name: str, this: str, other: str, ratio: float) -> Row:
+    """A comparison without a goal."""
+    return Row(name, this, other, ratio, "", met=True)
+
+
 def render(title: str, rows: Iterable[Row]) -> str:
     """The rows as a Markdown table."""
     lines = [
@@ -44,7 +49,13 @@ def render(title: str, rows: Iterable[Row]) -> str:
         "|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {row.name} | {row.this} | {row.other} | {row.ratio:.2f} | {row.goal} | {'ok' if row.met else 'MISSED'} |"
+        f"| {row.name} | {row.this} | {row.other} | {row.ratio:.2f} | {row.goal} | {_verdict(row)} |"
         for row in rows
     ]
     return "\n".join([*lines, ""])
+
+
+def _verdict(row: Row) -> str:
+    if not row.goal:
+        return ""
+    return "ok" if row.met else "MISSED"

@@ -195,3 +195,47 @@ def script(content: str) -> tuple[JSON, JSON]:
     data = {"script": {"language": "javascript", "content": content}}
     nodes = [_start(), _node("code_0", "code", data), _end()]
     return {"nodes": nodes, "edges": [_edge("start_0", "code_0"), _edge("code_0", "end_0")]}, {}
+
+
+def asking(url: str) -> tuple[JSON, JSON]:
+    """One question to a language model."""
+    inputs = {
+        "modelName": _constant("m"),
+        "apiKey": _constant("sk-of-a-benchmark"),
+        "apiHost": _constant(f"{url}/v1"),
+        "temperature": {"type": "constant", "content": 0.5},
+        "prompt": {"type": "template", "content": "Say something about {{start_0.x}}."},
+    }
+    types = {name: {"type": "number" if name == "temperature" else "string"} for name in inputs}
+    node = _node(
+        "llm_0",
+        "llm",
+        {
+            "inputsValues": inputs,
+            "inputs": {"type": "object", "properties": types},
+            "outputs": {"type": "object", "properties": {"result": {"type": "string"}}},
+        },
+    )
+    nodes = [_start(x={"type": "string"}), node, _end(x=("string", _ref("llm_0", "result")))]
+    return {"nodes": nodes, "edges": [_edge("start_0", "llm_0"), _edge("llm_0", "end_0")]}, {"x": "loops"}
+
+
+def _constant(text: str) -> JSON:
+    return {"type": "constant", "content": text}
+
+
+def doubling() -> tuple[JSON, JSON]:
+    """One script that doubles a number."""
+    content = "async function main({ params }) { return { doubled: params.x * 2 }; }"
+    node = _node(
+        "code_0",
+        "code",
+        {
+            "script": {"language": "javascript", "content": content},
+            "inputsValues": {"x": _X},
+            "inputs": {"type": "object", "properties": {"x": _NUMBER}},
+            "outputs": {"type": "object", "properties": {"doubled": _NUMBER}},
+        },
+    )
+    nodes = [_start(x=_NUMBER), node, _end(x=("number", _ref("code_0", "doubled")))]
+    return {"nodes": nodes, "edges": [_edge("start_0", "code_0"), _edge("code_0", "end_0")]}, {"x": 21}

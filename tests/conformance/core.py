@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from tests.conformance.observation import Case, NodeSeen, Observation, Snapshot
 
+from flowgram_core.concurrency.fair_queue import Owner
 from flowgram_core.engine.activations import CallFailed, CallSucceeded, Start
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.events import Event, MessageLogged, MessageType, NodeStatusChanged
@@ -26,6 +27,7 @@ _STEP = 1000
 
 
 class _Context:
+    owner = Owner("default", "conformance")
     task_id = "conformance"
     idempotency_key = "conformance"
 

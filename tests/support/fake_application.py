@@ -50,6 +50,7 @@ class FakeApplication:
     Attributes:
         runtime: What ServerInfo tells.
         node_types: What ServerInfo tells.
+        signing_keys: What page tokens are signed with.
         records: The tasks, by id.
         schemas: Their schemas, by id; `SCHEMA` where there is none.
         logs: Their logs, by id.
@@ -75,6 +76,7 @@ class FakeApplication:
     def __init__(self) -> None:
         self.runtime = "fake"
         self.node_types: tuple[str, ...] = ("end", "start")
+        self.signing_keys: Sequence[bytes] = (b"key",)
         self.records: dict[str, TaskRecord] = {"t1": record()}
         self.schemas: dict[str, str] = {}
         self.logs: dict[str, list[Batch]] = {}
@@ -124,35 +126,45 @@ class FakeApplication:
         self.asked["validate"] = (schema, inputs)
         return Validation(self.problems, self.warnings)
 
-    async def task(self, task_id: str) -> TaskRecord:
+    async def task(self, task_id: str, *, namespace: str) -> TaskRecord:
         self._raise()
-        if task_id not in self.records:
+        found = self.records.get(task_id)
+        if found is None or found.namespace != namespace:
             raise TaskNotFound(task_id)
-        return self.records[task_id]
+        return found
 
-    async def wait(self, task_id: str) -> TaskRecord:
-        found = await self.task(task_id)
+    async def wait(self, task_id: str, *, namespace: str) -> TaskRecord:
+        found = await self.task(task_id, namespace=namespace)
         if found.status < 3:
             self.waiting.set()
             await self.ended.wait()
-        return await self.task(task_id)
+        return await self.task(task_id, namespace=namespace)
 
-    async def cancel(self, task_id: str, reason: str) -> bool:
+    async def cancel(self, task_id: str, reason: str, *, namespace: str) -> bool:
         self.asked["cancel"] = (task_id, reason)
-        return (await self.task(task_id)).status < 3
+        return (await self.task(task_id, namespace=namespace)).status < 3
 
     async def tasks(
-        self, *, limit: int, before: int | None, statuses: frozenset[int], labels: Mapping[str, str]
+        self,
+        *,
+        limit: int,
+        before: int | None,
+        statuses: frozenset[int],
+        labels: Mapping[str, str],
+        namespace: str,
     ) -> list[TaskRecord]:
         self._raise()
         self.asked["tasks"] = (limit, before, statuses, labels)
         newest_first = sorted(self.records.values(), key=lambda found: -found.order)
-        return [found for found in newest_first if before is None or found.order < before][:limit]
+        fitting = (found for found in newest_first if before is None or found.order < before)
+        return [found for found in fitting if found.namespace == namespace][:limit]
 
-    async def schema(self, task_id: str) -> str:
+    async def schema(self, task_id: str, *, namespace: str) -> str:
+        await self.task(task_id, namespace=namespace)
         return self.schemas.get(task_id, SCHEMA)
 
-    async def log(self, task_id: str) -> AsyncGenerator[Batch, None]:
+    async def log(self, task_id: str, *, namespace: str) -> AsyncGenerator[Batch, None]:
+        await self.task(task_id, namespace=namespace)
         self.open_logs += 1
         self.logs_opened.release()
         try:
@@ -163,10 +175,16 @@ class FakeApplication:
             self.open_logs -= 1
 
     async def watch(
-        self, task_id: str, after_sequence: int, *, deltas: bool = False, heartbeat: float | None = None
+        self,
+        task_id: str,
+        after_sequence: int,
+        *,
+        namespace: str,
+        deltas: bool = False,
+        heartbeat: float | None = None,
     ) -> AsyncGenerator[Batch | OutputDelta | Heartbeat, None]:
         self.asked["watch"] = (task_id, after_sequence, deltas, heartbeat)
-        await self.task(task_id)
+        await self.task(task_id, namespace=namespace)
         self.open_watches += 1
         self.opened_watch.set()
         try:

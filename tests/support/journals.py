@@ -14,11 +14,13 @@ from flowgram_core.journal.interface import (
     Finish,
     Journal,
     NewTask,
+    RemovedTask,
     ServerSession,
     TaskRecord,
     Usage,
     Write,
 )
+from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
 
 _T = TypeVar("_T")
 
@@ -44,6 +46,11 @@ def batch(
     return Batch(first, first if last is None else last, at=2_000 + first, cause=cause, events=events)
 
 
+def ids_of(removed: Sequence[RemovedTask]) -> list[str]:
+    """The ids of tasks that were removed."""
+    return [task.task_id for task in removed]
+
+
 def accepted(task_id: str, *batches: Batch, **changes: object) -> Write:
     """A write that accepts a task, with the start of its log."""
     return Write(task_id, accept=new_task(task_id, **changes), batches=batches)
@@ -60,8 +67,26 @@ def finished(task_id: str, *, end_time: int = 9_000, status: int = 3, **changes:
     )
 
 
+def make_fifth_version(path: Path) -> None:
+    """Makes a file what the fifth version had: no namespaces."""
+    connection = sqlite3.connect(path)
+    connection.execute("DROP INDEX tasks_by_status")
+    connection.execute("DROP INDEX tasks_by_request")
+    connection.execute("ALTER TABLE tasks DROP COLUMN namespace")
+    connection.execute("ALTER TABLE removed DROP COLUMN namespace")
+    connection.execute("DROP TABLE namespaces")
+    connection.execute("DROP TABLE signing_keys")
+    connection.execute("CREATE INDEX tasks_by_status ON tasks (status)")
+    connection.execute(
+        "CREATE UNIQUE INDEX tasks_by_request ON tasks (request_id) WHERE request_id IS NOT NULL"
+    )
+    connection.execute("PRAGMA user_version = 5")
+    connection.close()
+
+
 def make_third_version(path: Path) -> None:
-    """Makes a file what the third version had: a table of lives, no crashes, and no names for people."""
+    """Makes a file what the third version had: a table of lives, no crashes, and no names for people, either."""
+    make_fifth_version(path)
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE lives (began INTEGER PRIMARY KEY, alive INTEGER NOT NULL)")
     connection.execute("DROP TABLE server_sessions")
@@ -130,11 +155,11 @@ class FaultyJournal:
         if fault is not None:
             await self._crash()
 
-    async def task(self, task_id: str) -> TaskRecord | None:
-        return await self._pass("task", lambda: self.inner.task(task_id))
+    async def task(self, task_id: str, namespace: str | None = None) -> TaskRecord | None:
+        return await self._pass("task", lambda: self.inner.task(task_id, namespace))
 
-    async def find_request(self, request_id: str) -> TaskRecord | None:
-        return await self._pass("find_request", lambda: self.inner.find_request(request_id))
+    async def find_request(self, request_id: str, namespace: str = DEFAULT_NAMESPACE) -> TaskRecord | None:
+        return await self._pass("find_request", lambda: self.inner.find_request(request_id, namespace))
 
     async def schema(self, schema_hash: bytes) -> str | None:
         return await self._pass("schema", lambda: self.inner.schema(schema_hash))
@@ -143,10 +168,19 @@ class FaultyJournal:
         return await self._pass("read", lambda: self.inner.read(task_id, after_sequence, max_bytes))
 
     async def tasks(
-        self, *, limit: int, before: int | None, statuses: frozenset[int], labels: Mapping[str, str]
+        self,
+        *,
+        limit: int,
+        before: int | None,
+        statuses: frozenset[int],
+        labels: Mapping[str, str],
+        namespace: str = DEFAULT_NAMESPACE,
     ) -> list[TaskRecord]:
         return await self._pass(
-            "tasks", lambda: self.inner.tasks(limit=limit, before=before, statuses=statuses, labels=labels)
+            "tasks",
+            lambda: self.inner.tasks(
+                limit=limit, before=before, statuses=statuses, labels=labels, namespace=namespace
+            ),
         )
 
     async def unfinished(self, *, after: int = 0, limit: int | None = None) -> list[TaskRecord]:
@@ -154,7 +188,7 @@ class FaultyJournal:
 
     async def remove_finished(
         self, *, ended_before: int | None, keep_newest: int | None, limit: int
-    ) -> list[str]:
+    ) -> list[RemovedTask]:
         return await self._pass(
             "remove_finished",
             lambda: self.inner.remove_finished(
@@ -173,6 +207,9 @@ class FaultyJournal:
 
     async def usage(self) -> Usage:
         return await self.inner.usage()  # asked for again and again: it would be in the way of the plans
+
+    async def signing_key(self) -> bytes:
+        return await self.inner.signing_key()
 
     async def close(self) -> None:
         await self._pass("close", self.inner.close)

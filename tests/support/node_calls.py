@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from flowgram_core.concurrency.fair_queue import Owner
 from flowgram_core.engine.node_type import Call, CallBehavior, NodeType
 from flowgram_core.modeling.bindings import compile_inputs
 from flowgram_core.modeling.document import Node
@@ -15,8 +16,13 @@ class FakeContext:
     """Keeps the deltas."""
 
     task_id: str = "task-1"
+    namespace: str = "default"
     idempotency_key: str = "task-1/node_0"
     deltas: list[str] = field(default_factory=list)
+
+    @property
+    def owner(self) -> Owner:
+        return Owner(self.namespace, self.task_id)
 
     def emit_delta(self, text: str) -> None:
         self.deltas.append(text)

@@ -1,7 +1,8 @@
 """Fair queues: what waits is served round-robin between its owners, so that one task with much to do starves no other.
 
-`FairQueue` holds items, `FairSemaphore` slots that are waited for. Both know the owner of an item or a slot by a key,
-usually the id of a task or the name of a caller. Within one key the order is first in, first out.
+`FairQueue` holds items, `FairSemaphore` slots that are waited for. Both know the owner of an item or a slot by a key. Where
+that is an `Owner`, the namespaces are served round-robin, and within each its tasks: a namespace with many tasks starves no
+other either. Within one key the order is first in, first out.
 """
 
 import asyncio
@@ -10,21 +11,33 @@ from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Hashable, Iterator
 from contextlib import asynccontextmanager
 from itertools import chain
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 _Item = TypeVar("_Item", bound=Hashable)
 
 
-class FairQueue(Generic[_Item]):
-    """Items in the order in which they are due: one of each key, then the next of each key, and so on.
+class Owner(NamedTuple):
+    """Whose something is: a key whose group is the namespace. Keys of other types are one group together."""
 
-    A key whose last item was taken has its next place behind all keys that wait. Every operation but iteration takes
+    namespace: str
+    task_id: str
+
+
+def _group_of(key: Hashable) -> str:
+    return key.namespace if isinstance(key, Owner) else ""
+
+
+class FairQueue(Generic[_Item]):
+    """Items in the order in which they are due: one of each group of keys, then the next of each group, and so on.
+
+    Within a group, too, one of each key comes before the next of each. A group or key whose last item was taken has its next
+    place behind all that wait. Every operation but iteration takes
     constant time. An item is in the queue once at most.
     """
 
     def __init__(self) -> None:
-        # The key that is served next comes first. No key is without items.
-        self._waiting: OrderedDict[Hashable, OrderedDict[_Item, None]] = OrderedDict()
+        # The group that is served next comes first, and in it the key. No group is without keys, and no key without items.
+        self._waiting: OrderedDict[str, OrderedDict[Hashable, OrderedDict[_Item, None]]] = OrderedDict()
         self._paused: dict[Hashable, OrderedDict[_Item, None]] = {}
         self._length = 0
 
@@ -34,7 +47,8 @@ class FairQueue(Generic[_Item]):
 
     def __iter__(self) -> Iterator[_Item]:
         """All items, key after key. The queue must not change meanwhile."""
-        return chain.from_iterable((*self._waiting.values(), *self._paused.values()))
+        waiting = chain.from_iterable(keys.values() for keys in self._waiting.values())
+        return chain.from_iterable((*waiting, *self._paused.values()))
 
     @property
     def has_next(self) -> bool:
@@ -45,7 +59,7 @@ class FairQueue(Generic[_Item]):
         """Adds an item behind the others of its key."""
         items = self._paused.get(key)
         if items is None:
-            items = self._waiting.setdefault(key, OrderedDict())
+            items = self._waiting.setdefault(_group_of(key), OrderedDict()).setdefault(key, OrderedDict())
         self._length += item not in items
         items[item] = None
 
@@ -55,43 +69,65 @@ class FairQueue(Generic[_Item]):
         if key in self._paused:
             self._paused[key].move_to_end(item, last=False)
         else:
-            self._waiting[key].move_to_end(item, last=False)
-            self._waiting.move_to_end(key, last=False)
+            group = _group_of(key)
+            keys = self._waiting[group]
+            keys[key].move_to_end(item, last=False)
+            keys.move_to_end(key, last=False)
+            self._waiting.move_to_end(group, last=False)
 
     def pop(self) -> _Item:
         """Takes the item that is due. Raises `IndexError` if there is none."""
         if not self._waiting:
             raise IndexError("no item is due")
-        key, items = next(iter(self._waiting.items()))
+        group, keys = next(iter(self._waiting.items()))
+        key, items = next(iter(keys.items()))
         item, _ = items.popitem(last=False)
         self._length -= 1
         if items:
-            self._waiting.move_to_end(key)
+            keys.move_to_end(key)
         else:
-            del self._waiting[key]
+            del keys[key]
+        if keys:
+            self._waiting.move_to_end(group)
+        else:
+            del self._waiting[group]
         return item
 
     def discard(self, key: Hashable, item: _Item) -> bool:
         """Removes an item wherever it is. Returns whether it was there."""
-        items = self._paused.get(key) if key in self._paused else self._waiting.get(key)
+        items = self._paused.get(key)
+        if items is None:
+            keys = self._waiting.get(_group_of(key))
+            items = None if keys is None else keys.get(key)
         if items is None or item not in items:
             return False
         del items[item]
         self._length -= 1
-        if not items and key in self._waiting:
-            del self._waiting[key]
+        if not items and key not in self._paused:
+            self._take(key)
         return True
 
     def pause(self, key: Hashable) -> None:
         """Passes over what this key has, and will get, until `resume`."""
         if key not in self._paused:
-            self._paused[key] = self._waiting.pop(key, OrderedDict())
+            self._paused[key] = self._take(key)
 
     def resume(self, key: Hashable) -> None:
-        """Ends a pause: the key takes its place behind all keys that wait. Nothing happens to one that is not paused."""
+        """Ends a pause: the key takes its place behind all of its group that wait. Nothing happens to one that is not paused."""
         items = self._paused.pop(key, None)
         if items:
-            self._waiting[key] = items
+            self._waiting.setdefault(_group_of(key), OrderedDict())[key] = items
+
+    def _take(self, key: Hashable) -> OrderedDict[_Item, None]:
+        """Takes what a key has out of those that wait, and its group if that has no other."""
+        group = _group_of(key)
+        keys = self._waiting.get(group)
+        if keys is None:
+            return OrderedDict()
+        items = keys.pop(key, None)
+        if not keys:
+            del self._waiting[group]
+        return OrderedDict() if items is None else items
 
 
 class FairSemaphore:

@@ -44,6 +44,7 @@ from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.hosting.task_changes import TaskChangeLog, TaskChanges, TaskFilter
 from flowgram_core.journal.errors import DuplicateRequest, JournalError, JournalUnavailable
 from flowgram_core.journal.interface import Batch, Journal, NewTask, TaskRecord
+from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
 from flowgram_core.journal.work_register import WorkRegister
 from flowgram_core.modeling.json_text import memory_bound
 from flowgram_core.modeling.status import Status
@@ -66,6 +67,7 @@ class Application:
     Attributes:
         runtime: The kind of host.
         node_types: The node types that workflows may use.
+        signing_keys: Secrets of the journal; there are none before the tasks are `opened`.
     """
 
     runtime: Final = "embedded"
@@ -83,6 +85,7 @@ class Application:
         register: WorkRegister | None = None,
     ) -> None:
         self.node_types = registry.names
+        self.signing_keys: Sequence[bytes] = ()
         self._journal = journal
         self._settings = settings
         self._clock = clock
@@ -112,6 +115,7 @@ class Application:
             settings.max_waiting_tasks,
             settings.max_held_inputs_bytes,
             self._fail_task,
+            owner_of=lambda record: record.namespace,
         )
         self._recovery = Recovery(self._program_cache, self._services, self._scheduler)
         self._closing = asyncio.Event()
@@ -120,6 +124,7 @@ class Application:
     async def opened(self) -> AsyncIterator["Application"]:
         """Serves, and continues the tasks that a former process left; on leaving, stops where it is (see `drain`)."""
         uptime, recovery, register = self._services.uptime, self._recovery, self._services.register
+        self.signing_keys = (await self._journal.signing_key(),)
         await self._services.storage.measure()
         await recovery.begin()
         register.start(self._clock.now())
@@ -212,12 +217,14 @@ class Application:
         """All problems of a schema, or, if it has none, of the inputs; and warnings about a valid schema."""
         return await self._program_cache.validate(schema, inputs)
 
-    async def task(self, task_id: str) -> TaskRecord:
+    async def task(self, task_id: str, *, namespace: str = DEFAULT_NAMESPACE) -> TaskRecord:
         """The task as it is now. Raises `TaskNotFound`."""
-        record = await self._record(task_id)
-        return record if record.inputs else record._replace(inputs=(await self._stored(task_id)).inputs)
+        record = await self._record(task_id, namespace)
+        if record.inputs:
+            return record
+        return record._replace(inputs=(await self._stored(task_id, namespace)).inputs)
 
-    async def wait(self, task_id: str) -> TaskRecord:
+    async def wait(self, task_id: str, *, namespace: str = DEFAULT_NAMESPACE) -> TaskRecord:
         """The task once it has terminated; its record may lack the inputs.
 
         Raises:
@@ -226,13 +233,13 @@ class Application:
             JournalUnavailable: The task cannot go on at the moment, because the journal cannot be used.
         """
         while True:
-            runner = await self._runner(task_id)
-            record = await self._record(task_id) if runner is None else runner.record
+            runner = await self._runner(task_id, namespace)
+            record = await self._record(task_id, namespace) if runner is None else runner.record
             if record.ended:
                 return record
             await self._require_active(runner).live_log.changed(self._clock)
 
-    async def cancel(self, task_id: str, reason: str) -> bool:
+    async def cancel(self, task_id: str, reason: str, *, namespace: str = DEFAULT_NAMESPACE) -> bool:
         """Stops a task, and returns when its calls have ended.
 
         True if this call did it, False if the task had ended, or another call stopped it.
@@ -242,34 +249,42 @@ class Application:
             ShuttingDown: The service ends before the task, which goes on after the next start.
             JournalUnavailable: The task cannot be stopped at the moment, because the journal cannot be used.
         """
-        runner = await self._runner(task_id)
+        runner = await self._runner(task_id, namespace)
         if runner is None:
-            if not (await self._record(task_id)).ended:
+            if not (await self._record(task_id, namespace)).ended:
                 self._require_active(None)
             return False
         did = runner.cancel(reason)
         await self._scheduler.ended(runner)
         # If its runner failed, the task may have been ended without it.
-        if not runner.record.ended and not (await self._record(task_id)).ended:
+        if not runner.record.ended and not (await self._record(task_id, namespace)).ended:
             self._require_active(runner)
         return did and runner.record.status == Status.CANCELED
 
     async def tasks(
-        self, *, limit: int, before: int | None, statuses: frozenset[int], labels: Mapping[str, str]
+        self,
+        *,
+        limit: int,
+        before: int | None,
+        statuses: frozenset[int],
+        labels: Mapping[str, str],
+        namespace: str = DEFAULT_NAMESPACE,
     ) -> list[TaskRecord]:
-        """A page of tasks, newest first: those with an `order` below `before` that match."""
-        return await self._journal.tasks(limit=limit, before=before, statuses=statuses, labels=labels)
+        """A page of a namespace's tasks, newest first: those with an `order` below `before` that match."""
+        return await self._journal.tasks(
+            limit=limit, before=before, statuses=statuses, labels=labels, namespace=namespace
+        )
 
-    async def schema(self, task_id: str) -> str:
+    async def schema(self, task_id: str, *, namespace: str = DEFAULT_NAMESPACE) -> str:
         """The schema of a task. Raises `TaskNotFound`."""
-        schema = await self._journal.schema((await self._record(task_id)).schema_hash)
+        schema = await self._journal.schema((await self._record(task_id, namespace)).schema_hash)
         if schema is None:
             raise TaskNotFound(task_id)
         return schema
 
-    async def log(self, task_id: str) -> AsyncGenerator[Batch, None]:
+    async def log(self, task_id: str, *, namespace: str = DEFAULT_NAMESPACE) -> AsyncGenerator[Batch, None]:
         """All durable batches of a task, read from the journal as they are consumed. Raises `TaskNotFound`."""
-        record = await self._record(task_id)
+        record = await self._record(task_id, namespace)
         after = 0
         while after < record.last_sequence:
             batches = await self._journal.read(task_id, after, _READ_BYTES)
@@ -280,7 +295,13 @@ class Application:
                 after = batch.last_sequence
 
     async def watch(
-        self, task_id: str, after_sequence: int, *, deltas: bool = False, heartbeat: float | None = None
+        self,
+        task_id: str,
+        after_sequence: int,
+        *,
+        namespace: str = DEFAULT_NAMESPACE,
+        deltas: bool = False,
+        heartbeat: float | None = None,
     ) -> AsyncGenerator[Batch | OutputDelta | Heartbeat, None]:
         """The log of a task after a sequence, then live, until the task has terminated.
 
@@ -288,6 +309,7 @@ class Application:
             task_id: The task.
             after_sequence: The last event that the watcher has seen; the first batch may begin before it. Batches that
                 exist already are joined, up to a bounded size.
+            namespace: Whose it is.
             deltas: Whether to yield pieces of outputs as they arrive.
             heartbeat: Yield a heartbeat after so many seconds without anything else.
 
@@ -297,7 +319,7 @@ class Application:
             ShuttingDown: The service ends before the task.
             JournalUnavailable: The task cannot go on at the moment, because the journal cannot be used.
         """
-        record = await self._record(task_id)
+        record = await self._record(task_id, namespace)
         if after_sequence > record.last_sequence:
             raise SequenceOutOfRange(after_sequence, record.last_sequence)
         runner = self._scheduler.get(task_id)
@@ -309,8 +331,8 @@ class Application:
                 cursor = batch.last_sequence
             if record.ended:
                 return
-            runner = await self._runner(task_id)
-            record = await self._record(task_id)
+            runner = await self._runner(task_id, namespace)
+            record = await self._record(task_id, namespace)
             if runner is None and not record.ended:
                 self._require_active(runner)
         live_log = runner.live_log
@@ -365,12 +387,12 @@ class Application:
             program, inputs = await self._program_cache.prepare(request.schema, request.inputs)
             self._check_open()
             self._services.storage.check_room()
-            self._scheduler.check(len(request.inputs))
+            self._scheduler.check(len(request.inputs), request.namespace)
             inputs_memory = memory_bound(request.inputs)
             self._services.memory.check(program, inputs_memory)
         except (InvalidWorkflow, MemoryLimitReached, ShuttingDown, StorageFull, TooManyTasks):
             # A repeated request is answered with its task all the same.
-            if request.request_id and await self._journal.find_request(request.request_id) is not None:
+            if request.request_id and await self._find_request(request) is not None:
                 return await self._same_request(request)
             raise
         task = self._new_task(request, program)
@@ -393,18 +415,32 @@ class Application:
             return await self._same_request(request)
         return runner.record
 
-    async def _runner(self, task_id: str) -> TaskRunner | None:
-        """The runner of a task, which may have to be rebuilt first; None if the task is not active here."""
-        await self._recovery.settled(task_id)
-        return self._scheduler.get(task_id)
+    async def _runner(self, task_id: str, namespace: str) -> TaskRunner | None:
+        """The runner of a task, which may have to be rebuilt first; None if the task is not active here, or another's.
 
-    async def _record(self, task_id: str) -> TaskRecord:
-        """The task as it is now; its inputs only if they are in memory or read from the journal."""
+        Raises:
+            TaskNotFound: It is to be rebuilt, and belongs to another namespace.
+        """
+        if self._recovery.awaits(task_id):
+            await self._stored(task_id, namespace)  # nobody waits for the tasks of others
+            await self._recovery.settled(task_id)
+        return self._active(task_id, namespace)
+
+    def _active(self, task_id: str, namespace: str) -> TaskRunner | None:
+        """The runner of a task of this namespace, if it is active here."""
         runner = self._scheduler.get(task_id)
-        return await self._stored(task_id) if runner is None or not runner.accepted else runner.record
+        return None if runner is None or runner.record.namespace != namespace else runner
 
-    async def _stored(self, task_id: str) -> TaskRecord:
-        record = await self._journal.task(task_id)
+    async def _record(self, task_id: str, namespace: str) -> TaskRecord:
+        """The task as it is now; its inputs only if they are in memory or read from the journal."""
+        runner = self._active(task_id, namespace)
+        if runner is None or not runner.accepted:
+            # Of another's task that is active the journal is asked too: so it takes as long to find nothing.
+            return await self._stored(task_id, namespace)
+        return runner.record
+
+    async def _stored(self, task_id: str, namespace: str) -> TaskRecord:
+        record = await self._journal.task(task_id, namespace)
         if record is None:
             raise TaskNotFound(task_id)
         return record
@@ -429,6 +465,7 @@ class Application:
             timeout=default if request.timeout is None else request.timeout,
             labels=dict(request.labels),
             display_name=request.display_name,
+            namespace=request.namespace,
         )
 
     def _check_open(self) -> None:
@@ -451,10 +488,13 @@ class Application:
         services.task_changes.changed(failed, record.status)
 
     async def _same_request(self, request: TaskRequest) -> TaskRecord:
-        record = await self._journal.find_request(request.request_id)
+        record = await self._find_request(request)
         if record is None or record.request_hash != request.content_hash():
             raise RequestConflict(request.request_id)
-        return await self._record(record.task_id)
+        return await self._record(record.task_id, request.namespace)
+
+    async def _find_request(self, request: TaskRequest) -> TaskRecord | None:
+        return await self._journal.find_request(request.request_id, request.namespace)
 
 
 def _accepted(task: NewTask) -> TaskRecord:
@@ -474,4 +514,5 @@ def _accepted(task: NewTask) -> TaskRecord:
         order=0,
         request_hash=task.request_hash,
         display_name=task.display_name,
+        namespace=task.namespace,
     )

@@ -76,9 +76,13 @@ class Recovery:
             self._scheduler.start_waiting()
         self._replayer.forget()
 
+    def awaits(self, task_id: str) -> bool:
+        """Whether a task is still to be rebuilt."""
+        return task_id in self._pending and not self._stopped
+
     async def settled(self, task_id: str) -> None:
         """Returns once a task was rebuilt, or failed to be; at once if it is not pending. Also when recovery stops."""
-        if task_id in self._pending and not self._stopped:
+        if self.awaits(task_id):
             settled = self._settled.get(task_id)
             if settled is None:
                 settled = self._settled[task_id] = asyncio.get_running_loop().create_future()

@@ -50,6 +50,8 @@ class Scheduler:
         ] = {}  # the commit that accepts it, then the asyncio task that runs it
         self._waiting: FairQueue[TaskRunner] = FairQueue()
         self._waiting_of: Counter[str] = Counter()  # by owner
+        self._first_owner: str | None = None
+        self._is_shared = False  # whether there was a second owner
         self._running = 0
         self._reserved = 0  # places of tasks that ran when the former process ended, and are not rebuilt yet
         self._inputs_size = 0
@@ -70,18 +72,25 @@ class Scheduler:
 
         Args:
             inputs_size: Characters of its inputs.
-            owner: Whose task it is. One owner may have as many tasks waiting as there are places left, so that whatever one
-                does, there are some for the next. Without owners (`""`) all places are everybody's.
+            owner: Whose task it is. As soon as there was more than one, each may have as many tasks waiting as there are places
+                left, so that whatever one does, there are some for the next.
         """
+        if self._first_owner is None:
+            self._first_owner = owner
+        self._is_shared = self._is_shared or owner != self._first_owner
         if self.full and len(self._waiting) >= self._max_waiting:
             text = (
                 f"{self._running} tasks are running and {len(self._waiting)} are waiting: "
                 "the limits max_running_tasks and max_waiting_tasks are reached"
             )
             raise TooManyTasks(text, _RETRY_AFTER)
-        if owner and self.full and self._waiting_of[owner] >= self._max_waiting - len(self._waiting):
+        if (
+            self._is_shared
+            and self.full
+            and self._waiting_of[owner] >= self._max_waiting - len(self._waiting)
+        ):
             text = (
-                f"{self._waiting_of[owner]} tasks of this caller are waiting: its share of max_waiting_tasks = "
+                f"{self._waiting_of[owner]} tasks of this namespace are waiting: its share of max_waiting_tasks = "
                 f"{self._max_waiting} is used up"
             )
             raise TooManyTasks(text, _RETRY_AFTER)

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Final
 
 from flowgram_core.concurrency.clock import Timer
+from flowgram_core.concurrency.fair_queue import Owner
 from flowgram_core.concurrency.supervision import retry_delays
 from flowgram_core.embedded.services import Services
 from flowgram_core.engine.activations import Activation, Cancel, Fail, Queue, Start, TimeOut, to_json
@@ -58,6 +59,10 @@ class _CallContext:
         self._call = call
 
     @property
+    def owner(self) -> Owner:
+        return self._runner.owner
+
+    @property
     def task_id(self) -> str:
         return self._runner.task_id
 
@@ -77,6 +82,7 @@ class TaskRunner:
 
     Attributes:
         task_id: The task.
+        owner: The task, and the namespace that it belongs to.
         services: Its collaborators.
         live_log: The live end of its log.
         record: The task as of the last commit; its inputs only if they are small, else "".
@@ -88,6 +94,7 @@ class TaskRunner:
         self, record: TaskRecord, execution: Execution, services: Services, log_bytes: int = 0
     ) -> None:
         self.task_id = record.task_id
+        self.owner = Owner(record.namespace, record.task_id)
         self.services = services
         self.inputs_size = len(record.inputs)
         self.record = record if self.inputs_size <= _KEPT_INPUTS else record._replace(inputs="")

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from flowgram_core.concurrency.clock import Clock
-from flowgram_core.concurrency.fair_queue import FairSemaphore
+from flowgram_core.concurrency.fair_queue import FairSemaphore, Owner
 from flowgram_core.concurrency.fairness import FairScheduler
 from flowgram_core.concurrency.offload import LARGE, run_in_thread_if_large
 from flowgram_core.engine.activations import CallFailed, CallSucceeded, from_json, to_json
@@ -104,7 +104,7 @@ class Caller:
         if executor is None:
             raise NodeError(f"No executor found for node type {node_type}")
         limit = self._timeouts.get(node_type)
-        async with self._slots.slot(node_type, context.task_id):
+        async with self._slots.slot(node_type, context.owner):
             await self._fairness.time_slice()
             if node_type in self._foreign:
                 call = copy_call(call)
@@ -164,7 +164,7 @@ def _around(outcome: CallSucceeded) -> int:
 
 
 class CallSlots:
-    """Bounds the calls that run at once; others wait, and get free slots task by task in turn.
+    """Bounds the calls that run at once; others wait, and get free slots in turns of the namespaces, and of their tasks.
 
     Args:
         total: Over all node types; 0: no limit.
@@ -178,11 +178,11 @@ class CallSlots:
         self._by_type = {name: FairSemaphore(count) for name, count in by_type.items() if count}
 
     @asynccontextmanager
-    async def slot(self, node_type: str, task_id: str) -> AsyncIterator[None]:
-        """Waits for a slot for a call of a task, and holds it while the block is entered."""
+    async def slot(self, node_type: str, owner: Owner) -> AsyncIterator[None]:
+        """Waits for a slot for a call, and holds it while the block is entered."""
         # The narrower limit first: a call that waits for its type must not keep others from theirs.
         async with AsyncExitStack() as stack:
             for semaphore in (self._by_type.get(node_type), self._total):
                 if semaphore is not None:
-                    await stack.enter_async_context(semaphore.slot(task_id))
+                    await stack.enter_async_context(semaphore.slot(owner))
             yield

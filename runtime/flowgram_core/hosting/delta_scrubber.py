@@ -17,6 +17,7 @@ class ScrubbedContext:
     """
 
     def __init__(self, context: CallContext, secrets: Sequence[str]) -> None:
+        self.owner = context.owner
         self.task_id = context.task_id
         self.idempotency_key = context.idempotency_key
         self._emit: Callable[[str], None] = context.emit_delta

@@ -9,6 +9,7 @@ from flowgram_core.hosting.live_log import OutputDelta
 from flowgram_core.hosting.program_cache import Validation
 from flowgram_core.hosting.task_changes import TaskChanges, TaskFilter
 from flowgram_core.journal.interface import Batch, TaskRecord
+from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
 from flowgram_core.modeling.json_text import dumps
 
 
@@ -22,6 +23,7 @@ class TaskRequest(NamedTuple):
         timeout: How long the task may run, in microseconds; None for the default.
         labels: Labels of the caller, to find it by.
         display_name: A name for people; may be empty.
+        namespace: Whose the task is to be.
     """
 
     schema: str
@@ -30,9 +32,10 @@ class TaskRequest(NamedTuple):
     timeout: int | None = None
     labels: Mapping[str, str] = MappingProxyType({})
     display_name: str = ""
+    namespace: str = DEFAULT_NAMESPACE
 
     def content_hash(self) -> bytes:
-        """Equal for requests with the same content."""
+        """Equal for requests with the same content. Request ids are compared within a namespace, which is no part of it."""
         content = [self.schema, self.inputs, self.timeout, sorted(self.labels.items())]
         if self.display_name:  # requests of older versions have none, and keep their hash
             content.append(self.display_name)
@@ -46,6 +49,8 @@ class Heartbeat:
 class TaskService(Protocol):
     """Runs, shows, cancels and stores tasks.
 
+    Tasks are reached in their own namespace only: in any other there is no such task.
+
     Every method may raise an error that asks the client to retry later: `ShuttingDown`, or `JournalUnavailable` if the store
     cannot be used at the moment. Errors about the request are listed with each method.
     """
@@ -58,6 +63,14 @@ class TaskService(Protocol):
     @property
     def node_types(self) -> tuple[str, ...]:
         """The node types that workflows may use, in alphabetical order."""
+        ...
+
+    @property
+    def signing_keys(self) -> Sequence[bytes]:
+        """Secrets to sign what clients bring back, such as page tokens: the first signs, and all are accepted.
+
+        The same for every server of these tasks, also after a restart.
+        """
         ...
 
     async def time_slice(self) -> None:
@@ -89,15 +102,15 @@ class TaskService(Protocol):
         """All problems of a schema, or, if it has none, of the inputs; and warnings about a valid schema."""
         ...
 
-    async def task(self, task_id: str) -> TaskRecord:
+    async def task(self, task_id: str, *, namespace: str) -> TaskRecord:
         """The task as it is now, with its inputs. Raises `TaskNotFound`."""
         ...
 
-    async def wait(self, task_id: str) -> TaskRecord:
+    async def wait(self, task_id: str, *, namespace: str) -> TaskRecord:
         """The task once it has terminated; its record may lack the inputs. Raises `TaskNotFound`."""
         ...
 
-    async def cancel(self, task_id: str, reason: str) -> bool:
+    async def cancel(self, task_id: str, reason: str, *, namespace: str) -> bool:
         """Stops a task, and returns when it has ended.
 
         True if this call did it, False if the task had ended, or another call stopped it. Raises `TaskNotFound`.
@@ -105,21 +118,33 @@ class TaskService(Protocol):
         ...
 
     async def tasks(
-        self, *, limit: int, before: int | None, statuses: frozenset[int], labels: Mapping[str, str]
+        self,
+        *,
+        limit: int,
+        before: int | None,
+        statuses: frozenset[int],
+        labels: Mapping[str, str],
+        namespace: str,
     ) -> list[TaskRecord]:
-        """A page of tasks, newest first: those with an `order` below `before` that match."""
+        """A page of a namespace's tasks, newest first: those with an `order` below `before` that match."""
         ...
 
-    async def schema(self, task_id: str) -> str:
+    async def schema(self, task_id: str, *, namespace: str) -> str:
         """The schema of a task. Raises `TaskNotFound`."""
         ...
 
-    def log(self, task_id: str) -> AsyncGenerator[Batch, None]:
+    def log(self, task_id: str, *, namespace: str) -> AsyncGenerator[Batch, None]:
         """All durable batches of a task, read from the journal as they are consumed. Raises `TaskNotFound`."""
         ...
 
     def watch(
-        self, task_id: str, after_sequence: int, *, deltas: bool = False, heartbeat: float | None = None
+        self,
+        task_id: str,
+        after_sequence: int,
+        *,
+        namespace: str,
+        deltas: bool = False,
+        heartbeat: float | None = None,
     ) -> AsyncGenerator[Batch | OutputDelta | Heartbeat, None]:
         """The log of a task after a sequence, then live, until the task has terminated.
 
@@ -127,6 +152,7 @@ class TaskService(Protocol):
             task_id: The task.
             after_sequence: The last event that the watcher has seen; the first batch may begin before it. Batches that
                 exist already are joined, up to a bounded size.
+            namespace: Whose it is.
             deltas: Whether to yield pieces of outputs as they arrive.
             heartbeat: Yield a heartbeat after so many seconds without anything else.
 

@@ -1,7 +1,7 @@
 """Changes of tasks: which tasks were accepted, changed their status or were removed, for those that watch lists.
 
-Watchers hold a cursor, not a queue. The recent changes are kept once for all watchers, the latest one of each task, up to a
-bounded size; a watcher reads those after its cursor at its own pace. One that falls behind what is kept has to list again.
+Watchers hold a cursor, not a queue. The recent changes are kept once for all watchers of a namespace, the latest one of each
+task, up to a bounded size; a watcher reads those after its cursor at its own pace. One that falls behind what is kept has to list again.
 """
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 from flowgram_core.concurrency.clock import Clock
 from flowgram_core.concurrency.waiters import Waiters
 from flowgram_core.hosting.errors import WatcherBehind
-from flowgram_core.journal.interface import TaskRecord
+from flowgram_core.journal.interface import RemovedTask, TaskRecord
+from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
 
 _INTERVAL: Final = 0.1
 """Seconds between two answers to one watcher: several changes of one task in between are one."""
@@ -29,10 +30,12 @@ class TaskFilter(NamedTuple):
     Attributes:
         statuses: Only tasks in one of these; empty means all.
         labels: Only tasks that carry all of these.
+        namespace: Whose tasks.
     """
 
     statuses: frozenset[int] = frozenset()
     labels: Mapping[str, str] = {}
+    namespace: str = DEFAULT_NAMESPACE
 
 
 class TaskChanges(NamedTuple):
@@ -64,11 +67,13 @@ class _Change(NamedTuple):
 
 
 class TaskChangeLog:
-    """The recent changes of all tasks, as long as somebody watches.
+    """The recent changes of all tasks, apart by namespace: of those of which somebody watches the tasks.
 
     Args:
         clock: Tells when the next answer to a watcher is due.
         check_open: Raises an error when the service ends.
+        kept: So many changes are kept, of all namespaces together.
+        kept_characters: So many characters of their labels and names.
     """
 
     def __init__(
@@ -83,12 +88,7 @@ class TaskChangeLog:
         self._check_open = check_open
         self._kept = kept
         self._kept_characters = kept_characters
-        self._changes: dict[str, _Change] = {}  # by task, in the order of their numbers
-        self._characters = 0
-        self._number = 0
-        self._dropped = 0  # the number of the last change that was dropped
-        self._watchers = 0
-        self._waiters = Waiters()
+        self._logs: dict[str, _NamespaceLog] = {}
 
     def changed(self, record: TaskRecord, former: int | None) -> None:
         """A task has another status, and is durable in it.
@@ -97,19 +97,24 @@ class TaskChangeLog:
             record: The task as it is now.
             former: Its status before; None for a task that was just accepted.
         """
-        if self._watchers and record.status != former:
+        log = self._logs.get(record.namespace)
+        if log is not None and record.status != former:
             statuses = {record.status} if former is None else {record.status, former}
-            self._add(record.task_id, record._replace(inputs="", result=None), frozenset(statuses))
+            log.add(record.task_id, record._replace(inputs="", result=None), frozenset(statuses))
+            self._trim(log)
 
-    def removed(self, task_ids: Iterable[str]) -> None:
+    def removed(self, tasks: Iterable[RemovedTask]) -> None:
         """Tasks are no longer there."""
-        if self._watchers:
-            for task_id in task_ids:
-                self._add(task_id, None, frozenset())
+        for task in tasks:
+            log = self._logs.get(task.namespace)
+            if log is not None:
+                log.add(task.task_id, None, frozenset())
+                self._trim(log)
 
     def wake(self) -> None:
         """Wakes all watchers, to check the state of the service."""
-        self._waiters.wake()
+        for log in self._logs.values():
+            log.waiters.wake()
 
     async def watch(
         self, wanted: TaskFilter, heartbeat: float | None = None
@@ -126,29 +131,56 @@ class TaskChangeLog:
             WatcherBehind: Changes were dropped before they were read.
         """
         self._check_open()
-        self._watchers += 1
-        cursor = self._number
+        log = self._logs.get(wanted.namespace)
+        if log is None:
+            log = self._logs[wanted.namespace] = _NamespaceLog()
+        log.watchers += 1
+        cursor = log.number
         try:
             yield TaskChanges()
             while True:
                 self._check_open()
-                if cursor < self._dropped:
+                if cursor < log.dropped:
                     raise WatcherBehind
-                found, cursor = self._since(cursor, wanted)
-                caught_up = cursor == self._number
+                found, cursor = log.since(cursor, wanted)
+                caught_up = cursor == log.number
                 if found.tasks or found.removed:
                     yield found
                     if caught_up:
                         await self._clock.sleep(_INTERVAL)
-                elif caught_up and not await self._waiters.wait(self._clock, heartbeat):
+                elif caught_up and not await log.waiters.wait(self._clock, heartbeat):
                     yield TaskChanges()
         finally:
-            self._watchers -= 1
-            if not self._watchers:
-                self._changes.clear()
-                self._characters = 0
+            log.watchers -= 1
+            if not log.watchers:
+                del self._logs[wanted.namespace]
 
-    def _add(self, task_id: str, record: TaskRecord | None, statuses: frozenset[int]) -> None:
+    def _trim(self, log: "_NamespaceLog") -> None:
+        """Each namespace keeps its share: the changes of one do not push out those of another."""
+        shares = len(self._logs)
+        log.trim(max(self._kept // shares, 1), self._kept_characters // shares)
+
+
+class _NamespaceLog:
+    """The recent changes of the tasks of one namespace.
+
+    Attributes:
+        number: Of the latest change.
+        dropped: The number of the last change that was dropped.
+        watchers: How many there are.
+        waiters: Those that have read everything.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.dropped = 0
+        self.watchers = 0
+        self.waiters = Waiters()
+        self._changes: dict[str, _Change] = {}  # by task, in the order of their numbers
+        self._characters = 0
+
+    def add(self, task_id: str, record: TaskRecord | None, statuses: frozenset[int]) -> None:
+        """Adds a change of a task; what it stands for is one with the changes of that task before."""
         if (earlier := self._changes.pop(task_id, None)) is not None:
             self._characters -= earlier.size
             statuses |= earlier.statuses
@@ -159,16 +191,19 @@ class TaskChangeLog:
                 + sum(map(len, record.labels))
                 + sum(map(len, record.labels.values()))
             )
-        self._number += 1
-        self._changes[task_id] = _Change(self._number, record, statuses, size)
+        self.number += 1
+        self._changes[task_id] = _Change(self.number, record, statuses, size)
         self._characters += size
-        while len(self._changes) > self._kept or self._characters > self._kept_characters:
+        self.waiters.wake()
+
+    def trim(self, kept: int, kept_characters: int) -> None:
+        """Drops the oldest changes, until there are no more than these."""
+        while len(self._changes) > kept or self._characters > kept_characters:
             oldest = self._changes.pop(next(iter(self._changes)))
             self._characters -= oldest.size
-            self._dropped = oldest.number
-        self._waiters.wake()
+            self.dropped = oldest.number
 
-    def _since(self, cursor: int, wanted: TaskFilter) -> tuple[TaskChanges, int]:
+    def since(self, cursor: int, wanted: TaskFilter) -> tuple[TaskChanges, int]:
         """Some of the changes after a cursor that fit, and the cursor behind them."""
         newer: list[tuple[str, _Change]] = []
         for task_id, change in reversed(self._changes.items()):

@@ -26,7 +26,7 @@ _COUNTS = """
 """
 _CLEAR = "DELETE FROM crashes WHERE task = (SELECT number FROM tasks WHERE task_id = ?)"
 _OVERVIEW = """
-    SELECT task_id, status, count, crashes.last_sequence AS crashed_at,
+    SELECT task_id, (SELECT name FROM namespaces WHERE id = namespace), status, count, crashes.last_sequence AS crashed_at,
         (SELECT coalesce(max(last_sequence), 0) FROM events WHERE task = number) AS now_at
     FROM crashes CROSS JOIN tasks ON number = task ORDER BY number
 """
@@ -40,12 +40,14 @@ class CrashedTask(NamedTuple):
 
     Attributes:
         task_id: The task.
+        namespace: Whose it is.
         status: As a number of the contract.
         crashes: How many processes in a row.
         parked: Whether it was ended because of them.
     """
 
     task_id: str
+    namespace: str
     status: int
     crashes: int
     parked: bool
@@ -54,10 +56,10 @@ class CrashedTask(NamedTuple):
 def crashed_tasks(connection: sqlite3.Connection) -> list[CrashedTask]:
     """The tasks that were parked, and those that have made no progress since a process died while it worked on them."""
     found = []
-    for task_id, status, count, crashed_at, now_at in connection.execute(_OVERVIEW):
+    for task_id, namespace, status, count, crashed_at, now_at in connection.execute(_OVERVIEW):
         parked = status == Status.FAILED and now_at == crashed_at + _EVENTS_OF_PARKING
         if parked or (status in UNFINISHED and now_at == crashed_at):
-            found.append(CrashedTask(task_id, status, count, parked))
+            found.append(CrashedTask(task_id, namespace, status, count, parked))
     return found
 
 

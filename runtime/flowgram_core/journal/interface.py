@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
+from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
+
 
 class NewTask(NamedTuple):
     """A task as requested.
@@ -19,11 +21,12 @@ class NewTask(NamedTuple):
         schema_hash: SHA-256 of the schema's text in UTF-8; tasks with equal ones share one stored text.
         schema: The schema's text as it came.
         inputs: JSON text of the task's inputs as it came.
-        request_id: Makes a retry safe; unique among all tasks unless it is "".
+        request_id: Makes a retry safe; unique among the tasks of its namespace unless it is "".
         request_hash: Tells whether two requests with one `request_id` are the same.
         timeout: How long it may run, in microseconds; None: no limit.
         labels: Labels of the caller, to find it by.
         display_name: A name for people; may be empty.
+        namespace: Whose it is.
     """
 
     task_id: str
@@ -36,6 +39,7 @@ class NewTask(NamedTuple):
     timeout: int | None = None
     labels: Mapping[str, str] = MappingProxyType({})
     display_name: str = ""
+    namespace: str = DEFAULT_NAMESPACE
 
 
 class Batch(NamedTuple):
@@ -115,6 +119,7 @@ class TaskRecord(NamedTuple):
     order: int
     request_hash: bytes
     display_name: str
+    namespace: str = DEFAULT_NAMESPACE
 
     @property
     def ended(self) -> bool:
@@ -145,7 +150,20 @@ class TaskRecord(NamedTuple):
             self.order,
             self.request_hash,
             self.display_name,
+            self.namespace,
         )
+
+
+class RemovedTask(NamedTuple):
+    """A task that is no longer there.
+
+    Attributes:
+        task_id: The task.
+        namespace: Whose it was.
+    """
+
+    task_id: str
+    namespace: str
 
 
 class ServerSession(NamedTuple):
@@ -167,11 +185,14 @@ class Usage(NamedTuple):
         used_bytes: What it takes, without space that it keeps for its next writes.
         free_bytes: What is left on its disk; None if it is not on one.
         writable: Whether it can be written at all.
+        by_namespace: What the inputs, events and results of each namespace's tasks take, in bytes (inputs in characters),
+            without what a database needs around them. Namespaces without tasks may be missing.
     """
 
     used_bytes: int
     free_bytes: int | None
     writable: bool = True
+    by_namespace: Mapping[str, int] = MappingProxyType({})
 
 
 class Journal(Protocol):
@@ -184,17 +205,23 @@ class Journal(Protocol):
         Cancelling the future does not cancel the write.
 
         Raises (the future, but for `JournalClosed`):
-            DuplicateRequest: `write.accept.request_id` belongs to a task already; nothing was written.
+            DuplicateRequest: `write.accept.request_id` belongs to a task of that namespace already; nothing was written.
             InvalidWrite: The write contradicts the log (a gap, a finished or unknown task); nothing was written.
             JournalUnavailable: It could not be made durable, and is not visible. (If the disk failed in the
                 middle of the commit, it may still appear after a restart.)
         """
 
-    async def task(self, task_id: str) -> TaskRecord | None:
-        """The task, or None if there is no such task."""
+    async def task(self, task_id: str, namespace: str | None = None) -> TaskRecord | None:
+        """The task, or None if there is no such task.
 
-    async def find_request(self, request_id: str) -> TaskRecord | None:
-        """The task that was accepted with this request id ("" finds nothing)."""
+        Args:
+            task_id: The task.
+            namespace: Only if it belongs to this one. To find that it does not takes no longer than to find that there is no
+                such task, whatever is stored of it. None: whose it is does not matter.
+        """
+
+    async def find_request(self, request_id: str, namespace: str) -> TaskRecord | None:
+        """The task of a namespace that was accepted with this request id ("" finds nothing)."""
 
     async def schema(self, schema_hash: bytes) -> str | None:
         """The text of a schema that some task uses, or None."""
@@ -207,19 +234,26 @@ class Journal(Protocol):
         """
 
     async def tasks(
-        self, *, limit: int, before: int | None, statuses: frozenset[int], labels: Mapping[str, str]
+        self,
+        *,
+        limit: int,
+        before: int | None,
+        statuses: frozenset[int],
+        labels: Mapping[str, str],
+        namespace: str,
     ) -> list[TaskRecord]:
-        """A page of tasks, newest first, without inputs and result ("" and None), so that a page stays small.
+        """A page of a namespace's tasks, newest first, without inputs and result ("" and None), so that it stays small.
 
         Args:
             limit: At most so many.
             before: Only tasks with a smaller `order`; None starts with the newest.
             statuses: Only tasks in one of these; empty means all.
             labels: Only tasks that have all of these.
+            namespace: Whose tasks.
         """
 
     async def unfinished(self, *, after: int = 0, limit: int | None = None) -> list[TaskRecord]:
-        """The tasks that have not ended, oldest first, without inputs and result ("" and None).
+        """The tasks of all namespaces that have not ended, oldest first, without inputs and result ("" and None).
 
         Args:
             after: The `order` to continue from.
@@ -228,7 +262,7 @@ class Journal(Protocol):
 
     async def remove_finished(
         self, *, ended_before: int | None, keep_newest: int | None, limit: int
-    ) -> list[str]:
+    ) -> list[RemovedTask]:
         """Removes finished tasks with their logs, those that ended first before others, and frees their space.
 
         Args:
@@ -237,7 +271,7 @@ class Journal(Protocol):
             limit: Remove at most so many tasks in this call.
 
         Returns:
-            The ids of the removed tasks. Fewer than `limit` means that no more are due.
+            The removed tasks. Fewer than `limit` means that no more are due.
         """
 
     async def begin_session(self, at: int) -> list[ServerSession]:
@@ -263,6 +297,9 @@ class Journal(Protocol):
 
     async def usage(self) -> Usage:
         """The space that it takes now."""
+
+    async def signing_key(self) -> bytes:
+        """A secret of this journal, as old as the journal itself: what a server signs with it, its successors accept."""
 
     async def close(self) -> None:
         """Commits what was submitted before this call, then closes. May be called twice."""

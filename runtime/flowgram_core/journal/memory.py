@@ -2,15 +2,35 @@
 
 import asyncio
 import heapq
+import secrets
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
+from typing import Final
 
 from flowgram_core.journal.errors import DuplicateRequest, JournalClosed, WriteRejected
-from flowgram_core.journal.interface import Batch, NewTask, ServerSession, TaskRecord, Usage, Write
-from flowgram_core.journal.write_validation import PENDING, PROCESSING, UNFINISHED, TaskState, state_after
+from flowgram_core.journal.interface import (
+    Batch,
+    NewTask,
+    RemovedTask,
+    ServerSession,
+    TaskRecord,
+    Usage,
+    Write,
+)
+from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
+from flowgram_core.journal.write_validation import (
+    PENDING,
+    PROCESSING,
+    UNFINISHED,
+    TaskState,
+    size_of_content,
+    state_after,
+)
+
+KEY_BYTES: Final = 32
 
 _ACCEPTED = TaskState(PENDING, 0)
 _last_sequence = attrgetter("last_sequence")
@@ -44,6 +64,7 @@ class _Task:
             order=self.order,
             request_hash=accepted.request_hash,
             display_name=accepted.display_name,
+            namespace=accepted.namespace,
         )
 
 
@@ -52,7 +73,10 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self._tasks: dict[str, _Task] = {}  # in the order of acceptance
-        self._requests: dict[str, str] = {}
+        self._by_namespace: dict[str, dict[str, _Task]] = {}  # the same, apart
+        self._requests: dict[tuple[str, str], str] = {}  # by namespace and request id
+        self._sizes: Counter[str] = Counter()  # by namespace
+        self._key = secrets.token_bytes(KEY_BYTES)
         # A heap of (end time, order, id): the task to remove first is on top.
         self._finished: list[tuple[int, int, str]] = []
         self._schemas: dict[bytes, str] = {}
@@ -60,7 +84,6 @@ class MemoryJournal:
         self._sessions: list[ServerSession] = []
         self._crashes: dict[str, tuple[int, int, int]] = {}  # last event, session, and count
         self._accepted = 0
-        self._size = 0
         self._closed = False
 
     def commit(self, write: Write) -> "asyncio.Future[None]":
@@ -76,16 +99,16 @@ class MemoryJournal:
             loop.call_soon(_settle, committed)  # as with a real journal, others run before the caller goes on
         return committed
 
-    async def task(self, task_id: str) -> TaskRecord | None:
+    async def task(self, task_id: str, namespace: str | None = None) -> TaskRecord | None:
         """See `Journal.task`."""
         self._check_open()
         task = self._tasks.get(task_id)
-        return None if task is None else task.record()
+        return None if task is None or namespace not in {None, task.accepted.namespace} else task.record()
 
-    async def find_request(self, request_id: str) -> TaskRecord | None:
+    async def find_request(self, request_id: str, namespace: str = DEFAULT_NAMESPACE) -> TaskRecord | None:
         """See `Journal.find_request`."""
         self._check_open()
-        task_id = self._requests.get(request_id)
+        task_id = self._requests.get((namespace, request_id))
         return None if task_id is None else self._tasks[task_id].record()
 
     async def schema(self, schema_hash: bytes) -> str | None:
@@ -109,12 +132,18 @@ class MemoryJournal:
         return batches
 
     async def tasks(
-        self, *, limit: int, before: int | None, statuses: frozenset[int], labels: Mapping[str, str]
+        self,
+        *,
+        limit: int,
+        before: int | None,
+        statuses: frozenset[int],
+        labels: Mapping[str, str],
+        namespace: str = DEFAULT_NAMESPACE,
     ) -> list[TaskRecord]:
         """See `Journal.tasks`."""
         self._check_open()
         page: list[TaskRecord] = []
-        for task in reversed(self._tasks.values()):
+        for task in reversed(self._by_namespace.get(namespace, {}).values()):
             if len(page) >= limit:
                 break
             if before is not None and task.order >= before:
@@ -137,18 +166,17 @@ class MemoryJournal:
 
     async def remove_finished(
         self, *, ended_before: int | None, keep_newest: int | None, limit: int
-    ) -> list[str]:
+    ) -> list[RemovedTask]:
         """See `Journal.remove_finished`."""
         self._check_open()
         finished = self._finished
-        removed: list[str] = []
+        removed: list[RemovedTask] = []
         while finished and len(removed) < limit:
             too_many = keep_newest is not None and len(finished) > keep_newest
             if not too_many and (ended_before is None or finished[0][0] >= ended_before):
                 break
             _, _, task_id = heapq.heappop(finished)
-            self._remove(task_id)
-            removed.append(task_id)
+            removed.append(RemovedTask(task_id, self._remove(task_id)))
         await asyncio.sleep(0)  # as with a real journal, others run before the caller goes on
         return removed
 
@@ -194,7 +222,12 @@ class MemoryJournal:
     async def usage(self) -> Usage:
         """See `Journal.usage`. Counts texts and events, not the objects around them."""
         self._check_open()
-        return Usage(self._size, None)
+        return Usage(self._sizes.total(), None, by_namespace=dict(self._sizes))
+
+    async def signing_key(self) -> bytes:
+        """See `Journal.signing_key`."""
+        self._check_open()
+        return self._key
 
     async def close(self) -> None:
         """See `Journal.close`."""
@@ -206,38 +239,45 @@ class MemoryJournal:
 
     def _apply(self, write: Write) -> None:
         accept = write.accept
-        if accept is not None and accept.request_id in self._requests:
+        if accept is not None and (accept.namespace, accept.request_id) in self._requests:
             raise DuplicateRequest(accept.request_id)
         task = self._tasks.get(write.task_id)
         state = state_after(None if task is None else task.state, write)
         if accept is not None:
             self._accepted += 1
             task = self._tasks[write.task_id] = _Task(self._accepted, accept)
+            self._by_namespace.setdefault(accept.namespace, {})[write.task_id] = task
             self._schemas.setdefault(accept.schema_hash, accept.schema)
             self._users[accept.schema_hash] += 1
             if accept.request_id:
-                self._requests[accept.request_id] = accept.task_id
+                self._requests[accept.namespace, accept.request_id] = accept.task_id
         assert task is not None  # noqa: S101 - `state_after` has refused writes about unknown tasks
         before = task.size
         task.state = state
         task.log.extend(write.batches)
-        task.size += sum(len(batch.events) for batch in write.batches) + len(accept.inputs if accept else "")
-        self._size += task.size - before
+        task.size += size_of_content(write)
+        self._sizes[task.accepted.namespace] += task.size - before
         if write.started is not None:
             task.start_time = write.started
         if write.finish is not None:
             task.end_time, task.result = write.finish.end_time, write.finish.result
             heapq.heappush(self._finished, (task.end_time, task.order, write.task_id))
 
-    def _remove(self, task_id: str) -> None:
+    def _remove(self, task_id: str) -> str:
+        """Removes a task, and says whose it was."""
         task = self._tasks.pop(task_id)
-        self._size -= task.size
         accepted = task.accepted
+        namespace = accepted.namespace
+        del self._by_namespace[namespace][task_id]
+        self._sizes[namespace] -= task.size
+        if not self._by_namespace[namespace]:
+            del self._by_namespace[namespace], self._sizes[namespace]
         self._crashes.pop(task_id, None)
-        self._requests.pop(accepted.request_id, None)
+        self._requests.pop((namespace, accepted.request_id), None)
         self._users[accepted.schema_hash] -= 1
         if not self._users[accepted.schema_hash]:
             del self._users[accepted.schema_hash], self._schemas[accepted.schema_hash]
+        return namespace
 
 
 def _settle(committed: "asyncio.Future[None]") -> None:

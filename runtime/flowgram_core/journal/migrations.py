@@ -7,13 +7,17 @@ Tables:
     tasks: One row per task. `number` is the order of acceptance. The texts come last, so that pages of tasks are read
         without them. The end of a task's log is read from the log, so that appending to it rewrites no task. The checksums
         are the CRC-32 of the texts; tasks of older versions have none.
+    namespaces: The namespaces that tasks belong to, with the size of what is stored of their tasks: bytes of events and results,
+        and characters of inputs. A task has the number of its namespace, `namespace`: behind its texts, so that pages of tasks
+        take it from the index.
     display_names: The names of tasks that have one. A column that was added to `tasks` would lie behind its texts, which a
         page of tasks would have to read then.
     schemas: The schemas' texts, each stored once for all tasks that use it, under its SHA-256.
     events: The logs, one row per batch. The rows lie in the order in which they were written, whatever their task
         (measured cheaper, also for large rows, than a table that is sorted by its key); the key is an index beside it.
         `checksum` is the CRC-32 of `cause` and `events`.
-    removed: Numbers of removed tasks whose logs still have to be removed.
+    removed: Numbers of removed tasks whose logs still have to be removed, with their namespaces.
+    signing_keys: One key, made with the file: what the servers on it sign.
     server_sessions: When servers ran on the file, in the order in which they began, as far back as the running tasks need it.
         By number, not by time: the clock may have been set back between two of them.
     crashes: Per task how many processes died in a row while they worked on it, with the task's last event and the session at
@@ -83,6 +87,24 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             count INTEGER NOT NULL
         )
         """,
+    ),
+    (
+        """
+        CREATE TABLE namespaces (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, bytes INTEGER NOT NULL DEFAULT 0)
+        """,
+        """
+        INSERT INTO namespaces (id, name, bytes) VALUES (1, 'default',
+            (SELECT coalesce(sum(length(inputs) + coalesce(length(result), 0)), 0) FROM tasks)
+            + (SELECT coalesce(sum(length(events)), 0) FROM events))
+        """,
+        "ALTER TABLE tasks ADD COLUMN namespace INTEGER NOT NULL DEFAULT 1",
+        "ALTER TABLE removed ADD COLUMN namespace INTEGER NOT NULL DEFAULT 1",
+        "DROP INDEX tasks_by_status",
+        "CREATE INDEX tasks_by_status ON tasks (namespace, status)",
+        "DROP INDEX tasks_by_request",
+        "CREATE UNIQUE INDEX tasks_by_request ON tasks (request_id, namespace) WHERE request_id IS NOT NULL",
+        "CREATE TABLE signing_keys (id INTEGER PRIMARY KEY, key BLOB NOT NULL)",
+        "INSERT INTO signing_keys (key) VALUES (randomblob(32))",
     ),
 )
 

@@ -38,6 +38,7 @@ _TYPES = (
     _NUMBER,
     str,
     _NUMBER,
+    str,
 )
 """Types of a record's columns, which SQLite does not enforce."""
 
@@ -49,25 +50,40 @@ _RECORD = """
     (SELECT coalesce(max(last_sequence), 0) FROM events WHERE task = number),
     coalesce((SELECT name FROM display_names WHERE task = number), '')
 """
-_TASK = "SELECT {record}, result, result_checksum, inputs, inputs_checksum FROM tasks WHERE {key} = ?"
-_BY_TASK_ID, _BY_REQUEST = (_TASK.format(record=_RECORD, key=key) for key in ("task_id", "request_id"))
+_TASK = """
+    SELECT {record}, result, result_checksum, inputs, inputs_checksum, (SELECT name FROM namespaces WHERE id = namespace)
+    FROM tasks WHERE {which}
+"""
+# Whose a task is stands in the index, and in its row behind its texts: the row is read only if it is the caller's, so that
+# the time says nothing of the tasks of others.
+_OWN_TASK = """
+    number = (
+        SELECT number FROM tasks INDEXED BY tasks_by_status
+        WHERE namespace = (SELECT id FROM namespaces WHERE name = ?2) AND status IN (1, 2, 3, 4, 5)
+            AND number = (SELECT number FROM tasks WHERE task_id = ?1))
+"""
+_OWN_REQUEST = "request_id = ?1 AND namespace = (SELECT id FROM namespaces WHERE name = ?2)"
+_BY_TASK_ID, _BY_TASK_ID_IN_NAMESPACE, _BY_REQUEST = (
+    _TASK.format(record=_RECORD, which=which) for which in ("task_id = ?1", _OWN_TASK, _OWN_REQUEST)
+)
+_SIGNING_KEY = "SELECT key FROM signing_keys ORDER BY id LIMIT 1"
+_BYTES = "SELECT name, bytes FROM namespaces"
 _SCHEMA = "SELECT text FROM schemas WHERE hash = ?"
 _BATCHES = """
     SELECT first_sequence, last_sequence, at, checksum, cause, events FROM events
     WHERE task = (SELECT number FROM tasks WHERE task_id = ?) AND last_sequence > ? ORDER BY last_sequence
 """
 _UNFINISHED = """
-    SELECT number FROM (SELECT number FROM tasks WHERE status = ?1 AND number > ?3
-        UNION ALL SELECT number FROM tasks WHERE status = ?2 AND number > ?3)
+    SELECT number, name FROM namespaces CROSS JOIN tasks ON namespace = id AND status IN (?1, ?2) AND number > ?3
     ORDER BY number LIMIT ?4
 """
-_SMALL = "SELECT {record}, NULL, NULL, '', NULL FROM tasks"
+_SMALL = "SELECT {record}, NULL, NULL, '', NULL, ? FROM tasks"
 _SMALL_BY_NUMBER = (_SMALL + " WHERE number = ?").format(record=_RECORD)
-_PAGE = _SMALL + " WHERE number < ?{conditions} ORDER BY number DESC LIMIT ?"
 _PAGE_OF_NUMBERS = _SMALL + " WHERE number IN ({numbers}) ORDER BY number DESC LIMIT ?"
-# One sub-query per status: within a status the index is in the order of the page already.
+# One sub-query per status: within a status of a namespace the index is in the order of the page already.
 _NUMBERS = """
-    SELECT * FROM (SELECT number FROM tasks WHERE status = ? AND number < ?{conditions} ORDER BY number DESC LIMIT ?)
+    SELECT * FROM (SELECT number FROM tasks WHERE namespace = (SELECT id FROM namespaces WHERE name = ?)
+        AND status = ? AND number < ?{conditions} ORDER BY number DESC LIMIT ?)
 """
 _MERGED_NUMBERS = "SELECT number FROM ({numbers}) ORDER BY number DESC LIMIT ?"
 _HAS_LABEL = " AND EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND value = ?)"
@@ -82,15 +98,35 @@ def used_bytes(connection: sqlite3.Connection) -> int:
     return int((pages - free) * size)
 
 
-def task(connection: sqlite3.Connection, task_id: str) -> TaskRecord | None:
-    """The task with this id."""
-    row = connection.execute(_BY_TASK_ID, (task_id,)).fetchone()
+def used_bytes_by_namespace(connection: sqlite3.Connection) -> Mapping[str, int]:
+    """What is stored of the tasks of each namespace."""
+    return dict(connection.execute(_BYTES).fetchall())
+
+
+def signing_key(connection: sqlite3.Connection) -> bytes:
+    """The key of this journal.
+
+    Raises:
+        JournalDamaged: It is not what was written.
+    """
+    row = connection.execute(_SIGNING_KEY).fetchone()
+    if row is None or not isinstance(row[0], bytes):
+        raise JournalDamaged("the journal is damaged: its signing key is not what was written")
+    return bytes(row[0])
+
+
+def task(connection: sqlite3.Connection, task_id: str, namespace: str | None = None) -> TaskRecord | None:
+    """The task with this id, if it belongs to this namespace, or to any."""
+    if namespace is None:
+        row = connection.execute(_BY_TASK_ID, (task_id,)).fetchone()
+    else:
+        row = connection.execute(_BY_TASK_ID_IN_NAMESPACE, (task_id, namespace)).fetchone()
     return None if row is None else _record(row)
 
 
-def find_request(connection: sqlite3.Connection, request_id: str) -> TaskRecord | None:
-    """The task with this request id."""
-    row = connection.execute(_BY_REQUEST, (request_id,)).fetchone()
+def find_request(connection: sqlite3.Connection, request_id: str, namespace: str) -> TaskRecord | None:
+    """The task of a namespace with this request id."""
+    row = connection.execute(_BY_REQUEST, (request_id, namespace)).fetchone()
     return None if row is None else _record(row)
 
 
@@ -137,22 +173,25 @@ def read(connection: sqlite3.Connection, task_id: str, after_sequence: int, max_
 
 def tasks(
     connection: sqlite3.Connection,
+    namespace: str,
     limit: int,
     before: int | None,
     statuses: frozenset[int],
     labels: Mapping[str, str],
 ) -> list[TaskRecord]:
     """A page of tasks, as in `Journal.tasks`. Unreadable tasks are logged and left out."""
-    wanted = _Filter(limit, _NEWEST if before is None else min(before, _NEWEST), statuses, labels)
+    last = _NEWEST if before is None else min(before, _NEWEST)
+    wanted = _Filter(namespace, limit, last, statuses or _STATUSES, labels)
     try:
         return _page(connection, wanted)
     except (sqlite3.DatabaseError, JournalDamaged):
-        return _page_one_by_one(connection, wanted._replace(statuses=statuses or _STATUSES))
+        return _page_one_by_one(connection, wanted)
 
 
 class _Filter(NamedTuple):
     """The filter of a page of tasks."""
 
+    namespace: str
     limit: int
     before: int
     statuses: frozenset[int]
@@ -160,32 +199,29 @@ class _Filter(NamedTuple):
 
 
 def _page(connection: sqlite3.Connection, wanted: _Filter) -> list[TaskRecord]:
-    limit, before, statuses, labels = wanted
+    namespace, limit, before, statuses, labels = wanted
     conditions = _HAS_LABEL * len(labels)
     texts = [text for label in labels.items() for text in label]
-    if not statuses:
-        rows = connection.execute(
-            _PAGE.format(record=_RECORD, conditions=conditions), (before, *texts, limit)
-        )
-    else:
-        numbers = " UNION ALL ".join([_NUMBERS.format(conditions=conditions)] * len(statuses))
-        values = [value for status in sorted(statuses) for value in (status, before, *texts, limit)]
-        rows = connection.execute(_PAGE_OF_NUMBERS.format(record=_RECORD, numbers=numbers), (*values, limit))
+    numbers = " UNION ALL ".join([_NUMBERS.format(conditions=conditions)] * len(statuses))
+    values = [value for status in sorted(statuses) for value in (namespace, status, before, *texts, limit)]
+    rows = connection.execute(
+        _PAGE_OF_NUMBERS.format(record=_RECORD, numbers=numbers), (namespace, *values, limit)
+    )
     return [_record(row) for row in rows.fetchall()]
 
 
 def _page_one_by_one(connection: sqlite3.Connection, wanted: _Filter) -> list[TaskRecord]:
     """Reads a page with damage in it: finds the tasks by an index alone, and reads them one by one."""
-    limit, before, statuses, labels = wanted
+    namespace, limit, before, statuses, labels = wanted
     numbers = " UNION ALL ".join([_NUMBERS.format(conditions="")] * len(statuses))
     query = _MERGED_NUMBERS.format(numbers=numbers)
     records: list[TaskRecord] = []
     while len(records) < limit:
-        values = [value for status in sorted(statuses) for value in (status, before, limit)]
+        values = [value for status in sorted(statuses) for value in (namespace, status, before, limit)]
         found = [number for (number,) in connection.execute(query, (*values, limit)).fetchall()]
         records += [
             record
-            for record in _readable(connection, _SMALL_BY_NUMBER, found)
+            for record in _readable(connection, [(namespace, number) for number in found])
             if labels.items() <= record.labels.items()
         ]
         if len(found) < limit:
@@ -200,23 +236,23 @@ def unfinished(connection: sqlite3.Connection, after: int, limit: int | None) ->
     while limit is None or len(records) < limit:
         wanted = _NO_LIMIT if limit is None else limit - len(records)
         rows = connection.execute(_UNFINISHED, (*UNFINISHED, after, wanted)).fetchall()
-        records += _readable(connection, _SMALL_BY_NUMBER, [number for (number,) in rows])
+        records += _readable(connection, [(namespace, number) for number, namespace in rows])
         if len(rows) != wanted:
             break
-        ((after,),) = rows[-1:]
+        after, _ = rows[-1]
     return records
 
 
-def _readable(connection: sqlite3.Connection, query: str, numbers: Sequence[int]) -> list[TaskRecord]:
-    """The tasks with these numbers, except damaged ones, which are logged.
+def _readable(connection: sqlite3.Connection, wanted: Sequence[tuple[str, int]]) -> list[TaskRecord]:
+    """The tasks of these namespaces with these numbers, except damaged ones, which are logged.
 
     Raises:
         sqlite3.Error: They cannot be read for a reason other than damage.
     """
     records = []
-    for number in numbers:
+    for namespace, number in wanted:
         try:
-            row = connection.execute(query, (number,)).fetchone()
+            row = connection.execute(_SMALL_BY_NUMBER, (namespace, number)).fetchone()
             if row is not None:  # it may be removed by now
                 records.append(_record(row))
         except (sqlite3.DatabaseError, JournalDamaged) as error:
@@ -229,7 +265,7 @@ def _readable(connection: sqlite3.Connection, query: str, numbers: Sequence[int]
 def _record(row: tuple[Any, ...]) -> TaskRecord:
     (
         number, task_id, create_time, schema_hash, request_hash, timeout, labels, status, start_time, end_time,
-        last_sequence, display_name, result, checksum_of_result, inputs, checksum_of_inputs,
+        last_sequence, display_name, result, checksum_of_result, inputs, checksum_of_inputs, namespace,
     ) = row  # fmt: skip
     if not all(map(isinstance, row, _TYPES)) or status not in _STATUSES:
         raise JournalDamaged(
@@ -263,6 +299,7 @@ def _record(row: tuple[Any, ...]) -> TaskRecord:
         order=number,
         request_hash=request_hash,
         display_name=display_name,
+        namespace=namespace,
     )
 
 

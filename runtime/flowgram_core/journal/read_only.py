@@ -13,7 +13,7 @@ from flowgram_core.concurrency.gil_handoff import GILHandoff
 from flowgram_core.journal.connection import Synchronous, check_readable, open_unwritable, resolve
 from flowgram_core.journal.errors import DuplicateRequest, JournalUnavailable
 from flowgram_core.journal.file_lock import FileLock
-from flowgram_core.journal.interface import Journal, ServerSession, TaskRecord, Write
+from flowgram_core.journal.interface import Journal, RemovedTask, ServerSession, TaskRecord, Write
 from flowgram_core.journal.migrations import UnknownVersion
 from flowgram_core.journal.reader_pool import ReaderPool
 from flowgram_core.journal.sqlite import SQLiteJournal
@@ -100,9 +100,10 @@ class ReadOnlyJournal(SQLiteReads):
         return asyncio.ensure_future(self._refuse(write))
 
     async def _refuse(self, write: Write) -> None:
-        request_id = write.accept.request_id if write.accept else ""
-        if request_id and await self.find_request(request_id) is not None:
-            raise DuplicateRequest(request_id)  # the caller answers with the task that was accepted before
+        accept = write.accept
+        if accept is not None and await self.find_request(accept.request_id, accept.namespace) is not None:
+            # The caller answers with the task that was accepted before.
+            raise DuplicateRequest(accept.request_id)
         raise JournalUnavailable(f"task {write.task_id!r} cannot be written: {self._reason}")
 
     async def unfinished(self, *, after: int = 0, limit: int | None = None) -> list[TaskRecord]:  # noqa: ARG002 - given by the interface
@@ -116,7 +117,7 @@ class ReadOnlyJournal(SQLiteReads):
         ended_before: int | None,  # noqa: ARG002 - given by the interface
         keep_newest: int | None,  # noqa: ARG002 - given by the interface
         limit: int,  # noqa: ARG002 - given by the interface
-    ) -> list[str]:
+    ) -> list[RemovedTask]:
         """Removes nothing. See `Journal.remove_finished`."""
         self._check_open()
         return []

@@ -6,7 +6,11 @@ slices. After a crash in between, the next removal continues with the recorded n
 
 import json
 import sqlite3
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
 
+from flowgram_core.journal.interface import RemovedTask
 from flowgram_core.journal.transaction import transaction, undo_left_over
 
 SLICE = 50
@@ -26,46 +30,67 @@ _LAST_TOO_MANY = """
     SELECT end_time, number FROM tasks WHERE end_time IS NOT NULL ORDER BY end_time DESC, number DESC LIMIT 1 OFFSET ?
 """
 _DUE = """
-    SELECT number, task_id, schema_hash FROM tasks WHERE end_time <= ?1 AND (end_time < ?1 OR number <= ?2)
+    SELECT number, task_id, schema_hash, namespace, length(inputs) + coalesce(length(result), 0),
+        (SELECT name FROM namespaces WHERE id = namespace)
+    FROM tasks WHERE end_time <= ?1 AND (end_time < ?1 OR number <= ?2)
     ORDER BY end_time, number LIMIT ?3
 """
-_RECORD_REMOVED = "INSERT INTO removed (task) SELECT value FROM json_each(?)"
+_RECORD_REMOVED = """
+    INSERT INTO removed (task, namespace) SELECT number, namespace FROM tasks WHERE number IN (SELECT value FROM json_each(?))
+"""
 _REMOVE_TASKS = "DELETE FROM tasks WHERE number IN (SELECT value FROM json_each(?))"
 _REMOVE_NAMES = "DELETE FROM display_names WHERE task IN (SELECT value FROM json_each(?))"
 _REMOVE_SCHEMA = (
     "DELETE FROM schemas WHERE hash = ?1 AND NOT EXISTS (SELECT 1 FROM tasks WHERE schema_hash = ?1)"
 )
-_REMOVE_EVENTS = """
-    DELETE FROM events WHERE rowid IN
-        (SELECT events.rowid FROM removed CROSS JOIN events ON events.task = removed.task LIMIT ?)
+_LEFT_EVENTS = """
+    SELECT events.rowid, removed.namespace, length(events.events)
+    FROM removed CROSS JOIN events ON events.task = removed.task LIMIT ?
 """
+_REMOVE_EVENTS = "DELETE FROM events WHERE rowid IN (SELECT value FROM json_each(?))"
+_FREE_BYTES = "UPDATE namespaces SET bytes = max(bytes - ?2, 0) WHERE id = ?1"
 _CLEAR_REMOVED = "DELETE FROM removed"
+
+
+class _Due(NamedTuple):
+    """A task to remove, with the number of its namespace, and the size of its inputs and its result."""
+
+    number: int
+    task_id: str
+    schema_hash: bytes
+    namespace: int
+    size: int
+    namespace_name: str
 
 
 def remove_tasks(
     connection: sqlite3.Connection, ended_before: int | None, keep_newest: int | None, limit: int
-) -> list[str]:
+) -> list[RemovedTask]:
     """Removes the tasks that are due, and schemas that no task uses any more, in one transaction.
 
     Returns:
-        Their ids, in the order in which they ended.
+        Which, in the order in which they ended.
     """
     with transaction(connection):
         due = _due(connection, ended_before, keep_newest, limit)
         if due:
-            numbers = json.dumps([number for number, _, _ in due])
+            numbers = json.dumps([task.number for task in due])
             connection.execute(_RECORD_REMOVED, (numbers,))
             connection.execute(_REMOVE_TASKS, (numbers,))
             connection.execute(_REMOVE_NAMES, (numbers,))
-            for schema_hash in {schema_hash for _, _, schema_hash in due}:
+            for schema_hash in {task.schema_hash for task in due}:
                 connection.execute(_REMOVE_SCHEMA, (schema_hash,))
-    return [task_id for _, task_id, _ in due]
+            _free(connection, ((task.namespace, task.size) for task in due))
+    return [RemovedTask(task.task_id, task.namespace_name) for task in due]
 
 
 def remove_logs(connection: sqlite3.Connection) -> bool:
     """Removes a slice of the logs of removed tasks. Returns False after the last one."""
     with transaction(connection):
-        more = connection.execute(_REMOVE_EVENTS, (_ROWS,)).rowcount == _ROWS
+        rows = connection.execute(_LEFT_EVENTS, (_ROWS,)).fetchall()
+        connection.execute(_REMOVE_EVENTS, (json.dumps([row for row, _, _ in rows]),))
+        _free(connection, ((namespace, size) for _, namespace, size in rows))
+        more = len(rows) == _ROWS
         if not more:
             connection.execute(_CLEAR_REMOVED)
     return more
@@ -88,9 +113,18 @@ def _count_free(connection: sqlite3.Connection) -> int:
     return int(count)
 
 
+def _free(connection: sqlite3.Connection, sizes: Iterable[tuple[int, int]]) -> None:
+    """Takes what was removed off the sizes of namespaces."""
+    freed: Counter[int] = Counter()
+    for namespace, size in sizes:
+        freed[namespace] += size
+    for namespace, size in freed.items():
+        connection.execute(_FREE_BYTES, (namespace, size))
+
+
 def _due(
     connection: sqlite3.Connection, ended_before: int | None, keep_newest: int | None, limit: int
-) -> list[tuple[int, str, bytes]]:
+) -> list[_Due]:
     # Everything up to the later one of two ends is due.
     ends = []
     if ended_before is not None:
@@ -100,4 +134,4 @@ def _due(
         ends.extend(connection.execute(_LAST_TOO_MANY, (min(keep_newest, _END_OF_TIME),)).fetchall())
     if not ends:
         return []
-    return connection.execute(_DUE, (*max(ends), limit)).fetchall()
+    return [_Due(*row) for row in connection.execute(_DUE, (*max(ends), limit))]

@@ -10,7 +10,7 @@ from flowgram_core.journal.write_validation import PROCESSING
 _DELETE_OLD = """
     DELETE FROM server_sessions WHERE number < coalesce(
         (SELECT min(number) FROM server_sessions
-            WHERE alive > (SELECT min(start_time) FROM tasks WHERE status = ?)),
+            WHERE alive > (SELECT min(start_time) FROM namespaces CROSS JOIN tasks ON namespace = id AND status = ?)),
         (SELECT max(number) + 1 FROM server_sessions))
 """
 _FORMER = "SELECT began, alive FROM server_sessions ORDER BY number"

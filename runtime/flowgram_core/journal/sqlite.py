@@ -11,7 +11,7 @@ from flowgram_core.concurrency.gil_handoff import GILHandoff
 from flowgram_core.journal import queries, retention
 from flowgram_core.journal.connection import Synchronous, open_writer, resolve
 from flowgram_core.journal.file_lock import FileLock
-from flowgram_core.journal.interface import ServerSession, TaskRecord, Write
+from flowgram_core.journal.interface import RemovedTask, ServerSession, TaskRecord, Write
 from flowgram_core.journal.reader_pool import ReaderPool
 from flowgram_core.journal.sqlite_errors import unavailable
 from flowgram_core.journal.sqlite_reads import SQLiteReads
@@ -84,18 +84,18 @@ class SQLiteJournal(SQLiteReads):
 
     async def remove_finished(
         self, *, ended_before: int | None, keep_newest: int | None, limit: int
-    ) -> list[str]:
+    ) -> list[RemovedTask]:
         """See `Journal.remove_finished`. Runs in small transactions, between which others commit."""
-        removed: list[str] = []
+        removed: list[RemovedTask] = []
         while len(removed) < limit:
             size = min(retention.SLICE, limit - len(removed))
-            task_ids = await self._write(
+            tasks = await self._write(
                 partial(
                     Writer.remove_finished, ended_before=ended_before, keep_newest=keep_newest, limit=size
                 )
             )
-            removed += task_ids
-            if len(task_ids) < size:
+            removed += tasks
+            if len(tasks) < size:
                 break
         while await self._write(Writer.remove_logs):
             pass

@@ -11,6 +11,7 @@ from typing import TypeVar
 from flowgram_core.journal import queries
 from flowgram_core.journal.errors import JournalClosed
 from flowgram_core.journal.interface import Batch, TaskRecord, Usage
+from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
 from flowgram_core.journal.reader_pool import ReaderPool
 
 _T = TypeVar("_T")
@@ -25,13 +26,13 @@ class SQLiteReads:
         self._writable = writable
         self._closing: asyncio.Task[None] | None = None
 
-    async def task(self, task_id: str) -> TaskRecord | None:
+    async def task(self, task_id: str, namespace: str | None = None) -> TaskRecord | None:
         """See `Journal.task`."""
-        return await self._read(queries.task, task_id)
+        return await self._read(queries.task, task_id, namespace)
 
-    async def find_request(self, request_id: str) -> TaskRecord | None:
+    async def find_request(self, request_id: str, namespace: str = DEFAULT_NAMESPACE) -> TaskRecord | None:
         """See `Journal.find_request`."""
-        return await self._read(queries.find_request, request_id)
+        return await self._read(queries.find_request, request_id, namespace)
 
     async def schema(self, schema_hash: bytes) -> str | None:
         """See `Journal.schema`.
@@ -50,14 +51,24 @@ class SQLiteReads:
         return await self._read(queries.read, task_id, after_sequence, max_bytes)
 
     async def tasks(
-        self, *, limit: int, before: int | None, statuses: frozenset[int], labels: Mapping[str, str]
+        self,
+        *,
+        limit: int,
+        before: int | None,
+        statuses: frozenset[int],
+        labels: Mapping[str, str],
+        namespace: str = DEFAULT_NAMESPACE,
     ) -> list[TaskRecord]:
         """See `Journal.tasks`. Unreadable tasks are logged and left out."""
-        return await self._read(queries.tasks, limit, before, statuses, dict(labels))
+        return await self._read(queries.tasks, namespace, limit, before, statuses, dict(labels))
 
     async def usage(self) -> Usage:
         """See `Journal.usage`. The write-ahead log counts."""
         return await self._read(_usage, self._path, self._writable)
+
+    async def signing_key(self) -> bytes:
+        """See `Journal.signing_key`."""
+        return await self._read(queries.signing_key)
 
     async def close(self) -> None:
         """See `Journal.close`."""
@@ -84,4 +95,9 @@ def _usage(connection: sqlite3.Connection, path: Path, writable: bool) -> Usage:
         log_bytes = path.with_name(path.name + "-wal").stat().st_size
     with suppress(OSError):
         free_bytes = shutil.disk_usage(path.parent).free
-    return Usage(queries.used_bytes(connection) + log_bytes, free_bytes, writable)
+    return Usage(
+        queries.used_bytes(connection) + log_bytes,
+        free_bytes,
+        writable,
+        queries.used_bytes_by_namespace(connection),
+    )

@@ -1,21 +1,22 @@
 """Group commit: many writes as one SQLite transaction of few statements.
 
 Whatever its size, a group takes BEGIN, at most two look-ups, one INSERT per table and 64 rows, one UPDATE per 64 rows,
-and COMMIT. A task that is accepted and finished in one group is inserted in its final state.
+one for the sizes of namespaces, and COMMIT. A task that is accepted and finished in one group is inserted in its final state.
 """
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from flowgram_core.journal import crashes, retention, server_sessions
 from flowgram_core.journal.checksums import batch_checksum, inputs_checksum, result_checksum
 from flowgram_core.journal.errors import DuplicateRequest, InvalidWrite, JournalError, WriteRejected
-from flowgram_core.journal.interface import NewTask, ServerSession, Write
+from flowgram_core.journal.interface import NewTask, RemovedTask, ServerSession, Write
 from flowgram_core.journal.sqlite_errors import unavailable
 from flowgram_core.journal.transaction import transaction
 from flowgram_core.journal.write_validation import PENDING, UNFINISHED, TaskState, state_after
@@ -30,14 +31,22 @@ _NEXT_NUMBER = """
     SELECT 1 + max((SELECT coalesce(max(number), 0) FROM tasks), (SELECT coalesce(max(task), 0) FROM removed))
 """
 _STATES = """
-    SELECT task_id, number, status, (SELECT coalesce(max(last_sequence), 0) FROM events WHERE task = number)
+    SELECT task_id, number, namespace, status, (SELECT coalesce(max(last_sequence), 0) FROM events WHERE task = number)
     FROM ({values}) AS wanted CROSS JOIN tasks ON task_id = wanted.column1
 """
-_REQUESTS = "SELECT request_id FROM ({values}) AS wanted CROSS JOIN tasks ON request_id = wanted.column1"
+_REQUESTS = """
+    SELECT namespace, request_id FROM ({values}) AS wanted
+    CROSS JOIN tasks ON request_id = wanted.column2 AND namespace = wanted.column1
+"""
+_NAMESPACES = "SELECT name, id FROM namespaces"
+_ADD_NAMESPACES = "INSERT INTO namespaces (id, name) {values}"
+_ADD_BYTES = """
+    UPDATE namespaces SET bytes = bytes + new.column2 FROM ({values}) AS new WHERE id = new.column1
+"""
 _ADD_SCHEMAS = "INSERT OR IGNORE INTO schemas (hash, text) {values}"
 _ADD_TASKS = """
     INSERT INTO tasks (number, task_id, create_time, schema_hash, request_id, request_hash, timeout, labels,
-        status, start_time, end_time, result, result_checksum, inputs, inputs_checksum) {values}
+        status, start_time, end_time, result, result_checksum, inputs, inputs_checksum, namespace) {values}
 """
 _ADD_NAMES = "INSERT INTO display_names (task, name) {values}"
 _ADD_EVENTS = """
@@ -50,6 +59,14 @@ _UPDATE_TASKS = """
 """
 
 _Row = tuple[Any, ...]
+
+
+class _Known(NamedTuple):
+    """What the writer knows of a task: its number, the number of its namespace, and its state."""
+
+    number: int
+    namespace: int
+    state: TaskState
 
 
 _FAILURES_OF_ALL = {
@@ -77,8 +94,9 @@ class Writer:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
         self._path = path
-        self._states: dict[str, tuple[int, TaskState]] = {}  # by task id: its number and its state
+        self._states: dict[str, _Known] = {}  # by task id
         self._schemas: set[bytes] = set()
+        self._namespaces: dict[str, int] = dict(connection.execute(_NAMESPACES).fetchall())
         (self._next_number,) = connection.execute(_NEXT_NUMBER).fetchone()
 
     def apply(self, writes: Sequence[Write]) -> list[JournalError | None]:
@@ -94,8 +112,10 @@ class Writer:
                 return [self._explain(write, error) for write in writes]
         return [outcome for write in writes for outcome in self.apply([write])]
 
-    def remove_finished(self, ended_before: int | None, keep_newest: int | None, limit: int) -> list[str]:
-        """Removes tasks that are due, without their logs; returns their ids.
+    def remove_finished(
+        self, ended_before: int | None, keep_newest: int | None, limit: int
+    ) -> list[RemovedTask]:
+        """Removes tasks that are due, without their logs; says which.
 
         Raises:
             sqlite3.Error: Nothing was removed.
@@ -167,38 +187,61 @@ class Writer:
     def _transact(self, writes: Sequence[Write]) -> list[WriteRejected | None]:
         connection = self._connection
         with transaction(connection):
+            new_namespaces = self._new_namespaces(writes)
+            namespaces = {**self._namespaces, **new_namespaces} if new_namespaces else self._namespaces
             group = _Group(
-                self._next_number, self._look_up(writes), self._taken_requests(writes), self._schemas
+                self._next_number,
+                self._look_up(writes),
+                self._taken_requests(writes, namespaces),
+                self._schemas,
+                namespaces,
             )
             outcomes = [group.add(write) for write in writes]
+            _write(connection, _ADD_NAMESPACES, [(number, name) for name, number in new_namespaces.items()])
             _write(connection, _ADD_SCHEMAS, [*group.schemas.items()])
             _write(connection, _ADD_TASKS, group.new_tasks())
             _write(connection, _ADD_NAMES, group.new_names())
             _write(connection, _ADD_EVENTS, group.events)
             _write(connection, _UPDATE_TASKS, group.updates())
+            _write(connection, _ADD_BYTES, [*group.sizes.items()])
+        self._namespaces.update(new_namespaces)
         self._remember(group)
         return outcomes
 
-    def _look_up(self, writes: Sequence[Write]) -> dict[str, tuple[int, TaskState]]:
-        """The number and state of each stored task among these writes. Tasks to accept are assumed to be new."""
+    def _new_namespaces(self, writes: Sequence[Write]) -> dict[str, int]:
+        """The numbers of the namespaces of which these tasks are the first."""
+        known = self._namespaces
+        new: dict[str, int] = {}
+        for write in writes:
+            if write.accept is not None and (name := write.accept.namespace) not in known:
+                new.setdefault(name, len(known) + len(new) + 1)  # none is ever removed
+        return new
+
+    def _look_up(self, writes: Sequence[Write]) -> dict[str, _Known]:
+        """What there is of each stored task among these writes. Tasks to accept are assumed to be new."""
         known = self._states
         states = {write.task_id: known[write.task_id] for write in writes if write.task_id in known}
         unknown = {write.task_id for write in writes if write.accept is None} - states.keys()
         rows = _query(self._connection, _STATES, [(task_id,) for task_id in unknown])
-        for task_id, number, status, last_sequence in rows:
-            states[task_id] = (number, TaskState(status, last_sequence))
+        for task_id, number, namespace, status, last_sequence in rows:
+            states[task_id] = _Known(number, namespace, TaskState(status, last_sequence))
         return states
 
-    def _taken_requests(self, writes: Sequence[Write]) -> set[str]:
+    def _taken_requests(self, writes: Sequence[Write], namespaces: Mapping[str, int]) -> set[tuple[int, str]]:
+        """Those of the request ids, with the numbers of their namespaces, that stored tasks have."""
         requests = [
-            (write.accept.request_id,) for write in writes if write.accept and write.accept.request_id
+            (namespaces[write.accept.namespace], write.accept.request_id)
+            for write in writes
+            if write.accept and write.accept.request_id
         ]
-        return {request_id for (request_id,) in _query(self._connection, _REQUESTS, requests)}
+        return {
+            (namespace, request_id) for namespace, request_id in _query(self._connection, _REQUESTS, requests)
+        }
 
     def _remember(self, group: "_Group") -> None:
         self._next_number = group.next_number
         for task_id, known in group.states.items():
-            if known[1].status in UNFINISHED:
+            if known.state.status in UNFINISHED:
                 self._states[task_id] = known
             elif task_id in self._states:
                 del self._states[task_id]
@@ -210,9 +253,10 @@ class Writer:
 class _Changes:
     """The changed columns of a task's row."""
 
-    __slots__ = ("end_time", "result", "start_time", "status")
+    __slots__ = ("end_time", "namespace", "result", "start_time", "status")
 
-    def __init__(self) -> None:
+    def __init__(self, namespace: int) -> None:
+        self.namespace = namespace
         self.status = PENDING
         self.start_time: int | None = None
         self.end_time: int | None = None
@@ -229,14 +273,17 @@ class _Group:
     def __init__(
         self,
         next_number: int,
-        states: dict[str, tuple[int, TaskState]],
-        requests: set[str],
+        states: dict[str, _Known],
+        requests: set[tuple[int, str]],
         schemas: set[bytes],
+        namespaces: Mapping[str, int],
     ) -> None:
         self.next_number = next_number
         self.states = states
         self.schemas: dict[bytes, str] = {}
         self.events: list[_Row] = []
+        self.sizes: Counter[int] = Counter()  # what is added, by namespace
+        self._namespaces = namespaces
         self._accepted: dict[int, tuple[NewTask, _Changes]] = {}
         self._updated: dict[int, _Changes] = {}
         self._requests = requests
@@ -245,19 +292,24 @@ class _Group:
     def add(self, write: Write) -> WriteRejected | None:
         """Adds a write, or returns the error that rejects it."""
         task_id, accept, batches, started, finish = write
-        if accept is not None and accept.request_id and accept.request_id in self._requests:
+        if (
+            accept is not None
+            and accept.request_id
+            and (self._namespaces[accept.namespace], accept.request_id) in self._requests
+        ):
             return DuplicateRequest(accept.request_id)
         known = self.states.get(task_id)
         try:
-            state = state_after(known[1] if known else None, write)
+            state = state_after(None if known is None else known.state, write)
         except InvalidWrite as error:
             return error
-        number = known[0] if known else self._accept(accept)
-        self.states[task_id] = (number, state)
+        number, namespace = self._accept(accept) if known is None else known[:2]
+        self.states[task_id] = _Known(number, namespace, state)
         for first, last, at, cause, events in batches:
             self.events.append((number, first, last, at, batch_checksum(cause, events), cause, events))
+            self.sizes[namespace] += len(events)
         if started is not None or finish is not None:
-            changes = self._changes(number)
+            changes = self._changes(number, namespace)
             changes.status = state.status
             if started is not None:
                 changes.start_time = started
@@ -267,6 +319,8 @@ class _Group:
 
     def new_tasks(self) -> list[_Row]:
         """The rows of tasks to insert."""
+        for task, changes in self._accepted.values():
+            self.sizes[changes.namespace] += len(task.inputs) + len(changes.result or b"")
         return [
             (
                 number,
@@ -280,6 +334,7 @@ class _Group:
                 *changes.columns(),
                 task.inputs,
                 inputs_checksum(task.inputs),
+                changes.namespace,
             )
             for number, (task, changes) in self._accepted.items()
         ]
@@ -292,27 +347,32 @@ class _Group:
 
     def updates(self) -> list[_Row]:
         """The changed columns of tasks that were stored before."""
+        for changes in self._updated.values():
+            if changes.result is not None:
+                self.sizes[changes.namespace] += len(changes.result)
         return [(number, *changes.columns()) for number, changes in self._updated.items()]
 
-    def _changes(self, number: int) -> _Changes:
+    def _changes(self, number: int, namespace: int) -> _Changes:
         accepted = self._accepted.get(number)
         if accepted is not None:
             return accepted[1]
         changes = self._updated.get(number)
         if changes is None:
-            changes = self._updated[number] = _Changes()
+            changes = self._updated[number] = _Changes(namespace)
         return changes
 
-    def _accept(self, task: NewTask | None) -> int:
+    def _accept(self, task: NewTask | None) -> tuple[int, int]:
+        """The number of a new task, and that of its namespace."""
         assert task is not None  # noqa: S101 - `state_after` has refused writes about unknown tasks
         number = self.next_number
         self.next_number += 1
-        self._accepted[number] = task, _Changes()
+        namespace = self._namespaces[task.namespace]
+        self._accepted[number] = task, _Changes(namespace)
         if task.schema_hash not in self._stored_schemas:
             self.schemas.setdefault(task.schema_hash, task.schema)
         if task.request_id:
-            self._requests.add(task.request_id)
-        return number
+            self._requests.add((namespace, task.request_id))
+        return number, namespace
 
 
 def _concerns_all(error: Exception) -> bool:

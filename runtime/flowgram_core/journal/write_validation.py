@@ -19,6 +19,17 @@ class TaskState(NamedTuple):
     last_sequence: int
 
 
+def size_of_content(write: Write) -> int:
+    """What a write adds to its task: bytes of events and of the result, and characters of inputs."""
+    _, accept, batches, _, finish = write
+    size = 0 if accept is None else len(accept.inputs)
+    for batch in batches:
+        size += len(batch.events)
+    if finish is not None:
+        size += len(finish.result)
+    return size
+
+
 def state_after(state: TaskState | None, write: Write) -> TaskState:
     """The state of a task after a write.
 

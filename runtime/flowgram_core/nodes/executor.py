@@ -2,6 +2,7 @@
 
 from typing import Protocol, runtime_checkable
 
+from flowgram_core.concurrency.fair_queue import Owner
 from flowgram_core.engine.node_type import Call
 from flowgram_core.modeling.json_text import JSONObject
 
@@ -10,10 +11,17 @@ class CallContext(Protocol):
     """The context of one call.
 
     Attributes:
-        task_id: The task that makes the call. Scarce resources are shared fairly between tasks.
+        owner: Whose call it is: the task, and the namespace that it belongs to. Scarce resources are shared fairly between
+            namespaces, and between the tasks of each.
+        task_id: The task that makes the call.
         idempotency_key: The same for every attempt at this call, also after a restart of the server; unique among all
             tasks. Pass it on to services that know such keys.
     """
+
+    @property
+    def owner(self) -> Owner:
+        """See the class."""
+        ...
 
     @property
     def task_id(self) -> str:

@@ -1,7 +1,7 @@
 """The Temporal host's front: a `TaskService` over a cluster. It holds no task: any number of them serve the same ones."""
 
 import asyncio
-import hashlib
+import hmac
 import logging
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -32,6 +32,7 @@ from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.hosting.task_changes import TaskChanges, TaskFilter
 from flowgram_core.journal.errors import JournalError, JournalUnavailable
 from flowgram_core.journal.interface import Batch, TaskRecord
+from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
 from flowgram_core.modeling.status import Status
 from flowgram_core.nodes.registry import Registry
 from flowgram_core.temporal.cluster import Cluster, as_datetime
@@ -43,6 +44,7 @@ from flowgram_core.temporal.task_input import Position, Shape, TaskInput
 from flowgram_core.temporal.task_log import HistoryReader, TaskLog, TaskLogs
 from flowgram_core.temporal.task_poll import TaskPoll
 from flowgram_core.temporal.visibility import TaskLists, label_key, order_of
+from flowgram_core.temporal.workflow_ids import task_id_of_request, workflow_id_of
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +52,7 @@ _RUNNING: Final = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
 _COUNT_AGE: Final = 1_000_000
 """Microseconds for which a count of the open tasks holds."""
 _RETRY_RUN: Final = 1.0
-_REQUEST_ID_DIGITS: Final = 40
+_SIGNING: Final = b"flowgram signing key"
 
 _Done = TypeVar("_Done")
 
@@ -61,6 +63,7 @@ class TemporalApplication:
     Attributes:
         runtime: The kind of host.
         node_types: The node types that workflows may use.
+        signing_keys: Made of the keys that encrypt histories: so every server of the cluster has the same.
         eager: Whether a worker on the same client may begin with a task at once.
     """
 
@@ -91,6 +94,9 @@ class TemporalApplication:
             fairness: Shares the event loop between requests.
         """
         self.node_types = registry.names
+        # Without encryption there is nothing secret that all servers share: signatures are checksums then.
+        keys = tuple(temporal.encryption_keys.values()) or (temporal.task_queue,)
+        self.signing_keys = tuple(hmac.digest(key.encode(), _SIGNING, "sha256") for key in keys)
         self.eager = False
         self._cluster = cluster
         self._settings = settings
@@ -140,7 +146,11 @@ class TemporalApplication:
             ):
                 return found
             raise
-        task_id = _id_of(request.request_id) if request.request_id else self._new_task_id()
+        task_id = (
+            task_id_of_request(request.request_id, request.namespace)
+            if request.request_id
+            else self._new_task_id()
+        )
         default = round(self._settings.default_timeout * 1e6) or None
         task = TaskInput(
             schema=request.schema,
@@ -153,7 +163,7 @@ class TemporalApplication:
             display_name=request.display_name,
         )
         started = await self._cluster.start(
-            task_id,
+            workflow_id_of(task_id, request.namespace),
             [task.encode(), Position().encode(), b""],
             created=as_datetime(task.create_time),
             labels=request.labels,
@@ -182,6 +192,7 @@ class TemporalApplication:
             order=order_of(task.create_time, task_id),
             request_hash=b"",
             display_name=task.display_name,
+            namespace=request.namespace,
         )
 
     async def run_many(self, requests: Sequence[TaskRequest]) -> list[TaskRecord | Exception]:
@@ -199,20 +210,22 @@ class TemporalApplication:
         """See `TaskService`."""
         return await self._programs.validate(schema, inputs)
 
-    async def task(self, task_id: str) -> TaskRecord:
+    async def task(self, task_id: str, *, namespace: str = DEFAULT_NAMESPACE) -> TaskRecord:
         """See `TaskService`. Reads the newest run of the task's workflow."""
-        history = await self._reader.latest(task_id, await self._info(task_id))
+        workflow_id = workflow_id_of(task_id, namespace)
+        history = await self._reader.latest(workflow_id, await self._info(workflow_id))
         if history.record is None:
             raise JournalUnavailable("a history without a beginning")
         return history.record
 
-    async def wait(self, task_id: str) -> TaskRecord:
+    async def wait(self, task_id: str, *, namespace: str = DEFAULT_NAMESPACE) -> TaskRecord:
         """See `TaskService`. One long poll, for what ends the workflow, whoever else waits or watches."""
-        event = await self._until_closing(self._cluster.closing_event(task_id))
+        workflow_id = workflow_id_of(task_id, namespace)
+        event = await self._until_closing(self._cluster.closing_event(workflow_id))
         decoded = await self._cluster.decoded(payloads_of(event))
         record = Record.decode(decoded[0]) if decoded else None
         if record is None or not record.result:  # canceled, or ended from outside: the log says how
-            return await self.task(task_id)
+            return await self.task(task_id, namespace=namespace)
         return TaskRecord(
             task_id=task_id,
             create_time=record.start_time,
@@ -228,51 +241,70 @@ class TemporalApplication:
             order=0,
             request_hash=b"",
             display_name="",  # known with the task, not with its end
+            namespace=namespace,
         )
 
-    async def cancel(self, task_id: str, reason: str) -> bool:
+    async def cancel(self, task_id: str, reason: str, *, namespace: str = DEFAULT_NAMESPACE) -> bool:
         """See `TaskService`. Calls that run end within their heartbeat time-out after it."""
-        info = await self._info(task_id)
+        workflow_id = workflow_id_of(task_id, namespace)
+        info = await self._info(workflow_id)
         if info.status != _RUNNING:
             return False
         identity = uuid.uuid4().hex
-        async with self._logs.opened(task_id) as log:
+        async with self._logs.opened(workflow_id) as log:
             if log.has_ended():
                 return False
-            await self._cluster.request_cancel(task_id, identity, reason)
+            await self._cluster.request_cancel(workflow_id, identity, reason)
             while not log.has_ended():
                 self._check_open()
                 await log.live_log.changed(self._clock)
             return log.cancel_requested_by == identity and log.record.status == Status.CANCELED
 
     async def tasks(
-        self, *, limit: int, before: int | None, statuses: frozenset[int], labels: Mapping[str, str]
+        self,
+        *,
+        limit: int,
+        before: int | None,
+        statuses: frozenset[int],
+        labels: Mapping[str, str],
+        namespace: str = DEFAULT_NAMESPACE,
     ) -> list[TaskRecord]:
         """See `TaskService`. The cluster's visibility store is behind by up to a second."""
-        return await self._lists.page(limit=limit, before=before, statuses=statuses, labels=labels)
+        return await self._lists.page(
+            limit=limit, before=before, statuses=statuses, labels=labels, namespace=namespace
+        )
 
-    async def schema(self, task_id: str) -> str:
+    async def schema(self, task_id: str, *, namespace: str = DEFAULT_NAMESPACE) -> str:
         """See `TaskService`."""
-        return (await self._reader.begun(task_id, await self._info(task_id))).schema
+        workflow_id = workflow_id_of(task_id, namespace)
+        return (await self._reader.begun(workflow_id, await self._info(workflow_id))).schema
 
-    async def log(self, task_id: str) -> AsyncGenerator[Batch, None]:
+    async def log(self, task_id: str, *, namespace: str = DEFAULT_NAMESPACE) -> AsyncGenerator[Batch, None]:
         """See `TaskService`."""
-        info = await self._info(task_id)
-        async with aclosing(self._reader.after(task_id, 0, info)) as batches:
+        workflow_id = workflow_id_of(task_id, namespace)
+        info = await self._info(workflow_id)
+        async with aclosing(self._reader.after(workflow_id, 0, info)) as batches:
             async for batch in batches:
                 yield batch
 
     async def watch(
-        self, task_id: str, after_sequence: int, *, deltas: bool = False, heartbeat: float | None = None
+        self,
+        task_id: str,
+        after_sequence: int,
+        *,
+        namespace: str = DEFAULT_NAMESPACE,
+        deltas: bool = False,
+        heartbeat: float | None = None,
     ) -> AsyncGenerator[Batch | OutputDelta | Heartbeat, None]:
         """See `TaskService`."""
-        info = await self._info(task_id)
+        workflow_id = workflow_id_of(task_id, namespace)
+        info = await self._info(workflow_id)
         if info.status != _RUNNING:
-            async with aclosing(self._watch_ended(task_id, after_sequence, info)) as batches:
+            async with aclosing(self._watch_ended(workflow_id, after_sequence, info)) as batches:
                 async for batch in batches:
                     yield batch
             return
-        async with self._logs.opened(task_id) as log:
+        async with self._logs.opened(workflow_id) as log:
             if after_sequence > log.record.last_sequence:
                 await log.catch_up()
             if after_sequence > log.record.last_sequence:
@@ -306,10 +338,10 @@ class TemporalApplication:
         self._poll.wake()
 
     async def _watch_ended(
-        self, task_id: str, after_sequence: int, info: WorkflowExecutionInfo
+        self, workflow_id: str, after_sequence: int, info: WorkflowExecutionInfo
     ) -> AsyncGenerator[Batch, None]:
-        history = self._reader.new(task_id)
-        async with aclosing(self._reader.after(task_id, after_sequence, info, history)) as batches:
+        history = self._reader.new(workflow_id)
+        async with aclosing(self._reader.after(workflow_id, after_sequence, info, history)) as batches:
             async for batch in batches:
                 yield batch
         last_sequence = 0 if history.record is None else history.record.last_sequence
@@ -329,8 +361,8 @@ class TemporalApplication:
                         yield join(recent)
                         cursor = recent[-1].last_sequence
                         continue
-                    info = await self._info(log.task_id)
-                    async with aclosing(self._reader.after(log.task_id, cursor, info)) as batches:
+                    info = await self._info(log.workflow_id)
+                    async with aclosing(self._reader.after(log.workflow_id, cursor, info)) as batches:
                         async for batch in batches:
                             yield batch
                             cursor = batch.last_sequence
@@ -347,14 +379,14 @@ class TemporalApplication:
             if reader is not None:
                 live.close_deltas(reader)
 
-    async def _info(self, task_id: str) -> WorkflowExecutionInfo:
-        return (await self._cluster.describe(task_id)).workflow_execution_info
+    async def _info(self, workflow_id: str) -> WorkflowExecutionInfo:
+        return (await self._cluster.describe(workflow_id)).workflow_execution_info
 
     async def _same_request(self, request: TaskRequest, *, missing_ok: bool = False) -> TaskRecord | None:
         """The task that a request id was used for before. Raises `RequestConflict` where it was for something else."""
-        task_id = _id_of(request.request_id)
+        task_id = task_id_of_request(request.request_id, request.namespace)
         try:
-            info = await self._info(task_id)
+            info = await self._info(workflow_id_of(task_id, request.namespace))
         except TaskNotFound:
             if missing_ok:
                 return None
@@ -363,7 +395,7 @@ class TemporalApplication:
         kept = None if payload is None else await self._cluster.decoded_value(payload)
         if kept != request.content_hash().hex():
             raise RequestConflict(request.request_id)
-        return await self.task(task_id)
+        return await self.task(task_id, namespace=request.namespace)
 
     def _check_open(self) -> None:
         if self._closing.is_set():
@@ -398,9 +430,3 @@ class TemporalApplication:
         finally:
             self_closing.cancel()
             working.cancel()
-
-
-def _id_of(request_id: str) -> str:
-    """The task that belongs to a request id, alike on all servers."""
-    digest = hashlib.sha256(request_id.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"r{digest[:_REQUEST_ID_DIGITS]}"

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from temporalio import activity
 
+from flowgram_core.concurrency.fair_queue import Owner
 from flowgram_core.engine.node_type import Call
 from flowgram_core.hosting.calls import Caller
 from flowgram_core.modeling.bindings import no_inputs
@@ -15,6 +16,7 @@ from flowgram_core.modeling.json_text import JSONObject, encode, loads
 from flowgram_core.temporal.errors import PayloadUnreadable
 from flowgram_core.temporal.names import CALL, PAUSE, RECORD
 from flowgram_core.temporal.record import digest
+from flowgram_core.temporal.workflow_ids import owner_of
 
 _MAX_DEPTH: Final = 210
 """Values may be 200 levels deep, and stand some levels deep in the request."""
@@ -102,7 +104,9 @@ class CallActivities:
             The digest of what was carried, and the outcome as JSON text.
         """
         call, secret_names = CallRequest.decode(request)
-        context = _Context(activity.info().workflow_id or "", call, shows_answers=self._shows_answers)
+        context = _Context(
+            owner_of(activity.info().workflow_id or ""), call, shows_answers=self._shows_answers
+        )
         beating = asyncio.create_task(self._keep_beating(context))
         try:
             _, text = await self._caller_for(secret_names).make(call, context)
@@ -131,8 +135,9 @@ class CallActivities:
 class _Context:
     """What surrounds one call; see `CallContext`."""
 
-    def __init__(self, task_id: str, call: Call, *, shows_answers: bool) -> None:
-        self.task_id = task_id
+    def __init__(self, owner: Owner, call: Call, *, shows_answers: bool) -> None:
+        self.owner = owner
+        self.task_id = owner.task_id
         self._call = call
         self._shows_answers = shows_answers
         self._length = 0

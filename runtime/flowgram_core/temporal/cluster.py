@@ -36,18 +36,22 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from flowgram_core.hosting.errors import TaskNotFound
 from flowgram_core.journal.errors import JournalUnavailable
+from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
 from flowgram_core.temporal.names import (
     CREATED_ATTRIBUTE,
     LABELS_ATTRIBUTE,
     LABELS_MEMO,
     NAME_MEMO,
+    NAMESPACE_ATTRIBUTE,
     REQUEST_MEMO,
     WORKFLOW,
 )
+from flowgram_core.temporal.workflow_ids import owner_of
 
 _log = logging.getLogger(__name__)
 
 _LABELS: Final = SearchAttributeKey.for_keyword_list(LABELS_ATTRIBUTE)
+_NAMESPACE: Final = SearchAttributeKey.for_keyword(NAMESPACE_ATTRIBUTE)
 _CREATED: Final = SearchAttributeKey.for_datetime(CREATED_ATTRIBUTE)
 _TIMEOUT: Final = timedelta(seconds=10)
 _LONG_POLL: Final = timedelta(seconds=60)
@@ -74,7 +78,7 @@ class Cluster:
 
     async def start(
         self,
-        task_id: str,
+        workflow_id: str,
         args: Sequence[bytes],
         *,
         created: datetime,
@@ -84,10 +88,10 @@ class Cluster:
         request_hash: bytes,
         eager: bool,
     ) -> bool:
-        """Starts the workflow of a task; False if there is, or was, one with this id.
+        """Starts the workflow of a task; False if there is, or was, one with this id. Its namespace is kept to be found by.
 
         Args:
-            task_id: The task.
+            workflow_id: Of the task; see `workflow_ids`.
             args: What the workflow is started with.
             created: When the task was accepted.
             labels: Its labels, kept in the memo.
@@ -97,6 +101,9 @@ class Cluster:
             eager: Whether a worker on the same client may begin at once.
         """
         attributes: list[SearchAttributePair[Any]] = [SearchAttributePair(_CREATED, created)]
+        namespace, _ = owner_of(workflow_id)
+        if namespace != DEFAULT_NAMESPACE:  # whose tasks are as they were before there were namespaces
+            attributes.append(SearchAttributePair(_NAMESPACE, namespace))
         memo: dict[str, Any] = {}
         if labels:
             attributes.append(SearchAttributePair(_LABELS, list(label_keys)))
@@ -110,7 +117,7 @@ class Cluster:
                 await self._client.start_workflow(
                     WORKFLOW,
                     args=list(args),
-                    id=task_id,
+                    id=workflow_id,
                     task_queue=self._task_queue,
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                     id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
@@ -123,37 +130,37 @@ class Cluster:
                 return False
         return True
 
-    async def describe(self, task_id: str) -> DescribeWorkflowExecutionResponse:
+    async def describe(self, workflow_id: str) -> DescribeWorkflowExecutionResponse:
         """What the cluster knows of a task's newest run. Raises `TaskNotFound`."""
-        with self._errors(task_id):
+        with self._errors(workflow_id):
             found = await self._client.workflow_service.describe_workflow_execution(
                 DescribeWorkflowExecutionRequest(
-                    namespace=self._namespace, execution=WorkflowExecution(workflow_id=task_id)
+                    namespace=self._namespace, execution=WorkflowExecution(workflow_id=workflow_id)
                 ),
                 retry=True,
                 timeout=_TIMEOUT,
             )
         if found.workflow_execution_info.type.name != WORKFLOW:
-            raise TaskNotFound(task_id)
+            raise TaskNotFound(owner_of(workflow_id).task_id)
         return found
 
     async def history(
-        self, task_id: str, run_id: str, token: bytes, *, wait: bool, page_size: int = 0
+        self, workflow_id: str, run_id: str, token: bytes, *, wait: bool, page_size: int = 0
     ) -> GetWorkflowExecutionHistoryResponse:
         """A page of the history of one run. Raises `TaskNotFound`.
 
         Args:
-            task_id: The task.
+            workflow_id: Of the task; see `workflow_ids`.
             run_id: The run; empty: the newest.
             token: Of the page before.
             wait: Wait for more events while the run goes on; the answer may be empty all the same.
             page_size: So many events at most; 0: as many as the cluster gives.
         """
-        with self._errors(task_id):
+        with self._errors(workflow_id):
             return await self._client.workflow_service.get_workflow_execution_history(
                 GetWorkflowExecutionHistoryRequest(
                     namespace=self._namespace,
-                    execution=WorkflowExecution(workflow_id=task_id, run_id=run_id),
+                    execution=WorkflowExecution(workflow_id=workflow_id, run_id=run_id),
                     next_page_token=token,
                     maximum_page_size=page_size,
                     wait_new_event=wait,
@@ -163,15 +170,15 @@ class Cluster:
                 timeout=_LONG_POLL,
             )
 
-    async def closing_event(self, task_id: str) -> HistoryEvent:
+    async def closing_event(self, workflow_id: str) -> HistoryEvent:
         """The event that ends a task's newest run, waiting for it. Raises `TaskNotFound`."""
         token = b""
         while True:
-            with self._errors(task_id):
+            with self._errors(workflow_id):
                 answer = await self._client.workflow_service.get_workflow_execution_history(
                     GetWorkflowExecutionHistoryRequest(
                         namespace=self._namespace,
-                        execution=WorkflowExecution(workflow_id=task_id),
+                        execution=WorkflowExecution(workflow_id=workflow_id),
                         next_page_token=token,
                         wait_new_event=True,
                         history_event_filter_type=HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT,
@@ -184,14 +191,14 @@ class Cluster:
                 return answer.history.events[-1]
             token = answer.next_page_token
 
-    async def request_cancel(self, task_id: str, identity: str, reason: str) -> None:
+    async def request_cancel(self, workflow_id: str, identity: str, reason: str) -> None:
         """Asks for a task to be canceled; it may have ended. Raises `TaskNotFound`."""
         try:
-            with self._errors(task_id):
+            with self._errors(workflow_id):
                 await self._client.workflow_service.request_cancel_workflow_execution(
                     RequestCancelWorkflowExecutionRequest(
                         namespace=self._namespace,
-                        workflow_execution=WorkflowExecution(workflow_id=task_id),
+                        workflow_execution=WorkflowExecution(workflow_id=workflow_id),
                         identity=identity,
                         request_id=identity,
                         reason=reason,
@@ -200,7 +207,7 @@ class Cluster:
                     timeout=_TIMEOUT,
                 )
         except TaskNotFound:  # "workflow execution already completed" is told by the same status
-            await self.describe(task_id)
+            await self.describe(workflow_id)
 
     async def count(self, query: str) -> int:
         """How many workflows a query of the visibility store finds."""
@@ -253,20 +260,20 @@ class Cluster:
         return await self._client.data_converter.decode(payloads)
 
     @contextmanager
-    def _errors(self, task_id: str | None = None) -> Iterator[None]:
+    def _errors(self, workflow_id: str | None = None) -> Iterator[None]:
         """Errors of the cluster in the host's own terms."""
         try:
             yield
         except RPCError as error:
             if (
                 error.status is RPCStatusCode.NOT_FOUND
-                and task_id is not None
+                and workflow_id is not None
                 and not _is_about_namespace(error)
             ):
-                raise TaskNotFound(task_id) from None
+                raise TaskNotFound(owner_of(workflow_id).task_id) from None
             # The id itself may be one that no cluster takes.
-            if error.status is RPCStatusCode.INVALID_ARGUMENT and task_id is not None:
-                raise TaskNotFound(task_id) from None
+            if error.status is RPCStatusCode.INVALID_ARGUMENT and workflow_id is not None:
+                raise TaskNotFound(owner_of(workflow_id).task_id) from None
             text = f"Temporal, namespace {self._namespace}: {error.status.name}: {error.message}"
             raise JournalUnavailable(text) from error
         except RuntimeError as error:  # a connection that was never there

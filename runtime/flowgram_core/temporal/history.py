@@ -21,6 +21,7 @@ from flowgram_core.temporal.errors import HistoryDiverged
 from flowgram_core.temporal.names import CALL, FAILED
 from flowgram_core.temporal.record import Record
 from flowgram_core.temporal.task_input import Position, TaskInput
+from flowgram_core.temporal.workflow_ids import owner_of
 
 STARTED: Final = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED
 _MARKER: Final = EventType.EVENT_TYPE_MARKER_RECORDED
@@ -65,6 +66,7 @@ class TaskHistory:
     """A task as far as its history has been read.
 
     Attributes:
+        owner: The task, and the namespace that it belongs to.
         record: The task as of the last event; None before the first.
         schema: Its schema.
         position: Where its log stood before the first run that was read.
@@ -73,8 +75,9 @@ class TaskHistory:
         event_id: The last event of the present run that was read.
     """
 
-    def __init__(self, task_id: str, codec: Codec) -> None:
-        self.task_id = task_id
+    def __init__(self, workflow_id: str, codec: Codec) -> None:
+        self.workflow_id = workflow_id
+        self.owner = owner_of(workflow_id)
         self.record: TaskRecord | None = None
         self.schema = ""
         self.position = Position()
@@ -131,7 +134,7 @@ class TaskHistory:
         self.schema = task.schema
         begun = self.position.sequence > 0
         self.record = TaskRecord(
-            task_id=self.task_id,
+            task_id=self.owner.task_id,
             create_time=task.create_time,
             inputs=task.inputs,
             schema_hash=hashlib.sha256(task.schema.encode("utf-8", "surrogatepass")).digest(),
@@ -145,6 +148,7 @@ class TaskHistory:
             order=task.create_time,
             request_hash=b"",
             display_name=task.display_name,
+            namespace=self.owner.namespace,
         )
 
     def _add(self, found: Record) -> Batch | None:

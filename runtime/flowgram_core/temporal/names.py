@@ -16,3 +16,5 @@ REQUEST_MEMO: Final = "request"
 
 LABELS_ATTRIBUTE: Final = "FlowgramLabels"
 CREATED_ATTRIBUTE: Final = "FlowgramCreated"
+NAMESPACE_ATTRIBUTE: Final = "FlowgramNamespace"
+"""Missing where a task belongs to the default namespace."""

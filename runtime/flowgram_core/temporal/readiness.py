@@ -17,17 +17,19 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from flowgram_core.hosting.settings import RuntimeSettings
-from flowgram_core.temporal.names import CREATED_ATTRIBUTE, LABELS_ATTRIBUTE
+from flowgram_core.temporal.names import CREATED_ATTRIBUTE, LABELS_ATTRIBUTE, NAMESPACE_ATTRIBUTE
 from flowgram_core.temporal.settings import TemporalSettings
 
 _TIMEOUT: Final = timedelta(seconds=10)
 ATTRIBUTES: Final[Mapping[str, IndexedValueType.ValueType]] = {
     LABELS_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST,
     CREATED_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_DATETIME,
+    NAMESPACE_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
 }
 _TYPE_NAMES: Final = {
     IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST: "KeywordList",
     IndexedValueType.INDEXED_VALUE_TYPE_DATETIME: "Datetime",
+    IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD: "Keyword",
 }
 _MIN_BLOB_BYTES: Final = 2 * 1024 * 1024
 _MIN_MEMO_BYTES: Final = 64 * 1024

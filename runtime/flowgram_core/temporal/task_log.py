@@ -48,9 +48,9 @@ class HistoryReader:
         self._codec = codec
         self._fairness = fairness
 
-    def new(self, task_id: str) -> TaskHistory:
+    def new(self, workflow_id: str) -> TaskHistory:
         """A history of which nothing has been read."""
-        return TaskHistory(task_id, self._codec)
+        return TaskHistory(workflow_id, self._codec)
 
     async def read(
         self, history: TaskHistory, run_id: str, *, wait: bool
@@ -65,11 +65,11 @@ class HistoryReader:
         Yields:
             The log, page by page; a page may bring none of it.
         """
-        task_id = history.task_id
+        workflow_id = history.workflow_id
         while run_id:
             token = b""
             while True:
-                page = await self._cluster.history(task_id, run_id, token, wait=wait)
+                page = await self._cluster.history(workflow_id, run_id, token, wait=wait)
                 await self._fairness.time_slice()
                 yield await self._add(history, page.history.events)
                 token = page.next_page_token
@@ -77,33 +77,33 @@ class HistoryReader:
                     break
             run_id = history.following
 
-    async def latest(self, task_id: str, info: WorkflowExecutionInfo) -> TaskHistory:
+    async def latest(self, workflow_id: str, info: WorkflowExecutionInfo) -> TaskHistory:
         """The task as it is now, by its newest run."""
-        history = self.new(task_id)
+        history = self.new(workflow_id)
         async with aclosing(self.read(history, info.execution.run_id, wait=False)) as pages:
             async for _ in pages:
                 pass
         return history
 
-    async def begun(self, task_id: str, info: WorkflowExecutionInfo) -> TaskHistory:
+    async def begun(self, workflow_id: str, info: WorkflowExecutionInfo) -> TaskHistory:
         """The task as its newest run began: its schema and inputs."""
-        history = self.new(task_id)
+        history = self.new(workflow_id)
         await self._first_event(history, info.execution.run_id)
         return history
 
     async def after(
-        self, task_id: str, sequence: int, info: WorkflowExecutionInfo, history: TaskHistory | None = None
+        self, workflow_id: str, sequence: int, info: WorkflowExecutionInfo, history: TaskHistory | None = None
     ) -> AsyncGenerator[Batch, None]:
         """The log after an event, as far as it goes now, in batches that are joined up to a bounded size.
 
         Args:
-            task_id: The task.
+            workflow_id: Of the task; see `workflow_ids`.
             sequence: The event; the first batch may begin before it.
             info: What the cluster knows of the task.
             history: Takes in what is read, if somebody wants to know how it ends.
         """
-        history = history or self.new(task_id)
-        run_id = await self._run_with(task_id, sequence + 1, info)
+        history = history or self.new(workflow_id)
+        run_id = await self._run_with(workflow_id, sequence + 1, info)
         found: list[Batch] = []
         size = 0
         async with aclosing(self.read(history, run_id, wait=False)) as pages:
@@ -119,11 +119,11 @@ class HistoryReader:
         if found:
             yield join(found)
 
-    async def _run_with(self, task_id: str, sequence: int, info: WorkflowExecutionInfo) -> str:
+    async def _run_with(self, workflow_id: str, sequence: int, info: WorkflowExecutionInfo) -> str:
         """The run in which an event is, or would be: from the newest one backwards."""
         run_id, first = info.execution.run_id, info.first_run_id
         while run_id != first and first:
-            history = self.new(task_id)
+            history = self.new(workflow_id)
             event = await self._first_event(history, run_id)
             if history.position.sequence < sequence:
                 break
@@ -134,7 +134,7 @@ class HistoryReader:
         return run_id
 
     async def _first_event(self, history: TaskHistory, run_id: str) -> HistoryEvent:
-        page = await self._cluster.history(history.task_id, run_id, b"", wait=False, page_size=1)
+        page = await self._cluster.history(history.workflow_id, run_id, b"", wait=False, page_size=1)
         await self._add(history, page.history.events[:1])
         return page.history.events[0]
 
@@ -151,7 +151,7 @@ class HistoryReader:
                     batches.append(batch)
                 begin = end
         except TemporalError as error:
-            _log.error("a history cannot be read: %s", error, extra={"task_id": history.task_id})
+            _log.error("a history cannot be read: %s", error, extra={"task_id": history.owner.task_id})
             raise JournalUnavailable(str(error)) from error
         return batches
 
@@ -163,13 +163,13 @@ class TaskLog:
         live_log: The live end of its log.
     """
 
-    def __init__(self, task_id: str, cluster: Cluster, reader: HistoryReader, clock: Clock) -> None:
-        self.task_id = task_id
+    def __init__(self, workflow_id: str, cluster: Cluster, reader: HistoryReader, clock: Clock) -> None:
+        self.workflow_id = workflow_id
         self.live_log = LiveLog(_TAIL_BYTES)
         self._cluster = cluster
         self._reader = reader
         self._clock = clock
-        self._history = reader.new(task_id)
+        self._history = reader.new(workflow_id)
         self._run_id = ""
         self._target = ("", 0)
         self._ready = asyncio.Event()
@@ -199,7 +199,7 @@ class TaskLog:
     async def follow(self) -> None:
         """Follows the task until it ends. What goes wrong is raised to those who use the log."""
         try:
-            info = (await self._cluster.describe(self.task_id)).workflow_execution_info
+            info = (await self._cluster.describe(self.workflow_id)).workflow_execution_info
             await self._follow(info)
         except (FlowgramError, JournalError) as error:
             self._error = error
@@ -207,7 +207,7 @@ class TaskLog:
             self._error = ShuttingDown()
             raise
         except Exception as error:  # noqa: BLE001 - raised to those who use the log
-            _log.exception("a task cannot be followed", extra={"task_id": self.task_id})
+            _log.exception("a task cannot be followed", extra={"task_id": self._history.owner.task_id})
             self._error = error
         finally:
             self._ready.set()
@@ -240,7 +240,7 @@ class TaskLog:
 
     async def catch_up(self) -> None:
         """Returns when all that is in the history now has been read: another server may have shown more than this one has."""
-        info = (await self._cluster.describe(self.task_id)).workflow_execution_info
+        info = (await self._cluster.describe(self.workflow_id)).workflow_execution_info
         self._target = info.execution.run_id, info.history_length
         while not self.has_ended() and not self._has_seen_all(info):
             await self.live_log.changed(self._clock, 0.1)
@@ -275,7 +275,7 @@ class TaskLog:
             await self._clock.sleep(_DELTA_INTERVAL)
 
     async def _answers(self) -> list[AnswerSoFar]:
-        found = await self._cluster.describe(self.task_id)
+        found = await self._cluster.describe(self.workflow_id)
         answers = []
         for pending in found.pending_activities:
             payloads = pending.heartbeat_details.payloads
@@ -307,16 +307,18 @@ class TaskLogs:
         return len(self._logs)
 
     @asynccontextmanager
-    async def opened(self, task_id: str) -> AsyncIterator[TaskLog]:
+    async def opened(self, workflow_id: str) -> AsyncIterator[TaskLog]:
         """The log of a task, followed while it is entered.
 
         Raises:
             TaskNotFound: There is no such task.
             JournalUnavailable: It cannot be read at the moment.
         """
-        used = self._logs.get(task_id)
+        used = self._logs.get(workflow_id)
         if used is None or (used.following.done() and not used.has_ended):
-            used = self._logs[task_id] = _Used(TaskLog(task_id, self._cluster, self._reader, self._clock))
+            used = self._logs[workflow_id] = _Used(
+                TaskLog(workflow_id, self._cluster, self._reader, self._clock)
+            )
         used.users += 1
         try:
             await used.log.ready()
@@ -324,8 +326,8 @@ class TaskLogs:
         finally:
             used.users -= 1
             if not used.users:
-                if self._logs.get(task_id) is used:
-                    del self._logs[task_id]
+                if self._logs.get(workflow_id) is used:
+                    del self._logs[workflow_id]
                 used.following.cancel()
 
     def nudge(self) -> None:
@@ -338,7 +340,7 @@ class _Used:
     def __init__(self, log: TaskLog) -> None:
         self.log = log
         self.users = 0
-        self.following = asyncio.create_task(log.follow(), name=f"follow {log.task_id}")
+        self.following = asyncio.create_task(log.follow(), name=f"follow {log.workflow_id}")
 
     @property
     def has_ended(self) -> bool:

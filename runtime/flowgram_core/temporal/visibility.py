@@ -14,10 +14,19 @@ from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 
 from flowgram_core.concurrency.clock import Clock
 from flowgram_core.journal.interface import TaskRecord
+from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE, check_namespace
 from flowgram_core.modeling.json_text import loads
 from flowgram_core.modeling.status import Status
 from flowgram_core.temporal.cluster import Cluster, as_datetime
-from flowgram_core.temporal.names import CREATED_ATTRIBUTE, LABELS_ATTRIBUTE, LABELS_MEMO, NAME_MEMO, WORKFLOW
+from flowgram_core.temporal.names import (
+    CREATED_ATTRIBUTE,
+    LABELS_ATTRIBUTE,
+    LABELS_MEMO,
+    NAME_MEMO,
+    NAMESPACE_ATTRIBUTE,
+    WORKFLOW,
+)
+from flowgram_core.temporal.workflow_ids import owner_of
 
 _FIRST_WINDOW: Final = 60_000_000
 """Microseconds; later windows are as wide as the ones before suggest."""
@@ -69,10 +78,16 @@ class TaskLists:
         self._clock = clock
 
     async def page(
-        self, *, limit: int, before: int | None, statuses: frozenset[int], labels: Mapping[str, str]
+        self,
+        *,
+        limit: int,
+        before: int | None,
+        statuses: frozenset[int],
+        labels: Mapping[str, str],
+        namespace: str,
     ) -> list[TaskRecord]:
         """See `TaskService.tasks`. Records have neither inputs nor result, and no number of their last event."""
-        filters = self._filters(statuses, labels)
+        filters = self._filters(statuses, labels, namespace)
         if filters is None:
             return []
         found: list[TaskRecord] = []
@@ -113,9 +128,11 @@ class TaskLists:
         """How many tasks have not ended."""
         return await self._cluster.count(f"WorkflowType = '{WORKFLOW}' AND ExecutionStatus = 'Running'")
 
-    def _filters(self, statuses: frozenset[int], labels: Mapping[str, str]) -> list[str] | None:
+    def _filters(
+        self, statuses: frozenset[int], labels: Mapping[str, str], namespace: str
+    ) -> list[str] | None:
         """The conditions of a list; None where nothing can fulfill them."""
-        filters = [f"WorkflowType = '{WORKFLOW}'"]
+        filters = [f"WorkflowType = '{WORKFLOW}'", _within(namespace)]
         names = [name for status in sorted(statuses) for name in _NAMES.get(status, ())]
         if statuses and not names:
             return None
@@ -129,7 +146,8 @@ class TaskLists:
         return filters
 
     async def _record(self, info: WorkflowExecutionInfo) -> TaskRecord:
-        task_id, start_time = info.execution.workflow_id, info.start_time.ToMicroseconds()
+        namespace, task_id = owner_of(info.execution.workflow_id)
+        start_time = info.start_time.ToMicroseconds()
         created = info.search_attributes.indexed_fields.get(CREATED_ATTRIBUTE)
         create_time = start_time if created is None else _micros(loads(created.data))
         status = _STATUSES.get(info.status, Status.PROCESSING)
@@ -156,7 +174,15 @@ class TaskLists:
             order=order_of(create_time, task_id),
             request_hash=b"",
             display_name=values.get(NAME_MEMO, ""),
+            namespace=namespace,
         )
+
+
+def _within(namespace: str) -> str:
+    """The condition that a task belongs to a namespace."""
+    if namespace == DEFAULT_NAMESPACE:
+        return f"{NAMESPACE_ATTRIBUTE} IS NULL"
+    return f"{NAMESPACE_ATTRIBUTE} = {_quoted(check_namespace(namespace))}"
 
 
 def _query(filters: Sequence[str], begin: int, end: int) -> str:

@@ -28,9 +28,10 @@ from pydantic import (
     field_validator,
 )
 
+from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
 from flowgram_server.auth.errors import CredentialFileUnusable, CredentialsInvalid
 from flowgram_server.auth.namespaces import checked_namespace
-from flowgram_server.auth.principal import DEFAULT_NAMESPACE, Principal, Role, Verified
+from flowgram_server.auth.principal import Principal, Role, Verified
 
 KEY_PREFIX: Final = "fgk_"
 """What every key begins with: so people, and scanners of source code, know what they found."""

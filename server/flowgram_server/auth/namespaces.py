@@ -1,28 +1,15 @@
-"""The names of namespaces: which are allowed, and who may name one other than its own."""
+"""The names of namespaces: who may name one other than its own."""
 
-import re
 from typing import Final
 
+from flowgram_core.journal.namespaces import check_namespace as checked_namespace
 from flowgram_server.auth.errors import PermissionDenied
 from flowgram_server.auth.principal import Principal, Role
 
 NAMESPACE_KEY: Final = "flowgram-namespace"
 """The metadata, and the HTTP header, by which an admin names a namespace."""
 
-MAX_NAMESPACE: Final = 64
-
-_NAME: Final = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_NAMESPACE}}}")
-
-
-def checked_namespace(name: str) -> str:
-    """The name of a namespace, as it is.
-
-    Raises:
-        ValueError: It is none; the text is for people.
-    """
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"must be 1 to {MAX_NAMESPACE} letters, digits, `-`, `_` and `.`")
-    return name
+__all__ = ["NAMESPACE_KEY", "checked_namespace", "in_namespace"]
 
 
 def in_namespace(principal: Principal, name: str) -> Principal:

@@ -4,7 +4,7 @@ from contextvars import ContextVar
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-DEFAULT_NAMESPACE: Final = "default"
+from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
 
 
 class Role(IntEnum):

@@ -8,10 +8,10 @@ from typing import Any, get_args
 import click
 import orjson
 
+from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
 from flowgram_server.auth.api_keys import MAX_NOTE, APIKey, RoleName, change_keys, new_key, read_keys
 from flowgram_server.auth.errors import CredentialFileUnusable
 from flowgram_server.auth.namespaces import checked_namespace
-from flowgram_server.auth.principal import DEFAULT_NAMESPACE
 
 from .exits import EPILOG, CommandError, ExitStatus
 from .formatting import line

@@ -48,7 +48,7 @@ def parked_command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @_data
 def list_command(data: Path, as_json: bool) -> None:
-    """List parked tasks, and those that may be next. The server may run."""
+    """List parked tasks of all namespaces, and those that may be next. The server may run."""
     path = _journal_file(data)
     try:
         with closing(open_reader(path)) as connection:
@@ -61,7 +61,7 @@ def list_command(data: Path, as_json: bool) -> None:
         return
     for task in found:
         state = "parked" if task.parked else Status(task.status).name.lower()
-        click.echo(f"{task.task_id}  {state:<10}  {task.crashes} crashes")
+        click.echo(f"{task.task_id}  {task.namespace:<10}  {state:<10}  {task.crashes} crashes")
 
 
 @parked_command.command("end", epilog=EPILOG)
@@ -117,6 +117,7 @@ def _journal_file(data: Path) -> Path:
 def _jsonable(task: CrashedTask) -> dict[str, object]:
     return {
         "taskID": task.task_id,
+        "namespace": task.namespace,
         "status": Status(task.status).name.lower(),
         "crashes": task.crashes,
         "parked": task.parked,

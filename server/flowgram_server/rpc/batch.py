@@ -35,12 +35,13 @@ class BatchDefaults:
 
     Args:
         request: The first request of the stream.
+        namespace: Whose tasks they are to be.
 
     Raises:
         ArgumentInvalid: It has no defaults, or they are out of their range.
     """
 
-    def __init__(self, request: TaskRunBatchRequest) -> None:
+    def __init__(self, request: TaskRunBatchRequest, namespace: str) -> None:
         violations: arguments.Violations = []
         if not request.HasField("defaults"):
             violations.append(Violation("defaults", "is required in the first request"))
@@ -53,10 +54,11 @@ class BatchDefaults:
         arguments.accept(violations)
         self.max_in_flight = min(request.max_in_flight or DEFAULT_IN_FLIGHT, MAX_IN_FLIGHT)
         self._defaults = request.defaults
+        self._namespace = namespace
         self._base: TaskRequest | None = None
         if request.defaults.schema:
             try:
-                self._base = task_request(request.defaults)
+                self._base = task_request(request.defaults, namespace)
             except ArgumentInvalid as error:
                 raise ArgumentInvalid(
                     *(Violation(f"defaults.{field}", text) for field, text in error.violations)
@@ -73,7 +75,7 @@ class BatchDefaults:
         merged = TaskRunRequest()
         merged.CopyFrom(self._defaults)
         merged.MergeFrom(own)
-        return task_request(merged)
+        return task_request(merged, self._namespace)
 
 
 _USUAL: Final = frozenset({"inputs", "request_id"})
@@ -86,6 +88,7 @@ class Batch:
     Args:
         requests: The stream of the client.
         application: Runs the tasks.
+        namespace: Whose they are to be.
         encode: The serialized `TaskRunResponse` of a task that has terminated.
     """
 
@@ -93,10 +96,12 @@ class Batch:
         self,
         requests: AsyncIterator[TaskRunBatchRequest],
         application: TaskService,
+        namespace: str,
         encode: Callable[[TaskRecord], bytes],
     ) -> None:
         self._requests = requests
         self._application = application
+        self._namespace = namespace
         self._encode = encode
         self._free = 0
         self._in_flight = 0
@@ -150,7 +155,7 @@ class Batch:
         defaults: BatchDefaults | None = None
         async for request in self._requests:
             if defaults is None:
-                defaults = BatchDefaults(request)
+                defaults = BatchDefaults(request, self._namespace)
                 self._free = defaults.max_in_flight
             elif request.HasField("defaults"):
                 raise ArgumentInvalid(Violation("defaults", "may be in the first request only"))
@@ -198,7 +203,7 @@ class Batch:
 
     async def _wait(self, key: str, task_id: str) -> None:
         try:
-            self._finish(key, await self._application.wait(task_id))
+            self._finish(key, await self._application.wait(task_id, namespace=self._namespace))
         except ShuttingDown as error:
             self._fail(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the outcome of this run only

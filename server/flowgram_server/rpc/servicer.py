@@ -1,6 +1,7 @@
 """The servicer: each method translates a request, calls the application, and translates the answer.
 
-It is written against `flowgram_core.hosting.service.TaskService`. Cancellation, a client's disconnect, ends a method where it
+It is written against `flowgram_core.hosting.service.TaskService`. Every call concerns the namespace of its principal only, which
+is read here, and handed on. Cancellation, a client's disconnect, ends a method where it
 waits, and never touches a task.
 """
 
@@ -80,6 +81,11 @@ class ServiceLimits:
     max_inputs_bytes: int = 16 * 1024 * 1024
 
 
+def _namespace() -> str:
+    """Whose tasks the call that is answered now concerns."""
+    return current_principal.get().namespace
+
+
 class RuntimeServicer:
     """Answers the calls of the contract; errors leave it as exceptions.
 
@@ -115,13 +121,14 @@ class RuntimeServicer:
 
     async def task_run(self, request: service.TaskRunRequest, context: Context) -> bytes:
         """Starts a task."""
-        record = await self._application.run(task_request(request))
+        namespace = _namespace()
+        record = await self._application.run(task_request(request, namespace))
         note(task_id=record.task_id)
         if request.wait and not record.ended:
             try:
-                record = await self._terminated(record.task_id, context)
+                record = await self._terminated(record.task_id, namespace, context)
             except (ShuttingDown, TooManyWatches):  # it was accepted, and the caller must get to know its id
-                record = await self._application.task(record.task_id)
+                record = await self._application.task(record.task_id, namespace=namespace)
         return task_run(record, self._clock.now(), self._limits.max_message_bytes)
 
     async def task_run_batch(
@@ -133,7 +140,9 @@ class RuntimeServicer:
             return task_run(record, self._clock.now(), self._limits.max_message_bytes - _BATCH_OVERHEAD)
 
         with self._counted_watch():
-            async with aclosing(Batch(requests, self._application, encode).responses()) as responses:
+            async with aclosing(
+                Batch(requests, self._application, _namespace(), encode).responses()
+            ) as responses:
                 async for response in responses:
                     yield response
 
@@ -152,10 +161,10 @@ class RuntimeServicer:
     async def task_get(self, request: service.TaskGetRequest, _: Context) -> service.TaskGetResponse:
         """What a task is."""
         note(task_id=request.task_id)
-        task_id = requested_task(request)
+        task_id, namespace = requested_task(request), _namespace()
         async with self._reports:
-            record = await self._application.task(task_id)
-            schema = await self._application.schema(task_id)
+            record = await self._application.task(task_id, namespace=namespace)
+            schema = await self._application.schema(task_id, namespace=namespace)
             await self.time_slice()
             shown = await run_in_thread_if_large(len(schema), masked_schema, schema, self._secrets)
             inputs = await self._shown_inputs(record)
@@ -168,46 +177,50 @@ class RuntimeServicer:
         """Folds the log of a task."""
         note(task_id=request.task_id)
         task_id, basic = report_query(request)
-        events = (await self._application.task(task_id)).last_sequence
+        namespace = _namespace()
+        events = (await self._application.task(task_id, namespace=namespace)).last_sequence
         if events > self._limits.max_report_events:
             raise ReportTooLong(events, self._limits.max_report_events)
         async with self._long_reports if events > _LONG_REPORT else nullcontext(), self._reports:
-            record = await self._application.task(task_id)
-            data = {} if basic else node_data(await self._application.schema(task_id), self._secrets)
+            record = await self._application.task(task_id, namespace=namespace)
+            data: dict[str, str] = {}
+            if not basic:
+                schema = await self._application.schema(task_id, namespace=namespace)
+                data = node_data(schema, self._secrets)
             inputs = "" if basic else await self._shown_inputs(record)
             fold = ReportFold(task_id, inputs, basic=basic, node_data=data)
             now = self._clock.now()
             fold.status.CopyFrom(status_info(record, now))
-            async with aclosing(self._application.log(task_id)) as batches:
+            async with aclosing(self._application.log(task_id, namespace=namespace)) as batches:
                 return await fold_report(fold, batches, self._limits.max_message_bytes, now)
 
     async def task_result(self, request: service.TaskResultRequest, context: Context) -> bytes:
         """The outcome of a task."""
         note(task_id=request.task_id)
-        task_id = requested_task(request)
+        task_id, namespace = requested_task(request), _namespace()
         if request.wait:
-            record = await self._terminated(task_id, context)
+            record = await self._terminated(task_id, namespace, context)
         else:
-            record = await self._application.task(task_id)
+            record = await self._application.task(task_id, namespace=namespace)
         return task_result(record, self._clock.now())
 
     async def task_cancel(self, request: service.TaskCancelRequest, _: Context) -> service.TaskCancelResponse:
         """Stops a task."""
         note(task_id=request.task_id)
         task_id, reason = cancel_order(request)
-        return service.TaskCancelResponse(success=await self._application.cancel(task_id, reason))
+        success = await self._application.cancel(task_id, reason, namespace=_namespace())
+        return service.TaskCancelResponse(success=success)
 
     async def task_list(self, request: service.TaskListRequest, _: Context) -> service.TaskListResponse:
         """A page of tasks."""
-        limit, before, statuses, labels = list_query(request)
-        records = await self._application.tasks(
-            limit=limit + 1, before=before, statuses=statuses, labels=labels
-        )
-        page, more = records[:limit], records[limit:]
+        keys = self._application.signing_keys
+        query = list_query(request, _namespace(), keys)
+        records = await self._application.tasks(**query._replace(limit=query.limit + 1)._asdict())
+        page, more = records[: query.limit], records[query.limit :]
         now = self._clock.now()
         return service.TaskListResponse(
             tasks=[task_summary(record, now) for record in page],
-            next_page_token=encode_page_token(page[-1].order, statuses, labels) if more else "",
+            next_page_token=encode_page_token(page[-1].order, query.scope, keys) if more else "",
         )
 
     async def watch_task(self, request: service.WatchTaskRequest, _: Context) -> AsyncGenerator[bytes, None]:
@@ -215,7 +228,11 @@ class RuntimeServicer:
         query = watch_query(request)
         note(task_id=query.task_id)
         items = self._application.watch(
-            query.task_id, query.after_sequence, deltas=query.deltas, heartbeat=query.heartbeat
+            query.task_id,
+            query.after_sequence,
+            namespace=_namespace(),
+            deltas=query.deltas,
+            heartbeat=query.heartbeat,
         )
         with self._counted_watch():
             async with aclosing(items):
@@ -227,7 +244,7 @@ class RuntimeServicer:
         self, request: service.WatchTasksRequest, _: Context
     ) -> AsyncGenerator[bytes, None]:
         """The tasks of a filter as they change."""
-        query = watch_tasks_query(request)
+        query = watch_tasks_query(request, _namespace())
         items = self._application.watch_tasks(query.wanted, heartbeat=query.heartbeat)
         with self._counted_watch():
             async with aclosing(items):
@@ -259,17 +276,17 @@ class RuntimeServicer:
             ),
         )
 
-    async def _terminated(self, task_id: str, context: Context) -> TaskRecord:
+    async def _terminated(self, task_id: str, namespace: str, context: Context) -> TaskRecord:
         """The task once it has terminated, or as it is shortly before the call's deadline."""
         left: float | None = context.time_remaining()  # None without a deadline, whatever its stub says
         with self._counted_watch():
             if left is None:
-                return await self._application.wait(task_id)
+                return await self._application.wait(task_id, namespace=namespace)
             try:
                 async with asyncio.timeout(left - min(_MAX_MARGIN, left / 5)):
-                    return await self._application.wait(task_id)
+                    return await self._application.wait(task_id, namespace=namespace)
             except TimeoutError:
-                return await self._application.task(task_id)
+                return await self._application.task(task_id, namespace=namespace)
 
     @contextmanager
     def _counted_watch(self) -> Iterator[None]:

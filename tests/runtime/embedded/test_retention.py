@@ -15,7 +15,7 @@ from flowgram_core.hosting.errors import TaskNotFound
 from flowgram_core.hosting.service import TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.hosting.task_changes import TaskChanges, TaskFilter
-from flowgram_core.journal.interface import Batch, Journal
+from flowgram_core.journal.interface import Batch, Journal, RemovedTask
 from flowgram_core.journal.memory import MemoryJournal
 from flowgram_core.journal.sqlite import SQLiteJournal
 from flowgram_core.modeling.status import Status
@@ -40,7 +40,7 @@ class Removals(MemoryJournal):
 
     async def remove_finished(
         self, *, ended_before: int | None, keep_newest: int | None, limit: int
-    ) -> list[str]:
+    ) -> list[RemovedTask]:
         removed = await super().remove_finished(
             ended_before=ended_before, keep_newest=keep_newest, limit=limit
         )
@@ -206,7 +206,7 @@ class Mistaken(MemoryJournal):
 
     async def remove_finished(
         self, *, ended_before: int | None, keep_newest: int | None, limit: int
-    ) -> list[str]:
+    ) -> list[RemovedTask]:
         if self.mistakes:
             self.mistakes -= 1
             raise ZeroDivisionError("a mistake")

@@ -49,8 +49,9 @@ def test_tasks_that_wait_are_started_in_turns_of_their_owners() -> None:
 
 
 def test_one_owner_leaves_places_for_the_next() -> None:
-    """It may have as many waiting as are left; without owners all places are everybody's."""
+    """It may have as many waiting as are left, as soon as there was another; before all places are its own."""
     made = scheduler(8)
+    made.check(0, "b")
     add(made, "a0", waits=False)
     for number in range(1, 5):
         made.check(0, "a")
@@ -81,3 +82,14 @@ def test_places_are_kept_for_tasks_that_are_to_be_resumed() -> None:
     made.release()
     made.start_waiting()
     assert runner.started
+
+
+def test_one_owner_alone_has_all_places() -> None:
+    """A server that knows one namespace only keeps none of its places for others."""
+    made = scheduler(8)
+    add(made, "a0", waits=False)
+    for number in range(1, 9):
+        made.check(0, "a")
+        add(made, f"a{number}")
+    with pytest.raises(TooManyTasks, match="max_running_tasks and max_waiting_tasks"):
+        made.check(0, "a")

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from flowgram_core.concurrency.fair_queue import Owner
 from flowgram_core.hosting.calls import CallSlots
 
 
@@ -27,7 +28,8 @@ class Workers:
         self.tasks[name] = asyncio.create_task(self._run(name, node_type, task_id))
 
     async def _run(self, name: str, node_type: str, task_id: str) -> None:
-        async with self._slots.slot(node_type, task_id):
+        namespace, _, _ = task_id.rpartition("/")
+        async with self._slots.slot(node_type, Owner(namespace, task_id)):
             self.running.append(name)
             try:
                 await self._ends[name].wait()

@@ -9,6 +9,8 @@ from support.fakes import FakeClock
 
 from flowgram_core.hosting.errors import ShuttingDown, WatcherBehind
 from flowgram_core.hosting.task_changes import TaskChangeLog, TaskChanges, TaskFilter
+from flowgram_core.journal.interface import RemovedTask
+from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
 
 PENDING, PROCESSING, SUCCEEDED, FAILED = 1, 2, 3, 4
 ALL = TaskFilter()
@@ -20,6 +22,10 @@ def always_open() -> None:
 
 def change_log(clock: FakeClock, *, kept: int = 100, kept_characters: int = 10_000) -> TaskChangeLog:
     return TaskChangeLog(clock, always_open, kept=kept, kept_characters=kept_characters)
+
+
+def removed_task(task_id: str, namespace: str = DEFAULT_NAMESPACE) -> RemovedTask:
+    return RemovedTask(task_id, namespace)
 
 
 async def opened(
@@ -45,7 +51,7 @@ async def test_a_watcher_gets_what_changes_after_it_became_live() -> None:
     watch = await opened(log)
     log.changed(record("a", inputs="[1]", result=b"x"), None)
     log.changed(record("b", status=PROCESSING, last_sequence=9), PROCESSING)
-    log.removed(["c"])
+    log.removed([removed_task("c")])
     changes = await anext(watch)
     assert told(changes) == ["a 2", "-c"]
     assert (changes.tasks[0].inputs, changes.tasks[0].result) == ("", None)
@@ -64,7 +70,7 @@ async def test_changes_of_one_task_within_a_short_time_are_one() -> None:
     log.changed(record("b"), None)
     log.changed(record("a", status=PROCESSING), PENDING)
     log.changed(record("a", status=SUCCEEDED), PROCESSING)
-    log.removed(["b"])
+    log.removed([removed_task("b")])
     await asyncio.sleep(0)
     assert not following.done()
     clock.advance(0.1)
@@ -83,7 +89,7 @@ async def test_a_filter_by_status_and_labels() -> None:
     assert told(await anext(watch)) == ["a 2"]
     log.changed(record("a", status=FAILED, labels={"team": "x", "n": "1"}), PROCESSING)
     log.changed(record("queued", status=SUCCEEDED, labels={"team": "x"}), PENDING)
-    log.removed(["other"])
+    log.removed([removed_task("other")])
     following = asyncio.ensure_future(anext(watch))
     await clock.sleeping()
     clock.advance(0.1)
@@ -106,7 +112,7 @@ async def test_a_silent_watch_has_heartbeats() -> None:
     clock.advance(1000)
     await asyncio.sleep(0)
     assert not nothing.done()
-    log.removed(["a"])
+    log.removed([removed_task("a")])
     assert told(await nothing) == ["-a"]
     await watch.aclose()
     await silent.aclose()
@@ -208,7 +214,7 @@ def test_whenever_a_watcher_reads_it_ends_with_the_tasks_as_they_are(
                 log.changed(record(task_id, status=status), current.get(task_id))
                 current[task_id] = status
             elif current.pop(task_id, None):
-                log.removed([task_id])
+                log.removed([removed_task(task_id)])
             if number % 3 == 0:
                 await read()
         await read()

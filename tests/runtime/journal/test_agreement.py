@@ -1,6 +1,7 @@
 """The journals agree with each other on random histories."""
 
 import asyncio
+import itertools
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from flowgram_core.journal.sqlite import SQLiteJournal
 
 SCHEMAS = ("one", "two")
 TASKS = ("a", "b", "c", "d", "e")
+NAMESPACES = ("default", "acme")
 
 
 class Together(NamedTuple):
@@ -31,6 +33,7 @@ class Step(NamedTuple):
     task_id: str
     accept: bool
     request_id: str
+    namespace: str
     schema: str
     labels: dict[str, str]
     lengths: list[int]
@@ -64,6 +67,7 @@ STEPS = st.builds(
     task_id=st.sampled_from(TASKS),
     accept=st.booleans(),
     request_id=st.sampled_from(("", "", "r", "s\0", "s")),
+    namespace=st.sampled_from(NAMESPACES),
     schema=st.sampled_from(SCHEMAS),
     labels=st.dictionaries(st.sampled_from(("k", 'l"', "")), st.sampled_from(("v", "w'", "{}")), max_size=2),
     lengths=st.lists(st.integers(1, 3), max_size=3),
@@ -107,6 +111,7 @@ async def as_writes(together: Together, journal: Journal) -> list[Write]:
             step.task_id,
             schema=step.schema,
             request_id=step.request_id,
+            namespace=step.namespace,
             labels=step.labels,
         )
         finish = Finish(step.status, step.time, step.blob) if step.status else None
@@ -135,9 +140,13 @@ async def everything(journal: Journal) -> list[Any]:
     seen: list[Any] = []
     for statuses in (set[int](), {1, 2}, {3, 5}, {4}):
         for labels in ({}, {"k": "v"}, {"k": "w'", 'l"': "{}"}):
-            for limit in (2, 100):
+            for limit, namespace in itertools.product((2, 100), NAMESPACES):
                 records = await journal.tasks(
-                    limit=limit, before=None, statuses=frozenset(statuses), labels=labels
+                    limit=limit,
+                    before=None,
+                    statuses=frozenset(statuses),
+                    labels=labels,
+                    namespace=namespace,
                 )
                 seen.append(ranked(records))
     seen.append(ranked(await journal.unfinished()))
@@ -145,8 +154,10 @@ async def everything(journal: Journal) -> list[Any]:
         seen += [await journal.read(task_id, after, limit) for after in (0, 2) for limit in (0, 60, 9_999)]
         record = await journal.task(task_id)
         seen.append(None if record is None else ranked([record]))
-    for request_id in ("r", "s", "s\0"):
-        record = await journal.find_request(request_id)
+        seen += [await journal.task(task_id, namespace) is not None for namespace in NAMESPACES]
+    seen.append({name: size for name, size in (await journal.usage()).by_namespace.items() if size})
+    for request_id, namespace in itertools.product(("r", "s", "s\0"), NAMESPACES):
+        record = await journal.find_request(request_id, namespace)
         seen.append(None if record is None else ranked([record]))
     return [*seen, *[await journal.schema(hash_of_schema(schema)) for schema in SCHEMAS]]
 

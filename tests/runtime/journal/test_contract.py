@@ -1,7 +1,7 @@
 import asyncio
 
 import pytest
-from support.journals import SCHEMA, accepted, batch, finished, new_task
+from support.journals import SCHEMA, accepted, batch, finished, ids_of, new_task
 
 from flowgram_core.journal.checksums import hash_of_schema
 from flowgram_core.journal.errors import DuplicateRequest, InvalidWrite, JournalClosed
@@ -293,9 +293,12 @@ async def test_removal_by_age(journal: Journal) -> None:
     for index, end_time in enumerate((50, 10, 40, 20, 30)):
         await journal.commit(finished(f"task-{index}", end_time=end_time))
     await journal.commit(accepted("running", batch(1)))
-    assert await journal.remove_finished(ended_before=40, keep_newest=None, limit=2) == ["task-1", "task-3"]
-    assert await journal.remove_finished(ended_before=40, keep_newest=None, limit=2) == ["task-4"]
-    assert await journal.remove_finished(ended_before=40, keep_newest=None, limit=2) == []
+    assert ids_of(await journal.remove_finished(ended_before=40, keep_newest=None, limit=2)) == [
+        "task-1",
+        "task-3",
+    ]
+    assert ids_of(await journal.remove_finished(ended_before=40, keep_newest=None, limit=2)) == ["task-4"]
+    assert ids_of(await journal.remove_finished(ended_before=40, keep_newest=None, limit=2)) == []
     assert await page(journal) == ["running", "task-2", "task-0"]
     assert await journal.task("task-1") is None
     assert await journal.read("task-1", 0, EVERYTHING) == []
@@ -309,18 +312,21 @@ async def test_removal_by_count(journal: Journal) -> None:
         await journal.commit(finished(f"task-{index}", end_time=1_000 + index // 7))
     await journal.commit(accepted("running"))
     removed = await journal.remove_finished(ended_before=None, keep_newest=3, limit=1_000)
-    assert removed == [f"task-{index}" for index in range(117)]
+    assert ids_of(removed) == [f"task-{index}" for index in range(117)]
     assert await page(journal) == ["running", "task-119", "task-118", "task-117"]
-    assert await journal.remove_finished(ended_before=None, keep_newest=3, limit=1_000) == []
-    assert await journal.remove_finished(ended_before=None, keep_newest=None, limit=1_000) == []
+    assert ids_of(await journal.remove_finished(ended_before=None, keep_newest=3, limit=1_000)) == []
+    assert ids_of(await journal.remove_finished(ended_before=None, keep_newest=None, limit=1_000)) == []
 
 
 async def test_removal_by_age_and_count(journal: Journal) -> None:
     """Either reason is enough."""
     for index in range(6):
         await journal.commit(finished(f"task-{index}", end_time=index))
-    assert await journal.remove_finished(ended_before=2, keep_newest=5, limit=10) == ["task-0", "task-1"]
-    assert await journal.remove_finished(ended_before=1, keep_newest=3, limit=10) == ["task-2"]
+    assert ids_of(await journal.remove_finished(ended_before=2, keep_newest=5, limit=10)) == [
+        "task-0",
+        "task-1",
+    ]
+    assert ids_of(await journal.remove_finished(ended_before=1, keep_newest=3, limit=10)) == ["task-2"]
 
 
 async def test_schemas_stay_as_long_as_a_task_uses_them(journal: Journal) -> None:

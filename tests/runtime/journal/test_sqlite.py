@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.journals import accepted, batch, finished, new_task
+from support.journals import accepted, batch, finished, ids_of, new_task
 
 from flowgram_core.journal import queries
 from flowgram_core.journal.errors import InvalidWrite, JournalUnavailable
@@ -123,6 +123,7 @@ async def test_writes_that_wait_share_a_transaction(sqlite: SQLiteJournal) -> No
         "INSERT",
         "INSERT",
         "INSERT",
+        "UPDATE",
         "COMMIT",
     ]
 
@@ -286,7 +287,7 @@ async def test_removal_makes_the_file_smaller(path: Path) -> None:
     await journal.commit(accepted("b", batch(1)))
     journal._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     before = size_of(path)
-    assert await journal.remove_finished(ended_before=None, keep_newest=0, limit=10) == ["a"]
+    assert ids_of(await journal.remove_finished(ended_before=None, keep_newest=0, limit=10)) == ["a"]
     await journal.close()
     assert size_of(path) < before / 20
 
@@ -301,7 +302,7 @@ async def test_a_removal_ends_where_pages_cannot_be_given_back(path: Path) -> No
     journal = await SQLiteJournal.open(path)
     before = size_of(path)
     async with asyncio.timeout(30):
-        assert await journal.remove_finished(ended_before=None, keep_newest=0, limit=10) == ["a"]
+        assert ids_of(await journal.remove_finished(ended_before=None, keep_newest=0, limit=10)) == ["a"]
     await journal.commit(finished("b", inputs="x" * 90_000))
     await journal.close()
     assert size_of(path) <= before
@@ -311,12 +312,12 @@ async def test_a_removal_that_was_interrupted_goes_on(path: Path) -> None:
     """Logs of tasks that were removed just before a crash are removed with the next removal, and harm nobody before."""
     journal = await SQLiteJournal.open(path)
     await journal.commit(finished("a"))
-    assert await journal._writing.submit(lambda writer: writer.remove_finished(None, 0, 10)) == ["a"]
+    assert ids_of(await journal._writing.submit(lambda writer: writer.remove_finished(None, 0, 10))) == ["a"]
     await journal.close()
     journal = await SQLiteJournal.open(path)
     await journal.commit(accepted("b"))
     assert await journal.read("b", 0, EVERYTHING) == []
-    assert await journal.remove_finished(ended_before=None, keep_newest=0, limit=10) == []
+    assert ids_of(await journal.remove_finished(ended_before=None, keep_newest=0, limit=10)) == []
     assert journal._connection.execute("SELECT count(*) FROM events").fetchone() == (0,)
     await journal.commit(Write("b", batches=(batch(1),)))
     await journal.close()
@@ -338,18 +339,20 @@ async def test_pages_use_indices(sqlite: SQLiteJournal) -> None:
     statements: list[str] = []
     connection = sqlite3.connect(f"file:{sqlite._readers._path}?mode=ro", uri=True)
     connection.set_trace_callback(statements.append)
-    queries.tasks(connection, 10, 5, frozenset(), {})
-    queries.tasks(connection, 10, None, frozenset({3, 4}), {})
+    queries.tasks(connection, "default", 10, 5, frozenset(), {})
+    queries.tasks(connection, "default", 10, None, frozenset({3, 4}), {})
     queries.unfinished(connection, 0, 10)
     queries.task(connection, "a")
-    queries.find_request(connection, "a")
+    queries.task(connection, "a", "default")
+    queries.find_request(connection, "a", "default")
     queries.read(connection, "a", 0, 10)
     connection.set_trace_callback(None)
     for statement in statements:
         plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
-        assert [step for step in plan if step.startswith("SCAN") and "subquery" not in step] == [], statement
+        scans = [step for step in plan if step.startswith("SCAN") and "subquery" not in step]
+        assert [step for step in scans if not step.startswith("SCAN namespaces")] == [], statement
     connection.close()
-    assert len(statements) == 6
+    assert len(statements) == 7
 
 
 async def test_the_writer_forgets_finished_tasks(sqlite: SQLiteJournal) -> None:

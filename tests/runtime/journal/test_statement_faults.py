@@ -169,7 +169,7 @@ def everything(path: Path) -> dict[str, Any]:
     """All that others see: each task with its log and its schema."""
     with closing(sqlite3.connect(path)) as connection:
         seen = {}
-        for record in queries.tasks(connection, 1_000, None, frozenset(), {}):
+        for record in queries.tasks(connection, "default", 1_000, None, frozenset(), {}):
             log = queries.read(connection, record.task_id, 0, 1 << 30)
             whole = queries.task(connection, record.task_id)
             seen[record.task_id] = (whole, log, queries.schema(connection, record.schema_hash))
@@ -322,10 +322,13 @@ def test_what_could_not_be_undone_is_not_committed_by_the_next_step(
 
 QUERIES: dict[str, Callable[[sqlite3.Connection], Any]] = {
     "task": lambda connection: queries.task(connection, "running"),
-    "find_request": lambda connection: queries.find_request(connection, "w"),
+    "task of a namespace": lambda connection: queries.task(connection, "running", "default"),
+    "find_request": lambda connection: queries.find_request(connection, "w", "default"),
     "read": lambda connection: queries.read(connection, "running", 0, 1 << 20),
-    "tasks": lambda connection: queries.tasks(connection, 10, None, frozenset(), {}),
-    "tasks by status": lambda connection: queries.tasks(connection, 10, None, frozenset({1, 3}), {}),
+    "tasks": lambda connection: queries.tasks(connection, "default", 10, None, frozenset(), {}),
+    "tasks by status": lambda connection: queries.tasks(
+        connection, "default", 10, None, frozenset({1, 3}), {}
+    ),
     "unfinished": lambda connection: queries.unfinished(connection, 0, 10),
 }
 

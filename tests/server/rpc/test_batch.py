@@ -188,7 +188,7 @@ async def test_a_slow_reader_slows_down_the_sender() -> None:
         for read in range(1, 101):
             yield TaskRunBatchRequest(runs=[run(str(read))])
 
-    responses = Batch(requests(), application, lambda _: b"").responses()
+    responses = Batch(requests(), application, "default", lambda _: b"").responses()
     taken = decoded(await anext(responses))
     for _ in range(1000):
         await asyncio.sleep(0)

@@ -113,7 +113,7 @@ async def test_waiting_ends_before_the_deadline(service: Service, method: str) -
 async def test_run_tells_the_task_when_the_server_shuts_down(service: Service) -> None:
     """Somebody who waits gets the id of the task that was accepted, also when the outcome will come later."""
 
-    async def wait(task_id: str) -> None:
+    async def wait(task_id: str, *, namespace: str) -> None:
         raise runtime.ShuttingDown
 
     service.application.wait = wait

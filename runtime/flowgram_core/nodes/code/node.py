@@ -101,7 +101,7 @@ class CodeNode(Trusted):
         if size <= LARGE_JOB:
             return await self._execute(call, size, context)
         # What waits for a process exists as text besides: of large inputs there are few at a time.
-        async with self._large_jobs.slot(context.task_id):
+        async with self._large_jobs.slot(context.owner):
             return await self._execute(call, size, context)
 
     async def _execute(self, call: Call, size: int, context: CallContext) -> JSONObject:
@@ -152,7 +152,7 @@ class CodeNode(Trusted):
         if pool is None:
             pool = self._pools[language] = self._make_pool(language)
         try:
-            answer = await pool.ask(context.task_id, content)
+            answer = await pool.ask(context.owner, content)
         except WorkerError as error:
             raise _failed(self._explain(error)) from error
         return _Answer(answer[:1], answer[1:])

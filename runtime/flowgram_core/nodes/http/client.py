@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Collection
 from typing import NamedTuple
 
+from flowgram_core.concurrency.fair_queue import Owner
 from flowgram_core.concurrency.overflow import OverflowSemaphore
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.nodes.errors import AttemptFailed
@@ -71,20 +72,20 @@ class HTTPClient:
         self,
         request: Request,
         timeout: float,  # noqa: ASYNC109 - part of the outcome
-        task_id: str,
+        owner: Owner,
     ) -> Response:
         """Sends a request once. When the caller is cancelled, the connection is closed.
 
         Args:
             request: What to send.
             timeout: Seconds for all of it, redirects and reading included, from the moment on when there is a slot for it.
-            task_id: Whose request it is: slots are shared between tasks.
+            owner: Whose request it is: slots are shared between owners.
 
         Raises:
             AttemptFailed: The connection failed before a response came, or the time is over.
             NodeError: The response broke off, or is none that could be used.
         """
-        async with self._slots.slot(task_id):
+        async with self._slots.slot(owner):
             await self._time_slice()
             try:
                 async with asyncio.timeout(timeout):

@@ -144,7 +144,7 @@ class HTTPNode(Trusted):
         attempt = 0
         while True:
             try:
-                response = await self._client.attempt(request, timeout / 1000, context.task_id)
+                response = await self._client.attempt(request, timeout / 1000, context.owner)
             except AttemptFailed as error:
                 if attempt + 1 > retries:
                     raise NodeError(f"HTTP request failed: {error}") from error

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from flowgram_core.concurrency.fair_queue import Owner
 from flowgram_core.concurrency.overflow import OverflowSemaphore
 from flowgram_core.nodes.llm.openai_transport import OpenAITransport
 from flowgram_core.nodes.network.client import make_transport
@@ -62,7 +63,7 @@ class LLMClients:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
     @asynccontextmanager
-    async def client(self, base_url: str, task_id: str) -> AsyncIterator["APIClient"]:
+    async def client(self, base_url: str, owner: Owner) -> AsyncIterator["APIClient"]:
         """The client of an API host, for one call of a task, once the host has a slot for it."""
         entry = self._entries.get(base_url)
         if entry is None:
@@ -73,7 +74,7 @@ class LLMClients:
         self._entries.move_to_end(base_url)
         entry.users += 1
         try:
-            async with entry.slots.slot(task_id):
+            async with entry.slots.slot(owner):
                 yield entry.client
         finally:
             entry.users -= 1

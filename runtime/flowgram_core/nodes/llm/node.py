@@ -100,7 +100,7 @@ class LLMNode(Trusted):
         }
         # Headers are ASCII, node ids are not.
         key = quote(context.idempotency_key, safe="/[]:", errors="surrogatepass")
-        async with self._clients.client(str(parse_url(host)), context.task_id) as client:
+        async with self._clients.client(str(parse_url(host)), context.owner) as client:
             try:
                 try:
                     response = await client.complete(body, api_key, key)

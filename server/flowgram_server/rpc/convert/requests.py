@@ -1,5 +1,6 @@
 """Requests of the contract in the runtime's terms. All raise `ArgumentInvalid`, with all invalid fields."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from flowgram.runtime.v1.runtime_service_pb2 import (
@@ -15,7 +16,7 @@ from flowgram.runtime.v1.runtime_service_pb2 import (
 from flowgram_core.hosting.service import TaskRequest
 from flowgram_core.hosting.task_changes import TaskFilter
 from flowgram_server.rpc.convert import arguments
-from flowgram_server.rpc.convert.page_token import decode_page_token
+from flowgram_server.rpc.convert.page_token import ListScope, decode_page_token
 
 MIN_HEARTBEAT = 0.1
 """Seconds: heartbeats come no more often than this."""
@@ -29,12 +30,19 @@ class ListQuery(NamedTuple):
         before: Only tasks with a smaller `order`; None for the first page.
         statuses: Only tasks in one of these; empty means all.
         labels: Only tasks that carry all of these.
+        namespace: Whose tasks.
     """
 
     limit: int
     before: int | None
     statuses: frozenset[int]
     labels: dict[str, str]
+    namespace: str
+
+    @property
+    def scope(self) -> ListScope:
+        """The list that the page is of."""
+        return ListScope(self.namespace, self.statuses, self.labels)
 
 
 class ReportQuery(NamedTuple):
@@ -91,8 +99,8 @@ class WatchQuery(NamedTuple):
     heartbeat: float | None
 
 
-def task_request(request: TaskRunRequest) -> TaskRequest:
-    """What to run."""
+def task_request(request: TaskRunRequest, namespace: str) -> TaskRequest:
+    """What to run, and whose task it is to be."""
     violations: arguments.Violations = []
     task = TaskRequest(
         schema=arguments.required(violations, "schema", request.schema),
@@ -105,19 +113,21 @@ def task_request(request: TaskRunRequest) -> TaskRequest:
         ),
         labels=arguments.labels(violations, "labels", request.labels),
         display_name=arguments.display_name(violations, "display_name", request.display_name),
+        namespace=namespace,
     )
     arguments.accept(violations)
     return task
 
 
-def list_query(request: TaskListRequest) -> ListQuery:
-    """Which page of tasks. Raises `PageTokenInvalid`, too."""
+def list_query(request: TaskListRequest, namespace: str, keys: Sequence[bytes]) -> ListQuery:
+    """Which page of a namespace's tasks; the keys are those of page tokens. Raises `PageTokenInvalid`, too."""
     violations: arguments.Violations = []
     limit = arguments.page_size(violations, "page_size", request.page_size)
     statuses = arguments.statuses(violations, "statuses", request.statuses)
     labels = arguments.labels(violations, "labels", request.labels)
     arguments.accept(violations)
-    return ListQuery(limit, decode_page_token(request.page_token, statuses, labels), statuses, labels)
+    before = decode_page_token(request.page_token, ListScope(namespace, statuses, labels), keys)
+    return ListQuery(limit, before, statuses, labels, namespace)
 
 
 def report_query(request: TaskReportRequest) -> ReportQuery:
@@ -165,13 +175,14 @@ def watch_query(request: WatchTaskRequest) -> WatchQuery:
     return query
 
 
-def watch_tasks_query(request: WatchTasksRequest) -> WatchTasksQuery:
-    """Which tasks to watch."""
+def watch_tasks_query(request: WatchTasksRequest, namespace: str) -> WatchTasksQuery:
+    """Which tasks of a namespace to watch."""
     violations: arguments.Violations = []
     heartbeat = _heartbeat(violations, request)
     wanted = TaskFilter(
         statuses=arguments.statuses(violations, "statuses", request.statuses),
         labels=arguments.labels(violations, "labels", request.labels),
+        namespace=namespace,
     )
     arguments.accept(violations)
     return WatchTasksQuery(wanted, heartbeat)

@@ -66,6 +66,7 @@ def task_summary(record: TaskRecord, now: int) -> TaskSummary:
         labels=record.labels,
         display_name=record.display_name,
         last_sequence=record.last_sequence,
+        namespace=record.namespace,
     )
 
 

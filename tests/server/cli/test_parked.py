@@ -61,11 +61,14 @@ def test_the_list_has_what_was_parked_and_what_may_be_next(
     """As text, and as JSON."""
     assert run(["parked", "list", "--data", str(data)]) == ExitStatus.SUCCEEDED
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert lines == [["parked", "parked", "3", "crashes"], ["suspect", "pending", "2", "crashes"]]
+    assert lines == [
+        ["parked", "default", "parked", "3", "crashes"],
+        ["suspect", "default", "pending", "2", "crashes"],
+    ]
     assert run(["parked", "list", "--json", "--data", str(data)]) == ExitStatus.SUCCEEDED
     assert json.loads(capsys.readouterr().out) == [
-        {"taskID": "parked", "status": "failed", "crashes": 3, "parked": True},
-        {"taskID": "suspect", "status": "pending", "crashes": 2, "parked": False},
+        {"taskID": "parked", "namespace": "default", "status": "failed", "crashes": 3, "parked": True},
+        {"taskID": "suspect", "namespace": "default", "status": "pending", "crashes": 2, "parked": False},
     ]
 
 

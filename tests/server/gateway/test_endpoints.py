@@ -216,7 +216,7 @@ async def test_tasks_are_listed(gateway: GatewayUnderTest) -> None:
     assert [task["taskID"] for task in second["tasks"]] == tasks[:1]
     assert "nextPageToken" not in second
     (task,) = (await listed(status="failed"))["tasks"]
-    assert task.keys() == {"taskID", "workflowStatus", "createTime", "labels", "lastSequence"}
+    assert task.keys() == {"taskID", "workflowStatus", "createTime", "labels", "lastSequence", "namespace"}
     assert (task["taskID"], task["workflowStatus"]["status"]) == (failed, "failed")
     assert len((await listed(status=["failed", "succeeded"]))["tasks"]) == 4
     assert [task["taskID"] for task in (await listed(label="n=0"))["tasks"]] == [tasks[2], tasks[0]]

@@ -6,6 +6,8 @@ from typing import Final, NamedTuple
 
 from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
 
+__all__ = ["ANONYMOUS", "DEFAULT_NAMESPACE", "STRANGER", "Principal", "Role", "Verified", "current_principal"]
+
 
 class Role(IntEnum):
     """What a principal may do; each role may all that the ones below it may."""

@@ -24,6 +24,7 @@ from flowgram_core.nodes.llm.node import LLMNode
 from flowgram_core.nodes.network.own_ports import OwnPorts
 from flowgram_core.nodes.node_settings import EgressSettings
 from flowgram_core.nodes.registry import Registry, installed_node_types, pure_node_types
+from flowgram_core.nodes.workflow_secrets import WorkflowSecrets
 from flowgram_core.temporal.errors import TemporalNotInstalled
 from flowgram_server.address import is_loopback
 from flowgram_server.rpc.codec import Codec
@@ -54,9 +55,10 @@ async def open_host(
     """
     fairness = FairScheduler()
     egress = settings.egress_settings(is_exposed=_has_far_cluster(settings))
-    registry = node_types(settings, fairness, egress, own_ports)
+    secrets = settings.workflow_secrets()
+    registry = node_types(settings, fairness, egress, secrets, own_ports)
     opening = _open_temporal if settings.runtime == "temporal" else _open_embedded
-    async with opening(settings, registry, clock, fairness) as application:
+    async with opening(settings, registry, clock, fairness, secrets) as application:
         yield application
 
 
@@ -72,7 +74,11 @@ def _has_far_cluster(settings: Settings) -> bool:
 
 
 def node_types(
-    settings: Settings, fairness: FairScheduler, egress: EgressSettings, own_ports: OwnPorts | None = None
+    settings: Settings,
+    fairness: FairScheduler,
+    egress: EgressSettings,
+    secrets: WorkflowSecrets,
+    own_ports: OwnPorts | None = None,
 ) -> Registry:
     """All node types, as the settings want them.
 
@@ -80,6 +86,7 @@ def node_types(
         settings: How.
         fairness: Shares the event loop.
         egress: What nodes may connect to.
+        secrets: The secrets that workflows may use.
         own_ports: The ports that the server listens on.
 
     Raises:
@@ -90,13 +97,18 @@ def node_types(
         (
             *pure_node_types(),
             LLMNode(
-                settings.llm_settings(), time_slice=fairness.time_slice, egress=egress, own_ports=own_ports
+                settings.llm_settings(),
+                time_slice=fairness.time_slice,
+                egress=egress,
+                own_ports=own_ports,
+                secrets=secrets,
             ),
             HTTPNode(
                 settings.http_settings(),
                 time_slice=fairness.time_slice,
                 egress=egress,
                 own_ports=own_ports,
+                secrets=secrets,
                 secret_names=settings.secret_names,
             ),
             CodeNode(settings.code_settings()),
@@ -109,7 +121,7 @@ def node_types(
 
 @asynccontextmanager
 async def _open_embedded(
-    settings: Settings, registry: Registry, clock: Clock, fairness: FairScheduler
+    settings: Settings, registry: Registry, clock: Clock, fairness: FairScheduler, secrets: WorkflowSecrets
 ) -> AsyncIterator[TaskService]:
     async with _opened_journal(settings) as journal, registry.opened():
         application = Application(
@@ -121,6 +133,7 @@ async def _open_embedded(
             new_task_id=TaskIDs(clock),
             fairness=fairness,
             register=_work_register(settings, journal),
+            workflow_secrets=secrets,
         )
         async with application.opened():
             yield application
@@ -128,13 +141,13 @@ async def _open_embedded(
 
 @asynccontextmanager
 async def _open_temporal(
-    settings: Settings, registry: Registry, clock: Clock, fairness: FairScheduler
+    settings: Settings, registry: Registry, clock: Clock, fairness: FairScheduler, secrets: WorkflowSecrets
 ) -> AsyncIterator[TaskService]:
     try:
         from flowgram_server.temporal_host import open_temporal  # noqa: PLC0415 - it needs an extra
     except ModuleNotFoundError as error:
         raise TemporalNotInstalled from error
-    async with open_temporal(settings, registry, clock, fairness) as application:
+    async with open_temporal(settings, registry, clock, fairness, secrets) as application:
         yield application
 
 

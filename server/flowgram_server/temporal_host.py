@@ -16,6 +16,7 @@ from flowgram_core.hosting.service import TaskService
 from flowgram_core.nodes.network.own_ports import OwnPorts
 from flowgram_core.nodes.node_settings import EgressSettings
 from flowgram_core.nodes.registry import Registry
+from flowgram_core.nodes.workflow_secrets import WorkflowSecrets
 from flowgram_core.temporal.application import TemporalApplication
 from flowgram_core.temporal.cluster import Cluster
 from flowgram_core.temporal.connection import cluster_address, connect, connect_in_time
@@ -35,7 +36,7 @@ _log = structlog.get_logger(__name__)
 
 @asynccontextmanager
 async def open_temporal(
-    settings: Settings, registry: Registry, clock: Clock, fairness: FairScheduler
+    settings: Settings, registry: Registry, clock: Clock, fairness: FairScheduler, secrets: WorkflowSecrets
 ) -> AsyncIterator[TaskService]:
     """A server's side of a cluster. It serves though the cluster is away, and says so to whoever asks.
 
@@ -64,7 +65,7 @@ async def open_temporal(
             for finding in await ensure_attributes(client):
                 _tell(finding)
             if settings.with_worker and not stopping.is_set():
-                async with _running_worker(client, settings, registry, clock, fairness):
+                async with _running_worker(client, settings, registry, clock, fairness, secrets):
                     application.eager = True
                     await stopping.wait()
                     application.eager = False
@@ -81,7 +82,10 @@ async def work(settings: Settings, stops: StopSignals) -> None:
     """Is a worker until it is told to stop. Raises as `open_host` does."""
     clock, fairness = SystemClock(), FairScheduler()
     temporal = settings.temporal_settings()
-    registry = node_types(settings, fairness, _egress(settings, temporal), _configured_ports(settings))
+    secrets = settings.workflow_secrets()
+    registry = node_types(
+        settings, fairness, _egress(settings, temporal), secrets, _configured_ports(settings)
+    )
     converter = _converter(temporal)
     async with registry.opened():
         waiting = asyncio.create_task(connect_in_time(temporal, converter, clock))
@@ -94,7 +98,7 @@ async def work(settings: Settings, stops: StopSignals) -> None:
         finally:
             waiting.cancel()
             stopping.cancel()
-        async with _running_worker(client, settings, registry, clock, fairness):
+        async with _running_worker(client, settings, registry, clock, fairness, secrets):
             _log.info(
                 "working",
                 task_queue=temporal.task_queue,
@@ -129,7 +133,12 @@ def _converter(temporal: TemporalSettings) -> DataConverter:
 
 @asynccontextmanager
 async def _running_worker(
-    client: Client, settings: Settings, registry: Registry, clock: Clock, fairness: FairScheduler
+    client: Client,
+    settings: Settings,
+    registry: Registry,
+    clock: Clock,
+    fairness: FairScheduler,
+    secrets: WorkflowSecrets,
 ) -> AsyncIterator[None]:
     temporal = settings.temporal_settings()
     worker = task_worker(
@@ -140,6 +149,7 @@ async def _running_worker(
         temporal=temporal,
         clock=clock,
         fairness=fairness,
+        workflow_secrets=secrets,
     )
     async with running_worker(client, worker, temporal, clock):
         yield

@@ -49,6 +49,7 @@ from flowgram_core.journal.work_register import WorkRegister
 from flowgram_core.modeling.json_text import memory_bound
 from flowgram_core.modeling.status import Status
 from flowgram_core.nodes.registry import Registry
+from flowgram_core.nodes.workflow_secrets import WorkflowSecrets
 
 _log = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ class Application:
         new_task_id: Callable[[], str],
         fairness: FairScheduler | None = None,
         register: WorkRegister | None = None,
+        workflow_secrets: WorkflowSecrets | None = None,
     ) -> None:
         self.node_types = registry.names
         self.signing_keys: Sequence[bytes] = ()
@@ -98,7 +100,7 @@ class Application:
             journal=journal,
             codec=codec,
             clock=clock,
-            caller=Caller(registry.executors, settings, secrets, clock, fairness),
+            caller=Caller(registry.executors, settings, secrets, clock, fairness, workflow_secrets),
             secrets=secrets,
             fairness=fairness,
             uptime=Uptime(journal, clock),

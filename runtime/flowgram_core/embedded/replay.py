@@ -179,7 +179,9 @@ class Replayer:
                 settings=replace(self._services.settings, limits=pins.limits),
                 pins=recorded,
             )
-            program_cache = self._current.program_cache.pinned(pins.node_types)
+            program_cache = self._current.program_cache.pinned(
+                pins.node_types, with_secrets=pins.with_secrets
+            )
             codec = self._services.codec.masking(pins.secret_names)
             variant = self._variants[key] = _Variant(program_cache, services, codec)
         return variant

@@ -44,6 +44,7 @@ from flowgram_core.engine.transitions import TASK_TRANSITIONS, transition
 from flowgram_core.modeling.errors import BindingError, WorkLimitExceeded
 from flowgram_core.modeling.json_text import JSONObject
 from flowgram_core.modeling.meter import Checkpoint, Meter, WorkSuspended
+from flowgram_core.modeling.secret_references import SECRETS, variables
 from flowgram_core.modeling.status import Status
 
 _GLOBAL = "global"
@@ -325,6 +326,8 @@ class Execution:
             frame.variables[_GLOBAL] = {
                 declaration.key: declaration.variable(None) for declaration in declarations
             }
+        if names := self.program.document.secrets:
+            frame.variables[SECRETS] = variables(names)
         frame.active = 1
         self._ready.append((frame, self.program.root.start))
 

@@ -15,11 +15,13 @@ from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.isolation import copy_call
 from flowgram_core.engine.node_type import Call, is_trusted
 from flowgram_core.hosting.delta_scrubber import ScrubbedContext
-from flowgram_core.hosting.secrets import Secrets, mask_urls, scrub, scrub_outputs
+from flowgram_core.hosting.secrets import Secrets, mask, mask_urls, scrub, scrub_outputs
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.hosting.unexpected_errors import log_unexpected_error
+from flowgram_core.modeling.secret_references import placeholder
 from flowgram_core.modeling.sizes import size_of
 from flowgram_core.nodes.executor import CallContext, Executor
+from flowgram_core.nodes.workflow_secrets import WorkflowSecrets
 
 Outcome = CallSucceeded | CallFailed
 
@@ -33,6 +35,7 @@ class Caller:
         secrets: Tells which inputs must not appear in an error.
         clock: Measures the time limits.
         fairness: Keeps many calls that begin or end at once from holding the event loop.
+        workflow_secrets: The secrets of the server, whose values must not appear anywhere.
     """
 
     def __init__(
@@ -42,12 +45,14 @@ class Caller:
         secrets: Secrets,
         clock: Clock,
         fairness: FairScheduler,
+        workflow_secrets: WorkflowSecrets | None = None,
     ) -> None:
         self._executors = executors
         self._foreign = frozenset(name for name in executors if not is_trusted(executors[name]))
         self._timeouts = settings.call_timeouts
         self._max_output_bytes = settings.max_output_bytes
         self._secrets = secrets
+        self._workflow_secrets = workflow_secrets or WorkflowSecrets()
         self._clock = clock
         self._fairness = fairness
         self._slots = CallSlots(settings.max_calls, settings.max_calls_by_type, settings.max_calls_per_task)
@@ -81,7 +86,8 @@ class Caller:
             text = self._unexpected(call, context, error)
         else:
             return await self._recorded(call, context, CallSucceeded(self._clock.now(), call.key, outputs))
-        text = mask_urls(scrub(text, self._secrets.values(call.inputs)))
+        text = scrub(text, self._workflow_secrets.known_texts())
+        text = mask_urls(scrub(text, _without_placeholders(call, self._secrets.values(call.inputs))))
         failed = CallFailed(self._clock.now(), call.key, text)
         return failed, to_json(failed)
 
@@ -89,13 +95,18 @@ class Caller:
         """The outputs of a call, without what a server or a model has sent back of its secrets."""
         if not getattr(self._executors.get(call.node.type), "answers_from_outside", False):
             return await self._execute(call, context)
-        secrets = self._secrets.echoes(call.inputs)
-        if not secrets:
+        known = self._workflow_secrets
+        own = _without_placeholders(call, self._secrets.echoes(call.inputs))
+        if not own and not known:
             return await self._execute(call, context)
-        scrubbed = ScrubbedContext(context, secrets)
-        outputs: dict[str, object] = scrub_outputs(await self._execute(call, scrubbed), secrets)
+        scrubbed = ScrubbedContext(context, own, known.known_texts)
+        outputs = await self._execute(call, scrubbed)
+        secrets = {**{secret: mask(secret) for secret in own}, **known.known_texts()}
+        found: dict[str, object] = await run_in_thread_if_large(
+            len(secrets) * size_of(outputs, LARGE), scrub_outputs, outputs, secrets
+        )
         scrubbed.flush()
-        return outputs
+        return found
 
     async def _execute(self, call: Call, context: CallContext) -> dict[str, object]:
         """The outputs of a call. Its time begins when it has its slot. Raises what its executor raises."""
@@ -153,7 +164,7 @@ class Caller:
 
     def _unexpected(self, call: Call, context: CallContext, error: BaseException) -> str:
         """Logs an unexpected error of a node type; returns the text for users."""
-        secrets = self._secrets.values(call.inputs)
+        secrets = [*self._secrets.values(call.inputs), *self._workflow_secrets.known_texts()]
         log_unexpected_error(error, secrets, call=context.idempotency_key, node_id=call.node.id)
         return f"Node type {call.node.type} failed with an internal error"
 
@@ -161,6 +172,13 @@ class Caller:
 def _around(outcome: CallSucceeded) -> int:
     """The bytes of its text without those of its outputs."""
     return len(to_json(outcome._replace(outputs={})).encode()) - len("{}")
+
+
+def _without_placeholders(call: Call, secrets: list[str]) -> list[str]:
+    """Without the texts that only name secrets of the server: they are what is shown of these."""
+    names = {name for used in call.node.secrets.values() for name in used}
+    marks = [placeholder(name) for name in names]
+    return [secret for secret in secrets if not any(mark in secret for mark in marks)] if marks else secrets
 
 
 class CallSlots:

@@ -1,8 +1,8 @@
 """Deltas without secrets: what a model sends back of a key is masked, however it is cut into pieces."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from flowgram_core.hosting.secrets import scrub
+from flowgram_core.hosting.secrets import mask, scrub
 from flowgram_core.nodes.executor import CallContext
 
 
@@ -14,20 +14,28 @@ class ScrubbedContext:
     Args:
         context: The real context.
         secrets: Texts that no watcher may see; none of them is empty.
+        known: More of them, with what is shown instead: they may become more while the call lasts.
     """
 
-    def __init__(self, context: CallContext, secrets: Sequence[str]) -> None:
+    def __init__(
+        self,
+        context: CallContext,
+        secrets: Sequence[str],
+        known: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
         self.owner = context.owner
         self.task_id = context.task_id
         self.idempotency_key = context.idempotency_key
         self._emit: Callable[[str], None] = context.emit_delta
-        self._secrets = secrets
+        self._secrets = {secret: mask(secret) for secret in secrets}
+        self._known = known
         self._held = ""
 
     def emit_delta(self, text: str) -> None:
         """See `CallContext`."""
-        text = scrub(self._held + text, self._secrets)
-        held = max(_beginning(text, secret) for secret in self._secrets)
+        secrets = {**self._secrets, **self._known()}
+        text = scrub(self._held + text, secrets)
+        held = max((_beginning(text, secret) for secret in secrets), default=0)
         self._held = text[len(text) - held :]
         if held < len(text):
             self._emit(text[: len(text) - held])

@@ -33,11 +33,13 @@ class PinnedSettings:
         limits: Bounds of its execution.
         secret_names: Node inputs whose values are masked.
         node_types: By node type, those of its settings that shape the log and differ from its constants.
+        with_secrets: Whether its workflow may name secrets of the server; not in logs of earlier releases.
     """
 
     limits: Limits = _LIMITS
     secret_names: frozenset[str] = _SECRET_NAMES
     node_types: Mapping[str, JSONObject] = field(default_factory=dict)
+    with_secrets: bool = False
 
     @classmethod
     def of(cls, settings: RuntimeSettings, node_types: NodeTypes) -> Self:
@@ -48,7 +50,10 @@ class PinnedSettings:
             if isinstance(node_type, PinningNodeType)
         }
         return cls(
-            settings.limits, settings.secret_names, {name: pins for name, pins in shown.items() if pins}
+            settings.limits,
+            settings.secret_names,
+            {name: pins for name, pins in shown.items() if pins},
+            with_secrets=True,
         )
 
     @classmethod
@@ -58,7 +63,8 @@ class PinnedSettings:
         try:
             secret_names = frozenset(left.pop("secret_names", _SECRET_NAMES))
             node_types = dict(left.pop("node_types", {}))
-            return cls(replace(_LIMITS, **left), secret_names, node_types)
+            with_secrets = bool(left.pop("secrets", False))
+            return cls(replace(_LIMITS, **left), secret_names, node_types, with_secrets)
         except (TypeError, ValueError) as error:
             raise ProtocolError("the recorded settings are of another version") from error
 
@@ -72,4 +78,6 @@ class PinnedSettings:
             record["secret_names"] = sorted(self.secret_names)
         if self.node_types:
             record["node_types"] = dict(self.node_types)
+        if self.with_secrets:
+            record["secrets"] = True
         return record or None

@@ -69,10 +69,18 @@ class ProgramCache:
 
     `program` and `inputs` may be called by several threads at once, and programs be run by them; `prepare` is for one event
     loop.
+
+    Args:
+        node_types: The node types that workflows may use.
+        settings: The limits.
+        with_secrets: Whether workflows may name secrets of the server.
     """
 
-    def __init__(self, node_types: NodeTypes, settings: RuntimeSettings) -> None:
+    def __init__(
+        self, node_types: NodeTypes, settings: RuntimeSettings, *, with_secrets: bool = True
+    ) -> None:
         self._node_types = node_types
+        self._with_secrets = with_secrets
         self._settings = settings
         self._programs: OrderedDict[str, _Kept] = OrderedDict()
         self._kept_bytes = 0
@@ -103,15 +111,20 @@ class ProgramCache:
         work = partial(_warnings, schema, values)
         return Validation(problems, work() if len(schema) <= _LARGE_SCHEMA else await self._in_thread(work))
 
-    def pinned(self, pins: Mapping[str, JSONObject]) -> "ProgramCache":
-        """A cache for tasks that were accepted with other settings of their node types; see `PinningNodeType`."""
+    def pinned(self, pins: Mapping[str, JSONObject], *, with_secrets: bool) -> "ProgramCache":
+        """A cache for tasks that were accepted with other settings of their node types; see `PinningNodeType`.
+
+        Args:
+            pins: By node type.
+            with_secrets: Whether their workflows may name secrets of the server.
+        """
         node_types = {
             name: node_type.pinned(pins.get(name, {}))
             if isinstance(node_type, PinningNodeType)
             else node_type
             for name, node_type in self._node_types.items()
         }
-        return ProgramCache(node_types, self._settings)
+        return ProgramCache(node_types, self._settings, with_secrets=with_secrets)
 
     def program(self, schema: str, *, accepted: bool = False) -> Program:
         """The program of a schema's text; of an accepted task, whatever the limits are now.
@@ -177,7 +190,7 @@ class ProgramCache:
     def _compile(self, schema: str, *, accepted: bool = False) -> Program:
         try:
             memory = None if accepted else self._settings.limits.max_task_memory
-            document = compile_schema(schema, max_memory=memory)
+            document = compile_schema(schema, max_memory=memory, with_secrets=self._with_secrets)
         except SchemaInvalid as error:
             raise InvalidWorkflow(error.problems) from None
         if not accepted:
@@ -219,8 +232,8 @@ class ProgramCache:
         return inputs
 
     def _check_nodes(self, document: Document) -> None:
-        if document.name_problems:
-            raise InvalidWorkflow(document.name_problems)
+        if problems := document.name_problems + document.secret_problems:
+            raise InvalidWorkflow(problems)
         nodes, limit = document.nodes, self._settings.max_nodes
         if nodes > limit:
             text = f"Workflow schema has {nodes} nodes, more than the limit max_nodes = {limit}"

@@ -9,7 +9,7 @@ import base64
 import binascii
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import quote, unquote_plus
@@ -36,21 +36,28 @@ _DECLARATIONS = frozenset(
 _QUERY_FIELD: Final = re.compile(r"""(?<=[?&;])([^?=&;#\s"'<>]{1,64})=([^&;#\s"'<>]+)""")
 _LONGEST_URL: Final = 65_536
 """Characters. In longer texts no address is looked for."""
+_NAMES_SECRET: Final = re.compile(
+    r"\s*(?:[A-Za-z]{1,16} )?\s*\{\{\s*secrets\.[\w-]{1,64}\s*\}\}\s*", re.ASCII
+)
+"""A reference to a secret of the server, with the name of an authentication scheme before it, or none."""
 _PLACEHOLDER: Final = re.compile(r"(?:\{\{[^{}]*\}\})+")
 _SHORTEST_ECHO: Final = 8
 """Characters. A shorter secret, such as `test`, is not looked for in what servers and models answer: it may be a word."""
 
 
 def mask(value: str) -> str:
-    """What may be shown of a secret: `sk-…3f2a` of a long one, `…` of a short one."""
+    """What may be shown of a secret: `sk-…3f2a` of a long one, `…` of a short one; all of what only names one of the server."""
+    if _NAMES_SECRET.fullmatch(value):
+        return value
     return f"{value[:3]}…{value[-4:]}" if len(value) >= 16 else "…"
 
 
-def scrub(text: str, secrets: Iterable[str]) -> str:
-    """A text with every occurrence of the secrets masked."""
+def scrub(text: str, secrets: Iterable[str] | Mapping[str, str]) -> str:
+    """A text with every occurrence of the secrets masked; with a mapping, by what it says is shown of each."""
     # Longer ones first: one may be a part of another.
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, mask(secret))
+        if secret in text:
+            text = text.replace(secret, secrets[secret] if isinstance(secrets, Mapping) else mask(secret))
     return text
 
 
@@ -169,15 +176,16 @@ class Secrets:
         return is_credential(name, self._lower_names)
 
 
-def scrub_outputs(value: Any, secrets: Iterable[str]) -> Any:
+def scrub_outputs(value: Any, secrets: Iterable[str] | Mapping[str, str]) -> Any:
     """Outputs of a call without what a server or a model has sent back of the secrets: the same object where it is nothing."""
-    secrets = [*secrets]
+    if not isinstance(secrets, Mapping):
+        secrets = {secret: mask(secret) for secret in secrets}
     if not secrets or not any(secret in text for text in _texts_and_names([value]) for secret in secrets):
         return value
     return _scrubbed(value, secrets)
 
 
-def _scrubbed(value: Any, secrets: list[str]) -> Any:
+def _scrubbed(value: Any, secrets: Mapping[str, str]) -> Any:
     match value:
         case str():
             return scrub(value, secrets)

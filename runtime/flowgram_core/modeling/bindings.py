@@ -237,16 +237,31 @@ def compile_template(content: Any) -> Template:
     for start, inner, following in _placeholders(content):
         if start > end:
             parts.append(content[end:start])
-        path = inner.strip(javascript.WHITESPACE)
-        if path.startswith(_AS_JSON):
-            path = path[len(_AS_JSON) :].strip(javascript.WHITESPACE)
-            parts.append(_JSONPlaceholder(_compile_variable(path.split("."))))
-        else:
-            parts.append(_compile_variable(path.split(".")))
+        path, is_json = _path_of(inner)
+        variable = _compile_variable(path)
+        parts.append(_JSONPlaceholder(variable) if is_json else variable)
         end = following
     if end < len(content):
         parts.append(content[end:])
     return Template(parts)
+
+
+def references_in(flow_value: JSONObject) -> Iterator[list[Any]]:
+    """The references `[node, key, …path]` in a single binding: that of a `ref`, and those of a template's placeholders."""
+    content = flow_value.get("content")
+    match flow_value.get("type"):
+        case "ref" if isinstance(content, list) and content:
+            yield content
+        case "template" if isinstance(content, str):
+            yield from (_path_of(inner)[0] for _, inner, _ in _placeholders(content))
+
+
+def _path_of(inner: str) -> tuple[list[str], bool]:
+    """The path in a placeholder, and whether its value is written as JSON."""
+    path = inner.strip(javascript.WHITESPACE)
+    if path.startswith(_AS_JSON):
+        return path[len(_AS_JSON) :].strip(javascript.WHITESPACE).split("."), True
+    return path.split("."), False
 
 
 def _placeholders(text: str) -> Iterator[tuple[int, str, int]]:

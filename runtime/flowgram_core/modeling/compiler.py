@@ -4,7 +4,7 @@ Ports, edges, bindings and templates are resolved here, once per schema and not 
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from flowgram_core.modeling import javascript, json_text
@@ -24,6 +24,11 @@ from flowgram_core.modeling.errors import (
 )
 from flowgram_core.modeling.normalization import normalize
 from flowgram_core.modeling.schema import EdgeSchema, NodeSchema, WorkflowSchema
+from flowgram_core.modeling.secret_references import (
+    SecretReferences,
+    SecretUses,
+    find_secret_references,
+)
 from flowgram_core.modeling.validation import validate_schema
 from flowgram_core.modeling.values import UNDEFINED, UNKNOWN
 
@@ -38,12 +43,13 @@ def digest(schema_text: str) -> bytes:
     return hashlib.sha256(schema_text.encode("utf-8", "surrogatepass")).digest()
 
 
-def compile_schema(schema_text: str, *, max_memory: int | None = None) -> Document:
+def compile_schema(schema_text: str, *, max_memory: int | None = None, with_secrets: bool = True) -> Document:
     """Compiles the text of a workflow schema.
 
     Args:
         schema_text: The text.
         max_memory: So many bytes of memory it may take, read as JSON; None: as many as it takes.
+        with_secrets: Whether it may name secrets of the server; else `secrets` is a node id like any other.
 
     Raises:
         SchemaInvalid: It has problems; with all of them.
@@ -59,7 +65,10 @@ def compile_schema(schema_text: str, *, max_memory: int | None = None) -> Docume
     if problems:
         raise SchemaInvalid(problems)
     workflow = WorkflowSchema.model_validate(schema)
-    root = _compile_graph(workflow.nodes, workflow.edges, "start")
+    # Most workflows name none; in JSON, the word may hide behind escapes.
+    may_name = with_secrets and ("secrets" in schema_text or "\\u" in schema_text)
+    secrets = find_secret_references(workflow.nodes) if may_name else SecretReferences()
+    root = _compile_graph(workflow.nodes, workflow.edges, "start", secrets.uses)
     declared = next(node.data.get("outputs") for node in workflow.nodes if node.type == "start")
     inputs_schema = declared if isinstance(declared, dict) else {}
     return Document(
@@ -69,8 +78,10 @@ def compile_schema(schema_text: str, *, max_memory: int | None = None) -> Docume
         inputs_schema=inputs_schema,
         inputs_schema_size=len(json_text.encode(inputs_schema)),
         name_problems=tuple(_long_names(workflow.nodes, workflow.edges, "schema", "nodes")),
+        secret_problems=secrets.problems,
         memory=2 * json_text.memory_bound(schema_text),
         global_variables=compile_declarations(workflow.global_variable),
+        secrets=secrets.names,
     )
 
 
@@ -110,7 +121,12 @@ def _long_name(path: str, name: object) -> Iterator[Problem]:
         yield Problem(path, f'"{shown}…" has {len(name)} characters: a name may have {MAX_NAME} at most')
 
 
-def _compile_graph(nodes: Sequence[NodeSchema], edges: Sequence[EdgeSchema], start_type: str) -> Graph:
+def _compile_graph(
+    nodes: Sequence[NodeSchema],
+    edges: Sequence[EdgeSchema],
+    start_type: str,
+    secrets: Mapping[str, SecretUses],
+) -> Graph:
     positions = {node.id: position for position, node in enumerate(nodes)}
     outgoing: list[list[Edge]] = [[] for _ in nodes]
     for edge in edges:
@@ -127,7 +143,7 @@ def _compile_graph(nodes: Sequence[NodeSchema], edges: Sequence[EdgeSchema], sta
             waits[outgoing_edge.target] += 1
     return Graph(
         nodes=tuple(
-            _compile_node(node, tuple(outgoing[position]), waits[position])
+            _compile_node(node, tuple(outgoing[position]), waits[position], secrets)
             for position, node in enumerate(nodes)
         ),
         start=start,
@@ -145,7 +161,9 @@ def _reachable(outgoing: Sequence[Sequence[Edge]], start: int) -> list[int]:
     return found
 
 
-def _compile_node(node: NodeSchema, edges: tuple[Edge, ...], waits: int) -> Node:
+def _compile_node(
+    node: NodeSchema, edges: tuple[Edge, ...], waits: int, secrets: Mapping[str, SecretUses]
+) -> Node:
     return Node(
         id=node.id,
         type=node.type,
@@ -156,9 +174,10 @@ def _compile_node(node: NodeSchema, edges: tuple[Edge, ...], waits: int) -> Node
         edges=edges,
         waits=waits,
         # Blocks of other node types are no part of the flow.
-        block=_compile_graph(node.blocks or (), node.edges or (), "block-start")
+        block=_compile_graph(node.blocks or (), node.edges or (), "block-start", secrets)
         if node.type == "loop" and node.blocks is not None
         else None,
+        secrets=secrets.get(node.id, {}),
     )
 
 

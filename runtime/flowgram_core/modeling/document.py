@@ -4,12 +4,13 @@ Nodes of one graph refer to each other by their position in it, so that a runnin
 document holds no cycles.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from flowgram_core.modeling.bindings import InputsResolver
 from flowgram_core.modeling.errors import Problem
 from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.modeling.secret_references import SecretUses
 from flowgram_core.modeling.values import Variable, variable_of
 
 DEFAULT_PORT = "defaultOutput"
@@ -68,6 +69,7 @@ class Node:
         edges: The outgoing edges, in the order of the schema.
         waits: How many incoming edges come from nodes that can be reached from the start.
         block: The sub-graph of a loop.
+        secrets: Which secrets stand in which fields of its calls.
     """
 
     id: str
@@ -79,6 +81,7 @@ class Node:
     edges: tuple[Edge, ...] = ()
     waits: int = 0
     block: "Graph | None" = None
+    secrets: SecretUses = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,8 +108,10 @@ class Document:
         inputs_schema: What the start node declares as the workflow's inputs (FlowGram's kind of JSON schema).
         inputs_schema_size: How long that is as JSON text, in bytes.
         name_problems: Names that are too long for a new task.
+        secret_problems: References to secrets that a new task may not have.
         memory: Bytes of memory that the document takes, at most about.
         global_variables: Declared under node id `global`.
+        secrets: The names of secrets of the server, which are known under node id `secrets`.
     """
 
     digest: bytes
@@ -115,5 +120,7 @@ class Document:
     inputs_schema: JSONObject
     inputs_schema_size: int
     name_problems: tuple[Problem, ...] = ()
+    secret_problems: tuple[Problem, ...] = ()
     memory: int = 0
     global_variables: tuple[Declaration, ...] = ()
+    secrets: tuple[str, ...] = ()

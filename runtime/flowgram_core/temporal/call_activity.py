@@ -47,6 +47,8 @@ class CallRequest(NamedTuple):
         }
         if self.secret_names:
             fields["secret_names"] = list(self.secret_names)
+        if node.secrets:
+            fields["secrets"] = {field: list(names) for field, names in node.secrets.items()}
         return encode(fields)
 
     @classmethod
@@ -55,10 +57,11 @@ class CallRequest(NamedTuple):
         try:
             fields: Any = loads(data, max_depth=_MAX_DEPTH)
             node_id, node_type, title, node_data = fields["node"]
-            node = Node(node_id, node_type, title, node_data, no_inputs)
+            secrets = {field: tuple(names) for field, names in fields.get("secrets", {}).items()}
+            node = Node(node_id, node_type, title, node_data, no_inputs, secrets=secrets)
             call = Call(fields["key"], node, fields["inputs"])
             return cls(call, tuple(fields.get("secret_names", ())))
-        except (LookupError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise PayloadUnreadable("not the request of a call") from error
 
 

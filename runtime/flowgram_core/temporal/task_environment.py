@@ -66,7 +66,8 @@ class TaskEnvironment:
             found = self._variants.get(key)
             if found is None:
                 pinned = PinnedSettings.from_record(pins)
-                found = self._variants[key] = self._programs.pinned(pinned.node_types), pinned
+                programs = self._programs.pinned(pinned.node_types, with_secrets=pinned.with_secrets)
+                found = self._variants[key] = programs, pinned
                 if len(self._variants) > _KEPT_VARIANTS:
                     self._variants.popitem(last=False)
             else:

@@ -24,6 +24,7 @@ from flowgram_core.hosting.codec import Codec
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.nodes.registry import Registry
+from flowgram_core.nodes.workflow_secrets import WorkflowSecrets
 from flowgram_core.temporal.call_activity import CallActivities
 from flowgram_core.temporal.settings import TemporalSettings
 from flowgram_core.temporal.task_environment import TaskEnvironment, provide
@@ -46,6 +47,7 @@ def task_worker(
     temporal: TemporalSettings,
     clock: Clock,
     fairness: FairScheduler,
+    workflow_secrets: WorkflowSecrets | None = None,
 ) -> Worker:
     """A worker of the settings' queue; to be entered. The client has to be connected.
 
@@ -57,8 +59,10 @@ def task_worker(
         temporal: The host's own settings.
         clock: Measures the time limits of calls.
         fairness: Shares the event loop between calls.
+        workflow_secrets: The secrets that workflows may use.
     """
-    caller = Caller(registry.executors, settings, Secrets(settings.secret_names), clock, fairness)
+    secrets = Secrets(settings.secret_names)
+    caller = Caller(registry.executors, settings, secrets, clock, fairness, workflow_secrets)
     shows_answers = temporal.delta_interval > 0
     activities = CallActivities(caller, temporal.heartbeat_timeout, shows_answers=shows_answers)
     environment = TaskEnvironment(registry.node_types, settings, codec)

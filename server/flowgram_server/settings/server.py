@@ -27,6 +27,7 @@ from pydantic_settings import (
 from flowgram_core.engine.limits import Limits
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.nodes.node_settings import CodeSettings, EgressSettings, HTTPSettings, LLMSettings
+from flowgram_core.nodes.workflow_secrets import WorkflowSecrets
 from flowgram_core.temporal.settings import TemporalSettings, within_temporal
 from flowgram_server.address import host_and_port, is_loopback
 from flowgram_server.auth.exposure import exposure_problems
@@ -43,6 +44,7 @@ from flowgram_server.settings.environment import (
 )
 from flowgram_server.settings.gateway import ConnectionLimits, GatewaySettings, host_name_of, origin_of
 from flowgram_server.settings.groups import HTTP, LLM, Code, Count, MessageBytes, Seconds, Temporal
+from flowgram_server.settings.secrets import Secret, SecretName
 from flowgram_server.settings.security import TLS, Auth
 
 if TYPE_CHECKING:
@@ -237,6 +239,9 @@ class Settings(BaseSettings):
     code: Code = Code()
     temporal: Temporal = Temporal()
     egress: Egress = Egress()
+    secrets: dict[SecretName, Secret] = Field(
+        default={}, description="Secrets that workflows may use, by name."
+    )
     tls: TLS = TLS()
     auth: Auth = Auth()
 
@@ -330,6 +335,12 @@ class Settings(BaseSettings):
             max_bodies_bytes=max(_GATEWAY.max_bodies_bytes, 2 * body),
             connections=connections,
         )
+
+    def workflow_secrets(self) -> WorkflowSecrets:
+        """The secrets that workflows may use; what keeps one from being read is in the log."""
+        secrets = WorkflowSecrets({name: secret.source() for name, secret in self.secrets.items()})
+        secrets.check()
+        return secrets
 
     def egress_settings(self, *, is_exposed: bool = False) -> EgressSettings:
         """What concerns the connections of nodes.

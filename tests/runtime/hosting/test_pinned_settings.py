@@ -190,6 +190,7 @@ async def test_a_task_without_any_event_goes_by_the_settings_under_which_it_star
             "max_task_memory": 256 * 1024 * 1024,
             "secret_names": ["X-Key", "apiKey"],
             "node_types": {"http": {"timeout": 7.5}},
+            "secrets": True,
         }
     ]
 
@@ -237,11 +238,12 @@ async def test_only_what_is_unusual_is_recorded() -> None:
     Work and memory have no limit where the log names none.
     """
     at = FakeClock().now()
-    always = {"max_node_work": 5_000_000_000, "max_task_memory": 256 * 1024 * 1024}
+    limits = {"max_node_work": 5_000_000_000, "max_task_memory": 256 * 1024 * 1024}
+    always: JSONObject = {**limits, "secrets": True}
     assert await first_cause(USUAL) == json_text.dumps(["start", at, always])
     changed: JSONObject = {"max_events": 3, **always}
     assert await first_cause(OTHERS["max_events"]) == json_text.dumps(["start", at, changed])
-    changed = {**always, "node_types": {"http": {"timeout": 20}}}
+    changed = {**limits, "node_types": {"http": {"timeout": 20}}, "secrets": True}
     assert await first_cause(OTHERS["http.timeout"]) == json_text.dumps(["start", at, changed])
 
 

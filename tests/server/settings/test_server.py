@@ -295,6 +295,37 @@ def test_egress_rules_are_looked_at_at_start(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
+    ("secret", "expected"),
+    [
+        ({"file": "/x"}, "secrets.KEY.hosts"),
+        ({"file": "/x", "hosts": []}, "secrets.KEY.hosts"),
+        ({"file": "/x", "hosts": ["*"]}, "secrets.KEY.hosts"),
+        ({"hosts": ["a.example"]}, "secrets.KEY: should have either file or env"),
+        ({"file": "/x", "env": "X", "hosts": ["a.example"]}, "secrets.KEY: should have either file or env"),
+        ({"value": "hunter2", "env": "X", "hosts": ["a.example"]}, "secrets.KEY.value: there is no such setting"),
+    ],
+)  # fmt: skip
+def test_secrets_are_looked_at_at_start(secret: dict[str, Any], expected: str) -> None:
+    """But not their values: one that is missing keeps no server from starting."""
+    with pytest.raises(InvalidSettings) as error:
+        load_settings(flags={"secrets": {"KEY": secret}})
+    assert expected in str(error.value)
+    assert "hunter2" not in str(error.value)
+    with pytest.raises(InvalidSettings, match="the name of a secret"):
+        load_settings(flags={"secrets": {"a.b": {"env": "X", "hosts": ["a.example"]}}})
+
+
+def test_a_secret_in_the_settings(tmp_path: Path) -> None:
+    """Its file need not be there yet."""
+    config = tmp_path / "flowgram.toml"
+    config.write_text('[secrets.KEY]\nfile = "/not/there"\nhosts = ["a.example"]\nnamespaces = ["n"]\n')
+    settings = load_settings(config)
+    assert settings.secrets["KEY"].source().namespaces == {"n"}
+    assert settings.workflow_secrets()
+    assert not load_settings().workflow_secrets()
+
+
+@pytest.mark.parametrize(
     ("flags", "denied"),
     [
         ({}, False),

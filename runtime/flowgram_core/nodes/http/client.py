@@ -10,7 +10,7 @@ from flowgram_core.engine.errors import NodeError
 from flowgram_core.nodes.errors import AttemptFailed
 from flowgram_core.nodes.network.charsets import decode_text
 from flowgram_core.nodes.network.content_codings import ACCEPTED, read_decoded
-from flowgram_core.nodes.network.redirects import Request, is_redirect, redirect
+from flowgram_core.nodes.network.redirects import Request, URLCheck, is_redirect, redirect
 from flowgram_core.nodes.network.transport import (
     HTTPResponse,
     HTTPTransport,
@@ -73,6 +73,7 @@ class HTTPClient:
         request: Request,
         timeout: float,  # noqa: ASYNC109 - part of the outcome
         owner: Owner,
+        check: URLCheck | None = None,
     ) -> Response:
         """Sends a request once. When the caller is cancelled, the connection is closed.
 
@@ -80,6 +81,7 @@ class HTTPClient:
             request: What to send.
             timeout: Seconds for all of it, redirects and reading included, from the moment on when there is a slot for it.
             owner: Whose request it is: slots are shared between owners.
+            check: Raises `NodeError` for an address that the request must not be sent to, that of a redirect included.
 
         Raises:
             AttemptFailed: The connection failed before a response came, or the time is over.
@@ -89,13 +91,15 @@ class HTTPClient:
             await self._time_slice()
             try:
                 async with asyncio.timeout(timeout):
-                    return await self._follow(request)
+                    return await self._follow(request, check)
             except TimeoutError as error:
                 place, milliseconds = request.url.netloc.decode("ascii"), f"{timeout * 1000:g}"
                 raise AttemptFailed(f'no response from "{place}" within {milliseconds} ms') from error
 
-    async def _follow(self, request: Request) -> Response:
+    async def _follow(self, request: Request, check: URLCheck | None) -> Response:
         for _ in range(self._settings.max_redirects + 1):
+            if check is not None:
+                check(request.url)
             response = await self._send(request)
             try:
                 location = _header(response, b"location")

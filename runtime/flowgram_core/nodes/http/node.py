@@ -23,10 +23,12 @@ from flowgram_core.nodes.errors import AttemptFailed
 from flowgram_core.nodes.executor import CallContext
 from flowgram_core.nodes.http import request as http_request
 from flowgram_core.nodes.http.client import HTTPClient
+from flowgram_core.nodes.http.secret_fields import with_secrets
 from flowgram_core.nodes.network.client import make_transport
 from flowgram_core.nodes.network.own_ports import OwnPorts
 from flowgram_core.nodes.network.transport import HTTPTransport, TimeSlice, at_once
 from flowgram_core.nodes.node_settings import EgressSettings, HTTPSettings
+from flowgram_core.nodes.workflow_secrets import WorkflowSecrets
 
 _PINNED_TIMEOUT: Final = 10
 """Seconds: the time-out that a log without one stands for, whatever becomes of the setting's default."""
@@ -44,6 +46,7 @@ class HTTPNode(Trusted):
         transport: Sends the requests; None: one that keeps to the settings.
         egress: What may be connected to.
         own_ports: The ports that the server listens on.
+        secrets: The secrets that workflows may use.
         secret_names: Headers that carry credentials besides those that are known by their names: they do not follow a
             redirect to another origin.
 
@@ -64,10 +67,12 @@ class HTTPNode(Trusted):
         transport: HTTPTransport | None = None,
         egress: EgressSettings | None = None,
         own_ports: OwnPorts | None = None,
+        secrets: WorkflowSecrets | None = None,
         secret_names: Iterable[str] = (),
     ) -> None:
         self._settings = settings or HTTPSettings()
         self._sleep = sleep
+        self._secrets = secrets or WorkflowSecrets()
         self._transport = transport or make_transport(
             self._settings,
             egress=egress,
@@ -130,9 +135,14 @@ class HTTPNode(Trusted):
         """Makes the request, again after 1, 2, 4 … seconds where no response came or the time was over.
 
         Raises:
-            NodeError: No attempt got a response, or the request or its response is none that could be used.
+            NodeError: No attempt got a response, or the request or its response is none that could be used, or it has a secret
+                that is not for its host.
         """
-        request = http_request.build_request(call.inputs)
+        inputs, uses = call.inputs, call.node.secrets
+        opened = self._secrets.open(uses, context.owner.namespace)
+        if opened is not None:
+            inputs = with_secrets(inputs, uses, opened)
+        request = http_request.build_request(inputs)
         timeout = javascript.to_number(call.inputs["timeout"])
         if not 0 <= timeout < math.inf:
             raise NodeError(
@@ -144,7 +154,9 @@ class HTTPNode(Trusted):
         attempt = 0
         while True:
             try:
-                response = await self._client.attempt(request, timeout / 1000, context.owner)
+                response = await self._client.attempt(
+                    request, timeout / 1000, context.owner, None if opened is None else opened.check
+                )
             except AttemptFailed as error:
                 if attempt + 1 > retries:
                     raise NodeError(f"HTTP request failed: {error}") from error

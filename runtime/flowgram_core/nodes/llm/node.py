@@ -21,8 +21,10 @@ from flowgram_core.nodes.http.url import parse_url, scheme_of, to_utf8
 from flowgram_core.nodes.llm.answer import MAX_ERROR_LENGTH, Answer
 from flowgram_core.nodes.llm.clients import LLMClients
 from flowgram_core.nodes.network.own_ports import OwnPorts
+from flowgram_core.nodes.network.redirects import checked
 from flowgram_core.nodes.network.transport import HTTPTransport, TimeSlice, at_once
 from flowgram_core.nodes.node_settings import EgressSettings, LLMSettings
+from flowgram_core.nodes.workflow_secrets import OpenSecrets, WorkflowSecrets
 
 _KEY = re.compile(r"[\x21-\x7e]+")
 _STREAM = re.compile(r"\bstream(?:s|ed|ing)?\b", re.IGNORECASE)
@@ -39,6 +41,7 @@ class LLMNode(Trusted):
         transport: Sends the requests; None: one that keeps to the settings.
         egress: What may be connected to.
         own_ports: The ports that the server listens on.
+        secrets: The secrets that workflows may use.
 
     Attributes:
         type: `llm`.
@@ -56,8 +59,10 @@ class LLMNode(Trusted):
         transport: HTTPTransport | None = None,
         egress: EgressSettings | None = None,
         own_ports: OwnPorts | None = None,
+        secrets: WorkflowSecrets | None = None,
     ) -> None:
         self._settings = settings or LLMSettings()
+        self._secrets = secrets or WorkflowSecrets()
         self._clients = LLMClients(self._settings, time_slice, transport, egress=egress, own_ports=own_ports)
 
     async def __aenter__(self) -> Self:
@@ -74,18 +79,29 @@ class LLMNode(Trusted):
         """Asks the API, shows the text as it comes, and gives it whole.
 
         Raises:
-            NodeError: The API cannot be reached, or it answers with an error, which is shown without the key.
+            NodeError: The API cannot be reached, or it answers with an error, which is shown without the key; or the key is a
+                secret that is not for this API.
         """
         inputs = call.inputs
-        api_key = inputs.get("apiKey")
-        api_key = javascript.to_string(api_key).strip() if javascript.truthy(api_key) else ""
+        api_key, opened = self._key(call, context)
         try:
-            return {"result": await self._complete(inputs, api_key, context)}
+            with checked(None if opened is None else opened.check):
+                return {"result": await self._complete(inputs, api_key, context)}
         except NodeError as error:
             if not api_key:
                 raise
             # The host masks the input as it stands; this is the key as it was sent.
             raise NodeError(str(error).replace(api_key, "…")) from error
+
+    def _key(self, call: Call, context: CallContext) -> tuple[str, OpenSecrets | None]:
+        """The key that the call has, or a secret of the server; empty without either."""
+        given, uses, namespace = call.inputs.get("apiKey"), call.node.secrets, context.owner.namespace
+        api_key = javascript.to_string(given).strip() if javascript.truthy(given) else ""
+        if not api_key:
+            opened = self._secrets.for_host(parse_url(call.inputs["apiHost"]), namespace)
+            return "" if opened is None else next(iter(opened.values.values())), opened
+        opened = self._secrets.open(uses, namespace)
+        return api_key if opened is None else opened.fill(api_key, uses["apiKey"]).strip(), opened
 
     async def _complete(self, inputs: JSONObject, api_key: str, context: CallContext) -> str:
         if api_key and not _KEY.fullmatch(api_key):

@@ -6,7 +6,7 @@ from typing import Final
 import httpx2
 
 from flowgram_core.nodes.network.content_codings import ACCEPTED, PIECE, read_decoded
-from flowgram_core.nodes.network.redirects import Request, is_redirect, redirect
+from flowgram_core.nodes.network.redirects import Request, current_check, is_redirect, redirect
 from flowgram_core.nodes.network.transport import (
     HTTPResponse,
     HTTPTransport,
@@ -70,7 +70,10 @@ class OpenAITransport(httpx2.AsyncBaseTransport):
         headers.pop(RAW_RESPONSE, None)
         headers["accept-encoding"] = ACCEPTED
         request = Request(asked.method, asked.url, headers, await asked.aread())
+        check = current_check.get()
         for _ in range(_MOST_REDIRECTS + 1):
+            if check is not None:
+                check(request.url)
             response = await self._transport.send(
                 request.method,
                 request.url,

@@ -56,7 +56,7 @@ class Egress:
             host: A name or an address, as it stands in a URL, without brackets.
             port: Of the connection.
         """
-        address = _address_of(host)
+        address = literal_address(host)
         if address is not None:
             return self.refusal_of_address(host, port, address)
         host = normal_host(host)
@@ -120,7 +120,7 @@ def _names_link_local(rule: EgressRule) -> bool:
     return network is not None and is_link_local(network[0]) and is_link_local(network[-1])
 
 
-def _address_of(host: str) -> Address | None:
+def literal_address(host: str) -> Address | None:
     """The address that a host is, also in the old forms of IPv4 (`127.1`, `0x7f000001`); None for a name."""
     bare = host.partition("%")[0]
     with suppress(ValueError):

@@ -1,6 +1,7 @@
 """What holds for all tests."""
 
 import logging
+import os
 import signal
 from collections.abc import Iterator
 
@@ -11,6 +12,9 @@ from hypothesis import settings
 # Machines are slow at times, and no test is about that.
 settings.register_profile("flowgram", deadline=None)
 settings.load_profile("flowgram")
+
+# Many servers run side by side, and one of them would get the default address. Tests of metrics name their own.
+os.environ.setdefault("FLOWGRAM_METRICS_LISTEN", "")
 
 # In the background, or under nohup, a shell may have SIGINT ignored, and with it in all processes that the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -9,9 +9,9 @@ so does the first one while the server starts. What does not end then within sec
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing, nullcontext
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from typing import Final, NamedTuple
 
 import grpc
 import structlog
@@ -38,12 +38,17 @@ from flowgram_server.logs import configure_logs
 from flowgram_server.rpc.access_log import AccessLog
 from flowgram_server.rpc.handlers import SERVICE_NAME, add_service
 from flowgram_server.rpc.health import HealthServicer
+from flowgram_server.rpc.observed_calls import ObservedServer
 from flowgram_server.rpc.servicer import RuntimeServicer
 from flowgram_server.security import Security, open_security
 from flowgram_server.settings.server import Settings
 from flowgram_server.shutdown_watchdog import ShutdownWatchdog
 from flowgram_server.signal_watchdog import SignalWatchdog
 from flowgram_server.stop_signals import StopSignals
+from flowgram_server.telemetry.endpoint import bind_metrics, open_telemetry
+from flowgram_server.telemetry.readiness import Readiness
+from flowgram_server.telemetry.sources import Sources
+from flowgram_server.telemetry.telemetry import Telemetry
 
 _CALL_GRACE: Final = 1.0
 """Seconds that calls get to end once the application has drained: their answers are on the way."""
@@ -93,15 +98,18 @@ class Server:
         grpc_server: grpc.aio.Server,
         health_servicer: HealthServicer,
         security: Security,
+        readiness: Readiness,
     ) -> None:
         self.address = address
         self.application = application
         self.security = security
         self._grpc_server = grpc_server
         self._health = health_servicer
+        self._readiness = readiness
 
     async def drain(self, grace: float) -> None:
         """Ends what can be ended within so many seconds, and then serves no more."""
+        self._readiness.drain()
         self._health.enter_graceful_shutdown()
         await self.application.drain(grace)
         await self._grpc_server.stop(min(grace, _CALL_GRACE))
@@ -109,7 +117,10 @@ class Server:
 
 @asynccontextmanager
 async def open_server(
-    settings: Settings, clock: Clock | None = None, own_ports: OwnPorts | None = None
+    settings: Settings,
+    clock: Clock | None = None,
+    own_ports: OwnPorts | None = None,
+    telemetry: Telemetry | None = None,
 ) -> AsyncIterator[Server]:
     """A server on the running event loop, for as long as the block lasts. On leaving, calls are cut off: drain first.
 
@@ -117,6 +128,7 @@ async def open_server(
         settings: How.
         clock: Measures all times.
         own_ports: Other ports of this process, which workflows must not reach either.
+        telemetry: What is told of what it does.
 
     Raises:
         CredentialFileUnusable: A file of keys or certificates cannot be used.
@@ -126,17 +138,17 @@ async def open_server(
         NodeTypeUnusable: A node type of another package is none, or cannot be opened.
         TemporalError: Something keeps the server from using Temporal at all; that the cluster is away is no error.
     """
-    clock = clock or SystemClock()
+    clock, telemetry = clock or SystemClock(), telemetry or Telemetry()
     own_ports = own_ports or OwnPorts()
     own_ports.add(host_and_port(settings.listen)[1])
     secrets = Secrets(settings.secret_names)
     features = ("auth",) if settings.auth.enabled else ()
     async with (
         open_security(settings, clock) as security,
-        open_host(settings, clock, own_ports) as application,
+        open_host(settings, clock, own_ports, telemetry) as application,
     ):
         servicer = RuntimeServicer(application, clock, secrets, settings.service(), features)
-        async with _serving(settings, application, servicer, security, clock) as server:
+        async with _serving(settings, application, servicer, security, clock, telemetry) as server:
             own_ports.add(host_and_port(server.address)[1])
             yield server
 
@@ -162,13 +174,9 @@ async def serve(
         NodeTypeUnusable: A node type of another package is none, or cannot be opened.
     """
     settings.check_exposure()
-    try:
-        listener = bind_embedded(settings)
-    except AddressUnusable as error:
-        raise ListenError(str(error)) from None
     started = asyncio.Event()
-    with nullcontext() if listener is None else closing(listener):
-        serving = asyncio.create_task(_serve(settings, listener, stops, started, on_ready), name="serve")
+    with _listeners(settings) as listeners:
+        serving = asyncio.create_task(_serve(settings, listeners, stops, started, on_ready), name="serve")
         stopping = asyncio.create_task(stops.first.wait(), name="first signal")
         try:
             await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -183,23 +191,45 @@ async def serve(
     _log.info("stopped")
 
 
+class _Listeners(NamedTuple):
+    """The sockets that listen for HTTP, where it is wanted."""
+
+    gateway: socket.socket | None
+    metrics: socket.socket | None
+
+
+@contextmanager
+def _listeners(settings: Settings) -> Iterator[_Listeners]:
+    with ExitStack() as stack:
+        found = []
+        for bind in (bind_embedded, bind_metrics):
+            try:
+                listener = bind(settings)
+            except AddressUnusable as error:
+                raise ListenError(str(error)) from None
+            found.append(listener if listener is None else stack.enter_context(closing(listener)))
+        yield _Listeners(*found)
+
+
 async def _serve(
     settings: Settings,
-    listener: socket.socket | None,
+    listeners: _Listeners,
     stops: StopSignals,
     started: asyncio.Event,
     on_ready: Callable[[Server], Awaitable[None]] | None,
 ) -> None:
-    own_ports = OwnPorts(() if listener is None else (host_and_port(address_of(listener))[1],))
+    own_ports = OwnPorts(host_and_port(address_of(listener))[1] for listener in listeners if listener)
     async with (
-        open_server(settings, own_ports=own_ports) as server,
-        open_embedded(settings, listener, server.address, server.security) as gateway,
+        open_telemetry(listeners.metrics) as telemetry,
+        open_server(settings, own_ports=own_ports, telemetry=telemetry) as server,
+        open_embedded(settings, listeners.gateway, server.address, server.security) as gateway,
     ):
         started.set()
         _log.info(
             "serving",
             address=server.address,
-            http=listener and address_of(listener),
+            http=listeners.gateway and address_of(listeners.gateway),
+            metrics=listeners.metrics and address_of(listeners.metrics),
             event_loop=type(asyncio.get_running_loop()).__module__.partition(".")[0],
         )
         if on_ready is not None:
@@ -268,16 +298,22 @@ async def _serving(
     servicer: RuntimeServicer,
     security: Security,
     clock: Clock,
+    telemetry: Telemetry,
 ) -> AsyncIterator[Server]:
-    interceptors = [AccessLog(structlog.get_logger("access").bind())] if settings.access_log else []
+    observers = telemetry.call_observers
+    if settings.access_log:
+        observers.append(AccessLog(structlog.get_logger("access").bind()))
+    readiness = telemetry.readiness
+    telemetry.attach(Sources(watches=lambda: servicer.watches, serving=lambda: readiness.problem is None))
     max_connections = settings.max_connections or connection_shares(raise_limit()).grpc
-    server = grpc.aio.server(options=_options(settings, max_connections), interceptors=interceptors)
-    add_service(server, servicer, settings.max_message_bytes, guard=security.guard)
+    server = grpc.aio.server(options=_options(settings, max_connections))
+    services = ObservedServer(server, observers)
+    add_service(services, servicer, settings.max_message_bytes, guard=security.guard)
     health_servicer = HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)  # type: ignore[no-untyped-call]  # generated without types
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, services)  # type: ignore[no-untyped-call]  # generated without types
     # Reflection tells of what was imported: the reasons of errors, too, which no method names.
-    services = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(services, server)  # type: ignore[no-untyped-call]  # the library has no types
+    names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server)  # type: ignore[no-untyped-call]  # the library has no types
     try:
         if security.tls is None:
             port = server.add_insecure_port(settings.listen)
@@ -288,12 +324,12 @@ async def _serving(
     except RuntimeError:
         raise ListenError(f"cannot listen on {settings.listen}: is another server running there?") from None
     await server.start()
-    monitor = HealthMonitor(health_servicer, application, clock)
+    monitor = HealthMonitor(health_servicer, application, clock, readiness)
     await monitor.look()
     monitoring = asyncio.create_task(run_forever("health", monitor.keep, clock), name="health")
     try:
         host = settings.listen.rpartition(":")[0]
-        yield Server(f"{host}:{port}", application, server, health_servicer, security)
+        yield Server(f"{host}:{port}", application, server, health_servicer, security, readiness)
     finally:
         monitoring.cancel()
         await server.stop(None)

@@ -39,6 +39,7 @@ MISBEHAVIORS: Final[Mapping[str, str]] = {
     "break-mid-stream": "breaks the connection after the first word",
     "slow": "is silent after the first word",
     "never": "never answers",
+    "no-usage": "refuses to tell the tokens of a streamed answer",
     "empty": "answers with an empty text",
 }
 """Names of models, and what such a model does. Every other name answers."""
@@ -128,9 +129,14 @@ class Endpoint:
         if model == "never":
             await self._until_it_ends(request.receive)
             return Response(status_code=503)
+        if model == "no-usage" and "stream_options" in body:
+            return _error(400, "invalid_request_error", None, "Unrecognized request argument: stream_options")
         text = "" if model == "empty" else answer_to(body["messages"])
+        usage = _usage(body["messages"], text)
         if body.get("stream"):
-            return _Stream(self, model, text)
+            options = body.get("stream_options")
+            tells = isinstance(options, dict) and bool(options.get("include_usage"))
+            return _Stream(self, model, text, usage if tells else None)
         await self._sleep(self._delay)
         return JSONResponse(
             {
@@ -141,12 +147,14 @@ class Endpoint:
                 "choices": [
                     {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"},
                 ],
-                "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+                "usage": usage,
             }
         )
 
-    async def send_stream(self, model: str, text: str, receive: Receive, send: Send) -> None:
-        """Sends the events of a streamed answer, word by word."""
+    async def send_stream(
+        self, model: str, text: str, usage: Mapping[str, int] | None, receive: Receive, send: Send
+    ) -> None:
+        """Sends the events of a streamed answer, word by word, and then what it has used."""
         await _send_event(send, _chunk(model, {"role": "assistant", "content": ""}))
         for index, word in enumerate(_words(text)):
             if index == 1 and model == "break-mid-stream":
@@ -164,6 +172,8 @@ class Endpoint:
             await _send_event(send, _chunk(model, {"content": word}))
         else:
             await _send_event(send, _chunk(model, {}, "stop"))
+            if usage is not None:
+                await _send_event(send, {**_chunk(model, {}), "choices": [], "usage": usage})
         await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
 
     def _is_refused(self, body: Mapping[str, Any]) -> bool:
@@ -193,16 +203,28 @@ class Endpoint:
 class _Stream(Response):
     """A streamed answer, which may also break off: Starlette's own always end."""
 
-    def __init__(self, endpoint: Endpoint, model: str, text: str) -> None:
+    def __init__(self, endpoint: Endpoint, model: str, text: str, usage: Mapping[str, int] | None) -> None:
         super().__init__(media_type="text/event-stream")
         del self.headers["content-length"]
         self._endpoint = endpoint
         self._model = model
         self._answer = text
+        self._usage = usage
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        await self._endpoint.send_stream(self._model, self._answer, receive, send)
+        await self._endpoint.send_stream(self._model, self._answer, self._usage, receive, send)
+
+
+def _usage(messages: list[Any], answer: str) -> dict[str, int]:
+    """A word counts as a token."""
+    contents = (_text(message.get("content")) for message in messages if isinstance(message, dict))
+    asked, answered = sum(len(text.split()) for text in contents), len(answer.split())
+    return {
+        "prompt_tokens": asked,
+        "completion_tokens": answered,
+        "total_tokens": asked + answered,
+    }
 
 
 def _words(text: str) -> Iterator[str]:

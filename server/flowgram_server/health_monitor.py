@@ -11,6 +11,7 @@ from flowgram_core.hosting.service import TaskService
 from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_server.rpc.handlers import SERVICE_NAME
 from flowgram_server.rpc.health import HealthServicer
+from flowgram_server.telemetry.readiness import Readiness
 
 _log = structlog.get_logger(__name__)
 
@@ -26,9 +27,17 @@ class HealthMonitor:
         servicer: The health service.
         application: Says whether tasks can be run and shown.
         clock: Measures the time between two looks.
+        readiness: What HTTP probes are told.
     """
 
-    def __init__(self, servicer: HealthServicer, application: TaskService, clock: Clock) -> None:
+    def __init__(
+        self,
+        servicer: HealthServicer,
+        application: TaskService,
+        clock: Clock,
+        readiness: Readiness | None = None,
+    ) -> None:
+        self._readiness = readiness or Readiness()
         self._servicer = servicer
         self._application = application
         self._clock = clock
@@ -49,6 +58,7 @@ class HealthMonitor:
         if serving is not self._serving:
             self._serving = serving
             self._servicer.set(SERVICE_NAME, _SERVING if serving else _NOT_SERVING)
+            self._readiness.set(None if serving else "not serving")
 
     async def keep(self) -> None:
         """Looks again and again, until it is cancelled."""

@@ -30,6 +30,8 @@ from flowgram_server.address import is_loopback
 from flowgram_server.rpc.codec import Codec
 from flowgram_server.settings.server import Settings
 from flowgram_server.task_ids import TaskIDs
+from flowgram_server.telemetry.sources import Sources
+from flowgram_server.telemetry.telemetry import Telemetry
 
 JOURNAL_FILE: Final = "journal.sqlite3"
 
@@ -38,7 +40,10 @@ WORK_FILE: Final = f"{JOURNAL_FILE}.work"
 
 @asynccontextmanager
 async def open_host(
-    settings: Settings, clock: Clock, own_ports: OwnPorts | None = None
+    settings: Settings,
+    clock: Clock,
+    own_ports: OwnPorts | None = None,
+    telemetry: Telemetry | None = None,
 ) -> AsyncIterator[TaskService]:
     """The host that the settings name, for as long as the block lasts.
 
@@ -46,6 +51,7 @@ async def open_host(
         settings: How.
         clock: Measures all times.
         own_ports: The ports that the server listens on, as far as it does yet.
+        telemetry: What is told of it.
 
     Raises:
         InvalidSettings: A setting is about a node type that there is not.
@@ -54,11 +60,12 @@ async def open_host(
         TemporalError: Something keeps the server from using Temporal at all; that the cluster is away is no error.
     """
     fairness = FairScheduler()
+    telemetry = telemetry or Telemetry()
     egress = settings.egress_settings(is_exposed=_has_far_cluster(settings))
     secrets = settings.workflow_secrets()
-    registry = node_types(settings, fairness, egress, secrets, own_ports)
+    registry = node_types(settings, fairness, egress, secrets, own_ports, telemetry)
     opening = _open_temporal if settings.runtime == "temporal" else _open_embedded
-    async with opening(settings, registry, clock, fairness, secrets) as application:
+    async with opening(settings, registry, clock, fairness, secrets, telemetry) as application:
         yield application
 
 
@@ -79,6 +86,7 @@ def node_types(
     egress: EgressSettings,
     secrets: WorkflowSecrets,
     own_ports: OwnPorts | None = None,
+    telemetry: Telemetry | None = None,
 ) -> Registry:
     """All node types, as the settings want them.
 
@@ -88,6 +96,7 @@ def node_types(
         egress: What nodes may connect to.
         secrets: The secrets that workflows may use.
         own_ports: The ports that the server listens on.
+        telemetry: What is told of what they do.
 
     Raises:
         InvalidSettings: A setting is about a node type that there is not.
@@ -102,6 +111,7 @@ def node_types(
                 egress=egress,
                 own_ports=own_ports,
                 secrets=secrets,
+                on_usage=None if telemetry is None else telemetry.on_usage,
             ),
             HTTPNode(
                 settings.http_settings(),
@@ -119,11 +129,31 @@ def node_types(
     return registry
 
 
+def sources_of(registry: Registry, application: TaskService | None) -> Sources:
+    """Where the state of a host is read; None: of a worker of another host's tasks."""
+    found = registry.executors.get("code")
+    code = found if isinstance(found, CodeNode) else None
+    return Sources(
+        runtime="worker" if application is None else application.runtime,
+        node_types=frozenset(registry.names),
+        host=None if application is None else application.statistics,
+        workers=None if code is None else lambda: len(code.worker_pids),
+        ended_workers=None if code is None else lambda: code.ended_workers,
+    )
+
+
 @asynccontextmanager
 async def _open_embedded(
-    settings: Settings, registry: Registry, clock: Clock, fairness: FairScheduler, secrets: WorkflowSecrets
+    settings: Settings,
+    registry: Registry,
+    clock: Clock,
+    fairness: FairScheduler,
+    secrets: WorkflowSecrets,
+    telemetry: Telemetry,
 ) -> AsyncIterator[TaskService]:
     async with _opened_journal(settings) as journal, registry.opened():
+        if telemetry.on_commit is not None and isinstance(journal, SQLiteJournal):
+            journal.listen(telemetry.on_commit)
         application = Application(
             journal=journal,
             codec=Codec(Secrets(settings.secret_names)),
@@ -134,20 +164,27 @@ async def _open_embedded(
             fairness=fairness,
             register=_work_register(settings, journal),
             workflow_secrets=secrets,
+            observer=telemetry.observer(registry.names),
         )
+        telemetry.attach(sources_of(registry, application))
         async with application.opened():
             yield application
 
 
 @asynccontextmanager
 async def _open_temporal(
-    settings: Settings, registry: Registry, clock: Clock, fairness: FairScheduler, secrets: WorkflowSecrets
+    settings: Settings,
+    registry: Registry,
+    clock: Clock,
+    fairness: FairScheduler,
+    secrets: WorkflowSecrets,
+    telemetry: Telemetry,
 ) -> AsyncIterator[TaskService]:
     try:
         from flowgram_server.temporal_host import open_temporal  # noqa: PLC0415 - it needs an extra
     except ModuleNotFoundError as error:
         raise TemporalNotInstalled from error
-    async with open_temporal(settings, registry, clock, fairness, secrets) as application:
+    async with open_temporal(settings, registry, clock, fairness, secrets, telemetry) as application:
         yield application
 
 

@@ -11,6 +11,7 @@ from temporalio.converter import DataConverter
 from flowgram_core.concurrency.clock import Clock, SystemClock
 from flowgram_core.concurrency.fairness import FairScheduler
 from flowgram_core.concurrency.supervision import run_forever
+from flowgram_core.hosting.observation import Observer
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.service import TaskService
 from flowgram_core.nodes.network.own_ports import OwnPorts
@@ -25,18 +26,24 @@ from flowgram_core.temporal.readiness import Finding, check, ensure_attributes
 from flowgram_core.temporal.settings import TemporalSettings
 from flowgram_core.temporal.worker import running_worker, task_worker
 from flowgram_server.address import host_and_port, is_loopback
-from flowgram_server.hosts import node_types
+from flowgram_server.hosts import node_types, sources_of
 from flowgram_server.rpc.codec import Codec
 from flowgram_server.settings.server import Settings
 from flowgram_server.stop_signals import StopSignals
 from flowgram_server.task_ids import TaskIDs
+from flowgram_server.telemetry.telemetry import Telemetry
 
 _log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
 async def open_temporal(
-    settings: Settings, registry: Registry, clock: Clock, fairness: FairScheduler, secrets: WorkflowSecrets
+    settings: Settings,
+    registry: Registry,
+    clock: Clock,
+    fairness: FairScheduler,
+    secrets: WorkflowSecrets,
+    telemetry: Telemetry,
 ) -> AsyncIterator[TaskService]:
     """A server's side of a cluster. It serves though the cluster is away, and says so to whoever asks.
 
@@ -55,7 +62,9 @@ async def open_temporal(
         clock=clock,
         new_task_id=TaskIDs(clock),
         fairness=fairness,
+        observer=(observer := telemetry.observer(registry.names)),
     )
+    telemetry.attach(sources_of(registry, application))
     async with registry.opened() if settings.with_worker else nullcontext(), application.opened():
         stopping = asyncio.Event()
 
@@ -65,7 +74,7 @@ async def open_temporal(
             for finding in await ensure_attributes(client):
                 _tell(finding)
             if settings.with_worker and not stopping.is_set():
-                async with _running_worker(client, settings, registry, clock, fairness, secrets):
+                async with _running_worker(client, settings, registry, clock, fairness, secrets, observer):
                     application.eager = True
                     await stopping.wait()
                     application.eager = False
@@ -78,15 +87,17 @@ async def open_temporal(
             await _end(working, temporal.worker_grace if settings.with_worker else 0)
 
 
-async def work(settings: Settings, stops: StopSignals) -> None:
+async def work(settings: Settings, stops: StopSignals, telemetry: Telemetry | None = None) -> None:
     """Is a worker until it is told to stop. Raises as `open_host` does."""
+    telemetry = telemetry or Telemetry()
     clock, fairness = SystemClock(), FairScheduler()
     temporal = settings.temporal_settings()
     secrets = settings.workflow_secrets()
     registry = node_types(
-        settings, fairness, _egress(settings, temporal), secrets, _configured_ports(settings)
+        settings, fairness, _egress(settings, temporal), secrets, _configured_ports(settings), telemetry
     )
     converter = _converter(temporal)
+    telemetry.attach(sources_of(registry, None))
     async with registry.opened():
         waiting = asyncio.create_task(connect_in_time(temporal, converter, clock))
         stopping = asyncio.create_task(stops.first.wait())
@@ -98,7 +109,10 @@ async def work(settings: Settings, stops: StopSignals) -> None:
         finally:
             waiting.cancel()
             stopping.cancel()
-        async with _running_worker(client, settings, registry, clock, fairness, secrets):
+        async with _running_worker(
+            client, settings, registry, clock, fairness, secrets, telemetry.observer(registry.names)
+        ):
+            telemetry.readiness.set(None)
             _log.info(
                 "working",
                 task_queue=temporal.task_queue,
@@ -106,6 +120,7 @@ async def work(settings: Settings, stops: StopSignals) -> None:
                 build_id=temporal.build_id or None,
             )
             await stops.first.wait()
+            telemetry.readiness.drain()
             _log.info("draining", grace=temporal.worker_grace)
     _log.info("stopped")
 
@@ -117,7 +132,8 @@ def _egress(settings: Settings, temporal: TemporalSettings) -> EgressSettings:
 
 def _configured_ports(settings: Settings) -> OwnPorts:
     """Of a worker, beside which a server with the same settings may run."""
-    return OwnPorts(host_and_port(listen)[1] for listen in (settings.listen, settings.http_listen) if listen)
+    listens = settings.listen, settings.http_listen, settings.metrics_listen
+    return OwnPorts(host_and_port(listen)[1] for listen in listens if listen)
 
 
 async def check_cluster(settings: Settings) -> list[Finding]:
@@ -139,6 +155,7 @@ async def _running_worker(
     clock: Clock,
     fairness: FairScheduler,
     secrets: WorkflowSecrets,
+    observer: Observer | None,
 ) -> AsyncIterator[None]:
     temporal = settings.temporal_settings()
     worker = task_worker(
@@ -150,6 +167,7 @@ async def _running_worker(
         clock=clock,
         fairness=fairness,
         workflow_secrets=secrets,
+        observer=observer,
     )
     async with running_worker(client, worker, temporal, clock):
         yield

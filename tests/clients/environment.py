@@ -55,6 +55,7 @@ class ServerProcess:
     def start(self) -> None:
         """Starts it, and returns when it answers."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("FLOWGRAM_")}
+        environment["FLOWGRAM_METRICS_LISTEN"] = ""  # others may run at the default address
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", PROGRAM, self.target, self._data / "journal", self.temporal],

@@ -12,6 +12,7 @@ from flowgram_core.embedded.application import Application
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.events import Event, Finished, NodeStatusChanged
 from flowgram_core.engine.node_type import Call, CallBehavior, RunScope
+from flowgram_core.hosting.observation import Observer
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.interface import Journal
@@ -176,6 +177,7 @@ async def running_application(
     first_id: int = 0,
     register: WorkRegister | None = None,
     recovered: bool = True,
+    observer: Observer | None = None,
 ) -> AsyncIterator[Application]:
     """An application on a journal in memory, with task ids `task-1`, `task-2` and so on.
 
@@ -187,6 +189,7 @@ async def running_application(
         first_id: Such ids come after so many thousands, for several applications on one journal.
         register: Where it registers its work.
         recovered: Whether the tasks of the application before were rebuilt when the block begins.
+        observer: Is told what its tasks do.
     """
     settings = settings or RuntimeSettings()
     numbers = itertools.count(1000 * first_id + 1)
@@ -198,6 +201,7 @@ async def running_application(
         clock=clock or FakeClock(),
         new_task_id=lambda: f"task-{next(numbers)}",
         register=register,
+        observer=observer,
     )
     async with application.opened():
         if recovered:

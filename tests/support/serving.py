@@ -1,6 +1,7 @@
 """The service on a real gRPC server, around any application, and what tests read of the statuses that it sends."""
 
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceS
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_server.rpc.authentication import CallGuard
 from flowgram_server.rpc.handlers import add_service
+from flowgram_server.rpc.observed_calls import CallObserver, ObservedServer
 from flowgram_server.rpc.servicer import RuntimeServicer, ServiceLimits
 from support.fake_application import FakeApplication
 from support.fakes import FakeClock
@@ -38,15 +40,16 @@ class Service:
 @asynccontextmanager
 async def serving(
     limits: ServiceLimits | None = None,
-    interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+    observers: Sequence[CallObserver] = (),
+    clock: Callable[[], float] = time.monotonic,
     guard: CallGuard | None = None,
 ) -> AsyncIterator[Service]:
     """The service around a fake application, for as long as the block lasts."""
     limits = limits or ServiceLimits()
     application = FakeApplication()
     servicer = RuntimeServicer(application, FakeClock(), Secrets(), limits)
-    server = grpc.aio.server(interceptors=interceptors)
-    add_service(server, servicer, limits.max_message_bytes, guard=guard)
+    server = grpc.aio.server()
+    add_service(ObservedServer(server, observers, clock), servicer, limits.max_message_bytes, guard=guard)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     try:

@@ -36,6 +36,7 @@ from flowgram_core.hosting.errors import (
     TooManyTasks,
 )
 from flowgram_core.hosting.live_log import OutputDelta, join
+from flowgram_core.hosting.observation import HostStatistics, Observer
 from flowgram_core.hosting.pinned_settings import PinnedSettings
 from flowgram_core.hosting.program_cache import ProgramCache, Validation
 from flowgram_core.hosting.secrets import Secrets
@@ -85,6 +86,7 @@ class Application:
         fairness: FairScheduler | None = None,
         register: WorkRegister | None = None,
         workflow_secrets: WorkflowSecrets | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.node_types = registry.names
         self.signing_keys: Sequence[bytes] = ()
@@ -111,6 +113,7 @@ class Application:
             memory=MemoryBudget(settings.max_memory),
             threads=ThreadPoolExecutor(_THREADS, "node-work"),
             pins=PinnedSettings.of(settings, registry.node_types).to_record(),
+            observer=observer,
         )
         self._scheduler = Scheduler(
             settings.max_running_tasks,
@@ -167,6 +170,18 @@ class Application:
     async def time_slice(self) -> None:
         """Waits for a time slice of the event loop: for work of some milliseconds that many callers may do at once."""
         await self._fairness.time_slice()
+
+    def statistics(self) -> HostStatistics:
+        """What this host does at the moment."""
+        services, usage = self._services, self._services.storage.usage
+        waiting = self._scheduler.waiting
+        return HostStatistics(
+            tasks={Status.PENDING: waiting, Status.PROCESSING: self._scheduler.running},
+            running_calls=services.caller.running,
+            waiting_calls=services.caller.waiting,
+            journal_bytes=None if usage is None else usage.used_bytes,
+            free_bytes=None if usage is None else usage.free_bytes,
+        )
 
     async def check(self) -> None:
         """Returns where new tasks can be accepted; else raises `JournalUnavailable`, or `ShuttingDown`."""
@@ -487,7 +502,7 @@ class Application:
     async def _fail_task(self, record: TaskRecord, reason: str) -> None:
         services = self._services
         failed = await fail_task_with_retry(record, reason, services.journal, services.codec, services.clock)
-        services.task_changes.changed(failed, record.status)
+        services.changed(failed, record.status)
 
     async def _same_request(self, request: TaskRequest) -> TaskRecord:
         record = await self._find_request(request)

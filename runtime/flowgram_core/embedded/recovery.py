@@ -163,5 +163,5 @@ class Recovery:
                 reason = "internal error"
             reason = f"Task cannot go on after a restart: {reason}"
         failed = await fail_task(record, reason, services.journal, services.codec, services.clock)
-        services.task_changes.changed(failed, record.status)
+        services.changed(failed, record.status)
         return None

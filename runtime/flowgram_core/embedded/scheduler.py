@@ -63,6 +63,16 @@ class Scheduler:
         """Whether a new task has to wait."""
         return self._waiting.has_next or self._running + self._reserved >= self._max_running
 
+    @property
+    def running(self) -> int:
+        """Tasks that run."""
+        return self._running
+
+    @property
+    def waiting(self) -> int:
+        """Tasks that wait to start."""
+        return len(self._waiting)
+
     def get(self, task_id: str) -> TaskRunner | None:
         """The runner of a task, or None if it is not active here."""
         return self._runners.get(task_id)

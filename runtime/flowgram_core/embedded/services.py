@@ -10,10 +10,11 @@ from flowgram_core.embedded.storage import StorageBudget
 from flowgram_core.embedded.uptime import Uptime
 from flowgram_core.hosting.calls import Caller
 from flowgram_core.hosting.codec import Codec
+from flowgram_core.hosting.observation import Observer
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.hosting.task_changes import TaskChangeLog
-from flowgram_core.journal.interface import Journal
+from flowgram_core.journal.interface import Journal, TaskRecord
 from flowgram_core.journal.work_register import WorkRegister
 from flowgram_core.modeling.json_text import JSONObject
 
@@ -26,6 +27,7 @@ class Services:
         memory: What all tasks hold.
         threads: For node runs that take long.
         pins: The settings pinned to the tasks, as their first activation records them.
+        observer: Is told what tasks do, where somebody wants to know.
     """
 
     journal: Journal
@@ -42,3 +44,18 @@ class Services:
     memory: MemoryBudget
     threads: ThreadPoolExecutor
     pins: JSONObject | None
+    observer: Observer | None = None
+
+    def changed(self, record: TaskRecord, former: int | None) -> None:
+        """Tells whoever wants to know that a task has another status, and is durable in it.
+
+        Args:
+            record: The task as it is now.
+            former: Its status before; None for a task that was just accepted.
+        """
+        self.task_changes.changed(record, former)
+        if self.observer is not None and former != record.status:
+            if former is None:
+                self.observer.accepted()
+            if record.ended:
+                self.observer.ended(record.status, ((record.end_time or 0) - record.create_time) / 1e6)

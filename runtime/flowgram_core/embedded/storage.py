@@ -15,7 +15,7 @@ from flowgram_core.concurrency.clock import Clock
 from flowgram_core.hosting.errors import StorageFull
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.errors import JournalError, JournalUnavailable
-from flowgram_core.journal.interface import Journal
+from flowgram_core.journal.interface import Journal, Usage
 
 _log = logging.getLogger(__name__)
 
@@ -36,10 +36,12 @@ class StorageBudget:
 
     Attributes:
         exhausted: Whether running tasks have to wait.
+        usage: What was measured last; None: nothing yet.
     """
 
     def __init__(self, journal: Journal, settings: RuntimeSettings, clock: Clock) -> None:
         self.exhausted = False
+        self.usage: Usage | None = None
         self._journal = journal
         self._max_bytes = settings.max_journal_bytes
         self._reserve = settings.disk_reserve_bytes
@@ -60,6 +62,7 @@ class StorageBudget:
             usage = await self._journal.usage()
         except JournalError:  # who needs it will find out; the levels stay as they are
             return
+        self.usage = usage
         self._writable = usage.writable
         if not usage.writable:  # commits say why
             return

@@ -21,6 +21,7 @@ from flowgram_core.concurrency.fair_queue import Owner
 from flowgram_core.concurrency.supervision import retry_delays
 from flowgram_core.embedded.services import Services
 from flowgram_core.engine.activations import Activation, Cancel, Fail, Queue, Start, TimeOut, to_json
+from flowgram_core.engine.events import Event
 from flowgram_core.engine.execution import Execution
 from flowgram_core.engine.node_type import Call, Command
 from flowgram_core.engine.step import Step
@@ -108,6 +109,10 @@ class TaskRunner:
         self._calls: dict[str, asyncio.Task[None]] = {}
         self._timer: Timer | None = None
         self._thread_work: Future[None] | None = None
+        self._events: list[Event] = []  # what the observer is told of once it is durable
+        self._observer = None
+        if services.observer is not None:
+            self._observer = services.observer.task(self.record, execution.program.document)
         services.memory.add(self, execution.program, execution.held_memory)
 
     @property
@@ -328,7 +333,12 @@ class TaskRunner:
     def _new_step(self) -> Step[Batch]:
         services = self.services
         settings = services.settings
-        return Step(settings.step_budget, settings.step_bytes, services.codec.encode, Batch)
+        encode = services.codec.encode if self._observer is None else self._encode
+        return Step(settings.step_budget, settings.step_bytes, encode, Batch)
+
+    def _encode(self, events: Sequence[Event]) -> bytes:
+        self._events += events
+        return self.services.codec.encode(events)
 
     def _write(self, step: Step[Batch], accept: NewTask | None = None) -> Write:
         """The write that makes a step durable."""
@@ -350,7 +360,10 @@ class TaskRunner:
             write.batches[-1].last_sequence,
             None if finish is None else finish.result,
         )
-        self.services.task_changes.changed(self.record, former)
+        self.services.changed(self.record, former)
+        if self._observer is not None:
+            events, self._events = self._events, []
+            self._observer.committed(self.record, events)
         self.live_log.publish(write.batches)
         if commands:
             self._perform(commands)

@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -62,6 +63,16 @@ class Caller:
         other = copy.copy(self)
         other._secrets = self._secrets.and_also(names)  # noqa: SLF001 - it is one of these
         return other
+
+    @property
+    def running(self) -> Mapping[str, int]:
+        """Calls that have a slot, by node type."""
+        return self._slots.running
+
+    @property
+    def waiting(self) -> Mapping[str, int]:
+        """Calls that wait for a slot, by node type."""
+        return self._slots.waiting
 
     async def make(self, call: Call, context: CallContext) -> tuple[Outcome, str]:
         """Makes a call once it has a slot.
@@ -188,19 +199,33 @@ class CallSlots:
         total: Over all node types; 0: no limit.
         by_type: For single node types.
         per_task: How many of the total one task may have at once; 0: all.
+
+    Attributes:
+        running: Calls that have a slot, by node type.
+        waiting: Calls that wait for one, by node type.
     """
 
     def __init__(self, total: int, by_type: Mapping[str, int], per_task: int = 0) -> None:
         slots = total or (sys.maxsize if per_task else 0)
         self._total = FairSemaphore(slots, max_per_key=per_task) if slots else None
         self._by_type = {name: FairSemaphore(count) for name, count in by_type.items() if count}
+        self.running: Counter[str] = Counter()
+        self.waiting: Counter[str] = Counter()
 
     @asynccontextmanager
     async def slot(self, node_type: str, owner: Owner) -> AsyncIterator[None]:
         """Waits for a slot for a call, and holds it while the block is entered."""
         # The narrower limit first: a call that waits for its type must not keep others from theirs.
         async with AsyncExitStack() as stack:
-            for semaphore in (self._by_type.get(node_type), self._total):
-                if semaphore is not None:
-                    await stack.enter_async_context(semaphore.slot(owner))
-            yield
+            self.waiting[node_type] += 1
+            try:
+                for semaphore in (self._by_type.get(node_type), self._total):
+                    if semaphore is not None:
+                        await stack.enter_async_context(semaphore.slot(owner))
+            finally:
+                self.waiting[node_type] -= 1
+            self.running[node_type] += 1
+            try:
+                yield
+            finally:
+                self.running[node_type] -= 1

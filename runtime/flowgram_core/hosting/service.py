@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from flowgram_core.hosting.live_log import OutputDelta
+from flowgram_core.hosting.observation import HostStatistics
 from flowgram_core.hosting.program_cache import Validation
 from flowgram_core.hosting.task_changes import TaskChanges, TaskFilter
 from flowgram_core.journal.interface import Batch, TaskRecord
@@ -75,6 +76,10 @@ class TaskService(Protocol):
 
     async def time_slice(self) -> None:
         """Waits for a time slice of the event loop: for work of some milliseconds that many callers may do at once."""
+        ...
+
+    def statistics(self) -> HostStatistics:
+        """What this host does at the moment, as far as it knows without asking anybody. For metrics."""
         ...
 
     async def check(self) -> None:

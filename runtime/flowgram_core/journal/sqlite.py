@@ -16,7 +16,7 @@ from flowgram_core.journal.reader_pool import ReaderPool
 from flowgram_core.journal.sqlite_errors import unavailable
 from flowgram_core.journal.sqlite_reads import SQLiteReads
 from flowgram_core.journal.write_groups import Writer
-from flowgram_core.journal.writer import Action, WriterThread
+from flowgram_core.journal.writer import Action, CommitListener, WriterThread
 
 
 class SQLiteJournal(SQLiteReads):
@@ -122,6 +122,10 @@ class SQLiteJournal(SQLiteReads):
     async def forget_crashes(self, task_id: str) -> None:
         """Sets the count of a task's crashes back to none."""
         await self._write(partial(Writer.forget_crashes, task_id=task_id))
+
+    def listen(self, on_commit: CommitListener) -> None:
+        """Lets a listener know of each group of writes that is committed from now on."""
+        self._writing.on_commit = on_commit
 
     async def close(self) -> None:
         """See `Journal.close`."""

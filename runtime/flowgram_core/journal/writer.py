@@ -4,6 +4,7 @@ import asyncio
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +24,11 @@ _GROUP_WRITES = 256
 _GROUP_BYTES = 1 << 20
 """A group that reaches one of these is committed; further writes go into the next."""
 
+CommitListener = Callable[[int, int, float], None]
+"""Is told of a group of writes once it was committed: how many, of how many bytes, in how many seconds. Called in the thread of the
+writer; it must not raise.
+"""
+
 Action = Callable[[Writer], Any]
 """An operation of the writer between two groups."""
 
@@ -38,7 +44,11 @@ _Answer = tuple["asyncio.Future[Any]", Any, Exception | None]
 
 
 class WriterThread:
-    """Applies writes in the order in which they are submitted. The event loop collects them, and hands them over in groups."""
+    """Applies writes in the order in which they are submitted. The event loop collects them, and hands them over in groups.
+
+    Attributes:
+        on_commit: Is told of each group; None: nobody is.
+    """
 
     def __init__(
         self, writer: Writer, path: Path, handoff: GILHandoff, loop: asyncio.AbstractEventLoop
@@ -49,6 +59,7 @@ class WriterThread:
         self._loop = loop
         self._pending: list[_Request] = []
         self._pending_bytes = 0
+        self.on_commit: CommitListener | None = None
         self._policy = BatchPolicy()
         self._scheduled: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -129,12 +140,18 @@ class WriterThread:
         if not writes:
             return
         outcomes: list[Any]
+        began = time.perf_counter()
         try:
             outcomes = self._writer.apply([write for _, write in writes])
         except Exception:  # the thread must go on, and each waiter must get an error
             _logger.exception("a group of writes failed")
             outcomes = [JournalUnavailable(f"the journal {self._path} failed on a write") for _ in writes]
         self._deliver([(future, None, error) for (future, _), error in zip(writes, outcomes, strict=True)])
+        if self.on_commit is not None:
+            seconds = time.perf_counter() - began
+            committed = [write for (_, write), error in zip(writes, outcomes, strict=True) if error is None]
+            if committed:
+                self.on_commit(len(committed), sum(map(_size, committed)), seconds)
 
     def _act(self, future: "asyncio.Future[Any]", action: Action) -> _Answer:
         try:

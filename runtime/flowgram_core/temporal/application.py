@@ -25,6 +25,7 @@ from flowgram_core.hosting.errors import (
     TooManyTasks,
 )
 from flowgram_core.hosting.live_log import OutputDelta, join
+from flowgram_core.hosting.observation import HostStatistics, Observer
 from flowgram_core.hosting.pinned_settings import PinnedSettings
 from flowgram_core.hosting.program_cache import ProgramCache, Validation
 from flowgram_core.hosting.service import Heartbeat, TaskRequest
@@ -80,6 +81,7 @@ class TemporalApplication:
         clock: Clock,
         new_task_id: Callable[[], str],
         fairness: FairScheduler | None = None,
+        observer: Observer | None = None,
     ) -> None:
         """Takes what the embedded host takes, and the cluster in place of a journal.
 
@@ -92,6 +94,7 @@ class TemporalApplication:
             clock: Tells the time.
             new_task_id: Makes task ids.
             fairness: Shares the event loop between requests.
+            observer: Is told of the tasks that were accepted here.
         """
         self.node_types = registry.names
         # Without encryption there is nothing secret that all servers share: signatures are checksums then.
@@ -104,6 +107,7 @@ class TemporalApplication:
         self._clock = clock
         self._new_task_id = new_task_id
         self._fairness = fairness or FairScheduler()
+        self._observer = observer
         self._batcher = AdaptiveBatcher()
         self._programs = ProgramCache(registry.node_types, settings)
         self._pins = PinnedSettings.of(settings, registry.node_types).to_record()
@@ -125,6 +129,10 @@ class TemporalApplication:
     async def time_slice(self) -> None:
         """See `TaskService`."""
         await self._fairness.time_slice()
+
+    def statistics(self) -> HostStatistics:
+        """See `TaskService`. What runs is known to the workers and the cluster only."""
+        return HostStatistics()
 
     async def check(self) -> None:
         """See `TaskService`."""
@@ -177,6 +185,8 @@ class TemporalApplication:
             if found is not None:
                 return found
         self._open_tasks += 1
+        if self._observer is not None:
+            self._observer.accepted()
         return TaskRecord(
             task_id=task_id,
             create_time=task.create_time,

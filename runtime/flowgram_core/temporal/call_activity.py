@@ -2,17 +2,21 @@
 
 import asyncio
 import contextvars
+import time
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from temporalio import activity
 
 from flowgram_core.concurrency.fair_queue import Owner
+from flowgram_core.engine.activations import CallSucceeded
 from flowgram_core.engine.node_type import Call
 from flowgram_core.hosting.calls import Caller
+from flowgram_core.hosting.observation import Observer
 from flowgram_core.modeling.bindings import no_inputs
 from flowgram_core.modeling.document import Node
 from flowgram_core.modeling.json_text import JSONObject, encode, loads
+from flowgram_core.modeling.status import Status
 from flowgram_core.temporal.errors import PayloadUnreadable
 from flowgram_core.temporal.names import CALL, PAUSE, RECORD
 from flowgram_core.temporal.record import digest
@@ -88,9 +92,18 @@ class CallActivities:
         caller: Makes the calls.
         heartbeat_timeout: A worker that has been silent for so many seconds counts as dead.
         shows_answers: Whether heartbeats tell what there is of an answer.
+        observer: Is told of the calls that were made.
     """
 
-    def __init__(self, caller: Caller, heartbeat_timeout: float, *, shows_answers: bool) -> None:
+    def __init__(
+        self,
+        caller: Caller,
+        heartbeat_timeout: float,
+        *,
+        shows_answers: bool,
+        observer: Observer | None = None,
+    ) -> None:
+        self._observer = observer
         self._caller = caller
         self._beat = heartbeat_timeout / _BEATS
         self._shows_answers = shows_answers
@@ -112,10 +125,20 @@ class CallActivities:
         )
         beating = asyncio.create_task(self._keep_beating(context))
         try:
-            _, text = await self._caller_for(secret_names).make(call, context)
+            text = await self._make(call, secret_names, context)
         finally:
             beating.cancel()
         return digest(carried) + text.encode("utf-8", "surrogatepass")
+
+    async def _make(self, call: Call, secret_names: Iterable[str], context: "_Context") -> str:
+        observer, began, status = self._observer, time.monotonic(), Status.CANCELED
+        try:
+            outcome, text = await self._caller_for(secret_names).make(call, context)
+            status = Status.SUCCEEDED if isinstance(outcome, CallSucceeded) else Status.FAILED
+        finally:
+            if observer is not None:
+                observer.called(call.node.type, status, time.monotonic() - began)
+        return text
 
     @activity.defn(name=RECORD)
     async def record(self, data: bytes) -> bytes:

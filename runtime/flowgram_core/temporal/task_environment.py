@@ -16,6 +16,7 @@ from temporalio.worker import (
 from flowgram_core.engine.limits import Limits
 from flowgram_core.engine.node_type import NodeTypes
 from flowgram_core.hosting.codec import Codec
+from flowgram_core.hosting.observation import Observer
 from flowgram_core.hosting.pinned_settings import PinnedSettings
 from flowgram_core.hosting.program_cache import ProgramCache
 from flowgram_core.hosting.secrets import Secrets
@@ -51,9 +52,20 @@ class TaskEnvironment:
         node_types: The node types that workflows may use.
         settings: The runtime's settings, within what Temporal takes.
         codec: Encodes events and results.
+        observer: Is told of the tasks that end.
+
+    Attributes:
+        observer: See the arguments.
     """
 
-    def __init__(self, node_types: NodeTypes, settings: RuntimeSettings, codec: Codec) -> None:
+    def __init__(
+        self,
+        node_types: NodeTypes,
+        settings: RuntimeSettings,
+        codec: Codec,
+        observer: Observer | None = None,
+    ) -> None:
+        self.observer = observer
         self._programs = ProgramCache(node_types, settings)
         self._codec = codec
         self._lock = threading.Lock()

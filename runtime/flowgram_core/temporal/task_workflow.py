@@ -252,6 +252,9 @@ class TaskWorkflow:
         if finished.status is Status.CANCELED or len(record.events) > self._task.shape.carried_bytes:
             await self._record(record)
             record = record._replace(first_sequence=record.last_sequence + 1, events=b"")
+        observer = self.environment.observer
+        if observer is not None and not workflow.unsafe.is_replaying():
+            observer.ended(finished.status, (finished.end_time - self._task.create_time) / 1e6)
         return _Ended(finished.status, record.encode())
 
     async def _give_up(self, text: str) -> _Ended:

@@ -21,6 +21,7 @@ from flowgram_core.concurrency.fairness import FairScheduler
 from flowgram_core.concurrency.supervision import retry_delays
 from flowgram_core.hosting.calls import Caller
 from flowgram_core.hosting.codec import Codec
+from flowgram_core.hosting.observation import Observer
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.nodes.registry import Registry
@@ -48,6 +49,7 @@ def task_worker(
     clock: Clock,
     fairness: FairScheduler,
     workflow_secrets: WorkflowSecrets | None = None,
+    observer: Observer | None = None,
 ) -> Worker:
     """A worker of the settings' queue; to be entered. The client has to be connected.
 
@@ -60,12 +62,15 @@ def task_worker(
         clock: Measures the time limits of calls.
         fairness: Shares the event loop between calls.
         workflow_secrets: The secrets that workflows may use.
+        observer: Is told of the tasks and calls that end here.
     """
     secrets = Secrets(settings.secret_names)
     caller = Caller(registry.executors, settings, secrets, clock, fairness, workflow_secrets)
     shows_answers = temporal.delta_interval > 0
-    activities = CallActivities(caller, temporal.heartbeat_timeout, shows_answers=shows_answers)
-    environment = TaskEnvironment(registry.node_types, settings, codec)
+    activities = CallActivities(
+        caller, temporal.heartbeat_timeout, shows_answers=shows_answers, observer=observer
+    )
+    environment = TaskEnvironment(registry.node_types, settings, codec, observer)
     throttle = timedelta(seconds=temporal.delta_interval) if shows_answers else _DEFAULT_BEAT
     deployment = None
     if temporal.build_id:

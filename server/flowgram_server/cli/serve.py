@@ -19,6 +19,7 @@ _METAVARS = {
     "listen": "HOST:PORT",
     "http_listen": "HOST:PORT",
     "cors_origins": "ORIGIN,…",
+    "metrics_listen": "HOST:PORT",
     "data": "DIR",
     "secret_names": "NAME,…",
 }

@@ -11,9 +11,11 @@ import click
 from flowgram_core.nodes.errors import NodeTypeUnusable
 from flowgram_core.temporal.errors import TemporalError, TemporalNotInstalled
 from flowgram_server import app
+from flowgram_server.address import AddressUnusable
 from flowgram_server.logs import LogFormat, LogLevel, configure_logs
 from flowgram_server.settings.server import InvalidSettings, Settings, load_settings
 from flowgram_server.stop_signals import StopSignals
+from flowgram_server.telemetry.endpoint import bind_metrics, open_telemetry
 
 from .exits import EPILOG, CommandError, ExitStatus
 
@@ -76,7 +78,12 @@ async def _work(settings: Settings) -> None:
         raise TemporalNotInstalled from error
     stops = StopSignals(on_second=lambda: os._exit(ExitStatus.INTERRUPTED))
     stops.listen()
-    await work(settings, stops)
+    try:
+        listener = bind_metrics(settings)
+    except AddressUnusable as error:
+        raise CommandError(str(error), ExitStatus.NOT_STARTED) from None
+    async with open_telemetry(listener) as telemetry:
+        await work(settings, stops, telemetry)
 
 
 @click.group("temporal", epilog=EPILOG)

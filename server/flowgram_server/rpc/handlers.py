@@ -27,6 +27,7 @@ from flowgram_server.rpc.errors import (
 )
 from flowgram_server.rpc.grpc_types import Context, Handler
 from flowgram_server.rpc.message_budget import LARGE, MessageBudget
+from flowgram_server.rpc.observed_calls import ObservedServer
 from flowgram_server.rpc.rich_status import abort
 from flowgram_server.rpc.servicer import RuntimeServicer
 
@@ -36,7 +37,7 @@ _Request = TypeVar("_Request", bound=Message)
 
 
 def add_service(
-    server: grpc.aio.Server,
+    server: ObservedServer,
     servicer: RuntimeServicer,
     max_message_bytes: int,
     max_held_bytes: int | None = None,
@@ -44,9 +45,7 @@ def add_service(
 ) -> None:
     """Lets a server that has not started answer the methods of the service; see `service_handlers`."""
     handlers = service_handlers(servicer, max_message_bytes, max_held_bytes, guard)
-    # gRPC itself finds a registered method, with less work per call. Its older releases know generic handlers only.
     server.add_registered_method_handlers(SERVICE_NAME, handlers)
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE_NAME, handlers),))
 
 
 def service_handlers(

@@ -115,6 +115,11 @@ class RuntimeServicer:
         self._long_reports = asyncio.Semaphore(1)
         self._version = version("flowgram-server")
 
+    @property
+    def watches(self) -> int:
+        """Clients that watch, or wait for a task."""
+        return self._watches
+
     async def time_slice(self) -> None:
         """Waits for a time slice of the event loop; see `flowgram_core.concurrency.fairness`."""
         await self._application.time_slice()

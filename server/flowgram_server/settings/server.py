@@ -82,6 +82,10 @@ class Settings(BaseSettings):
         default=_GATEWAY.cors_origins,
         description="Origins whose pages may use the REST gateway; loopback: those on this machine; *: all.",
     )
+    metrics_listen: str = Field(
+        default="127.0.0.1:9464",
+        description="HOST:PORT for scrapers of metrics and for probes; empty: there are no metrics.",
+    )
     runtime: Literal["embedded", "temporal"] = Field(
         default="embedded", description="What runs tasks: this process, or the workers of a Temporal cluster."
     )
@@ -245,7 +249,7 @@ class Settings(BaseSettings):
     tls: TLS = TLS()
     auth: Auth = Auth()
 
-    @field_validator("http_listen")
+    @field_validator("http_listen", "metrics_listen")
     @classmethod
     def _is_address_or_none(cls, listen: str) -> str:
         return cls._is_address(listen) if listen else listen

@@ -34,6 +34,7 @@ async def start(
     *arguments: str, module: str = "flowgram_server.cli", directory: Path | None = None
 ) -> asyncio.subprocess.Process:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FLOWGRAM_")}
+    environment["FLOWGRAM_METRICS_LISTEN"] = ""  # others may run at the default address
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", module, *arguments),
         stdout=asyncio.subprocess.PIPE,

@@ -48,6 +48,7 @@ async def ask(url: str) -> Any:
 async def process(*arguments: str) -> AsyncIterator[dict[str, Any]]:
     """A command that serves in a process of its own; the line that says where."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FLOWGRAM_")}
+    environment["FLOWGRAM_METRICS_LISTEN"] = ""  # others may run at the default address
     command = (sys.executable, "-m", "flowgram_server.cli", *arguments, "--log-format", "json")
     running = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE, env=environment)
     assert running.stderr is not None

@@ -1,5 +1,6 @@
 import asyncio
 import re
+from itertools import count
 from typing import Any
 
 import grpc
@@ -19,6 +20,7 @@ from flowgram.runtime.v1.runtime_service_pb2 import (
 from flowgram_core.engine.events import MessageLogged, MessageType
 from flowgram_server.rpc.access_log import AccessLog, note
 from flowgram_server.rpc.handlers import SERVICE_NAME
+from flowgram_server.rpc.observed_calls import ObservedServer
 
 
 class Lines:
@@ -51,8 +53,13 @@ def lines() -> Lines:
 
 @pytest.fixture
 def access_log(lines: Lines) -> AccessLog:
-    clock = iter(range(1000))
-    return AccessLog(lines, clock=lambda: float(next(clock)))  # type: ignore[arg-type]  # has what is used
+    return AccessLog(lines)  # type: ignore[arg-type]  # has what is used
+
+
+def logging(access_log: AccessLog) -> Any:
+    """A service whose calls are logged, and whose clock ticks whenever somebody looks."""
+    ticks = count()
+    return serving(observers=[access_log], clock=lambda: float(next(ticks)))
 
 
 def line(method: str, code: str, level: str = "info", **fields: Any) -> dict[str, Any]:
@@ -68,14 +75,14 @@ def line(method: str, code: str, level: str = "info", **fields: Any) -> dict[str
 
 async def test_an_answered_call(lines: Lines, access_log: AccessLog) -> None:
     """One line for a call: method, status, duration and task; nothing of what was sent."""
-    async with serving(interceptors=[access_log]) as service:
+    async with logging(access_log) as service:
         await service.stub.TaskRun(TaskRunRequest(schema='{"apiKey":"sk-1"}', inputs='{"a":1}'))
         assert await lines.line() == line("TaskRun", "OK", task_id="t1")
 
 
 async def test_a_refused_call(lines: Lines, access_log: AccessLog) -> None:
     """A refusal is logged with its reason."""
-    async with serving(interceptors=[access_log]) as service:
+    async with logging(access_log) as service:
         await refused(service.stub.TaskReport(TaskReportRequest(task_id="t9")))
         assert await lines.line() == line("TaskReport", "NOT_FOUND", task_id="t9", reason="TASK_NOT_FOUND")
 
@@ -87,7 +94,7 @@ async def test_an_endless_task_id(lines: Lines, access_log: AccessLog, request_t
     """It is refused by its length, and does not fill the log."""
     request = request_type(task_id="x" * 1_000_000)
     method = request_type.__name__.removesuffix("Request")
-    async with serving(interceptors=[access_log]) as service:
+    async with logging(access_log) as service:
         refusal = await refused(getattr(service.stub, method)(request))
         assert refusal.violations == [("task_id", "must have at most 256 characters, not 1000000")]
         told = await lines.line()
@@ -98,7 +105,7 @@ async def test_an_endless_task_id(lines: Lines, access_log: AccessLog, request_t
 
 async def test_the_longest_task_id(lines: Lines, access_log: AccessLog) -> None:
     """It may be that of a task; the log shows where it begins."""
-    async with serving(interceptors=[access_log]) as service:
+    async with logging(access_log) as service:
         refusal = await refused(service.stub.TaskReport(TaskReportRequest(task_id="x" * 256)))
         assert refusal.code is StatusCode.NOT_FOUND
         assert (await lines.line())["task_id"] == "x" * 127 + "…"
@@ -106,7 +113,7 @@ async def test_the_longest_task_id(lines: Lines, access_log: AccessLog) -> None:
 
 async def test_a_defect(lines: Lines, access_log: AccessLog) -> None:
     """What is the server's own fault is logged as an error."""
-    async with serving(interceptors=[access_log]) as service:
+    async with logging(access_log) as service:
         service.application.raises = ZeroDivisionError()
         await refused(service.stub.TaskReport(TaskReportRequest(task_id="t1")))
         assert await lines.line() == line("TaskReport", "INTERNAL", "error", task_id="t1", reason="INTERNAL")
@@ -114,7 +121,7 @@ async def test_a_defect(lines: Lines, access_log: AccessLog) -> None:
 
 async def test_a_stream(lines: Lines, access_log: AccessLog) -> None:
     """A stream is one line, when it has ended."""
-    async with serving(interceptors=[access_log]) as service:
+    async with logging(access_log) as service:
         call = service.stub.WatchTask(WatchTaskRequest(task_id="t1"))
         service.application.watched.put_nowait(batch_of(MessageLogged(1, NOW, "m", MessageType.LOG, "x", "")))
         await call.read()
@@ -125,7 +132,7 @@ async def test_a_stream(lines: Lines, access_log: AccessLog) -> None:
 
 async def test_a_refused_stream(lines: Lines, access_log: AccessLog) -> None:
     """A refused stream is logged like a refused call."""
-    async with serving(interceptors=[access_log]) as service:
+    async with logging(access_log) as service:
         await refused(service.stub.WatchTask(WatchTaskRequest(task_id="t9")))
         assert await lines.line() == line("WatchTask", "NOT_FOUND", task_id="t9", reason="TASK_NOT_FOUND")
 
@@ -133,7 +140,7 @@ async def test_a_refused_stream(lines: Lines, access_log: AccessLog) -> None:
 @pytest.mark.parametrize("method", ["WatchTask", "TaskResult"])
 async def test_a_client_that_leaves(lines: Lines, access_log: AccessLog, method: str) -> None:
     """A call whose client has left is CANCELLED in the log."""
-    async with serving(interceptors=[access_log]) as service:
+    async with logging(access_log) as service:
         if method == "WatchTask":
             call = service.stub.WatchTask(WatchTaskRequest(task_id="t1"))
             await service.application.opened_watch.wait()
@@ -146,7 +153,7 @@ async def test_a_client_that_leaves(lines: Lines, access_log: AccessLog, method:
 
 async def test_a_deadline_that_passes(lines: Lines, access_log: AccessLog) -> None:
     """A call that was too slow for its client is DEADLINE_EXCEEDED in the log."""
-    async with serving(interceptors=[access_log]) as service:
+    async with logging(access_log) as service:
         with pytest.raises(grpc.aio.AioRpcError):
             await service.stub.WatchTask(WatchTaskRequest(task_id="t1"), timeout=0.2).read()
         assert await lines.line() == line("WatchTask", "DEADLINE_EXCEEDED", task_id="t1")
@@ -154,7 +161,7 @@ async def test_a_deadline_that_passes(lines: Lines, access_log: AccessLog) -> No
 
 async def test_calls_do_not_mix(lines: Lines, access_log: AccessLog) -> None:
     """Calls at the same time have their own lines."""
-    async with serving(interceptors=[access_log]) as service:
+    async with logging(access_log) as service:
         waiting = service.stub.TaskResult(TaskResultRequest(task_id="t1", wait=True))
         await service.application.waiting.wait()
         await refused(service.stub.TaskReport(TaskReportRequest(task_id="t9")))
@@ -167,13 +174,12 @@ async def test_calls_do_not_mix(lines: Lines, access_log: AccessLog) -> None:
 
 
 async def test_methods_that_do_not_exist(lines: Lines, access_log: AccessLog) -> None:
-    """A method that nobody serves stays UNIMPLEMENTED, and is not remembered."""
-    async with serving(interceptors=[access_log]) as service:
-        for number in range(3):
-            with pytest.raises(grpc.aio.AioRpcError) as error:
-                await service.channel.unary_unary(f"/x/{number}")(b"")
-            assert error.value.code() is StatusCode.UNIMPLEMENTED
-        assert not access_log._handlers
+    """A method that nobody serves stays UNIMPLEMENTED, and is not logged: there are endlessly many."""
+    async with logging(access_log) as service:
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await service.channel.unary_unary("/x/y")(b"")
+        assert error.value.code() is StatusCode.UNIMPLEMENTED
+        assert not lines.lines
 
 
 async def test_handlers_of_every_kind(lines: Lines, access_log: AccessLog) -> None:
@@ -192,13 +198,13 @@ async def test_handlers_of_every_kind(lines: Lines, access_log: AccessLog) -> No
         note(kind="last")
         return [request async for request in requests][-1]
 
-    server = grpc.aio.server(interceptors=[access_log])
+    server = grpc.aio.server()
     handlers = {
         "writer": grpc.unary_stream_rpc_method_handler(writer),
         "echo": grpc.stream_stream_rpc_method_handler(echo),
         "last": grpc.stream_unary_rpc_method_handler(last),
     }
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("x", handlers),))
+    ObservedServer(server, [access_log]).add_registered_method_handlers("x", handlers)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

@@ -25,6 +25,7 @@ from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceS
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_server.rpc.convert.arguments import MAX_VIOLATIONS
 from flowgram_server.rpc.handlers import SERVICE_NAME, add_service, service_handlers
+from flowgram_server.rpc.observed_calls import ObservedServer
 from flowgram_server.rpc.servicer import RuntimeServicer, ServiceLimits
 
 
@@ -218,7 +219,7 @@ async def test_large_messages_share_a_budget() -> None:
     application = FakeApplication()
     servicer = RuntimeServicer(application, FakeClock(), Secrets(), ServiceLimits())
     server = grpc.aio.server()
-    add_service(server, servicer, 10**6, max_held_bytes=500_000)
+    add_service(ObservedServer(server), servicer, 10**6, max_held_bytes=500_000)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     async with grpc.aio.insecure_channel(address) as channel:

@@ -78,6 +78,11 @@ class CodeNode(Trusted):
         pool = self._pools.get(_JAVASCRIPT)
         return frozenset() if pool is None else pool.pids
 
+    @property
+    def ended_workers(self) -> int:
+        """How many of these processes have ended so far, for whatever reason."""
+        return sum(pool.ended for pool in self._pools.values())
+
     def bind(self, node: Node) -> CallBehavior:
         """Checks that there is a script in a language that is known, each time the node runs."""
         script = node.data.get("script")

@@ -46,6 +46,9 @@ class WorkerPool:
         max_answer_bytes: A process whose answer is longer is killed.
         jobs_per_worker: A process is replaced after so many; 0: never.
         start_timeout: Seconds that a process may take to get ready.
+
+    Attributes:
+        ended: So many processes have ended while the pool was open; others take their place when they are needed.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class WorkerPool:
         jobs_per_worker: int = 0,
         start_timeout: float = 30,
     ) -> None:
+        self.ended = 0
         self._command = tuple(command)
         self._size = size
         self._long_workers = long_workers
@@ -349,6 +353,7 @@ class WorkerPool:
             worker.kill(WorkerDied("its priority cannot be raised again"))
 
     def _ended(self, worker: Worker, *, was_killed: bool) -> None:
+        self.ended += not self._closed
         self._workers.discard(worker)
         self._counts[worker.long] -= 1
         if worker in self._idle:

@@ -11,6 +11,7 @@ from flowgram_core.engine.errors import NodeError
 from flowgram_core.modeling import json_text
 from flowgram_core.modeling.json_text import JSONObject
 from flowgram_core.nodes.llm.event_stream import Event, EventStream
+from flowgram_core.nodes.llm.usage import TokenUsage, usage_of
 from flowgram_core.nodes.node_settings import MIB
 
 MAX_ERROR_LENGTH: Final = 2000
@@ -43,10 +44,12 @@ class Answer:
 
     Attributes:
         begun: Whether the API has answered at all.
+        usage: The tokens, as far as the API tells.
     """
 
     def __init__(self, host: str, max_bytes: int, emit: Callable[[str], None]) -> None:
         self.begun = False
+        self.usage = TokenUsage()
         self._host = host
         self._max_bytes = max_bytes
         self._max_unread = max_bytes * _ESCAPED + _BESIDE_THE_TEXT
@@ -87,6 +90,7 @@ class Answer:
             self._check_unread(len(body))
         completion = self._parse(bytes(body))
         self._refuse_error(_error_of(completion))
+        self.usage = usage_of(completion) or self.usage
         try:
             choice = completion["choices"][0]
             content = (choice["message"] if "message" in choice else choice["delta"])["content"]
@@ -132,6 +136,8 @@ class Answer:
                 if (error := _error_of(chunk)) and self._other_error is None:
                     self._other_error = _message_of(error)
                 return
+        if "usage" in chunk:
+            self.usage = usage_of(chunk) or self.usage
         choices = chunk.get("choices") or ()
         if not isinstance(choices, list | tuple):
             raise self._no_completion()

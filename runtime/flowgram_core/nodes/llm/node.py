@@ -5,6 +5,7 @@ text. Watchers who asked for it see the text as it comes.
 """
 
 import re
+from collections import OrderedDict
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -19,7 +20,9 @@ from flowgram_core.nodes.errors import APIRefusal, APITimeout, APIUnreachable
 from flowgram_core.nodes.executor import CallContext
 from flowgram_core.nodes.http.url import parse_url, scheme_of, to_utf8
 from flowgram_core.nodes.llm.answer import MAX_ERROR_LENGTH, Answer
+from flowgram_core.nodes.llm.api_client import APIClient
 from flowgram_core.nodes.llm.clients import LLMClients
+from flowgram_core.nodes.llm.usage import UsageListener
 from flowgram_core.nodes.network.own_ports import OwnPorts
 from flowgram_core.nodes.network.redirects import checked
 from flowgram_core.nodes.network.transport import HTTPTransport, TimeSlice, at_once
@@ -30,6 +33,10 @@ _KEY = re.compile(r"[\x21-\x7e]+")
 _STREAM = re.compile(r"\bstream(?:s|ed|ing)?\b", re.IGNORECASE)
 _REFUSALS = frozenset({400, 403, 404, 405, 406, 415, 422, 501})
 """Statuses by which APIs refuse a request for what it asks."""
+_UNKNOWN_ARGUMENT = frozenset({400, 422})
+_WITH_USAGE = {"stream_options": {"include_usage": True}}
+_KNOWN_APIS = 1_000
+_LONGEST_API = 1_000
 
 
 class LLMNode(Trusted):
@@ -42,6 +49,7 @@ class LLMNode(Trusted):
         egress: What may be connected to.
         own_ports: The ports that the server listens on.
         secrets: The secrets that workflows may use.
+        on_usage: Is told of the tokens that were used; APIs are then asked to tell them. None: they are not.
 
     Attributes:
         type: `llm`.
@@ -60,9 +68,12 @@ class LLMNode(Trusted):
         egress: EgressSettings | None = None,
         own_ports: OwnPorts | None = None,
         secrets: WorkflowSecrets | None = None,
+        on_usage: UsageListener | None = None,
     ) -> None:
         self._settings = settings or LLMSettings()
         self._secrets = secrets or WorkflowSecrets()
+        self._on_usage = on_usage
+        self._tells_usage: OrderedDict[str, bool] = OrderedDict()  # by API host and model, once that is known
         self._clients = LLMClients(self._settings, time_slice, transport, egress=egress, own_ports=own_ports)
 
     async def __aenter__(self) -> Self:
@@ -118,16 +129,14 @@ class LLMNode(Trusted):
         key = quote(context.idempotency_key, safe="/[]:", errors="surrogatepass")
         async with self._clients.client(str(parse_url(host)), context.owner) as client:
             try:
-                try:
-                    response = await client.complete(body, api_key, key)
-                except APIRefusal as error:
-                    if not _refuses_to_stream(error):
-                        raise
-                    del body["stream"]
-                    response = await client.complete(body, api_key, f"{key}#whole")
+                response = await self._answered(
+                    client, f"{host} {body['model']}"[:_LONGEST_API], body, api_key, key
+                )
                 try:
                     return await answer.read(response)
                 finally:
+                    if self._on_usage is not None:
+                        self._on_usage(body["model"], answer.usage)
                     await response.aclose()
             except (APITimeout, httpx2.TimeoutException) as error:
                 raise NodeError("Request timed out.") from error
@@ -137,6 +146,36 @@ class LLMNode(Trusted):
                 raise NodeError(f'Network error: unreachable api "{host}"') from error
             except APIRefusal as error:
                 raise NodeError(_describe(error)) from error
+
+    async def _answered(
+        self, client: APIClient, api: str, body: JSONObject, api_key: str, key: str
+    ) -> httpx2.Response:
+        """The response to a request, which is made again without what the API refuses. Raises as `complete` does."""
+        tells_usage = self._tells_usage.get(api)
+        if self._on_usage is not None and tells_usage is not False:
+            try:
+                response = await client.complete({**body, **_WITH_USAGE}, api_key, f"{key}#usage")
+            except APIRefusal as error:
+                if tells_usage or error.status not in _UNKNOWN_ARGUMENT:
+                    raise
+            else:
+                self._learn_usage(api, tells=True)
+                return response
+        try:
+            response = await client.complete(body, api_key, key)
+        except APIRefusal as error:
+            if not _refuses_to_stream(error):
+                raise
+            whole = {name: value for name, value in body.items() if name != "stream"}
+            response = await client.complete(whole, api_key, f"{key}#whole")
+        self._learn_usage(api, tells=False)
+        return response
+
+    def _learn_usage(self, api: str, *, tells: bool) -> None:
+        if self._on_usage is not None:
+            self._tells_usage[api] = tells
+            if len(self._tells_usage) > _KNOWN_APIS:
+                self._tells_usage.popitem(last=False)
 
 
 def _prepare(scope: RunScope, inputs: JSONObject) -> JSONObject:  # noqa: ARG001

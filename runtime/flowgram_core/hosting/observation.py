@@ -1,0 +1,63 @@
+"""Observation: what a host lets others know of its tasks and calls, for metrics and traces.
+
+Observers are told of what is durable, and never of a replay. Their methods must be quick, and must not raise. They are called
+on the event loop; on a worker of Temporal `ended` comes from the threads of workflows. A host without an observer does nothing for it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from flowgram_core.engine.events import Event
+from flowgram_core.journal.interface import TaskRecord
+from flowgram_core.modeling.document import Document
+
+
+class TaskObserver(Protocol):
+    """Is told what one task does, for as long as it is active in this process."""
+
+    def committed(self, record: TaskRecord, events: Sequence[Event]) -> None:
+        """Events have become durable.
+
+        Args:
+            record: The task after them.
+            events: In order; the first one of a task has the sequence 1.
+        """
+        ...
+
+
+class Observer(Protocol):
+    """Is told what a host does."""
+
+    def accepted(self) -> None:
+        """A task was accepted, and is durable."""
+        ...
+
+    def ended(self, status: int, seconds: float) -> None:
+        """A task has ended, so many seconds after it was accepted."""
+        ...
+
+    def called(self, node_type: str, status: int, seconds: float) -> None:
+        """A call was made for a task of Temporal: its node has this status now, so many seconds after the call began."""
+        ...
+
+    def task(self, record: TaskRecord, document: Document) -> TaskObserver:
+        """The observer of a task that is about to be accepted, or was rebuilt after a restart."""
+        ...
+
+
+class HostStatistics(NamedTuple):
+    """What a host does at the moment. What it does not know is None, or missing.
+
+    Attributes:
+        tasks: Active tasks by status: those that wait, and those that run.
+        running_calls: Calls that are being made, by node type.
+        waiting_calls: Calls that wait for a slot, by node type.
+        journal_bytes: What the journal takes.
+        free_bytes: Space that is left on its disk.
+    """
+
+    tasks: Mapping[int, int] = {}
+    running_calls: Mapping[str, int] = {}
+    waiting_calls: Mapping[str, int] = {}
+    journal_bytes: int | None = None
+    free_bytes: int | None = None

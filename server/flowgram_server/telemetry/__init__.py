@@ -1,0 +1,1 @@
+"""Telemetry: what an operator sees of a server from outside: metrics, health, traces."""

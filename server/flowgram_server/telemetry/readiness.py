@@ -1,0 +1,28 @@
+"""Readiness: whether a program can be given work, and in which words it says that it cannot."""
+
+from typing import Final
+
+STARTING: Final = "starting"
+DRAINING: Final = "draining"
+
+
+class Readiness:
+    """The state of a program for orchestrators.
+
+    Attributes:
+        problem: Why it cannot be given work now, in a word or two; None if it can.
+    """
+
+    def __init__(self) -> None:
+        self.problem: str | None = STARTING
+        self._draining = False
+
+    def set(self, problem: str | None) -> None:
+        """Sets the state; once it drains it stays so."""
+        if not self._draining:
+            self.problem = problem
+
+    def drain(self) -> None:
+        """It takes no more work, for good."""
+        self.problem = DRAINING
+        self._draining = True

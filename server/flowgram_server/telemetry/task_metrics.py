@@ -1,0 +1,153 @@
+"""Metrics of tasks and node runs: an `Observer` of the host that counts with prometheus-client."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from flowgram_core.engine.events import Event, NodeStatusChanged
+from flowgram_core.journal.interface import TaskRecord
+from flowgram_core.modeling.document import Document, Graph
+from flowgram_core.modeling.status import Status
+from flowgram_server.telemetry.sources import OTHER
+
+_TASK_SECONDS: Final = (
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+    30,
+    60,
+    300,
+    900,
+    3600,
+    14400,
+    86400,
+)
+_NODE_SECONDS: Final = (
+    0.001,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+    30,
+    60,
+    300,
+    900,
+    3600,
+)
+
+_KEPT_NODES: Final = 100_000
+"""Nodes of all documents whose types are kept."""
+
+_ENDS: Final = frozenset((Status.SUCCEEDED, Status.FAILED, Status.CANCELED))
+
+
+class TaskMetrics:
+    """Counts what tasks do; an `Observer`.
+
+    Args:
+        registry: Where the metrics are registered.
+        node_types: The node types that get labels of their own.
+    """
+
+    def __init__(self, registry: CollectorRegistry, node_types: Iterable[str]) -> None:
+        self._node_types = frozenset(node_types)
+        self._documents: OrderedDict[bytes, Mapping[str, str]] = OrderedDict()
+        self._kept_nodes = 0
+        self._started = Counter("flowgram_tasks_started", "Tasks that were accepted.", registry=registry)
+        task_seconds = Histogram(
+            "flowgram_task_seconds",
+            "Seconds from the acceptance of a task to its end, by how it ended.",
+            ("status",),
+            buckets=_TASK_SECONDS,
+            registry=registry,
+        )
+        self._task_seconds = {status: task_seconds.labels(status.name.lower()) for status in _ENDS}
+        node_seconds = Histogram(
+            "flowgram_node_seconds",
+            "Seconds that a run of a node took, by its type and how it ended.",
+            ("type", "status"),
+            buckets=_NODE_SECONDS,
+            registry=registry,
+        )
+        self._node_seconds = {
+            (node_type, status): node_seconds.labels(node_type, status.name.lower())
+            for node_type in sorted({*self._node_types, OTHER})
+            for status in sorted(_ENDS)
+        }
+
+    def accepted(self) -> None:
+        """See `Observer`."""
+        self._started.inc()
+
+    def ended(self, status: int, seconds: float) -> None:
+        """See `Observer`."""
+        self._task_seconds[Status(status)].observe(max(0.0, seconds))
+
+    def called(self, node_type: str, status: int, seconds: float) -> None:
+        """See `Observer`."""
+        self._node_ended(node_type, status, seconds)
+
+    def task(self, record: TaskRecord, document: Document) -> "_NodeRuns":  # noqa: ARG002 - metrics know no tasks
+        """See `Observer`."""
+        return _NodeRuns(self._types_of(document), self)
+
+    def node_ended(self, event: NodeStatusChanged, node_type: str) -> None:
+        """A run of a node has ended."""
+        self._node_ended(node_type, event.status, (event.at - event.start_time) / 1e6)
+
+    def _node_ended(self, node_type: str, status: int, seconds: float) -> None:
+        known = node_type if node_type in self._node_types else OTHER
+        self._node_seconds[known, Status(status)].observe(max(0.0, seconds))
+
+    def _types_of(self, document: Document) -> Mapping[str, str]:
+        """The types of a document's nodes, by their ids."""
+        types = self._documents.get(document.digest)
+        if types is None:
+            types = self._documents[document.digest] = dict(_types_in(document.root))
+            self._kept_nodes += len(types)
+            while self._kept_nodes > _KEPT_NODES and len(self._documents) > 1:
+                _, oldest = self._documents.popitem(last=False)
+                self._kept_nodes -= len(oldest)
+        return types
+
+
+class _NodeRuns:
+    """The node runs of one task."""
+
+    __slots__ = ("_metrics", "_types")
+
+    def __init__(self, types: Mapping[str, str], metrics: TaskMetrics) -> None:
+        self._types = types
+        self._metrics = metrics
+
+    def committed(self, _: TaskRecord, events: Sequence[Event]) -> None:
+        """See `TaskObserver`."""
+        for event in events:
+            if isinstance(event, NodeStatusChanged) and event.status in _ENDS:
+                self._metrics.node_ended(event, self._types.get(event.node_id, OTHER))
+
+
+def _types_in(graph: Graph) -> Iterable[tuple[str, str]]:
+    graphs = [graph]
+    while graphs:
+        for node in graphs.pop().nodes:
+            yield node.id, node.type
+            if node.block is not None:
+                graphs.append(node.block)

@@ -55,6 +55,35 @@ class Report:
     last_sequence: int
 
 
+@dataclass(frozen=True)
+class Checked:
+    """What a check of a workflow found: places and texts."""
+
+    violations: Sequence[tuple[str, str]]
+    warnings: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a task is."""
+
+    task_id: str
+    status: str
+    name: str
+    labels: Mapping[str, str]
+    schema: Any
+    inputs: Any
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run of a batch: a result, or the reason why it was refused."""
+
+    key: str
+    result: Result | None
+    refusal: str
+
+
 class CallFailed(Exception):
     """A call failed.
 
@@ -87,6 +116,7 @@ class Client(Protocol):
         *,
         request_id: str = "",
         labels: Mapping[str, str] | None = None,
+        name: str = "",
         deadline: float | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> str: ...
@@ -103,7 +133,19 @@ class Client(Protocol):
 
     async def cancel(self, task_id: str, reason: str = "") -> bool: ...
 
-    async def validate(self, schema: str, inputs: str = "") -> Sequence[str]: ...
+    async def validate(self, schema: str, inputs: str = "") -> Checked: ...
+
+    async def get(self, task_id: str) -> Task: ...
+
+    async def run_batch(self, schema: str, runs: Sequence[tuple[str, str]]) -> Sequence[Outcome]:
+        """Runs a workflow for each pair of a key and inputs; the outcomes as they come."""
+        ...
+
+    def watch_tasks(
+        self, labels: Mapping[str, str]
+    ) -> AbstractAsyncContextManager[AsyncIterator[tuple[str, str]]]:
+        """The ids and statuses of tasks with these labels: those that there are, then each one that changes."""
+        ...
 
     async def list(
         self, *, statuses: Sequence[int] = (), labels: Mapping[str, str] | None = None, page_size: int = 0

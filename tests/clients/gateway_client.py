@@ -7,7 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any, Self
 
 import httpx2
-from clients.client_protocol import CallFailed, Event, Report, Result
+from clients.client_protocol import CallFailed, Checked, Event, Outcome, Report, Result, Task
 
 _KINDS = {
     "SCHEMA_INVALID": "invalid_workflow",
@@ -76,11 +76,13 @@ class GatewayClient:
         *,
         request_id: str = "",
         labels: Mapping[str, str] | None = None,
+        name: str = "",
         deadline: float | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> str:
         assert deadline is None
-        told = await self._post("/task/run", schema, inputs, metadata, requestID=request_id, labels=labels)
+        more = {"requestID": request_id, "labels": labels, "displayName": name}
+        told = await self._post("/task/run", schema, inputs, metadata, **more)
         task_id: str = told["taskID"]
         return task_id
 
@@ -131,11 +133,57 @@ class GatewayClient:
         success: bool = (await self._ask("PUT", "/task/cancel", json={"taskID": task_id}))["success"]
         return success
 
-    async def validate(self, schema: str, inputs: str = "") -> Sequence[str]:
+    async def validate(self, schema: str, inputs: str = "") -> Checked:
         told = await self._post("/task/validate", schema, inputs)
-        assert told["valid"] == (not told.get("errors"))
-        problems: list[str] = told.get("errors", [])
-        return problems
+        problems, warnings = (
+            [(each["field"], each["text"]) for each in told.get(name, [])]
+            for name in ("problems", "warnings")
+        )
+        assert told.get("errors", []) == [text for _, text in problems]
+        assert told["valid"] == (not problems)
+        return Checked(problems, warnings)
+
+    async def get(self, task_id: str) -> Task:
+        told = await self._ask("GET", "/task", params={"taskID": task_id})
+        schema = json.loads(told["schema"])
+        return Task(
+            told["taskID"], _status(told), told["displayName"], told["labels"], schema, told["inputs"]
+        )
+
+    async def run_batch(self, schema: str, runs: Sequence[tuple[str, str]]) -> Sequence[Outcome]:
+        lines = [json.dumps({"schema": schema})]
+        lines += [f'{{"key": {json.dumps(key)}, "inputs": {inputs or "{}"}}}' for key, inputs in runs]
+        headers = {"Content-Type": "application/x-ndjson"}
+        response = await self.http.post("/api/tasks/batch", content="\n".join(lines), headers=headers)
+        if response.is_error:
+            raise _failure(response.status_code, response.text)
+        outcomes = []
+        for line in response.text.splitlines():
+            told = json.loads(line)
+            if "error" in told:
+                outcomes.append(Outcome(told["key"], None, told["error"]["code"]))
+            else:
+                outputs = told["outputs"] if told["workflowStatus"]["status"] == "succeeded" else None
+                result = Result(told["taskID"], _status(told), outputs, told.get("errors", []))
+                outcomes.append(Outcome(told["key"], result, ""))
+        return outcomes
+
+    @asynccontextmanager
+    async def watch_tasks(self, labels: Mapping[str, str]) -> AsyncIterator[AsyncIterator[tuple[str, str]]]:
+        parameters = {"label": [f"{key}={value}" for key, value in labels.items()]}
+
+        async def changes() -> AsyncGenerator[tuple[str, str], None]:
+            async with self.http.stream("GET", "/api/tasks/watch", params=parameters) as response:
+                async for fields in frames(response):
+                    change = json.loads(fields.get("data", "{}"))
+                    tasks = change.get("tasks", [])
+                    if change.get("type") == "live":
+                        tasks = (await self._ask("GET", "/tasks", params=parameters))["tasks"]
+                    for task in tasks:
+                        yield task["taskID"], _status(task)
+
+        async with aclosing(changes()) as told:
+            yield told
 
     async def list(
         self, *, statuses: Sequence[int] = (), labels: Mapping[str, str] | None = None, page_size: int = 0

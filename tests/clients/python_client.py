@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
-from clients.client_protocol import CallFailed, Event, Report, Result
+from clients.client_protocol import CallFailed, Checked, Event, Outcome, Report, Result, Task
 
 import flowgram_client as fc
 
@@ -49,6 +49,7 @@ class PythonClient:
         *,
         request_id: str = "",
         labels: Mapping[str, str] | None = None,
+        name: str = "",
         deadline: float | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> str:
@@ -60,6 +61,7 @@ class PythonClient:
                 inputs or None,
                 request_id=request_id or None,
                 labels=labels,
+                display_name=name,
                 timeout=deadline,
             )
         finally:
@@ -92,9 +94,33 @@ class PythonClient:
         success: bool = await self._call("cancel", task_id, reason=reason)
         return success
 
-    async def validate(self, schema: str, inputs: str = "") -> Sequence[str]:
+    async def validate(self, schema: str, inputs: str = "") -> Checked:
         found: fc.Validation = await self._call("validate", schema, inputs or None)
-        return [violation.description for violation in found.violations]
+        assert found.valid == (not found.violations)
+        return Checked(
+            *([(v.field, v.description) for v in each] for each in (found.violations, found.warnings))
+        )
+
+    async def get(self, task_id: str) -> Task:
+        task: fc.Task = await self._call("get", task_id)
+        return Task(task.task_id, task.status.name, task.display_name, task.labels, task.schema, task.inputs)
+
+    async def run_batch(self, schema: str, runs: Sequence[tuple[str, str]]) -> Sequence[Outcome]:
+        rows = [fc.BatchRow(inputs or None, row_id=key) for key, inputs in runs]
+        async with aclosing(_items(self._client.run_batch(schema, rows))) as outcomes:
+            return [
+                Outcome(
+                    each.row_id, each.result and _result(each.result), each.error.reason if each.error else ""
+                )
+                async for each in outcomes
+            ]
+
+    @asynccontextmanager
+    async def watch_tasks(self, labels: Mapping[str, str]) -> AsyncIterator[AsyncIterator[tuple[str, str]]]:
+        async with aclosing(_items(self._client.watch_tasks(labels=labels))) as changes:
+            yield (
+                (each.task_id, each.status.name) async for each in changes if isinstance(each, fc.TaskSummary)
+            )
 
     async def list(
         self, *, statuses: Sequence[int] = (), labels: Mapping[str, str] | None = None, page_size: int = 0

@@ -16,15 +16,19 @@ task_not_found, already_exists, sequence_out_of_range, resource_exhausted, unava
 call before it is answered; its error is canceled then.
 
     call          arguments (all may be left out)             result
-    run           schema, inputs, request_id, labels          the task's id
+    run           schema, inputs, request_id, labels, name    the task's id
     run_and_wait  schema, inputs                              RESULT
     result, wait  task_id                                     RESULT
     report        task_id, basic                              {task_id, status, inputs, outputs, nodes, messages, last_sequence}
     cancel        task_id, reason                             whether this call did
-    validate      schema, inputs                              the problems, as texts
+    validate      schema, inputs                              {violations, warnings}, each [[field, text], …]
+    get           task_id                                     {task_id, status, name, labels, schema, inputs}
+    run_batch     schema, runs ([[key, inputs], …])           [{key, result (RESULT or null), refusal (a reason)}, …], as they come
     list          statuses (numbers), labels, page_size       the ids of all tasks, through all pages
     info                                                      {name, node_types}
     watch         task_id, after, basic                       null, after the events
+    watch_tasks   labels                                      never; the tasks that there are when the watch is live, then
+                                                              those that change, as events {task_id, status}
 
 RESULT is {task_id, status, outputs, errors}. A status is a word such as "SUCCEEDED". Schemas, inputs and outputs are JSON
 texts in strings, "" where there are none; `nodes` are ids, `messages` and `errors` texts.
@@ -45,7 +49,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from clients.client_protocol import CallFailed, Event, Report, Result
+from clients.client_protocol import CallFailed, Checked, Event, Outcome, Report, Result, Task
 
 _MAX_LINE = 256 * 1024 * 1024
 
@@ -100,10 +104,12 @@ class RunnerClient:
         *,
         request_id: str = "",
         labels: Mapping[str, str] | None = None,
+        name: str = "",
         deadline: float | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> str:
         arguments = {"schema": schema, "inputs": inputs, "request_id": request_id, "labels": labels or {}}
+        arguments["name"] = name
         task_id: str = await self._call("run", arguments, deadline=deadline, metadata=metadata)
         return task_id
 
@@ -127,9 +133,26 @@ class RunnerClient:
         success: bool = await self._call("cancel", {"task_id": task_id, "reason": reason})
         return success
 
-    async def validate(self, schema: str, inputs: str = "") -> Sequence[str]:
-        problems: list[str] = await self._call("validate", {"schema": schema, "inputs": inputs})
-        return problems
+    async def validate(self, schema: str, inputs: str = "") -> Checked:
+        told = await self._call("validate", {"schema": schema, "inputs": inputs})
+        return Checked(
+            *([(field, text) for field, text in told[name]] for name in ("violations", "warnings"))
+        )
+
+    async def get(self, task_id: str) -> Task:
+        told = await self._call("get", {"task_id": task_id})
+        return Task(**{**told, **{name: document(told[name]) for name in ("schema", "inputs")}})
+
+    async def run_batch(self, schema: str, runs: Sequence[tuple[str, str]]) -> Sequence[Outcome]:
+        told = await self._call("run_batch", {"schema": schema, "runs": runs})
+        return [
+            Outcome(each["key"], each["result"] and _result(each["result"]), each["refusal"]) for each in told
+        ]
+
+    @asynccontextmanager
+    async def watch_tasks(self, labels: Mapping[str, str]) -> AsyncIterator[AsyncIterator[tuple[str, str]]]:
+        async with self._watch("watch_tasks", {"labels": labels}) as events:
+            yield ((told["task_id"], told["status"]) async for told in events)
 
     async def list(
         self, *, statuses: Sequence[int] = (), labels: Mapping[str, str] | None = None, page_size: int = 0
@@ -146,11 +169,19 @@ class RunnerClient:
     async def watch(
         self, task_id: str, *, after: int = 0, basic: bool = False, deadline: float | None = None
     ) -> AsyncIterator[AsyncIterator[Event]]:
-        number = self._begin("watch", {"task_id": task_id, "after": after, "basic": basic}, deadline)
+        arguments = {"task_id": task_id, "after": after, "basic": basic}
+        async with self._watch("watch", arguments, deadline) as events:
+            yield (_event(told) async for told in events)
+
+    @asynccontextmanager
+    async def _watch(
+        self, call: str, arguments: Mapping[str, Any], deadline: float | None = None
+    ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+        number = self._begin(call, arguments, deadline)
         lines = self._calls[number]
         ended = False
 
-        async def events() -> AsyncIterator[Event]:
+        async def events() -> AsyncIterator[dict[str, Any]]:
             nonlocal ended
             while True:
                 self._send({"id": number, "demand": 1})
@@ -159,7 +190,7 @@ class RunnerClient:
                     ended = True
                     _outcome(told)
                     return
-                yield _event(told["event"])
+                yield told["event"]
 
         try:
             yield events()

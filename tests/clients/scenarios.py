@@ -26,7 +26,8 @@ _EVENTS_SECONDS = 60
 
 async def runs_a_workflow(environment: Environment, client: Client) -> None:
     """A task runs to its outputs, and can be asked about, listed, and found by its labels."""
-    assert list(await client.validate(ECHO, '{"text": "hi"}')) == []
+    checked = await client.validate(ECHO, '{"text": "hi"}')
+    assert (list(checked.violations), list(checked.warnings)) == ([], [])
     task_id = await client.run(ECHO, '{"text": "hi"}', labels={"scenario": "runs a workflow"})
     result = await client.wait(task_id)
     assert (result.task_id, result.status, result.outputs) == (task_id, "SUCCEEDED", {"text": "hi"})
@@ -207,9 +208,84 @@ async def refuses_bad_workflows(environment: Environment, client: Client) -> Non
             continue
         assert (failure.kind, failure.reason) == ("invalid_workflow", reason), schema
         assert len(failure.descriptions) >= count, failure.descriptions
-        assert list(await client.validate(schema, inputs)) == list(failure.descriptions)
+        checked = await client.validate(schema, inputs)
+        assert [text for _, text in checked.violations] == list(failure.descriptions)
     failure = await failed(client.run(""))
     assert (failure.kind, failure.reason) == ("invalid_argument", "ARGUMENT_INVALID")
+
+
+async def warns_of_what_is_probably_not_meant(environment: Environment, client: Client) -> None:
+    """What does not keep a workflow from running comes with its place, apart from what is wrong."""
+    checked = await client.validate(ECHO, '{"text": "hi", "typo": 1}')
+    assert list(checked.violations) == []
+    ((field, text),) = checked.warnings
+    assert "typo" in field
+    assert text
+    checked = await client.validate(chain(START, START))
+    assert checked.violations
+    assert all(field.startswith("schema") for field, _ in checked.violations)
+
+
+async def tells_what_a_task_is(environment: Environment, client: Client) -> None:
+    """A task can be asked for: what was run, with which inputs, under which name and labels."""
+    labels = {"team": "blue"}
+    task_id = await client.run(ECHO, '{"text": "hi"}', labels=labels, name="order 7")
+    await client.wait(task_id)
+    task = await client.get(task_id)
+    assert (task.task_id, task.status, task.name, dict(task.labels)) == (
+        task_id,
+        "SUCCEEDED",
+        "order 7",
+        labels,
+    )
+    assert (task.schema, task.inputs) == (json.loads(ECHO), {"text": "hi"})
+    assert (await failed(client.get("nobody"))).kind == "task_not_found"
+
+
+async def runs_a_batch(environment: Environment, client: Client) -> None:
+    """Each run has its outcome, with its key: a result, or the reason why it was refused, while the others run."""
+    runs = [("a", '{"text": "A"}'), ("wrong", '{"text": 1}'), ("b", '{"text": "B"}')]
+    outcomes = {each.key: each for each in await client.run_batch(ECHO, runs)}
+    assert outcomes.keys() == {"a", "b", "wrong"}
+    results = [outcomes[key].result for key in ("a", "b")]
+    assert [result and (result.status, result.outputs) for result in results] == [
+        ("SUCCEEDED", {"text": "A"}),
+        ("SUCCEEDED", {"text": "B"}),
+    ]
+    assert (outcomes["wrong"].result, outcomes["wrong"].refusal) == (None, "INPUTS_INVALID")
+
+
+async def a_batch_goes_on_with_the_next_server(environment: Environment, client: Client) -> None:
+    """A server that is replaced in the middle of a batch costs no outcome, and no run comes twice."""
+    if client.is_gateway:
+        pytest.skip("a gateway tells the browser, which sends the rest again")
+    runs = [(str(number), json.dumps({"text": str(number)})) for number in range(4)]
+    running = asyncio.ensure_future(client.run_batch(environment.gated("batch"), runs))
+    await environment.gate.reached("batch", times=4)
+    await asyncio.to_thread(environment.server.terminate)
+    await asyncio.to_thread(environment.server.start)
+    environment.gate.release("batch")
+    outcomes = await running
+    assert sorted(each.key for each in outcomes) == ["0", "1", "2", "3"]
+    assert all(each.result and each.result.outputs == {"text": each.key} for each in outcomes)
+
+
+async def follows_tasks(environment: Environment, client: Client) -> None:
+    """A watch of tasks gives those that there are, and then each one that changes, also over a server that is replaced."""
+    labels = {"follows": str(uuid.uuid4())}
+    first = (await client.run(ECHO, labels=labels), "SUCCEEDED")
+    await client.wait(first[0])
+    async with client.watch_tasks(labels) as changes, asyncio.timeout(_EVENTS_SECONDS):
+        assert await anext(changes) == first
+        second = await client.run(environment.gated("followed"), labels=labels)
+        while await anext(changes) != (second, "PROCESSING"):
+            pass
+        if not client.is_gateway:
+            await asyncio.to_thread(environment.server.terminate)
+            await asyncio.to_thread(environment.server.start)
+        environment.gate.release("followed")
+        while await anext(changes) != (second, "SUCCEEDED"):
+            pass
 
 
 async def tells_mistakes_apart(environment: Environment, client: Client) -> None:
@@ -316,6 +392,11 @@ SCENARIOS: Sequence[Scenario] = (
     cancels,
     tells_why_a_task_failed,
     refuses_bad_workflows,
+    warns_of_what_is_probably_not_meant,
+    tells_what_a_task_is,
+    runs_a_batch,
+    a_batch_goes_on_with_the_next_server,
+    follows_tasks,
     tells_mistakes_apart,
     finds_the_server_away,
     keeps_deadlines,

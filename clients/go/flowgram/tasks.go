@@ -169,18 +169,45 @@ func (c *Client) Cancel(ctx context.Context, taskID, reason string) (bool, error
 	return response.GetSuccess(), nil
 }
 
-// Validate gives all problems of a schema and inputs, without running them; none means that [Client.Run] would accept
-// them. Problems are no error of the call.
-func (c *Client) Validate(ctx context.Context, schema, inputs json.RawMessage) ([]string, error) {
+// Validation is what a check of a workflow and its inputs found.
+type Validation struct {
+	// Violations is all that is wrong with the schema, or, if nothing is, with the inputs.
+	Violations []Violation
+	// Warnings is what does not keep the workflow from running, and is probably not meant.
+	Warnings []Violation
+}
+
+// Valid says whether [Client.Run] would accept the workflow.
+func (v Validation) Valid() bool {
+	return len(v.Violations) == 0
+}
+
+// Validate checks a schema and inputs without running them. Violations are no error of the call.
+func (c *Client) Validate(ctx context.Context, schema, inputs json.RawMessage) (Validation, error) {
 	request := &runtimev1.TaskValidateRequest{Schema: string(schema), Inputs: string(inputs)}
 	response, err := call(ctx, c, c.settings.retry, c.service.TaskValidate, request)
-	if err != nil || response.GetValid() {
-		return nil, err
+	if err != nil {
+		return Validation{}, err
 	}
-	if problems := response.GetErrors(); len(problems) > 0 {
-		return problems, nil
+	validation := Validation{violationsOf(response.GetProblems()), violationsOf(response.GetWarnings())}
+	if response.GetValid() || len(validation.Violations) > 0 {
+		return validation, nil
 	}
-	return []string{"not valid"}, nil
+	for _, text := range response.GetErrors() { // of a server that does not tell their places
+		validation.Violations = append(validation.Violations, Violation{Description: text})
+	}
+	if validation.Valid() {
+		validation.Violations = []Violation{{Description: "not valid"}}
+	}
+	return validation, nil
+}
+
+func violationsOf(problems []*runtimev1.Problem) []Violation {
+	var violations []Violation
+	for _, problem := range problems {
+		violations = append(violations, Violation{problem.GetField(), problem.GetText()})
+	}
+	return violations
 }
 
 // Info is the name, the version and the capabilities of the server.

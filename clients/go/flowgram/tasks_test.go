@@ -308,8 +308,19 @@ func TestOtherCalls(t *testing.T) {
 			return &runtimev1.TaskCancelResponse{Success: r.GetReason() == "why"}, nil
 		},
 		OnValidate: func(r *runtimev1.TaskValidateRequest) (*runtimev1.TaskValidateResponse, error) {
-			valid := r.GetInputs() == "{}"
-			return &runtimev1.TaskValidateResponse{Valid: valid, Errors: map[bool][]string{false: {"a", "b"}}[valid]}, nil
+			switch r.GetInputs() {
+			case "{}":
+				return &runtimev1.TaskValidateResponse{
+					Valid: true, Warnings: []*runtimev1.Problem{{Field: "inputs.x", Text: "is not declared"}},
+				}, nil
+			case "[]":
+				return &runtimev1.TaskValidateResponse{
+					Errors: []string{"a"}, Problems: []*runtimev1.Problem{{Field: "inputs", Text: "a"}},
+				}, nil
+			case "1": // a server that tells no places
+				return &runtimev1.TaskValidateResponse{Errors: []string{"a", "b"}}, nil
+			}
+			return &runtimev1.TaskValidateResponse{}, nil
 		},
 		OnInfo: func(context.Context) (*runtimev1.ServerInfoResponse, error) {
 			return &runtimev1.ServerInfoResponse{Name: "flowgram-server"}, nil
@@ -325,11 +336,20 @@ func TestOtherCalls(t *testing.T) {
 		if success, err := client.Cancel(ctx, "t1", "why"); err != nil || !success {
 			t.Error(success, err)
 		}
-		if problems, err := client.Validate(ctx, nil, json.RawMessage("{}")); err != nil || problems != nil {
-			t.Error(problems, err)
+		warned := []flowgram.Violation{{Field: "inputs.x", Description: "is not declared"}}
+		told, err := client.Validate(ctx, nil, json.RawMessage("{}"))
+		if err != nil || !told.Valid() || !slices.Equal(told.Warnings, warned) {
+			t.Error(told, err)
 		}
-		if problems, err := client.Validate(ctx, nil, nil); err != nil || !slices.Equal(problems, []string{"a", "b"}) {
-			t.Error(problems, err)
+		for inputs, wanted := range map[string][]flowgram.Violation{
+			"[]": {{Field: "inputs", Description: "a"}},
+			"1":  {{Description: "a"}, {Description: "b"}},
+			"":   {{Description: "not valid"}},
+		} {
+			told, err := client.Validate(ctx, nil, json.RawMessage(inputs))
+			if err != nil || told.Valid() || !slices.Equal(told.Violations, wanted) {
+				t.Error(inputs, told, err)
+			}
 		}
 		if info, err := client.Info(ctx); err != nil || info.GetName() != "flowgram-server" {
 			t.Error(info, err)

@@ -3,7 +3,7 @@
 import { InvalidWorkflowError } from "../src/errors.js";
 import { View } from "../src/contract.js";
 import type { Operations } from "../src/operations.js";
-import { encode, infoShape, listShape, object, reportShape, taskShape } from "./encoding.js";
+import { encode, infoShape, listShape, object, problemShape, reportShape, taskShape } from "./encoding.js";
 import type { Exchange } from "./exchange.js";
 import { Problem, problemOf } from "./problem.js";
 import { Parameters, readBody, type Body } from "./request.js";
@@ -38,8 +38,9 @@ export async function validate(operations: Operations, exchange: Exchange): Prom
   const body = await readBody(exchange);
   const workflow = readWorkflow(body);
   body.check();
-  const { valid, errors } = await operations.validate(workflow, exchange.settings);
-  exchange.send(200, encode(valid ? { valid } : { valid, errors }));
+  const { valid, errors, problems, warnings } = await operations.validate(workflow, exchange.settings);
+  const shape = valid ? { valid } : { valid, errors, problems: problems.map(problemShape) };
+  exchange.send(200, encode(warnings.length > 0 ? { ...shape, warnings: warnings.map(problemShape) } : shape));
 }
 
 /** `GET /api/task` */

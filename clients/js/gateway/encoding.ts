@@ -74,6 +74,11 @@ export function encode(shape: Shape): string {
   return typeof shape === "bigint" ? shape.toString() : JSON.stringify(shape);
 }
 
+/** A problem or a warning of a workflow. */
+export function problemShape({ field, text }: { readonly field: string; readonly text: string }): Shape {
+  return { field, text };
+}
+
 /** A JSON object of the contract; no text is an empty one. */
 export function object(text: string): Shape {
   return new Document(text === "" ? "{}" : text);

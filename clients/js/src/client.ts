@@ -7,7 +7,18 @@ import type { Event } from "./events.js";
 import type { TaskEvent } from "./gen/flowgram/runtime/v1/event_pb.js";
 import { View } from "./gen/flowgram/runtime/v1/runtime_service_pb.js";
 import { toText, type JsonSource } from "./json.js";
-import type { BatchOutcome, Report, Result, ServerInfo, Status, Task, TasksChange, TaskSummary, ViewName } from "./models.js";
+import type {
+  BatchOutcome,
+  Report,
+  Result,
+  ServerInfo,
+  Status,
+  Task,
+  TasksChange,
+  TaskSummary,
+  Validation,
+  ViewName,
+} from "./models.js";
 import { Operations } from "./operations.js";
 import { durationFrom } from "./timing.js";
 
@@ -160,14 +171,10 @@ export class Client {
     return convert.task(await this.operations.get(taskId, options));
   }
 
-  /** All problems of a schema and inputs, without running them. None: `run` would accept them. */
-  async validate(schema: JsonSource, inputs: JsonSource = {}, options: CallSettings = {}): Promise<readonly string[]> {
+  /** Check a schema and inputs without running them. What is wrong with them is no error of the call. */
+  async validate(schema: JsonSource, inputs: JsonSource = {}, options: CallSettings = {}): Promise<Validation> {
     const request = { schema: toText(schema, "schema"), inputs: toText(inputs, "inputs") };
-    const { valid, errors } = await this.operations.validate(request, options);
-    if (valid) {
-      return [];
-    }
-    return errors.length > 0 ? errors : ["not valid"];
+    return convert.validation(await this.operations.validate(request, options));
   }
 
   /** Tasks, newest first. A page is asked for when the iteration needs it. */

@@ -47,6 +47,20 @@ export function snapshot(told: report_pb.Snapshot): models.Snapshot {
   };
 }
 
+/** What a check found. A server that does not tell the places of problems has their texts. */
+export function validation(told: service_pb.TaskValidateResponse): models.Validation {
+  const violations = told.problems.map(violation);
+  if (!told.valid && violations.length === 0) {
+    const texts = told.errors.length > 0 ? told.errors : ["not valid"];
+    violations.push(...texts.map((description) => ({ field: "", description })));
+  }
+  return { valid: told.valid, violations, warnings: told.warnings.map(violation) };
+}
+
+function violation({ field, text }: service_pb.Problem): { field: string; description: string } {
+  return { field, description: text };
+}
+
 /** A message of a task. */
 export function message(told: report_pb.Message): models.TaskMessage {
   return {

@@ -6,7 +6,7 @@
  * known is undefined, or an empty text.
  */
 
-import { TaskCanceledError, TaskFailedError, TaskUnfinishedError, type RequestError } from "./errors.js";
+import { TaskCanceledError, TaskFailedError, TaskUnfinishedError, type RequestError, type Violation } from "./errors.js";
 import type { JsonObject } from "./json.js";
 
 /** The status of a task, or of one run of a node; "unspecified" is one that came after this version. */
@@ -145,6 +145,16 @@ export type TasksChange =
       /** Tasks whose retention has passed. */
       readonly removedTaskIds: readonly string[];
     };
+
+/** What a check of a workflow and its inputs found. */
+export interface Validation {
+  /** Whether `run` would accept them. */
+  readonly valid: boolean;
+  /** All that is wrong with the schema, or, if nothing is, with the inputs. */
+  readonly violations: readonly Violation[];
+  /** What does not keep the workflow from running, and is probably not meant. */
+  readonly warnings: readonly Violation[];
+}
 
 /** Name, version and capabilities of a server. */
 export interface ServerInfo {

@@ -284,11 +284,31 @@ test("a report comes with its nodes in order", async (t) => {
   assert.equal((await client.report("t", { view: "basic" })).inputs, undefined);
 });
 
+test("a check tells what is wrong, where, and what is probably not meant", async (t) => {
+  const found = { valid: true, warnings: [{ field: "inputs.x", text: "is not declared" }] };
+  const server = await serve(t, {
+    taskValidate: ({ inputs }) =>
+      [found, { problems: [{ field: "schema", text: "x" }], errors: ["x"] }, { errors: ["x", "y"] }, {}][
+        Number((JSON.parse(inputs) as { case: number }).case)
+      ] ?? {},
+  });
+  const { client } = connect(t, server);
+  const warnings = [{ field: "inputs.x", description: "is not declared" }];
+  assert.deepEqual(await client.validate({}, { case: 0 }), { valid: true, violations: [], warnings });
+  const refused = async (number: number) => (await client.validate({}, { case: number })).violations;
+  assert.deepEqual(await refused(1), [{ field: "schema", description: "x" }]);
+  assert.deepEqual(
+    (await refused(2)).map(({ description }) => description),
+    ["x", "y"],
+  );
+  assert.deepEqual(await refused(3), [{ field: "", description: "not valid" }]);
+});
+
 test("metadata goes with every call", async (t) => {
   const server = await serve(t, { taskCancel: () => ({ success: true }), taskValidate: () => ({ errors: ["x"] }) });
   const { client } = connect(t, server, { metadata: { authorization: "Bearer abc" } });
   assert.equal(await client.cancel("t", { reason: "r" }), true);
-  assert.deepEqual(await client.validate({}), ["x"]);
+  assert.equal((await client.validate({})).valid, false);
   assert.deepEqual(
     server.headers.map((headers) => headers.get("authorization")),
     ["Bearer abc", "Bearer abc"],

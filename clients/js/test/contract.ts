@@ -15,6 +15,9 @@ interface Arguments {
   /** Seconds. */
   readonly task_timeout?: number;
   readonly labels?: Record<string, string>;
+  readonly name?: string;
+  /** A key and inputs each. */
+  readonly runs?: [string, string][];
   /** By their numbers in the contract. */
   readonly statuses?: number[];
   readonly page_size?: number;
@@ -90,6 +93,7 @@ async function perform(client: flowgram.Client, told: Command, running: Running)
     requestId: a.request_id,
     taskTimeoutMs: a.task_timeout ? a.task_timeout * 1000 : undefined,
     labels: a.labels,
+    displayName: a.name,
   };
   const view = a.basic ? "basic" : "full";
   switch (told.call) {
@@ -104,8 +108,20 @@ async function perform(client: flowgram.Client, told: Command, running: Running)
       return shapeReport(await client.report(taskId, { ...settings, view }));
     case "cancel":
       return client.cancel(taskId, { ...settings, reason: a.reason ?? "" });
-    case "validate":
-      return client.validate(valueOf(a.schema), valueOf(a.inputs), settings);
+    case "validate": {
+      const { violations, warnings } = await client.validate(valueOf(a.schema), valueOf(a.inputs), settings);
+      return { violations: shapeViolations(violations), warnings: shapeViolations(warnings) };
+    }
+    case "get":
+      return shapeTask(await client.get(taskId, settings));
+    case "run_batch": {
+      const runs = a.runs?.map(([key, inputs]) => ({ key, inputs: valueOf(inputs) })) ?? [];
+      const outcomes: unknown[] = [];
+      for await (const { key, result, refusal } of client.runBatch(valueOf(a.schema), runs, settings)) {
+        outcomes.push({ key, result: result ? shapeResult(result) : null, refusal: refusal?.reason ?? "" });
+      }
+      return outcomes;
+    }
     case "list": {
       const ids: string[] = [];
       const statuses = a.statuses?.map((number) => STATUSES[number] ?? "unspecified");
@@ -125,6 +141,18 @@ async function perform(client: flowgram.Client, told: Command, running: Running)
       for await (const event of client.watch(taskId, options)) {
         write({ id: told.id, event: shapeEvent(event) });
         await running.turn();
+      }
+      return null;
+    }
+    case "watch_tasks": {
+      await running.turn();
+      const filter = { ...settings, labels: a.labels };
+      for await (const change of client.watchTasks(filter)) {
+        // What there is when nothing is missed any more, then what changes.
+        for await (const task of change.kind === "live" ? client.list(filter) : change.tasks) {
+          write({ id: told.id, event: { task_id: task.taskId, status: task.status.toUpperCase() } });
+          await running.turn();
+        }
       }
       return null;
     }
@@ -155,7 +183,22 @@ function shapeError(error: unknown, running: Running): unknown {
     kind: kind ?? "other",
     message: error instanceof Error ? error.message : String(error),
     reason: refused?.reason ?? "",
-    violations: refused?.violations.map(({ field, description }) => [field, description]) ?? [],
+    violations: shapeViolations(refused?.violations ?? []),
+  };
+}
+
+function shapeViolations(violations: readonly flowgram.Violation[]): [string, string][] {
+  return violations.map(({ field, description }) => [field, description]);
+}
+
+function shapeTask(task: flowgram.Task): unknown {
+  return {
+    task_id: task.taskId,
+    status: task.status.toUpperCase(),
+    name: task.displayName,
+    labels: task.labels,
+    schema: task.schemaText,
+    inputs: task.inputsText,
   };
 }
 

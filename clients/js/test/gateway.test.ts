@@ -80,7 +80,7 @@ test("shows, cancels, lists and validates", async (t) => {
     },
     taskGet: ({ taskId }) => ({ task: { summary: { taskId }, schema: "{}" } }),
     taskReport: ({ taskId }) => ({ report: { taskId } }),
-    taskValidate: () => ({ errors: ["bad"] }),
+    taskValidate: () => ({ errors: ["bad"], problems: [{ field: "schema", text: "bad" }] }),
     ...info,
   });
   const { url } = await open(t, server);
@@ -93,7 +93,7 @@ test("shows, cancels, lists and validates", async (t) => {
   );
   assert.match(await text("/api/task?taskID=t"), /^{"taskID":"t",.*"schema":"{}"/);
   assert.match(await text("/api/task/report?taskID=t"), /^{"id":"t",/);
-  assert.equal(await text("/api/task/validate", post(RUN)), '{"valid":false,"errors":["bad"]}');
+  assert.equal(await text("/api/task/validate", post(RUN)), '{"valid":false,"errors":["bad"],"problems":[{"field":"schema","text":"bad"}]}');
   assert.match(await text("/api/info"), /^{"name":"x",/);
   assert.equal(await text("/healthz"), '{"status":"ok"}');
 });

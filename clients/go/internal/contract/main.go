@@ -48,6 +48,8 @@ type arguments struct {
 	RequestID   string            `json:"request_id"`
 	TaskTimeout float64           `json:"task_timeout"` // seconds
 	Labels      map[string]string `json:"labels"`
+	Name        string            `json:"name"`
+	Runs        [][2]string       `json:"runs"` // a key and inputs each
 	Statuses    []flowgram.Status `json:"statuses"`
 	PageSize    int32             `json:"page_size"`
 	Reason      string            `json:"reason"`
@@ -135,8 +137,14 @@ func perform(
 	case "cancel":
 		return client.Cancel(ctx, a.TaskID, a.Reason)
 	case "validate":
-		problems, err := client.Validate(ctx, json.RawMessage(a.Schema), json.RawMessage(a.Inputs))
-		return append([]string{}, problems...), err
+		validation, err := client.Validate(ctx, json.RawMessage(a.Schema), json.RawMessage(a.Inputs))
+		return map[string][][2]string{
+			"violations": shapeViolations(validation.Violations), "warnings": shapeViolations(validation.Warnings),
+		}, err
+	case "get":
+		return shapeTask(client.Get(ctx, a.TaskID))
+	case "run_batch":
+		return runBatch(ctx, client, a)
 	case "list":
 		ids := []string{}
 		request := flowgram.ListRequest{Statuses: a.Statuses, Labels: a.Labels, PageSize: a.PageSize}
@@ -152,6 +160,8 @@ func perform(
 		return map[string]any{"name": info.GetName(), "node_types": info.GetNodeTypes()}, err
 	case "watch":
 		return nil, watch(ctx, client, told, demand, write)
+	case "watch_tasks":
+		return nil, watchTasks(ctx, client, told, demand, write)
 	default:
 		return nil, fmt.Errorf("there is no call %q", told.Call)
 	}
@@ -167,19 +177,7 @@ func watch(
 	if told.Arguments.Deltas {
 		options = append(options, flowgram.WithDeltas())
 	}
-	wanted := 0
-	await := func() error {
-		for wanted == 0 {
-			select {
-			case more := <-demand:
-				wanted += more
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		wanted--
-		return nil
-	}
+	await := awaiting(ctx, demand)
 	if err := await(); err != nil {
 		return err
 	}
@@ -195,6 +193,80 @@ func watch(
 	return nil
 }
 
+// watchTasks gives the tasks that there are whenever the watch is live, and those that change.
+func watchTasks(
+	ctx context.Context, client *flowgram.Client, told command, demand <-chan int, write func(map[string]any),
+) error {
+	await := awaiting(ctx, demand)
+	if err := await(); err != nil {
+		return err
+	}
+	filter := flowgram.ListRequest{Labels: told.Arguments.Labels}
+	for change, err := range client.WatchTasks(ctx, filter) {
+		if err != nil {
+			return err
+		}
+		tasks := change.Tasks
+		if change.Live {
+			for task, err := range client.List(ctx, filter) {
+				if err != nil {
+					return err
+				}
+				tasks = append(tasks, task)
+			}
+		}
+		for _, task := range tasks {
+			event := map[string]any{"task_id": task.GetTaskId(), "status": statusName(task.GetStatus())}
+			write(map[string]any{"id": told.ID, "event": event})
+			if err := await(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// awaiting waits until one more event is wanted.
+func awaiting(ctx context.Context, demand <-chan int) func() error {
+	wanted := 0
+	return func() error {
+		for wanted == 0 {
+			select {
+			case more := <-demand:
+				wanted += more
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		wanted--
+		return nil
+	}
+}
+
+func runBatch(ctx context.Context, client *flowgram.Client, a arguments) (any, error) {
+	runs := func(yield func(flowgram.BatchRun) bool) {
+		for _, run := range a.Runs {
+			if !yield(flowgram.BatchRun{Key: run[0], Inputs: json.RawMessage(run[1])}) {
+				return
+			}
+		}
+	}
+	outcomes := []map[string]any{}
+	for outcome, err := range client.RunBatch(ctx, flowgram.BatchRequest{RunRequest: a.runRequest()}, runs) {
+		if err != nil {
+			return nil, err
+		}
+		shape := map[string]any{"key": outcome.Key, "result": nil, "refusal": ""}
+		if outcome.Refusal != nil {
+			shape["refusal"] = outcome.Refusal.Reason
+		} else if shape["result"], err = shapeResult(outcome.Result, nil); err != nil {
+			return nil, err
+		}
+		outcomes = append(outcomes, shape)
+	}
+	return outcomes, nil
+}
+
 func (a arguments) runRequest() flowgram.RunRequest {
 	return flowgram.RunRequest{
 		Schema:      json.RawMessage(a.Schema),
@@ -202,6 +274,7 @@ func (a arguments) runRequest() flowgram.RunRequest {
 		RequestID:   a.RequestID,
 		TaskTimeout: seconds(a.TaskTimeout),
 		Labels:      a.Labels,
+		DisplayName: a.Name,
 	}
 }
 

@@ -34,13 +34,32 @@ func shapeError(err error) map[string]any {
 	}
 	var failure *flowgram.Error
 	if errors.As(err, &failure) {
-		violations := make([][2]string, len(failure.Violations))
-		for i, violation := range failure.Violations {
-			violations[i] = [2]string{violation.Field, violation.Description}
-		}
-		shape["reason"], shape["violations"] = failure.Reason, violations
+		shape["reason"], shape["violations"] = failure.Reason, shapeViolations(failure.Violations)
 	}
 	return shape
+}
+
+func shapeViolations(violations []flowgram.Violation) [][2]string {
+	shapes := make([][2]string, len(violations))
+	for i, violation := range violations {
+		shapes[i] = [2]string{violation.Field, violation.Description}
+	}
+	return shapes
+}
+
+func shapeTask(task *flowgram.Task, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	summary := task.GetSummary()
+	return map[string]any{
+		"task_id": summary.GetTaskId(),
+		"status":  statusName(summary.GetStatus()),
+		"name":    summary.GetDisplayName(),
+		"labels":  summary.GetLabels(),
+		"schema":  task.GetSchema(),
+		"inputs":  task.GetInputs(),
+	}, nil
 }
 
 func shapeResult(result *flowgram.Result, err error) (any, error) {

@@ -27,8 +27,8 @@ func (g *Gateway) run(w http.ResponseWriter, r *http.Request) error {
 	if errors.Is(err, flowgram.ErrInvalidWorkflow) {
 		// the status of a call has room for the first problems only
 		refusal := problemOf(err)
-		if all, err := g.client.Validate(ctx, json.RawMessage(*body.Schema), body.Inputs); err == nil && len(all) > 0 {
-			refusal.errors = all
+		if all, err := g.client.Validate(ctx, json.RawMessage(*body.Schema), body.Inputs); err == nil && !all.Valid() {
+			refusal.errors = textsOf(all.Violations)
 		}
 		return refusal
 	}
@@ -45,14 +45,41 @@ func (g *Gateway) validate(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := g.bounded(r)
 	defer cancel()
-	problems, err := g.client.Validate(ctx, json.RawMessage(*body.Schema), body.Inputs)
+	validation, err := g.client.Validate(ctx, json.RawMessage(*body.Schema), body.Inputs)
 	if err != nil {
 		return err
 	}
 	return writeJSON(w, struct {
-		Valid  bool     `json:"valid"`
-		Errors []string `json:"errors,omitempty"`
-	}{len(problems) == 0, problems})
+		Valid    bool          `json:"valid"`
+		Errors   []string      `json:"errors,omitempty"`
+		Problems []problemBody `json:"problems,omitempty"`
+		Warnings []problemBody `json:"warnings,omitempty"`
+	}{
+		validation.Valid(), textsOf(validation.Violations),
+		bodiesOf(validation.Violations), bodiesOf(validation.Warnings),
+	})
+}
+
+// problemBody is a problem or a warning of a workflow, as JSON.
+type problemBody struct {
+	Field string `json:"field"`
+	Text  string `json:"text"`
+}
+
+func bodiesOf(violations []flowgram.Violation) []problemBody {
+	var bodies []problemBody
+	for _, violation := range violations {
+		bodies = append(bodies, problemBody{violation.Field, violation.Description})
+	}
+	return bodies
+}
+
+func textsOf(violations []flowgram.Violation) []string {
+	var texts []string
+	for _, violation := range violations {
+		texts = append(texts, violation.Description)
+	}
+	return texts
 }
 
 func (g *Gateway) get(w http.ResponseWriter, r *http.Request) error {

@@ -60,12 +60,17 @@ func TestRunOfAnInvalidWorkflow(t *testing.T) {
 				&errdetails.BadRequest_FieldViolation{Field: "schema", Description: "a"})
 		},
 		OnValidate: func(*runtimev1.TaskValidateRequest) (*runtimev1.TaskValidateResponse, error) {
-			return &runtimev1.TaskValidateResponse{Errors: []string{"a", "b"}}, nil
+			return &runtimev1.TaskValidateResponse{
+				Errors:   []string{"a", "b"},
+				Problems: []*runtimev1.Problem{{Field: "schema.nodes", Text: "a"}, {Text: "b"}},
+			}, nil
 		},
 	}
 	withGateway(t, server, gateway.Settings{}, func(t *testing.T, b *browser) {
 		b.refused(http.StatusBadRequest, "SCHEMA_INVALID", []string{"a", "b"}, "POST", "/api/task/run", runBody)
-		b.expect(http.StatusOK, `{"valid":false,"errors":["a","b"]}`, "POST", "/api/task/validate", runBody)
+		b.expect(http.StatusOK, `{"valid":false,"errors":["a","b"],`+
+			`"problems":[{"field":"schema.nodes","text":"a"},{"field":"","text":"b"}]}`,
+			"POST", "/api/task/validate", runBody)
 	})
 }
 

@@ -6,6 +6,7 @@ from itertools import islice
 import click
 
 from flowgram_client import Client, Report, Status, TaskRemoved, TaskSummary
+from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
 
 from . import json_output
 from .exits import EPILOG, ExitStatus
@@ -126,7 +127,7 @@ def list_command(
     watch: bool,
     as_json: bool,
 ) -> None:
-    """List tasks, newest first: id, status, creation, duration, name, labels."""
+    """List tasks, newest first: id, status, creation, duration, namespace (unless it is the default one), name, labels."""
     if watch and limit is not None:
         raise click.UsageError("--limit and --watch exclude each other")
     wanted = [Status[status.upper()] for status in statuses]
@@ -153,6 +154,8 @@ def list_command(
             status = in_style_of(task.status, f"{task.status!s:<10}")
             times = f"{moment(task.create_time):<20}  {duration(task.time_cost):>12}"
             name = f"  {line(task.display_name)}" if task.display_name else ""
+            if task.namespace not in {"", DEFAULT_NAMESPACE}:
+                name = f"  [{line(task.namespace)}]{name}"
             echo(f"{line(task.task_id)}  {status}  {times}{name}{dim(f'  {shown}') if shown else ''}")
 
     connection.ask(print_changes if watch else print_list)

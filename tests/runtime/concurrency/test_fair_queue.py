@@ -3,15 +3,17 @@
 import asyncio
 import itertools
 from collections import defaultdict, deque
+from collections.abc import Hashable, Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from flowgram_core.concurrency.fair_queue import FairQueue, FairSemaphore
+from flowgram_core.concurrency.fair_queue import FairQueue, FairSemaphore, Owner
 
 KEYS = st.sampled_from("abc")
+INDICES = st.integers(0, 5)
 
 
 def pop_all(queue: FairQueue[str]) -> list[str]:
@@ -26,6 +28,21 @@ def test_keys_take_turns() -> None:
     assert pop_all(queue) == ["a1", "b1", "c1", "a2", "c2", "a3"]
     with pytest.raises(IndexError):
         queue.pop()
+
+
+def test_namespaces_take_turns_and_their_tasks_within() -> None:
+    """However many tasks one namespace has; keys that are no owners are one group beside the namespaces."""
+    queue: FairQueue[str] = FairQueue()
+    for name in ("a.t1.1", "a.t1.2", "a.t2.1", "a.t3.1", "b.t9.1", "b.t9.2", "b.t8.1"):
+        namespace, task_id, _ = name.split(".")
+        queue.push(Owner(namespace, task_id), name)
+    queue.push("nobody", "n1")
+    queue.push("a", "n2")
+    assert pop_all(queue) == [
+        *("a.t1.1", "b.t9.1", "n1"),
+        *("a.t2.1", "b.t8.1", "n2"),
+        *("a.t3.1", "b.t9.2", "a.t1.2"),
+    ]
 
 
 def test_a_new_key_is_served_within_one_round() -> None:
@@ -65,33 +82,56 @@ def test_a_paused_key_is_passed_over() -> None:
 
 
 class FairQueueModel(RuleBasedStateMachine):
-    """A queue beside the plainest description of what it must do: lists of keys and of items."""
+    """A queue beside the plainest description of what it must do: lists of groups, of keys and of items."""
+
+    keys: Sequence[Hashable] = tuple("abc")
 
     def __init__(self) -> None:
         super().__init__()
         self.queue: FairQueue[int] = FairQueue()
-        self.order: list[str] = []  # of the keys that wait and are not paused
-        self.items: defaultdict[str, deque[int]] = defaultdict(deque)
-        self.paused: set[str] = set()
+        self.order: list[
+            tuple[str, list[Hashable]]
+        ] = []  # the groups, with the keys that wait and are not paused
+        self.items: defaultdict[Hashable, deque[int]] = defaultdict(deque)
+        self.paused: set[Hashable] = set()
         self.numbers = itertools.count()
 
-    def wait(self, key: str, *, first: bool = False) -> None:
-        if key in self.paused:
-            return
-        if first:
-            self.order = [key, *(other for other in self.order if other != key)]
-        elif key not in self.order:
-            self.order.append(key)
+    def key_at(self, index: int) -> Hashable:
+        return self.keys[index % len(self.keys)]
 
-    @rule(key=KEYS)
-    def push(self, key: str) -> None:
+    def take(self, key: Hashable) -> None:
+        """The key waits no more."""
+        group = key.namespace if isinstance(key, Owner) else ""
+        self.order = [
+            (name, [other for other in keys if name != group or other != key]) for name, keys in self.order
+        ]
+        self.order = [(name, keys) for name, keys in self.order if keys]
+
+    def wait(self, key: Hashable, *, first: bool = False) -> None:
+        group = key.namespace if isinstance(key, Owner) else ""
+        keys = next((keys for name, keys in self.order if name == group), [])
+        if key in self.paused or (not first and key in keys):
+            return
+        others = [other for other in keys if other != key]
+        keys = [key, *others] if first else [*others, key]
+        if first:
+            self.order = [(group, keys), *(each for each in self.order if each[0] != group)]
+        elif len(keys) == 1:
+            self.order.append((group, keys))
+        else:
+            self.order = [(name, keys if name == group else own) for name, own in self.order]
+
+    @rule(index=INDICES)
+    def push(self, index: int) -> None:
+        key = self.key_at(index)
         number = next(self.numbers)
         self.items[key].append(number)
         self.wait(key)
         self.queue.push(key, number)
 
-    @rule(key=KEYS)
-    def push_front(self, key: str) -> None:
+    @rule(index=INDICES)
+    def push_front(self, index: int) -> None:
+        key = self.key_at(index)
         number = next(self.numbers)
         self.items[key].appendleft(number)
         self.wait(key, first=True)
@@ -103,30 +143,35 @@ class FairQueueModel(RuleBasedStateMachine):
             with pytest.raises(IndexError):
                 self.queue.pop()
             return
-        key = self.order.pop(0)
+        group, keys = self.order.pop(0)
+        key = keys.pop(0)
         assert self.queue.pop() == self.items[key].popleft()
         if self.items[key]:
-            self.order.append(key)
+            keys.append(key)
+        if keys:
+            self.order.append((group, keys))
 
-    @rule(key=KEYS, data=st.data())
-    def discard(self, key: str, data: st.DataObject) -> None:
+    @rule(index=INDICES, data=st.data())
+    def discard(self, index: int, data: st.DataObject) -> None:
+        key = self.key_at(index)
         assert not self.queue.discard(key, -1)
         if self.items[key]:
             number = data.draw(st.sampled_from(sorted(self.items[key])))
             self.items[key].remove(number)
-            if not self.items[key] and key in self.order:
-                self.order.remove(key)
+            if not self.items[key]:
+                self.take(key)
             assert self.queue.discard(key, number)
 
-    @rule(key=KEYS)
-    def pause(self, key: str) -> None:
+    @rule(index=INDICES)
+    def pause(self, index: int) -> None:
+        key = self.key_at(index)
         self.paused.add(key)
-        if key in self.order:
-            self.order.remove(key)
+        self.take(key)
         self.queue.pause(key)
 
-    @rule(key=KEYS)
-    def resume(self, key: str) -> None:
+    @rule(index=INDICES)
+    def resume(self, index: int) -> None:
+        key = self.key_at(index)
         if key in self.paused:
             self.paused.remove(key)
             if self.items[key]:
@@ -140,8 +185,16 @@ class FairQueueModel(RuleBasedStateMachine):
         assert sorted(self.queue) == sorted(itertools.chain.from_iterable(self.items.values()))
 
 
+class OwnersModel(FairQueueModel):
+    """The same with owners in two namespaces, beside a key that is none."""
+
+    keys = (Owner("x", "a"), Owner("x", "b"), Owner("y", "a"), Owner("y", "b"), Owner("y", "c"), "x")
+
+
 TestFairQueueModel = FairQueueModel.TestCase
 TestFairQueueModel.__doc__ = "Whatever is done in whatever order, the queue does what its model does."
+TestOwnersModel = OwnersModel.TestCase
+TestOwnersModel.__doc__ = "Also where keys have groups."
 
 
 async def granted(waiters: dict[str, asyncio.Task[None]]) -> list[str]:

@@ -229,3 +229,31 @@ def test_whenever_a_watcher_reads_it_ends_with_the_tasks_as_they_are(
         await watch.aclose()
 
     asyncio.run(follow())
+
+
+async def test_namespaces_are_apart() -> None:
+    """A watcher gets the changes and removals of its namespace, and is not woken by those of others."""
+    clock = FakeClock()
+    log = change_log(clock)
+    watch = await opened(log, TaskFilter(namespace="acme"), heartbeat=5)
+    log.changed(record("theirs"), None)
+    log.removed([removed_task("their-old"), removed_task("old", "acme")])
+    log.changed(record("own", namespace="acme"), None)
+    assert told(await anext(watch)) == ["own 2", "-old"]
+    await watch.aclose()
+
+
+async def test_a_busy_namespace_pushes_out_its_own_changes_only() -> None:
+    """Each keeps its share of what is kept, as long as somebody watches it."""
+    clock = FakeClock()
+    log = change_log(clock, kept=10)
+    quiet = await opened(log, TaskFilter(namespace="acme"))
+    busy = await opened(log)
+    for number in range(5):
+        log.changed(record(f"q{number}", namespace="acme"), None)
+    for number in range(6):
+        log.changed(record(f"b{number}"), None)
+    with pytest.raises(WatcherBehind):
+        await anext(busy)
+    assert len(told(await anext(quiet))) == 5
+    await quiet.aclose()

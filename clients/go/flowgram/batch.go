@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	goruntime "runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -77,13 +78,12 @@ func (c *Client) RunBatch(
 		defer cancel()
 		defaults := request.message(false)
 		batch := &batch{
-			client:   c,
-			id:       defaults.GetRequestId(),
-			first:    &runtimev1.TaskRunBatchRequest{Defaults: defaults, MaxInFlight: request.MaxInFlight},
-			incoming: make(chan BatchRun),
-			again:    make(chan int),
-			pending:  map[int]*pendingRun{},
-			yield:    func(outcome *BatchOutcome) bool { return yield(outcome, nil) },
+			client:  c,
+			id:      defaults.GetRequestId(),
+			first:   &runtimev1.TaskRunBatchRequest{Defaults: defaults, MaxInFlight: request.MaxInFlight},
+			again:   make(chan int),
+			pending: map[int]*pendingRun{},
+			yield:   func(outcome *BatchOutcome) bool { return yield(outcome, nil) },
 		}
 		defaults.RequestId = ""
 		if request.RequestID == "" {
@@ -94,6 +94,7 @@ func (c *Client) RunBatch(
 			window = batchWindow
 		}
 		batch.slots = make(chan struct{}, window)
+		batch.incoming = make(chan BatchRun, window) // never full: each run in it holds a slot
 		if err := checkText(defaults); err != nil {
 			yield(nil, err)
 			return
@@ -102,7 +103,8 @@ func (c *Client) RunBatch(
 			defer close(batch.incoming)
 			for run := range runs {
 				select {
-				case batch.incoming <- run:
+				case batch.slots <- struct{}{}:
+					batch.incoming <- run
 				case <-ctx.Done():
 					return
 				}
@@ -124,8 +126,8 @@ type batch struct {
 	client   *Client
 	id       string
 	first    *runtimev1.TaskRunBatchRequest
-	incoming chan BatchRun
-	slots    chan struct{} // holds one for each run that has no outcome
+	incoming chan BatchRun // holds those that are not sent yet
+	slots    chan struct{} // holds one for each run that has no outcome, and for those that are not sent yet
 	again    chan int      // runs that were refused for now, to be sent again
 	yield    func(*BatchOutcome) bool
 
@@ -195,39 +197,27 @@ func (b *batch) send(ctx context.Context, stream batchStream) error {
 	}
 	incoming := b.incoming
 	for {
-		var slots chan<- struct{}
-		if incoming != nil {
-			slots = b.slots
-		}
 		message := &runtimev1.TaskRunBatchRequest{}
 		select {
 		case <-ctx.Done():
 			return nil
 		case index := <-b.again:
 			b.addAgain(message, index)
-		case slots <- struct{}{}:
-			select {
-			case <-ctx.Done():
-				<-b.slots
-				return nil
-			case index := <-b.again:
-				<-b.slots
-				b.addAgain(message, index)
-			case run, more := <-incoming:
-				if !more {
-					<-b.slots
-					incoming = nil
-					if b.drain() {
-						_ = stream.CloseSend()
-					}
-					continue
+		case run, more := <-incoming:
+			if !more {
+				incoming = nil
+				if b.drain() {
+					_ = stream.CloseSend()
 				}
-				if err := b.add(message, run); err != nil {
-					return err
-				}
-				if err := b.addReady(message, incoming); err != nil {
-					return err
-				}
+				continue
+			}
+			if err := b.add(message, run); err != nil {
+				return err
+			}
+			// Let those come that are on their way: large messages cost less.
+			goruntime.Gosched()
+			if err := b.addReady(message, incoming); err != nil {
+				return err
 			}
 		}
 		if len(message.GetRuns()) > 0 && stream.Send(message) != nil {
@@ -236,25 +226,18 @@ func (b *batch) send(ctx context.Context, stream batchStream) error {
 	}
 }
 
-// addReady adds the runs to a message that are there already, and for which there is room.
+// addReady adds the runs to a message that are there already.
 func (b *batch) addReady(message *runtimev1.TaskRunBatchRequest, incoming <-chan BatchRun) error {
 	for len(message.GetRuns()) < batchMessageRuns && proto.Size(message) < batchMessageBytes {
 		select {
-		case b.slots <- struct{}{}:
-		default:
-			return nil
-		}
-		select {
 		case run, more := <-incoming:
 			if !more {
-				<-b.slots
 				return nil // the next look at incoming tells
 			}
 			if err := b.add(message, run); err != nil {
 				return err
 			}
 		default:
-			<-b.slots
 			return nil
 		}
 	}

@@ -6,7 +6,7 @@ is free: so a client that reads slowly slows down its own sending, and nothing p
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import Final
 
 from flowgram.runtime.v1.runtime_service_pb2 import BatchRun, TaskRunBatchRequest, TaskRunRequest
@@ -28,6 +28,8 @@ _RESPONSE_BYTES: Final = 256 * 1024
 """Outcomes are joined to responses of about this size."""
 _ACCEPTED_TOGETHER: Final = 64
 """Runs that are accepted in one go: more gain nothing, and hold up the first one's outcome."""
+_READ_AHEAD_BYTES: Final = 1024 * 1024
+"""So much of the inputs of runs that wait to be accepted is read, or one run."""
 
 
 class BatchDefaults:
@@ -105,6 +107,9 @@ class Batch:
         self._encode = encode
         self._free = 0
         self._in_flight = 0
+        self._read_ahead: deque[BatchRun] = deque()
+        self._read_ahead_bytes = 0
+        self._arrived = asyncio.Event()
         self._ready: deque[bytes] = deque()
         self._news = asyncio.Event()
         self._room = asyncio.Event()
@@ -118,8 +123,15 @@ class Batch:
             ArgumentInvalid: The first request, or a key, is not as it should be.
             ShuttingDown: The service ends before the tasks do. They go on after the next start.
         """
-        reader = asyncio.create_task(self._read(), name="batch reader")
-        reader.add_done_callback(lambda _: self._news.set())
+        first = await anext(self._requests, None)
+        if first is None:
+            return
+        defaults = BatchDefaults(first, self._namespace)
+        self._free = defaults.max_in_flight
+        reader = asyncio.create_task(self._read(first), name="batch reader")
+        acceptor = asyncio.create_task(self._accept_all(defaults), name="batch acceptor")
+        for task in (reader, acceptor):
+            task.add_done_callback(lambda _: self._news.set())
         try:
             while True:
                 while self._ready:
@@ -130,6 +142,8 @@ class Batch:
                     self._room.set()
                 if self._failure is not None:
                     raise self._failure
+                if acceptor.done():
+                    acceptor.result()
                 if reader.done():
                     reader.result()
                     if not self._in_flight:
@@ -137,7 +151,7 @@ class Batch:
                 await self._news.wait()
                 self._news.clear()
         finally:
-            left = (reader, *self._waiting)
+            left = (reader, acceptor, *self._waiting)
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
@@ -151,32 +165,40 @@ class Batch:
             parts.append(self._ready.popleft())
         return len(parts), b"".join(parts)
 
-    async def _read(self) -> None:
-        defaults: BatchDefaults | None = None
+    async def _read(self, first: TaskRunBatchRequest) -> None:
+        await self._read_runs(first)
         async for request in self._requests:
-            if defaults is None:
-                defaults = BatchDefaults(request, self._namespace)
-                self._free = defaults.max_in_flight
-            elif request.HasField("defaults"):
+            if request.HasField("defaults"):
                 raise ArgumentInvalid(Violation("defaults", "may be in the first request only"))
-            runs = iter(request.runs)
-            while runs_now := [run async for run in self._admitted(runs)]:
-                await self._accept(runs_now, defaults)
+            await self._read_runs(request)
 
-    async def _admitted(self, runs: Iterator[BatchRun]) -> AsyncIterator[BatchRun]:
-        """As many runs as there are slots free, at least one if there is one more; waits for that."""
-        for count, run in enumerate(runs, 1):
+    async def _read_runs(self, request: TaskRunBatchRequest) -> None:
+        for run in request.runs:
             if len(run.key) > MAX_KEY:
                 text = f"must have at most {MAX_KEY} characters, not {len(run.key)}"
                 raise ArgumentInvalid(Violation("runs.key", text))
-            while not self._free:
+            while not self._free or self._is_far_ahead():
                 self._room.clear()
                 await self._room.wait()
             self._free -= 1
             self._in_flight += 1
-            yield run
-            if not self._free or count == _ACCEPTED_TOGETHER:
-                return
+            self._read_ahead.append(run)
+            self._read_ahead_bytes += len(run.request.inputs)
+            self._arrived.set()
+
+    def _is_far_ahead(self) -> bool:
+        return len(self._read_ahead) >= _ACCEPTED_TOGETHER or self._read_ahead_bytes >= _READ_AHEAD_BYTES
+
+    async def _accept_all(self, defaults: BatchDefaults) -> None:
+        """Accepts what has come while the runs before were accepted, whatever messages it came in."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            runs = list(self._read_ahead)
+            self._read_ahead.clear()
+            self._read_ahead_bytes = 0
+            self._room.set()
+            await self._accept(runs, defaults)
 
     async def _accept(self, runs: Sequence[BatchRun], defaults: BatchDefaults) -> None:
         requests: list[TaskRequest] = []

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from flowgram.runtime.v1.runtime_service_pb2 import (
 )
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
 from flowgram_core.hosting.errors import ShuttingDown
+from flowgram_core.hosting.service import TaskRequest
+from flowgram_core.journal.interface import TaskRecord
 from flowgram_server.app import Server, open_server
 from flowgram_server.rpc.batch import Batch
 from flowgram_server.settings.server import load_settings
@@ -174,6 +176,33 @@ async def test_a_failed_task_is_an_outcome(stub: Any) -> None:
     timed = TaskRunRequest(schema=ENDLESS, timeout=Duration(nanos=200_000_000))
     (found,) = await outcomes(stub, [TaskRunBatchRequest(defaults=timed, runs=[run("slow")])])
     assert found.outcome.status.status == Status.STATUS_FAILED
+
+
+async def test_runs_of_many_messages_are_accepted_together() -> None:
+    """Those that come while others are accepted go into one write, however small their messages are."""
+    released, began, groups = asyncio.Event(), asyncio.Event(), []
+
+    class Slow(FakeApplication):
+        async def run_many(self, requests: Sequence[TaskRequest]) -> list[TaskRecord | Exception]:
+            groups.append(len(requests))
+            began.set()
+            await released.wait()
+            return await super().run_many(requests)
+
+    application = Slow()
+    application.records["t1"] = record(status=3, end_time=NOW, result=b"")
+
+    async def requests() -> AsyncIterator[TaskRunBatchRequest]:
+        yield first(runs=numbered([0]))
+        await began.wait()
+        for number in range(1, 31):
+            yield first_less(numbered([number]))
+        released.set()
+
+    batch = Batch(requests(), application, "default", lambda _: b"")
+    answers = [TaskRunBatchResponse.FromString(each) async for each in batch.responses()]
+    assert groups == [1, 30]
+    assert sum(len(answer.outcomes) for answer in answers) == 31
 
 
 async def test_a_slow_reader_slows_down_the_sender() -> None:

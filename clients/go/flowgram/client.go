@@ -39,12 +39,14 @@ type settings struct {
 	credentials credentials.TransportCredentials // nil: plain
 	dial        []grpc.DialOption
 	metadata    []string
+	token       string
+	hasToken    bool
 	retry       RetryPolicy
 	reconnect   RetryPolicy
 }
 
-// Option changes how a client connects and calls: [WithTLS], [WithMetadata], [WithRetry], [WithReconnect],
-// [WithDialOptions].
+// Option changes how a client connects and calls: [WithTLS], [WithToken], [WithMetadata], [WithRetry],
+// [WithReconnect], [WithDialOptions].
 type Option func(*settings)
 
 // WithTLS encrypts the connection; nil stands for the system's authorities. Without it the connection is plain.
@@ -57,6 +59,13 @@ func WithTLS(config *tls.Config) Option {
 // without a value, or one that has other characters than letters, digits, `-`, `_` and `.`.
 func WithMetadata(pairs ...string) Option {
 	return func(s *settings) { s.metadata = append(slices.Clip(s.metadata), pairs...) }
+}
+
+// WithToken says who calls: an API key, or a token, which is sent with every call as authorization metadata. Use
+// [WithTLS] with it: in the clear, whoever listens on the way has it. A token that changes belongs into the context of a
+// call, see [WithMetadata], or into [WithDialOptions] with [grpc.WithPerRPCCredentials].
+func WithToken(token string) Option {
+	return func(s *settings) { s.token, s.hasToken = strings.TrimSpace(token), true }
 }
 
 // WithRetry is the policy for calls that are answered at once. Default: [DefaultRetry].
@@ -138,7 +147,24 @@ func newSettings(options []Option) (settings, error) {
 	for _, option := range options {
 		option(&s)
 	}
-	return s, errors.Join(checkMetadata(s.metadata), s.retry.check(), s.reconnect.check())
+	return s, errors.Join(checkMetadata(s.metadata), s.useToken(), s.retry.check(), s.reconnect.check())
+}
+
+// useToken makes metadata of the token, if there is one. Errors never tell it.
+func (s *settings) useToken() error {
+	if !s.hasToken {
+		return nil
+	}
+	if s.token == "" || strings.ContainsFunc(s.token, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return errors.New("flowgram: WithToken: the token is empty, or not printable ASCII")
+	}
+	for i := 0; i < len(s.metadata); i += 2 {
+		if strings.EqualFold(s.metadata[i], "authorization") {
+			return errors.New("flowgram: WithToken: WithMetadata has an authorization, too")
+		}
+	}
+	s.metadata = append(slices.Clip(s.metadata), "authorization", "Bearer "+s.token)
+	return nil
 }
 
 // checkMetadata refuses what would make every call panic, or fail with an error of the transport.

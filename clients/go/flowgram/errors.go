@@ -32,6 +32,10 @@ var (
 	ErrInvalidWorkflow = errors.New("flowgram: invalid workflow")
 	// ErrTaskNotFound: no such task, or its retention has passed.
 	ErrTaskNotFound = errors.New("flowgram: task not found")
+	// ErrUnauthenticated: the server asks for credentials, and got none, or none that are valid; see [WithToken].
+	ErrUnauthenticated = errors.New("flowgram: unauthenticated")
+	// ErrPermissionDenied: the credentials are valid, and do not allow the call.
+	ErrPermissionDenied = errors.New("flowgram: permission denied")
 	// ErrAlreadyExists: the request id was used before, with a different request.
 	ErrAlreadyExists = errors.New("flowgram: request id used before")
 	// ErrSequenceOutOfRange: a watch was to begin beyond the last event of the task.
@@ -52,6 +56,8 @@ var (
 var kinds = map[codes.Code]error{
 	codes.InvalidArgument:   ErrInvalidArgument,
 	codes.NotFound:          ErrTaskNotFound,
+	codes.Unauthenticated:   ErrUnauthenticated,
+	codes.PermissionDenied:  ErrPermissionDenied,
 	codes.AlreadyExists:     ErrAlreadyExists,
 	codes.OutOfRange:        ErrSequenceOutOfRange,
 	codes.ResourceExhausted: ErrResourceExhausted,

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,6 +62,41 @@ func TestRun(t *testing.T) {
 			t.Error(told)
 		}
 	})
+}
+
+// A token is sent with every call; a refusal of it is an error of its own, and so is one for what it does not allow.
+func TestToken(t *testing.T) {
+	refusals := []error{
+		scripted.Refusal(codes.Unauthenticated, "CREDENTIALS_INVALID", 0),
+		scripted.Refusal(codes.PermissionDenied, "PERMISSION_DENIED", 0),
+	}
+	var told []string
+	server := &scripted.Server{OnInfo: func(ctx context.Context) (*runtimev1.ServerInfoResponse, error) {
+		given, _ := metadata.FromIncomingContext(ctx)
+		told = append(told, given["authorization"]...)
+		return nil, refusals[len(told)-1]
+	}}
+	synctest.Test(t, func(t *testing.T) {
+		server.Start()
+		defer server.Stop()
+		client, err := flowgram.Dial("passthrough:///scripted", flowgram.WithDialOptions(server.Dialer()), flowgram.WithToken(" key "))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		for _, want := range []error{flowgram.ErrUnauthenticated, flowgram.ErrPermissionDenied} {
+			if _, err := client.Info(t.Context()); !errors.Is(err, want) {
+				t.Error(err, "is not", want)
+			}
+		}
+		if !slices.Equal(told, []string{"Bearer key", "Bearer key"}) {
+			t.Error(told)
+		}
+	})
+	_, err := flowgram.Dial("127.0.0.1:1", flowgram.WithMetadata("Authorization", "x"), flowgram.WithToken("key"))
+	if err == nil || strings.Contains(err.Error(), "key") {
+		t.Error(err)
+	}
 }
 
 // A repetition carries the request id of the first attempt, and comes after at least the pause that was asked for.
@@ -431,6 +467,8 @@ func TestDialRefusesNonsense(t *testing.T) {
 		"no key":       flowgram.WithMetadata("", "x"),
 		"bad key":      flowgram.WithMetadata("a b", "x"),
 		"reserved key": flowgram.WithMetadata("grpc-timeout", "1S"),
+		"no token":     flowgram.WithToken(" "),
+		"odd token":    flowgram.WithToken("a\nb"),
 		"bad value":    flowgram.WithMetadata("name", "Zoë"),
 		"negative":     flowgram.WithRetry(negative),
 		"shrinking":    flowgram.WithReconnect(shrinking),

@@ -74,7 +74,7 @@ export class Origins {
       throw new Problem(403, "ORIGIN_NOT_ALLOWED", `pages of ${shown} may not use this gateway: origins does not name it`);
     }
     response.setHeader("Access-Control-Allow-Origin", this.all ? "*" : origin);
-    response.setHeader("Access-Control-Expose-Headers", "Retry-After");
+    response.setHeader("Access-Control-Expose-Headers", "Retry-After, WWW-Authenticate");
     if (!asks) {
       return false;
     }

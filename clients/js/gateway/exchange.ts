@@ -85,6 +85,9 @@ export class Exchange {
     if (problem.retryAfterMs !== undefined) {
       this.response.setHeader("Retry-After", Math.ceil(problem.retryAfterMs / 1000));
     }
+    if (problem.challenge !== undefined) {
+      this.response.setHeader("WWW-Authenticate", problem.challenge);
+    }
     this.response.setHeader("Cache-Control", "no-store");
     if (!this.request.complete) {
       this.response.setHeader("Connection", "close"); // the rest of the body is not read

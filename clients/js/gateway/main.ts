@@ -23,7 +23,7 @@ elsewhere.
                       this machine, with commas between them; *: all
   --forward HEADERS   that are sent on to the gRPC server as metadata, with
                       commas between them
-                      [authorization,traceparent,tracestate]
+                      [authorization,flowgram-namespace,traceparent,tracestate]
   --timeout DURATION  for calls that are answered at once  [30s]
   --heartbeat DURATION
                       after which a silent event stream sends a comment  [15s]
@@ -75,7 +75,7 @@ function readArguments() {
         listen: { type: "string", default: "127.0.0.1:8080" },
         cors: { type: "string", default: "loopback" },
         "allowed-hosts": { type: "string", default: "" },
-        forward: { type: "string", default: "authorization,traceparent,tracestate" },
+        forward: { type: "string", default: "authorization,flowgram-namespace,traceparent,tracestate" },
         timeout: { type: "string", default: "30s" },
         heartbeat: { type: "string", default: "15s" },
         "max-body": { type: "string", default: "50331648" },

@@ -15,6 +15,12 @@ export class Problem extends Error {
     super(message);
   }
 
+  /** What a client without valid credentials is asked for; undefined for all others. */
+  get challenge(): string | undefined {
+    const invalid = this.code === "CREDENTIALS_INVALID" ? ', error="invalid_token"' : "";
+    return this.status === 401 ? `Bearer realm="flowgram"${invalid}` : undefined;
+  }
+
   /** The problem as JSON. */
   body(): string {
     const { code, message, errors } = this;
@@ -31,12 +37,18 @@ const BY_REASON: Readonly<Record<string, number>> = {
   MESSAGE_TOO_LARGE: 500, // the request was fine; else see statusOf
   TOO_MANY_TASKS: 429,
   TOO_MANY_WATCHES: 429,
+  QUOTA_EXCEEDED: 429,
+  MEMORY_LIMIT: 429,
+  STORAGE_FULL: 507,
 };
 
 const BY_CODE: Readonly<Partial<Record<StatusCode, number>>> = {
   INVALID_ARGUMENT: 400,
   NOT_FOUND: 404,
   ALREADY_EXISTS: 409,
+  UNAUTHENTICATED: 401,
+  PERMISSION_DENIED: 403,
+  ABORTED: 409,
   OUT_OF_RANGE: 416,
   INTERNAL: 500,
   UNAVAILABLE: 503,
@@ -53,6 +65,9 @@ const TRANSPORT_TEXTS: Readonly<Record<number, string>> = {
   413: "the request is larger than the runtime takes",
 };
 
+/** Statuses after which trying again makes sense. */
+const RETRIABLE = new Set([429, 503, 507]);
+
 const LEAST_RETRY_MS = 1000;
 
 /** What a client gets to know of whatever was thrown. What is not for it goes to `log`. */
@@ -65,7 +80,7 @@ export function problemOf(thrown: unknown, log: (text: string, error: unknown) =
     return new Problem(500, "INTERNAL", "internal error");
   }
   const status = statusOf(thrown);
-  const retryAfterMs = status === 429 || status === 503 ? Math.max(thrown.retryAfterMs ?? 0, LEAST_RETRY_MS) : undefined;
+  const retryAfterMs = RETRIABLE.has(status) ? Math.max(thrown.retryAfterMs ?? 0, LEAST_RETRY_MS) : undefined;
   if (thrown.reason === "") {
     log("the runtime gave no proper answer", thrown);
     const text = TRANSPORT_TEXTS[status] ?? "the runtime gave no proper answer";

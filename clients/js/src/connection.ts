@@ -34,8 +34,13 @@ export interface ClientOptions {
   readonly target?: string;
   /** Connect with TLS: true, or particulars of it. A target that begins with `https://` says it too. */
   readonly tls?: boolean | TlsOptions;
-  /** Sent with every call, as for authentication. */
+  /** Sent with every call. */
   readonly metadata?: Readonly<Record<string, string>>;
+  /**
+   * An API key, or a token, that says who calls; a function that gives it is asked at every call, so that tokens may be
+   * renewed. Use TLS with it: in the clear, whoever listens on the way has it.
+   */
+  readonly token?: string | (() => string) | undefined;
   /**
    * Milliseconds that a call may take, its retries included, unless the call says otherwise. Default: 30,000; Infinity:
    * no limit. Calls that wait for a task, and watches, have no limit but their own.
@@ -64,6 +69,7 @@ export class Connection {
   readonly reconnect: RetryPolicy;
   private readonly stub: RuntimeStub;
   private readonly metadata: Readonly<Record<string, string>>;
+  private readonly token: (() => string) | undefined;
   private readonly timeoutMs: number;
   private readonly timing: Timing;
   private readonly closing = new AbortController();
@@ -79,6 +85,7 @@ export class Connection {
     this.reconnect = policyFrom(RECONNECT, options.reconnect);
     this.stub = createClient(WorkflowRuntimeService, channel.transport);
     this.metadata = options.metadata ?? {};
+    this.token = tokenFrom(options);
     this.timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     this.timing = { ...REAL, ...options.timing };
     this.closeChannel = channel.close;
@@ -185,6 +192,31 @@ export class Connection {
   }
 
   private callOptions(deadline: Deadline, settings: CallSettings, signal: AbortSignal): CallOptions {
-    return { headers: { ...this.metadata, ...settings.metadata }, signal, ...deadline.forCall() };
+    const caller = this.token === undefined ? {} : { authorization: `Bearer ${checkedToken(this.token())}` };
+    return { headers: { ...this.metadata, ...caller, ...settings.metadata }, signal, ...deadline.forCall() };
   }
+}
+
+/** What gives the token of a call, if there is one. */
+function tokenFrom({ token, metadata }: ClientOptions): (() => string) | undefined {
+  if (token === undefined) {
+    return undefined;
+  }
+  if (Object.keys(metadata ?? {}).some((name) => name.toLowerCase() === "authorization")) {
+    throw new RangeError("token: metadata has an authorization, too");
+  }
+  if (typeof token === "function") {
+    return token;
+  }
+  const fixed = checkedToken(token);
+  return () => fixed;
+}
+
+/** The error never tells the token. */
+function checkedToken(token: string): string {
+  const trimmed = token.trim();
+  if (!/^[ -~]+$/.test(trimmed)) {
+    throw new RangeError("token: is empty, or not printable ASCII");
+  }
+  return trimmed;
 }

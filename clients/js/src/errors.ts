@@ -7,6 +7,8 @@
  *     │   ├── InvalidArgumentError      the server names every problem
  *     │   │   └── InvalidWorkflowError  … of a schema or of its inputs
  *     │   ├── TaskNotFoundError         no such task, or its retention has passed
+ *     │   ├── UnauthenticatedError      the server asks for credentials, and got none that are valid
+ *     │   ├── PermissionDeniedError     the credentials do not allow the call
  *     │   ├── AlreadyExistsError        the request id was used before with a different request
  *     │   ├── SequenceOutOfRangeError   a watch was to begin beyond the last event
  *     │   ├── ResourceExhaustedError    too many tasks are running, or a message is too large
@@ -110,6 +112,12 @@ export class InvalidWorkflowError extends InvalidArgumentError {}
 
 /** No such task, or its retention has passed. */
 export class TaskNotFoundError extends RequestError {}
+
+/** The server asks for credentials, and the call has none, or none that are valid: see `token`. */
+export class UnauthenticatedError extends RequestError {}
+
+/** The credentials are valid, and do not allow this call. */
+export class PermissionDeniedError extends RequestError {}
 
 /** The request id was used before, with a different request. */
 export class AlreadyExistsError extends RequestError {}

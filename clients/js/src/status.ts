@@ -44,6 +44,8 @@ const BY_REASON = new Map<string, Kind>([
 const BY_CODE = new Map<StatusCode, Kind>([
   ["INVALID_ARGUMENT", errors.InvalidArgumentError],
   ["NOT_FOUND", errors.TaskNotFoundError],
+  ["UNAUTHENTICATED", errors.UnauthenticatedError],
+  ["PERMISSION_DENIED", errors.PermissionDeniedError],
   ["ALREADY_EXISTS", errors.AlreadyExistsError],
   ["OUT_OF_RANGE", errors.SequenceOutOfRangeError],
   ["RESOURCE_EXHAUSTED", errors.ResourceExhaustedError],

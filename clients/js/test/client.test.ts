@@ -10,9 +10,11 @@ import {
   DeadlineExceededError,
   InvalidWorkflowError,
   outputsOf,
+  PermissionDeniedError,
   RequestError,
   TaskFailedError,
   TaskUnfinishedError,
+  UnauthenticatedError,
   UnavailableError,
 } from "../src/index.js";
 import type { Status } from "../src/contract.js";
@@ -39,6 +41,47 @@ test("run sends one request id through all attempts", async (t) => {
   assert.match(ids[0] ?? "", /^[0-9a-f-]{36}$/);
   assert.equal(new Set(ids).size, 1);
   assert.deepEqual(waits, [50, 100]);
+});
+
+test("a token is sent with every call, and one that changes is asked for each time", async (t) => {
+  const told: (string | null)[] = [];
+  const server = await serve(t, {
+    serverInfo: (_request, context) => {
+      told.push(context.requestHeader.get("authorization"));
+      if (told.length === 3) {
+        throw refusal(Code.Unavailable, { reason: "STORAGE_UNAVAILABLE" });
+      }
+      return { name: "x" };
+    },
+  });
+  await connect(t, server, { token: " key " }).client.info();
+  let count = 0;
+  const { client } = connect(t, server, { token: () => `token ${++count}` });
+  await client.info();
+  await client.info();
+  assert.deepEqual(told, ["Bearer key", "Bearer token 1", "Bearer token 2", "Bearer token 3"]);
+});
+
+test("credentials that the server does not take have errors of their own", async (t) => {
+  const codes = [Code.Unauthenticated, Code.PermissionDenied];
+  const server = await serve(t, {
+    serverInfo: () => {
+      throw refusal(codes.shift() ?? Code.Internal, { reason: "PERMISSION_DENIED" });
+    },
+  });
+  const { client, waits } = connect(t, server);
+  await assert.rejects(client.info(), UnauthenticatedError);
+  await assert.rejects(client.info(), PermissionDeniedError);
+  assert.deepEqual(waits, []);
+});
+
+test("tokens that cannot be sent are refused, and not told", () => {
+  for (const options of [{ token: " " }, { token: "a\nb" }, { token: "key", metadata: { Authorization: "x" } }]) {
+    assert.throws(
+      () => createClient({ target: "127.0.0.1:1", ...options }),
+      (error: Error) => error instanceof RangeError && !error.message.includes("key"),
+    );
+  }
 });
 
 test("run passes its options on", async (t) => {

@@ -16,7 +16,7 @@ from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceS
 
 from . import _convert, models
 from ._async_batch import AsyncBatch
-from ._channel import Metadata, call_metadata, channel_options
+from ._channel import Credentials, Metadata, Token, channel_options
 from ._flow import Call, Emit, Flow, Open, Read, Sleep, Walk
 from ._operations import BatchSource, JSONSource, Operations, Seconds
 from ._status import client_closed, error_from_rpc, silent
@@ -35,7 +35,9 @@ class AsyncClient:
     Args:
         target: `host:port`, or any other gRPC target.
         credentials: for TLS, as from `grpc.ssl_channel_credentials()`; None connects in the clear.
-        metadata: sent with every call, as for authentication.
+        metadata: sent with every call.
+        token: an API key, or a token, that says who calls; a function that gives it is asked at every call, so that
+            tokens may be renewed. Use TLS with it: in the clear, whoever listens on the way has it.
         options: channel options of gRPC, which win over this package's own.
         channel: use this channel, which stays open, instead of `target`, `credentials` and `options`.
         timeout: seconds that a call may take, its retries included, unless the call says otherwise. Calls that
@@ -51,6 +53,7 @@ class AsyncClient:
         *,
         credentials: grpc.ChannelCredentials | None = None,
         metadata: Sequence[tuple[str, str | bytes]] = (),
+        token: Token | None = None,
         options: Sequence[tuple[str, Any]] = (),
         channel: grpc.aio.Channel | None = None,
         timeout: Seconds | None = 30.0,
@@ -69,7 +72,7 @@ class AsyncClient:
                 channel = grpc.aio.secure_channel(target, credentials, settings)
         self._channel = channel
         self._stub = WorkflowRuntimeServiceStub(channel)
-        self._metadata = call_metadata(metadata)
+        self._credentials = Credentials(metadata, token)
         self._sleep = sleep
         self._rand = rand
         self._reconnect = reconnect
@@ -195,7 +198,7 @@ class AsyncClient:
             state,
             rows,
             stub=self._stub,
-            metadata=self._call_metadata(),
+            metadata=self._call_metadata,
             reconnect=self._reconnect,
             sleep=self._sleep,
             rand=self._rand,
@@ -345,13 +348,13 @@ class AsyncClient:
 
     def _call_metadata(self) -> Metadata:
         """The metadata of a call that begins now."""
-        return self._metadata
+        return self._credentials.metadata()
 
     async def _finish(self, flow: Flow[T]) -> T:
         """Perform a flow that emits nothing."""
         try:
             walk = Walk(flow)
-            performer = _Performer(self._stub, self._call_metadata(), self._sleep)
+            performer = _Performer(self._stub, self._call_metadata, self._sleep)
             while walk.effect is not None:
                 await performer.step(walk)
         except FlowgramError as error:
@@ -362,7 +365,7 @@ class AsyncClient:
 
     async def _items(self, flow: Flow[None]) -> AsyncGenerator[Any, None]:
         """Perform a flow, and give what it emits."""
-        performer = _Performer(self._stub, self._call_metadata(), self._sleep)
+        performer = _Performer(self._stub, self._call_metadata, self._sleep)
         try:
             walk = Walk(flow)
             while walk.effect is not None:
@@ -383,7 +386,7 @@ class _Performer:
     def __init__(
         self,
         stub: WorkflowRuntimeServiceStub,
-        metadata: tuple[tuple[str, str | bytes], ...],
+        metadata: Callable[[], Metadata],
         sleep: Callable[[float], Awaitable[object]],
     ) -> None:
         self._stub = stub
@@ -414,11 +417,11 @@ class _Performer:
         match effect:
             case Call():
                 method = getattr(self._stub, effect.method)
-                return await method(effect.request, timeout=effect.timeout, metadata=self._metadata)
+                return await method(effect.request, timeout=effect.timeout, metadata=self._metadata())
             case Open():
                 self.close()
                 method = getattr(self._stub, effect.method)
-                self._stream = method(effect.request, timeout=effect.timeout, metadata=self._metadata)
+                self._stream = method(effect.request, timeout=effect.timeout, metadata=self._metadata())
                 return None
             case Read():
                 return await self._read(effect.silence)

@@ -12,6 +12,7 @@ from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceS
 
 from . import models
 from ._batch import BatchState, is_broken_off, is_full
+from ._channel import Metadata
 from ._status import client_closed, error_from_rpc
 from .errors import FlowgramError, RequestError
 from .retry import RetryPolicy
@@ -34,7 +35,7 @@ class AsyncBatch:
         rows: Iterable[Any] | AsyncIterable[Any],
         *,
         stub: WorkflowRuntimeServiceStub,
-        metadata: tuple[tuple[str, str | bytes], ...],
+        metadata: Callable[[], Metadata],
         reconnect: RetryPolicy,
         sleep: Callable[[float], Awaitable[object]],
         rand: Callable[[], float],
@@ -58,7 +59,7 @@ class AsyncBatch:
         failures = 0
         while True:
             self._stream += 1
-            call = self._stub.TaskRunBatch(self._requests(self._stream), metadata=self._metadata)
+            call = self._stub.TaskRunBatch(self._requests(self._stream), metadata=self._metadata())
             try:
                 async for response in call:
                     failures = 0

@@ -1,7 +1,7 @@
 """Connections: the options that every channel of this package has, and the metadata of its calls."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from .errors import InvalidValueError
@@ -10,6 +10,7 @@ MAX_RECEIVE_BYTES = 256 * 1024 * 1024
 """Reports of large tasks are far beyond gRPC's own limit of 4 MB, which is the client's too."""
 
 Options = Sequence[tuple[str, Any]]
+Token = str | Callable[[], str]
 Metadata = tuple[tuple[str, str | bytes], ...]
 
 _KEY = re.compile(r"[0-9a-z_.-]+")
@@ -58,6 +59,34 @@ def call_metadata(pairs: Iterable[tuple[Any, Any]]) -> Metadata:
             needed = "bytes" if key.endswith("-bin") else "printable ASCII"
             raise InvalidValueError(f"metadata: the value of {key!r} must be {needed}")
     return metadata
+
+
+class Credentials:
+    """The metadata of calls, with the token of the moment.
+
+    Args:
+        pairs: sent with every call.
+        token: sent as `authorization: Bearer …`; a function is asked at every call, and when a watch connects again.
+
+    Raises:
+        InvalidValueError: as from `call_metadata`, or both say who calls.
+    """
+
+    def __init__(self, pairs: Iterable[tuple[Any, Any]], token: Token | None) -> None:
+        self._pairs = call_metadata(pairs)
+        if token is not None and any(key == "authorization" for key, _ in self._pairs):
+            raise InvalidValueError("token: metadata has an authorization, too")
+        self._give = token if callable(token) else None
+        self._fixed = self._pairs if token is None or callable(token) else self._with(token)
+
+    def metadata(self) -> Metadata:
+        """The metadata of a call that begins now. Raises `InvalidValueError`, and what the function of the token raises."""
+        return self._fixed if self._give is None else self._with(self._give())
+
+    def _with(self, token: Any) -> Metadata:
+        if not isinstance(token, str) or not token.strip():
+            raise InvalidValueError("token: must be a text that is not empty")
+        return (*self._pairs, *call_metadata((("authorization", f"Bearer {token.strip()}"),)))
 
 
 def _is_loopback(target: str) -> bool:

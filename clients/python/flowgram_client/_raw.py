@@ -35,7 +35,8 @@ class RawClient(AsyncClient):
         self._more_metadata = call_metadata
 
     def _call_metadata(self) -> Metadata:
-        return self._metadata if self._more_metadata is None else self._metadata + self._more_metadata()
+        metadata = super()._call_metadata()
+        return metadata if self._more_metadata is None else metadata + self._more_metadata()
 
     async def call(self, method: str, request: Message) -> Any:
         """The response of a unary call. It may be sent several times: a TaskRunRequest needs a `request_id`."""

@@ -24,6 +24,8 @@ _BY_REASON: dict[str, type[errors.RequestError]] = {
 _BY_CODE: dict[grpc.StatusCode, type[errors.RequestError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidArgumentError,
     grpc.StatusCode.NOT_FOUND: errors.TaskNotFoundError,
+    grpc.StatusCode.UNAUTHENTICATED: errors.UnauthenticatedError,
+    grpc.StatusCode.PERMISSION_DENIED: errors.PermissionDeniedError,
     grpc.StatusCode.ALREADY_EXISTS: errors.AlreadyExistsError,
     grpc.StatusCode.OUT_OF_RANGE: errors.SequenceOutOfRangeError,
     grpc.StatusCode.RESOURCE_EXHAUSTED: errors.ResourceExhaustedError,

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
 
 from . import _convert, models
-from ._channel import call_metadata, channel_options
+from ._channel import Credentials, Metadata, Token, channel_options
 from ._flow import Call, Emit, Flow, Open, Read, Sleep, Walk
 from ._operations import BatchSource, JSONSource, Operations, Seconds
 from ._status import client_closed, error_from_rpc, silent
@@ -33,7 +33,9 @@ class Client:
     Args:
         target: `host:port`, or any other gRPC target.
         credentials: for TLS, as from `grpc.ssl_channel_credentials()`; None connects in the clear.
-        metadata: sent with every call, as for authentication.
+        metadata: sent with every call.
+        token: an API key, or a token, that says who calls; a function that gives it is asked at every call, so that
+            tokens may be renewed. Use TLS with it: in the clear, whoever listens on the way has it.
         options: channel options of gRPC, which win over this package's own.
         channel: use this channel, which stays open, instead of `target`, `credentials` and `options`.
         timeout: seconds that a call may take, its retries included, unless the call says otherwise. Calls that
@@ -49,6 +51,7 @@ class Client:
         *,
         credentials: grpc.ChannelCredentials | None = None,
         metadata: Sequence[tuple[str, str | bytes]] = (),
+        token: Token | None = None,
         options: Sequence[tuple[str, Any]] = (),
         channel: grpc.Channel | None = None,
         timeout: Seconds | None = 30.0,
@@ -67,7 +70,7 @@ class Client:
                 channel = grpc.secure_channel(target, credentials, settings)
         self._channel = channel
         self._stub = WorkflowRuntimeServiceStub(channel)
-        self._metadata = call_metadata(metadata)
+        self._credentials = Credentials(metadata, token)
         self._sleep = sleep
         self._rand = rand
         self._reconnect = reconnect
@@ -193,7 +196,7 @@ class Client:
             state,
             rows,
             stub=self._stub,
-            metadata=self._metadata,
+            metadata=self._call_metadata,
             reconnect=self._reconnect,
             sleep=self._sleep,
             rand=self._rand,
@@ -323,11 +326,15 @@ class Client:
     ) -> None:
         self.close()
 
+    def _call_metadata(self) -> Metadata:
+        """The metadata of a call that begins now."""
+        return self._credentials.metadata()
+
     def _finish(self, flow: Flow[T]) -> T:
         """Perform a flow that emits nothing."""
         try:
             walk = Walk(flow)
-            performer = _Performer(self._stub, self._metadata, self._sleep)
+            performer = _Performer(self._stub, self._call_metadata, self._sleep)
             while walk.effect is not None:
                 performer.step(walk)
         except FlowgramError as error:
@@ -338,7 +345,7 @@ class Client:
 
     def _items(self, flow: Flow[None]) -> Generator[Any, None, None]:
         """Perform a flow, and give what it emits."""
-        performer = _Performer(self._stub, self._metadata, self._sleep)
+        performer = _Performer(self._stub, self._call_metadata, self._sleep)
         try:
             walk = Walk(flow)
             while walk.effect is not None:
@@ -363,7 +370,7 @@ class _Performer:
     def __init__(
         self,
         stub: WorkflowRuntimeServiceStub,
-        metadata: tuple[tuple[str, str | bytes], ...],
+        metadata: Callable[[], Metadata],
         sleep: Callable[[float], object],
     ) -> None:
         self._stub = stub
@@ -402,7 +409,7 @@ class _Performer:
     def _begin(self, name: str, request: Message, timeout: float | None) -> Any:
         method = getattr(self._stub, name)
         try:
-            return method(request, timeout=timeout, metadata=self._metadata)
+            return method(request, timeout=timeout, metadata=self._metadata())
         except ValueError as error:
             if "closed" in str(error):  # gRPC has no type for it
                 raise _ChannelClosed from None

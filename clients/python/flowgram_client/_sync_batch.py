@@ -11,6 +11,7 @@ from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceS
 
 from . import models
 from ._batch import BatchState, is_broken_off, is_full
+from ._channel import Metadata
 from ._status import client_closed, error_from_rpc
 from .errors import RequestError
 from .retry import RetryPolicy
@@ -25,7 +26,7 @@ class SyncBatch:
         rows: Iterable[Any],
         *,
         stub: WorkflowRuntimeServiceStub,
-        metadata: tuple[tuple[str, str | bytes], ...],
+        metadata: Callable[[], Metadata],
         reconnect: RetryPolicy,
         sleep: Callable[[float], object],
         rand: Callable[[], float],
@@ -50,7 +51,7 @@ class SyncBatch:
                 self._stream += 1
                 requests = self._requests(self._stream)
             try:
-                call = self._stub.TaskRunBatch(requests, metadata=self._metadata)
+                call = self._stub.TaskRunBatch(requests, metadata=self._metadata())
             except ValueError as error:  # gRPC has no type for a channel that was closed
                 if "closed" not in str(error):
                     raise

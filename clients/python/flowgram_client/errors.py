@@ -6,6 +6,8 @@ FlowgramError
 │   ├── InvalidArgumentError        the server names every violation
 │   │   └── InvalidWorkflowError    … of a schema or of its inputs
 │   ├── TaskNotFoundError           no such task, or its retention has passed
+│   ├── UnauthenticatedError        the server asks for credentials, and got none, or none that are valid
+│   ├── PermissionDeniedError       the credentials do not allow the call
 │   ├── AlreadyExistsError          the request id was used before with a different request
 │   ├── SequenceOutOfRangeError     a watch was to begin beyond the last event
 │   ├── ResourceExhaustedError      too many tasks are running, or a message is too large
@@ -100,6 +102,14 @@ class InvalidWorkflowError(InvalidArgumentError):
 
 class TaskNotFoundError(RequestError):
     """No such task, or its retention has passed."""
+
+
+class UnauthenticatedError(RequestError):
+    """The server asks for credentials, and the call has none, or none that are valid: see `token`."""
+
+
+class PermissionDeniedError(RequestError):
+    """The credentials are valid, and do not allow this call."""
 
 
 class AlreadyExistsError(RequestError):

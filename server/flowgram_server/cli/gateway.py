@@ -24,7 +24,7 @@ from flowgram_server.settings.gateway import (
 from flowgram_server.stop_signals import StopSignals
 
 from .exits import EPILOG, CommandError, ExitStatus
-from .options import Connection, address, connects
+from .options import Connection, address, reaches
 from .outcomes import explain
 
 _log = structlog.get_logger(__name__)
@@ -82,7 +82,7 @@ def _host_names(context: click.Context, option: click.Parameter, value: str) -> 
     show_default=True,
     help="json, console, or auto: console on a terminal.",
 )
-@connects
+@reaches
 def gateway_command(
     connection: Connection,
     listen: str,

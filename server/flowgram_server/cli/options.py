@@ -36,8 +36,11 @@ class Connection(NamedTuple):
     """How to reach a server."""
 
     target: str
-    ca: Path | None
     tls: bool
+    ca: Path | None
+    certificate: Path | None
+    key: Path | None
+    token: str | None
     metadata: tuple[tuple[str, str], ...]
 
     def ask(self, question: Callable[[Client], _T], sleep: Callable[[float], object] = time.sleep) -> _T:
@@ -53,20 +56,27 @@ class Connection(NamedTuple):
         return interruptible(asked)
 
     def options(self) -> Iterator[str]:
-        """The options that lead to the server again, as a shell reads them. Metadata may be secret, and is not among them."""
+        """The options that lead to the server again, as a shell reads them. Tokens and metadata may be secret, and are not among them."""
         if self.target != DEFAULT_TARGET:
             yield f"--target {shlex.quote(self.target)}"
         if self.ca is not None:
             yield f"--tls-ca {shlex.quote(str(self.ca))}"
         elif self.tls:
             yield "--tls"
+        if self.certificate is not None and self.key is not None:
+            yield f"--tls-cert {shlex.quote(str(self.certificate))} --tls-key {shlex.quote(str(self.key))}"
 
     @contextmanager
     def _open(self, sleep: Callable[[float], object]) -> Iterator[Client]:
         credentials = self.credentials()
         try:
             with Client(
-                self.target, credentials=credentials, metadata=self.metadata, retry=_RETRY, sleep=sleep
+                self.target,
+                credentials=credentials,
+                metadata=self.metadata,
+                token=self.token,
+                retry=_RETRY,
+                sleep=sleep,
             ) as client:
                 yield client
         except FlowgramError as error:
@@ -74,13 +84,18 @@ class Connection(NamedTuple):
 
     def credentials(self) -> grpc.ChannelCredentials | None:
         """What TLS needs; None without TLS."""
-        if not self.tls and self.ca is None:
+        if not self.tls and self.ca is None and self.certificate is None:
             return None
-        try:
-            roots = None if self.ca is None else self.ca.read_bytes()
-        except OSError as error:
-            raise CommandError(f"{self.ca}: {error.strerror}", ExitStatus.INVALID) from None
-        return grpc.ssl_channel_credentials(roots)
+        if (self.certificate is None) != (self.key is None):
+            raise CommandError("--tls-cert and --tls-key belong together", ExitStatus.INVALID)
+        return grpc.ssl_channel_credentials(_read(self.ca), _read(self.key), _read(self.certificate))
+
+
+def _read(path: Path | None) -> bytes | None:
+    try:
+        return None if path is None else path.read_bytes()
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}", ExitStatus.INVALID) from None
 
 
 def address(context: click.Context, option: click.Parameter, value: str) -> str:
@@ -103,8 +118,29 @@ def pairs(
     return tuple((key, value) for key, _, value in split)
 
 
+_Option = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def _file(name: str, help_: str) -> _Option:
+    return click.option(name, type=click.Path(path_type=Path), metavar="FILE", help=help_)
+
+
+_TOKEN: _Option = click.option(
+    "--token",
+    envvar="FLOWGRAM_TOKEN",
+    show_envvar=True,
+    metavar="TOKEN",
+    help="An API key, or a token, that says who calls. Others on this machine see flags: the environment is safer.",
+)
+
+
 def connects(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options for its connection, and hand it a Connection as `connection`."""
+    return _TOKEN(reaches(command))
+
+
+def reaches(command: Callable[..., Any]) -> Callable[..., Any]:
+    """As `connects`, for a command that has no credentials of its own."""
 
     @click.option(
         "--target",
@@ -116,19 +152,25 @@ def connects(command: Callable[..., Any]) -> Callable[..., Any]:
         help="The server.",
     )
     @click.option("--tls", is_flag=True, help="Connect with TLS.")
-    @click.option(
-        "--tls-ca",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="Trust these certificates (PEM) instead of the system's; implies --tls.",
-    )
+    @_file("--tls-ca", "Trust these certificates (PEM) instead of the system's; implies --tls.")
+    @_file("--tls-cert", "The client certificate (PEM), where the server asks for one; implies --tls.")
+    @_file("--tls-key", "Its private key (PEM).")
     @click.option(
         "--metadata", multiple=True, callback=pairs, metavar="KEY=VALUE", help="Send this with every call."
     )
     @functools.wraps(command)
     def with_connection(
-        target: str, tls: bool, tls_ca: Path | None, metadata: tuple[tuple[str, str], ...], **arguments: Any
+        target: str,
+        tls: bool,
+        tls_ca: Path | None,
+        tls_cert: Path | None,
+        tls_key: Path | None,
+        metadata: tuple[tuple[str, str], ...],
+        token: str | None = None,
+        **arguments: Any,
     ) -> Any:
-        return command(connection=Connection(target, tls_ca, tls, metadata), **arguments)
+        # An empty variable is how many say that there is none.
+        connection = Connection(target, tls, tls_ca, tls_cert, tls_key, token or None, metadata)
+        return command(connection=connection, **arguments)
 
     return with_connection

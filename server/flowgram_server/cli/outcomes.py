@@ -8,6 +8,7 @@ from flowgram_client import (
     RequestError,
     Result,
     Status,
+    UnauthenticatedError,
     UnavailableError,
 )
 
@@ -52,6 +53,10 @@ def explain(error: FlowgramError, target: str) -> CommandError:
         return CommandError(hint, ExitStatus.UNREACHABLE)
     if isinstance(error, UnavailableError | DeadlineExceededError):
         return CommandError(f"{target}: {error}", ExitStatus.UNREACHABLE)
+    if isinstance(error, UnauthenticatedError):
+        return CommandError(
+            f"{error}\n--token, or FLOWGRAM_TOKEN in the environment, says who calls.", ExitStatus.REFUSED
+        )
     if isinstance(error, InvalidArgumentError):
         return CommandError(str(error), ExitStatus.INVALID)
     if isinstance(error, RequestError):

@@ -13,7 +13,7 @@ PREFIX = "FLOWGRAM_"
 CONFIG_VARIABLE = "FLOWGRAM_CONFIG"
 """The environment variable that names the TOML file where no flag does."""
 
-_OTHERS = {CONFIG_VARIABLE, "FLOWGRAM_TARGET", "FLOWGRAM_REFERENCE"}
+_OTHERS = {CONFIG_VARIABLE, "FLOWGRAM_TARGET", "FLOWGRAM_TOKEN", "FLOWGRAM_REFERENCE"}
 """What the other programs of the project read: the command line, the gateways, the tests."""
 
 _FIELD = re.compile(r'for field "(\w+)"')

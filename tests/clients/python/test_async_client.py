@@ -46,6 +46,38 @@ async def test_run_sends_what_it_was_given(server: Any, client: fc.AsyncClient) 
     assert 0 < server.servicer.time_remaining[0] < 6
 
 
+async def test_a_token_that_changes(server: Any, naps: Any) -> None:
+    """Every attempt at a call has the token of its moment, and so does a watch that connects again."""
+    tokens = iter(["one", "two", "three", "four"])
+    server.on("TaskRun", Refusal(Code.UNAVAILABLE), runtime_service_pb2.TaskRunResponse(task_id="t1"))
+    log = history(4)
+    server.on("WatchTask", [watched(*log[:2]), Refusal(Code.UNAVAILABLE)], [watched(*log[2:])])
+    async with fc.AsyncClient(server.target, sleep=naps, token=lambda: next(tokens)) as client:
+        await client.run({})
+        async for _ in client.watch("t1"):
+            pass
+    sent = [metadata["authorization"] for metadata in server.servicer.metadata]
+    assert sent == ["Bearer one", "Bearer two", "Bearer three", "Bearer four"]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "kind"),
+    [
+        (Code.UNAUTHENTICATED, "CREDENTIALS_MISSING", fc.UnauthenticatedError),
+        (Code.PERMISSION_DENIED, "PERMISSION_DENIED", fc.PermissionDeniedError),
+    ],
+)
+async def test_calls_that_are_not_allowed(
+    server: Any, client: fc.AsyncClient, code: Code, reason: str, kind: type[fc.RequestError]
+) -> None:
+    """They have errors of their own, and are not tried again."""
+    server.on("TaskResult", Refusal(code, reason=reason))
+    with pytest.raises(kind) as caught:
+        await client.result("t1")
+    assert caught.value.reason == reason
+    assert len(server.servicer.metadata) == 1
+
+
 async def test_run_survives_an_unavailable_server(server: Any, client: fc.AsyncClient, naps: Any) -> None:
     """A retry carries the request id of the first attempt, after at least the wait that the server asked for."""
     away = Refusal(Code.UNAVAILABLE, reason="SHUTTING_DOWN", retry_after=3.0)

@@ -31,7 +31,8 @@ Code = grpc.StatusCode
         (Code.CANCELLED, "", errors.CallCanceledError),
         (Code.INTERNAL, "INTERNAL", errors.ServerError),
         (Code.UNIMPLEMENTED, "", errors.ServerError),
-        (Code.UNAUTHENTICATED, "", errors.ServerError),
+        (Code.UNAUTHENTICATED, "", errors.UnauthenticatedError),
+        (Code.PERMISSION_DENIED, "PERMISSION_DENIED", errors.PermissionDeniedError),
     ],
 )
 def test_each_status_is_an_exception_of_its_own(code: Code, reason: str, kind: type[Exception]) -> None:

@@ -284,3 +284,20 @@ def test_methods_are_described_alike() -> None:
         text = text.replace("(await run_and_wait(…))", "run_and_wait(…)")
         text = text.replace("async with contextlib.aclosing", "with contextlib.closing")
         assert inspect.getdoc(getattr(fc.Client, name)) == text
+
+
+async def test_a_token(server: Any) -> None:
+    """It is sent with every call, by a thread's client, too; of a function it is the one of the moment."""
+    server.on("TaskResult", *(runtime_service_pb2.TaskResultResponse(status=SUCCEEDED) for _ in range(3)))
+    tokens = iter(["one", "two"])
+
+    def ask() -> None:
+        with fc.Client(server.target, token="key") as client:
+            client.result("t1")
+        with fc.Client(server.target, token=lambda: next(tokens)) as client:
+            client.result("t1")
+            client.result("t1")
+
+    await asyncio.to_thread(ask)
+    sent = [metadata["authorization"] for metadata in server.servicer.metadata]
+    assert sent == ["Bearer key", "Bearer one", "Bearer two"]

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -165,6 +166,31 @@ async def test_info(server: ScriptedServer, flowgram: Any) -> None:
     assert "nodes     llm code\n" in done.out
     assert server.servicer.metadata[0]["authorization"] == "Bearer x"
     assert json.loads((await flowgram("info", "--json")).out)["node_types"] == ["llm", "code"]
+
+
+async def test_a_token(server: ScriptedServer, flowgram: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flag or a variable says who calls; an empty variable says that nobody does. A refusal says how."""
+    answer = runtime_service_pb2.ServerInfoResponse(name="n")
+    server.on("ServerInfo", answer, answer, answer, Refusal(grpc.StatusCode.UNAUTHENTICATED, "ask for a key"))
+    await flowgram("info", "--token", "flag")
+    monkeypatch.setenv("FLOWGRAM_TOKEN", "variable")
+    await flowgram("info")
+    monkeypatch.setenv("FLOWGRAM_TOKEN", "")
+    await flowgram("info")
+    sent = [metadata.get("authorization") for metadata in server.servicer.metadata]
+    assert sent == ["Bearer flag", "Bearer variable", None]
+    done = await flowgram("info")
+    assert done.status == 5
+    assert "ask for a key" in done.err
+    assert "FLOWGRAM_TOKEN" in done.err
+
+
+async def test_half_a_client_certificate(flowgram: Any, tmp_path: Path) -> None:
+    """A certificate without its key is a mistake, and so is a file that is not there."""
+    done = await flowgram("info", "--tls-cert", str(tmp_path / "a"))
+    assert (done.status, "belong together" in done.err) == (2, True)
+    done = await flowgram("info", "--tls-cert", str(tmp_path / "a"), "--tls-key", str(tmp_path / "b"))
+    assert (done.status, "No such file" in done.err) == (2, True)
 
 
 @pytest.mark.parametrize(

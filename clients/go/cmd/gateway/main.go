@@ -50,7 +50,7 @@ func run(ctx context.Context, arguments []string) error {
 		"loopback stands for all on this machine, * for all there are")
 	hosts := flags.String("allowed-hosts", "",
 		"`NAMES` in a Host header that are answered, beside those of this machine, with commas between them; * for all")
-	forward := flags.String("forward", "authorization,traceparent,tracestate",
+	forward := flags.String("forward", "authorization,flowgram-namespace,traceparent,tracestate",
 		"`HEADERS` that are sent on to the gRPC server as metadata, with commas between them")
 	timeout := flags.Duration("timeout", 30*time.Second, "for calls that are answered at once")
 	heartbeat := flags.Duration("heartbeat", 15*time.Second, "after which a silent event stream sends a comment")

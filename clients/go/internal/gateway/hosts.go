@@ -93,7 +93,7 @@ func (g *Gateway) checkOrigin(w http.ResponseWriter, r *http.Request) bool {
 		origin = "*"
 	}
 	header.Set("Access-Control-Allow-Origin", origin)
-	header.Set("Access-Control-Expose-Headers", "Retry-After")
+	header.Set("Access-Control-Expose-Headers", "Retry-After, WWW-Authenticate")
 	if !asks {
 		return false
 	}

@@ -40,11 +40,17 @@ var (
 		"MESSAGE_TOO_LARGE": http.StatusInternalServerError, // the request was fine; else see problemOf
 		"TOO_MANY_TASKS":    http.StatusTooManyRequests,
 		"TOO_MANY_WATCHES":  http.StatusTooManyRequests,
+		"QUOTA_EXCEEDED":    http.StatusTooManyRequests,
+		"MEMORY_LIMIT":      http.StatusTooManyRequests,
+		"STORAGE_FULL":      http.StatusInsufficientStorage,
 	}
 	byCode = map[codes.Code]int{
 		codes.InvalidArgument:  http.StatusBadRequest,
 		codes.NotFound:         http.StatusNotFound,
 		codes.AlreadyExists:    http.StatusConflict,
+		codes.Unauthenticated:  http.StatusUnauthorized,
+		codes.PermissionDenied: http.StatusForbidden,
+		codes.Aborted:          http.StatusConflict,
 		codes.OutOfRange:       http.StatusRequestedRangeNotSatisfiable,
 		codes.Internal:         http.StatusInternalServerError,
 		codes.Unavailable:      http.StatusServiceUnavailable,
@@ -122,7 +128,8 @@ func problemOf(err error) *problem {
 			slog.Warn("the runtime gave no proper answer", "error", failure)
 		}
 	}
-	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+	switch status {
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusInsufficientStorage:
 		told.retryAfter = max(failure.RetryAfter, time.Second)
 	}
 	return told
@@ -166,6 +173,13 @@ func (p *problem) body() []byte {
 func writeProblem(w http.ResponseWriter, p *problem) {
 	if p.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(p.retryAfter.Seconds()))))
+	}
+	if p.status == http.StatusUnauthorized {
+		challenge := `Bearer realm="flowgram"`
+		if p.code == "CREDENTIALS_INVALID" {
+			challenge += `, error="invalid_token"`
+		}
+		w.Header().Set("WWW-Authenticate", challenge)
 	}
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store")

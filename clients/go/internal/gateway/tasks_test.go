@@ -157,6 +157,10 @@ func TestProblems(t *testing.T) {
 			"ARGUMENT_INVALID",
 			[]string{"requestID must be short"},
 		},
+		{401, scripted.Refusal(codes.Unauthenticated, "CREDENTIALS_MISSING", 0), "CREDENTIALS_MISSING", nil},
+		{403, scripted.Refusal(codes.PermissionDenied, "PERMISSION_DENIED", 0), "PERMISSION_DENIED", nil},
+		{429, scripted.Refusal(codes.ResourceExhausted, "QUOTA_EXCEEDED", 1500*time.Millisecond), "QUOTA_EXCEEDED", nil},
+		{507, scripted.Refusal(codes.ResourceExhausted, "STORAGE_FULL", 0), "STORAGE_FULL", nil},
 		{409, scripted.Refusal(codes.AlreadyExists, "REQUEST_ID_REUSED", 0), "REQUEST_ID_REUSED", nil},
 		{429, scripted.Refusal(codes.ResourceExhausted, "TOO_MANY_TASKS", 1500*time.Millisecond), "TOO_MANY_TASKS", nil},
 		{413, scripted.Refusal(codes.ResourceExhausted, "", 0), "RESOURCE_EXHAUSTED", nil},
@@ -170,7 +174,7 @@ func TestProblems(t *testing.T) {
 		server := &scripted.Server{OnRun: func(context.Context, *runRequest) (*runResponse, error) { return nil, test.err }}
 		withGateway(t, server, gateway.Settings{}, func(t *testing.T, b *browser) {
 			header := b.refused(test.status, test.code, test.errors, "POST", "/api/task/run", runBody)
-			if want := map[int]string{429: "2", 503: "1"}[test.status]; header.Get("Retry-After") != want {
+			if want := map[int]string{429: "2", 503: "1", 507: "1"}[test.status]; header.Get("Retry-After") != want {
 				t.Error(test.status, header)
 			}
 		})

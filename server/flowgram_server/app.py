@@ -16,9 +16,7 @@ from typing import Final, NamedTuple
 import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
-from flowgram.runtime.v1 import error_reason_pb2  # noqa: F401 - see where reflection is enabled
 from flowgram_core.concurrency.clock import Clock, SystemClock
 from flowgram_core.concurrency.supervision import run_forever
 from flowgram_core.hosting.secrets import Secrets
@@ -39,6 +37,7 @@ from flowgram_server.rpc.access_log import AccessLog
 from flowgram_server.rpc.handlers import SERVICE_NAME, add_service
 from flowgram_server.rpc.health import HealthServicer
 from flowgram_server.rpc.observed_calls import ObservedServer
+from flowgram_server.rpc.reflection import add_reflection
 from flowgram_server.rpc.servicer import RuntimeServicer
 from flowgram_server.security import Security, open_security
 from flowgram_server.settings.server import Settings
@@ -222,7 +221,9 @@ async def _serve(
     async with (
         open_telemetry(listeners.metrics) as telemetry,
         open_server(settings, own_ports=own_ports, telemetry=telemetry) as server,
-        open_embedded(settings, listeners.gateway, server.address, server.security) as gateway,
+        open_embedded(
+            settings, listeners.gateway, server.address, server.security, telemetry.readiness
+        ) as gateway,
     ):
         started.set()
         _log.info(
@@ -311,9 +312,7 @@ async def _serving(
     add_service(services, servicer, settings.max_message_bytes, guard=security.guard)
     health_servicer = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, services)  # type: ignore[no-untyped-call]  # generated without types
-    # Reflection tells of what was imported: the reasons of errors, too, which no method names.
-    names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(names, server)  # type: ignore[no-untyped-call]  # the library has no types
+    add_reflection(services, (SERVICE_NAME, health.SERVICE_NAME))
     try:
         if security.tls is None:
             port = server.add_insecure_port(settings.listen)

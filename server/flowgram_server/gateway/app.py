@@ -29,6 +29,8 @@ from flowgram_server.gateway.host_check import AllowedHosts, HostCheck
 from flowgram_server.gateway.refusal_log import RefusalLog
 from flowgram_server.gateway.responses import error_answer
 from flowgram_server.settings.gateway import LOOPBACK
+from flowgram_server.telemetry.probes import health_routes
+from flowgram_server.telemetry.readiness import Readiness
 
 _LOOPBACK_ORIGINS = r"https?://(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]+)?"
 
@@ -44,6 +46,7 @@ def create_app(
     cors_origins: Iterable[str],
     allowed_hosts: AllowedHosts,
     console: Mapping[str, File] | None = None,
+    readiness: Readiness | None = None,
 ) -> FastAPI:
     """The gateway as an ASGI application.
 
@@ -52,6 +55,7 @@ def create_app(
         cors_origins: The origins whose pages may use it; `*` stands for all, `loopback` for those on this machine.
         allowed_hosts: The names that the gateway is known by.
         console: The files of the console, by path; None or nothing: its pages say that it was not built.
+        readiness: What probes are told; None: that it is ready.
     """
     app = FastAPI(
         title="FlowGram Runtime",
@@ -78,6 +82,7 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
     )
     app.include_router(endpoints.router())
+    app.router.routes.extend(health_routes(readiness or Readiness(None)))
     add_console(app, console or {})
     return app
 

@@ -11,6 +11,7 @@ from flowgram_client._raw import RawClient
 from flowgram_server.address import AddressUnusable, bind, from_within
 from flowgram_server.security import Security
 from flowgram_server.settings.server import Settings
+from flowgram_server.telemetry.readiness import Readiness
 
 if TYPE_CHECKING:
     from flowgram_server.gateway.serve import Gateway
@@ -41,7 +42,11 @@ def bind_embedded(settings: Settings) -> socket.socket | None:
 
 @asynccontextmanager
 async def open_embedded(
-    settings: Settings, listener: socket.socket | None, address: str, security: Security
+    settings: Settings,
+    listener: socket.socket | None,
+    address: str,
+    security: Security,
+    readiness: Readiness,
 ) -> AsyncIterator["Gateway | None"]:
     """The gateway of a server, for as long as the block lasts.
 
@@ -50,6 +55,7 @@ async def open_embedded(
         listener: Where it listens; None: there is none.
         address: Where the server listens.
         security: What protects the ports.
+        readiness: Whether the server can be given work.
     """
     if listener is None:
         yield None
@@ -75,6 +81,7 @@ async def open_embedded(
             forwards=security.guard is not None,
             private=security.private_target is not None,
             tls=tls,
+            readiness=readiness,
         ) as gateway,
     ):
         yield gateway

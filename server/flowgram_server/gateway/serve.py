@@ -16,6 +16,7 @@ from flowgram_server.gateway.forwarding import Forwarding
 from flowgram_server.gateway.host_check import AllowedHosts
 from flowgram_server.http_listener import listening
 from flowgram_server.settings.gateway import GatewaySettings
+from flowgram_server.telemetry.readiness import Readiness
 
 RETRY: Final = RetryPolicy(attempts=6)
 """How the client of a gateway retries: for some two seconds, because pages that poll give up at the first error."""
@@ -41,6 +42,7 @@ async def open_gateway(
     forwards: bool = True,
     private: bool = False,
     tls: ssl.SSLContext | None = None,
+    readiness: Readiness | None = None,
 ) -> AsyncIterator[Gateway]:
     """A gateway on the running event loop, for as long as the block lasts. On leaving, answers under way get a moment.
 
@@ -51,12 +53,13 @@ async def open_gateway(
         forwards: Whether the credentials of callers are sent on to the service.
         private: Whether the service believes what the gateway says of a caller's certificate and address.
         tls: Encrypts what is sent; None: nothing is.
+        readiness: What probes are told; None: that it is ready.
     """
     console = await asyncio.to_thread(read_bundle)
     endpoints = Endpoints(client, settings, features=(FEATURE,) if console else ())
     gateway = Gateway(endpoints)
     allowed_hosts = AllowedHosts(listener.getsockname()[0], settings.allowed_hosts)
-    app = create_app(endpoints, settings.cors_origins, allowed_hosts, console)
+    app = create_app(endpoints, settings.cors_origins, allowed_hosts, console, readiness)
     serving = Forwarding(app, private=private) if forwards else app
     async with listening(serving, listener, limits=settings.connections, tls=tls):
         try:

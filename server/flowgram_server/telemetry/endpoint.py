@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager
 import structlog
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from flowgram_server.address import AddressUnusable, bind
 from flowgram_server.http_listener import listening
 from flowgram_server.settings.gateway import ConnectionLimits
 from flowgram_server.settings.server import Settings
+from flowgram_server.telemetry.probes import health_routes
 from flowgram_server.telemetry.readiness import Readiness
 from flowgram_server.telemetry.telemetry import Telemetry
 
@@ -66,23 +67,3 @@ def create_app(exposition: Exposition, readiness: Readiness) -> Starlette:
         return Response(body, headers={"Content-Type": media_type, "Cache-Control": "no-store"})
 
     return Starlette(routes=[Route("/metrics", metrics), *health_routes(readiness)])
-
-
-def health_routes(readiness: Readiness) -> list[Route]:
-    """`/healthz`: whether the process answers at all. `/readyz`: whether it can be given work, else 503 and why not."""
-
-    async def healthz(_: Request) -> Response:
-        return _answer(None)
-
-    async def readyz(_: Request) -> Response:
-        return _answer(readiness.problem)
-
-    return [Route("/healthz", healthz), Route("/readyz", readyz)]
-
-
-def _answer(problem: str | None) -> Response:
-    return PlainTextResponse(
-        f"{problem or 'ok'}\n",
-        status_code=200 if problem is None else 503,
-        headers={"Cache-Control": "no-store"},
-    )

@@ -9,12 +9,15 @@ DRAINING: Final = "draining"
 class Readiness:
     """The state of a program for orchestrators.
 
+    Args:
+        problem: Why it cannot be given work at first.
+
     Attributes:
         problem: Why it cannot be given work now, in a word or two; None if it can.
     """
 
-    def __init__(self) -> None:
-        self.problem: str | None = STARTING
+    def __init__(self, problem: str | None = STARTING) -> None:
+        self.problem = problem
         self._draining = False
 
     def set(self, problem: str | None) -> None:

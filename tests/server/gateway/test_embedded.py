@@ -144,3 +144,12 @@ async def test_watches_end_when_the_server_drains(tmp_path: Path) -> None:
         await serving
         with pytest.raises(httpx2.ConnectError):
             await http.get("/api/info")
+
+
+async def test_probes(tmp_path: Path) -> None:
+    """Orchestrators may ask the REST port, without credentials."""
+    flags = ("--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data", str(tmp_path))
+    async with process("serve", *flags) as line, httpx2.AsyncClient(trust_env=False) as http:
+        for path in ("/healthz", "/readyz"):
+            answer = await http.get(f"http://{line['http']}{path}")
+            assert (answer.status_code, answer.text) == (200, "ok\n")

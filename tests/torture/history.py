@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.torture.workflows import Variant
 
@@ -12,6 +12,18 @@ from flowgram.runtime.v1 import event_pb2, report_pb2
 from flowgram.runtime.v1 import runtime_service_pb2 as service
 
 _EVENTS_FIELD = 0x0A
+
+
+class EndedRun(NamedTuple):
+    """The end of a node's run, as it was seen.
+
+    Attributes:
+        seen: When, first (`time.monotonic`).
+        status: How it ended.
+    """
+
+    seen: float
+    status: int
 
 
 class Violation(AssertionError):
@@ -27,7 +39,7 @@ class History:
         tag: Its name among all tasks of the test, by which its calls are known.
         task_id: Its id, once it was accepted.
         events: The bytes of each event, by sequence.
-        ended_runs: For each run of a node, when its end was seen first (`time.monotonic`).
+        ended_runs: The runs of nodes whose end was seen.
         terminated: Whether its last event was seen.
         result: The bytes of its result, once that was told.
         reports: All reports.
@@ -40,7 +52,7 @@ class History:
     tag: str
     task_id: str = ""
     events: dict[int, bytes] = field(default_factory=dict)
-    ended_runs: dict[str, float] = field(default_factory=dict)
+    ended_runs: dict[str, EndedRun] = field(default_factory=dict)
     terminated: bool = False
     result: bytes | None = None
     reports: list[report_pb2.Report] = field(default_factory=list)
@@ -71,7 +83,8 @@ class History:
             elif event.HasField("node_status_changed"):
                 changed = event.node_status_changed
                 if changed.status.terminated:
-                    self.ended_runs.setdefault(changed.snapshot.id, time.monotonic())
+                    ended = EndedRun(time.monotonic(), changed.status.status)
+                    self.ended_runs.setdefault(changed.snapshot.id, ended)
             elif event.HasField("task_status_changed"):
                 self.terminated = event.task_status_changed.status.terminated
         return after

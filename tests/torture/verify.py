@@ -131,7 +131,11 @@ def _of_the_reports(history: History, events: list[bytes]) -> Iterator[str]:
 
 
 def _of_the_calls(history: History, calls: Mapping[CallKey, list[float]]) -> Iterator[str]:
-    for snapshot_id, seen in history.ended_runs.items():
-        late = [when for when in calls.get(CallKey(history.tag, snapshot_id), ()) if when > seen]
+    for snapshot_id, (seen, status) in history.ended_runs.items():
+        made = calls.get(CallKey(history.tag, snapshot_id), ())
+        late = [when for when in made if when > seen]
         if late:
-            yield f"{snapshot_id} was called again {late[0] - seen:.3f} s after its end was seen"
+            yield (
+                f"{snapshot_id} was called {late[0] - seen:.3f} s after its end was seen, with status {status}; "
+                f"calls: {', '.join(f'{when - seen:.3f}' for when in made)}"
+            )

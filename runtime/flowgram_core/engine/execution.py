@@ -67,6 +67,7 @@ class Execution:
     Attributes:
         finished: How the task ended, once it has.
         is_suspended: Whether work is left that takes a checkpoint.
+        work: What all node runs have done since the execution was made or restored. See `meter`.
         unexpected_errors: What node types were not supposed to raise; the host logs these and clears the list.
     """
 
@@ -81,6 +82,7 @@ class Execution:
     ) -> None:
         self.finished: Finished | None = None
         self.is_suspended = False
+        self.work = 0
         self.unexpected_errors: list[UnexpectedError] = []
         self.program = program
         self._inputs = inputs
@@ -231,6 +233,7 @@ class Execution:
         max_bytes: int = UNLIMITED,
         checkpoint: Checkpoint | None = None,
         until: int = UNLIMITED,
+        max_work: int = UNLIMITED,
     ) -> int:
         """Does up to `budget` node runs of the pending work; returns how many it did.
 
@@ -240,6 +243,7 @@ class Execution:
             max_bytes: Stops after the run with which the pending events reach about so many bytes.
             checkpoint: Called every now and then; then no run is suspended, unless the checkpoint raises `WorkSuspended`.
             until: Stops as soon as the event with this number is there: a replay must not do what the log tells later.
+            max_work: Stops after the run with which the work of this call reaches so much.
         """
         recorder = self._recorder
         if at is not None:
@@ -247,7 +251,7 @@ class Execution:
         budget = left = min(budget, 1 + max_bytes // self.program.root.event_bytes)
         wave, position, run = self._wave, self._position, self._run
         meter, memory, work, inline_work = self._meter, self._memory, 0, self._inline_work
-        threshold, is_bounded = memory.threshold, until != UNLIMITED
+        threshold, is_bounded, max_work = memory.threshold, until != UNLIMITED, min(max_work, inline_work)
         self.is_suspended = False
         meter.begin(inline_work, checkpoint)
         while self.finished is None:
@@ -268,7 +272,7 @@ class Execution:
                     break
                 wave, position = self._ready, 0
                 self._wave, self._ready = wave, []
-            if not left or recorder.size >= max_bytes or work >= inline_work:
+            if not left or recorder.size >= max_bytes or work >= max_work:
                 self._position = position
                 break
             frame, step = wave[position]
@@ -286,6 +290,7 @@ class Execution:
                     meter.used = 0
                 else:
                     meter.begin(inline_work, checkpoint)
+        self.work += work
         return budget - left
 
     def _catch_up(self, checkpoint: Checkpoint | None) -> bool:

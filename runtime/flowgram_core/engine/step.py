@@ -1,6 +1,6 @@
 """The pure step: what the core does from one commit to the next. Every host drives its tasks with it.
 
-A step ends when nothing is left to do, or when it has done so many node runs or made events of so many bytes. It reads no
+A step ends when nothing is left to do, or when it has done so many node runs, so much work, or made events of so many bytes. It reads no
 clock: where work goes on by itself the host says what time it is, and a host that shares its thread with others may pause.
 The same inputs at the same places always give the same events; where a step ends decides only what becomes durable at once.
 """
@@ -11,6 +11,7 @@ from typing import Final, Generic, TypeVar
 from flowgram_core.engine.activations import Activation
 from flowgram_core.engine.events import Event
 from flowgram_core.engine.execution import Execution
+from flowgram_core.engine.limits import UNLIMITED
 from flowgram_core.engine.node_type import Command
 from flowgram_core.modeling.meter import Checkpoint
 
@@ -36,9 +37,10 @@ class Step(Generic[_Batch]):
         commands: What to carry out once that is durable.
         budget: So many node runs may follow.
         left: So many bytes their events may have.
+        work_left: So much work they may do; see `meter`. The last one may do more.
     """
 
-    __slots__ = ("_encode", "_make_batch", "batches", "budget", "commands", "left")
+    __slots__ = ("_encode", "_make_batch", "batches", "budget", "commands", "left", "work_left")
 
     def __init__(
         self,
@@ -46,11 +48,13 @@ class Step(Generic[_Batch]):
         max_bytes: int,
         encode: Callable[[Sequence[Event]], bytes],
         make_batch: MakeBatch[_Batch],
+        max_work: int = UNLIMITED,
     ) -> None:
         self.batches: list[_Batch] = []
         self.commands: list[Command] = []
         self.budget = budget
         self.left = max_bytes
+        self.work_left = max_work
         self._encode = encode
         self._make_batch = make_batch
 
@@ -72,7 +76,7 @@ class Step(Generic[_Batch]):
         Returns:
             Whether the step paused, and may go on before the commit. It ends where the core is suspended (`work_suspended`).
         """
-        while self.budget > 0 and self.left > 0 and execution.finished is None:
+        while self.budget > 0 and self.left > 0 and self.work_left > 0 and execution.finished is None:
             following = next_input()
             if following is None and (not execution.has_work or execution.is_suspended):
                 return False
@@ -114,7 +118,9 @@ class Step(Generic[_Batch]):
         done, budget, max_bytes = 0, self.budget, max(self.left, 0)
         while True:
             asked = min(budget - done, _RUNS)
-            ran = execution.advance(asked, at, max_bytes)
+            before = execution.work
+            ran = execution.advance(asked, at, max_bytes, max_work=self.work_left)
+            self.work_left -= execution.work - before
             done += ran
-            if ran < asked or done == budget or (paused is not None and paused()):
+            if ran < asked or done == budget or self.work_left <= 0 or (paused is not None and paused()):
                 return done

@@ -40,7 +40,13 @@ from flowgram_core.temporal.cluster import Cluster, as_datetime
 from flowgram_core.temporal.history import payloads_of
 from flowgram_core.temporal.names import REQUEST_MEMO
 from flowgram_core.temporal.record import Record
-from flowgram_core.temporal.settings import TemporalSettings
+from flowgram_core.temporal.settings import (
+    MAX_CONTINUED_BYTES,
+    MAX_HISTORY_BYTES,
+    MAX_HISTORY_EVENTS,
+    MAX_STEP_WORK,
+    TemporalSettings,
+)
 from flowgram_core.temporal.task_input import Position, Shape, TaskInput
 from flowgram_core.temporal.task_log import HistoryReader, TaskLog, TaskLogs
 from flowgram_core.temporal.task_poll import TaskPoll
@@ -66,6 +72,7 @@ class TemporalApplication:
         node_types: The node types that workflows may use.
         signing_keys: Made of the keys that encrypt histories: so every server of the cluster has the same.
         eager: Whether a worker on the same client may begin with a task at once.
+        shape: What shapes the histories of tasks that are accepted.
     """
 
     runtime: Final = "temporal"
@@ -111,11 +118,15 @@ class TemporalApplication:
         self._batcher = AdaptiveBatcher()
         self._programs = ProgramCache(registry.node_types, settings)
         self._pins = PinnedSettings.of(settings, registry.node_types).to_record()
-        self._shape = Shape(
+        self.shape = Shape(
             step_budget=settings.step_budget,
             step_bytes=settings.step_bytes,
             history_events=temporal.history_events,
             heartbeat_timeout=round(temporal.heartbeat_timeout * 1000),
+            step_work=MAX_STEP_WORK,
+            continued_bytes=MAX_CONTINUED_BYTES,
+            max_history_events=MAX_HISTORY_EVENTS,
+            max_history_bytes=MAX_HISTORY_BYTES,
         )
         self._reader = HistoryReader(cluster, codec, self._fairness)
         self._logs = TaskLogs(cluster, self._reader, clock)
@@ -167,7 +178,7 @@ class TemporalApplication:
             labels=dict(request.labels),
             create_time=self._create_time(),
             pins=self._pins,
-            shape=self._shape,
+            shape=self.shape,
             display_name=request.display_name,
         )
         started = await self._cluster.start(
@@ -345,7 +356,7 @@ class TemporalApplication:
         finally:
             self._closing.set()
             self._logs.nudge()
-        self._poll.wake()
+            self._poll.wake()
 
     async def _watch_ended(
         self, workflow_id: str, after_sequence: int, info: WorkflowExecutionInfo

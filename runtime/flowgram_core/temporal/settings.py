@@ -10,6 +10,19 @@ MAX_VALUE_BYTES: Final = 384 * 1024
 """Of the inputs and the outputs of one node run. One event may hold both; a history takes 2 MiB at once."""
 MAX_TEXT_BYTES: Final = 1024 * 1024
 """Of a schema, and of a task's inputs: they begin the history together."""
+MAX_NODE_WORK: Final = 250_000_000
+"""Of one node run: at most about half a second on the slowest machines that were measured.
+
+A worker's SDK fails a step that takes more than 2 s, and does it again, for ever. That cannot be set.
+"""
+MAX_STEP_WORK: Final = 100_000_000
+"""Of one step, before its last node run."""
+MAX_CONTINUED_BYTES: Final = 2304 * 1024
+"""Of what a new run of a workflow begins with: JSON text, of which compression leaves 2 MiB at the very most."""
+MAX_HISTORY_EVENTS: Final = 40_000
+"""Of a task that cannot go on in a new run. At 51,200 a cluster ends the workflow by itself,"""
+MAX_HISTORY_BYTES: Final = 40 * 1024 * 1024
+"""and at 50 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +71,18 @@ class TemporalSettings:
 
 
 def within_temporal(settings: RuntimeSettings) -> RuntimeSettings:
-    """The runtime's settings, with the sizes that a history can take: a batch, a call and its outcome each are one payload."""
+    """The runtime's settings, within what a history and a worker can take.
+
+    A batch, a call and its outcome each are one payload of the history; a node run is work of one step.
+    """
     limits = settings.limits
     return replace(
         settings,
-        limits=replace(limits, max_snapshot_bytes=min(limits.max_snapshot_bytes, MAX_VALUE_BYTES)),
+        limits=replace(
+            limits,
+            max_snapshot_bytes=min(limits.max_snapshot_bytes, MAX_VALUE_BYTES),
+            max_node_work=min(limits.max_node_work, MAX_NODE_WORK),
+        ),
         max_output_bytes=min(settings.max_output_bytes, MAX_VALUE_BYTES),
         max_schema_bytes=min(settings.max_schema_bytes, MAX_TEXT_BYTES),
         max_inputs_bytes=min(settings.max_inputs_bytes, MAX_TEXT_BYTES),

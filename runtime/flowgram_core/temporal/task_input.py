@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from flowgram_core.engine.activations import Activation, from_json, to_json
+from flowgram_core.engine.limits import UNLIMITED
 from flowgram_core.modeling.json_text import JSONObject, dumps, encode, loads
 from flowgram_core.temporal.errors import PayloadUnreadable
 
@@ -25,6 +26,10 @@ class Shape(NamedTuple):
         history_events: From so many events on the task goes on in a new run.
         parallel_calls: So many calls of one task are made at once.
         heartbeat_timeout: Of a call, in milliseconds.
+        step_work: Work of one step; see `flowgram_core.modeling.meter`.
+        continued_bytes: A new run of the workflow is begun with at most so many bytes.
+        max_history_events: A task that cannot go on in a new run fails with so many events of its history,
+        max_history_bytes: or so many bytes.
     """
 
     step_budget: int = 1000
@@ -34,6 +39,10 @@ class Shape(NamedTuple):
     history_events: int = 2_000
     parallel_calls: int = 500
     heartbeat_timeout: int = 5_000
+    step_work: int = UNLIMITED
+    continued_bytes: int = UNLIMITED
+    max_history_events: int = UNLIMITED
+    max_history_bytes: int = UNLIMITED
 
 
 class TaskInput(NamedTuple):

@@ -28,6 +28,7 @@ from flowgram_core.engine.activations import (
     Activation,
     CallFailed,
     Cancel,
+    Fail,
     Start,
     TimeOut,
     from_json,
@@ -92,6 +93,8 @@ class TaskWorkflow:
         self._timer: asyncio.Task[None] | None = None
         self._sent = _Sent()
         self._recorded = 0
+        self._input_bytes = 0
+        self._new_run_from = 0
         self._carried: _Carried | None = None
         self._diverged = False
         self._task: TaskInput
@@ -148,6 +151,7 @@ class TaskWorkflow:
         """Builds the execution, anew or from where the run before left it."""
         self._recorded = Position.decode(position).sequence
         self._task = given = TaskInput.decode(task)
+        self._input_bytes = len(task)
         self._variant = variant = self.environment.variant(given.pins)
         try:
             program = variant.programs.program(given.schema, accepted=True)
@@ -184,7 +188,9 @@ class TaskWorkflow:
                 self._set_timer()
             if ends_soon:
                 if not self._calls and self._interrupt is None:
-                    return self._continuation()
+                    if (continues := self._continuation()) is not None:
+                        return continues
+                    continue
             else:
                 await self._make_calls(record if carries else None)
             if not execution.has_work:
@@ -193,7 +199,7 @@ class TaskWorkflow:
     def _step(self) -> tuple[Record | None, Sequence[Command]]:
         """Lets the core do one step; its record, if anything happened, and its commands."""
         execution, variant, shape = self._execution, self._variant, self._task.shape
-        step = Step(shape.step_budget, shape.step_bytes, variant.codec.encode, Batch)
+        step = Step(shape.step_budget, shape.step_bytes, variant.codec.encode, Batch, shape.step_work)
         try:
             step.work(execution, self._next_input, _now)
         finally:
@@ -224,7 +230,7 @@ class TaskWorkflow:
             return given, to_json(given)
         return None
 
-    def _stop(self, interrupt: Cancel | TimeOut) -> None:
+    def _stop(self, interrupt: Cancel | Fail | TimeOut) -> None:
         if self._interrupt is None:
             self._interrupt = interrupt
 
@@ -234,16 +240,31 @@ class TaskWorkflow:
 
     def _is_long(self) -> bool:
         """Whether the task is to go on in a new run: none of its calls is begun in this one."""
-        info = workflow.info()
-        return (
-            info.is_continue_as_new_suggested()
-            or info.get_current_history_length() >= self._task.shape.history_events
-        )
+        info, length = workflow.info(), _history_length()
+        if length < self._new_run_from:
+            return self._is_full()
+        return info.is_continue_as_new_suggested() or length >= self._task.shape.history_events
 
-    def _continuation(self) -> _Continues:
-        execution = self._execution
+    def _is_full(self) -> bool:
+        """Whether the cluster would soon end the workflow for the size of its history."""
+        shape, size = self._task.shape, workflow.info().get_current_history_size()
+        return _history_length() >= shape.max_history_events or size >= shape.max_history_bytes
+
+    def _continuation(self) -> _Continues | None:
+        """From where to go on in a new run; None where that cannot be, for the size of what the task holds.
+
+        Such a task stays in this run: later it may hold less, or end. It fails when the history is full.
+        """
+        execution, limit = self._execution, self._task.shape.continued_bytes
         state = Continuation(execution.snapshot(), tuple(self._inbox), None)
-        return _Continues(Position(execution.sequence, execution.start_time), state)
+        size = self._input_bytes + len(state.encode())
+        if size <= limit:
+            return _Continues(Position(execution.sequence, execution.start_time), state)
+        self._new_run_from = _history_length() + self._task.shape.history_events
+        if self._is_full():
+            text = f"Task is long, and holds too much to go on in a new run of its workflow: {size} bytes, and at most {limit}"
+            self._stop(Fail(_now(), text))
+        return None
 
     async def _end(self, finished: Finished, record: Record | None) -> _Ended:
         if record is None:

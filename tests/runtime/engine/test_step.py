@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from support.driving import link_schema
-from support.graphs import edge, end, node, start
+from support.graphs import constant, edge, end, node, ref, start
 
 from flowgram_core.engine.activations import Activation, CallSucceeded, Cancel, Start, to_json
 from flowgram_core.engine.events import Event
@@ -111,3 +111,39 @@ def test_the_bytes_of_inputs_count() -> None:
     bounded = step(max_bytes=1_000)
     bounded.work(execution, inputs_of(CallSucceeded(2, call.key, {"v": "x" * 2_000})), lambda: 9)
     assert bounded.left < 0
+
+
+def test_work_bounds_a_step() -> None:
+    """A step ends after the node run with which its work reaches the bound; the events are the same as without one."""
+
+    def heavy() -> Execution:
+        condition = {
+            "key": "k",
+            "value": {"left": ref("start_0", "text"), "operator": "contains", "right": constant("b")},
+        }
+        ids = [f"c{index}" for index in range(30)]
+        nodes = [
+            start(text="string"),
+            *(node(node_id, "condition", {"conditions": [condition]}) for node_id in ids),
+            end(),
+        ]
+        edges = [
+            edge("start_0", ids[0]),
+            *(edge(one, other, "else") for one, other in pairwise([*ids, "end_0"])),
+        ]
+        return Execution(link_schema({"nodes": nodes, "edges": edges}), {"text": "a" * 10_000})
+
+    whole = heavy()
+    one = step()
+    one.work(whole, inputs_of(Start(7)), lambda: 7)
+    assert whole.finished is not None
+    in_steps, lasts, given = heavy(), [], inputs_of(Start(7))
+    while in_steps.finished is None:
+        bounded = Step(1000, 1_000_000, lambda events: b"x" * len(events), Made, 3 * whole.work // 30)
+        before = in_steps.work
+        assert not bounded.work(in_steps, given, lambda: 7)
+        assert in_steps.work - before <= 5 * whole.work // 30
+        lasts.append(bounded.batches[-1].last)
+    assert 7 <= len(lasts) <= 12
+    assert (in_steps.sequence, in_steps.work) == (whole.sequence, whole.work)
+    assert in_steps.finished == whole.finished

@@ -14,6 +14,9 @@ const MARK_SPACE = 110;
 const NARROW = 520;
 const ZOOM = 2;
 const MOST_ZOOM = 4096;
+const MANY_RUNS = 2000;
+/** Milliseconds between two looks at all runs of a large log. */
+const REBUILD = 250;
 
 /** One row per run, nested by iteration, growing while it runs. */
 export function Timeline({ session, selected, onSelect }: { session: TaskSession; selected: string; onSelect: (runID: string) => void }) {
@@ -28,8 +31,9 @@ export function Timeline({ session, selected, onSelect }: { session: TaskSession
   const ticking = !log.terminated;
   const now = useNow(ticking);
 
+  const version = useCalmVersion(log.version, log.runs.size > MANY_RUNS);
   // eslint-disable-next-line react-hooks/exhaustive-deps -- the log grows in place; its version says when
-  const rows = useMemo(() => timelineRows(log, { failedOnly, toggled, createTime }), [log, log.version, failedOnly, toggled, createTime]);
+  const rows = useMemo(() => timelineRows(log, { failedOnly, toggled, createTime }), [log, version, failedOnly, toggled, createTime]);
 
   const from = Math.min(createTime || Infinity, log.times[0] ?? Infinity);
   const end = Math.max(log.times.at(-1) ?? 0, ticking ? now : 0);
@@ -139,6 +143,25 @@ export function Timeline({ session, selected, onSelect }: { session: TaskSession
       </div>
     </div>
   );
+}
+
+/** A version that grows; of a large log only a few times per second, since what is made of all its runs takes that long. */
+function useCalmVersion(version: number, isLarge: boolean): number {
+  const [calm, setCalm] = useState(version);
+  const since = useRef(0);
+  useEffect(() => {
+    if (!isLarge) return undefined;
+    const wait = since.current + REBUILD - performance.now();
+    const timer = setTimeout(
+      () => {
+        since.current = performance.now();
+        setCalm(version);
+      },
+      Math.max(wait, 0),
+    );
+    return () => clearTimeout(timer);
+  }, [version, isLarge]);
+  return isLarge ? calm : version;
 }
 
 function Tool({ name, label, disabled, onClick }: { name: 'plus' | 'minus' | 'fit'; label: string; disabled: boolean; onClick: () => void }) {

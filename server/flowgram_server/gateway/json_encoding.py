@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any, Final, TypeVar
 
 import orjson
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from flowgram.runtime.v1.event_pb2 import TaskEvent
@@ -125,16 +126,22 @@ class _Pieces:
             await asyncio.sleep(0)
 
 
+def _milliseconds(time: Timestamp | Duration) -> int:
+    """Whole milliseconds, cut off toward zero. The message's own method takes twice as long, and there are some per event."""
+    milliseconds = time.nanos // 1_000_000 if time.nanos >= 0 else -(-time.nanos // 1_000_000)
+    return time.seconds * 1000 + milliseconds
+
+
 def status(info: StatusInfo) -> dict[str, Any]:
     """A status and its times. What has not started has a `startTime` of 0: FlowGram demands a number."""
     shaped = {
         "status": _STATUS_WORDS.get(info.status, "pending"),
         "terminated": info.terminated,
-        "startTime": info.start_time.ToMilliseconds(),
-        "timeCost": info.time_cost.ToMilliseconds(),
+        "startTime": _milliseconds(info.start_time),
+        "timeCost": _milliseconds(info.time_cost),
     }
     if info.HasField("end_time"):
-        shaped["endTime"] = info.end_time.ToMilliseconds()
+        shaped["endTime"] = _milliseconds(info.end_time)
     return shaped
 
 
@@ -177,7 +184,7 @@ def message(told: Message) -> dict[str, Any]:
     shaped = {"id": told.id, "type": MESSAGE_TYPES.get(told.type, "log"), "message": told.text}
     if told.node_id:
         shaped["nodeID"] = told.node_id
-    return {**shaped, "timestamp": told.time.ToMilliseconds()}
+    return {**shaped, "timestamp": _milliseconds(told.time)}
 
 
 def event(told: TaskEvent) -> dict[str, Any] | None:
@@ -186,7 +193,7 @@ def event(told: TaskEvent) -> dict[str, Any] | None:
     shaped: dict[str, Any] = {"type": kind}
     if told.sequence:
         shaped["sequence"] = told.sequence
-    shaped["timestamp"] = told.time.ToMilliseconds()
+    shaped["timestamp"] = _milliseconds(told.time)
     match kind:
         case "task_status_changed":
             shaped["workflowStatus"] = status(told.task_status_changed.status)
@@ -223,7 +230,7 @@ def task_summary(message: TaskSummary) -> dict[str, Any]:
     shaped: dict[str, Any] = {
         "taskID": message.task_id,
         "workflowStatus": status(message.status),
-        "createTime": message.create_time.ToMilliseconds(),
+        "createTime": _milliseconds(message.create_time),
         "labels": dict(message.labels),
         "lastSequence": message.last_sequence,
     }
@@ -242,7 +249,7 @@ def task(message: Task) -> dict[str, Any]:
         "inputs": json_object(message.inputs),
     }
     if message.HasField("timeout"):
-        shaped["timeout"] = message.timeout.ToMilliseconds()
+        shaped["timeout"] = _milliseconds(message.timeout)
     return shaped
 
 

@@ -10,7 +10,6 @@ PROTOS = Path(__file__).parents[2] / "protos" / "flowgram" / "runtime" / "v1"
 RESERVED = {
     "INPUTS_INVALID": "INVALID_ARGUMENT",  # shares its exception with SCHEMA_INVALID
     "MEMORY_LIMIT": "RESOURCE_EXHAUSTED",
-    "QUOTA_EXCEEDED": "RESOURCE_EXHAUSTED",
     "STORAGE_FULL": "RESOURCE_EXHAUSTED",
 }
 """The statuses of reasons that no exception of the table of answers stands for."""

@@ -28,6 +28,7 @@ from flowgram_core.hosting.errors import (
     FlowgramError,
     InvalidWorkflow,
     MemoryLimitReached,
+    QuotaExceeded,
     RequestConflict,
     SequenceOutOfRange,
     ShuttingDown,
@@ -39,6 +40,7 @@ from flowgram_core.hosting.live_log import OutputDelta, join
 from flowgram_core.hosting.observation import HostStatistics, Observer
 from flowgram_core.hosting.pinned_settings import PinnedSettings
 from flowgram_core.hosting.program_cache import ProgramCache, Validation
+from flowgram_core.hosting.quotas import Quotas, StartRates
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.service import Heartbeat, TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
@@ -122,6 +124,8 @@ class Application:
             self._fail_task,
             owner_of=lambda record: record.namespace,
         )
+        self._quotas = Quotas(settings.quotas)
+        self._start_rates = StartRates(self._quotas, clock.now)
         self._recovery = Recovery(self._program_cache, self._services, self._scheduler)
         self._closing = asyncio.Event()
 
@@ -199,6 +203,7 @@ class Application:
             TooManyTasks: Too many tasks are running and waiting already.
             StorageFull: The journal has reached its limits.
             MemoryLimitReached: The tasks hold too much memory already.
+            QuotaExceeded: The namespace has reached a limit of its own.
             ShuttingDown: No new tasks are accepted.
         """
         async with self._batcher:
@@ -403,11 +408,9 @@ class Application:
         try:
             program, inputs = await self._program_cache.prepare(request.schema, request.inputs)
             self._check_open()
-            self._services.storage.check_room()
-            self._scheduler.check(len(request.inputs), request.namespace)
             inputs_memory = memory_bound(request.inputs)
-            self._services.memory.check(program, inputs_memory)
-        except (InvalidWorkflow, MemoryLimitReached, ShuttingDown, StorageFull, TooManyTasks):
+            self._check_admission(request, program, inputs_memory)
+        except (InvalidWorkflow, MemoryLimitReached, QuotaExceeded, ShuttingDown, StorageFull, TooManyTasks):
             # A repeated request is answered with its task all the same.
             if request.request_id and await self._find_request(request) is not None:
                 return await self._same_request(request)
@@ -422,6 +425,16 @@ class Application:
         )
         runner = TaskRunner(_accepted(task), execution, self._services)
         return runner, self._scheduler.admit(runner, task)
+
+    def _check_admission(self, request: TaskRequest, program: Program, inputs_memory: int) -> None:
+        """Raises the error that says why a new task cannot be accepted now."""
+        namespace = request.namespace
+        tasks = self._scheduler.tasks_of(namespace) + self._recovery.tasks_of(namespace)
+        self._quotas.check_tasks(namespace, tasks)
+        self._services.storage.check_room(namespace)
+        self._scheduler.check(len(request.inputs), namespace)
+        self._services.memory.check(program, inputs_memory)
+        self._start_rates.take(namespace)  # last: what is refused for another reason is no start
 
     async def _accepted_record(
         self, request: TaskRequest, runner: TaskRunner, accepted: "asyncio.Future[None]"

@@ -7,6 +7,7 @@ Tasks with any such death come last.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
@@ -35,6 +36,7 @@ class Recovery:
         self._replayer = Replayer(program_cache, services)
         self._crashes: Mapping[str, int] = {}
         self._pending: dict[str, TaskRecord] = {}  # without inputs, in the order in which they are rebuilt
+        self._pending_of: Counter[str] = Counter()  # by namespace
         self._failed: list[TaskRecord] = []  # to be retried
         self._settled: dict[str, asyncio.Future[None]] = {}  # of the tasks that somebody waits for
         self._idle = asyncio.Event()
@@ -54,6 +56,7 @@ class Recovery:
             after = records[-1].order
         found.sort(key=lambda record: self._crashes.get(record.task_id, 0))  # stable: the oldest first
         self._pending = {record.task_id: record for record in found}
+        self._pending_of = Counter(record.namespace for record in found)
         self._scheduler.reserve(sum(map(self._reserves, found)))
 
     async def run(self) -> None:
@@ -64,6 +67,7 @@ class Recovery:
             if not await self._resume(record):
                 self._failed.append(record)
             del self._pending[task_id]
+            self._pending_of[record.namespace] -= 1
             if self._reserves(record):
                 self._scheduler.release()
             self._scheduler.start_waiting()
@@ -75,6 +79,10 @@ class Recovery:
             self._failed = [record for record in self._failed if not await self._resume(record)]
             self._scheduler.start_waiting()
         self._replayer.forget()
+
+    def tasks_of(self, namespace: str) -> int:
+        """How many tasks of a namespace are still to be rebuilt."""
+        return self._pending_of[namespace]
 
     def awaits(self, task_id: str) -> bool:
         """Whether a task is still to be rebuilt."""

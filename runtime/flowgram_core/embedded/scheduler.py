@@ -49,7 +49,8 @@ class Scheduler:
             TaskRunner, asyncio.Future[None]
         ] = {}  # the commit that accepts it, then the asyncio task that runs it
         self._waiting: FairQueue[TaskRunner] = FairQueue()
-        self._waiting_of: Counter[str] = Counter()  # by owner
+        self._tasks_of: Counter[str] = Counter()  # by owner
+        self._waiting_of: Counter[str] = Counter()
         self._first_owner: str | None = None
         self._is_shared = False  # whether there was a second owner
         self._running = 0
@@ -76,6 +77,10 @@ class Scheduler:
     def get(self, task_id: str) -> TaskRunner | None:
         """The runner of a task, or None if it is not active here."""
         return self._runners.get(task_id)
+
+    def tasks_of(self, owner: str) -> int:
+        """How many tasks of an owner run and wait."""
+        return self._tasks_of[owner]
 
     def check(self, inputs_size: int, owner: str = "") -> None:
         """Raises `TooManyTasks` if a new task cannot be admitted, not even to wait.
@@ -180,6 +185,7 @@ class Scheduler:
         else:
             self._running += 1
         self._inputs_size += runner.inputs_size
+        self._tasks_of[self._owner_of(runner.record)] += 1
         self._runners[runner.task_id] = runner
 
     def _count_waiting(self, runner: TaskRunner, change: int) -> None:
@@ -219,7 +225,11 @@ class Scheduler:
         del self._active[runner]
         del self._runners[runner.task_id]
         self._inputs_size -= runner.inputs_size
-        if self._waiting.discard(self._owner_of(runner.record), runner):
+        owner = self._owner_of(runner.record)
+        self._tasks_of[owner] -= 1
+        if not self._tasks_of[owner]:
+            del self._tasks_of[owner]
+        if self._waiting.discard(owner, runner):
             self._count_waiting(runner, -1)
         else:
             self._running -= 1

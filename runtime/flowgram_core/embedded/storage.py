@@ -5,14 +5,18 @@ runs from being caught by the limit together with what is new:
 
 - *full*: new tasks are refused. Running ones go on, into what is left.
 - *exhausted*: running tasks wait too, between two steps, until there is room. Cancel and time-out still end them.
+
+A namespace has a quota of bytes in the same way: of one that has used it up, new tasks are refused.
 """
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Final
 
 from flowgram_core.concurrency.clock import Clock
 from flowgram_core.hosting.errors import StorageFull
+from flowgram_core.hosting.quotas import Quotas
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.errors import JournalError, JournalUnavailable
 from flowgram_core.journal.interface import Journal, Usage
@@ -46,13 +50,15 @@ class StorageBudget:
         self._max_bytes = settings.max_journal_bytes
         self._reserve = settings.disk_reserve_bytes
         self._clock = clock
+        self._quotas = Quotas(settings.quotas)
+        self._used: Mapping[str, int] = {}  # by namespace
         self._full = ""
         self._writable = True
         self._waiting: set[asyncio.Event] = set()
 
     async def keep(self) -> None:
         """Measures periodically, until it is cancelled. Returns if there is no limit."""
-        while self._max_bytes or self._reserve:
+        while self._max_bytes or self._reserve or self._quotas:
             await self.measure()
             await self._clock.sleep(_INTERVAL)
 
@@ -63,6 +69,7 @@ class StorageBudget:
         except JournalError:  # who needs it will find out; the levels stay as they are
             return
         self.usage = usage
+        self._used = usage.by_namespace
         self._writable = usage.writable
         if not usage.writable:  # commits say why
             return
@@ -90,8 +97,9 @@ class StorageBudget:
                 event.set()
             self._waiting.clear()
 
-    def check_room(self) -> None:
-        """Raises `StorageFull` where no new task can be accepted."""
+    def check_room(self, namespace: str) -> None:
+        """Raises `StorageFull` where no new task can be accepted, and `QuotaExceeded` where none of this namespace can."""
+        self._quotas.check_bytes(namespace, self._used.get(namespace, 0))
         if self._full:
             raise StorageFull(f"the store of tasks is full: {self._full}", _RETRY_AFTER)
 

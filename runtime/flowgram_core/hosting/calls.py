@@ -16,6 +16,7 @@ from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.isolation import copy_call
 from flowgram_core.engine.node_type import Call, is_trusted
 from flowgram_core.hosting.delta_scrubber import ScrubbedContext
+from flowgram_core.hosting.quotas import Quotas
 from flowgram_core.hosting.secrets import Secrets, mask, mask_urls, scrub, scrub_outputs
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.hosting.unexpected_errors import log_unexpected_error
@@ -56,7 +57,12 @@ class Caller:
         self._workflow_secrets = workflow_secrets or WorkflowSecrets()
         self._clock = clock
         self._fairness = fairness
-        self._slots = CallSlots(settings.max_calls, settings.max_calls_by_type, settings.max_calls_per_task)
+        self._slots = CallSlots(
+            settings.max_calls,
+            settings.max_calls_by_type,
+            settings.max_calls_per_task,
+            Quotas(settings.quotas),
+        )
 
     def scrubbing(self, names: Iterable[str]) -> "Caller":
         """A caller with the same slots, for tasks in which these inputs are secret as well."""
@@ -199,26 +205,36 @@ class CallSlots:
         total: Over all node types; 0: no limit.
         by_type: For single node types.
         per_task: How many of the total one task may have at once; 0: all.
+        quotas: How many the tasks of one namespace may have at once.
 
     Attributes:
         running: Calls that have a slot, by node type.
         waiting: Calls that wait for one, by node type.
     """
 
-    def __init__(self, total: int, by_type: Mapping[str, int], per_task: int = 0) -> None:
+    def __init__(
+        self, total: int, by_type: Mapping[str, int], per_task: int = 0, quotas: Quotas | None = None
+    ) -> None:
         slots = total or (sys.maxsize if per_task else 0)
         self._total = FairSemaphore(slots, max_per_key=per_task) if slots else None
         self._by_type = {name: FairSemaphore(count) for name, count in by_type.items() if count}
+        self._quotas = quotas or Quotas({})
+        self._by_namespace: dict[str, FairSemaphore] = {}  # of those with a quota that make calls now
         self.running: Counter[str] = Counter()
         self.waiting: Counter[str] = Counter()
 
     @asynccontextmanager
     async def slot(self, node_type: str, owner: Owner) -> AsyncIterator[None]:
-        """Waits for a slot for a call, and holds it while the block is entered."""
+        """Waits for a slot for a call, and holds it while the block is entered.
+
+        Raises:
+            NodeError: The namespace may make no calls.
+        """
         # The narrower limit first: a call that waits for its type must not keep others from theirs.
         async with AsyncExitStack() as stack:
             self.waiting[node_type] += 1
             try:
+                await stack.enter_async_context(self._slot_of_namespace(owner))
                 for semaphore in (self._by_type.get(node_type), self._total):
                     if semaphore is not None:
                         await stack.enter_async_context(semaphore.slot(owner))
@@ -229,3 +245,19 @@ class CallSlots:
                 yield
             finally:
                 self.running[node_type] -= 1
+
+    @asynccontextmanager
+    async def _slot_of_namespace(self, owner: Owner) -> AsyncIterator[None]:
+        limit = self._quotas.of(owner.namespace).max_calls
+        if limit is None:
+            yield
+            return
+        if not limit:
+            raise NodeError(f"Namespace {owner.namespace} may make no calls: its quota max_calls is 0")
+        semaphore = self._by_namespace.setdefault(owner.namespace, FairSemaphore(limit))
+        try:
+            async with semaphore.slot(owner):
+                yield
+        finally:
+            if semaphore.free == limit and not semaphore.waiting:
+                self._by_namespace.pop(owner.namespace, None)

@@ -7,6 +7,7 @@ FlowgramError
 ├── SequenceOutOfRange    a position beyond the end of a task's log
 ├── MemoryLimitReached    running and waiting tasks hold too much memory
 ├── TooManyTasks          running and waiting tasks are at their limits
+├── QuotaExceeded         the caller's namespace has reached a limit of its own
 ├── WatcherBehind         a watcher of tasks reads too slowly, and missed changes
 ├── StorageFull           the store of tasks has reached its limits
 ├── TaskOverLimit         a running task has reached a limit of its host, and fails
@@ -70,6 +71,22 @@ class TooManyTasks(FlowgramError):
 
     def __init__(self, text: str, retry_after: float) -> None:
         super().__init__(text)
+        self.retry_after = retry_after
+
+
+class QuotaExceeded(FlowgramError):
+    """A namespace has reached a limit of its own; the text names the limit.
+
+    Attributes:
+        namespace: The namespace.
+        limit: The name of the limit.
+        retry_after: Seconds after which trying again makes sense; None: it does not, until the limit is another.
+    """
+
+    def __init__(self, namespace: str, limit: str, text: str, retry_after: float | None) -> None:
+        super().__init__(text)
+        self.namespace = namespace
+        self.limit = limit
         self.retry_after = retry_after
 
 

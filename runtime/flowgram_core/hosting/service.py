@@ -96,6 +96,7 @@ class TaskService(Protocol):
             RequestConflict: The request id was used before with a different request.
             TooManyTasks: Too many tasks are running and waiting already.
             StorageFull: The store of tasks has reached its limits.
+            QuotaExceeded: The namespace has reached a limit of its own.
         """
         ...
 

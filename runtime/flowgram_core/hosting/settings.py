@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from flowgram_core.engine.limits import Limits
+from flowgram_core.hosting.quotas import Quota
 
 DAY = 24 * 3600
 
@@ -44,6 +45,7 @@ class RuntimeSettings:
         retention_age: Finished tasks are removed after so long; 0: never by age.
         retention_count: How many finished tasks are kept; 0: no limit by count.
         retention_interval: How often expired tasks are removed.
+        quotas: What namespaces may have, by name; that of `default` is for all that have none of their own.
         secret_names: Node inputs whose values are masked wherever they are shown.
     """
 
@@ -74,4 +76,5 @@ class RuntimeSettings:
     retention_age: float = 7 * DAY
     retention_count: int = 100_000
     retention_interval: float = 60
+    quotas: Mapping[str, Quota] = field(default_factory=dict)
     secret_names: frozenset[str] = frozenset({"apiKey"})

@@ -6,7 +6,7 @@ import logging
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, nullcontext
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from temporalio.api.enums.v1 import WorkflowExecutionStatus
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
@@ -18,6 +18,7 @@ from flowgram_core.hosting.codec import Codec
 from flowgram_core.hosting.errors import (
     FlowgramError,
     InvalidWorkflow,
+    QuotaExceeded,
     RequestConflict,
     SequenceOutOfRange,
     ShuttingDown,
@@ -28,6 +29,7 @@ from flowgram_core.hosting.live_log import OutputDelta, join
 from flowgram_core.hosting.observation import HostStatistics, Observer
 from flowgram_core.hosting.pinned_settings import PinnedSettings
 from flowgram_core.hosting.program_cache import ProgramCache, Validation
+from flowgram_core.hosting.quotas import Quotas, StartRates
 from flowgram_core.hosting.service import Heartbeat, TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.hosting.task_changes import TaskChanges, TaskFilter
@@ -59,9 +61,17 @@ _RUNNING: Final = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
 _COUNT_AGE: Final = 1_000_000
 """Microseconds for which a count of the open tasks holds."""
 _RETRY_RUN: Final = 1.0
+_COUNTED_NAMESPACES: Final = 10_000
 _SIGNING: Final = b"flowgram signing key"
 
 _Done = TypeVar("_Done")
+
+
+class _Counted(NamedTuple):
+    """How many tasks a namespace has that have not ended, and when they were counted."""
+
+    tasks: int
+    at: int
 
 
 class TemporalApplication:
@@ -134,6 +144,9 @@ class TemporalApplication:
         self._poll = TaskPoll(self._lists.changed_since, clock, self._check_open)
         self._open_tasks = 0
         self._counted_at = 0
+        self._open_tasks_of: dict[str, _Counted] = {}  # of namespaces with a quota
+        self._quotas = Quotas(settings.quotas)
+        self._start_rates = StartRates(self._quotas, clock.now)
         self._last_create_time = 0
         self._closing = asyncio.Event()
 
@@ -156,8 +169,8 @@ class TemporalApplication:
         try:
             program, _ = await self._programs.prepare(request.schema, request.inputs)
             self._check_open()
-            await self._check_admission()
-        except (InvalidWorkflow, ShuttingDown, TooManyTasks):
+            await self._check_admission(request.namespace)
+        except (InvalidWorkflow, QuotaExceeded, ShuttingDown, TooManyTasks):
             # A request that was accepted before is answered all the same.
             if (
                 request.request_id
@@ -196,6 +209,8 @@ class TemporalApplication:
             if found is not None:
                 return found
         self._open_tasks += 1
+        if (counted := self._open_tasks_of.get(request.namespace)) is not None:
+            self._open_tasks_of[request.namespace] = counted._replace(tasks=counted.tasks + 1)
         if self._observer is not None:
             self._observer.accepted()
         return TaskRecord(
@@ -422,8 +437,25 @@ class TemporalApplication:
         if self._closing.is_set():
             raise ShuttingDown
 
-    async def _check_admission(self) -> None:
-        """Raises `TooManyTasks` where as many tasks are open as may be, by a count that is a second old at most."""
+    async def _check_admission(self, namespace: str) -> None:
+        """Raises the error that says why a new task cannot be accepted now, by counts that are a second old at most."""
+        await self._check_open_tasks()
+        if self._quotas.of(namespace).max_tasks is not None:
+            self._quotas.check_tasks(namespace, await self._count_open_tasks(namespace))
+        self._start_rates.take(namespace)
+
+    async def _count_open_tasks(self, namespace: str) -> int:
+        now = self._clock.now()
+        counted = self._open_tasks_of.get(namespace)
+        if counted is None or now - counted.at > _COUNT_AGE:
+            if len(self._open_tasks_of) > _COUNTED_NAMESPACES:
+                self._open_tasks_of.clear()
+            counted = _Counted(await self._lists.open_tasks(namespace), now)
+            self._open_tasks_of[namespace] = counted
+        return counted.tasks
+
+    async def _check_open_tasks(self) -> None:
+        """Raises `TooManyTasks` where as many tasks are open as may be."""
         limit = self._temporal.max_open_tasks
         if not limit:
             return

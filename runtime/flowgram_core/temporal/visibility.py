@@ -124,9 +124,10 @@ class TaskLists:
         )
         return [await self._record(info) async for info in self._cluster.executions(query, _LISTED)]
 
-    async def open_tasks(self) -> int:
-        """How many tasks have not ended."""
-        return await self._cluster.count(f"WorkflowType = '{WORKFLOW}' AND ExecutionStatus = 'Running'")
+    async def open_tasks(self, namespace: str | None = None) -> int:
+        """How many tasks have not ended: of a namespace, or of all."""
+        query = f"WorkflowType = '{WORKFLOW}' AND ExecutionStatus = 'Running'"
+        return await self._cluster.count(query if namespace is None else f"{query} AND {_within(namespace)}")
 
     def _filters(
         self, statuses: frozenset[int], labels: Mapping[str, str], namespace: str

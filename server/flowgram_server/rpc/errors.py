@@ -168,6 +168,7 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     runtime.TooManyTasks: Answer(StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_TASKS"),
     runtime.MemoryLimitReached: Answer(StatusCode.RESOURCE_EXHAUSTED, "MEMORY_LIMIT"),
     runtime.WatcherBehind: Answer(StatusCode.ABORTED, "WATCH_BEHIND"),
+    runtime.QuotaExceeded: Answer(StatusCode.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED"),
     runtime.StorageFull: Answer(StatusCode.RESOURCE_EXHAUSTED, "STORAGE_FULL"),
     runtime.TaskOverLimit: INTERNAL,
     runtime.ShuttingDown: Answer(StatusCode.UNAVAILABLE, "SHUTTING_DOWN"),

@@ -10,13 +10,14 @@ from typing import NamedTuple, NoReturn
 
 import structlog
 from google.protobuf.message import Message
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, QuotaFailure, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc import StatusCode
 
 from flowgram_core.hosting.errors import (
     InvalidWorkflow,
     MemoryLimitReached,
+    QuotaExceeded,
     RequestConflict,
     SequenceOutOfRange,
     StorageFull,
@@ -90,6 +91,8 @@ def _metadata(error: Exception, answer: Answer) -> dict[str, str]:
     match error:
         case TaskNotFound():
             return {"task_id": _clipped(error.task_id, _MAX_TEXT)}
+        case QuotaExceeded():
+            return {"namespace": error.namespace, "limit": error.limit}
         case RequestConflict():
             return {"request_id": _clipped(error.request_id, _MAX_TEXT)}
         case SequenceOutOfRange():
@@ -110,11 +113,19 @@ def _more_details(error: Exception) -> list[Message]:
             violations = [Violation(problem.path, problem.text) for problem in error.problems]
             return [_bad_request(violations, ": TaskValidate lists all of them")]
         case MemoryLimitReached() | MessagesTooLarge() | StorageFull() | TooManyTasks() | TooManyWatches():
-            detail = RetryInfo()
-            detail.retry_delay.FromMilliseconds(round(error.retry_after * 1000))
-            return [detail]
+            return [_retry_info(error.retry_after)]
+        case QuotaExceeded():
+            failure = QuotaFailure()
+            failure.violations.add(subject=f"namespace:{error.namespace}", description=str(error))
+            return [failure] if error.retry_after is None else [failure, _retry_info(error.retry_after)]
         case _:
             return []
+
+
+def _retry_info(seconds: float) -> RetryInfo:
+    detail = RetryInfo()
+    detail.retry_delay.FromMilliseconds(round(seconds * 1000))
+    return detail
 
 
 def _bad_request(violations: Sequence[Violation], advice: str = "") -> BadRequest:

@@ -1,21 +1,22 @@
 """The servicer: each method translates a request, calls the application, and translates the answer.
 
 It is written against `flowgram_core.hosting.service.TaskService`. Every call concerns the namespace of its principal only, which
-is read here, and handed on. Cancellation, a client's disconnect, ends a method where it
-waits, and never touches a task.
+is read here, and handed on. Cancellation, a client's disconnect, ends a method where it waits, and never touches a task.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import aclosing, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Final
 
 from flowgram.runtime.v1 import runtime_service_pb2 as service
 from flowgram_core.concurrency.clock import Clock
 from flowgram_core.concurrency.offload import run_in_thread_if_large
-from flowgram_core.hosting.errors import ShuttingDown
+from flowgram_core.hosting.errors import QuotaExceeded, ShuttingDown
+from flowgram_core.hosting.quotas import Quota, Quotas
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.service import TaskService
 from flowgram_core.journal.interface import TaskRecord
@@ -72,6 +73,7 @@ class ServiceLimits:
         max_report_events: No report adds up more events.
         max_schema_bytes: No schema is larger, in UTF-8.
         max_inputs_bytes: No inputs of a task are larger, in UTF-8.
+        quotas: Limits of namespaces; see `Quotas`.
     """
 
     max_message_bytes: int = 64 * 1024 * 1024
@@ -79,6 +81,7 @@ class ServiceLimits:
     max_report_events: int = 200_000
     max_schema_bytes: int = 16 * 1024 * 1024
     max_inputs_bytes: int = 16 * 1024 * 1024
+    quotas: Mapping[str, Quota] = field(default_factory=dict)
 
 
 def _namespace() -> str:
@@ -111,6 +114,8 @@ class RuntimeServicer:
         self._limits = limits
         self._features = sorted(features)
         self._watches = 0
+        self._watches_of: Counter[str] = Counter()  # by namespace
+        self._quotas = Quotas(limits.quotas)
         self._reports = asyncio.Semaphore(_REPORTS)
         self._long_reports = asyncio.Semaphore(1)
         self._version = version("flowgram-server")
@@ -132,7 +137,11 @@ class RuntimeServicer:
         if request.wait and not record.ended:
             try:
                 record = await self._terminated(record.task_id, namespace, context)
-            except (ShuttingDown, TooManyWatches):  # it was accepted, and the caller must get to know its id
+            except (
+                QuotaExceeded,
+                ShuttingDown,
+                TooManyWatches,
+            ):  # it was accepted, and the caller must get to know its id
                 record = await self._application.task(record.task_id, namespace=namespace)
         return task_run(record, self._clock.now(), self._limits.max_message_bytes)
 
@@ -144,7 +153,7 @@ class RuntimeServicer:
         def encode(record: TaskRecord) -> bytes:
             return task_run(record, self._clock.now(), self._limits.max_message_bytes - _BATCH_OVERHEAD)
 
-        with self._counted_watch():
+        with self._counted_watch(_namespace()):
             async with aclosing(
                 Batch(requests, self._application, _namespace(), encode).responses()
             ) as responses:
@@ -239,7 +248,7 @@ class RuntimeServicer:
             deltas=query.deltas,
             heartbeat=query.heartbeat,
         )
-        with self._counted_watch():
+        with self._counted_watch(_namespace()):
             async with aclosing(items):
                 async for item in items:
                     for response in watch_responses(item, query, self._limits.max_message_bytes):
@@ -251,7 +260,7 @@ class RuntimeServicer:
         """The tasks of a filter as they change."""
         query = watch_tasks_query(request, _namespace())
         items = self._application.watch_tasks(query.wanted, heartbeat=query.heartbeat)
-        with self._counted_watch():
+        with self._counted_watch(_namespace()):
             async with aclosing(items):
                 async for changes in items:
                     for response in watch_tasks_responses(
@@ -284,7 +293,7 @@ class RuntimeServicer:
     async def _terminated(self, task_id: str, namespace: str, context: Context) -> TaskRecord:
         """The task once it has terminated, or as it is shortly before the call's deadline."""
         left: float | None = context.time_remaining()  # None without a deadline, whatever its stub says
-        with self._counted_watch():
+        with self._counted_watch(_namespace()):
             if left is None:
                 return await self._application.wait(task_id, namespace=namespace)
             try:
@@ -294,11 +303,16 @@ class RuntimeServicer:
                 return await self._application.task(task_id, namespace=namespace)
 
     @contextmanager
-    def _counted_watch(self) -> Iterator[None]:
+    def _counted_watch(self, namespace: str) -> Iterator[None]:
+        self._quotas.check_watches(namespace, self._watches_of[namespace])
         if self._watches >= self._limits.max_watches:
             raise TooManyWatches(self._limits.max_watches, _RETRY_WATCH)
         self._watches += 1
+        self._watches_of[namespace] += 1
         try:
             yield
         finally:
             self._watches -= 1
+            self._watches_of[namespace] -= 1
+            if not self._watches_of[namespace]:
+                del self._watches_of[namespace]

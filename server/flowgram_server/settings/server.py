@@ -25,6 +25,7 @@ from pydantic_settings import (
 )
 
 from flowgram_core.engine.limits import Limits
+from flowgram_core.hosting.quotas import Quota
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.nodes.node_settings import CodeSettings, EgressSettings, HTTPSettings, LLMSettings
 from flowgram_core.nodes.workflow_secrets import WorkflowSecrets
@@ -44,6 +45,7 @@ from flowgram_server.settings.environment import (
 )
 from flowgram_server.settings.gateway import ConnectionLimits, GatewaySettings, host_name_of, origin_of
 from flowgram_server.settings.groups import HTTP, LLM, Code, Count, MessageBytes, Seconds, Temporal
+from flowgram_server.settings.quotas import NamespaceName, NamespaceQuota
 from flowgram_server.settings.secrets import Secret, SecretName
 from flowgram_server.settings.security import TLS, Auth
 
@@ -246,6 +248,10 @@ class Settings(BaseSettings):
     secrets: dict[SecretName, Secret] = Field(
         default={}, description="Secrets that workflows may use, by name."
     )
+    quotas: dict[NamespaceName, NamespaceQuota] = Field(
+        default={},
+        description="What namespaces may have, by name; default is for all that have none of their own.",
+    )
     tls: TLS = TLS()
     auth: Auth = Auth()
 
@@ -300,6 +306,15 @@ class Settings(BaseSettings):
             raise ValueError("auth.certificates needs tls.client_ca_file")
         return self
 
+    @model_validator(mode="after")
+    def _can_count_bytes(self) -> Self:
+        counted = [name for name, limits in self.quotas.items() if limits.max_bytes is not None]
+        if counted and self.runtime == "temporal":
+            raise ValueError(
+                f"quotas.{counted[0]}.max_bytes: what tasks take in a Temporal cluster is not counted"
+            )
+        return self
+
     def check_exposure(self) -> None:
         """Raises `InvalidSettings` where the server could be reached from elsewhere without TLS and authentication."""
         problems = exposure_problems(
@@ -313,7 +328,7 @@ class Settings(BaseSettings):
 
     def runtime_settings(self) -> RuntimeSettings:
         """What concerns the runtime."""
-        settings = _pick(RuntimeSettings, self, limits=_pick(Limits, self))
+        settings = _pick(RuntimeSettings, self, limits=_pick(Limits, self), quotas=self._quotas())
         return within_temporal(settings) if self.runtime == "temporal" else settings
 
     def temporal_settings(self) -> TemporalSettings:
@@ -323,7 +338,10 @@ class Settings(BaseSettings):
 
     def service(self) -> ServiceLimits:
         """What concerns the service."""
-        return _pick(ServiceLimits, self)
+        return _pick(ServiceLimits, self, quotas=self._quotas())
+
+    def _quotas(self) -> dict[str, Quota]:
+        return {name: limits.quota() for name, limits in self.quotas.items()}
 
     def gateway(self) -> GatewaySettings:
         """What concerns the REST gateway."""

@@ -13,10 +13,6 @@ from flowgram_server.rpc.errors import ANSWERS, INTERNAL, ServiceError, answer_t
 BASES = {ServiceError, AuthError, runtime.FlowgramError, journal.JournalError}
 
 
-NOT_YET = {"ERROR_REASON_QUOTA_EXCEEDED"}
-"""Clients know it, for a proxy may answer with it."""
-
-
 def subclasses(base: type[Exception]) -> Iterator[type[Exception]]:
     for subclass in base.__subclasses__():
         yield subclass
@@ -30,11 +26,10 @@ def test_every_error_has_an_answer(error_type: type[Exception]) -> None:
 
 
 def test_reasons_are_those_of_the_contract() -> None:
-    """Every reason of the contract is given for something, but those for proxies."""
+    """Every reason of the contract is given for something."""
     given = {answer.reason for answer in ANSWERS.values()} | {INTERNAL.reason, "INPUTS_INVALID"}
     assert {f"ERROR_REASON_{reason}" for reason in given} == set(ErrorReason.keys()) - {
-        "ERROR_REASON_UNSPECIFIED",
-        *NOT_YET,
+        "ERROR_REASON_UNSPECIFIED"
     }
 
 

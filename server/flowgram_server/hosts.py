@@ -12,6 +12,7 @@ from flowgram_core.embedded.application import Application
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.service import TaskService
 from flowgram_core.journal.connection import Synchronous
+from flowgram_core.journal.encryption import Keys
 from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.journal.interface import Journal
 from flowgram_core.journal.memory import MemoryJournal
@@ -199,16 +200,18 @@ def _work_register(settings: Settings, journal: Journal) -> WorkRegister:
 async def _opened_journal(settings: Settings) -> AsyncIterator[Journal]:
     journal: Journal = MemoryJournal()
     if settings.storage == "sqlite":
-        journal = await _opened_file(Path(settings.data) / JOURNAL_FILE, settings.durability)
+        journal = await _opened_file(
+            Path(settings.data) / JOURNAL_FILE, settings.durability, settings.encryption.keys()
+        )
     try:
         yield journal
     finally:
         await journal.close()
 
 
-async def _opened_file(path: Path, durability: Synchronous) -> Journal:
+async def _opened_file(path: Path, durability: Synchronous, keys: Keys | None) -> Journal:
     """The journal in a file. Where the opening is cancelled, it is closed again, and then none has it."""
-    opening = asyncio.create_task(open_journal(path, synchronous=durability))
+    opening = asyncio.create_task(open_journal(path, synchronous=durability, keys=keys))
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:

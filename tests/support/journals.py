@@ -68,7 +68,7 @@ def finished(task_id: str, *, end_time: int = 9_000, status: int = 3, **changes:
 
 
 def make_fifth_version(path: Path) -> None:
-    """Makes a file what the fifth version had: no namespaces."""
+    """Makes a file what the fifth version had: no namespaces, and no encryption."""
     connection = sqlite3.connect(path)
     connection.execute("DROP INDEX tasks_by_status")
     connection.execute("DROP INDEX tasks_by_request")
@@ -76,6 +76,7 @@ def make_fifth_version(path: Path) -> None:
     connection.execute("ALTER TABLE removed DROP COLUMN namespace")
     connection.execute("DROP TABLE namespaces")
     connection.execute("DROP TABLE signing_keys")
+    connection.execute("DROP TABLE encryption_keys")
     connection.execute("CREATE INDEX tasks_by_status ON tasks (status)")
     connection.execute(
         "CREATE UNIQUE INDEX tasks_by_request ON tasks (request_id) WHERE request_id IS NOT NULL"

@@ -4,14 +4,18 @@ import hashlib
 import zlib
 
 
-def batch_checksum(cause: str | None, events: bytes) -> int:
-    """The CRC-32 of a batch: its cause, then its events. Raises `ValueError` if the cause is not valid Unicode."""
-    return zlib.crc32(events, 0 if cause is None else zlib.crc32(cause.encode()))
+def batch_checksum(cause: str | bytes | None, events: bytes) -> int:
+    """The CRC-32 of a batch as it is stored: its cause, then its events. Raises `ValueError` if a text is not valid Unicode."""
+    return zlib.crc32(events, 0 if cause is None else zlib.crc32(_bytes_of(cause)))
 
 
-def inputs_checksum(inputs: str) -> int:
-    """The CRC-32 of a task's inputs. Raises `ValueError` if they are not valid Unicode."""
-    return zlib.crc32(inputs.encode())
+def inputs_checksum(inputs: str | bytes) -> int:
+    """The CRC-32 of a task's inputs as they are stored. Raises `ValueError` if they are not valid Unicode."""
+    return zlib.crc32(_bytes_of(inputs))
+
+
+def _bytes_of(stored: str | bytes) -> bytes:
+    return stored.encode() if isinstance(stored, str) else stored
 
 
 def result_checksum(result: bytes | None) -> int | None:

@@ -3,7 +3,9 @@
 JournalError
 ├── JournalClosed             used after it was closed
 ├── JournalUnavailable        the file cannot be opened, read or written; the text is for operators
-│   └── JournalDamaged            its content is not what was written
+│   ├── JournalDamaged            its content is not what was written
+│   └── JournalUndecipherable     a part of it is encrypted with a key that is not there
+├── JournalFileExists         a backup or a journal would overwrite a file
 └── WriteRejected             this write was not applied; others are not affected
     ├── DuplicateRequest          the request id belongs to another task
     └── InvalidWrite              contradicts the log: a gap, an unknown or a finished task
@@ -27,6 +29,14 @@ class JournalUnavailable(JournalError):
 
 class JournalDamaged(JournalUnavailable):
     """The journal's content is not what was written."""
+
+
+class JournalUndecipherable(JournalUnavailable):
+    """A part of the journal is encrypted with a key that is not there."""
+
+
+class JournalFileExists(JournalError):
+    """A backup, or a journal that is restored, would overwrite a file. The text is for operators."""
 
 
 class WriteRejected(JournalError):

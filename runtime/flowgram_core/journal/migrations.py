@@ -17,6 +17,8 @@ Tables:
         (measured cheaper, also for large rows, than a table that is sorted by its key); the key is an index beside it.
         `checksum` is the CRC-32 of `cause` and `events`.
     removed: Numbers of removed tasks whose logs still have to be removed, with their namespaces.
+    encryption_keys: The names of the keys with which contents were encrypted, each with a value that only that key opens. Contents
+        (`text`, `inputs`, `result`, `cause`, `events`) that are encrypted are BLOBs with a mark; see `encryption`.
     signing_keys: One key, made with the file: what the servers on it sign.
     server_sessions: When servers ran on the file, in the order in which they began, as far back as the running tasks need it.
         By number, not by time: the clock may have been set back between two of them.
@@ -106,6 +108,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE signing_keys (id INTEGER PRIMARY KEY, key BLOB NOT NULL)",
         "INSERT INTO signing_keys (key) VALUES (randomblob(32))",
     ),
+    ("CREATE TABLE encryption_keys (name TEXT PRIMARY KEY, proof BLOB NOT NULL)",),
 )
 
 VERSION = len(_MIGRATIONS)

@@ -12,9 +12,18 @@ from flowgram_core.journal.checksums import (
     inputs_checksum,
     result_checksum,
 )
+from flowgram_core.journal.encryption import is_sealed
 from flowgram_core.journal.errors import JournalDamaged
 from flowgram_core.journal.interface import Batch, TaskRecord
 from flowgram_core.journal.sqlite_errors import is_damage
+from flowgram_core.journal.stored_contents import (
+    ContentReader,
+    cause_place,
+    events_place,
+    inputs_place,
+    result_place,
+    schema_place,
+)
 from flowgram_core.journal.write_validation import UNFINISHED
 
 _logger = logging.getLogger(__name__)
@@ -36,12 +45,13 @@ _TYPES = (
     str,
     bytes | None,
     _NUMBER,
-    str,
+    str | bytes,
     _NUMBER,
     str,
 )
 """Types of a record's columns, which SQLite does not enforce."""
 
+_PLAIN = ContentReader()
 _NEWEST = 2**63 - 1
 _NO_LIMIT = -1
 
@@ -70,7 +80,7 @@ _SIGNING_KEY = "SELECT key FROM signing_keys ORDER BY id LIMIT 1"
 _BYTES = "SELECT name, bytes FROM namespaces"
 _SCHEMA = "SELECT text FROM schemas WHERE hash = ?"
 _BATCHES = """
-    SELECT first_sequence, last_sequence, at, checksum, cause, events FROM events
+    SELECT task, first_sequence, last_sequence, at, checksum, cause, events FROM events
     WHERE task = (SELECT number FROM tasks WHERE task_id = ?) AND last_sequence > ? ORDER BY last_sequence
 """
 _UNFINISHED = """
@@ -115,49 +125,67 @@ def signing_key(connection: sqlite3.Connection) -> bytes:
     return bytes(row[0])
 
 
-def task(connection: sqlite3.Connection, task_id: str, namespace: str | None = None) -> TaskRecord | None:
+def task(
+    connection: sqlite3.Connection,
+    task_id: str,
+    namespace: str | None = None,
+    contents: ContentReader = _PLAIN,
+) -> TaskRecord | None:
     """The task with this id, if it belongs to this namespace, or to any."""
     if namespace is None:
         row = connection.execute(_BY_TASK_ID, (task_id,)).fetchone()
     else:
         row = connection.execute(_BY_TASK_ID_IN_NAMESPACE, (task_id, namespace)).fetchone()
-    return None if row is None else _record(row)
+    return None if row is None else _record(row, contents)
 
 
-def find_request(connection: sqlite3.Connection, request_id: str, namespace: str) -> TaskRecord | None:
+def find_request(
+    connection: sqlite3.Connection, request_id: str, namespace: str, contents: ContentReader = _PLAIN
+) -> TaskRecord | None:
     """The task of a namespace with this request id."""
     row = connection.execute(_BY_REQUEST, (request_id, namespace)).fetchone()
-    return None if row is None else _record(row)
+    return None if row is None else _record(row, contents)
 
 
-def schema(connection: sqlite3.Connection, schema_hash: bytes) -> str | None:
+def schema(
+    connection: sqlite3.Connection, schema_hash: bytes, contents: ContentReader = _PLAIN
+) -> str | None:
     """The text of a schema.
 
     Raises:
         JournalDamaged: It is not what was written.
+        JournalUndecipherable: It is encrypted with a key that is not there.
     """
     row = connection.execute(_SCHEMA, (schema_hash,)).fetchone()
     if row is None:
         return None
-    (text,) = row
-    if not isinstance(text, str) or hash_of_schema(text) != schema_hash:
+    text = contents.text(row[0], schema_place(schema_hash), f"the schema {schema_hash.hex()}")
+    if hash_of_schema(text) != schema_hash:
         raise JournalDamaged(
             f"the journal is damaged: the schema {schema_hash.hex()} is not what was written"
         )
     return text
 
 
-def read(connection: sqlite3.Connection, task_id: str, after_sequence: int, max_bytes: int) -> list[Batch]:
+def read(
+    connection: sqlite3.Connection,
+    task_id: str,
+    after_sequence: int,
+    max_bytes: int,
+    contents: ContentReader = _PLAIN,
+) -> list[Batch]:
     """Part of a task's log, as in `Journal.read`.
 
     Raises:
         JournalDamaged: A batch is not what was written.
+        JournalUndecipherable: It is encrypted with a key that is not there.
     """
     batches: list[Batch] = []
     size = 0
     cursor = connection.execute(_BATCHES, (task_id, after_sequence))
     try:
-        for first, last, at, expected, cause, events in cursor:
+        for number, first, last, at, expected, stored_cause, stored_events in cursor:
+            cause, events = stored_cause, stored_events
             if not isinstance(events, bytes) or batch_checksum(cause, events) != expected:
                 raise JournalDamaged(
                     f"the journal is damaged: events {first} to {last} of task {task_id!r} are not what was written"
@@ -165,6 +193,10 @@ def read(connection: sqlite3.Connection, task_id: str, after_sequence: int, max_
             size += len(events)
             if batches and size > max_bytes:
                 break
+            if is_sealed(events) or isinstance(cause, bytes):
+                what = f"the event {last} of task {task_id!r}"
+                events = contents.content(events, events_place(number, last), what)
+                cause = None if cause is None else contents.text(cause, cause_place(number, last), what)
             batches.append(Batch(first, last, at, cause, events))
     finally:
         cursor.close()  # an unfinished statement would block checkpoints
@@ -262,7 +294,7 @@ def _readable(connection: sqlite3.Connection, wanted: Sequence[tuple[str, int]])
     return records
 
 
-def _record(row: tuple[Any, ...]) -> TaskRecord:
+def _record(row: tuple[Any, ...], contents: ContentReader = _PLAIN) -> TaskRecord:
     (
         number, task_id, create_time, schema_hash, request_hash, timeout, labels, status, start_time, end_time,
         last_sequence, display_name, result, checksum_of_result, inputs, checksum_of_inputs, namespace,
@@ -284,6 +316,10 @@ def _record(row: tuple[Any, ...]) -> TaskRecord:
         raise JournalDamaged(
             f"the journal is damaged: the inputs of task {task_id!r} are not what was written"
         )
+    if isinstance(inputs, bytes):
+        inputs = contents.text(inputs, inputs_place(number), f"the inputs of task {task_id!r}")
+    if is_sealed(result):
+        result = contents.content(result, result_place(number), f"the result of task {task_id!r}")
     return TaskRecord(
         task_id=task_id,
         create_time=create_time,

@@ -11,6 +11,7 @@ from typing import Self
 
 from flowgram_core.concurrency.gil_handoff import GILHandoff
 from flowgram_core.journal.connection import Synchronous, check_readable, open_unwritable, resolve
+from flowgram_core.journal.encryption import Keys
 from flowgram_core.journal.errors import DuplicateRequest, JournalUnavailable
 from flowgram_core.journal.file_lock import FileLock
 from flowgram_core.journal.interface import Journal, RemovedTask, ServerSession, TaskRecord, Write
@@ -19,30 +20,34 @@ from flowgram_core.journal.reader_pool import ReaderPool
 from flowgram_core.journal.sqlite import SQLiteJournal
 from flowgram_core.journal.sqlite_errors import cannot_write, unavailable
 from flowgram_core.journal.sqlite_reads import SQLiteReads
+from flowgram_core.journal.stored_contents import ContentReader, check_keys
 from flowgram_core.journal.write_ahead_log import check_log, read_state
 
 _logger = logging.getLogger(__name__)
 
 
-async def open_journal(path: Path, *, synchronous: Synchronous = "normal") -> Journal:
+async def open_journal(
+    path: Path, *, synchronous: Synchronous = "normal", keys: Keys | None = None
+) -> Journal:
     """Opens the journal in a file; an existing one that cannot be written is opened read-only.
 
     Args:
         path: The file; see `SQLiteJournal.open`.
         synchronous: What a commit survives.
+        keys: Of the encryption of contents; see `SQLiteJournal.open`.
 
     Raises:
         JournalUnavailable: It can be neither written nor read, is in use by another server, damaged, not a journal, or of
             an unsupported version.
     """
     try:
-        return await SQLiteJournal.open(path, synchronous=synchronous)
+        return await SQLiteJournal.open(path, synchronous=synchronous, keys=keys)
     except JournalUnavailable as error:
         if not cannot_write(error.__cause__) or not await asyncio.to_thread(_has_content, path):
             raise
         if isinstance(error.__cause__, OSError):  # raised before the log was checked
             await asyncio.to_thread(check_log, path)
-        journal = await ReadOnlyJournal.open(path, error)
+        journal = await ReadOnlyJournal.open(path, error, keys=keys)
         _logger.error(  # noqa: TRY400 - no defect
             "%s. What is stored is served; new tasks are refused, and unfinished ones stand still until the next start",
             error,
@@ -56,28 +61,39 @@ class ReadOnlyJournal(SQLiteReads):
     Nobody else may write the file meanwhile: where a lock can exist, it is held.
     """
 
-    def __init__(self, path: Path, lock: FileLock, readers: ReaderPool, reason: str) -> None:
-        super().__init__(readers, path, writable=False)
+    def __init__(
+        self, path: Path, lock: FileLock, readers: ReaderPool, contents: ContentReader, reason: str
+    ) -> None:
+        super().__init__(readers, path, contents, writable=False)
         self._lock = lock
         self._reason = reason
 
     @classmethod
-    async def open(cls, path: Path, reason: Exception, *, readers: int = 2) -> Self:
+    async def open(cls, path: Path, reason: Exception, *, readers: int = 2, keys: Keys | None = None) -> Self:
         """Opens a file that cannot be written.
 
         Args:
             path: The file.
             reason: Why it cannot be written: the error that commits get.
             readers: Number of threads that read.
+            keys: Those that contents may be encrypted with.
 
         Raises:
             JournalUnavailable: It cannot be read either, is in use by another server, damaged, not a journal, or of
                 another version.
         """
-        return await asyncio.to_thread(cls._open, path, reason, readers, asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        return await asyncio.to_thread(cls._open, path, reason, readers, keys, loop)
 
     @classmethod
-    def _open(cls, path: Path, reason: Exception, readers: int, loop: asyncio.AbstractEventLoop) -> Self:
+    def _open(
+        cls,
+        path: Path,
+        reason: Exception,
+        readers: int,
+        keys: Keys | None,
+        loop: asyncio.AbstractEventLoop,
+    ) -> Self:
         path = resolve(path)
         lock = FileLock(path, writes=False)
         try:
@@ -85,7 +101,9 @@ class ReadOnlyJournal(SQLiteReads):
             connect = partial(open_unwritable, with_log=bool(log and log.readable and not log.outdated))
             with closing(connect(path)) as connection:
                 check_readable(connection)
-            return cls(path, lock, ReaderPool(path, readers, GILHandoff(loop), connect), str(reason))
+                check_keys(connection, path, keys, writable=False)
+            pool = ReaderPool(path, readers, GILHandoff(loop), connect)
+            return cls(path, lock, pool, ContentReader(keys), str(reason))
         except BaseException as error:
             lock.release()
             if isinstance(error, UnknownVersion):

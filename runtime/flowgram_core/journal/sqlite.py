@@ -10,11 +10,13 @@ from typing import Any, Self
 from flowgram_core.concurrency.gil_handoff import GILHandoff
 from flowgram_core.journal import queries, retention
 from flowgram_core.journal.connection import Synchronous, open_writer, resolve
+from flowgram_core.journal.encryption import Keys, Sealer
 from flowgram_core.journal.file_lock import FileLock
 from flowgram_core.journal.interface import RemovedTask, ServerSession, TaskRecord, Write
 from flowgram_core.journal.reader_pool import ReaderPool
 from flowgram_core.journal.sqlite_errors import unavailable
 from flowgram_core.journal.sqlite_reads import SQLiteReads
+from flowgram_core.journal.stored_contents import ContentReader, check_keys
 from flowgram_core.journal.write_groups import Writer
 from flowgram_core.journal.writer import Action, CommitListener, WriterThread
 
@@ -33,30 +35,40 @@ class SQLiteJournal(SQLiteReads):
         connection: sqlite3.Connection,
         writing: WriterThread,
         readers: ReaderPool,
+        contents: ContentReader,
     ) -> None:
-        super().__init__(readers, path, writable=True)
+        super().__init__(readers, path, contents, writable=True)
         self._lock = lock
         self._connection = connection
         self._writing = writing
 
     @classmethod
-    async def open(cls, path: Path, *, synchronous: Synchronous = "normal", readers: int = 2) -> Self:
+    async def open(
+        cls, path: Path, *, synchronous: Synchronous = "normal", readers: int = 2, keys: Keys | None = None
+    ) -> Self:
         """Opens the journal, and creates it (mode 0600, its directory 0700) if it is missing.
 
         Args:
             path: The file. `<path>.lock`, `-wal` and `-shm` lie beside it.
             synchronous: "normal": commits survive the death of the process; "full": the loss of power too.
             readers: Number of threads that read.
+            keys: Encrypt contents with the first one, and decrypt with all; None: contents are stored as they are.
 
         Raises:
-            JournalUnavailable: It is in use by another server, cannot be read or written, is damaged, not a journal, or
-                from a newer version.
+            JournalUnavailable: It is in use by another server, cannot be read or written, is damaged, not a journal,
+                from a newer version, or encrypted with another key than the one of that name.
         """
-        return await asyncio.to_thread(cls._open, path, synchronous, readers, asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        return await asyncio.to_thread(cls._open, path, synchronous, readers, keys, loop)
 
     @classmethod
     def _open(
-        cls, path: Path, synchronous: Synchronous, readers: int, loop: asyncio.AbstractEventLoop
+        cls,
+        path: Path,
+        synchronous: Synchronous,
+        readers: int,
+        keys: Keys | None,
+        loop: asyncio.AbstractEventLoop,
     ) -> Self:
         path = resolve(path)
         handoff = GILHandoff(loop)
@@ -64,15 +76,19 @@ class SQLiteJournal(SQLiteReads):
         try:
             connection = open_writer(path, synchronous)
             try:
-                writer = Writer(connection, path)
+                check_keys(connection, path, keys, writable=True)
+                writer = Writer(connection, path, Sealer(keys) if keys else None)
                 reading_threads = ReaderPool(path, readers, handoff)
-            except sqlite3.Error as error:
+            except BaseException as error:
                 connection.close()
-                raise unavailable(path, error) from error
+                if isinstance(error, sqlite3.Error):
+                    raise unavailable(path, error) from error
+                raise
         except BaseException:
             lock.release()
             raise
-        return cls(path, lock, connection, WriterThread(writer, path, handoff, loop), reading_threads)
+        writing = WriterThread(writer, path, handoff, loop)
+        return cls(path, lock, connection, writing, reading_threads, ContentReader(keys))
 
     def commit(self, write: Write) -> "asyncio.Future[None]":
         """See `Journal.commit`."""

@@ -13,6 +13,7 @@ from flowgram_core.journal.errors import JournalClosed
 from flowgram_core.journal.interface import Batch, TaskRecord, Usage
 from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
 from flowgram_core.journal.reader_pool import ReaderPool
+from flowgram_core.journal.stored_contents import ContentReader
 
 _T = TypeVar("_T")
 
@@ -20,19 +21,20 @@ _T = TypeVar("_T")
 class SQLiteReads:
     """The read methods of a `Journal` on a pool of readers, until it is closed."""
 
-    def __init__(self, readers: ReaderPool, path: Path, *, writable: bool) -> None:
+    def __init__(self, readers: ReaderPool, path: Path, contents: ContentReader, *, writable: bool) -> None:
         self._readers = readers
         self._path = path
+        self._contents = contents
         self._writable = writable
         self._closing: asyncio.Task[None] | None = None
 
     async def task(self, task_id: str, namespace: str | None = None) -> TaskRecord | None:
         """See `Journal.task`."""
-        return await self._read(queries.task, task_id, namespace)
+        return await self._read(queries.task, task_id, namespace, self._contents)
 
     async def find_request(self, request_id: str, namespace: str = DEFAULT_NAMESPACE) -> TaskRecord | None:
         """See `Journal.find_request`."""
-        return await self._read(queries.find_request, request_id, namespace)
+        return await self._read(queries.find_request, request_id, namespace, self._contents)
 
     async def schema(self, schema_hash: bytes) -> str | None:
         """See `Journal.schema`.
@@ -40,7 +42,7 @@ class SQLiteReads:
         Raises:
             JournalDamaged: The text is not what was written.
         """
-        return await self._read(queries.schema, schema_hash)
+        return await self._read(queries.schema, schema_hash, self._contents)
 
     async def read(self, task_id: str, after_sequence: int, max_bytes: int) -> list[Batch]:
         """See `Journal.read`.
@@ -48,7 +50,7 @@ class SQLiteReads:
         Raises:
             JournalDamaged: The log is not what was written.
         """
-        return await self._read(queries.read, task_id, after_sequence, max_bytes)
+        return await self._read(queries.read, task_id, after_sequence, max_bytes, self._contents)
 
     async def tasks(
         self,

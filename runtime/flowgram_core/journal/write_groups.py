@@ -7,7 +7,7 @@ one for the sizes of namespaces, and COMMIT. A task that is accepted and finishe
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -15,9 +15,17 @@ from typing import Any, NamedTuple
 
 from flowgram_core.journal import crashes, retention, server_sessions
 from flowgram_core.journal.checksums import batch_checksum, inputs_checksum, result_checksum
+from flowgram_core.journal.encryption import Sealer
 from flowgram_core.journal.errors import DuplicateRequest, InvalidWrite, JournalError, WriteRejected
-from flowgram_core.journal.interface import NewTask, RemovedTask, ServerSession, Write
+from flowgram_core.journal.interface import Batch, NewTask, RemovedTask, ServerSession, Write
 from flowgram_core.journal.sqlite_errors import unavailable
+from flowgram_core.journal.stored_contents import (
+    cause_place,
+    events_place,
+    inputs_place,
+    result_place,
+    schema_place,
+)
 from flowgram_core.journal.transaction import transaction
 from flowgram_core.journal.write_validation import PENDING, UNFINISHED, TaskState, state_after
 
@@ -89,11 +97,17 @@ class Writer:
     """Applies groups of writes to a connection. Not for more than one thread at a time.
 
     It caches the state of unfinished tasks, so that a write needs no look-up.
+
+    Args:
+        connection: Of the file.
+        path: The file.
+        sealer: Encrypts contents; None: they are stored as they are.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, sealer: Sealer | None = None) -> None:
         self._connection = connection
         self._path = path
+        self._sealer = sealer
         self._states: dict[str, _Known] = {}  # by task id
         self._schemas: set[bytes] = set()
         self._namespaces: dict[str, int] = dict(connection.execute(_NAMESPACES).fetchall())
@@ -195,10 +209,11 @@ class Writer:
                 self._taken_requests(writes, namespaces),
                 self._schemas,
                 namespaces,
+                self._sealer,
             )
             outcomes = [group.add(write) for write in writes]
             _write(connection, _ADD_NAMESPACES, [(number, name) for name, number in new_namespaces.items()])
-            _write(connection, _ADD_SCHEMAS, [*group.schemas.items()])
+            _write(connection, _ADD_SCHEMAS, group.new_schemas())
             _write(connection, _ADD_TASKS, group.new_tasks())
             _write(connection, _ADD_NAMES, group.new_names())
             _write(connection, _ADD_EVENTS, group.events)
@@ -277,6 +292,7 @@ class _Group:
         requests: set[tuple[int, str]],
         schemas: set[bytes],
         namespaces: Mapping[str, int],
+        sealer: Sealer | None,
     ) -> None:
         self.next_number = next_number
         self.states = states
@@ -284,6 +300,7 @@ class _Group:
         self.events: list[_Row] = []
         self.sizes: Counter[int] = Counter()  # what is added, by namespace
         self._namespaces = namespaces
+        self._sealer = sealer
         self._accepted: dict[int, tuple[NewTask, _Changes]] = {}
         self._updated: dict[int, _Changes] = {}
         self._requests = requests
@@ -305,7 +322,7 @@ class _Group:
             return error
         number, namespace = self._accept(accept) if known is None else known[:2]
         self.states[task_id] = _Known(number, namespace, state)
-        for first, last, at, cause, events in batches:
+        for first, last, at, cause, events in self._stored(number, batches):
             self.events.append((number, first, last, at, batch_checksum(cause, events), cause, events))
             self.sizes[namespace] += len(events)
         if started is not None or finish is not None:
@@ -315,12 +332,45 @@ class _Group:
                 changes.start_time = started
             if finish is not None:
                 _, changes.end_time, changes.result = finish
+                if self._sealer is not None:
+                    changes.result = self._sealer.seal(finish.result, result_place(number))
         return None
+
+    def _stored(self, number: int, batches: Sequence[Batch]) -> Iterable[tuple[int, int, int, Any, bytes]]:
+        """Batches as they are stored."""
+        sealer = self._sealer
+        if sealer is None:
+            return batches
+        return [
+            (
+                first,
+                last,
+                at,
+                None if cause is None else sealer.seal(cause.encode(), cause_place(number, last)),
+                sealer.seal(events, events_place(number, last)),
+            )
+            for first, last, at, cause, events in batches
+        ]
+
+    def new_schemas(self) -> list[_Row]:
+        """The rows of schemas that may not be stored yet."""
+        sealer = self._sealer
+        if sealer is None:
+            return [*self.schemas.items()]
+        return [
+            (hash_, sealer.seal(text.encode("utf-8", "surrogatepass"), schema_place(hash_)))
+            for hash_, text in self.schemas.items()
+        ]
 
     def new_tasks(self) -> list[_Row]:
         """The rows of tasks to insert."""
-        for task, changes in self._accepted.values():
-            self.sizes[changes.namespace] += len(task.inputs) + len(changes.result or b"")
+        sealer, inputs = self._sealer, dict[int, str | bytes]()
+        for number, (task, changes) in self._accepted.items():
+            stored: str | bytes = task.inputs
+            if sealer is not None:
+                stored = sealer.seal(task.inputs.encode(), inputs_place(number))
+            inputs[number] = stored
+            self.sizes[changes.namespace] += len(stored) + len(changes.result or b"")
         return [
             (
                 number,
@@ -332,8 +382,8 @@ class _Group:
                 task.timeout,
                 json.dumps(task.labels, ensure_ascii=False) if task.labels else "{}",
                 *changes.columns(),
-                task.inputs,
-                inputs_checksum(task.inputs),
+                inputs[number],
+                inputs_checksum(inputs[number]),
                 changes.namespace,
             )
             for number, (task, changes) in self._accepted.items()

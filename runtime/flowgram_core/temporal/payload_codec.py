@@ -4,16 +4,11 @@ The names of keys stand in the payloads' metadata, so that keys can be changed: 
 payload that was not made here is left as it is.
 """
 
-import base64
-import binascii
-import os
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import (
     DataConverter,
@@ -21,31 +16,15 @@ from temporalio.converter import (
     PayloadCodec,
 )
 
+from flowgram_core.journal.encryption import KeyInvalid, KeyMissing, Keys, NotDecrypted
 from flowgram_core.temporal.errors import EncryptionKeyInvalid, PayloadUnreadable
 
 _ENCRYPTED: Final = b"binary/flowgram-aes256gcm-1"
 _COMPRESSED: Final = b"binary/flowgram-zlib-1"
-_KEY_BYTES: Final = 32
-_NONCE_BYTES: Final = 12
 _LEVEL: Final = 1
 """Of zlib: higher ones take twice the time for a tenth of the size."""
 _MAX_BYTES: Final = 64 * 1024 * 1024
 """A payload that would grow beyond this is damaged, or an attack."""
-
-
-def parse_keys(keys: Mapping[str, str]) -> dict[str, AESGCM]:
-    """Ciphers by the name of their key. Raises `EncryptionKeyInvalid`, which names the key and never shows it."""
-    return {name: AESGCM(_key(name, text)) for name, text in keys.items()}
-
-
-def _key(name: str, text: str) -> bytes:
-    try:
-        key = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if len(key) != _KEY_BYTES:
-        raise EncryptionKeyInvalid(f"the encryption key {name!r} is not the base64 of {_KEY_BYTES} bytes")
-    return key
 
 
 class TaskPayloadCodec(PayloadCodec):
@@ -53,8 +32,10 @@ class TaskPayloadCodec(PayloadCodec):
 
     def __init__(self, keys: Mapping[str, str]) -> None:
         """Raises `EncryptionKeyInvalid`."""
-        self._ciphers = parse_keys(keys)
-        self._current = next(iter(keys), "")
+        try:
+            self._keys = Keys(keys)
+        except KeyInvalid as error:
+            raise EncryptionKeyInvalid(str(error)) from None
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """See `PayloadCodec`."""
@@ -66,12 +47,11 @@ class TaskPayloadCodec(PayloadCodec):
 
     def _encode(self, payload: Payload) -> Payload:
         data = zlib.compress(payload.SerializeToString(), _LEVEL)
-        name = self._current
-        if not name:
+        if not self._keys:
             return Payload(metadata={"encoding": _COMPRESSED}, data=data)
-        nonce, key_name = os.urandom(_NONCE_BYTES), name.encode()
-        encrypted = self._ciphers[name].encrypt(nonce, data, key_name)
-        return Payload(metadata={"encoding": _ENCRYPTED, "key": key_name}, data=nonce + encrypted)
+        key_name = self._keys.names[0].encode()
+        encrypted = self._keys.encrypt(data, key_name)
+        return Payload(metadata={"encoding": _ENCRYPTED, "key": key_name}, data=encrypted)
 
     def _decode(self, payload: Payload) -> Payload:
         encoding = payload.metadata.get("encoding")
@@ -90,14 +70,13 @@ class TaskPayloadCodec(PayloadCodec):
     def _decrypt(self, payload: Payload) -> bytes:
         key_name = payload.metadata.get("key", b"")
         name = key_name.decode(errors="replace")
-        cipher = self._ciphers.get(name)
-        if cipher is None:
-            raise PayloadUnreadable(
-                f"a payload was encrypted with the key {name!r}, which is not among the encryption_keys here"
-            )
         try:
-            return cipher.decrypt(payload.data[:_NONCE_BYTES], payload.data[_NONCE_BYTES:], key_name)
-        except (InvalidTag, ValueError):  # ValueError: there is less than a nonce
+            return self._keys.decrypt(name, payload.data, key_name)
+        except KeyMissing:
+            raise PayloadUnreadable(
+                f"a payload was encrypted with the key {name!r}, which is not among the encryption keys here"
+            ) from None
+        except NotDecrypted:
             raise PayloadUnreadable(
                 f"a payload cannot be decrypted with the key {name!r}: it is another key, or damaged"
             ) from None

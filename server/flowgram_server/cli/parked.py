@@ -20,6 +20,7 @@ from flowgram_core.journal.sqlite import SQLiteJournal
 from flowgram_core.modeling.status import Status
 from flowgram_server.hosts import JOURNAL_FILE
 from flowgram_server.rpc.codec import Codec
+from flowgram_server.settings.server import InvalidSettings, load_settings
 
 from .exits import EPILOG, CommandError, ExitStatus
 
@@ -33,6 +34,14 @@ _data = click.option(
     envvar="FLOWGRAM_DATA",
     show_default=True,
     help="The directory of the journal.",
+)
+
+
+_config = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The TOML file with the settings of the server, where the journal is encrypted.",
 )
 
 
@@ -67,25 +76,28 @@ def list_command(data: Path, as_json: bool) -> None:
 @parked_command.command("end", epilog=EPILOG)
 @click.argument("task")
 @_data
-def end_command(data: Path, task: str) -> None:
+@_config
+def end_command(data: Path, task: str, config: Path | None) -> None:
     """End TASK as failed, without rebuilding it. The server must not run: `flowgram cancel` asks one that does."""
-    asyncio.run(_with_journal(data, task, _end))
+    asyncio.run(_with_journal(data, config, task, _end))
     click.echo(f"{task} has ended as failed")
 
 
 @parked_command.command("retry", epilog=EPILOG)
 @click.argument("task")
 @_data
-def retry_command(data: Path, task: str) -> None:
+@_config
+def retry_command(data: Path, task: str, config: Path | None) -> None:
     """Forget the crashes of TASK, so that it is not parked soon. The server must not run."""
-    asyncio.run(_with_journal(data, task, _forget))
+    asyncio.run(_with_journal(data, config, task, _forget))
     click.echo(f"the crashes of {task} are forgotten")
 
 
-async def _with_journal(data: Path, task_id: str, work: Any) -> None:
+async def _with_journal(data: Path, config: Path | None, task_id: str, work: Any) -> None:
     path = _journal_file(data)
     try:
-        journal = await SQLiteJournal.open(path, readers=1)
+        keys = load_settings(config).encryption.keys()
+        journal = await SQLiteJournal.open(path, readers=1, keys=keys)
         try:
             record = await journal.task(task_id)
             if record is None:
@@ -95,6 +107,8 @@ async def _with_journal(data: Path, task_id: str, work: Any) -> None:
             await work(journal, record)
         finally:
             await journal.close()
+    except InvalidSettings as error:
+        raise CommandError(str(error), ExitStatus.INVALID) from None
     except JournalError as error:
         raise CommandError(str(error), ExitStatus.REFUSED) from None
 

@@ -28,6 +28,8 @@ _COMMANDS = {
     "result": ("tasks", "Print the outputs of a task."),
     "cancel": ("tasks", "Stop a task."),
     "list": ("tasks", "List tasks, newest first."),
+    "backup": ("backup", "Copy the journal into a file."),
+    "restore": ("backup", "Put a backup in the place of the journal."),
     "parked": ("parked", "Look after tasks that end the server's process."),
     "key": ("key", "Look after the API keys of a server."),
     "validate": ("tasks", "Check a workflow without running it."),

@@ -174,7 +174,13 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     runtime.ShuttingDown: Answer(StatusCode.UNAVAILABLE, "SHUTTING_DOWN"),
     journal.JournalUnavailable: _STORAGE,
     journal.JournalDamaged: _STORAGE,
+    journal.JournalUndecipherable: Answer(
+        StatusCode.UNAVAILABLE,
+        "STORAGE_UNAVAILABLE",
+        "this part of the store of tasks is encrypted with a key that the server does not have",
+    ),
     journal.JournalClosed: Answer(StatusCode.UNAVAILABLE, "SHUTTING_DOWN", "the server is shutting down"),
+    journal.JournalFileExists: INTERNAL,
     journal.WriteRejected: INTERNAL,
     journal.DuplicateRequest: INTERNAL,
     journal.InvalidWrite: INTERNAL,

@@ -36,6 +36,7 @@ from flowgram_server.descriptors import connection_shares, raise_limit
 from flowgram_server.logs import LogFormat, LogLevel
 from flowgram_server.rpc.servicer import ServiceLimits
 from flowgram_server.settings.egress import Egress
+from flowgram_server.settings.encryption import Encryption
 from flowgram_server.settings.environment import (
     CONFIG_VARIABLE,
     PREFIX,
@@ -252,6 +253,7 @@ class Settings(BaseSettings):
         default={},
         description="What namespaces may have, by name; default is for all that have none of their own.",
     )
+    encryption: Encryption = Encryption()
     tls: TLS = TLS()
     auth: Auth = Auth()
 
@@ -334,6 +336,7 @@ class Settings(BaseSettings):
     def temporal_settings(self) -> TemporalSettings:
         """What concerns the Temporal host."""
         keys = {name: key.get_secret_value() for name, key in self.temporal.encryption_keys.items()}
+        keys = keys or self.encryption.texts()
         return _pick(TemporalSettings, self.temporal, encryption_keys=keys)
 
     def service(self) -> ServiceLimits:

@@ -1,3 +1,4 @@
+import base64
 import os
 import ssl
 from dataclasses import fields, replace
@@ -14,8 +15,10 @@ from flowgram_core.temporal.settings import TemporalSettings
 from flowgram_server.descriptors import connection_shares, raise_limit
 from flowgram_server.rpc.servicer import ServiceLimits
 from flowgram_server.settings.egress import Egress
+from flowgram_server.settings.encryption import Encryption
 from flowgram_server.settings.gateway import GatewaySettings
 from flowgram_server.settings.groups import Temporal
+from flowgram_server.settings.secrets import Secret
 from flowgram_server.settings.security import TLS, Auth
 from flowgram_server.settings.server import HTTP, LLM, Code, InvalidSettings, Settings, load_settings
 
@@ -67,12 +70,14 @@ def test_everything_can_be_set(model: Any, dataclass: Any) -> None:
     assert {field.name for field in fields(dataclass)} - NOT_SETTINGS <= model.model_fields.keys()
 
 
-@pytest.mark.parametrize("model", [Settings, LLM, HTTP, Code, Temporal, Egress, TLS, Auth])
+@pytest.mark.parametrize(
+    "model", [Settings, LLM, HTTP, Code, Temporal, Egress, Encryption, Secret, TLS, Auth]
+)
 def test_everything_is_described(model: Any) -> None:
     """Every setting says what it is; every number among them, in which unit."""
     units = ("Seconds", "Bytes")
     for name, field in model.model_fields.items():
-        if name in {"llm", "http", "code", "temporal", "egress", "tls", "auth"}:
+        if name in {"llm", "http", "code", "temporal", "egress", "encryption", "tls", "auth"}:
             continue
         assert field.description, name
         if field.annotation is float:
@@ -81,7 +86,9 @@ def test_everything_is_described(model: Any) -> None:
             assert field.description.startswith(units), name
 
 
-@pytest.mark.parametrize("model", [Settings, LLM, HTTP, Code, Temporal, Egress, TLS, Auth])
+@pytest.mark.parametrize(
+    "model", [Settings, LLM, HTTP, Code, Temporal, Egress, Encryption, Secret, TLS, Auth]
+)
 def test_every_number_has_an_end(model: Any) -> None:
     """No duration is longer than timers and clocks count to, and no count larger than the journal counts to."""
     for name, field in model.model_fields.items():
@@ -323,6 +330,36 @@ def test_a_secret_in_the_settings(tmp_path: Path) -> None:
     assert settings.secrets["KEY"].source().namespaces == {"n"}
     assert settings.workflow_secrets()
     assert not load_settings().workflow_secrets()
+
+
+def test_key_files_are_looked_at_at_start(tmp_path: Path) -> None:
+    """One that is missing or holds no key is an error, which names it and does not show it; they serve Temporal, too."""
+    file = tmp_path / "key"
+    good = base64.b64encode(b"k" * 32).decode()
+    for content, expected in (
+        (None, "No such file"),
+        ("hunter2", "'k1' is not the base64"),
+        ("ü", "no base64"),
+    ):
+        if content is not None:
+            file.write_text(content)
+        with pytest.raises(InvalidSettings) as error:
+            load_settings(flags={"encryption": {"key_files": {"k1": file}}})
+        assert "encryption.key_files: " in str(error.value)
+        assert expected in str(error.value)
+        assert "hunter2" not in str(error.value)
+    file.write_text(f"{good}\n")
+    with pytest.raises(InvalidSettings, match="the name of a key"):
+        load_settings(flags={"encryption": {"key_files": {"a b": file}}})
+    settings = load_settings(flags={"encryption": {"key_files": {"k1": file, "k0": file}}})
+    keys = settings.encryption.keys()
+    assert keys is not None
+    assert keys.names == ("k1", "k0")
+    assert settings.temporal_settings().encryption_keys == {"k1": good, "k0": good}
+    own = {"encryption_keys": {"own": good}}
+    settings = load_settings(flags={"encryption": {"key_files": {"k1": file}}, "temporal": own})
+    assert [*settings.temporal_settings().encryption_keys] == ["own"]
+    assert load_settings().encryption.keys() is None
 
 
 @pytest.mark.parametrize(

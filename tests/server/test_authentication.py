@@ -3,7 +3,6 @@
 import base64
 import stat
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +17,15 @@ from structlog.testing import capture_logs
 from support.authority import Authority
 from support.both_ports import serving
 from support.issuer import AUDIENCE, ISSUER, Issuer
+from support.keys import Metadata, add_key
 from support.serving import refused
 from support.workflows import ECHO
 
 from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoRequest, TaskListRequest, TaskRunRequest
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
 from flowgram_server.app import open_server
-from flowgram_server.auth.api_keys import RoleName, change_keys, new_key
 from flowgram_server.auth.errors import CredentialFileUnusable
 from flowgram_server.settings.server import InvalidSettings, Settings, load_settings
-
-Metadata = tuple[tuple[str, str], ...]
-
-
-def add_key(path: Path, namespace: str = "default", role: RoleName = "runner") -> Metadata:
-    """Adds a key to a file; the metadata of its bearer."""
-    text, key = new_key(namespace=namespace, role=role, lifetime=None, note="", now=datetime.now(UTC))
-    change_keys(path, lambda keys: [*keys, key])
-    return (("authorization", f"Bearer {text}"),)
 
 
 def settings_for(data: Path, **flags: Any) -> Settings:

@@ -194,6 +194,9 @@ export function infoShape(info: ServerInfoResponse): Shape {
       maxSchemaBytes: info.limits?.maxSchemaBytes ?? 0n,
       maxInputsBytes: info.limits?.maxInputsBytes ?? 0n,
     },
+    ...(info.caller && {
+      caller: { name: info.caller.name, namespace: info.caller.namespace, role: info.caller.role },
+    }),
   };
 }
 

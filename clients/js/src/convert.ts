@@ -146,7 +146,12 @@ export function info(told: service_pb.ServerInfoResponse): models.ServerInfo {
     maxInputsBytes: Number(told.limits?.maxInputsBytes ?? 0),
   };
   const lists = { nodeTypes: [...nodeTypes], features: [...told.features] };
-  return { name, title, description, runtime, version, time: date(told.time), ...lists, limits };
+  const caller = told.caller && {
+    name: told.caller.name,
+    namespace: told.caller.namespace,
+    role: told.caller.role,
+  };
+  return { name, title, description, runtime, version, time: date(told.time), ...lists, limits, caller };
 }
 
 /** An event; undefined for a kind that came after this version of the package. */

@@ -157,6 +157,15 @@ export interface Validation {
 }
 
 /** Name, version and capabilities of a server. */
+export interface Caller {
+  /** Its name in the server's logs, such as `key:ID`. */
+  readonly name: string;
+  readonly namespace: string;
+  /** `reader`, `runner` or `admin`; take one that you do not know for `reader`. */
+  readonly role: string;
+}
+
+/** What a server says of itself. */
 export interface ServerInfo {
   readonly name: string;
   readonly title: string;
@@ -171,6 +180,8 @@ export interface ServerInfo {
   readonly features: readonly string[];
   /** The bounds of what it takes. */
   readonly limits: { readonly maxMessageBytes: number; readonly maxSchemaBytes: number; readonly maxInputsBytes: number };
+  /** Who calls; undefined where the server asks for no credentials, or got none. */
+  readonly caller: Caller | undefined;
 }
 
 /**

@@ -44,6 +44,7 @@ from .events import Event, MessageLogged, NodeStatusChanged, OutputDelta, TaskSt
 from .models import (
     BatchOutcome,
     BatchRow,
+    Caller,
     Iteration,
     Message,
     MessageType,
@@ -72,6 +73,7 @@ __all__ = [
     "BatchOutcome",
     "BatchRow",
     "CallCanceledError",
+    "Caller",
     "Client",
     "DeadlineExceededError",
     "Event",

@@ -136,6 +136,11 @@ def info(response: runtime_service_pb2.ServerInfoResponse) -> models.ServerInfo:
             max_schema_bytes=response.limits.max_schema_bytes,
             max_inputs_bytes=response.limits.max_inputs_bytes,
         ),
+        caller=models.Caller(
+            name=response.caller.name, namespace=response.caller.namespace, role=response.caller.role
+        )
+        if response.HasField("caller")
+        else None,
     )
 
 

@@ -265,6 +265,17 @@ class ServerLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who calls a server that asks for credentials."""
+
+    name: str
+    """Its name in the server's logs, such as `key:ID`."""
+    namespace: str
+    role: str
+    """`reader`, `runner` or `admin`; take one that you do not know for `reader`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerInfo:
     """Name, version and capabilities of a server."""
 
@@ -281,3 +292,5 @@ class ServerInfo:
     """What it offers beyond this service: `auth`, `console`, `temporal` and others."""
     limits: ServerLimits = ServerLimits()
     """The bounds of what it takes."""
+    caller: Caller | None = None
+    """Who calls; None where the server asks for no credentials, or got none."""

@@ -5,7 +5,7 @@ from itertools import islice
 
 import click
 
-from flowgram_client import Client, Report, Status, TaskRemoved, TaskSummary
+from flowgram_client import Caller, Client, Report, Status, TaskRemoved, TaskSummary
 from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
 
 from . import json_output
@@ -205,8 +205,13 @@ def info_command(connection: Connection, as_json: bool) -> None:
         ("version", info.version),
         ("time", moment(info.time)),
         ("nodes", " ".join(info.node_types)),
+        *([("caller", _caller(info.caller))] if info.caller else []),
     ):
         echo(_line(name, line(value)))
+
+
+def _caller(caller: Caller) -> str:
+    return f"{caller.name}, {caller.role} in {caller.namespace}"
 
 
 def _line(name: str, value: str) -> str:

@@ -25,9 +25,10 @@ from flowgram_server.gateway.errors import (
     RequestInvalid,
     answer_to,
 )
-from flowgram_server.gateway.host_check import AllowedHosts, HostCheck
+from flowgram_server.gateway.host_check import AllowedHosts, HostCheck, is_own_origin
 from flowgram_server.gateway.refusal_log import RefusalLog
 from flowgram_server.gateway.responses import error_answer
+from flowgram_server.gateway.sessions import SessionEndpoints
 from flowgram_server.settings.gateway import LOOPBACK
 from flowgram_server.telemetry.probes import health_routes
 from flowgram_server.telemetry.readiness import Readiness
@@ -47,6 +48,7 @@ def create_app(
     allowed_hosts: AllowedHosts,
     console: Mapping[str, File] | None = None,
     readiness: Readiness | None = None,
+    sessions: SessionEndpoints | None = None,
 ) -> FastAPI:
     """The gateway as an ASGI application.
 
@@ -56,6 +58,7 @@ def create_app(
         allowed_hosts: The names that the gateway is known by.
         console: The files of the console, by path; None or nothing: its pages say that it was not built.
         readiness: What probes are told; None: that it is ready.
+        sessions: Sign browsers in and out; None: nobody can be signed in.
     """
     app = FastAPI(
         title="FlowGram Runtime",
@@ -83,6 +86,8 @@ def create_app(
     )
     app.include_router(endpoints.router())
     app.router.routes.extend(health_routes(readiness or Readiness(None)))
+    if sessions is not None:
+        app.include_router(sessions.router())
     add_console(app, console or {})
     return app
 
@@ -111,6 +116,9 @@ class _Origins(CORSMiddleware):
     ) -> None:
         """Answers a request that is no question of a browser's whether it may ask."""
         origin = request_headers.get("origin")
+        if origin is not None and is_own_origin(origin, request_headers):
+            await self.app(scope, receive, send)  # the console, under whichever name it was opened
+            return
         if scope["method"] in _HARMLESS or origin is None or self.is_allowed_origin(origin):
             await super().simple_response(scope, receive, send, request_headers)
             return

@@ -5,6 +5,8 @@ GatewayError
 ├── BodyTooLarge            the body of the request is larger than allowed
 ├── BodyTimedOut            the body of the request does not come, or too slowly
 ├── GatewayOverloaded       the requests that are being read hold all the memory that they may
+├── CredentialsMissing      who calls is asked for, and nothing says it
+├── SessionForeign          a page from elsewhere wants to sign somebody in or out
 └── ContentTypeUnsupported  the body is not sent as JSON
 
 Those of the service are in `flowgram_client.errors`. Every error is answered with `{code, message, errors}`; no other
@@ -67,6 +69,20 @@ class ContentTypeUnsupported(GatewayError):
         super().__init__(f"the Content-Type of the body must be application/json, {shown}")
 
 
+class CredentialsMissing(GatewayError):
+    """Who calls is asked for, and nothing says it."""
+
+    def __init__(self) -> None:
+        super().__init__("nobody is signed in")
+
+
+class SessionForeign(GatewayError):
+    """A page from elsewhere wants to sign somebody in or out."""
+
+    def __init__(self) -> None:
+        super().__init__("only a page of this gateway may sign somebody in or out")
+
+
 class ErrorAnswer(NamedTuple):
     """What a client gets to know of an error.
 
@@ -95,6 +111,8 @@ _OWN: Mapping[type[GatewayError], tuple[HTTPStatus, str]] = {
     BodyTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "BODY_TOO_LARGE"),
     BodyTimedOut: (HTTPStatus.REQUEST_TIMEOUT, "BODY_TIMED_OUT"),
     GatewayOverloaded: (HTTPStatus.SERVICE_UNAVAILABLE, "OVERLOADED"),
+    CredentialsMissing: (HTTPStatus.UNAUTHORIZED, "CREDENTIALS_MISSING"),
+    SessionForeign: (HTTPStatus.FORBIDDEN, "ORIGIN_NOT_ALLOWED"),
     ContentTypeUnsupported: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "CONTENT_TYPE_UNSUPPORTED"),
 }
 _BY_REASON: Mapping[str, HTTPStatus] = {

@@ -1,6 +1,7 @@
 """Forwarding: what the gateway sends on of its caller to the service, as metadata of the calls that it makes for it."""
 
 import re
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Final
 
@@ -18,6 +19,8 @@ _HEADERS: Final = {
 _UNSENDABLE: Final = re.compile(r"[^ -~]")
 """Characters that HTTP/1 allows in a header, and gRPC does not in metadata; in none of these they mean anything."""
 
+SESSION_COOKIE: Final = "flowgram_session"
+
 forwarded: Final[ContextVar[Metadata]] = ContextVar("forwarded", default=())
 """The metadata of the calls that are made for the request that is being answered."""
 
@@ -27,11 +30,13 @@ class Forwarding:
 
     Args:
         app: Answers the requests.
+        session: The credential of the session that a request belongs to, which counts where the request has none itself.
         private: Whether the service believes what the gateway says of a caller's certificate and address.
     """
 
-    def __init__(self, app: ASGIApp, *, private: bool) -> None:
+    def __init__(self, app: ASGIApp, session: Callable[[Scope], str | None], *, private: bool) -> None:
         self._app = app
+        self._session = session
         self._private = private
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,6 +50,10 @@ class Forwarding:
             for name, value in scope["headers"]
             if name in _HEADERS
         ]
+        if not any(name == "authorization" for name, _ in metadata):
+            authorization = self._session(scope)
+            if authorization is not None:
+                metadata.append(("authorization", authorization))
         if self._private:
             peer = scope.get("client")
             if peer:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flowgram_server.gateway.errors import ErrorAnswer
@@ -60,6 +61,14 @@ class HostCheck:
         text = f"this gateway is not known as {host[:256]}: the setting allowed_hosts does not name it"
         answer = ErrorAnswer(HTTPStatus.FORBIDDEN, "HOST_NOT_ALLOWED", text)
         await error_answer(answer)(scope, receive, send)
+
+
+def is_own_origin(origin: str, headers: Headers) -> bool:
+    """Whether an origin is that of the gateway's own pages, by the name that the request knows it by, which was checked.
+
+    The scheme does not matter: a proxy in front may have decrypted the request.
+    """
+    return origin.partition("://")[2] == headers.get("host")
 
 
 def _without_port(host: str) -> str:

@@ -29,6 +29,7 @@ from flowgram.runtime.v1.report_pb2 import (
     TaskSummary,
 )
 from flowgram.runtime.v1.runtime_service_pb2 import (
+    Caller,
     Problem,
     ServerInfoResponse,
     TaskListResponse,
@@ -277,9 +278,14 @@ def _problem(message: Problem) -> dict[str, str]:
     return {"field": message.field, "text": message.text}
 
 
+def caller(told: Caller) -> dict[str, Any]:
+    """Who calls."""
+    return {"name": told.name, "namespace": told.namespace, "role": told.role}
+
+
 def server_info(told: ServerInfoResponse) -> dict[str, Any]:
     """What a server says of itself."""
-    return {
+    shape: dict[str, Any] = {
         "name": told.name,
         "title": told.title,
         "description": told.description,
@@ -294,6 +300,9 @@ def server_info(told: ServerInfoResponse) -> dict[str, Any]:
             "maxInputsBytes": told.limits.max_inputs_bytes,
         },
     }
+    if told.HasField("caller"):
+        shape["caller"] = caller(told.caller)
+    return shape
 
 
 def _rfc3339(time: Timestamp) -> str:

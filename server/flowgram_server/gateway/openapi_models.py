@@ -216,6 +216,14 @@ class Limits(_Shape):
     max_inputs_bytes: int
 
 
+class Caller(_Shape):
+    """Who calls a server that asks for credentials."""
+
+    name: str = Field(description="Its name in the server's logs, such as `key:ID`.")
+    namespace: str
+    role: str = Field(description="`reader`, `runner` or `admin`.")
+
+
 class ServerInfo(_Shape):
     """What answers."""
 
@@ -228,6 +236,7 @@ class ServerInfo(_Shape):
     node_types: list[str] = Field(description="The node types that it can execute.")
     features: list[str] = Field(description="What it offers beyond this API: `auth`, `console`, `temporal` …")
     limits: Limits
+    caller: Caller | None = Field(default=None, description="Only with credentials.")
 
 
 class Error(_Shape):

@@ -14,6 +14,7 @@ from flowgram_server.gateway.console import FEATURE, read_bundle
 from flowgram_server.gateway.endpoints import Endpoints
 from flowgram_server.gateway.forwarding import Forwarding
 from flowgram_server.gateway.host_check import AllowedHosts
+from flowgram_server.gateway.sessions import SessionEndpoints, Sessions
 from flowgram_server.http_listener import listening
 from flowgram_server.settings.gateway import GatewaySettings
 from flowgram_server.telemetry.readiness import Readiness
@@ -59,8 +60,16 @@ async def open_gateway(
     endpoints = Endpoints(client, settings, features=(FEATURE,) if console else ())
     gateway = Gateway(endpoints)
     allowed_hosts = AllowedHosts(listener.getsockname()[0], settings.allowed_hosts)
-    app = create_app(endpoints, settings.cors_origins, allowed_hosts, console, readiness)
-    serving = Forwarding(app, private=private) if forwards else app
+    sessions = Sessions()
+    app = create_app(
+        endpoints,
+        settings.cors_origins,
+        allowed_hosts,
+        console,
+        readiness,
+        SessionEndpoints(client, sessions),
+    )
+    serving = Forwarding(app, sessions.authorization, private=private) if forwards else app
     async with listening(serving, listener, limits=settings.connections, tls=tls):
         try:
             yield gateway

@@ -20,7 +20,7 @@ from flowgram_core.hosting.quotas import Quota, Quotas
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.service import TaskService
 from flowgram_core.journal.interface import TaskRecord
-from flowgram_server.auth.principal import Role, current_principal
+from flowgram_server.auth.principal import ANONYMOUS, Role, current_principal
 from flowgram_server.rpc.access_log import note
 from flowgram_server.rpc.batch import Batch
 from flowgram_server.rpc.convert.page_token import encode_page_token
@@ -270,7 +270,8 @@ class RuntimeServicer:
 
     async def server_info(self, _: service.ServerInfoRequest, __: Context) -> service.ServerInfoResponse:
         """What this server is; of one that asks for credentials, without any, no more than that it does."""
-        if current_principal.get().role == Role.NONE:
+        principal = current_principal.get()
+        if principal.role == Role.NONE:
             return service.ServerInfoResponse(
                 name=_NAME, title=_TITLE, time=timestamp(self._clock.now()), features=self._features
             )
@@ -287,6 +288,11 @@ class RuntimeServicer:
                 max_message_bytes=self._limits.max_message_bytes,
                 max_schema_bytes=self._limits.max_schema_bytes,
                 max_inputs_bytes=self._limits.max_inputs_bytes,
+            ),
+            caller=None
+            if principal is ANONYMOUS
+            else service.Caller(
+                name=principal.name, namespace=principal.namespace, role=principal.role.name.lower()
             ),
         )
 

@@ -124,6 +124,12 @@ type taskListShape struct {
 	NextPageToken string             `json:"nextPageToken,omitempty"`
 }
 
+type callerShape struct {
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+	Role      string `json:"role"`
+}
+
 type infoShape struct {
 	Name        string   `json:"name"`
 	Title       string   `json:"title"`
@@ -138,6 +144,7 @@ type infoShape struct {
 		MaxSchemaBytes  int64 `json:"maxSchemaBytes"`
 		MaxInputsBytes  int64 `json:"maxInputsBytes"`
 	} `json:"limits"`
+	Caller *callerShape `json:"caller,omitempty"`
 }
 
 type eventShape struct {
@@ -285,6 +292,9 @@ func shapeInfo(info *flowgram.ServerInfo) infoShape {
 	shape.Limits.MaxMessageBytes = info.GetLimits().GetMaxMessageBytes()
 	shape.Limits.MaxSchemaBytes = info.GetLimits().GetMaxSchemaBytes()
 	shape.Limits.MaxInputsBytes = info.GetLimits().GetMaxInputsBytes()
+	if caller := info.GetCaller(); caller != nil {
+		shape.Caller = &callerShape{caller.GetName(), caller.GetNamespace(), caller.GetRole()}
+	}
 	return shape
 }
 

@@ -1306,7 +1306,9 @@ type ServerInfoResponse struct {
 	// "console", "temporal" and others. Ignore names that you do not know.
 	Features []string `protobuf:"bytes,8,rep,name=features,proto3" json:"features,omitempty"`
 	// The bounds of what it takes.
-	Limits        *ServerLimits `protobuf:"bytes,9,opt,name=limits,proto3" json:"limits,omitempty"`
+	Limits *ServerLimits `protobuf:"bytes,9,opt,name=limits,proto3" json:"limits,omitempty"`
+	// Who calls. Unset where the server asks for no credentials, or got none.
+	Caller        *Caller `protobuf:"bytes,10,opt,name=caller,proto3" json:"caller,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1404,6 +1406,78 @@ func (x *ServerInfoResponse) GetLimits() *ServerLimits {
 	return nil
 }
 
+func (x *ServerInfoResponse) GetCaller() *Caller {
+	if x != nil {
+		return x.Caller
+	}
+	return nil
+}
+
+// The caller of a server that asks for credentials.
+type Caller struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names it in the server's logs, such as "key:ID" or "token:SUBJECT".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Where its tasks are, or, of an admin, those that the call names.
+	Namespace string `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// What it may do: "reader", "runner" or "admin". Take one that you do not know
+	// for "reader".
+	Role          string `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Caller) Reset() {
+	*x = Caller{}
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Caller) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Caller) ProtoMessage() {}
+
+func (x *Caller) ProtoReflect() protoreflect.Message {
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Caller.ProtoReflect.Descriptor instead.
+func (*Caller) Descriptor() ([]byte, []int) {
+	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Caller) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Caller) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *Caller) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
 // Bounds of what a server takes.
 type ServerLimits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1419,7 +1493,7 @@ type ServerLimits struct {
 
 func (x *ServerLimits) Reset() {
 	*x = ServerLimits{}
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[21]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1431,7 +1505,7 @@ func (x *ServerLimits) String() string {
 func (*ServerLimits) ProtoMessage() {}
 
 func (x *ServerLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[21]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1444,7 +1518,7 @@ func (x *ServerLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerLimits.ProtoReflect.Descriptor instead.
 func (*ServerLimits) Descriptor() ([]byte, []int) {
-	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{21}
+	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ServerLimits) GetMaxMessageBytes() int64 {
@@ -1487,7 +1561,7 @@ type TaskRunBatchRequest struct {
 
 func (x *TaskRunBatchRequest) Reset() {
 	*x = TaskRunBatchRequest{}
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[22]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1499,7 +1573,7 @@ func (x *TaskRunBatchRequest) String() string {
 func (*TaskRunBatchRequest) ProtoMessage() {}
 
 func (x *TaskRunBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[22]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1512,7 +1586,7 @@ func (x *TaskRunBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskRunBatchRequest.ProtoReflect.Descriptor instead.
 func (*TaskRunBatchRequest) Descriptor() ([]byte, []int) {
-	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{22}
+	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *TaskRunBatchRequest) GetDefaults() *TaskRunRequest {
@@ -1551,7 +1625,7 @@ type BatchRun struct {
 
 func (x *BatchRun) Reset() {
 	*x = BatchRun{}
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[23]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1563,7 +1637,7 @@ func (x *BatchRun) String() string {
 func (*BatchRun) ProtoMessage() {}
 
 func (x *BatchRun) ProtoReflect() protoreflect.Message {
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[23]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1576,7 +1650,7 @@ func (x *BatchRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchRun.ProtoReflect.Descriptor instead.
 func (*BatchRun) Descriptor() ([]byte, []int) {
-	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{23}
+	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *BatchRun) GetKey() string {
@@ -1604,7 +1678,7 @@ type TaskRunBatchResponse struct {
 
 func (x *TaskRunBatchResponse) Reset() {
 	*x = TaskRunBatchResponse{}
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[24]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1616,7 +1690,7 @@ func (x *TaskRunBatchResponse) String() string {
 func (*TaskRunBatchResponse) ProtoMessage() {}
 
 func (x *TaskRunBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[24]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1629,7 +1703,7 @@ func (x *TaskRunBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskRunBatchResponse.ProtoReflect.Descriptor instead.
 func (*TaskRunBatchResponse) Descriptor() ([]byte, []int) {
-	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{24}
+	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *TaskRunBatchResponse) GetOutcomes() []*BatchOutcome {
@@ -1657,7 +1731,7 @@ type BatchOutcome struct {
 
 func (x *BatchOutcome) Reset() {
 	*x = BatchOutcome{}
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[25]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1669,7 +1743,7 @@ func (x *BatchOutcome) String() string {
 func (*BatchOutcome) ProtoMessage() {}
 
 func (x *BatchOutcome) ProtoReflect() protoreflect.Message {
-	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[25]
+	mi := &file_flowgram_runtime_v1_runtime_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1682,7 +1756,7 @@ func (x *BatchOutcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchOutcome.ProtoReflect.Descriptor instead.
 func (*BatchOutcome) Descriptor() ([]byte, []int) {
-	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{25}
+	return file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *BatchOutcome) GetKey() string {
@@ -1819,7 +1893,7 @@ const file_flowgram_runtime_v1_runtime_service_proto_rawDesc = "" +
 	"\x12WatchTasksResponse\x126\n" +
 	"\x05tasks\x18\x01 \x03(\v2 .flowgram.runtime.v1.TaskSummaryR\x05tasks\x12(\n" +
 	"\x10removed_task_ids\x18\x02 \x03(\tR\x0eremovedTaskIds\"\x13\n" +
-	"\x11ServerInfoRequest\"\xba\x02\n" +
+	"\x11ServerInfoRequest\"\xef\x02\n" +
 	"\x12ServerInfoResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x12 \n" +
@@ -1830,7 +1904,13 @@ const file_flowgram_runtime_v1_runtime_service_proto_rawDesc = "" +
 	"\n" +
 	"node_types\x18\a \x03(\tR\tnodeTypes\x12\x1a\n" +
 	"\bfeatures\x18\b \x03(\tR\bfeatures\x129\n" +
-	"\x06limits\x18\t \x01(\v2!.flowgram.runtime.v1.ServerLimitsR\x06limits\"\x8e\x01\n" +
+	"\x06limits\x18\t \x01(\v2!.flowgram.runtime.v1.ServerLimitsR\x06limits\x123\n" +
+	"\x06caller\x18\n" +
+	" \x01(\v2\x1b.flowgram.runtime.v1.CallerR\x06caller\"N\n" +
+	"\x06Caller\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
+	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04role\x18\x03 \x01(\tR\x04role\"\x8e\x01\n" +
 	"\fServerLimits\x12*\n" +
 	"\x11max_message_bytes\x18\x01 \x01(\x03R\x0fmaxMessageBytes\x12(\n" +
 	"\x10max_schema_bytes\x18\x02 \x01(\x03R\x0emaxSchemaBytes\x12(\n" +
@@ -1886,7 +1966,7 @@ func file_flowgram_runtime_v1_runtime_service_proto_rawDescGZIP() []byte {
 }
 
 var file_flowgram_runtime_v1_runtime_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_flowgram_runtime_v1_runtime_service_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_flowgram_runtime_v1_runtime_service_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_flowgram_runtime_v1_runtime_service_proto_goTypes = []any{
 	(View)(0),                     // 0: flowgram.runtime.v1.View
 	(*TaskRunRequest)(nil),        // 1: flowgram.runtime.v1.TaskRunRequest
@@ -1910,82 +1990,84 @@ var file_flowgram_runtime_v1_runtime_service_proto_goTypes = []any{
 	(*WatchTasksResponse)(nil),    // 19: flowgram.runtime.v1.WatchTasksResponse
 	(*ServerInfoRequest)(nil),     // 20: flowgram.runtime.v1.ServerInfoRequest
 	(*ServerInfoResponse)(nil),    // 21: flowgram.runtime.v1.ServerInfoResponse
-	(*ServerLimits)(nil),          // 22: flowgram.runtime.v1.ServerLimits
-	(*TaskRunBatchRequest)(nil),   // 23: flowgram.runtime.v1.TaskRunBatchRequest
-	(*BatchRun)(nil),              // 24: flowgram.runtime.v1.BatchRun
-	(*TaskRunBatchResponse)(nil),  // 25: flowgram.runtime.v1.TaskRunBatchResponse
-	(*BatchOutcome)(nil),          // 26: flowgram.runtime.v1.BatchOutcome
-	nil,                           // 27: flowgram.runtime.v1.TaskRunRequest.LabelsEntry
-	nil,                           // 28: flowgram.runtime.v1.TaskListRequest.LabelsEntry
-	nil,                           // 29: flowgram.runtime.v1.WatchTasksRequest.LabelsEntry
-	(*durationpb.Duration)(nil),   // 30: google.protobuf.Duration
-	(*StatusInfo)(nil),            // 31: flowgram.runtime.v1.StatusInfo
-	(*Message)(nil),               // 32: flowgram.runtime.v1.Message
-	(*Task)(nil),                  // 33: flowgram.runtime.v1.Task
-	(*Report)(nil),                // 34: flowgram.runtime.v1.Report
-	(Status)(0),                   // 35: flowgram.runtime.v1.Status
-	(*TaskSummary)(nil),           // 36: flowgram.runtime.v1.TaskSummary
-	(*TaskEvent)(nil),             // 37: flowgram.runtime.v1.TaskEvent
-	(*timestamppb.Timestamp)(nil), // 38: google.protobuf.Timestamp
-	(*status.Status)(nil),         // 39: google.rpc.Status
+	(*Caller)(nil),                // 22: flowgram.runtime.v1.Caller
+	(*ServerLimits)(nil),          // 23: flowgram.runtime.v1.ServerLimits
+	(*TaskRunBatchRequest)(nil),   // 24: flowgram.runtime.v1.TaskRunBatchRequest
+	(*BatchRun)(nil),              // 25: flowgram.runtime.v1.BatchRun
+	(*TaskRunBatchResponse)(nil),  // 26: flowgram.runtime.v1.TaskRunBatchResponse
+	(*BatchOutcome)(nil),          // 27: flowgram.runtime.v1.BatchOutcome
+	nil,                           // 28: flowgram.runtime.v1.TaskRunRequest.LabelsEntry
+	nil,                           // 29: flowgram.runtime.v1.TaskListRequest.LabelsEntry
+	nil,                           // 30: flowgram.runtime.v1.WatchTasksRequest.LabelsEntry
+	(*durationpb.Duration)(nil),   // 31: google.protobuf.Duration
+	(*StatusInfo)(nil),            // 32: flowgram.runtime.v1.StatusInfo
+	(*Message)(nil),               // 33: flowgram.runtime.v1.Message
+	(*Task)(nil),                  // 34: flowgram.runtime.v1.Task
+	(*Report)(nil),                // 35: flowgram.runtime.v1.Report
+	(Status)(0),                   // 36: flowgram.runtime.v1.Status
+	(*TaskSummary)(nil),           // 37: flowgram.runtime.v1.TaskSummary
+	(*TaskEvent)(nil),             // 38: flowgram.runtime.v1.TaskEvent
+	(*timestamppb.Timestamp)(nil), // 39: google.protobuf.Timestamp
+	(*status.Status)(nil),         // 40: google.rpc.Status
 }
 var file_flowgram_runtime_v1_runtime_service_proto_depIdxs = []int32{
-	30, // 0: flowgram.runtime.v1.TaskRunRequest.timeout:type_name -> google.protobuf.Duration
-	27, // 1: flowgram.runtime.v1.TaskRunRequest.labels:type_name -> flowgram.runtime.v1.TaskRunRequest.LabelsEntry
-	31, // 2: flowgram.runtime.v1.TaskRunResponse.status:type_name -> flowgram.runtime.v1.StatusInfo
-	32, // 3: flowgram.runtime.v1.TaskRunResponse.errors:type_name -> flowgram.runtime.v1.Message
+	31, // 0: flowgram.runtime.v1.TaskRunRequest.timeout:type_name -> google.protobuf.Duration
+	28, // 1: flowgram.runtime.v1.TaskRunRequest.labels:type_name -> flowgram.runtime.v1.TaskRunRequest.LabelsEntry
+	32, // 2: flowgram.runtime.v1.TaskRunResponse.status:type_name -> flowgram.runtime.v1.StatusInfo
+	33, // 3: flowgram.runtime.v1.TaskRunResponse.errors:type_name -> flowgram.runtime.v1.Message
 	5,  // 4: flowgram.runtime.v1.TaskValidateResponse.problems:type_name -> flowgram.runtime.v1.Problem
 	5,  // 5: flowgram.runtime.v1.TaskValidateResponse.warnings:type_name -> flowgram.runtime.v1.Problem
-	33, // 6: flowgram.runtime.v1.TaskGetResponse.task:type_name -> flowgram.runtime.v1.Task
+	34, // 6: flowgram.runtime.v1.TaskGetResponse.task:type_name -> flowgram.runtime.v1.Task
 	0,  // 7: flowgram.runtime.v1.TaskReportRequest.view:type_name -> flowgram.runtime.v1.View
-	34, // 8: flowgram.runtime.v1.TaskReportResponse.report:type_name -> flowgram.runtime.v1.Report
-	31, // 9: flowgram.runtime.v1.TaskResultResponse.status:type_name -> flowgram.runtime.v1.StatusInfo
-	32, // 10: flowgram.runtime.v1.TaskResultResponse.errors:type_name -> flowgram.runtime.v1.Message
-	35, // 11: flowgram.runtime.v1.TaskListRequest.statuses:type_name -> flowgram.runtime.v1.Status
-	28, // 12: flowgram.runtime.v1.TaskListRequest.labels:type_name -> flowgram.runtime.v1.TaskListRequest.LabelsEntry
-	36, // 13: flowgram.runtime.v1.TaskListResponse.tasks:type_name -> flowgram.runtime.v1.TaskSummary
+	35, // 8: flowgram.runtime.v1.TaskReportResponse.report:type_name -> flowgram.runtime.v1.Report
+	32, // 9: flowgram.runtime.v1.TaskResultResponse.status:type_name -> flowgram.runtime.v1.StatusInfo
+	33, // 10: flowgram.runtime.v1.TaskResultResponse.errors:type_name -> flowgram.runtime.v1.Message
+	36, // 11: flowgram.runtime.v1.TaskListRequest.statuses:type_name -> flowgram.runtime.v1.Status
+	29, // 12: flowgram.runtime.v1.TaskListRequest.labels:type_name -> flowgram.runtime.v1.TaskListRequest.LabelsEntry
+	37, // 13: flowgram.runtime.v1.TaskListResponse.tasks:type_name -> flowgram.runtime.v1.TaskSummary
 	0,  // 14: flowgram.runtime.v1.WatchTaskRequest.view:type_name -> flowgram.runtime.v1.View
-	30, // 15: flowgram.runtime.v1.WatchTaskRequest.heartbeat:type_name -> google.protobuf.Duration
-	37, // 16: flowgram.runtime.v1.WatchTaskResponse.events:type_name -> flowgram.runtime.v1.TaskEvent
-	35, // 17: flowgram.runtime.v1.WatchTasksRequest.statuses:type_name -> flowgram.runtime.v1.Status
-	29, // 18: flowgram.runtime.v1.WatchTasksRequest.labels:type_name -> flowgram.runtime.v1.WatchTasksRequest.LabelsEntry
-	30, // 19: flowgram.runtime.v1.WatchTasksRequest.heartbeat:type_name -> google.protobuf.Duration
-	36, // 20: flowgram.runtime.v1.WatchTasksResponse.tasks:type_name -> flowgram.runtime.v1.TaskSummary
-	38, // 21: flowgram.runtime.v1.ServerInfoResponse.time:type_name -> google.protobuf.Timestamp
-	22, // 22: flowgram.runtime.v1.ServerInfoResponse.limits:type_name -> flowgram.runtime.v1.ServerLimits
-	1,  // 23: flowgram.runtime.v1.TaskRunBatchRequest.defaults:type_name -> flowgram.runtime.v1.TaskRunRequest
-	24, // 24: flowgram.runtime.v1.TaskRunBatchRequest.runs:type_name -> flowgram.runtime.v1.BatchRun
-	1,  // 25: flowgram.runtime.v1.BatchRun.request:type_name -> flowgram.runtime.v1.TaskRunRequest
-	26, // 26: flowgram.runtime.v1.TaskRunBatchResponse.outcomes:type_name -> flowgram.runtime.v1.BatchOutcome
-	2,  // 27: flowgram.runtime.v1.BatchOutcome.outcome:type_name -> flowgram.runtime.v1.TaskRunResponse
-	39, // 28: flowgram.runtime.v1.BatchOutcome.rejected:type_name -> google.rpc.Status
-	1,  // 29: flowgram.runtime.v1.WorkflowRuntimeService.TaskRun:input_type -> flowgram.runtime.v1.TaskRunRequest
-	23, // 30: flowgram.runtime.v1.WorkflowRuntimeService.TaskRunBatch:input_type -> flowgram.runtime.v1.TaskRunBatchRequest
-	3,  // 31: flowgram.runtime.v1.WorkflowRuntimeService.TaskValidate:input_type -> flowgram.runtime.v1.TaskValidateRequest
-	6,  // 32: flowgram.runtime.v1.WorkflowRuntimeService.TaskGet:input_type -> flowgram.runtime.v1.TaskGetRequest
-	8,  // 33: flowgram.runtime.v1.WorkflowRuntimeService.TaskReport:input_type -> flowgram.runtime.v1.TaskReportRequest
-	10, // 34: flowgram.runtime.v1.WorkflowRuntimeService.TaskResult:input_type -> flowgram.runtime.v1.TaskResultRequest
-	12, // 35: flowgram.runtime.v1.WorkflowRuntimeService.TaskCancel:input_type -> flowgram.runtime.v1.TaskCancelRequest
-	14, // 36: flowgram.runtime.v1.WorkflowRuntimeService.TaskList:input_type -> flowgram.runtime.v1.TaskListRequest
-	16, // 37: flowgram.runtime.v1.WorkflowRuntimeService.WatchTask:input_type -> flowgram.runtime.v1.WatchTaskRequest
-	18, // 38: flowgram.runtime.v1.WorkflowRuntimeService.WatchTasks:input_type -> flowgram.runtime.v1.WatchTasksRequest
-	20, // 39: flowgram.runtime.v1.WorkflowRuntimeService.ServerInfo:input_type -> flowgram.runtime.v1.ServerInfoRequest
-	2,  // 40: flowgram.runtime.v1.WorkflowRuntimeService.TaskRun:output_type -> flowgram.runtime.v1.TaskRunResponse
-	25, // 41: flowgram.runtime.v1.WorkflowRuntimeService.TaskRunBatch:output_type -> flowgram.runtime.v1.TaskRunBatchResponse
-	4,  // 42: flowgram.runtime.v1.WorkflowRuntimeService.TaskValidate:output_type -> flowgram.runtime.v1.TaskValidateResponse
-	7,  // 43: flowgram.runtime.v1.WorkflowRuntimeService.TaskGet:output_type -> flowgram.runtime.v1.TaskGetResponse
-	9,  // 44: flowgram.runtime.v1.WorkflowRuntimeService.TaskReport:output_type -> flowgram.runtime.v1.TaskReportResponse
-	11, // 45: flowgram.runtime.v1.WorkflowRuntimeService.TaskResult:output_type -> flowgram.runtime.v1.TaskResultResponse
-	13, // 46: flowgram.runtime.v1.WorkflowRuntimeService.TaskCancel:output_type -> flowgram.runtime.v1.TaskCancelResponse
-	15, // 47: flowgram.runtime.v1.WorkflowRuntimeService.TaskList:output_type -> flowgram.runtime.v1.TaskListResponse
-	17, // 48: flowgram.runtime.v1.WorkflowRuntimeService.WatchTask:output_type -> flowgram.runtime.v1.WatchTaskResponse
-	19, // 49: flowgram.runtime.v1.WorkflowRuntimeService.WatchTasks:output_type -> flowgram.runtime.v1.WatchTasksResponse
-	21, // 50: flowgram.runtime.v1.WorkflowRuntimeService.ServerInfo:output_type -> flowgram.runtime.v1.ServerInfoResponse
-	40, // [40:51] is the sub-list for method output_type
-	29, // [29:40] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	31, // 15: flowgram.runtime.v1.WatchTaskRequest.heartbeat:type_name -> google.protobuf.Duration
+	38, // 16: flowgram.runtime.v1.WatchTaskResponse.events:type_name -> flowgram.runtime.v1.TaskEvent
+	36, // 17: flowgram.runtime.v1.WatchTasksRequest.statuses:type_name -> flowgram.runtime.v1.Status
+	30, // 18: flowgram.runtime.v1.WatchTasksRequest.labels:type_name -> flowgram.runtime.v1.WatchTasksRequest.LabelsEntry
+	31, // 19: flowgram.runtime.v1.WatchTasksRequest.heartbeat:type_name -> google.protobuf.Duration
+	37, // 20: flowgram.runtime.v1.WatchTasksResponse.tasks:type_name -> flowgram.runtime.v1.TaskSummary
+	39, // 21: flowgram.runtime.v1.ServerInfoResponse.time:type_name -> google.protobuf.Timestamp
+	23, // 22: flowgram.runtime.v1.ServerInfoResponse.limits:type_name -> flowgram.runtime.v1.ServerLimits
+	22, // 23: flowgram.runtime.v1.ServerInfoResponse.caller:type_name -> flowgram.runtime.v1.Caller
+	1,  // 24: flowgram.runtime.v1.TaskRunBatchRequest.defaults:type_name -> flowgram.runtime.v1.TaskRunRequest
+	25, // 25: flowgram.runtime.v1.TaskRunBatchRequest.runs:type_name -> flowgram.runtime.v1.BatchRun
+	1,  // 26: flowgram.runtime.v1.BatchRun.request:type_name -> flowgram.runtime.v1.TaskRunRequest
+	27, // 27: flowgram.runtime.v1.TaskRunBatchResponse.outcomes:type_name -> flowgram.runtime.v1.BatchOutcome
+	2,  // 28: flowgram.runtime.v1.BatchOutcome.outcome:type_name -> flowgram.runtime.v1.TaskRunResponse
+	40, // 29: flowgram.runtime.v1.BatchOutcome.rejected:type_name -> google.rpc.Status
+	1,  // 30: flowgram.runtime.v1.WorkflowRuntimeService.TaskRun:input_type -> flowgram.runtime.v1.TaskRunRequest
+	24, // 31: flowgram.runtime.v1.WorkflowRuntimeService.TaskRunBatch:input_type -> flowgram.runtime.v1.TaskRunBatchRequest
+	3,  // 32: flowgram.runtime.v1.WorkflowRuntimeService.TaskValidate:input_type -> flowgram.runtime.v1.TaskValidateRequest
+	6,  // 33: flowgram.runtime.v1.WorkflowRuntimeService.TaskGet:input_type -> flowgram.runtime.v1.TaskGetRequest
+	8,  // 34: flowgram.runtime.v1.WorkflowRuntimeService.TaskReport:input_type -> flowgram.runtime.v1.TaskReportRequest
+	10, // 35: flowgram.runtime.v1.WorkflowRuntimeService.TaskResult:input_type -> flowgram.runtime.v1.TaskResultRequest
+	12, // 36: flowgram.runtime.v1.WorkflowRuntimeService.TaskCancel:input_type -> flowgram.runtime.v1.TaskCancelRequest
+	14, // 37: flowgram.runtime.v1.WorkflowRuntimeService.TaskList:input_type -> flowgram.runtime.v1.TaskListRequest
+	16, // 38: flowgram.runtime.v1.WorkflowRuntimeService.WatchTask:input_type -> flowgram.runtime.v1.WatchTaskRequest
+	18, // 39: flowgram.runtime.v1.WorkflowRuntimeService.WatchTasks:input_type -> flowgram.runtime.v1.WatchTasksRequest
+	20, // 40: flowgram.runtime.v1.WorkflowRuntimeService.ServerInfo:input_type -> flowgram.runtime.v1.ServerInfoRequest
+	2,  // 41: flowgram.runtime.v1.WorkflowRuntimeService.TaskRun:output_type -> flowgram.runtime.v1.TaskRunResponse
+	26, // 42: flowgram.runtime.v1.WorkflowRuntimeService.TaskRunBatch:output_type -> flowgram.runtime.v1.TaskRunBatchResponse
+	4,  // 43: flowgram.runtime.v1.WorkflowRuntimeService.TaskValidate:output_type -> flowgram.runtime.v1.TaskValidateResponse
+	7,  // 44: flowgram.runtime.v1.WorkflowRuntimeService.TaskGet:output_type -> flowgram.runtime.v1.TaskGetResponse
+	9,  // 45: flowgram.runtime.v1.WorkflowRuntimeService.TaskReport:output_type -> flowgram.runtime.v1.TaskReportResponse
+	11, // 46: flowgram.runtime.v1.WorkflowRuntimeService.TaskResult:output_type -> flowgram.runtime.v1.TaskResultResponse
+	13, // 47: flowgram.runtime.v1.WorkflowRuntimeService.TaskCancel:output_type -> flowgram.runtime.v1.TaskCancelResponse
+	15, // 48: flowgram.runtime.v1.WorkflowRuntimeService.TaskList:output_type -> flowgram.runtime.v1.TaskListResponse
+	17, // 49: flowgram.runtime.v1.WorkflowRuntimeService.WatchTask:output_type -> flowgram.runtime.v1.WatchTaskResponse
+	19, // 50: flowgram.runtime.v1.WorkflowRuntimeService.WatchTasks:output_type -> flowgram.runtime.v1.WatchTasksResponse
+	21, // 51: flowgram.runtime.v1.WorkflowRuntimeService.ServerInfo:output_type -> flowgram.runtime.v1.ServerInfoResponse
+	41, // [41:52] is the sub-list for method output_type
+	30, // [30:41] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_flowgram_runtime_v1_runtime_service_proto_init() }
@@ -1995,7 +2077,7 @@ func file_flowgram_runtime_v1_runtime_service_proto_init() {
 	}
 	file_flowgram_runtime_v1_event_proto_init()
 	file_flowgram_runtime_v1_report_proto_init()
-	file_flowgram_runtime_v1_runtime_service_proto_msgTypes[25].OneofWrappers = []any{
+	file_flowgram_runtime_v1_runtime_service_proto_msgTypes[26].OneofWrappers = []any{
 		(*BatchOutcome_Outcome)(nil),
 		(*BatchOutcome_Rejected)(nil),
 	}
@@ -2005,7 +2087,7 @@ func file_flowgram_runtime_v1_runtime_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_flowgram_runtime_v1_runtime_service_proto_rawDesc), len(file_flowgram_runtime_v1_runtime_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   29,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -176,7 +176,9 @@ type WorkflowRuntimeServiceClient interface {
 	//	RESOURCE_EXHAUSTED the server has reached its limit of watchers
 	//	                   (TOO_MANY_WATCHES)
 	WatchTasks(ctx context.Context, in *WatchTasksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchTasksResponse], error)
-	// Name, version and capabilities of this server.
+	// Name, version and capabilities of this server, and who calls. A server that
+	// asks for credentials answers a call without any, too, but with no more than
+	// its name, its title, its time and its features.
 	ServerInfo(ctx context.Context, in *ServerInfoRequest, opts ...grpc.CallOption) (*ServerInfoResponse, error)
 }
 
@@ -463,7 +465,9 @@ type WorkflowRuntimeServiceServer interface {
 	//	RESOURCE_EXHAUSTED the server has reached its limit of watchers
 	//	                   (TOO_MANY_WATCHES)
 	WatchTasks(*WatchTasksRequest, grpc.ServerStreamingServer[WatchTasksResponse]) error
-	// Name, version and capabilities of this server.
+	// Name, version and capabilities of this server, and who calls. A server that
+	// asks for credentials answers a call without any, too, but with no more than
+	// its name, its title, its time and its features.
 	ServerInfo(context.Context, *ServerInfoRequest) (*ServerInfoResponse, error)
 	mustEmbedUnimplementedWorkflowRuntimeServiceServer()
 }

@@ -302,7 +302,9 @@ class WorkflowRuntimeServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ServerInfo(self, request, context):
-        """Name, version and capabilities of this server.
+        """Name, version and capabilities of this server, and who calls. A server that
+        asks for credentials answers a call without any, too, but with no more than
+        its name, its title, its time and its features.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -172,7 +172,10 @@ class WorkflowRuntimeServiceStub:
                          (TOO_MANY_WATCHES)
     """
     ServerInfo: _grpc.UnaryUnaryMultiCallable[_runtime_service_pb2.ServerInfoRequest, _runtime_service_pb2.ServerInfoResponse]
-    """Name, version and capabilities of this server."""
+    """Name, version and capabilities of this server, and who calls. A server that
+    asks for credentials answers a call without any, too, but with no more than
+    its name, its title, its time and its features.
+    """
 
 @_typing.type_check_only
 class WorkflowRuntimeServiceAsyncStub(WorkflowRuntimeServiceStub):
@@ -318,7 +321,10 @@ class WorkflowRuntimeServiceAsyncStub(WorkflowRuntimeServiceStub):
                          (TOO_MANY_WATCHES)
     """
     ServerInfo: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.ServerInfoRequest, _runtime_service_pb2.ServerInfoResponse]  # type: ignore[assignment]
-    """Name, version and capabilities of this server."""
+    """Name, version and capabilities of this server, and who calls. A server that
+    asks for credentials answers a call without any, too, but with no more than
+    its name, its title, its time and its features.
+    """
 
 class WorkflowRuntimeServiceServicer(metaclass=_abc_1.ABCMeta):
     """Runs FlowGram workflows and streams their progress.
@@ -527,6 +533,9 @@ class WorkflowRuntimeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _runtime_service_pb2.ServerInfoRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_runtime_service_pb2.ServerInfoResponse, _abc.Awaitable[_runtime_service_pb2.ServerInfoResponse]]:
-        """Name, version and capabilities of this server."""
+        """Name, version and capabilities of this server, and who calls. A server that
+        asks for credentials answers a call without any, too, but with no more than
+        its name, its title, its time and its features.
+        """
 
 def add_WorkflowRuntimeServiceServicer_to_server(servicer: WorkflowRuntimeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

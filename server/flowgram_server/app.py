@@ -166,7 +166,6 @@ async def serve(
 
     Raises:
         CredentialFileUnusable: A file of keys or certificates cannot be used.
-        CredentialFileUnusable: A file of keys or certificates cannot be used.
         InvalidSettings: A setting is about a node type that there is not, or leaves the server open to strangers.
         JournalUnavailable: The journal cannot be opened.
         ListenError: The address cannot be listened on.

@@ -15,6 +15,7 @@ from flowgram_server.address import address_of, bind
 from flowgram_server.app import Server, open_server
 from flowgram_server.gateway.embedded import open_embedded
 from flowgram_server.settings.server import Settings, load_settings
+from flowgram_server.telemetry.readiness import Readiness
 from support.authority import Signed
 
 
@@ -68,6 +69,6 @@ async def serving(settings: Settings) -> AsyncIterator[Ports]:
     with listener:
         async with (
             open_server(settings) as server,
-            open_embedded(settings, listener, server.address, server.security),
+            open_embedded(settings, listener, server.address, server.security, Readiness(None)),
         ):
             yield Ports(server, address_of(listener))

@@ -8,8 +8,7 @@ other either. Within one key the order is first in, first out.
 import asyncio
 import sys
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Hashable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Hashable, Iterator
 from itertools import chain
 from typing import Generic, NamedTuple, TypeVar
 
@@ -158,6 +157,11 @@ class FairSemaphore:
         """How many wait for a slot."""
         return len(self._keys)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody holds a slot, or waits for one."""
+        return not self._held and not self._keys
+
     async def acquire(self, key: Hashable) -> None:
         """Waits for a slot; returns at once if one is free for this key. `release` gives it back."""
         if self._free > 0 and self._held[key] < self._max_per_key and not self._waiting.has_next:
@@ -188,14 +192,9 @@ class FairSemaphore:
         self._waiting.resume(key)
         self._grant()
 
-    @asynccontextmanager
-    async def slot(self, key: Hashable) -> AsyncIterator[None]:
+    def slot(self, key: Hashable) -> "_Slot":
         """Waits for a slot, and holds it while the block is entered."""
-        await self.acquire(key)
-        try:
-            yield
-        finally:
-            self.release(key)
+        return _Slot(self, key)
 
     def _take(self, key: Hashable) -> None:
         self._free -= 1
@@ -210,3 +209,19 @@ class FairSemaphore:
             if not granted.done():  # or its waiter is being cancelled
                 self._take(key)
                 granted.set_result(None)
+
+
+class _Slot:
+    """A slot while its block is entered. A generator would take a kilobyte, for each of those that wait in the block."""
+
+    __slots__ = ("_key", "_semaphore")
+
+    def __init__(self, semaphore: FairSemaphore, key: Hashable) -> None:
+        self._semaphore = semaphore
+        self._key = key
+
+    async def __aenter__(self) -> None:
+        await self._semaphore.acquire(self._key)
+
+    async def __aexit__(self, *failure: object) -> None:
+        self._semaphore.release(self._key)

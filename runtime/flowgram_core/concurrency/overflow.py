@@ -5,25 +5,13 @@ reserve is used up too.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Hashable
-from contextlib import asynccontextmanager
+from collections.abc import Hashable
 from typing import Final
 
 from flowgram_core.concurrency.fair_queue import FairSemaphore
 
 LONG: Final = 1.0
 """Seconds after which a holder is a long one."""
-
-
-class _Holder:
-    """One that holds a slot; `moved` says that it is one of the overflow."""
-
-    __slots__ = ("key", "moved", "since")
-
-    def __init__(self, key: Hashable, since: float) -> None:
-        self.key = key
-        self.since = since
-        self.moved = False
 
 
 class OverflowSemaphore:
@@ -49,23 +37,24 @@ class OverflowSemaphore:
         """How many wait for a slot."""
         return self._slots.waiting
 
-    @asynccontextmanager
-    async def slot(self, key: Hashable) -> AsyncIterator[None]:
+    def slot(self, key: Hashable) -> "_Holder":
         """Waits for a slot, and holds one while the block is entered."""
+        return _Holder(self, key)
+
+    async def _acquire(self, holder: "_Holder") -> None:
         if not self._slots.free:
             self._watch_holders()
-        await self._slots.acquire(key)
-        holder = _Holder(key, asyncio.get_running_loop().time())
+        await self._slots.acquire(holder.key)
+        holder.since = asyncio.get_running_loop().time()
         self._holders[holder] = None
-        try:
-            yield
-        finally:
-            if holder.moved:
-                self._overflow += 1
-                self._watch_holders()
-            else:
-                del self._holders[holder]
-                self._slots.release(key)
+
+    def _release(self, holder: "_Holder") -> None:
+        if holder.moved:
+            self._overflow += 1
+            self._watch_holders()
+        else:
+            del self._holders[holder]
+            self._slots.release(holder.key)
 
     def _watch_holders(self) -> None:
         """Looks at the oldest holder when it has become a long one."""
@@ -88,3 +77,21 @@ class OverflowSemaphore:
             self._slots.release(holder.key)
         if self._slots.waiting:
             self._watch_holders()
+
+
+class _Holder:
+    """One that holds a slot while its block is entered; `moved` says that it is one of the overflow."""
+
+    __slots__ = ("_semaphore", "key", "moved", "since")
+
+    def __init__(self, semaphore: OverflowSemaphore, key: Hashable) -> None:
+        self._semaphore = semaphore
+        self.key = key
+        self.since = 0.0
+        self.moved = False
+
+    async def __aenter__(self) -> None:
+        await self._semaphore._acquire(self)  # noqa: SLF001 - its other half
+
+    async def __aexit__(self, *failure: object) -> None:
+        self._semaphore._release(self)  # noqa: SLF001 - its other half

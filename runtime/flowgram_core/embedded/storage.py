@@ -9,12 +9,12 @@ runs from being caught by the limit together with what is new:
 A namespace has a quota of bytes in the same way: of one that has used it up, new tasks are refused.
 """
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Final
 
 from flowgram_core.concurrency.clock import Clock
+from flowgram_core.concurrency.wake_up import WakeUp
 from flowgram_core.hosting.errors import StorageFull
 from flowgram_core.hosting.quotas import Quotas
 from flowgram_core.hosting.settings import RuntimeSettings
@@ -54,7 +54,7 @@ class StorageBudget:
         self._used: Mapping[str, int] = {}  # by namespace
         self._full = ""
         self._writable = True
-        self._waiting: set[asyncio.Event] = set()
+        self._waiting: set[WakeUp] = set()
 
     async def keep(self) -> None:
         """Measures periodically, until it is cancelled. Returns if there is no limit."""
@@ -110,6 +110,6 @@ class StorageBudget:
         if not self._writable:
             raise JournalUnavailable("the journal cannot be written")
 
-    def wake_when_room(self, event: asyncio.Event) -> None:
-        """Sets an event once running tasks may go on."""
-        self._waiting.add(event)
+    def wake_when_room(self, sleeper: WakeUp) -> None:
+        """Wakes a task once running tasks may go on."""
+        self._waiting.add(sleeper)

@@ -4,8 +4,7 @@ import asyncio
 import copy
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterable, Iterator, Mapping
 
 from flowgram_core.concurrency.clock import Clock
 from flowgram_core.concurrency.fair_queue import FairSemaphore, Owner
@@ -223,41 +222,63 @@ class CallSlots:
         self.running: Counter[str] = Counter()
         self.waiting: Counter[str] = Counter()
 
-    @asynccontextmanager
-    async def slot(self, node_type: str, owner: Owner) -> AsyncIterator[None]:
+    def slot(self, node_type: str, owner: Owner) -> "_CallSlot":
         """Waits for a slot for a call, and holds it while the block is entered.
 
-        Raises:
+        Raises on entering:
             NodeError: The namespace may make no calls.
         """
-        # The narrower limit first: a call that waits for its type must not keep others from theirs.
-        async with AsyncExitStack() as stack:
-            self.waiting[node_type] += 1
-            try:
-                await stack.enter_async_context(self._slot_of_namespace(owner))
-                for semaphore in (self._by_type.get(node_type), self._total):
-                    if semaphore is not None:
-                        await stack.enter_async_context(semaphore.slot(owner))
-            finally:
-                self.waiting[node_type] -= 1
-            self.running[node_type] += 1
-            try:
-                yield
-            finally:
-                self.running[node_type] -= 1
+        return _CallSlot(self, node_type, owner)
 
-    @asynccontextmanager
-    async def _slot_of_namespace(self, owner: Owner) -> AsyncIterator[None]:
+    def semaphores(self, node_type: str, owner: Owner) -> Iterator[FairSemaphore]:
+        """What a call has to acquire. The narrower limits first: who waits for these must not keep others from theirs."""
         limit = self._quotas.of(owner.namespace).max_calls
-        if limit is None:
-            yield
-            return
-        if not limit:
-            raise NodeError(f"Namespace {owner.namespace} may make no calls: its quota max_calls is 0")
-        semaphore = self._by_namespace.setdefault(owner.namespace, FairSemaphore(limit))
+        if limit is not None:
+            if not limit:
+                raise NodeError(f"Namespace {owner.namespace} may make no calls: its quota max_calls is 0")
+            yield self._by_namespace.setdefault(owner.namespace, FairSemaphore(limit))
+        for semaphore in (self._by_type.get(node_type), self._total):
+            if semaphore is not None:
+                yield semaphore
+
+    def forget_idle(self, namespace: str) -> None:
+        """Drops the semaphore of a namespace that makes no calls now."""
+        semaphore = self._by_namespace.get(namespace)
+        if semaphore is not None and semaphore.is_idle:
+            del self._by_namespace[namespace]
+
+
+class _CallSlot:
+    """A slot while its block is entered. No generator, which takes a kilobyte: thousands of calls may wait in theirs."""
+
+    __slots__ = ("_held", "_node_type", "_owner", "_slots")
+
+    def __init__(self, slots: CallSlots, node_type: str, owner: Owner) -> None:
+        self._slots = slots
+        self._node_type = node_type
+        self._owner = owner
+        self._held: tuple[FairSemaphore, ...] = ()
+
+    async def __aenter__(self) -> None:
+        waiting = self._slots.waiting
+        waiting[self._node_type] += 1
         try:
-            async with semaphore.slot(owner):
-                yield
+            for semaphore in self._slots.semaphores(self._node_type, self._owner):
+                await semaphore.acquire(self._owner)
+                self._held = (semaphore, *self._held)
+        except BaseException:
+            self._release()
+            raise
         finally:
-            if semaphore.free == limit and not semaphore.waiting:
-                self._by_namespace.pop(owner.namespace, None)
+            waiting[self._node_type] -= 1
+        self._slots.running[self._node_type] += 1
+
+    async def __aexit__(self, *failure: object) -> None:
+        self._slots.running[self._node_type] -= 1
+        self._release()
+
+    def _release(self) -> None:
+        for semaphore in self._held:
+            semaphore.release(self._owner)
+        self._held = ()
+        self._slots.forget_idle(self._owner.namespace)

@@ -4,7 +4,6 @@ Watchers hold a cursor, not a queue. The live log keeps the last few batches, so
 journal, and wakes all waiting ones when there is more. A slow watcher slows down only itself.
 """
 
-from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
@@ -126,7 +125,7 @@ class LiveLog:
     def __init__(self, tail_bytes: int, last_sequence: int = 0) -> None:
         self.last_sequence = last_sequence
         self.ended = False
-        self._tail: deque[Batch] = deque()
+        self._tail: list[Batch] = []  # a deque takes 760 bytes when it is empty
         self._tail_bytes = 0
         self._max_tail_bytes = tail_bytes
         self._waiters = Waiters()
@@ -139,8 +138,12 @@ class LiveLog:
             self._tail.append(batch)
             self._tail_bytes += len(batch.events)
             self.last_sequence = batch.last_sequence
+        surplus = 0
         while self._tail_bytes > self._max_tail_bytes:
-            self._tail_bytes -= len(self._tail.popleft().events)
+            self._tail_bytes -= len(self._tail[surplus].events)
+            surplus += 1
+        if surplus:
+            del self._tail[:surplus]
         self._waiters.wake()
 
     def end(self) -> None:

@@ -125,9 +125,9 @@ async def test_a_call_that_raises_gives_back_its_slot() -> None:
     slots = CallSlots(1, {"llm": 1})
     for _ in range(3):
         with pytest.raises(OSError, match="no"):
-            async with slots.slot("llm", "task"):
+            async with slots.slot("llm", Owner("default", "task")):
                 raise OSError("no")
-    async with slots.slot("llm", "task"):
+    async with slots.slot("llm", Owner("default", "task")):
         pass
 
 

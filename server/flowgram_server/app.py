@@ -48,6 +48,7 @@ from flowgram_server.telemetry.endpoint import bind_metrics, open_telemetry
 from flowgram_server.telemetry.readiness import Readiness
 from flowgram_server.telemetry.sources import Sources
 from flowgram_server.telemetry.telemetry import Telemetry
+from flowgram_server.telemetry.tracing import TracingUnusable
 
 _CALL_GRACE: Final = 1.0
 """Seconds that calls get to end once the application has drained: their answers are on the way."""
@@ -72,6 +73,7 @@ class ListenError(Exception):
 
 
 CANNOT_START: Final = (
+    TracingUnusable,
     CredentialFileUnusable,
     ListenError,
     JournalUnavailable,

@@ -113,6 +113,7 @@ def node_types(
                 own_ports=own_ports,
                 secrets=secrets,
                 on_usage=None if telemetry is None else telemetry.on_usage,
+                observer=None if telemetry is None else telemetry.requests,
             ),
             HTTPNode(
                 settings.http_settings(),
@@ -121,6 +122,7 @@ def node_types(
                 own_ports=own_ports,
                 secrets=secrets,
                 secret_names=settings.secret_names,
+                observer=None if telemetry is None else telemetry.requests,
             ),
             CodeNode(settings.code_settings()),
             *installed_node_types(),

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Literal, TextIO, cast
 
@@ -20,6 +21,21 @@ _TRACEBACK = "exception"
 
 _GRPC_SERVER = "grpc._cython.cygrpc"
 _DISCONNECT = "ExecuteBatchError raised in core by servicer method"
+
+
+_more_fields: Callable[[], Mapping[str, str]] | None = None
+
+
+def add_fields(more: Callable[[], Mapping[str, str]] | None) -> None:
+    """Lets each line of this process have more fields, which are asked for when it is written; None: no more."""
+    global _more_fields  # noqa: PLW0603 - logging is the process's own, and so is this
+    _more_fields = more
+
+
+def _with_more_fields(_: Any, __: str, fields: EventDict) -> EventDict:
+    if _more_fields is not None:
+        fields.update(_more_fields())
+    return fields
 
 
 class _Lossy:
@@ -57,6 +73,7 @@ def configure_logs(level: LogLevel, log_format: LogFormat, stream: TextIO | None
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _with_more_fields,
     ]
     # Tracebacks without the values of variables: those may be secrets.
     renderer: Processor = (

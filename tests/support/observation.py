@@ -1,6 +1,7 @@
 """An observer that keeps what it is told."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from flowgram_core.engine.events import Event, NodeStatusChanged, TaskStatusChanged
@@ -10,11 +11,13 @@ class KeepingObserver:
     """Keeps what it is told, as short texts in order.
 
     Attributes:
-        told: `accepted`, `ended STATUS`, `called TYPE STATUS`, and for each event `TASK: STATUS` or `TASK/RUN: STATUS`.
+        told: `accepted`, `ended STATUS`, for each event `TASK: STATUS` or `TASK/RUN: STATUS`, and so on.
+        traces: What was kept with each task that it was asked to observe.
     """
 
     def __init__(self) -> None:
         self.told: list[str] = []
+        self.traces: list[str | None] = []
 
     def accepted(self) -> None:
         self.told.append("accepted")
@@ -23,16 +26,23 @@ class KeepingObserver:
         assert seconds >= 0
         self.told.append(f"ended {status}")
 
-    def called(self, node_type: str, status: int, seconds: float) -> None:
-        self.told.append(f"called {node_type} {status}")
+    def trace(self) -> str:
+        return "of-origin"
 
-    def task(self, record: Any, document: Any) -> "_KeepingTaskObserver":
+    @contextmanager
+    def calling(self, task_id: str, call: Any, trace: str | None) -> Iterator["_KeepingCallObserver"]:
+        self.told.append(f"{task_id}/{call.key} begins in {trace}")
+        yield _KeepingCallObserver(self.told)
+
+    def task(self, record: Any, document: Any, trace: str | None) -> "_KeepingTaskObserver":
+        self.traces.append(trace)
         return _KeepingTaskObserver(self.told)
 
 
 class _KeepingTaskObserver:
     def __init__(self, told: list[str]) -> None:
         self._told = told
+        self._is_closed = False
 
     def committed(self, record: Any, events: Sequence[Event]) -> None:
         for event in events:
@@ -40,3 +50,22 @@ class _KeepingTaskObserver:
                 self._told.append(f"{record.task_id}/{event.snapshot_id}: {event.status.name}")
             elif isinstance(event, TaskStatusChanged):
                 self._told.append(f"{record.task_id}: {event.status.name}")
+
+    @contextmanager
+    def calling(self, call: Any) -> Iterator[None]:
+        self._told.append(f"{call.key} begins")
+        yield
+        self._told.append(f"{call.key} ends")
+
+    def closed(self) -> None:
+        if not self._is_closed:
+            self._told.append("closed")
+        self._is_closed = True
+
+
+class _KeepingCallObserver:
+    def __init__(self, told: list[str]) -> None:
+        self._told = told
+
+    def ended(self, status: int) -> None:
+        self._told.append(f"call ended {status}")

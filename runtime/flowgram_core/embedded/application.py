@@ -423,7 +423,9 @@ class Application:
             inputs_memory=inputs_memory,
             inline_work=self._settings.inline_work,
         )
-        runner = TaskRunner(_accepted(task), execution, self._services)
+        observer = self._services.observer
+        trace = None if observer is None else observer.trace()
+        runner = TaskRunner(_accepted(task), execution, self._services, trace=trace)
         return runner, self._scheduler.admit(runner, task)
 
     def _check_admission(self, request: TaskRequest, program: Program, inputs_memory: int) -> None:

@@ -87,7 +87,8 @@ class Replayer:
         batches = await journal.read(task_id, 0, _READ_BYTES) if record.last_sequence else []
         handoff = GILHandoff(asyncio.get_running_loop())
         try:
-            variant = self._variant(batches[0].cause if batches else None, pinned=bool(batches))
+            given = _first_activation(batches)
+            variant = self._variant(given, pinned=bool(batches))
             execution = await self._in_thread(
                 handoff, task_id, partial(_new_execution, variant, schema, record)
             )
@@ -101,7 +102,9 @@ class Replayer:
             await self._in_thread(handoff, task_id, partial(self._replay, execution, batches, variant.codec))
             if execution.sequence < record.last_sequence:
                 batches = await journal.read(task_id, execution.sequence, _READ_BYTES)
-        return TaskRunner(record, execution, variant.services, log_bytes)
+        return TaskRunner(
+            record, execution, variant.services, log_bytes, None if given is None else given.trace
+        )
 
     def forget(self) -> None:
         """Drops what only further replays would need."""
@@ -161,10 +164,9 @@ class Replayer:
             self._last_schema = schema_hash, schema
         return self._last_schema[1]
 
-    def _variant(self, cause: str | None, *, pinned: bool) -> _Variant:
+    def _variant(self, given: Queue | Start | None, *, pinned: bool) -> _Variant:
         """The collaborators for a task with this first activation. Raises `ProtocolError`."""
-        given = None if cause is None else from_json(cause)
-        recorded: JSONObject | None = given.settings if isinstance(given, Queue | Start) else None
+        recorded: JSONObject | None = None if given is None else given.settings
         if not pinned or recorded == self._services.pins:
             return self._current
         key = dumps(recorded)
@@ -185,6 +187,13 @@ class Replayer:
             codec = self._services.codec.masking(pins.secret_names)
             variant = self._variants[key] = _Variant(program_cache, services, codec)
         return variant
+
+
+def _first_activation(batches: Sequence[Batch]) -> Queue | Start | None:
+    """The first activation of a task, where it is one that begins it. Raises `ProtocolError`."""
+    cause = batches[0].cause if batches else None
+    given = None if cause is None else from_json(cause)
+    return given if isinstance(given, Queue | Start) else None
 
 
 def _new_execution(variant: _Variant, schema: str, record: TaskRecord) -> Execution:

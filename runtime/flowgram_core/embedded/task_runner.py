@@ -27,6 +27,7 @@ from flowgram_core.engine.node_type import Call, Command
 from flowgram_core.engine.step import Step
 from flowgram_core.hosting.errors import ShuttingDown, TaskOverLimit
 from flowgram_core.hosting.live_log import LiveLog, OutputDelta
+from flowgram_core.hosting.observation import TaskObserver
 from flowgram_core.hosting.unexpected_errors import log_unexpected_error
 from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.journal.interface import Batch, Finish, NewTask, TaskRecord, Write
@@ -92,7 +93,12 @@ class TaskRunner:
     """
 
     def __init__(
-        self, record: TaskRecord, execution: Execution, services: Services, log_bytes: int = 0
+        self,
+        record: TaskRecord,
+        execution: Execution,
+        services: Services,
+        log_bytes: int = 0,
+        trace: str | None = None,
     ) -> None:
         self.task_id = record.task_id
         self.owner = Owner(record.namespace, record.task_id)
@@ -110,9 +116,10 @@ class TaskRunner:
         self._timer: Timer | None = None
         self._thread_work: Future[None] | None = None
         self._events: list[Event] = []  # what the observer is told of once it is durable
-        self._observer = None
+        self._trace = trace
+        self._observer: TaskObserver | None = None
         if services.observer is not None:
-            self._observer = services.observer.task(self.record, execution.program.document)
+            self._observer = services.observer.task(self.record, execution.program.document, trace)
         services.memory.add(self, execution.program, execution.held_memory)
 
     @property
@@ -128,11 +135,12 @@ class TaskRunner:
     def start(self) -> None:
         """Starts the task."""
         first = not self._execution.sequence and not self._inbox
-        self._post(Start(self.services.clock.now(), self.services.pins if first else None))
+        pins, trace = (self.services.pins, self._trace) if first else (None, None)
+        self._post(Start(self.services.clock.now(), pins, trace))
 
     def queue(self) -> None:
         """Queues the task: it waits until `start`."""
-        self._post(Queue(self.services.clock.now(), self.services.pins))
+        self._post(Queue(self.services.clock.now(), self.services.pins, self._trace))
 
     def cancel(self, reason: str) -> bool:
         """Asks the task to stop; False if it is ending already."""
@@ -146,6 +154,8 @@ class TaskRunner:
         """Wakes everybody who waits for the task: it is no longer active."""
         self.live_log.end()
         self.services.memory.remove(self, self._execution.program)
+        if self._observer is not None:
+            self._observer.closed()
         if self._timer is not None:
             self._timer.cancel()
 
@@ -405,7 +415,11 @@ class TaskRunner:
     async def _call(self, call: Call) -> None:
         """Makes one call, and posts its outcome."""
         try:
-            outcome, text = await self.services.caller.make(call, _CallContext(self, call))
+            if self._observer is None:
+                outcome, text = await self.services.caller.make(call, _CallContext(self, call))
+            else:
+                with self._observer.calling(call):
+                    outcome, text = await self.services.caller.make(call, _CallContext(self, call))
         finally:
             self._calls.pop(call.key, None)
         self.live_log.forget_deltas(call.key)

@@ -13,10 +13,12 @@ class Queue(NamedTuple):
     Attributes:
         at: When, in microseconds since the epoch, as in all activations.
         settings: On the task's first activation: the settings that the host pinned to the task. The core ignores them.
+        trace: On the task's first activation: the trace that the task is a part of, for the host's observer; ignored as well.
     """
 
     at: int
     settings: JSONObject | None = None
+    trace: str | None = None
 
 
 class Start(NamedTuple):
@@ -25,10 +27,12 @@ class Start(NamedTuple):
     Attributes:
         at: When.
         settings: As in `Queue`.
+        trace: As in `Queue`.
     """
 
     at: int
     settings: JSONObject | None = None
+    trace: str | None = None
 
 
 class CallSucceeded(NamedTuple):
@@ -85,8 +89,10 @@ _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
 def to_json(activation: Activation) -> str:
-    """The activation as JSON text: its kind, then its fields in order, without settings that are None."""
-    fields = activation if activation[-1] is not None else activation[:-1]
+    """The activation as JSON text: its kind, then its fields in order, without those at the end that are None."""
+    fields: tuple[object, ...] = activation
+    while fields[-1] is None:
+        fields = fields[:-1]
     return json_text.dumps([_NAMES[type(activation)], *fields])
 
 
@@ -97,9 +103,16 @@ def from_json(text: str) -> Activation:
         if isinstance(recorded, list):
             name, *fields = recorded
             activation = _KINDS[str(name)](*fields)
-            objects = isinstance(activation, CallSucceeded | Queue | Start) and len(fields) > 1
-            if not objects or isinstance(fields[-1], dict):
+            if _is_well_formed(activation, fields[-1:]):
                 return activation
     except (ValueError, TypeError, LookupError) as error:
         raise ProtocolError("not a recorded activation") from error
     raise ProtocolError("not a recorded activation")
+
+
+def _is_well_formed(activation: Activation, last: list[object]) -> bool:
+    """Whether the fields, of which the last one is given, are of their kinds."""
+    fields: tuple[object, ...] = activation
+    if isinstance(activation, Queue | Start):
+        return last != [None] and isinstance(fields[1], dict | None) and isinstance(fields[2], str | None)
+    return not isinstance(activation, CallSucceeded) or isinstance(fields[-1], dict)

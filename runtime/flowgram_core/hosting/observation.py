@@ -5,9 +5,11 @@ on the event loop; on a worker of Temporal `ended` comes from the threads of wor
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from flowgram_core.engine.events import Event
+from flowgram_core.engine.node_type import Call
 from flowgram_core.journal.interface import TaskRecord
 from flowgram_core.modeling.document import Document
 
@@ -24,9 +26,29 @@ class TaskObserver(Protocol):
         """
         ...
 
+    def calling(self, call: Call) -> AbstractContextManager[None]:
+        """Entered in the asyncio task that makes a call, for as long as it is made."""
+        ...
+
+    def closed(self) -> None:
+        """The task is no longer active here: it has ended, or goes on after a restart. May come more than once."""
+        ...
+
+
+class CallObserver(Protocol):
+    """Is told of one call for a task of Temporal."""
+
+    def ended(self, status: int) -> None:
+        """The node of the call has this status now. Without it, the call was canceled."""
+        ...
+
 
 class Observer(Protocol):
     """Is told what a host does."""
+
+    def trace(self) -> str | None:
+        """What is kept with a task that is accepted now, and is given back with it wherever it goes on; None: nothing."""
+        ...
 
     def accepted(self) -> None:
         """A task was accepted, and is durable."""
@@ -36,12 +58,12 @@ class Observer(Protocol):
         """A task has ended, so many seconds after it was accepted."""
         ...
 
-    def called(self, node_type: str, status: int, seconds: float) -> None:
-        """A call was made for a task of Temporal: its node has this status now, so many seconds after the call began."""
+    def task(self, record: TaskRecord, document: Document, trace: str | None) -> TaskObserver:
+        """The observer of a task that is about to be accepted, or was rebuilt after a restart."""
         ...
 
-    def task(self, record: TaskRecord, document: Document) -> TaskObserver:
-        """The observer of a task that is about to be accepted, or was rebuilt after a restart."""
+    def calling(self, task_id: str, call: Call, trace: str | None) -> AbstractContextManager[CallObserver]:
+        """Entered while a call is made for a task of Temporal."""
         ...
 
 

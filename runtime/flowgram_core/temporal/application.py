@@ -193,6 +193,7 @@ class TemporalApplication:
             pins=self._pins,
             shape=self.shape,
             display_name=request.display_name,
+            trace=None if self._observer is None else self._observer.trace(),
         )
         started = await self._cluster.start(
             workflow_id_of(task_id, request.namespace),

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextvars
-import time
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
@@ -36,10 +35,12 @@ class CallRequest(NamedTuple):
     Attributes:
         call: The call.
         secret_names: Node inputs that are secret in its task besides those of the worker's settings.
+        trace: The trace that its task is a part of; None: of none.
     """
 
     call: Call
     secret_names: tuple[str, ...]
+    trace: str | None = None
 
     def encode(self) -> bytes:
         """The request as the history holds it."""
@@ -51,6 +52,8 @@ class CallRequest(NamedTuple):
         }
         if self.secret_names:
             fields["secret_names"] = list(self.secret_names)
+        if self.trace is not None:
+            fields["trace"] = self.trace
         if node.secrets:
             fields["secrets"] = {field: list(names) for field, names in node.secrets.items()}
         return encode(fields)
@@ -64,7 +67,7 @@ class CallRequest(NamedTuple):
             secrets = {field: tuple(names) for field, names in fields.get("secrets", {}).items()}
             node = Node(node_id, node_type, title, node_data, no_inputs, secrets=secrets)
             call = Call(fields["key"], node, fields["inputs"])
-            return cls(call, tuple(fields.get("secret_names", ())))
+            return cls(call, tuple(fields.get("secret_names", ())), fields.get("trace"))
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise PayloadUnreadable("not the request of a call") from error
 
@@ -119,25 +122,27 @@ class CallActivities:
         Returns:
             The digest of what was carried, and the outcome as JSON text.
         """
-        call, secret_names = CallRequest.decode(request)
+        call, secret_names, trace = CallRequest.decode(request)
         context = _Context(
             owner_of(activity.info().workflow_id or ""), call, shows_answers=self._shows_answers
         )
         beating = asyncio.create_task(self._keep_beating(context))
         try:
-            text = await self._make(call, secret_names, context)
+            text = await self._make(call, secret_names, trace, context)
         finally:
             beating.cancel()
         return digest(carried) + text.encode("utf-8", "surrogatepass")
 
-    async def _make(self, call: Call, secret_names: Iterable[str], context: "_Context") -> str:
-        observer, began, status = self._observer, time.monotonic(), Status.CANCELED
-        try:
-            outcome, text = await self._caller_for(secret_names).make(call, context)
-            status = Status.SUCCEEDED if isinstance(outcome, CallSucceeded) else Status.FAILED
-        finally:
-            if observer is not None:
-                observer.called(call.node.type, status, time.monotonic() - began)
+    async def _make(
+        self, call: Call, secret_names: Iterable[str], trace: str | None, context: "_Context"
+    ) -> str:
+        caller = self._caller_for(secret_names)
+        if self._observer is None:
+            _, text = await caller.make(call, context)
+            return text
+        with self._observer.calling(context.task_id, call, trace) as observer:
+            outcome, text = await caller.make(call, context)
+            observer.ended(Status.SUCCEEDED if isinstance(outcome, CallSucceeded) else Status.FAILED)
         return text
 
     @activity.defn(name=RECORD)

@@ -57,6 +57,7 @@ class TaskInput(NamedTuple):
         pins: The settings that are pinned to it; see `PinnedSettings`.
         shape: Those that shape its history.
         display_name: A name for people; may be empty.
+        trace: The trace that it is a part of, for observers; None: of none.
     """
 
     schema: str
@@ -67,17 +68,19 @@ class TaskInput(NamedTuple):
     pins: JSONObject | None
     shape: Shape
     display_name: str = ""
+    trace: str | None = None
 
     def encode(self) -> bytes:
         """The input as the history holds it."""
-        return encode(
-            {
-                "version": _VERSION,
-                **self._asdict(),
-                "labels": dict(self.labels),
-                "shape": self.shape._asdict(),
-            }
-        )
+        fields = {
+            "version": _VERSION,
+            **self._asdict(),
+            "labels": dict(self.labels),
+            "shape": self.shape._asdict(),
+        }
+        if self.trace is None:
+            del fields["trace"]  # workers of earlier releases do not know it
+        return encode(fields)
 
     @classmethod
     def decode(cls, data: bytes) -> "TaskInput":

@@ -340,7 +340,7 @@ class TaskWorkflow:
         shape, secret_names = self._task.shape, tuple(sorted(self._variant.secret_names))
         carried = b"" if record is None else record.encode()
         while self._waiting and len(self._calls) < shape.parallel_calls:
-            request = CallRequest(self._waiting[0], secret_names).encode()
+            request = CallRequest(self._waiting[0], secret_names, self._task.trace).encode()
             if carried:
                 self._sent.add(len(carried) + len(request))
             else:

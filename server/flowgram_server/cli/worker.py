@@ -16,6 +16,7 @@ from flowgram_server.logs import LogFormat, LogLevel, configure_logs
 from flowgram_server.settings.server import InvalidSettings, Settings, load_settings
 from flowgram_server.stop_signals import StopSignals
 from flowgram_server.telemetry.endpoint import bind_metrics, open_telemetry
+from flowgram_server.telemetry.tracing import TracingUnusable
 
 from .exits import EPILOG, CommandError, ExitStatus
 
@@ -67,7 +68,7 @@ def worker_command(
             runner.run(_work(settings))
     except InvalidSettings as error:
         raise CommandError(str(error), ExitStatus.INVALID) from None
-    except (NodeTypeUnusable, TemporalError) as error:
+    except (NodeTypeUnusable, TemporalError, TracingUnusable) as error:
         raise CommandError(str(error), ExitStatus.NOT_STARTED) from None
 
 

@@ -69,6 +69,7 @@ def _describe_v1() -> None:
     except KeyError:
         renamed = descriptor_pb2.FileDescriptorProto()
         reflection_pb2.DESCRIPTOR.CopyToProto(renamed)
+        renamed.ClearField("options")
         renamed.name, renamed.package = _V1_FILE, "grpc.reflection.v1"
         for message in renamed.message_type:
             for field in message.field:

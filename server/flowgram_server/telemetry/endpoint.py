@@ -17,6 +17,7 @@ from flowgram_server.settings.server import Settings
 from flowgram_server.telemetry.probes import health_routes
 from flowgram_server.telemetry.readiness import Readiness
 from flowgram_server.telemetry.telemetry import Telemetry
+from flowgram_server.telemetry.tracing import open_tracing
 
 _log = structlog.get_logger(__name__)
 
@@ -48,15 +49,23 @@ def bind_metrics(settings: Settings) -> socket.socket | None:
 
 @asynccontextmanager
 async def open_telemetry(listener: socket.socket | None) -> AsyncIterator[Telemetry]:
-    """The telemetry of a program, whose metrics are served for as long as the block lasts; none without a listener."""
-    telemetry = Telemetry.with_metrics(wanted=listener is not None)
-    if listener is None or telemetry.exposition is None:
-        yield telemetry
-        return
-    app = create_app(telemetry.exposition, telemetry.readiness)
-    with telemetry.measuring():
-        async with listening(app, listener, grace=1, limits=ConnectionLimits(_MAX_CONNECTIONS)):
-            yield telemetry
+    """The telemetry of a program while the block lasts: metrics where there is a listener, traces where the environment wants them.
+
+    Raises:
+        TracingUnusable: Traces are wanted, and cannot be made.
+    """
+    async with open_tracing() as tracing:
+        if listener is None:
+            yield Telemetry(tracing=tracing)
+            return
+        from flowgram_server.telemetry.metrics import Metrics  # noqa: PLC0415 - costs a server without them nothing
+
+        metrics = Metrics()
+        telemetry = Telemetry(metrics, tracing)
+        app = create_app(metrics.exposition, telemetry.readiness)
+        with telemetry.measuring():
+            async with listening(app, listener, grace=1, limits=ConnectionLimits(_MAX_CONNECTIONS)):
+                yield telemetry
 
 
 def create_app(exposition: Exposition, readiness: Readiness) -> Starlette:

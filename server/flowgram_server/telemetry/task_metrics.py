@@ -1,15 +1,19 @@
 """Metrics of tasks and node runs: an `Observer` of the host that counts with prometheus-client."""
 
+import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from flowgram_core.engine.events import Event, NodeStatusChanged
+from flowgram_core.engine.node_type import Call
 from flowgram_core.journal.interface import TaskRecord
-from flowgram_core.modeling.document import Document, Graph
+from flowgram_core.modeling.document import Document
 from flowgram_core.modeling.status import Status
+from flowgram_server.telemetry.document_types import types_in
 from flowgram_server.telemetry.sources import OTHER
 
 _TASK_SECONDS: Final = (
@@ -100,11 +104,19 @@ class TaskMetrics:
         """See `Observer`."""
         self._task_seconds[Status(status)].observe(max(0.0, seconds))
 
-    def called(self, node_type: str, status: int, seconds: float) -> None:
-        """See `Observer`."""
-        self._node_ended(node_type, status, seconds)
+    def trace(self) -> None:
+        """See `Observer`. Metrics keep nothing with a task."""
 
-    def task(self, record: TaskRecord, document: Document) -> "_NodeRuns":  # noqa: ARG002 - metrics know no tasks
+    @contextmanager
+    def calling(self, task_id: str, call: Call, trace: str | None) -> Iterator["_CallTimer"]:  # noqa: ARG002 - as `task`
+        """See `Observer`."""
+        began, timer = time.monotonic(), _CallTimer()
+        try:
+            yield timer
+        finally:
+            self._node_ended(call.node.type, timer.status, time.monotonic() - began)
+
+    def task(self, record: TaskRecord, document: Document, trace: str | None) -> "_NodeRuns":  # noqa: ARG002 - metrics know no tasks
         """See `Observer`."""
         return _NodeRuns(self._types_of(document), self)
 
@@ -120,7 +132,7 @@ class TaskMetrics:
         """The types of a document's nodes, by their ids."""
         types = self._documents.get(document.digest)
         if types is None:
-            types = self._documents[document.digest] = dict(_types_in(document.root))
+            types = self._documents[document.digest] = dict(types_in(document.root))
             self._kept_nodes += len(types)
             while self._kept_nodes > _KEPT_NODES and len(self._documents) > 1:
                 _, oldest = self._documents.popitem(last=False)
@@ -143,11 +155,20 @@ class _NodeRuns:
             if isinstance(event, NodeStatusChanged) and event.status in _ENDS:
                 self._metrics.node_ended(event, self._types.get(event.node_id, OTHER))
 
+    def calling(self, _: Call) -> AbstractContextManager[None]:
+        """See `TaskObserver`. The end of the run tells all."""
+        return nullcontext()
 
-def _types_in(graph: Graph) -> Iterable[tuple[str, str]]:
-    graphs = [graph]
-    while graphs:
-        for node in graphs.pop().nodes:
-            yield node.id, node.type
-            if node.block is not None:
-                graphs.append(node.block)
+    def closed(self) -> None:
+        """See `TaskObserver`."""
+
+
+class _CallTimer:
+    """How a call has ended."""
+
+    def __init__(self) -> None:
+        self.status: int = Status.CANCELED
+
+    def ended(self, status: int) -> None:
+        """See `CallObserver`."""
+        self.status = status

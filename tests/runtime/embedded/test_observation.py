@@ -25,6 +25,7 @@ async def test_the_whole_way_of_a_task() -> None:
         "task-1/start_0: SUCCEEDED",
         "task-1/end_0: SUCCEEDED",
         "task-1: SUCCEEDED",
+        "closed",
     ]
 
 
@@ -40,17 +41,23 @@ async def test_a_replay_is_not_told() -> None:
         "task-1: PROCESSING",
         "task-1/start_0: SUCCEEDED",
         "task-1/a: PROCESSING",
+        "a begins",
+        "closed",
     ]
     calls = ScriptedCalls()
     async with running_application(calls, journal=journal, settings=quiet(), observer=after) as application:
         await calls.running("a")
         calls.answer("a", {"v": "1"})
         await application.wait("task-1")
+    assert (before.traces, after.traces) == (["of-origin"], ["of-origin"])
     assert after.told == [
+        "a begins",
+        "a ends",
         f"ended {Status.SUCCEEDED}",
         "task-1/a: SUCCEEDED",
         "task-1/end_0: SUCCEEDED",
         "task-1: SUCCEEDED",
+        "closed",
     ]
 
 
@@ -61,7 +68,7 @@ async def test_what_is_not_durable_is_not_told() -> None:
     async with running_application(journal=journal, settings=quiet(), observer=observer) as application:
         with pytest.raises(JournalUnavailable):
             await application.run(TaskRequest(echo_schema(), '{"x": 7}'))
-    assert observer.told == []
+    assert observer.told == ["closed"]
 
 
 async def test_a_canceled_task() -> None:
@@ -71,7 +78,8 @@ async def test_a_canceled_task() -> None:
         record = await application.run(TaskRequest(call_schema("a")))
         await calls.running("a")
         await application.cancel(record.task_id, "enough")
-    assert observer.told[-3:] == [f"ended {Status.CANCELED}", "task-1/a: CANCELED", "task-1: CANCELED"]
+    ended = [f"ended {Status.CANCELED}", "task-1/a: CANCELED", "task-1: CANCELED", "closed"]
+    assert observer.told[-4:] == ended
 
 
 async def test_the_state_of_the_host() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Any, Final, Self
 
+from flowgram_core.concurrency.fair_queue import Owner
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.node_type import Call, CallBehavior, RunScope, Trusted
 from flowgram_core.modeling import javascript, json_text
@@ -22,10 +23,12 @@ from flowgram_core.modeling.values import UNDEFINED
 from flowgram_core.nodes.errors import AttemptFailed
 from flowgram_core.nodes.executor import CallContext
 from flowgram_core.nodes.http import request as http_request
-from flowgram_core.nodes.http.client import HTTPClient
+from flowgram_core.nodes.http.client import HTTPClient, Response
 from flowgram_core.nodes.http.secret_fields import with_secrets
 from flowgram_core.nodes.network.client import make_transport
+from flowgram_core.nodes.network.observation import RequestObserver
 from flowgram_core.nodes.network.own_ports import OwnPorts
+from flowgram_core.nodes.network.redirects import Request, URLCheck
 from flowgram_core.nodes.network.transport import HTTPTransport, TimeSlice, at_once
 from flowgram_core.nodes.node_settings import EgressSettings, HTTPSettings
 from flowgram_core.nodes.workflow_secrets import WorkflowSecrets
@@ -49,6 +52,7 @@ class HTTPNode(Trusted):
         secrets: The secrets that workflows may use.
         secret_names: Headers that carry credentials besides those that are known by their names: they do not follow a
             redirect to another origin.
+        observer: Is told of each attempt at a request.
 
     Attributes:
         type: `http`.
@@ -69,10 +73,12 @@ class HTTPNode(Trusted):
         own_ports: OwnPorts | None = None,
         secrets: WorkflowSecrets | None = None,
         secret_names: Iterable[str] = (),
+        observer: RequestObserver | None = None,
     ) -> None:
         self._settings = settings or HTTPSettings()
         self._sleep = sleep
         self._secrets = secrets or WorkflowSecrets()
+        self._observer = observer
         self._transport = transport or make_transport(
             self._settings,
             egress=egress,
@@ -154,7 +160,7 @@ class HTTPNode(Trusted):
         attempt = 0
         while True:
             try:
-                response = await self._client.attempt(
+                response = await self._attempt(
                     request, timeout / 1000, context.owner, None if opened is None else opened.check
                 )
             except AttemptFailed as error:
@@ -168,6 +174,22 @@ class HTTPNode(Trusted):
                 }
             await self._sleep(2**attempt)
             attempt += 1
+
+    async def _attempt(
+        self,
+        request: Request,
+        timeout: float,  # noqa: ASYNC109 - part of the outcome
+        owner: Owner,
+        check: URLCheck | None,
+    ) -> Response:
+        """See `HTTPClient.attempt`."""
+        if self._observer is None:
+            return await self._client.attempt(request, timeout, owner, check)
+        with self._observer.request(request.method, request.url) as exchange:
+            request = request._replace(headers={**exchange.headers, **request.headers})
+            response = await self._client.attempt(request, timeout, owner, check)
+            exchange.answered(response.status_code)
+            return response
 
 
 def _object(value: Any) -> JSONObject:

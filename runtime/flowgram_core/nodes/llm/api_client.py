@@ -1,5 +1,7 @@
 """The client of one OpenAI-compatible API, by the openai package, which takes longer to import than the rest of the server."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import httpx2
@@ -20,9 +22,13 @@ class APIClient:
         base_url: The API.
         settings: Time-outs, retries and limits.
         transport: As for `OpenAITransport`.
+
+    Attributes:
+        base_url: See the arguments.
     """
 
     def __init__(self, base_url: str, settings: LLMSettings, transport: OpenAITransport) -> None:
+        self.base_url = base_url
         self._openai = _OpenAI(
             base_url=base_url,
             api_key="unused",
@@ -33,7 +39,13 @@ class APIClient:
         base = self._openai.base_url
         self._url = str(base.copy_with(raw_path=base.raw_path + b"chat/completions"))
 
-    async def complete(self, body: JSONObject, api_key: str | None, idempotency_key: str) -> httpx2.Response:
+    async def complete(
+        self,
+        body: JSONObject,
+        api_key: str | None,
+        idempotency_key: str,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> httpx2.Response:
         """Asks for a chat completion; the response's body is not yet read. Close it.
 
         Connection failures and passing errors are tried again; how often and after how long is the openai package's part.
@@ -42,6 +54,7 @@ class APIClient:
             body: The request, as JSON.
             api_key: None: the request carries none.
             idempotency_key: For APIs that know such keys.
+            headers: Other headers to be sent.
 
         Raises:
             APITimeout: It was silent for too long.
@@ -50,7 +63,7 @@ class APIClient:
             NodeError: Its address is forbidden, or its response is none that could be used.
         """
         try:
-            return await self._post(body, api_key, idempotency_key)
+            return await self._post(body, api_key, idempotency_key, headers)
         except openai.APITimeoutError as error:
             raise APITimeout(str(error)) from error
         except openai.APIConnectionError as error:
@@ -60,7 +73,9 @@ class APIClient:
         except openai.OpenAIError as error:
             raise NodeError(str(error)[:MAX_ERROR_LENGTH]) from error
 
-    async def _post(self, body: JSONObject, api_key: str | None, idempotency_key: str) -> httpx2.Response:
+    async def _post(
+        self, body: JSONObject, api_key: str | None, idempotency_key: str, headers: Mapping[str, str]
+    ) -> httpx2.Response:
         # The package's typed methods would look through all of the body, which costs several times as much.
         return await self._openai.post(
             self._url,
@@ -68,6 +83,7 @@ class APIClient:
             body=body,
             options={
                 "headers": {
+                    **headers,
                     "Authorization": f"Bearer {api_key}" if api_key else openai.Omit(),
                     "Idempotency-Key": idempotency_key,
                     RAW_RESPONSE: "stream",

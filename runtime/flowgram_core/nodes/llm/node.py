@@ -6,6 +6,7 @@ text. Watchers who asked for it see the text as it comes.
 
 import re
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -23,6 +24,7 @@ from flowgram_core.nodes.llm.answer import MAX_ERROR_LENGTH, Answer
 from flowgram_core.nodes.llm.api_client import APIClient
 from flowgram_core.nodes.llm.clients import LLMClients
 from flowgram_core.nodes.llm.usage import UsageListener
+from flowgram_core.nodes.network.observation import RequestObserver
 from flowgram_core.nodes.network.own_ports import OwnPorts
 from flowgram_core.nodes.network.redirects import checked
 from flowgram_core.nodes.network.transport import HTTPTransport, TimeSlice, at_once
@@ -49,7 +51,8 @@ class LLMNode(Trusted):
         egress: What may be connected to.
         own_ports: The ports that the server listens on.
         secrets: The secrets that workflows may use.
-        on_usage: Is told of the tokens that were used; APIs are then asked to tell them. None: they are not.
+        on_usage: Is told of the tokens that were used; APIs are then asked to tell them.
+        observer: Is told of each request, and of its tokens, too.
 
     Attributes:
         type: `llm`.
@@ -69,10 +72,13 @@ class LLMNode(Trusted):
         own_ports: OwnPorts | None = None,
         secrets: WorkflowSecrets | None = None,
         on_usage: UsageListener | None = None,
+        observer: RequestObserver | None = None,
     ) -> None:
         self._settings = settings or LLMSettings()
         self._secrets = secrets or WorkflowSecrets()
         self._on_usage = on_usage
+        self._observer = observer
+        self._asks_usage = on_usage is not None or observer is not None
         self._tells_usage: OrderedDict[str, bool] = OrderedDict()  # by API host and model, once that is known
         self._clients = LLMClients(self._settings, time_slice, transport, egress=egress, own_ports=own_ports)
 
@@ -127,17 +133,16 @@ class LLMNode(Trusted):
         }
         # Headers are ASCII, node ids are not.
         key = quote(context.idempotency_key, safe="/[]:", errors="surrogatepass")
-        async with self._clients.client(str(parse_url(host)), context.owner) as client:
+        url, observer = parse_url(host), self._observer
+        async with self._clients.client(str(url), context.owner) as client:
             try:
-                response = await self._answered(
-                    client, f"{host} {body['model']}"[:_LONGEST_API], body, api_key, key
-                )
-                try:
-                    return await answer.read(response)
-                finally:
-                    if self._on_usage is not None:
-                        self._on_usage(body["model"], answer.usage)
-                    await response.aclose()
+                if observer is None:
+                    return await self._asked(client, answer, body, api_key, key, {})
+                with observer.completion(body["model"], url) as exchange:
+                    try:
+                        return await self._asked(client, answer, body, api_key, key, exchange.headers)
+                    finally:
+                        exchange.used(answer.usage)
             except (APITimeout, httpx2.TimeoutException) as error:
                 raise NodeError("Request timed out.") from error
             except (APIUnreachable, httpx2.HTTPError) as error:
@@ -147,14 +152,39 @@ class LLMNode(Trusted):
             except APIRefusal as error:
                 raise NodeError(_describe(error)) from error
 
+    async def _asked(
+        self,
+        client: APIClient,
+        answer: Answer,
+        body: JSONObject,
+        api_key: str,
+        key: str,
+        headers: Mapping[str, str],
+    ) -> str:
+        """The text of the answer. Raises as `complete` and `read` do."""
+        api = f"{client.base_url} {body['model']}"[:_LONGEST_API]
+        response = await self._answered(client, api, body, api_key, key, headers)
+        try:
+            return await answer.read(response)
+        finally:
+            if self._on_usage is not None:
+                self._on_usage(body["model"], answer.usage)
+            await response.aclose()
+
     async def _answered(
-        self, client: APIClient, api: str, body: JSONObject, api_key: str, key: str
+        self,
+        client: APIClient,
+        api: str,
+        body: JSONObject,
+        api_key: str,
+        key: str,
+        headers: Mapping[str, str],
     ) -> httpx2.Response:
         """The response to a request, which is made again without what the API refuses. Raises as `complete` does."""
         tells_usage = self._tells_usage.get(api)
-        if self._on_usage is not None and tells_usage is not False:
+        if self._asks_usage and tells_usage is not False:
             try:
-                response = await client.complete({**body, **_WITH_USAGE}, api_key, f"{key}#usage")
+                response = await client.complete({**body, **_WITH_USAGE}, api_key, f"{key}#usage", headers)
             except APIRefusal as error:
                 if tells_usage or error.status not in _UNKNOWN_ARGUMENT:
                     raise
@@ -162,17 +192,17 @@ class LLMNode(Trusted):
                 self._learn_usage(api, tells=True)
                 return response
         try:
-            response = await client.complete(body, api_key, key)
+            response = await client.complete(body, api_key, key, headers)
         except APIRefusal as error:
             if not _refuses_to_stream(error):
                 raise
             whole = {name: value for name, value in body.items() if name != "stream"}
-            response = await client.complete(whole, api_key, f"{key}#whole")
+            response = await client.complete(whole, api_key, f"{key}#whole", headers)
         self._learn_usage(api, tells=False)
         return response
 
     def _learn_usage(self, api: str, *, tells: bool) -> None:
-        if self._on_usage is not None:
+        if self._asks_usage:
             self._tells_usage[api] = tells
             if len(self._tells_usage) > _KNOWN_APIS:
                 self._tells_usage.popitem(last=False)

@@ -37,6 +37,18 @@ async def refuses_last_event_ids(_: Environment, __: GatewayProcess, client: Gat
     refused(await client.http.get("/api/task/watch"), 400, "ARGUMENT_INVALID")
 
 
+async def sends_a_part_of_a_watch(_: Environment, __: GatewayProcess, client: GatewayClient) -> None:
+    """A page that draws needs no values, and one that looks at a moment no events after it."""
+    task_id = (await client.run_and_wait(ECHO, '{"text": "hi"}')).task_id
+    path = f"/api/task/watch?taskID={task_id}"
+    async with client.http.stream("GET", f"{path}&view=basic&after=1&until=3") as response:
+        told = [json.loads(each["data"]) async for each in frames(response) if "data" in each]
+    assert [each["sequence"] for each in told] == [2, 3]
+    assert not any("inputs" in each["snapshot"] or "outputs" in each["snapshot"] for each in told)
+    for wrong in ("view=all", "until=x", "until=-1"):
+        refused(await client.http.get(f"{path}&{wrong}"), 400, "ARGUMENT_INVALID")
+
+
 async def ends_a_browsers_reconnection(_: Environment, __: GatewayProcess, client: GatewayClient) -> None:
     """A browser that comes back after the last event is told to stop; before it, it gets what it has not seen."""
     task_id = (await client.run_and_wait(ECHO)).task_id
@@ -240,6 +252,7 @@ GATEWAY_SCENARIOS: Sequence[GatewayScenario] = (
     refuses_bad_bodies,
     leaves_documents_as_they_are,
     tells_what_a_task_is,
+    sends_a_part_of_a_watch,
     runs_batches,
     follows_the_tasks,
     checks_hosts_and_origins,

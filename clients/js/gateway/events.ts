@@ -1,6 +1,6 @@
 /** Watches as Server-Sent Events: the events of a task, and the changes of tasks. */
 
-import { View } from "../src/contract.js";
+import type { TaskEvent } from "../src/contract.js";
 import type { Operations } from "../src/operations.js";
 import { changeShape, encode, eventShape } from "./encoding.js";
 import type { Exchange } from "./exchange.js";
@@ -31,12 +31,13 @@ export async function watch(operations: Operations, exchange: Exchange, settings
     taskId: parameters.taskId(),
     signal: exchange.untilStopping,
     afterSequence: parameters.sequence(typeof lastEventId === "string" ? lastEventId : undefined),
-    view: View.FULL,
+    view: parameters.view(),
     deltas: parameters.flag("deltas"),
     heartbeatMs: SERVER_HEARTBEAT_MS,
   };
+  const until = parameters.until();
   parameters.check();
-  await forward(operations, exchange, settings, operations.watch(watchSettings), (event) => {
+  await forward(operations, exchange, settings, upTo(until, operations.watch(watchSettings)), (event) => {
     const shape = eventShape(event);
     if (shape === undefined) {
       return "";
@@ -44,6 +45,16 @@ export async function watch(operations: Operations, exchange: Exchange, settings
     // what is not durable has no id, so that nobody resumes after it
     return `${event.sequence === 0n ? "" : `id: ${event.sequence}\n`}data: ${encode(shape)}\n\n`;
   });
+}
+
+/** Events up to the one with a sequence. */
+async function* upTo(until: number, events: AsyncIterable<TaskEvent>): AsyncGenerator<TaskEvent, void> {
+  for await (const event of events) {
+    yield event;
+    if (event.sequence >= until) {
+      return;
+    }
+  }
 }
 
 /** `GET /api/tasks/watch` */

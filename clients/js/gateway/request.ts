@@ -1,6 +1,6 @@
 /** What a request says: its JSON body and the parameters of its query, with all that is wrong with them. */
 
-import type { Status } from "../src/contract.js";
+import { View, type Status } from "../src/contract.js";
 import { membersOf } from "./documents.js";
 import { STATUSES } from "./encoding.js";
 import type { Exchange } from "./exchange.js";
@@ -311,6 +311,23 @@ export class Parameters extends Problems {
     if (header === undefined && !this.values.has("after")) {
       return 0;
     }
+    return this.parsedSequence(name, value);
+  }
+
+  /** The sequence of the last event that is wanted; Infinity: no bound. */
+  until(): number {
+    return this.values.has("until") ? this.parsedSequence("until", this.text("until")) : Infinity;
+  }
+
+  view(): View {
+    const value = this.text("view");
+    if (!["", "basic", "full"].includes(value)) {
+      this.add("view: must be basic or full");
+    }
+    return value === "basic" ? View.BASIC : View.FULL;
+  }
+
+  private parsedSequence(name: string, value: string): number {
     if (!/^\d{1,19}$/.test(value) || BigInt(value) > LAST_SEQUENCE) {
       this.add(`${name}: must be the sequence of an event`);
       return 0;

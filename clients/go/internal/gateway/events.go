@@ -27,12 +27,29 @@ func (g *Gateway) watch(w http.ResponseWriter, r *http.Request) error {
 	if parameters.flag("deltas") {
 		options = append(options, flowgram.WithDeltas())
 	}
+	options = append(options, flowgram.WithView(parameters.view()))
+	until, bounded := parameters.until()
 	if err := parameters.err(); err != nil {
 		return err
 	}
 	return forward(g, w, r, appendEvent, func(ctx context.Context) iter.Seq2[*flowgram.Event, error] {
-		return g.client.Watch(ctx, taskID, options...)
+		events := g.client.Watch(ctx, taskID, options...)
+		if bounded {
+			return upTo(until, events)
+		}
+		return events
 	})
+}
+
+// upTo ends after the event with a sequence.
+func upTo(until int64, events iter.Seq2[*flowgram.Event, error]) iter.Seq2[*flowgram.Event, error] {
+	return func(yield func(*flowgram.Event, error) bool) {
+		for event, err := range events {
+			if !yield(event, err) || err == nil && event.GetSequence() >= until {
+				return
+			}
+		}
+	}
 }
 
 // forward answers with what a watch gives, each item in the form that appendItem gives it.

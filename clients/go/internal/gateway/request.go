@@ -224,12 +224,36 @@ func (p *parameters) sequence(header []string) int64 {
 	if len(texts) == 0 {
 		return 0
 	}
-	text := texts[len(texts)-1]
+	return p.parsedSequence(name, texts[len(texts)-1])
+}
+
+// until is the sequence of the last event that is wanted, and whether there is such a bound.
+func (p *parameters) until() (int64, bool) {
+	texts := p.values["until"]
+	if len(texts) == 0 {
+		return 0, false
+	}
+	return p.parsedSequence("until", texts[len(texts)-1]), true
+}
+
+func (p *parameters) parsedSequence(name, text string) int64 {
 	sequence, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || sequence < 0 || !isDigit(text[0]) {
 		p.problems = append(p.problems, name+": must be the sequence of an event")
 	}
 	return sequence
+}
+
+func (p *parameters) view() flowgram.View {
+	switch p.values.Get("view") {
+	case "basic":
+		return flowgram.ViewBasic
+	case "", "full":
+		return flowgram.ViewFull
+	default:
+		p.problems = append(p.problems, "view: must be basic or full")
+		return flowgram.ViewFull
+	}
 }
 
 func isDigit(b byte) bool { return '0' <= b && b <= '9' }

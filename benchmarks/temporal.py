@@ -211,7 +211,7 @@ async def _memory(client: Client, server: Server) -> Row:
 @asynccontextmanager
 async def _cluster() -> AsyncIterator[str]:
     address = f"127.0.0.1:{free_port()}"
-    attributes = ("FlowgramLabels=KeywordList", "FlowgramCreated=Datetime")
+    attributes = ("FlowgramLabels=KeywordList", "FlowgramCreated=Datetime", "FlowgramNamespace=Keyword")
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(  # noqa: ASYNC220, S603 - our own program, and it starts at once
             [_BINARY, "--port", address.rpartition(":")[2], "--db-filename", f"{folder}/temporal.sqlite3"]

@@ -52,7 +52,11 @@ class TemporalServer:
         before = log.stat().st_size if log.exists() else 0
         arguments = ["--port", str(self._port), "--db-filename", str(self._folder / "temporal.sqlite3")]
         # Made while it serves, they are known to all of it seconds later.
-        for attribute in ("FlowgramLabels=KeywordList", "FlowgramCreated=Datetime"):
+        for attribute in (
+            "FlowgramLabels=KeywordList",
+            "FlowgramCreated=Datetime",
+            "FlowgramNamespace=Keyword",
+        ):
             arguments += ["--search-attribute", attribute]
         for name, value in self._settings.items():
             arguments += ["--dynamic-config-value", f"{name}={value}"]

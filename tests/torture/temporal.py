@@ -118,7 +118,7 @@ class TemporalProcesses:
             "FLOWGRAM_TEMPORAL__HISTORY_EVENTS": "60",
         }
         port, file = cluster.rpartition(":")[2], str(data / "temporal.sqlite3")
-        attributes = ["FlowgramLabels=KeywordList", "FlowgramCreated=Datetime"]
+        attributes = ["FlowgramLabels=KeywordList", "FlowgramCreated=Datetime", "FlowgramNamespace=Keyword"]
         flowgram = [sys.executable, "-m", "flowgram_server.cli"]
         serve = [*flowgram, "serve", "--runtime", "temporal", "--no-http", "--data", str(data)]
         self._cluster = _Part(

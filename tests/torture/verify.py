@@ -38,8 +38,17 @@ def violations(
     stored: Mapping[str, tuple[TaskRecord, list[bytes]]],
     calls: Mapping[CallKey, list[float]],
     undisturbed: Mapping[Variant, Outcome],
+    late_calls: float = 0.0,
 ) -> Iterator[str]:
-    """What was promised and does not hold, one text each."""
+    """What was promised and does not hold, one text each.
+
+    Args:
+        history: What users were told.
+        stored: The record and the events of each task.
+        calls: When each call came.
+        undisturbed: How tasks of each variant go.
+        late_calls: Calls that were begun may come so many seconds after their run was canceled.
+    """
     ids = {task.task_id for task in history}
     if extra := stored.keys() - ids:
         yield f"{len(extra)} tasks are stored that nobody was told of"
@@ -52,7 +61,7 @@ def violations(
             *_of_the_log(task, record, events),
             *_of_the_outcome(task, events, undisturbed[task.variant]),
             *_of_the_reports(task, events),
-            *_of_the_calls(task, calls),
+            *_of_the_calls(task, calls, late_calls),
         ):
             yield f"{task.tag} ({task.variant.shape}, {task.variant.size}): {problem}"
 
@@ -130,10 +139,11 @@ def _of_the_reports(history: History, events: list[bytes]) -> Iterator[str]:
             yield f"a report up to event {report.last_sequence} has the status {report.status.status}"
 
 
-def _of_the_calls(history: History, calls: Mapping[CallKey, list[float]]) -> Iterator[str]:
+def _of_the_calls(history: History, calls: Mapping[CallKey, list[float]], late_calls: float) -> Iterator[str]:
     for snapshot_id, (seen, status) in history.ended_runs.items():
         made = calls.get(CallKey(history.tag, snapshot_id), ())
-        late = [when for when in made if when > seen]
+        allowed = seen + late_calls if status == report_pb2.STATUS_CANCELED else seen
+        late = [when for when in made if when > allowed]
         if late:
             yield (
                 f"{snapshot_id} was called {late[0] - seen:.3f} s after its end was seen, with status {status}; "

@@ -34,6 +34,7 @@ from flowgram_server.health_monitor import HealthMonitor
 from flowgram_server.hosts import open_host
 from flowgram_server.logs import configure_logs
 from flowgram_server.rpc.access_log import AccessLog
+from flowgram_server.rpc.audit_calls import AuditedCalls
 from flowgram_server.rpc.handlers import SERVICE_NAME, add_service
 from flowgram_server.rpc.health import HealthServicer
 from flowgram_server.rpc.observed_calls import ObservedServer
@@ -305,6 +306,8 @@ async def _serving(
     observers = telemetry.call_observers
     if settings.access_log:
         observers.append(AccessLog(structlog.get_logger("access").bind()))
+    if security.audit is not None:
+        observers.append(AuditedCalls(security.audit, SERVICE_NAME))
     readiness = telemetry.readiness
     telemetry.attach(Sources(watches=lambda: servicer.watches, serving=lambda: readiness.problem is None))
     max_connections = settings.max_connections or connection_shares(raise_limit()).grpc

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from flowgram_core.concurrency.clock import Clock
 from flowgram_core.concurrency.supervision import run_forever
 from flowgram_server.auth.api_keys import APIKeys, read_keys
+from flowgram_server.auth.audit import AuditLog, open_audit_log
 from flowgram_server.auth.authenticator import Authenticator
 from flowgram_server.auth.client_certificates import ClientCertificates
 from flowgram_server.auth.errors import CredentialFileUnusable
@@ -43,11 +44,13 @@ class Security(NamedTuple):
         guard: Lets calls through; None: everybody may call.
         tls: The certificates of the ports; None: they are not encrypted.
         private_target: Where the embedded gateway reaches the server, as a gRPC target; None: by its port, like others.
+        audit: Where decisions are written; None: nowhere.
     """
 
     guard: CallGuard | None
     tls: ServerTLS | None
     private_target: str | None
+    audit: AuditLog | None = None
 
 
 @asynccontextmanager
@@ -55,8 +58,15 @@ async def open_security(settings: Settings, clock: Clock) -> AsyncIterator[Secur
     """What protects the ports of a server, kept up to date for as long as the block lasts.
 
     Raises:
-        CredentialFileUnusable: A file of keys or certificates cannot be used.
+        CredentialFileUnusable: A file of keys or certificates, or that of the audit log, cannot be used.
     """
+    with open_audit_log(settings.audit_log, clock) as audit:
+        async with _open_rest(settings, clock, audit) as security:
+            yield security
+
+
+@asynccontextmanager
+async def _open_rest(settings: Settings, clock: Clock, audit: AuditLog | None) -> AsyncIterator[Security]:
     kept = _Kept(clock)
     tls = None
     if settings.tls.files is not None:
@@ -64,11 +74,11 @@ async def open_security(settings: Settings, clock: Clock) -> AsyncIterator[Secur
         kept.watch(settings.tls.files.paths, tls.load)
     guard = None
     if settings.auth.enabled:
-        guard = CallGuard(_authenticator(settings.auth, clock, kept), FailureDelay(clock))
+        guard = CallGuard(_authenticator(settings.auth, clock, kept), FailureDelay(clock), audit)
     private = settings.http_listen and (guard is not None or tls is not None)
     with private_socket() if private else nullcontext() as target:
         async with kept.running():
-            yield Security(guard, tls, target)
+            yield Security(guard, tls, target, audit)
 
 
 def _authenticator(settings: Auth, clock: Clock, kept: "_Kept") -> Authenticator:

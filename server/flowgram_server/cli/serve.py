@@ -21,6 +21,7 @@ _METAVARS = {
     "cors_origins": "ORIGIN,…",
     "metrics_listen": "HOST:PORT",
     "data": "DIR",
+    "audit_log": "FILE",
     "secret_names": "NAME,…",
 }
 _FLAGS = {"http_listen": "--http"}

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flowgram_client import RequestError
+from flowgram_server.auth.audit import AuditLog
 from flowgram_server.gateway.console import File, add_console
 from flowgram_server.gateway.endpoints import Endpoints, problems_of
 from flowgram_server.gateway.errors import (
@@ -26,7 +27,7 @@ from flowgram_server.gateway.errors import (
     answer_to,
 )
 from flowgram_server.gateway.host_check import AllowedHosts, HostCheck, is_own_origin
-from flowgram_server.gateway.refusal_log import RefusalLog
+from flowgram_server.gateway.refusal_log import RefusalLog, leave_to_service
 from flowgram_server.gateway.responses import error_answer
 from flowgram_server.gateway.sessions import SessionEndpoints
 from flowgram_server.settings.gateway import LOOPBACK
@@ -49,6 +50,7 @@ def create_app(
     console: Mapping[str, File] | None = None,
     readiness: Readiness | None = None,
     sessions: SessionEndpoints | None = None,
+    audit: AuditLog | None = None,
 ) -> FastAPI:
     """The gateway as an ASGI application.
 
@@ -59,6 +61,7 @@ def create_app(
         console: The files of the console, by path; None or nothing: its pages say that it was not built.
         readiness: What probes are told; None: that it is ready.
         sessions: Sign browsers in and out; None: nobody can be signed in.
+        audit: Where refusals of the gateway itself are written; None: nowhere.
     """
     app = FastAPI(
         title="FlowGram Runtime",
@@ -70,7 +73,7 @@ def create_app(
         swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,
         middleware=[
-            Middleware(RefusalLog),
+            Middleware(RefusalLog, audit=audit),
             Middleware(HostCheck, allowed=allowed_hosts),
             _cors(frozenset(cors_origins)),
             Middleware(_Defects),
@@ -170,7 +173,9 @@ def _cors(origins: frozenset[str]) -> Middleware:
     )
 
 
-async def _on_error(_: Request, error: Any) -> Response:
+async def _on_error(request: Request, error: Any) -> Response:
+    if isinstance(error, RequestError):
+        leave_to_service(request.scope)
     return error_answer(answer_to(error))
 
 

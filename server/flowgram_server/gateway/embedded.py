@@ -80,6 +80,7 @@ async def open_embedded(
             settings.gateway(),
             forwards=security.guard is not None,
             private=security.private_target is not None,
+            audit=security.audit,
             tls=tls,
             readiness=readiness,
         ) as gateway,

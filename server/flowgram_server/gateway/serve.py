@@ -9,6 +9,7 @@ from typing import Final
 
 from flowgram_client import RetryPolicy
 from flowgram_client._raw import RawClient
+from flowgram_server.auth.audit import AuditLog
 from flowgram_server.gateway.app import create_app
 from flowgram_server.gateway.console import FEATURE, read_bundle
 from flowgram_server.gateway.endpoints import Endpoints
@@ -43,6 +44,7 @@ async def open_gateway(
     forwards: bool = True,
     private: bool = False,
     tls: ssl.SSLContext | None = None,
+    audit: AuditLog | None = None,
     readiness: Readiness | None = None,
 ) -> AsyncIterator[Gateway]:
     """A gateway on the running event loop, for as long as the block lasts. On leaving, answers under way get a moment.
@@ -54,6 +56,7 @@ async def open_gateway(
         forwards: Whether the credentials of callers are sent on to the service.
         private: Whether the service believes what the gateway says of a caller's certificate and address.
         tls: Encrypts what is sent; None: nothing is.
+        audit: Where refusals of the gateway itself are written; None: nowhere.
         readiness: What probes are told; None: that it is ready.
     """
     console = await asyncio.to_thread(read_bundle)
@@ -68,6 +71,7 @@ async def open_gateway(
         console,
         readiness,
         SessionEndpoints(client, sessions),
+        audit,
     )
     serving = Forwarding(app, sessions.authorization, private=private) if forwards else app
     async with listening(serving, listener, limits=settings.connections, tls=tls):

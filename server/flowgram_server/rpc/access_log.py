@@ -39,7 +39,7 @@ class _Lines:
 
     def begun(self, call: Call) -> str:
         """The peer, which a call has no more once it has ended."""
-        return _shown_peer(call.context.peer())
+        return shown_peer(call.context.peer())
 
     def ended(self, call: Call, peer: str) -> None:
         """Logs the call."""
@@ -54,6 +54,6 @@ class _Lines:
         """Not of interest."""
 
 
-def _shown_peer(peer: str) -> str:
+def shown_peer(peer: str) -> str:
     """Where a call comes from: `127.0.0.1:4711` where gRPC says `ipv4:127.0.0.1:4711`."""
     return unquote(peer.partition(":")[2]) if peer.startswith(("ipv4:", "ipv6:")) else peer

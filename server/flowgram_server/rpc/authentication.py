@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import grpc
 
+from flowgram_server.auth.audit import AuditLog
 from flowgram_server.auth.authenticator import Authenticator
 from flowgram_server.auth.errors import AuthError, CredentialsInvalid
 from flowgram_server.auth.failure_delay import FailureDelay
@@ -16,7 +17,7 @@ from flowgram_server.auth.namespaces import NAMESPACE_KEY, in_namespace
 from flowgram_server.auth.permissions import MINIMUM_ROLE, check_role
 from flowgram_server.auth.principal import STRANGER, Principal, Role, current_principal
 from flowgram_server.auth.private_socket import CERTIFICATE_KEY, PEER_KEY, PRIVATE_PEER
-from flowgram_server.rpc.access_log import note
+from flowgram_server.rpc.access_log import note, shown_peer
 from flowgram_server.rpc.errors import ArgumentInvalid, Violation
 from flowgram_server.rpc.grpc_types import Context, Handler
 from flowgram_server.rpc.rich_status import abort
@@ -31,11 +32,15 @@ class CallGuard:
     Args:
         authenticator: Says who calls.
         delay: Slows down refusals.
+        audit: Is told of streams when they begin, for they may last; None: nothing is.
     """
 
-    def __init__(self, authenticator: Authenticator, delay: FailureDelay) -> None:
+    def __init__(
+        self, authenticator: Authenticator, delay: FailureDelay, audit: AuditLog | None = None
+    ) -> None:
         self._authenticator = authenticator
         self._delay = delay
+        self._audit = audit
 
     def guarded(self, method: str, handler: Handler) -> Handler:
         """The handler of a method of the contract, for callers who may. Raises `KeyError` for a method without a role."""
@@ -63,14 +68,30 @@ class CallGuard:
     ) -> Any:
         async def handle(request: Any, context: Context) -> AsyncGenerator[bytes, None]:
             await self._admit(method, needed, context)
+            if self._audit is not None:
+                self._tell_of_stream(self._audit, method, context)
             async with aclosing(behavior(request, context)) as answers:
                 async for answer in answers:
                     yield answer
 
         return handle
 
+    @staticmethod
+    def _tell_of_stream(audit: AuditLog, method: str, context: Context) -> None:
+        principal = current_principal.get()
+        audit.write(
+            principal=principal.name,
+            namespace=principal.namespace,
+            peer=shown_peer(_peer(context)),
+            method=method,
+            allowed=True,
+            status="OPEN",
+        )
+
     async def _admit(self, method: str, needed: Role, context: Context) -> None:
         """Sets the principal of a call; ends the call if it may not be made."""
+        if context.peer().startswith(PRIVATE_PEER):
+            note(caller=_peer(context))
         try:
             principal = await self._principal(needed, context)
             check_role(principal, method, needed)
@@ -80,9 +101,6 @@ class CallGuard:
         except (AuthError, ArgumentInvalid) as error:
             await abort(context, error)
         current_principal.set(principal)
-        if context.peer().startswith(PRIVATE_PEER):
-            note(caller=_peer(context))
-        note(principal=principal.name, namespace=principal.namespace)
 
     async def _principal(self, needed: Role, context: Context) -> Principal:
         authorization = namespace = None
@@ -94,12 +112,15 @@ class CallGuard:
             elif key == NAMESPACE_KEY:
                 namespace = value
         principal = await self._bearer(authorization, needed, context)
+        note(principal=principal.name, namespace=principal.namespace)
         if namespace is None:
             return principal
         try:
-            return in_namespace(principal, str(namespace))
+            principal = in_namespace(principal, str(namespace))
         except ValueError as error:
             raise ArgumentInvalid(Violation(NAMESPACE_KEY, str(error))) from None
+        note(namespace=principal.namespace)
+        return principal
 
     async def _bearer(self, authorization: str | bytes | None, needed: Role, context: Context) -> Principal:
         authenticator = self._authenticator

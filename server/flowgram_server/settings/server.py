@@ -125,6 +125,10 @@ class Settings(BaseSettings):
     )
     access_log: bool = Field(default=True, description="Whether every call is logged.")
 
+    audit_log: Path | None = Field(
+        default=None, description="File of the audit log, a line of JSON per decision; -: standard output."
+    )
+
     max_message_bytes: MessageBytes = Field(
         default=_SERVICE.max_message_bytes,
         ge=65_536,

@@ -101,7 +101,7 @@ async def test_who_calls_is_known_to_the_service(service: Service, keys: Keys) -
     """The principal of a call is set where it is answered, also in a stream."""
     seen: list[Principal] = []
 
-    async def task(task_id: str) -> Any:
+    async def task(task_id: str, **_: Any) -> Any:
         seen.append(current_principal.get())
         return service.application.records[task_id]
 
@@ -135,7 +135,7 @@ async def test_an_admin_names_a_namespace(service: Service, keys: Keys) -> None:
     named = ("flowgram-namespace", "team-b")
     seen: list[str] = []
 
-    async def task(task_id: str) -> Any:
+    async def task(task_id: str, **_: Any) -> Any:
         seen.append(current_principal.get().namespace)
         return service.application.records[task_id]
 

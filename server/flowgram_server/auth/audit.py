@@ -1,0 +1,147 @@
+"""The audit log: a stream of its own with one line of JSON for each decision about a call.
+
+A thread of its own writes it, so that a slow disk holds up nobody. Of decisions that wait for it there is a bound: beyond it lines are
+lost, and their number is written as soon as there is room again.
+"""
+
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import structlog
+
+from flowgram_core.concurrency.clock import Clock
+from flowgram_server.auth.errors import CredentialFileUnusable
+
+REFUSALS: Final = frozenset({"CREDENTIALS_MISSING", "CREDENTIALS_INVALID", "PERMISSION_DENIED"})
+"""The reasons of calls that who calls may not make."""
+
+STANDARD_OUTPUT: Final = Path("-")
+"""Stands for the standard output where a file is named."""
+
+_MAX_WAITING: Final = 50_000
+_FILE_MODE: Final = 0o600
+
+_log = structlog.get_logger(__name__)
+
+
+class AuditLog:
+    """Writes decisions, one a line.
+
+    Args:
+        path: The file that they are added to; a file of this name is made anew where it was moved away. `-`: standard output.
+        clock: Tells the time of a decision.
+
+    Raises:
+        CredentialFileUnusable: The file cannot be written.
+    """
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._path = path
+        self._clock = clock
+        self._waiting: deque[dict[str, Any]] = deque()
+        self._lost = 0
+        self._news = threading.Event()
+        self._closing = False
+        self._failed = False
+        try:
+            self._descriptor = _open(path)
+        except OSError as error:
+            raise CredentialFileUnusable(f"{path}: {error.strerror}") from None
+        self._thread = threading.Thread(target=self._run, name="audit log", daemon=True)
+        self._thread.start()
+
+    def write(self, **fields: Any) -> None:
+        """Adds a line, with its time; returns at once."""
+        if len(self._waiting) >= _MAX_WAITING:
+            self._lost += 1
+            return
+        self._waiting.append({"time": self._clock.now(), **fields})
+        self._news.set()
+
+    def close(self) -> None:
+        """Writes what is left."""
+        self._closing = True
+        self._news.set()
+        self._thread.join()
+        if self._path != STANDARD_OUTPUT:
+            os.close(self._descriptor)
+
+    def _run(self) -> None:
+        while True:
+            self._news.wait()
+            self._news.clear()
+            closing = self._closing  # what was added before it was set is in this batch
+            self._write_waiting()
+            if closing and not self._waiting:
+                return
+
+    def _write_waiting(self) -> None:
+        lines = []
+        while self._waiting:
+            lines.append(_line(self._waiting.popleft()))
+        lost, self._lost = self._lost, 0
+        if lost:
+            lines.append(_line({"time": self._clock.now(), "lost": lost}))
+        if not lines:
+            return
+        try:
+            self._follow_rotation()
+            _write_all(self._descriptor, b"".join(lines))
+        except OSError as error:
+            if not self._failed:
+                _log.error("the audit log cannot be written: lines are lost", reason=error.strerror)
+            self._failed = True
+        else:
+            self._failed = False
+
+    def _follow_rotation(self) -> None:
+        """Opens the file anew where another one, or none, has its name now."""
+        if self._path == STANDARD_OUTPUT:
+            return
+        ours = os.fstat(self._descriptor)
+        with suppress(FileNotFoundError):
+            there = self._path.stat()
+            if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
+                return
+        opened = _open(self._path)
+        os.close(self._descriptor)
+        self._descriptor = opened
+
+
+@contextmanager
+def open_audit_log(path: Path | None, clock: Clock) -> Iterator[AuditLog | None]:
+    """The audit log in a file, for as long as the block lasts; None where there is to be none. Raises `CredentialFileUnusable`."""
+    if path is None:
+        yield None
+        return
+    audit = AuditLog(path, clock)
+    try:
+        yield audit
+    finally:
+        audit.close()
+
+
+def _line(fields: dict[str, Any]) -> bytes:
+    moment = datetime.fromtimestamp(fields["time"] / 1e6, UTC)
+    shown = {**fields, "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
+    return orjson.dumps(shown, default=str, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _open(path: Path) -> int:
+    if path == STANDARD_OUTPUT:
+        return sys.stdout.fileno()
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

@@ -23,6 +23,7 @@ from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceS
 from flowgram_core.modeling.json_text import dumps, loads
 from flowgram_server.app import open_server
 from flowgram_server.settings.server import Settings, load_settings
+from flowgram_server.telemetry.telemetry import Telemetry
 
 CANARY = "canary-" + '0123456789"abcdef'
 """A secret; the quotation mark has several forms."""
@@ -129,12 +130,26 @@ def files_of(tmp_path: Path) -> str:
     return " ".join(path.read_bytes().decode("latin-1") for path in found)
 
 
-async def test_a_canary_is_seen_nowhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """It is sent, and echoed; but it is in no report, watch, task, answer of REST, log or file."""
+async def test_a_canary_is_seen_nowhere(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It is sent, and echoed; but it is in no report, watch, task, answer of REST, log, metric or file."""
+    telemetry = Telemetry.with_metrics(wanted=True)
+    assert telemetry.exposition is not None
+    with telemetry.measuring():
+        await look_for_the_canary(tmp_path, telemetry)
+        metrics, _ = telemetry.exposition("")
+        assert b'type="http"' in metrics
+        printed = capfd.readouterr()
+        assert "TaskRun" in printed.out + printed.err
+        assert_unseen(metrics.decode(), *printed, caplog.text, [vars(record) for record in caplog.records])
+
+
+async def look_for_the_canary(tmp_path: Path, telemetry: Telemetry) -> None:
     async with (
         RawServer(echo) as api,
         RawServer(stream_echo) as model,
-        open_server(settings(tmp_path)) as server,
+        open_server(settings(tmp_path), telemetry=telemetry) as server,
         grpc.aio.insecure_channel(server.address) as channel,
         gateway_to(server.address) as gateway,
     ):
@@ -155,7 +170,7 @@ async def test_a_canary_is_seen_nowhere(tmp_path: Path, caplog: pytest.LogCaptur
         assert api.received[0].headers["x-vault"] == f"key {CANARY} hi"
         assert loads(api.received[0].body.decode()) == {"key": CANARY, "text": "hi"}
         assert [received.headers["authorization"] for received in model.received] == [f"Bearer {CANARY}"] * 2
-        assert_unseen(files_of(tmp_path), caplog.text, [vars(record) for record in caplog.records])
+        assert_unseen(files_of(tmp_path))
 
 
 async def test_a_secret_is_not_sent_to_a_host_that_it_is_not_for(tmp_path: Path) -> None:
@@ -288,13 +303,14 @@ async def test_a_call_that_is_made_again_after_a_restart_has_its_secret(tmp_path
 
 @pytest.mark.timeout(180)
 async def test_a_worker_of_temporal_has_the_secrets(tmp_path: Path) -> None:
-    """The value is in no history, though that is not encrypted here; the request has it."""
+    """The value is in no history, though that is not encrypted here; the request has it. Egress rules hold there, too."""
     require_temporal()
     cluster = TemporalServer(tmp_path)
     cluster.start()
     try:
         temporal = {"address": cluster.address, "unencrypted": True}
-        wanted = settings(tmp_path, runtime="temporal", with_worker=True, temporal=temporal)
+        egress = {"deny": ["127.0.0.2"]}
+        wanted = settings(tmp_path, runtime="temporal", with_worker=True, temporal=temporal, egress=egress)
         async with (
             RawServer(echo) as api,
             RawServer(stream_echo) as model,
@@ -309,5 +325,12 @@ async def test_a_worker_of_temporal_has_the_secrets(tmp_path: Path) -> None:
             assert api.received[0].headers["x-vault"] == f"key {CANARY}"
             assert model.received[0].headers["authorization"] == f"Bearer {CANARY}"
             assert_unseen(answer, *await everything_of(stub, answer.task_id))
+            url = f"http://127.0.0.2:{api.port}"
+            schema = chain(START, request_node(url, template("x")), end("http_0", "body"))
+            answer = await stub.TaskRun(TaskRunRequest(schema=schema, wait=True))
+            assert r"The secret \"CANARY\" is not sent to" in str(answer)
+            schema = chain(START, model_node(url), end("llm_0", "result"))
+            answer = await stub.TaskRun(TaskRunRequest(schema=schema, wait=True))
+            assert r"is denied by the egress rule \"127.0.0.2\"" in str(answer)
     finally:
         cluster.close()

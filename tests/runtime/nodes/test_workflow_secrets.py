@@ -263,6 +263,10 @@ async def test_a_model_gets_its_key(tmp_path: Path) -> None:
             ):
                 await node.execute(llm_call(node, model.base_url, uses, **inputs), FakeContext())
                 assert model.asked[-1].headers["authorization"] == f"Bearer {sent}"
+            await node.execute(llm_call(node, model.base_url, {"apiKey": ("KEY",)}), FakeContext())
+            assert (
+                "authorization" not in model.asked[-1].headers
+            )  # it was left out, and is not taken all the same
         async with LLMNode(secrets=WorkflowSecrets({"OTHER": sources["OTHER"]})) as node:
             await node.execute(llm_call(node, model.base_url, {}), FakeContext())
             assert "authorization" not in model.asked[-1].headers

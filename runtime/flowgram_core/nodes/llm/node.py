@@ -114,11 +114,14 @@ class LLMNode(Trusted):
         """The key that the call has, or a secret of the server; empty without either."""
         given, uses, namespace = call.inputs.get("apiKey"), call.node.secrets, context.owner.namespace
         api_key = javascript.to_string(given).strip() if javascript.truthy(given) else ""
-        if not api_key:
+        if not api_key and not uses:
             opened = self._secrets.for_host(parse_url(call.inputs["apiHost"]), namespace)
             return "" if opened is None else next(iter(opened.values.values())), opened
         opened = self._secrets.open(uses, namespace)
-        return api_key if opened is None else opened.fill(api_key, uses["apiKey"]).strip(), opened
+        # Where the input is not declared as a text, the secret is left out as any other value would be.
+        if opened is not None and api_key:
+            api_key = opened.fill(api_key, uses["apiKey"]).strip()
+        return api_key, opened
 
     async def _complete(self, inputs: JSONObject, api_key: str, context: CallContext) -> str:
         if api_key and not _KEY.fullmatch(api_key):

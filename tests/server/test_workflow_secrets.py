@@ -23,7 +23,9 @@ from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceS
 from flowgram_core.modeling.json_text import dumps, loads
 from flowgram_server.app import open_server
 from flowgram_server.settings.server import Settings, load_settings
+from flowgram_server.telemetry.metrics import Metrics
 from flowgram_server.telemetry.telemetry import Telemetry
+from flowgram_server.telemetry.tracing import Tracing
 
 CANARY = "canary-" + '0123456789"abcdef'
 """A secret; the quotation mark has several forms."""
@@ -134,15 +136,30 @@ async def test_a_canary_is_seen_nowhere(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """It is sent, and echoed; but it is in no report, watch, task, answer of REST, log, metric or file."""
-    telemetry = Telemetry.with_metrics(wanted=True)
-    assert telemetry.exposition is not None
+    counting = Metrics()
+    telemetry = Telemetry(counting)
     with telemetry.measuring():
         await look_for_the_canary(tmp_path, telemetry)
-        metrics, _ = telemetry.exposition("")
+        metrics, _ = counting.exposition("")
         assert b'type="http"' in metrics
         printed = capfd.readouterr()
         assert "TaskRun" in printed.out + printed.err
         assert_unseen(metrics.decode(), *printed, caplog.text, [vars(record) for record in caplog.records])
+
+
+async def test_a_canary_is_in_no_trace(tmp_path: Path) -> None:
+    """Neither in the spans of calls, tasks and nodes, nor in those of the requests that it was sent with."""
+    pytest.importorskip("opentelemetry.sdk", reason="needs the extra otel")
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - it is an extra
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter  # noqa: PLC0415
+
+    provider, spans = TracerProvider(), InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    await look_for_the_canary(tmp_path, Telemetry(tracing=Tracing(provider)))
+    finished = [span.to_json() for span in spans.get_finished_spans()]
+    assert any("chat m" in span for span in finished)
+    assert_unseen(*finished)
 
 
 async def look_for_the_canary(tmp_path: Path, telemetry: Telemetry) -> None:

@@ -30,6 +30,8 @@ IN_FLIGHT: Final = 64
 
 EACH: Final = 60.0
 """Kilobytes that a waiting task, or a watch, may take at most."""
+WAITING_EACH: Final = 30.0
+"""The same of one whose call is open, on a server that has done nothing else."""
 ENDS_PER_SECOND: Final = 1_000
 INSTANTLY: Final = 1e9
 
@@ -173,6 +175,24 @@ def _memory(name: str, after: float, before: float, count: int) -> Row:
     """Memory per task or watch, from the resident sizes in megabytes."""
     each = (after - before) / count * 1e3
     return at_most(f"{name}: memory of each", f"{each:.1f} kB", f"in all {after:.0f} MB", each, EACH)
+
+
+async def answered_at_once(load: Load) -> list[Row]:
+    """Tasks that all wait on calls which are open, and whose answers all come in one instant."""
+    load.peer.released.clear()
+    before = load.server.resident()
+    ids = await load.start(workflows.calling(load.peer.url), TASKS)
+    await load.peer.waiting(TASKS)
+    after = load.server.resident()
+    await load.server.probe()
+    load.peer.released.set()
+    await asyncio.gather(load.peer.release(INSTANTLY), load.wait(ids))
+    name = f"{TASKS:,} tasks in calls"
+    memory = _memory(name, after, before, TASKS)
+    return [
+        at_most(memory.name, memory.this, memory.other, memory.ratio, WAITING_EACH),
+        await load.held(f"{name} that are all answered at once"),
+    ]
 
 
 async def crowded_task(load: Load) -> list[Row]:
@@ -322,6 +342,7 @@ async def measure() -> list[Row]:
     for environment, scenarios in (
         ({}, (queued_tasks,)),
         (_ALL_CALLS, (waiting_tasks, crowded_task)),
+        (_ALL_CALLS, (answered_at_once,)),
         ({}, (long_task,)),
         ({}, (dropped_watches,)),
         ({}, (large_inputs,)),

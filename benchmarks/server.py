@@ -58,7 +58,13 @@ async def running_server(*, probed: bool = False, **environment: str) -> AsyncIt
     target = f"127.0.0.1:{free_port()}"
     command = ("benchmarks.probe",) if probed else ("flowgram_server.cli", "serve")
     with tempfile.TemporaryDirectory() as folder:
-        settings = {"LISTEN": target, "HTTP_LISTEN": "", "DATA": folder, "LOG_LEVEL": "warning"}
+        settings = {
+            "LISTEN": target,
+            "HTTP_LISTEN": "",
+            "METRICS_LISTEN": "",
+            "DATA": folder,
+            "LOG_LEVEL": "warning",
+        }
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", *command,
             env={**os.environ, **{f"FLOWGRAM_{name}": value for name, value in settings.items()}, **environment},
@@ -68,8 +74,22 @@ async def running_server(*, probed: bool = False, **environment: str) -> AsyncIt
         try:
             options = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 100)]
             async with grpc.aio.insecure_channel(target, options=options) as channel:
-                await asyncio.wait_for(channel.channel_ready(), _TIMEOUT)
+                await _ready(channel, process)
             yield Server(target, psutil.Process(process.pid), process.stdout)
         finally:
-            process.terminate()
+            if process.returncode is None:
+                process.terminate()
             await process.wait()
+
+
+async def _ready(channel: grpc.aio.Channel, process: asyncio.subprocess.Process) -> None:
+    """Returns when the server answers. Raises `RuntimeError` where it has ended, or takes too long."""
+    ready = asyncio.ensure_future(channel.channel_ready())
+    ended = asyncio.ensure_future(process.wait())
+    try:
+        await asyncio.wait((ready, ended), timeout=_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
+        if not ready.done():
+            raise RuntimeError("the server does not start")
+    finally:
+        ready.cancel()
+        ended.cancel()

@@ -1,12 +1,13 @@
 """Tuning of the garbage collector, so that it does not hold the event loop.
 
 A full collection looks at every object of the process: with 10,000 waiting tasks that takes 150 ms, in which nobody is
-served. Reference counts free nearly all there is, so full collections can wait until there is little to look at. Young
-objects are collected as ever, some more at a time.
+served, and as long with one task whose values are a million objects. Reference counts free nearly all there is, so full collections
+can wait until there is little to look at. Young objects are collected as ever, some more at a time.
 """
 
 import asyncio
 import gc
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -18,8 +19,11 @@ _THRESHOLDS: Final = (2_000, 10, 1_000_000)
 
 INTERVAL: Final = 10.0
 """Seconds between two looks."""
-QUIET: Final = 200
-"""With fewer coroutines than this there is little to look at."""
+QUIET: Final = 100_000
+"""With fewer blocks of memory than this, beyond those of the start, there is little to look at: some milliseconds.
+
+Blocks, which the interpreter knows, since they tell of values as well as of tasks, and counting coroutines takes a microsecond for each.
+"""
 LONGEST: Final = 600.0
 """Seconds after which a full collection is made in any case: memory must stay bounded."""
 
@@ -31,7 +35,8 @@ async def tuned_gc(clock: Clock) -> AsyncIterator[None]:
     gc.collect()
     gc.freeze()  # what was imported stays anyway
     gc.set_threshold(*_THRESHOLDS)
-    collecting = asyncio.create_task(_collect(clock), name="garbage collection")
+    quiet = sys.getallocatedblocks() + QUIET
+    collecting = asyncio.create_task(_collect(clock, quiet), name="garbage collection")
     try:
         yield
     finally:
@@ -41,11 +46,11 @@ async def tuned_gc(clock: Clock) -> AsyncIterator[None]:
         gc.unfreeze()
 
 
-async def _collect(clock: Clock) -> None:
+async def _collect(clock: Clock, quiet: int) -> None:
     waited = 0.0
     while True:
         await clock.sleep(INTERVAL)
         waited += INTERVAL
-        if waited >= LONGEST or len(asyncio.all_tasks()) < QUIET:
+        if waited >= LONGEST or sys.getallocatedblocks() < quiet:
             gc.collect()
             waited = 0.0

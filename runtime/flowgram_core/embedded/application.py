@@ -3,12 +3,12 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Final
 
 from flowgram_core.concurrency.batching import AdaptiveBatcher
 from flowgram_core.concurrency.clock import Clock
+from flowgram_core.concurrency.fair_threads import FairThreads
 from flowgram_core.concurrency.fairness import FairScheduler
 from flowgram_core.concurrency.supervision import run_forever, with_timeout
 from flowgram_core.embedded.failing import fail_task_with_retry
@@ -113,7 +113,7 @@ class Application:
             storage=StorageBudget(journal, settings, clock),
             settings=settings,
             memory=MemoryBudget(settings.max_memory),
-            threads=ThreadPoolExecutor(_THREADS, "node-work"),
+            threads=FairThreads(_THREADS, "node-work"),
             pins=PinnedSettings.of(settings, registry.node_types).to_record(),
             observer=observer,
         )
@@ -152,7 +152,7 @@ class Application:
             for task in background:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
-            self._services.threads.shutdown(wait=False, cancel_futures=True)
+            self._services.threads.shutdown()
             if not await with_timeout(_CANCEL_TIMEOUT, self._scheduler.close(), self._clock):
                 _log.error("cancelled calls do not end: abandoned after %g s", _CANCEL_TIMEOUT)
 

@@ -2,13 +2,13 @@
 
 A task that cannot be rebuilt is ended as FAILED; one that cannot be read at the moment is retried. A task is parked, which
 ends it as FAILED too, when so many processes in a row died while they worked on it: else it would end every process to come.
-Tasks with any such death come last.
+Tasks with any such death come last. Else they come in turns of the namespaces, so that nobody waits for all tasks of another.
 """
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from flowgram_core.concurrency.supervision import retry_delays
@@ -54,10 +54,18 @@ class Recovery:
         while records := await self._services.journal.unfinished(after=after, limit=_PAGE):
             found += records
             after = records[-1].order
-        found.sort(key=lambda record: self._crashes.get(record.task_id, 0))  # stable: the oldest first
-        self._pending = {record.task_id: record for record in found}
+        self._pending = {record.task_id: record for record in self._in_order(found)}
         self._pending_of = Counter(record.namespace for record in found)
         self._scheduler.reserve(sum(map(self._reserves, found)))
+
+    def _in_order(self, found: Sequence[TaskRecord]) -> list[TaskRecord]:
+        """Tasks in the order in which they are rebuilt: those with crashes last; else in turns of the namespaces, oldest first."""
+        before: Counter[str] = Counter()
+        places: dict[str, tuple[int, int]] = {}
+        for record in found:
+            places[record.task_id] = self._crashes.get(record.task_id, 0), before[record.namespace]
+            before[record.namespace] += 1
+        return sorted(found, key=lambda record: places[record.task_id])
 
     async def run(self) -> None:
         """Rebuilds all tasks and resumes them, then retries those for which that failed, with backoff."""

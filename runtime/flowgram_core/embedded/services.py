@@ -1,9 +1,9 @@
 """The collaborators that all tasks of the embedded host share."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from flowgram_core.concurrency.clock import Clock
+from flowgram_core.concurrency.fair_threads import FairThreads
 from flowgram_core.concurrency.fairness import FairScheduler
 from flowgram_core.embedded.memory_budget import MemoryBudget
 from flowgram_core.embedded.storage import StorageBudget
@@ -42,7 +42,7 @@ class Services:
     storage: StorageBudget
     settings: RuntimeSettings
     memory: MemoryBudget
-    threads: ThreadPoolExecutor
+    threads: FairThreads
     pins: JSONObject | None
     observer: Observer | None = None
 

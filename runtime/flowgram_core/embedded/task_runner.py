@@ -314,7 +314,7 @@ class TaskRunner:
             finally:
                 self.services.register.end(slot)
 
-        self._thread_work = running = self.services.threads.submit(work)
+        self._thread_work = running = self.services.threads.submit(self.owner, work)
         try:
             await asyncio.wrap_future(running)
         except asyncio.CancelledError:

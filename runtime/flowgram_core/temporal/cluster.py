@@ -25,6 +25,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 from temporalio.client import Client
 from temporalio.common import (
+    Priority,
     SearchAttributeKey,
     SearchAttributePair,
     TypedSearchAttributes,
@@ -124,6 +125,8 @@ class Cluster:
                     memo=memo or None,
                     search_attributes=TypedSearchAttributes(attributes),
                     request_eager_start=eager,
+                    # Where the cluster has fairness switched on, it serves namespaces in turns; calls inherit the key.
+                    priority=Priority(fairness_key=namespace),
                     rpc_timeout=_TIMEOUT,
                 )
             except WorkflowAlreadyStartedError:

@@ -14,6 +14,7 @@ from typing import Final
 
 from flowgram.runtime.v1 import runtime_service_pb2 as service
 from flowgram_core.concurrency.clock import Clock
+from flowgram_core.concurrency.fair_queue import FairSemaphore
 from flowgram_core.concurrency.offload import run_in_thread_if_large
 from flowgram_core.hosting.errors import QuotaExceeded, ShuttingDown
 from flowgram_core.hosting.quotas import Quota, Quotas
@@ -116,8 +117,8 @@ class RuntimeServicer:
         self._watches = 0
         self._watches_of: Counter[str] = Counter()  # by namespace
         self._quotas = Quotas(limits.quotas)
-        self._reports = asyncio.Semaphore(_REPORTS)
-        self._long_reports = asyncio.Semaphore(1)
+        self._reports = FairSemaphore(_REPORTS)  # by namespace
+        self._long_reports = FairSemaphore(1)
         self._version = version("flowgram-server")
 
     @property
@@ -176,7 +177,7 @@ class RuntimeServicer:
         """What a task is."""
         note(task_id=request.task_id)
         task_id, namespace = requested_task(request), _namespace()
-        async with self._reports:
+        async with self._reports.slot(namespace):
             record = await self._application.task(task_id, namespace=namespace)
             schema = await self._application.schema(task_id, namespace=namespace)
             await self.time_slice()
@@ -195,7 +196,8 @@ class RuntimeServicer:
         events = (await self._application.task(task_id, namespace=namespace)).last_sequence
         if events > self._limits.max_report_events:
             raise ReportTooLong(events, self._limits.max_report_events)
-        async with self._long_reports if events > _LONG_REPORT else nullcontext(), self._reports:
+        long = self._long_reports.slot(namespace) if events > _LONG_REPORT else nullcontext()
+        async with long, self._reports.slot(namespace):
             record = await self._application.task(task_id, namespace=namespace)
             data: dict[str, str] = {}
             if not basic:

@@ -27,7 +27,7 @@ from flowgram_core.hosting.errors import ShuttingDown
 from flowgram_core.hosting.service import TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.errors import JournalUnavailable
-from flowgram_core.journal.interface import Batch, Journal, Write
+from flowgram_core.journal.interface import Batch, Journal, TaskRecord, Write
 from flowgram_core.journal.memory import MemoryJournal
 from flowgram_core.journal.sqlite import SQLiteJournal
 from flowgram_core.journal.work_register import SIZE, WorkRegister
@@ -415,3 +415,23 @@ async def test_watchers_go_on_after_a_restart_without_gap_or_repeat() -> None:
 
 def _text(batch: Batch) -> bytes:
     return batch.events
+
+
+async def test_tasks_are_rebuilt_in_turns_of_their_namespaces() -> None:
+    """Nobody waits for all the tasks of another namespace that are older; within one the oldest comes first."""
+
+    class Reads(MemoryJournal):
+        async def task(self, task_id: str, namespace: str | None = None) -> TaskRecord | None:
+            record = await super().task(task_id, namespace)
+            if record is not None and namespace is None:
+                rebuilt.append(record.namespace)
+            return record
+
+    calls, journal, rebuilt = ScriptedCalls(), Reads(), list[str]()
+    async with running_application(calls, journal=journal, settings=quiet()) as application:
+        for name, namespace in zip("abcdef", ("x", "x", "x", "x", "y", "y"), strict=True):
+            await application.run(TaskRequest(call_schema(name), namespace=namespace))
+        await calls.running(*"abcdef")
+    rebuilt.clear()
+    async with running_application(calls, journal=journal, settings=quiet(), first_id=1):
+        assert rebuilt == ["x", "y", "x", "y", "x", "x"]

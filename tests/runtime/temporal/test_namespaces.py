@@ -11,8 +11,10 @@ from support.temporal_host import temporal_host
 from support.temporal_server import TemporalServer
 
 from flowgram_core.concurrency.fair_queue import Owner
-from flowgram_core.hosting.errors import TaskNotFound
+from flowgram_core.hosting.errors import QuotaExceeded, TaskNotFound
+from flowgram_core.hosting.quotas import Quota
 from flowgram_core.hosting.service import TaskRequest
+from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.hosting.task_changes import TaskFilter
 from flowgram_core.modeling.status import Status
 from flowgram_core.temporal.application import TemporalApplication
@@ -121,3 +123,34 @@ async def test_all_servers_sign_alike(cluster: TemporalServer) -> None:
         cluster.address, encryption_keys=second | host.temporal.encryption_keys
     ) as other:
         assert other.front().signing_keys[1] == key != other.front().signing_keys[0]
+
+
+async def test_quotas_of_tasks_and_starts(cluster: TemporalServer) -> None:
+    """Of the namespace only, and a request that was accepted before is answered all the same."""
+    calls = ScriptedCalls()
+    settings = RuntimeSettings(quotas={"few": Quota(max_tasks=1), "slow": Quota(max_starts_per_second=0.01)})
+    async with temporal_host(cluster.address, calls, settings=settings) as host, host.worker():
+        front = host.front()
+        request = TaskRequest(call_schema("a"), request_id="first", namespace="few")
+        first = await front.run(request)
+        with pytest.raises(QuotaExceeded, match="1 tasks run and wait: the limit max_tasks is reached"):
+            await front.run(request._replace(request_id="second"))
+        assert (await front.run(request)).task_id == first.task_id
+        quick = TaskRequest(echo_schema(), '{"x": 1}', namespace="slow")
+        await front.run(quick)
+        with pytest.raises(QuotaExceeded, match="max_starts_per_second"):
+            await front.run(quick)
+        await front.run(quick._replace(namespace="other"))
+        await front.cancel(first.task_id, "", namespace="few")
+
+
+async def test_a_namespace_that_may_make_no_calls(cluster: TemporalServer) -> None:
+    """The worker says so in the task that fails."""
+    calls = ScriptedCalls()
+    settings = RuntimeSettings(quotas={"acme": Quota(max_calls=0)})
+    async with temporal_host(cluster.address, calls, settings=settings) as host, host.worker():
+        front = host.front()
+        task = await front.run(TaskRequest(call_schema("a"), namespace="acme"))
+        ended = await front.wait(task.task_id, namespace="acme")
+        assert ended.status == Status.FAILED
+        assert b"its quota max_calls is 0" in (ended.result or b"")

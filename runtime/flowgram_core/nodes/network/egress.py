@@ -17,6 +17,11 @@ from flowgram_core.nodes.network.ssrf_guard import Address, is_link_local, is_pu
 _NAMING: Final = frozenset({RuleKind.NAME, RuleKind.NETWORK, RuleKind.PRIVATE})
 """Rules that allow what is denied as private: an operator knows a host, or an address, by these."""
 
+_LONGEST_NAME: Final = 253
+"""Characters; see RFC 1035. Longer ones are no names, and not remembered."""
+_MOST_DECISIONS: Final = 4096
+"""Remembered; then all are made anew."""
+
 
 class Egress:
     """Decides about connections, in this order.
@@ -48,6 +53,7 @@ class Egress:
         self._deny = tuple(rule for rule in deny if not _is_private(rule))
         self._allow = tuple(allow)
         self._own_ports = own_ports or OwnPorts()
+        self._decisions: dict[tuple[str, int], str | None] = {}
 
     def refusal_of_host(self, host: str, port: int) -> str | None:
         """Why a host is not connected to, as far as its name tells; None where nothing speaks against it.
@@ -56,6 +62,18 @@ class Egress:
             host: A name or an address, as it stands in a URL, without brackets.
             port: Of the connection.
         """
+        # Nodes ask for the same hosts again and again, and the rules stay; the ports of the server come one by one.
+        if port in self._own_ports or len(host) > _LONGEST_NAME:
+            return self._decide(host, port)
+        try:
+            return self._decisions[host, port]
+        except KeyError:
+            if len(self._decisions) >= _MOST_DECISIONS:
+                self._decisions.clear()
+            decision = self._decisions[host, port] = self._decide(host, port)
+            return decision
+
+    def _decide(self, host: str, port: int) -> str | None:
         address = literal_address(host)
         if address is not None:
             return self.refusal_of_address(host, port, address)

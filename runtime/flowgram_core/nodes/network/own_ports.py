@@ -20,6 +20,10 @@ class OwnPorts:
         """The server listens on a port; 0 stands for one that is not yet known."""
         self._ports.update({port} - {0})
 
+    def __contains__(self, port: int) -> bool:
+        """Whether the server listens on a port."""
+        return port in self._ports
+
     def has(self, port: int, address: Address) -> bool:
         """Whether a connection to a port of an address would lead to the server."""
         return port in self._ports and any(_is_of_this_machine(seen) for seen in seen_as(address))

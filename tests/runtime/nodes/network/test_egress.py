@@ -154,6 +154,15 @@ def test_own_ports_are_denied(
     assert decide(egress, host, port, address) == by
 
 
+def test_a_port_that_the_server_takes_later_is_denied_from_then_on() -> None:
+    """Whatever was decided before."""
+    own_ports = OwnPorts()
+    egress = Egress(own_ports=own_ports)
+    assert egress.refusal_of_host("127.0.0.1", 50051) is None
+    own_ports.add(50051)
+    assert egress.refusal_of_host("127.0.0.1", 50051) == 'is denied by the egress rule "own ports"'
+
+
 def test_own_ports_are_denied_at_the_addresses_of_network_interfaces() -> None:
     """The address that this machine has in its network is its own, too."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

@@ -254,6 +254,11 @@ class TaskRunner:
             storage.wake_when_room(self._wake)
             await self._wake.wait()
             return
+        if self._interrupt is None and not self._inbox and not self._execution.has_work:
+            await (
+                self._wake.wait()
+            )  # mostly for the outcome of a call; to look for work in vain costs as much as a short step
+            return
         step, fairness = self._new_step(), self.services.fairness
         await fairness.time_slice()
         while self._work(step):

@@ -135,6 +135,35 @@ async def test_tokens(tmp_path: Path) -> None:
         await stub.TaskRun(request, metadata=(("authorization", f"Bearer {issuer.token()}"),))
 
 
+async def test_an_issuer_at_an_address(tmp_path: Path) -> None:
+    """A server starts while the issuer is away: keys are valid meanwhile, and tokens as soon as it is back."""
+    issuer = Issuer()
+    issuer.away = True
+    key = add_key(tmp_path / "keys.json")
+    with issuer.published() as address:
+        auth = {
+            "api_keys_file": tmp_path / "keys.json",
+            "jwt": {"issuer": ISSUER, "audience": AUDIENCE, "jwks_uri": address},
+        }
+        async with (
+            open_server(settings_for(tmp_path, auth=auth)) as server,
+            grpc.aio.insecure_channel(server.address) as channel,
+        ):
+            stub: Any = WorkflowRuntimeServiceStub(channel)
+            request = ServerInfoRequest()
+            token = (("authorization", f"Bearer {issuer.token()}"),)
+            refusal = await refused(stub.ServerInfo(request, metadata=token))
+            assert refusal.reason == "CREDENTIALS_INVALID"
+            assert "could not be fetched" in refusal.text
+            assert (await stub.ServerInfo(request, metadata=key)).caller.role == "runner"
+            issuer.away = False
+            await eventually_allowed(stub, token)
+            caller = (await stub.ServerInfo(request, metadata=token)).caller
+            assert (caller.name, caller.namespace) == ("token:somebody", "team-a")
+            issuer.away = True
+            assert (await stub.ServerInfo(request, metadata=token)).caller == caller
+
+
 async def test_client_certificates_say_who_calls(tmp_path: Path) -> None:
     """The holder of a certificate is known on both ports; nobody becomes one by saying so."""
     authority, clients = Authority(), Authority("clients")

@@ -6,10 +6,12 @@ from flowgram_server.gateway.errors import (
     BodyTimedOut,
     BodyTooLarge,
     ContentTypeUnsupported,
+    CredentialsMissing,
     ErrorAnswer,
     GatewayError,
     GatewayOverloaded,
     RequestInvalid,
+    SessionForeign,
     answer_to,
 )
 
@@ -24,11 +26,13 @@ def test_every_own_error_has_an_answer() -> None:
         ContentTypeUnsupported(""),
         BodyTimedOut(),
         GatewayOverloaded(),
+        CredentialsMissing(),
+        SessionForeign(),
     ]
     assert {type(each) for each in examples} == set(GatewayError.__subclasses__())
     answers = [answer_to(each) for each in examples]
-    assert [answer.status for answer in answers] == [400, 413, 415, 408, 503]
-    assert [answer.retry_after for answer in answers] == [None, None, None, None, 1]
+    assert [answer.status for answer in answers] == [400, 413, 415, 408, 503, 401, 403]
+    assert [answer.retry_after for answer in answers] == [None, None, None, None, 1, None, None]
     assert answers[0] == ErrorAnswer(400, "ARGUMENT_INVALID", "a; b", ("a", "b"))
 
 

@@ -27,6 +27,9 @@ STANDARD_OUTPUT: Final = Path("-")
 """Stands for the standard output where a file is named."""
 
 _MAX_WAITING: Final = 50_000
+_COLLECTED: Final = 0.05
+"""Seconds in which lines are collected before they are written."""
+
 _FILE_MODE: Final = 0o600
 
 _log = structlog.get_logger(__name__)
@@ -49,7 +52,8 @@ class AuditLog:
         self._waiting: deque[dict[str, Any]] = deque()
         self._lost = 0
         self._news = threading.Event()
-        self._closing = False
+        self._awake = False
+        self._closing = threading.Event()
         self._failed = False
         try:
             self._descriptor = _open(path)
@@ -64,11 +68,13 @@ class AuditLog:
             self._lost += 1
             return
         self._waiting.append({"time": self._clock.now(), **fields})
-        self._news.set()
+        if not self._awake:
+            self._awake = True
+            self._news.set()
 
     def close(self) -> None:
         """Writes what is left."""
-        self._closing = True
+        self._closing.set()
         self._news.set()
         self._thread.join()
         if self._path != STANDARD_OUTPUT:
@@ -77,8 +83,11 @@ class AuditLog:
     def _run(self) -> None:
         while True:
             self._news.wait()
+            # Lines that come together are written together: waking this thread for each would cost more than the line.
+            self._closing.wait(_COLLECTED)
             self._news.clear()
-            closing = self._closing  # what was added before it was set is in this batch
+            closing = self._closing.is_set()  # in this order: what closes sets the two the other way round
+            self._awake = False  # what is added from here on wakes it again
             self._write_waiting()
             if closing and not self._waiting:
                 return

@@ -4,12 +4,17 @@ A value is read when a request is made, and again when its file has changed. It 
 the request that it belongs to.
 """
 
+import base64
+import binascii
+import html
+import json
 import logging
 import os
 import re
 import stat
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -20,6 +25,7 @@ import httpx2
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.modeling.json_text import dumps
 from flowgram_core.modeling.secret_references import SecretUses, placeholder
+from flowgram_core.nodes.http.url import encode_form
 from flowgram_core.nodes.network.egress import literal_address
 from flowgram_core.nodes.network.egress_rules import EgressRule, RuleKind, normal_host
 
@@ -297,4 +303,23 @@ class WorkflowSecrets:
 
 
 def _forms(value: str) -> set[str]:
-    return {value, dumps(value)[1:-1], quote(value, safe=""), quote_plus(value)}
+    """A value as it is, as JSON, addresses, forms and HTML have it; of credentials in base64, what is in them, too."""
+    texts = {value}
+    with suppress(binascii.Error, ValueError):
+        decoded = base64.b64decode(value, validate=True).decode()
+        if decoded.isprintable() and ":" in decoded:
+            texts |= {text for text in (decoded, decoded.partition(":")[2]) if len(text) >= _SHORTEST_ECHO}
+    return {
+        form
+        for text in texts
+        for in_json in (dumps(text)[1:-1], json.dumps(text)[1:-1])
+        for form in (
+            text,
+            in_json,
+            in_json.replace("/", "\\/"),
+            quote(text, safe=""),
+            quote_plus(text),
+            encode_form([("", text)]).decode()[1:],
+            html.escape(text),
+        )
+    }

@@ -1,5 +1,6 @@
 """Workflow secrets: their values, their hosts, and how they get into a request."""
 
+import base64
 import logging
 import os
 from pathlib import Path
@@ -141,7 +142,13 @@ def test_known_texts_are_all_values_in_all_forms(tmp_path: Path) -> None:
     source = secret(tmp_path, value='a "quoted" value')
     secrets = WorkflowSecrets({"KEY": source}, monotonic=lambda: now)
     assert dict(secrets.known_texts()) == dict.fromkeys(
-        ('a "quoted" value', 'a \\"quoted\\" value', "a%20%22quoted%22%20value", "a+%22quoted%22+value"),
+        (
+            'a "quoted" value',
+            'a \\"quoted\\" value',
+            "a%20%22quoted%22%20value",
+            "a+%22quoted%22+value",
+            "a &quot;quoted&quot; value",
+        ),
         "{{secrets.KEY}}",
     )
     assert source.file is not None
@@ -149,6 +156,15 @@ def test_known_texts_are_all_values_in_all_forms(tmp_path: Path) -> None:
     now = 2.0
     assert {"next value", 'a "quoted" value'} <= secrets.known_texts().keys()
     assert WorkflowSecrets().known_texts() == {}
+
+
+def test_credentials_in_base64_are_known_as_what_they_hold(tmp_path: Path) -> None:
+    """A server may send the name and the password back; other values that happen to be base64 hold nothing."""
+    value = base64.b64encode(b"user:pass~w*rd/\xc3\xbc").decode()
+    forms = WorkflowSecrets({"KEY": secret(tmp_path, value=value)}).known_texts()
+    assert {value, "user:pass~w*rd/ü", "pass~w*rd/ü", "pass~w*rd/\\u00fc", "pass~w*rd\\/ü"} <= forms.keys()
+    assert "pass%7Ew*rd%2F%C3%BC" in forms
+    assert WorkflowSecrets({"KEY": secret(tmp_path, value="abcdefgh")}).known_texts().keys() == {"abcdefgh"}
 
 
 def test_what_is_inserted_beside_a_secret_cannot_name_it(tmp_path: Path) -> None:

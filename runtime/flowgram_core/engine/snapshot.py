@@ -3,10 +3,11 @@
 A snapshot holds what the schema, the inputs and the limits of the task do not say. It names nodes by their ids, and refers
 to shared parts by number, so that it takes no more room than what it was taken of:
 
-    version   of this format; 1
+    version   of this format; 2, where 1 had no texts among the values
     sequence, at, start_time, texts, errors    of the recorder
     status, outputs, failing                   of the task
-    values    arrays and objects that variables have, each after those inside it; `[n]` stands for the one with number n
+    values    arrays, objects and long texts that variables have, each after those inside it; `[n]` stands for the one with
+              number n
     frames    instances of graphs, each after the one around it
     runs      calls and loops that have begun, in order
     ended     loops that have failed while node runs of their iterations were left in the wave
@@ -29,7 +30,10 @@ from flowgram_core.modeling.json_text import JSONObject
 from flowgram_core.modeling.status import Status
 from flowgram_core.modeling.values import UNDEFINED, Variable
 
-VERSION: Final = 1
+VERSION: Final = 2
+_READABLE: Final = frozenset({1, VERSION})
+_LONG_TEXT: Final = 64
+"""Texts of so many characters are written once, however many variables have them."""
 
 Ready = list[tuple[Frame, Step]]
 """Node runs that can begin."""
@@ -73,7 +77,7 @@ def read_snapshot(snapshot: JSONObject, program: Program, inputs: JSONObject, re
         ProtocolError: It is of a later release, of another schema, or no snapshot.
     """
     version = snapshot.get("version")
-    if version != VERSION:
+    if version not in _READABLE:
         raise ProtocolError(f"a snapshot of version {version!r} cannot be read here")
     try:
         return _Reader(snapshot, program, inputs, recorder).read()
@@ -85,6 +89,7 @@ class _Writer:
     def __init__(self) -> None:
         self._values: list[Any] = []
         self._value_numbers: dict[int, int] = {}
+        self._text_numbers: dict[str, int] = {}
         self._frames: list[JSONObject] = []
         self._frame_numbers: dict[int, int] = {}
         self._loops: dict[str, NodeRun] = {}
@@ -178,9 +183,9 @@ class _Writer:
         return types if variable.value is UNDEFINED else [*types, self._value(variable.value)]
 
     def _value(self, value: Any) -> Any:
-        """A JSON value with numbers in place of arrays and objects. Without recursion: a task may nest values at will."""
+        """A JSON value with numbers in place of its parts. Without recursion: a task may nest values at will."""
         if not isinstance(value, dict | list):
-            return value
+            return self._part(value)
         numbers = self._value_numbers
         pending = [value]
         while pending:
@@ -194,16 +199,25 @@ class _Writer:
                 pending += inner
                 continue
             pending.pop()
-            numbers[id(container)] = len(self._values)
-            self._values.append(
+            written: Any = (
                 {key: self._part(part) for key, part in container.items()}
                 if isinstance(container, dict)
                 else [self._part(part) for part in container]
             )
+            numbers[id(container)] = len(self._values)
+            self._values.append(written)
         return self._part(value)
 
     def _part(self, value: Any) -> Any:
-        return [self._value_numbers[id(value)]] if isinstance(value, dict | list) else value
+        if isinstance(value, dict | list):
+            return [self._value_numbers[id(value)]]
+        if not isinstance(value, str) or len(value) < _LONG_TEXT:
+            return value
+        # By what they say, not by identity: a replay has to come to the same snapshot.
+        number = self._text_numbers.setdefault(value, len(self._values))
+        if number == len(self._values):
+            self._values.append(value)
+        return [number]
 
 
 class _Reader:
@@ -325,15 +339,17 @@ class _Reader:
 
 
 def _values(recorded: list[Any]) -> list[Any]:
-    """The arrays and objects of a snapshot, each made of those before it."""
+    """The arrays, objects and long texts of a snapshot, each made of those before it."""
     values: list[Any] = []
 
     def part(value: Any) -> Any:
         return values[value[0]] if isinstance(value, list) else value
 
     for container in recorded:
-        if isinstance(container, dict):
-            value: Any = {key: part(value) for key, value in container.items()}
+        if isinstance(container, str):
+            value: Any = container
+        elif isinstance(container, dict):
+            value = {key: part(value) for key, value in container.items()}
         else:
             value = [part(value) for value in container]
         values.append(value)

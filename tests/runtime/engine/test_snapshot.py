@@ -186,6 +186,38 @@ def test_only_what_goes_on_can_be_kept() -> None:
         execution.snapshot()
 
 
+def test_shared_parts_are_written_once() -> None:
+    """A long text that many variables have takes the room of one, as arrays and objects do; what is restored has all of it."""
+    text = "long text " * 1_000
+    assign = [
+        {"operator": "declare", "left": f"v{index}", "right": ref("start_0", "text")} for index in range(200)
+    ]
+    variable, call = node("v", "variable", {"assign": assign}), node("code_0", "code")
+    program = link_schema(
+        {
+            "nodes": [
+                start(text="string"),
+                variable,
+                call,
+                end(first=("string", ref("v", "v0")), last=("string", ref("v", "v199"))),
+            ],
+            "edges": [edge("start_0", "v"), edge("v", "code_0"), edge("code_0", "end_0")],
+        }
+    )
+    inputs = {"text": text}
+    execution = Execution(program, inputs)
+    execution.apply(Start(1))
+    execution.advance(10)
+    execution.take()
+    written = json_text.dumps(execution.snapshot())
+    assert len(written) < 3 * len(text)
+    restored = through_json(execution, program, inputs, None)
+    restored.apply(CallSucceeded(2, "code_0", {}))
+    restored.advance(10)
+    assert restored.finished is not None
+    assert restored.finished.outputs == {"first": text, "last": text}
+
+
 def test_other_snapshots_are_refused() -> None:
     """A snapshot of a later release, or of another workflow, is an error, and never a task that goes on wrongly."""
     program = link_schema(
@@ -202,8 +234,8 @@ def test_other_snapshots_are_refused() -> None:
     execution.advance(10)
     execution.take()
     snapshot = execution.snapshot()
-    with pytest.raises(ProtocolError, match="version 2"):
-        Execution.restore({**snapshot, "version": 2}, program, {})
+    with pytest.raises(ProtocolError, match="version 3"):
+        Execution.restore({**snapshot, "version": 3}, program, {})
     with pytest.raises(ProtocolError):
         Execution.restore(snapshot, other, {})
     for name in snapshot:

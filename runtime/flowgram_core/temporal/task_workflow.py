@@ -58,6 +58,8 @@ _CALL_TIMEOUT: Final = timedelta(days=3650)
 """Calls have a time limit of their own; a worker that dies shows by its silence."""
 _RETRY: Final = RetryPolicy(initial_interval=timedelta(seconds=0.5), maximum_interval=timedelta(seconds=10))
 _MAX_ACTIVITY_ID: Final = 200
+_MEMORY_OF_BYTE: Final = 16
+"""What takes more memory than this for each byte that a new run may begin with does not fit, but for short numbers."""
 _DIVERGED: Final = "this version does not get to the events that are recorded"
 
 
@@ -256,13 +258,15 @@ class TaskWorkflow:
         Such a task stays in this run: later it may hold less, or end. It fails when the history is full.
         """
         execution, limit = self._execution, self._task.shape.continued_bytes
-        state = Continuation(execution.snapshot(), tuple(self._inbox), None)
-        size = self._input_bytes + len(state.encode())
-        if size <= limit:
-            return _Continues(Position(execution.sequence, execution.start_time), state)
+        if execution.held_memory <= _MEMORY_OF_BYTE * limit:  # writing more than that takes long
+            state = Continuation(execution.snapshot(), tuple(self._inbox), None)
+            if self._input_bytes + len(state.encode()) <= limit:
+                return _Continues(Position(execution.sequence, execution.start_time), state)
         self._new_run_from = _history_length() + self._task.shape.history_events
         if self._is_full():
-            text = f"Task is long, and holds too much to go on in a new run of its workflow: {size} bytes, and at most {limit}"
+            text = (
+                f"Task is long, and holds more than a new run of its workflow may begin with: {limit} bytes"
+            )
             self._stop(Fail(_now(), text))
         return None
 

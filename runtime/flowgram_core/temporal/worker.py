@@ -117,7 +117,8 @@ async def make_current(client: Client, temporal: TemporalSettings, clock: Clock)
     delays = retry_delays()
     while True:
         try:
-            if not await _has_newer_current(client, temporal):
+            current = await _current_or_newer(client, temporal)
+            if current == temporal.build_id:
                 await client.workflow_service.set_worker_deployment_current_version(
                     SetWorkerDeploymentCurrentVersionRequest(
                         namespace=client.namespace,
@@ -129,14 +130,18 @@ async def make_current(client: Client, temporal: TemporalSettings, clock: Clock)
                     timeout=_VERSION_TIMEOUT,
                 )
                 _log.info("version %s of deployment %s is current", temporal.build_id, temporal.deployment)
-        except RPCError as error:  # the cluster does not know the version before its first poll
+            if current is not None:
+                return
+        except RPCError as error:  # the cluster does not know the deployment before its first poll
             _log.debug("cannot make the version current yet: %s", error)
-            await clock.sleep(next(delays))
-        else:
-            return
+        await clock.sleep(next(delays))
 
 
-async def _has_newer_current(client: Client, temporal: TemporalSettings) -> bool:
+async def _current_or_newer(client: Client, temporal: TemporalSettings) -> str | None:
+    """The version that should be current: the settings' own, or the one that is and is newer.
+
+    None: the cluster does not know the settings' version yet. It gets to with the first poll of a worker.
+    """
     found = await client.workflow_service.describe_worker_deployment(
         DescribeWorkerDeploymentRequest(namespace=client.namespace, deployment_name=temporal.deployment),
         timeout=_VERSION_TIMEOUT,
@@ -147,4 +152,6 @@ async def _has_newer_current(client: Client, temporal: TemporalSettings) -> bool
         summary.deployment_version.build_id: summary.create_time.ToMicroseconds()
         for summary in info.version_summaries
     }
-    return bool(current) and created.get(current, 0) > created.get(temporal.build_id, 0)
+    if temporal.build_id not in created:
+        return None
+    return current if created.get(current, 0) > created[temporal.build_id] else temporal.build_id

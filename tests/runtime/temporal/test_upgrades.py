@@ -8,6 +8,8 @@ from support.fakes import ScriptedCalls
 from support.temporal_histories import loop
 from support.temporal_host import TemporalHost, events_of, temporal_host
 from support.temporal_server import TemporalServer
+from temporalio.api.enums.v1 import RoutingConfigUpdateState
+from temporalio.api.workflowservice.v1 import DescribeWorkerDeploymentRequest
 
 from flowgram_core.concurrency.clock import SystemClock
 from flowgram_core.engine.node_type import Call
@@ -16,6 +18,8 @@ from flowgram_core.modeling.status import Status
 from flowgram_core.nodes.executor import CallContext
 from flowgram_core.temporal.settings import TemporalSettings
 from flowgram_core.temporal.worker import make_current
+
+_IN_PROGRESS = RoutingConfigUpdateState.ROUTING_CONFIG_UPDATE_STATE_IN_PROGRESS
 
 
 class HeldCalls(ScriptedCalls):
@@ -51,6 +55,14 @@ async def use(host: TemporalHost, build_id: str) -> None:
         **{name: getattr(host.temporal, name) for name in ("task_queue", "deployment")}, build_id=build_id
     )
     await make_current(host.client, settings, SystemClock())
+    request = DescribeWorkerDeploymentRequest(
+        namespace=host.client.namespace, deployment_name=host.temporal.deployment
+    )
+    while True:  # until its queues know it
+        found = await host.client.workflow_service.describe_worker_deployment(request)
+        if found.worker_deployment_info.routing_config_update_state != _IN_PROGRESS:
+            return
+        await asyncio.sleep(0.05)
 
 
 async def test_tasks_stay_on_their_version(cluster: TemporalServer) -> None:
@@ -61,10 +73,11 @@ async def test_tasks_stay_on_their_version(cluster: TemporalServer) -> None:
         items = json.dumps({"items": [5]})
         async with host.worker(build_id="v1"):
             await use(host, "v1")
+            becoming_current = asyncio.create_task(use(host, "v2"))  # before the cluster knows of it
             old = await front.run(TaskRequest(loop(), items))
             await calls.waiting(1)
             async with host.worker(build_id="v2"):
-                await use(host, "v2")
+                await becoming_current
                 new = await front.run(TaskRequest(loop(), items))
                 await calls.waiting(2)
                 await use(host, "v1")  # it is older, and stays that

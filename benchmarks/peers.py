@@ -177,9 +177,10 @@ async def _compare_with_an_empty_call(peers: _Peers, rounds: int) -> list[Row]:
 
 def _row(name: str, this: _Measured, other_name: str, other: _Measured, goal: float | None) -> Row:
     ratio = this.over(other)
+    compared = f"{other_name} {other}; by processor time {other.cost / this.cost:.2f}"
     if goal is None:
-        return informative(name, str(this), f"{other_name} {other}", ratio)
-    return at_least(name, str(this), f"{other_name} {other}", ratio, goal)
+        return informative(name, str(this), compared, ratio)
+    return at_least(name, str(this), compared, ratio, goal)
 
 
 async def _watch(peers: _Peers) -> list[Row]:

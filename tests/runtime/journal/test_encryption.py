@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.journals import SCHEMA, accepted, batch, new_task
+from support.journals import SCHEMA, accepted, batch, finished, new_task
 
 from flowgram_core.journal.checksums import hash_of_schema
 from flowgram_core.journal.encryption import (
@@ -204,3 +204,15 @@ def test_what_is_no_key_is_refused(key: str) -> None:
     with pytest.raises(KeyInvalid, match="'mine' is not the base64 of 32 bytes") as caught:
         Keys({"mine": key})
     assert not key or key not in str(caught.value)
+
+
+async def test_what_a_namespace_has_is_counted_as_it_is_stored(path: Path) -> None:
+    """So what is removed takes off what was added, and nothing is left of it."""
+    journal = await SQLiteJournal.open(path, keys=Keys(FIRST))
+    await journal.commit(finished("a", inputs="[1]", namespace="acme"))
+    await journal.commit(accepted("b", batch(1), namespace="acme"))
+    await journal.commit(Write("b", batches=(batch(2),), started=1, finish=Finish(4, 2, b"bad")))
+    assert (await journal.usage()).by_namespace["acme"] > 0
+    await journal.remove_finished(ended_before=None, keep_newest=0, limit=10)
+    assert (await journal.usage()).by_namespace["acme"] == 0
+    await journal.close()

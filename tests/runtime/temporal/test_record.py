@@ -1,10 +1,13 @@
 """Records of steps, and the input and the state of a task: their formats in histories."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgram_core.engine.activations import CallSucceeded, Cancel
+from flowgram_core.engine.limits import UNLIMITED
 from flowgram_core.modeling.status import Status
 from flowgram_core.temporal.errors import PayloadUnreadable
 from flowgram_core.temporal.record import Record, digest, split_digest
@@ -53,6 +56,18 @@ def test_a_task_comes_back() -> None:
     for broken in (b"[]", b"{}", b"no", task.encode().replace(b'"version":1', b'"version":2')):
         with pytest.raises(PayloadUnreadable):
             TaskInput.decode(broken)
+
+
+def test_bounds_that_an_older_task_was_begun_without() -> None:
+    """Its history goes on without them: they would give other commands than those that are recorded."""
+    bounded = Shape(step_work=1, continued_bytes=2, max_history_events=3, max_history_bytes=4)
+    task = TaskInput("{}", "{}", None, {}, 7, None, bounded)
+    fields = json.loads(task.encode())
+    for name in ("step_work", "continued_bytes", "max_history_events", "max_history_bytes"):
+        del fields["shape"][name]
+    found = TaskInput.decode(json.dumps(fields).encode())
+    assert found == task._replace(shape=Shape())
+    assert found.shape.step_work == found.shape.continued_bytes == found.shape.max_history_events == UNLIMITED
 
 
 def test_a_state_comes_back() -> None:

@@ -208,6 +208,8 @@ async def test_dev_llm(tmp_path: Path) -> None:
         (["serve", "--max-nodes", "many"], 2, "max_nodes: Input should be a valid integer"),
         (["serve", "--config", "/nowhere/f.toml"], 2, "/nowhere/f.toml: No such file or directory"),
         (["serve", "--storage", "paper"], 2, "Invalid value for '--storage'"),
+        (["serve", "--listen", "0.0.0.0:0", "--no-http"], 2, "0.0.0.0:0 can be reached from other machines"),
+        (["serve", "--http", "[::]:0"], 2, "http_listen: [::]:0 can be reached from other machines"),
         (["dev-llm", "--listen", "127.0.0.1:x"], 2, "should be HOST:PORT"),
         (["gateway", "--listen", "127.0.0.1:x"], 2, "should be HOST:PORT"),
         (["gateway", "--cors-origins", "loopback,example.com"], 2, "example.com: is no origin"),

@@ -3,23 +3,19 @@
 All is read as the settings say, and read again when files change.
 """
 
-import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 from flowgram_core.concurrency.clock import Clock
-from flowgram_core.concurrency.supervision import run_forever
 from flowgram_server.auth.api_keys import APIKeys, read_keys
 from flowgram_server.auth.audit import AuditLog, open_audit_log
 from flowgram_server.auth.authenticator import Authenticator
 from flowgram_server.auth.client_certificates import ClientCertificates
 from flowgram_server.auth.errors import CredentialFileUnusable
 from flowgram_server.auth.failure_delay import FailureDelay
-from flowgram_server.auth.file_watch import WatchedFiles
 from flowgram_server.auth.private_socket import private_socket
 from flowgram_server.auth.signing_keys import (
     FileKeys,
@@ -32,6 +28,7 @@ from flowgram_server.auth.signing_keys import (
 )
 from flowgram_server.auth.tls import ServerTLS
 from flowgram_server.auth.tokens import Tokens
+from flowgram_server.auth.upkeep import Upkeep
 from flowgram_server.rpc.authentication import CallGuard
 from flowgram_server.settings.security import JWT, Auth
 from flowgram_server.settings.server import Settings
@@ -67,7 +64,7 @@ async def open_security(settings: Settings, clock: Clock) -> AsyncIterator[Secur
 
 @asynccontextmanager
 async def _open_rest(settings: Settings, clock: Clock, audit: AuditLog | None) -> AsyncIterator[Security]:
-    kept = _Kept(clock)
+    kept = Upkeep(clock)
     tls = None
     if settings.tls.files is not None:
         tls = ServerTLS(settings.tls.files)
@@ -81,7 +78,7 @@ async def _open_rest(settings: Settings, clock: Clock, audit: AuditLog | None) -
             yield Security(guard, tls, target, audit)
 
 
-def _authenticator(settings: Auth, clock: Clock, kept: "_Kept") -> Authenticator:
+def _authenticator(settings: Auth, clock: Clock, kept: Upkeep) -> Authenticator:
     authenticator = Authenticator(clock)
     if settings.api_keys_file is not None:
         path = settings.api_keys_file
@@ -95,7 +92,7 @@ def _authenticator(settings: Auth, clock: Clock, kept: "_Kept") -> Authenticator
     return authenticator
 
 
-def _signing_keys(settings: JWT, authenticator: Authenticator, clock: Clock, kept: "_Kept") -> SigningKeys:
+def _signing_keys(settings: JWT, authenticator: Authenticator, clock: Clock, kept: Upkeep) -> SigningKeys:
     if settings.jwks_file is not None:
         path = settings.jwks_file
         from_file = FileKeys()
@@ -114,38 +111,3 @@ def _signing_keys(settings: JWT, authenticator: Authenticator, clock: Clock, kep
     remote = RemoteKeys(key_set_fetcher(client), clock, settings.max_key_age, authenticator.forget)
     kept.run("signing keys", remote.keep)
     return remote
-
-
-class _Kept:
-    """What is kept up to date while the server runs.
-
-    Args:
-        clock: Measures times.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._work: list[tuple[str, Callable[[], Awaitable[None]]]] = []
-
-    def watch(self, paths: Sequence[Path], load: Callable[[], Callable[[], object]]) -> None:
-        """Reads files now, and again when they change. Raises `CredentialFileUnusable`."""
-        files = WatchedFiles(paths, load, self._clock)
-        files.read()
-        self.run("file watch", files.keep)
-
-    def run(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Does some work in the background."""
-        self._work.append((name, work))
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Does it all, for as long as the block lasts."""
-        tasks = [
-            asyncio.create_task(run_forever(name, work, self._clock), name=name) for name, work in self._work
-        ]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)

@@ -165,7 +165,13 @@ export class Gateway {
         response.destroy(); // too late to say why
         return;
       }
-      exchange.refuse(problemOf(thrown, this.log));
+      const problem = problemOf(thrown, this.log);
+      if (thrown === problem && problem.status === 403) {
+        // the server never sees it, and audits nothing
+        const { method, socket } = request;
+        this.log(`request refused: ${method} ${path.slice(0, 128)} from ${socket.remoteAddress}: ${problem.code}`, problem);
+      }
+      exchange.refuse(problem);
     } finally {
       exchange.release();
     }

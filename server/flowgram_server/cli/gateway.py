@@ -2,14 +2,20 @@
 
 import asyncio
 import socket
-from typing import get_args
+from pathlib import Path
+from typing import NamedTuple, get_args
 
 import click
 import structlog
 
 from flowgram_client import InvalidValueError
 from flowgram_client._raw import RawClient
-from flowgram_server.address import AddressUnusable, address_of, bind
+from flowgram_core.concurrency.clock import SystemClock
+from flowgram_server.address import AddressUnusable, address_of, bind, is_loopback
+from flowgram_server.auth.audit import open_audit_log
+from flowgram_server.auth.errors import CredentialFileUnusable
+from flowgram_server.auth.tls import ServerTLS, TLSFiles
+from flowgram_server.auth.upkeep import Upkeep
 from flowgram_server.descriptors import connection_shares, raise_limit
 from flowgram_server.gateway.forwarding import forwarded
 from flowgram_server.gateway.serve import RETRY, open_gateway
@@ -82,6 +88,26 @@ def _host_names(context: click.Context, option: click.Parameter, value: str) -> 
     show_default=True,
     help="json, console, or auto: console on a terminal.",
 )
+@click.option(
+    "--listen-cert",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="PEM file of the gateway's own certificate; read again when it changes. Without it nothing is encrypted.",
+)
+@click.option(
+    "--listen-key", type=click.Path(path_type=Path), metavar="FILE", help="PEM file of its private key."
+)
+@click.option(
+    "--insecure-remote",
+    is_flag=True,
+    help="Listen beyond this machine without --listen-cert, such as behind a proxy that encrypts.",
+)
+@click.option(
+    "--audit-log",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File for a line of JSON per request that the gateway itself refuses; -: standard output.",
+)
 @reaches
 def gateway_command(
     connection: Connection,
@@ -90,12 +116,17 @@ def gateway_command(
     allowed_hosts: frozenset[str],
     log_level: LogLevel,
     log_format: LogFormat,
+    listen_cert: Path | None,
+    listen_key: Path | None,
+    insecure_remote: bool,
+    audit_log: Path | None,
 ) -> None:
     """Start a gateway: FlowGram's REST API, as its editor speaks it, over a server.
 
-    It holds no state, and may be started before its server. It serves until SIGTERM or Ctrl-C.
+    It holds no state but the sessions of its console, and may be started before its server. It serves until SIGTERM or Ctrl-C.
     """
     configure_logs(log_level, log_format)
+    protection = _protection(listen, listen_cert, listen_key, audit_log, insecure_remote=insecure_remote)
     try:
         listener = bind(listen)
     except AddressUnusable as error:
@@ -107,14 +138,47 @@ def gateway_command(
                 allowed_hosts=allowed_hosts,
                 connections=ConnectionLimits(max_connections=connection_shares(raise_limit()).http),
             )
-            asyncio.run(_serve(connection, listener, settings))
+            asyncio.run(_serve(connection, listener, settings, protection))
+        except CredentialFileUnusable as error:
+            raise CommandError(str(error), ExitStatus.NOT_STARTED) from None
         except InvalidValueError as error:
             raise explain(error, connection.target) from None
 
 
-async def _serve(connection: Connection, listener: socket.socket, settings: GatewaySettings) -> None:
+class _Protection(NamedTuple):
+    """What a gateway has of its own: certificates and an audit log, or none."""
+
+    tls: TLSFiles | None
+    audit_log: Path | None
+
+
+def _protection(
+    listen: str, certificate: Path | None, key: Path | None, audit_log: Path | None, *, insecure_remote: bool
+) -> _Protection:
+    if (certificate is None) != (key is None):
+        raise CommandError("--listen-cert and --listen-key belong together", ExitStatus.INVALID)
+    if certificate is None or key is None:
+        if not is_loopback(listen) and not insecure_remote:
+            raise CommandError(
+                f"{listen} can be reached from other machines, which takes --listen-cert and --listen-key: credentials would be "
+                "sent in the clear; --insecure-remote starts without, such as behind a proxy that encrypts",
+                ExitStatus.INVALID,
+            )
+        return _Protection(None, audit_log)
+    return _Protection(TLSFiles(certificate, key), audit_log)
+
+
+async def _serve(
+    connection: Connection, listener: socket.socket, settings: GatewaySettings, protection: _Protection
+) -> None:
     stops = StopSignals()
     stops.listen()
+    clock = SystemClock()
+    upkeep = Upkeep(clock)
+    tls = None
+    if protection.tls is not None:
+        tls = ServerTLS(protection.tls)
+        upkeep.watch(protection.tls.paths, tls.load)
     client = RawClient(
         connection.target,
         credentials=connection.credentials(),
@@ -122,7 +186,14 @@ async def _serve(connection: Connection, listener: socket.socket, settings: Gate
         retry=RETRY,
         call_metadata=forwarded.get,
     )
-    async with client, open_gateway(client, listener, settings):
-        _log.info("serving", http=address_of(listener), target=connection.target)
-        await stops.first.wait()
+    with open_audit_log(protection.audit_log, clock) as audit:
+        async with (
+            upkeep.running(),
+            client,
+            open_gateway(
+                client, listener, settings, tls=None if tls is None else tls.http_context(), audit=audit
+            ),
+        ):
+            _log.info("serving", http=address_of(listener), target=connection.target)
+            await stops.first.wait()
     _log.info("stopped")

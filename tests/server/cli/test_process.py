@@ -6,12 +6,14 @@ import json
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx2
 import pytest
+from support.authority import Authority
 from support.scripted_server import HANG, ScriptedServer, history, watched
 from support.workflows import ENDLESS
 
@@ -201,6 +203,26 @@ async def test_dev_llm(tmp_path: Path) -> None:
     assert process.returncode == 0
 
 
+async def test_an_encrypted_gateway(tmp_path: Path) -> None:
+    """A gateway of its own encrypts with its certificate, and audits what it refuses itself."""
+    authority, audit = Authority(), tmp_path / "audit.jsonl"
+    certificate, key = authority.server().write(tmp_path, "gateway")
+    files = ("--listen-cert", str(certificate), "--listen-key", str(key), "--audit-log", str(audit))
+    process = await start(
+        *("gateway", "--listen", "127.0.0.1:0", "--target", "127.0.0.1:1", "--log-format", "json", *files)
+    )
+    assert process.stderr is not None
+    address = json.loads(await process.stderr.readline())["http"]
+    context = ssl.create_default_context(cadata=authority.pem.decode())
+    async with httpx2.AsyncClient(verify=context, trust_env=False) as http:
+        answer = await http.get(f"https://{address}/api/info", headers={"Host": "evil.example.com"})
+    assert answer.status_code == 403
+    process.send_signal(signal.SIGINT)
+    await process.communicate()
+    assert process.returncode == 0
+    assert json.loads(audit.read_text())["reason"] == "HOST_NOT_ALLOWED"
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
@@ -212,6 +234,13 @@ async def test_dev_llm(tmp_path: Path) -> None:
         (["serve", "--http", "[::]:0"], 2, "http_listen: [::]:0 can be reached from other machines"),
         (["dev-llm", "--listen", "127.0.0.1:x"], 2, "should be HOST:PORT"),
         (["gateway", "--listen", "127.0.0.1:x"], 2, "should be HOST:PORT"),
+        (["gateway", "--listen", "0.0.0.0:0"], 2, "0.0.0.0:0 can be reached from other machines"),
+        (["gateway", "--listen-cert", "a.pem"], 2, "--listen-cert and --listen-key belong together"),
+        (
+            ["gateway", "--listen", "127.0.0.1:0", "--listen-cert", "/no.pem", "--listen-key", "/no.key"],
+            7,
+            "/no.pem: No such file",
+        ),
         (["gateway", "--cors-origins", "loopback,example.com"], 2, "example.com: is no origin"),
         (["gateway", "--listen", "127.0.0.1:0", "--metadata", "Bad Key=1"], 2, "metadata: the key 'Bad Key'"),
     ],

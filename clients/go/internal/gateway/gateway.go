@@ -104,7 +104,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // that of the answer before, on the same connection
 	if !g.allowsHost(r.Host) {
-		writeProblem(w, foreignHost(r.Host))
+		refuse(w, r, foreignHost(r.Host))
 		return
 	}
 	if answered := g.checkOrigin(w, r); answered {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -32,6 +33,13 @@ func hostName(host string) string {
 		return name
 	}
 	return strings.Trim(host, "[]")
+}
+
+// refuse answers a request that the server never sees, and says so in the log: no server audits it.
+func refuse(w http.ResponseWriter, r *http.Request, p *problem) {
+	slog.Warn("request refused", "method", r.Method, "path", r.URL.Path[:min(len(r.URL.Path), 128)],
+		"peer", r.RemoteAddr, "reason", p.code, "status", p.status)
+	writeProblem(w, p)
 }
 
 func foreignHost(host string) *problem {
@@ -84,7 +92,7 @@ func (g *Gateway) checkOrigin(w http.ResponseWriter, r *http.Request) bool {
 	harmless := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions
 	if !g.allowsOrigin(origin) {
 		if asks || !harmless {
-			writeProblem(w, foreignOrigin(origin))
+			refuse(w, r, foreignOrigin(origin))
 			return true
 		}
 		return false

@@ -7,7 +7,7 @@ text. Watchers who asked for it see the text as it comes.
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 import httpx2
@@ -21,7 +21,6 @@ from flowgram_core.nodes.errors import APIRefusal, APITimeout, APIUnreachable
 from flowgram_core.nodes.executor import CallContext
 from flowgram_core.nodes.http.url import parse_url, scheme_of, to_utf8
 from flowgram_core.nodes.llm.answer import MAX_ERROR_LENGTH, Answer
-from flowgram_core.nodes.llm.api_client import APIClient
 from flowgram_core.nodes.llm.clients import LLMClients
 from flowgram_core.nodes.llm.usage import UsageListener
 from flowgram_core.nodes.network.observation import RequestObserver
@@ -30,6 +29,9 @@ from flowgram_core.nodes.network.redirects import checked
 from flowgram_core.nodes.network.transport import HTTPTransport, TimeSlice, at_once
 from flowgram_core.nodes.node_settings import EgressSettings, LLMSettings
 from flowgram_core.nodes.workflow_secrets import OpenSecrets, WorkflowSecrets
+
+if TYPE_CHECKING:  # it imports the openai package, which only the first call needs
+    from flowgram_core.nodes.llm.api_client import APIClient
 
 _KEY = re.compile(r"[\x21-\x7e]+")
 _STREAM = re.compile(r"\bstream(?:s|ed|ing)?\b", re.IGNORECASE)
@@ -157,7 +159,7 @@ class LLMNode(Trusted):
 
     async def _asked(
         self,
-        client: APIClient,
+        client: "APIClient",
         answer: Answer,
         body: JSONObject,
         api_key: str,
@@ -176,7 +178,7 @@ class LLMNode(Trusted):
 
     async def _answered(
         self,
-        client: APIClient,
+        client: "APIClient",
         api: str,
         body: JSONObject,
         api_key: str,

@@ -21,7 +21,7 @@ export BUF := $(BIN)/buf
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup run gateway-go gateway-js test test-clients test-oldest check format lint types generate bench load
-.PHONY: sbom conformance fuzz torture temporal-server constraints clean console screenshots
+.PHONY: helm sbom conformance fuzz torture temporal-server constraints clean console screenshots
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -108,6 +108,9 @@ fuzz: $(VENV) ## feed EXAMPLES odd inputs to each target: the compiler of schema
 
 constraints: $(VENV) ## write constraints.txt anew, with the newest versions
 	@tools/renew_constraints.sh
+
+helm: ## build the Helm that the tests of the chart use (minutes the first time; needs go)
+	@tools/build_helm.sh
 
 sbom: $(VENV) ## write a bill of materials of the image's environment to build/sbom.cdx.json
 	@tools/make_sbom.sh $(ARGS)

@@ -17,6 +17,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
+from support.keys import add_key
 from support.workflows import ECHO, END, ENDLESS, START, chain, node
 
 from flowgram.runtime.v1.runtime_service_pb2 import (
@@ -197,6 +198,26 @@ async def test_refusals_have_their_reasons(server: Observed) -> None:
     assert found.of("grpc_server_handled_total", grpc_method="TaskReport", grpc_code="NotFound") == 1
     assert found.of("flowgram_refusals_total", reason="TASK_NOT_FOUND") == 1
     assert found.of("flowgram_refusals_total", reason="ARGUMENT_INVALID") == 1
+
+
+async def test_failed_authentication_and_quotas_are_counted(tmp_path: Path) -> None:
+    """By their reasons, and as calls that were handled."""
+    keys = tmp_path / "keys.json"
+    runner = add_key(keys, "team-a")
+    quotas = {"default": {"max_tasks": 0}}
+    settings = settings_for(tmp_path, auth={"api_keys_file": keys}, quotas=quotas)
+    request = TaskRunRequest(schema=ECHO)
+    async with observed(settings) as server:
+        for metadata in (None, (("authorization", f"Bearer fgk_{CANARY}"),), runner):
+            with pytest.raises(grpc.aio.AioRpcError):
+                await server.stub.TaskRun(request, metadata=metadata)
+        text = (await server.text()).text
+    found = parsed(text)
+    assert found.of("flowgram_refusals_total", reason="CREDENTIALS_MISSING") == 1
+    assert found.of("flowgram_refusals_total", reason="CREDENTIALS_INVALID") == 1
+    assert found.of("flowgram_refusals_total", reason="QUOTA_EXCEEDED") == 1
+    assert found.of("grpc_server_handled_total", grpc_method="TaskRun", grpc_code="Unauthenticated") == 2
+    assert CANARY not in text
 
 
 async def test_what_clients_send_makes_no_labels(server: Observed) -> None:

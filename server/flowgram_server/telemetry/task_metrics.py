@@ -1,7 +1,6 @@
 """Metrics of tasks and node runs: an `Observer` of the host that counts with prometheus-client."""
 
 import time
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final
@@ -13,7 +12,7 @@ from flowgram_core.engine.node_type import Call
 from flowgram_core.journal.interface import TaskRecord
 from flowgram_core.modeling.document import Document
 from flowgram_core.modeling.status import Status
-from flowgram_server.telemetry.document_types import types_in
+from flowgram_server.telemetry.document_types import DocumentTypes
 from flowgram_server.telemetry.sources import OTHER
 
 _TASK_SECONDS: Final = (
@@ -56,9 +55,6 @@ _NODE_SECONDS: Final = (
     3600,
 )
 
-_KEPT_NODES: Final = 100_000
-"""Nodes of all documents whose types are kept."""
-
 _ENDS: Final = frozenset((Status.SUCCEEDED, Status.FAILED, Status.CANCELED))
 
 
@@ -72,8 +68,7 @@ class TaskMetrics:
 
     def __init__(self, registry: CollectorRegistry, node_types: Iterable[str]) -> None:
         self._node_types = frozenset(node_types)
-        self._documents: OrderedDict[bytes, Mapping[str, str]] = OrderedDict()
-        self._kept_nodes = 0
+        self._types = DocumentTypes()
         self._started = Counter("flowgram_tasks_started", "Tasks that were accepted.", registry=registry)
         task_seconds = Histogram(
             "flowgram_task_seconds",
@@ -118,7 +113,7 @@ class TaskMetrics:
 
     def task(self, record: TaskRecord, document: Document, trace: str | None) -> "_NodeRuns":  # noqa: ARG002 - metrics know no tasks
         """See `Observer`."""
-        return _NodeRuns(self._types_of(document), self)
+        return _NodeRuns(self._types.of(document), self)
 
     def node_ended(self, event: NodeStatusChanged, node_type: str) -> None:
         """A run of a node has ended."""
@@ -127,17 +122,6 @@ class TaskMetrics:
     def _node_ended(self, node_type: str, status: int, seconds: float) -> None:
         known = node_type if node_type in self._node_types else OTHER
         self._node_seconds[known, Status(status)].observe(max(0.0, seconds))
-
-    def _types_of(self, document: Document) -> Mapping[str, str]:
-        """The types of a document's nodes, by their ids."""
-        types = self._documents.get(document.digest)
-        if types is None:
-            types = self._documents[document.digest] = dict(types_in(document.root))
-            self._kept_nodes += len(types)
-            while self._kept_nodes > _KEPT_NODES and len(self._documents) > 1:
-                _, oldest = self._documents.popitem(last=False)
-                self._kept_nodes -= len(oldest)
-        return types
 
 
 class _NodeRuns:

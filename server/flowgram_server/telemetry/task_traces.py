@@ -18,7 +18,7 @@ from flowgram_core.engine.node_type import Call
 from flowgram_core.journal.interface import TaskRecord
 from flowgram_core.modeling.document import Document
 from flowgram_core.modeling.status import Status
-from flowgram_server.telemetry.document_types import types_in
+from flowgram_server.telemetry.document_types import DocumentTypes
 
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 _MAX_TRACE: Final = 1024
@@ -38,6 +38,7 @@ class TaskTraces:
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
+        self._types = DocumentTypes()
 
     def trace(self) -> str | None:
         """See `Observer`: the `traceparent` of the call that is handled, and its `tracestate` behind a blank."""
@@ -54,7 +55,7 @@ class TaskTraces:
 
     def task(self, record: TaskRecord, document: Document, trace: str | None) -> "TaskSpans":
         """See `Observer`."""
-        return TaskSpans(self._tracer, record, document, trace)
+        return TaskSpans(self._tracer, record, self._types.of(document), trace)
 
     @contextmanager
     def calling(self, task_id: str, call: Call, trace: str | None) -> Iterator["_CallSpan"]:
@@ -85,14 +86,15 @@ class _CallSpan:
 class TaskSpans:
     """The spans of one task: its own, and those of the runs of its nodes."""
 
-    def __init__(self, tracer: Tracer, record: TaskRecord, document: Document, trace: str | None) -> None:
+    def __init__(
+        self, tracer: Tracer, record: TaskRecord, types: Mapping[str, str], trace: str | None
+    ) -> None:
         self._tracer = tracer
-        self._document = document
         self._trace = trace
         self._task_id = record.task_id
         self._span: Span | None = None
         self._context = contexts.Context()
-        self._types: Mapping[str, str] = {}
+        self._types = types
         self._runs: dict[str, Span] = {}
         self._spans = 0
         self._dropped = 0
@@ -142,8 +144,6 @@ class TaskSpans:
             start_time=None if is_resumed else record.create_time * 1000,
         )
         self._context = set_span_in_context(self._span, contexts.Context())
-        if self._span.is_recording():
-            self._types = dict(types_in(self._document.root))
         return self._span
 
     def _end(self, span: Span, record: TaskRecord) -> None:

@@ -3,7 +3,6 @@
 All is read as the settings say, and read again when files change.
 """
 
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
@@ -14,23 +13,12 @@ from flowgram_server.auth.api_keys import APIKeys, read_keys
 from flowgram_server.auth.audit import AuditLog, open_audit_log
 from flowgram_server.auth.authenticator import Authenticator
 from flowgram_server.auth.client_certificates import ClientCertificates
-from flowgram_server.auth.errors import CredentialFileUnusable
 from flowgram_server.auth.failure_delay import FailureDelay
 from flowgram_server.auth.private_socket import private_socket
-from flowgram_server.auth.signing_keys import (
-    FileKeys,
-    KeySet,
-    RemoteKeys,
-    SigningKeys,
-    key_set_client,
-    key_set_fetcher,
-    read_key_set,
-)
 from flowgram_server.auth.tls import ServerTLS
-from flowgram_server.auth.tokens import Tokens
 from flowgram_server.auth.upkeep import Upkeep
 from flowgram_server.rpc.authentication import CallGuard
-from flowgram_server.settings.security import JWT, Auth
+from flowgram_server.settings.security import Auth
 from flowgram_server.settings.server import Settings
 
 
@@ -84,30 +72,10 @@ def _authenticator(settings: Auth, clock: Clock, kept: Upkeep) -> Authenticator:
         path = settings.api_keys_file
         kept.watch([path], lambda: partial(authenticator.replace_keys, APIKeys(read_keys(path))))
     if settings.jwt.issuer:
-        jwt = settings.jwt
-        keys = _signing_keys(jwt, authenticator, clock, kept)
-        authenticator.tokens = Tokens(keys, jwt.issuer, jwt.audience, jwt.claims, jwt.leeway)
+        # The libraries that check tokens take a while to load.
+        from flowgram_server.token_security import token_verifier  # noqa: PLC0415 - as above
+
+        authenticator.tokens = token_verifier(settings.jwt, authenticator, clock, kept)
     if settings.certificates:
         authenticator.certificates = ClientCertificates(settings.holders)
     return authenticator
-
-
-def _signing_keys(settings: JWT, authenticator: Authenticator, clock: Clock, kept: Upkeep) -> SigningKeys:
-    if settings.jwks_file is not None:
-        path = settings.jwks_file
-        from_file = FileKeys()
-
-        def replace(keys: KeySet) -> None:
-            from_file.replace(keys)
-            authenticator.forget()
-
-        kept.watch([path], lambda: partial(replace, read_key_set(path)))
-        return from_file
-    try:
-        context = ssl.create_default_context(cafile=settings.jwks_ca_file)
-    except (ssl.SSLError, OSError) as error:
-        raise CredentialFileUnusable(f"{settings.jwks_ca_file}: {error.strerror}") from None
-    client = key_set_client(settings.jwks_uri or "", ssl_context=context)
-    remote = RemoteKeys(key_set_fetcher(client), clock, settings.max_key_age, authenticator.forget)
-    kept.run("signing keys", remote.keep)
-    return remote

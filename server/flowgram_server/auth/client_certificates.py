@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Mapping
-from typing import Final
-
-from cryptography import x509
+from typing import TYPE_CHECKING, Final
 
 from flowgram_server.auth.errors import CredentialsInvalid
 from flowgram_server.auth.principal import Principal, Role, Verified
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+# The library is loaded where there are certificates: it takes a while.
 
 _URI: Final = "URI:"
 _DNS: Final = "DNS:"
@@ -23,6 +26,8 @@ def holder_name(text: str) -> str:
     """
     if text.startswith((_URI, _DNS)) and len(text) > len(_URI):
         return text
+    from cryptography import x509  # noqa: PLC0415 - as above
+
     try:
         name = x509.Name.from_rfc4514_string(_BLANKS.sub(",", text)).rfc4514_string()
     except ValueError:
@@ -44,6 +49,8 @@ class ClientCertificates:
 
     def verify(self, certificate: bytes) -> Verified:
         """The holder of a certificate, in DER or PEM, until it expires. Raises `CredentialsInvalid`."""
+        from cryptography import x509  # noqa: PLC0415 - as above
+
         try:
             load = (
                 x509.load_pem_x509_certificate
@@ -62,7 +69,9 @@ class ClientCertificates:
         raise CredentialsInvalid("the subject of the client certificate is not known here")
 
 
-def _names(certificate: x509.Certificate) -> list[str]:
+def _names(certificate: "x509.Certificate") -> list[str]:
+    from cryptography import x509  # noqa: PLC0415 - as above
+
     names = [certificate.subject.rfc4514_string()]
     try:
         others = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

@@ -43,7 +43,7 @@ def bind_metrics(settings: Settings) -> socket.socket | None:
     except AddressUnusable as error:
         if "metrics_listen" in settings.model_fields_set:
             raise
-        _log.warning("no metrics", reason=str(error), hint="--metrics-listen names another address, or none")
+        _log.warning("no metrics", reason=str(error), hint="--metrics-listen names another address; an empty one is none")
         return None
 
 

@@ -43,7 +43,11 @@ def bind_metrics(settings: Settings) -> socket.socket | None:
     except AddressUnusable as error:
         if "metrics_listen" in settings.model_fields_set:
             raise
-        _log.warning("no metrics", reason=str(error), hint="--metrics-listen names another address; an empty one is none")
+        _log.warning(
+            "no metrics",
+            reason=str(error),
+            hint="--metrics-listen names another address; an empty one is none",
+        )
         return None
 
 

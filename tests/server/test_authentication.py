@@ -124,7 +124,8 @@ async def test_tokens(tmp_path: Path) -> None:
         answer = await http.get("/api/tasks", headers=reader | {"Flowgram-Namespace": "team-b"})
         assert (answer.status_code, answer.json()["code"]) == (403, "PERMISSION_DENIED")
         answer = await http.get("/api/info")
-        assert (answer.status_code, answer.json()["features"]) == (200, ["auth"])
+        assert answer.status_code == 200
+        assert "auth" in answer.json()["features"]
         answer = await http.get("/api/task/watch?taskID=x")
         assert answer.status_code == 401
 

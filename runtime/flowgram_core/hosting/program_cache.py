@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar, cast
 
 from flowgram_core.engine.limits import UNLIMITED
 from flowgram_core.engine.node_type import NodeTypes, PinningNodeType
@@ -19,6 +19,7 @@ from flowgram_core.hosting.errors import InvalidWorkflow
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.modeling import json_text
 from flowgram_core.modeling.compiler import compile_schema
+from flowgram_core.modeling.disposal import dispose
 from flowgram_core.modeling.document import Document
 from flowgram_core.modeling.errors import (
     JSONTextError,
@@ -29,7 +30,7 @@ from flowgram_core.modeling.errors import (
     WorkLimitExceeded,
 )
 from flowgram_core.modeling.inputs_validation import validate_inputs
-from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.modeling.json_text import JSONObject, JSONValue
 from flowgram_core.modeling.meter import Meter
 from flowgram_core.modeling.normalization import normalize
 from flowgram_core.modeling.warnings import find_warnings
@@ -109,7 +110,12 @@ class ProgramCache:
                 return Validation(error.problems)
             problems, values = error.problems, None
         work = partial(_warnings, schema, values)
-        return Validation(problems, work() if len(schema) <= _LARGE_SCHEMA else await self._in_thread(work))
+        warnings = work() if len(schema) <= _LARGE_SCHEMA else await self._in_thread(work)
+        if len(inputs) > _LARGE_INPUTS:
+            checked = [values]
+            del work, values
+            await self._in_thread(partial(dispose, checked))
+        return Validation(problems, warnings)
 
     def pinned(self, pins: Mapping[str, JSONObject], *, with_secrets: bool) -> "ProgramCache":
         """A cache for tasks that were accepted with other settings of their node types; see `PinningNodeType`.
@@ -216,20 +222,24 @@ class ProgramCache:
             )
             problem = Problem("inputs", f"Workflow inputs {wrong}: {error}")
             raise InvalidWorkflow((problem,), in_inputs=True) from None
+        problems = self._problems_of(program, inputs, accepted=accepted)
+        if problems:
+            refused = [inputs]
+            del inputs
+            dispose(refused)
+            raise InvalidWorkflow(problems, in_inputs=True)
+        return cast("JSONObject", inputs)
+
+    def _problems_of(self, program: Program, inputs: JSONValue, *, accepted: bool) -> tuple[Problem, ...]:
         if not isinstance(inputs, dict):
-            raise InvalidWorkflow(
-                (Problem("inputs", "Workflow inputs must be a JSON object"),), in_inputs=True
-            )
+            return (Problem("inputs", "Workflow inputs must be a JSON object"),)
         work = UNLIMITED if accepted else self._settings.limits.max_node_work
         try:
-            problems = validate_inputs(
+            return validate_inputs(
                 program.document.inputs_schema, inputs, Meter(work, "Validating the inputs")
             )
         except WorkLimitExceeded as error:
-            problems = (Problem("inputs", str(error)),)
-        if problems:
-            raise InvalidWorkflow(problems, in_inputs=True)
-        return inputs
+            return (Problem("inputs", str(error)),)
 
     def _check_nodes(self, document: Document) -> None:
         if problems := document.name_problems + document.secret_problems:

@@ -14,6 +14,7 @@ from flowgram_core.modeling.bindings import (
     compile_undeclared_inputs,
     parse_json_content,
 )
+from flowgram_core.modeling.disposal import dispose
 from flowgram_core.modeling.document import DEFAULT_PORT, Declaration, Document, Edge, Graph, Node
 from flowgram_core.modeling.errors import (
     JSONTextError,
@@ -63,6 +64,9 @@ def compile_schema(schema_text: str, *, max_memory: int | None = None, with_secr
     schema = normalize(schema)
     problems = validate_schema(schema)
     if problems:
+        refused = [schema]
+        del schema
+        dispose(refused)
         raise SchemaInvalid(problems)
     workflow = WorkflowSchema.model_validate(schema)
     # Most workflows name none; in JSON, the word may hide behind escapes.

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
+from flowgram_core.modeling.disposal import dispose
 from flowgram_core.modeling.errors import JSONTextError, JSONTooLarge, NumberOutOfRange
 from flowgram_core.modeling.meter import Meter
 from flowgram_core.modeling.sizes import memory_of
@@ -53,7 +54,12 @@ def loads_in_pieces(text: str, read_piece: ReadPiece, max_depth: int, max_memory
     Raises:
         JSONTextError: It is no JSON, or is nested too deeply; `JSONTooLarge` if it would take too much memory.
     """
-    return _Reader(text, read_piece, max_depth, max_memory).read()
+    reader = _Reader(text, read_piece, max_depth, max_memory)
+    try:
+        return reader.read()
+    except JSONTextError:
+        reader.dispose()
+        raise
 
 
 class _Reader:
@@ -81,6 +87,11 @@ class _Reader:
         if position < len(text):
             raise self._error("Extra data", position)
         return self._whole[0]
+
+    def dispose(self) -> None:
+        """Frees what was read, a part at a time."""
+        self._around.clear()
+        dispose(self._whole)
 
     def _read_some(self, position: int) -> int:
         """Reads on in the innermost array or object; returns where it has come to."""

@@ -57,9 +57,10 @@ def loads_in_pieces(text: str, read_piece: ReadPiece, max_depth: int, max_memory
     reader = _Reader(text, read_piece, max_depth, max_memory)
     try:
         return reader.read()
-    except JSONTextError:
-        reader.dispose()
-        raise
+    except JSONTextError as error:
+        refusal = error.with_traceback(None)  # its frames would keep what was read
+    reader.dispose()
+    raise refusal
 
 
 class _Reader:

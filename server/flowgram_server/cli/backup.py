@@ -8,23 +8,15 @@ from flowgram_core.journal.backup import back_up, restore
 from flowgram_core.journal.errors import JournalError, JournalFileExists
 from flowgram_server.hosts import JOURNAL_FILE
 
+from .data_directory import journal_folder
 from .exits import EPILOG, CommandError, ExitStatus
 
-_data = click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    default=Path("data"),
-    envvar="FLOWGRAM_DATA",
-    show_default=True,
-    help="The directory of the journal.",
-)
 _file = click.argument("file", type=click.Path(path_type=Path))
 
 
 @click.command("backup", epilog=EPILOG)
 @_file
-@_data
+@journal_folder
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
 def backup_command(file: Path, data: Path, force: bool) -> None:
     """Copy the journal into FILE, and check the copy. The server may run.
@@ -45,7 +37,7 @@ def backup_command(file: Path, data: Path, force: bool) -> None:
 
 @click.command("restore", epilog=EPILOG)
 @_file
-@_data
+@journal_folder
 @click.option("--force", is_flag=True, help="Overwrite the journal that is there; it is lost.")
 def restore_command(file: Path, data: Path, force: bool) -> None:
     """Check the backup FILE, and put it in the place of the journal. The server must not run."""

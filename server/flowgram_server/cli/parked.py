@@ -22,20 +22,10 @@ from flowgram_server.hosts import JOURNAL_FILE
 from flowgram_server.rpc.codec import Codec
 from flowgram_server.settings.server import InvalidSettings, load_settings
 
+from .data_directory import journal_folder
 from .exits import EPILOG, CommandError, ExitStatus
 
 _ENDED = "Task was ended by the operator"
-
-_data = click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    default=Path("data"),
-    envvar="FLOWGRAM_DATA",
-    show_default=True,
-    help="The directory of the journal.",
-)
-
 
 _config = click.option(
     "--config",
@@ -55,7 +45,7 @@ def parked_command() -> None:
 
 @parked_command.command("list", epilog=EPILOG)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@_data
+@journal_folder
 def list_command(data: Path, as_json: bool) -> None:
     """List parked tasks of all namespaces, and those that may be next. The server may run."""
     path = _journal_file(data)
@@ -75,7 +65,7 @@ def list_command(data: Path, as_json: bool) -> None:
 
 @parked_command.command("end", epilog=EPILOG)
 @click.argument("task")
-@_data
+@journal_folder
 @_config
 def end_command(data: Path, task: str, config: Path | None) -> None:
     """End TASK as failed, without rebuilding it. The server must not run: `flowgram cancel` asks one that does."""
@@ -85,7 +75,7 @@ def end_command(data: Path, task: str, config: Path | None) -> None:
 
 @parked_command.command("retry", epilog=EPILOG)
 @click.argument("task")
-@_data
+@journal_folder
 @_config
 def retry_command(data: Path, task: str, config: Path | None) -> None:
     """Forget the crashes of TASK, so that it is not parked soon. The server must not run."""

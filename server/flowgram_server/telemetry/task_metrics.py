@@ -15,45 +15,9 @@ from flowgram_core.modeling.status import Status
 from flowgram_server.telemetry.document_types import DocumentTypes
 from flowgram_server.telemetry.sources import OTHER
 
-_TASK_SECONDS: Final = (
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1,
-    2.5,
-    5,
-    10,
-    30,
-    60,
-    300,
-    900,
-    3600,
-    14400,
-    86400,
-)
-_NODE_SECONDS: Final = (
-    0.001,
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1,
-    2.5,
-    5,
-    10,
-    30,
-    60,
-    300,
-    900,
-    3600,
-)
+_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
+_TASK_SECONDS: Final = (*_SECONDS, 14400, 86400)
+_NODE_SECONDS: Final = (0.001, *_SECONDS)
 
 _ENDS: Final = frozenset((Status.SUCCEEDED, Status.FAILED, Status.CANCELED))
 

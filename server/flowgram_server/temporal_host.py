@@ -26,7 +26,7 @@ from flowgram_core.temporal.readiness import Finding, check, ensure_attributes
 from flowgram_core.temporal.settings import TemporalSettings
 from flowgram_core.temporal.worker import running_worker, task_worker
 from flowgram_server.address import host_and_port, is_loopback
-from flowgram_server.hosts import node_types, sources_of
+from flowgram_server.node_types import node_types, sources_of
 from flowgram_server.rpc.codec import Codec
 from flowgram_server.settings.server import Settings
 from flowgram_server.stop_signals import StopSignals

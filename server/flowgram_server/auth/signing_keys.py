@@ -12,7 +12,7 @@ from jwt.exceptions import PyJWTError
 
 from flowgram_core.concurrency.clock import Clock
 from flowgram_core.concurrency.supervision import retry_delays
-from flowgram_server.auth.errors import CredentialFileUnusable, CredentialsInvalid
+from flowgram_server.auth.errors import AuthFailure, CredentialFileUnusable, CredentialsInvalid
 
 _REFRESH: Final = 300.0
 """Seconds between two fetches that succeed."""
@@ -109,7 +109,8 @@ class RemoteKeys:
             key = self._keys.get(key_id)
         if not self._good():
             raise CredentialsInvalid(
-                "tokens cannot be checked: the keys of their issuer could not be fetched"
+                "tokens cannot be checked: the keys of their issuer could not be fetched",
+                AuthFailure.KEYS_UNAVAILABLE,
             )
         return _found(key)
 
@@ -203,5 +204,7 @@ def _key_set(data: Any) -> KeySet:
 
 def _found(key: PyJWK | None) -> PyJWK:
     if key is None:
-        raise CredentialsInvalid("the token is signed with a key that its issuer does not have")
+        raise CredentialsInvalid(
+            "the token is signed with a key that its issuer does not have", AuthFailure.BAD_SIGNATURE
+        )
     return key

@@ -130,3 +130,18 @@ async def test_refusals_wait_longer_each_time() -> None:
     assert await delay.wait("ipv4:10.0.0.2:5000") == 1
     clock.advance(61)
     assert await delay.wait("ipv4:10.0.0.1:5000") == 1
+
+
+async def test_refusals_of_one_network() -> None:
+    """A customer of IPv6 has more addresses than could be counted: they are one. An IPv4 address within IPv6 is none of these."""
+
+    class Clock(FakeClock):
+        async def sleep(self, seconds: float) -> None:
+            return
+
+    delay = FailureDelay(Clock())
+    assert await delay.wait("ipv6:%5B2001:db8::1%5D:5000") == 1
+    assert await delay.wait("[2001:db8::ffff:2]:5000") == 2
+    assert await delay.wait("[2001:db8:0:1::1]:5000") == 1
+    assert await delay.wait("[::ffff:192.0.2.1]:5000") == 1
+    assert await delay.wait("[::ffff:192.0.2.2]:5000") == 1

@@ -281,7 +281,7 @@ async def test_pure_work_goes_on_and_is_canceled(cluster: TemporalServer) -> Non
 
 async def test_a_long_task_goes_on_in_new_runs(cluster: TemporalServer) -> None:
     """A task of many calls goes through many runs of its workflow; watchers notice nothing, wherever they begin."""
-    calls, items = Answering(), 120
+    calls, items = Answering(), 60
     async with temporal_host(cluster.address, calls, history_events=100) as host, host.worker():
         front, other = host.front(), host.front()
         task = await front.run(

@@ -8,8 +8,9 @@ from support.fakes import ScriptedCalls
 from support.temporal_histories import loop
 from support.temporal_host import TemporalHost, events_of, temporal_host
 from support.temporal_server import TemporalServer
-from temporalio.api.enums.v1 import RoutingConfigUpdateState
-from temporalio.api.workflowservice.v1 import DescribeWorkerDeploymentRequest
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 
 from flowgram_core.concurrency.clock import SystemClock
 from flowgram_core.engine.node_type import Call
@@ -18,8 +19,6 @@ from flowgram_core.modeling.status import Status
 from flowgram_core.nodes.executor import CallContext
 from flowgram_core.temporal.settings import TemporalSettings
 from flowgram_core.temporal.worker import make_current
-
-_IN_PROGRESS = RoutingConfigUpdateState.ROUTING_CONFIG_UPDATE_STATE_IN_PROGRESS
 
 
 class HeldCalls(ScriptedCalls):
@@ -43,6 +42,13 @@ class HeldCalls(ScriptedCalls):
             await self._more.wait_for(lambda: len(self.made) >= count)
 
 
+class Impatient(SystemClock):
+    """Waits for no more than a moment."""
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(min(seconds, 0.1))
+
+
 async def version_of(host: TemporalHost, task_id: str) -> str:
     """The build id on which the newest run of a task is."""
     described = (await host.client.get_workflow_handle(task_id).describe()).raw_description
@@ -50,19 +56,26 @@ async def version_of(host: TemporalHost, task_id: str) -> str:
 
 
 async def use(host: TemporalHost, build_id: str) -> None:
-    """Makes a version the current one, as its first worker does."""
+    """Makes a version the current one, as a worker does; one that is older than the current one it leaves as it is."""
     settings = TemporalSettings(
         **{name: getattr(host.temporal, name) for name in ("task_queue", "deployment")}, build_id=build_id
     )
-    await make_current(host.client, settings, SystemClock())
-    request = DescribeWorkerDeploymentRequest(
-        namespace=host.client.namespace, deployment_name=host.temporal.deployment
-    )
-    while True:  # until its queues know it
-        found = await host.client.workflow_service.describe_worker_deployment(request)
-        if found.worker_deployment_info.routing_config_update_state != _IN_PROGRESS:
-            return
-        await asyncio.sleep(0.05)
+    await make_current(host.client, settings, Impatient())
+
+
+async def is_used(host: TemporalHost, build_id: str) -> None:
+    """Returns once the queues give what is new to a version: they get to know it after their cluster does."""
+    for kind in (TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY):
+        request = DescribeTaskQueueRequest(
+            namespace=host.client.namespace,
+            task_queue=TaskQueue(name=host.temporal.task_queue),
+            task_queue_type=kind,
+        )
+        while True:
+            described = await host.client.workflow_service.describe_task_queue(request)
+            if described.versioning_info.current_deployment_version.build_id == build_id:
+                break
+            await asyncio.sleep(0.1)
 
 
 async def test_tasks_stay_on_their_version(cluster: TemporalServer) -> None:
@@ -73,11 +86,13 @@ async def test_tasks_stay_on_their_version(cluster: TemporalServer) -> None:
         items = json.dumps({"items": [5]})
         async with host.worker(build_id="v1"):
             await use(host, "v1")
+            await is_used(host, "v1")
             becoming_current = asyncio.create_task(use(host, "v2"))  # before the cluster knows of it
             old = await front.run(TaskRequest(loop(), items))
             await calls.waiting(1)
             async with host.worker(build_id="v2"):
                 await becoming_current
+                await is_used(host, "v2")
                 new = await front.run(TaskRequest(loop(), items))
                 await calls.waiting(2)
                 await use(host, "v1")  # it is older, and stays that
@@ -97,12 +112,14 @@ async def test_a_long_task_moves_on(cluster: TemporalServer) -> None:
         front = host.front()
         async with host.worker(build_id="v1"):
             await use(host, "v1")
-            task = await front.run(TaskRequest(loop(), json.dumps({"items": [5] * 120})))
+            await is_used(host, "v1")
+            task = await front.run(TaskRequest(loop(), json.dumps({"items": [5] * 40})))
             await calls.waiting(1)
             async with host.worker(build_id="v2"):
                 await use(host, "v2")
+                await is_used(host, "v2")
                 calls.released.set()
                 events = await events_of(front, task.task_id)
                 assert await version_of(host, task.task_id) == "v2"
         assert events[-1].task_status_changed.status.status == Status.SUCCEEDED
-        assert calls.made == [f"loop_0[{index}]/code_0" for index in range(120)]
+        assert calls.made == [f"loop_0[{index}]/code_0" for index in range(40)]

@@ -10,7 +10,7 @@ from temporalio.client import Client
 
 from flowgram.runtime.v1.event_pb2 import TaskEvent
 from flowgram.runtime.v1.runtime_service_pb2 import WatchTaskResponse
-from flowgram_core.concurrency.clock import SystemClock
+from flowgram_core.concurrency.clock import Clock, SystemClock
 from flowgram_core.concurrency.fairness import FairScheduler
 from flowgram_core.engine.node_type import NodeType
 from flowgram_core.hosting.secrets import Secrets
@@ -65,7 +65,9 @@ class TemporalHost:
         )
 
     @asynccontextmanager
-    async def worker(self, codec: Codec | None = None, **changes: Any) -> AsyncIterator[None]:
+    async def worker(
+        self, codec: Codec | None = None, clock: Clock | None = None, **changes: Any
+    ) -> AsyncIterator[None]:
         """A worker, with these settings changed."""
         worker = task_worker(
             self.client,
@@ -73,7 +75,7 @@ class TemporalHost:
             codec=codec or Codec(Secrets(self.settings.secret_names)),
             settings=self.settings,
             temporal=replace(self.temporal, **changes),
-            clock=SystemClock(),
+            clock=clock or SystemClock(),
             fairness=FairScheduler(),
         )
         async with worker:

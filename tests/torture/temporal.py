@@ -20,6 +20,8 @@ from flowgram.runtime.v1 import runtime_service_pb2 as service
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
 from flowgram_core.journal.interface import TaskRecord
 
+HEARTBEAT_TIMEOUT = 2.0
+"""Short, so that calls are made again soon after a kill."""
 _TIMEOUT = 60.0
 _READ_TIMEOUT = 30.0
 _LONGEST_LINE = 1 << 24
@@ -112,8 +114,8 @@ class TemporalProcesses:
             "FLOWGRAM_SHUTDOWN_GRACE": "5",
             "FLOWGRAM_TEMPORAL__ADDRESS": cluster,
             "FLOWGRAM_TEMPORAL__ENCRYPTION_KEYS": json.dumps({"torture": "A" * 43 + "="}),
-            # Short, so that tasks go on soon after a kill; and many runs of a workflow for one task.
-            "FLOWGRAM_TEMPORAL__HEARTBEAT_TIMEOUT": "2",
+            # Tasks go on soon after a kill; and there are many runs of a workflow for one task.
+            "FLOWGRAM_TEMPORAL__HEARTBEAT_TIMEOUT": f"{HEARTBEAT_TIMEOUT:g}",
             "FLOWGRAM_TEMPORAL__STICKY_TIMEOUT": "1",
             "FLOWGRAM_TEMPORAL__HISTORY_EVENTS": "60",
         }

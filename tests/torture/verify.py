@@ -47,7 +47,7 @@ def violations(
         stored: The record and the events of each task.
         calls: When each call came.
         undisturbed: How tasks of each variant go.
-        late_calls: Calls that were begun may come so many seconds after their run was canceled.
+        late_calls: A call may come so many seconds after its run was seen to be canceled, once; after any other end none may.
     """
     ids = {task.task_id for task in history}
     if extra := stored.keys() - ids:
@@ -142,10 +142,10 @@ def _of_the_reports(history: History, events: list[bytes]) -> Iterator[str]:
 def _of_the_calls(history: History, calls: Mapping[CallKey, list[float]], late_calls: float) -> Iterator[str]:
     for snapshot_id, (seen, status) in history.ended_runs.items():
         made = calls.get(CallKey(history.tag, snapshot_id), ())
-        allowed = seen + late_calls if status == report_pb2.STATUS_CANCELED else seen
-        late = [when for when in made if when > allowed]
-        if late:
+        late = [when for when in made if when > seen]
+        allowed = late_calls if status == report_pb2.STATUS_CANCELED else 0.0
+        if late and (late[-1] > seen + allowed or len(late) > 1):
             yield (
-                f"{snapshot_id} was called {late[0] - seen:.3f} s after its end was seen, with status {status}; "
-                f"calls: {', '.join(f'{when - seen:.3f}' for when in made)}"
+                f"{snapshot_id} was called after its end was seen, with status {status}; "
+                f"calls, in seconds from then: {', '.join(f'{when - seen:.3f}' for when in made)}"
             )

@@ -4,7 +4,7 @@ import asyncio
 import copy
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
 from flowgram_core.concurrency.clock import Clock
 from flowgram_core.concurrency.fair_queue import FairSemaphore, Owner
@@ -15,6 +15,7 @@ from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.isolation import copy_call
 from flowgram_core.engine.node_type import Call, is_trusted
 from flowgram_core.hosting.delta_scrubber import ScrubbedContext
+from flowgram_core.hosting.errors import CallWithdrawn
 from flowgram_core.hosting.quotas import Quotas
 from flowgram_core.hosting.secrets import Secrets, mask, mask_urls, scrub, scrub_outputs
 from flowgram_core.hosting.settings import RuntimeSettings
@@ -25,6 +26,8 @@ from flowgram_core.nodes.executor import CallContext, Executor
 from flowgram_core.nodes.workflow_secrets import WorkflowSecrets
 
 Outcome = CallSucceeded | CallFailed
+IsWanted = Callable[[], Awaitable[bool]]
+"""Whether a call that can begin now still should."""
 
 
 class Caller:
@@ -79,16 +82,28 @@ class Caller:
         """Calls that wait for a slot, by node type."""
         return self._slots.waiting
 
-    async def make(self, call: Call, context: CallContext) -> tuple[Outcome, str]:
+    async def make(
+        self, call: Call, context: CallContext, is_wanted: IsWanted | None = None
+    ) -> tuple[Outcome, str]:
         """Makes a call once it has a slot.
+
+        Args:
+            call: The call.
+            context: What surrounds it.
+            is_wanted: Asked once it has its slot; None: it is.
 
         Returns:
             The outcome as the log will have it, and its text there. The task continues with exactly that, so that a replay
             cannot differ.
+
+        Raises:
+            CallWithdrawn: It was not wanted any more, and was not made.
         """
         try:
-            outputs = await self._scrubbed(call, context)
+            outputs = await self._scrubbed(call, context, is_wanted)
             await self._fairness.time_slice()
+        except CallWithdrawn:
+            raise
         except NodeError as error:
             text = str(error)
         except asyncio.CancelledError as error:
@@ -107,16 +122,18 @@ class Caller:
         failed = CallFailed(self._clock.now(), call.key, text)
         return failed, to_json(failed)
 
-    async def _scrubbed(self, call: Call, context: CallContext) -> dict[str, object]:
+    async def _scrubbed(
+        self, call: Call, context: CallContext, is_wanted: IsWanted | None
+    ) -> dict[str, object]:
         """The outputs of a call, without what a server or a model has sent back of its secrets."""
         if not getattr(self._executors.get(call.node.type), "answers_from_outside", False):
-            return await self._execute(call, context)
+            return await self._execute(call, context, is_wanted)
         known = self._workflow_secrets
         own = _without_placeholders(call, self._secrets.echoes(call.inputs))
         if not own and not known:
-            return await self._execute(call, context)
+            return await self._execute(call, context, is_wanted)
         scrubbed = ScrubbedContext(context, own, known.known_texts)
-        outputs = await self._execute(call, scrubbed)
+        outputs = await self._execute(call, scrubbed, is_wanted)
         secrets = {**{secret: mask(secret) for secret in own}, **known.known_texts()}
         found: dict[str, object] = await run_in_thread_if_large(
             len(secrets) * size_of(outputs, LARGE), scrub_outputs, outputs, secrets
@@ -124,8 +141,10 @@ class Caller:
         scrubbed.flush()
         return found
 
-    async def _execute(self, call: Call, context: CallContext) -> dict[str, object]:
-        """The outputs of a call. Its time begins when it has its slot. Raises what its executor raises."""
+    async def _execute(
+        self, call: Call, context: CallContext, is_wanted: IsWanted | None
+    ) -> dict[str, object]:
+        """The outputs of a call. Its time begins when it has its slot. Raises what its executor raises, `CallWithdrawn`."""
         node_type = call.node.type
         executor = self._executors.get(node_type)
         if executor is None:
@@ -133,6 +152,8 @@ class Caller:
         limit = self._timeouts.get(node_type)
         async with self._slots.slot(node_type, context.owner):
             await self._fairness.time_slice()
+            if is_wanted is not None and not await is_wanted():
+                raise CallWithdrawn
             if node_type in self._foreign:
                 call = copy_call(call)
             if limit is None:

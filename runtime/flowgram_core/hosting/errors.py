@@ -11,6 +11,7 @@ FlowgramError
 ├── WatcherBehind         a watcher of tasks reads too slowly, and missed changes
 ├── StorageFull           the store of tasks has reached its limits
 ├── TaskOverLimit         a running task has reached a limit of its host, and fails
+├── CallWithdrawn         a call that waited for its turn is not wanted any more
 └── ShuttingDown          the service accepts no more work
 """
 
@@ -123,6 +124,10 @@ class StorageFull(FlowgramError):
 
 class TaskOverLimit(FlowgramError):
     """A running task has reached a limit that its host sets, and fails; the text, for users, names the limit."""
+
+
+class CallWithdrawn(FlowgramError):
+    """A call is not wanted any more when it could begin: it is not made, and has no outcome."""
 
 
 class ShuttingDown(FlowgramError):

@@ -1,17 +1,29 @@
-"""Calls as activities: a worker makes one, and tells while it lasts that it lives and what there is of an answer."""
+"""Calls as activities: a worker makes one, and tells while it lasts that it lives and what there is of an answer.
+
+An activity that has begun says nothing of whether its call should: on a worker that is slow, or waits for a slot, its task
+may have ended since, or the cluster may have taken the worker for dead and begun the activity again elsewhere. So a call that
+comes to begin later than a sign of life is due asks the cluster first.
+"""
 
 import asyncio
 import contextvars
-from collections.abc import Iterable
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import timedelta
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from temporalio import activity
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from flowgram_core.concurrency.clock import Clock
 from flowgram_core.concurrency.fair_queue import Owner
 from flowgram_core.engine.activations import CallSucceeded
 from flowgram_core.engine.node_type import Call
-from flowgram_core.hosting.calls import Caller
+from flowgram_core.hosting.calls import Caller, IsWanted
+from flowgram_core.hosting.errors import CallWithdrawn
 from flowgram_core.hosting.observation import Observer
+from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.modeling.bindings import no_inputs
 from flowgram_core.modeling.document import Node
 from flowgram_core.modeling.json_text import JSONObject, encode, loads
@@ -21,12 +33,15 @@ from flowgram_core.temporal.names import CALL, PAUSE, RECORD
 from flowgram_core.temporal.record import digest
 from flowgram_core.temporal.workflow_ids import owner_of
 
+_log = logging.getLogger(__name__)
+
 _MAX_DEPTH: Final = 210
 """Values may be 200 levels deep, and stand some levels deep in the request."""
 _TAIL: Final = 16 * 1024
 """So many of the last characters of an answer are told while it arrives."""
 _BEATS: Final = 3
 """Signs of life in the time after which a worker counts as dead."""
+_SHORTEST_TIMEOUT: Final = timedelta(seconds=1)
 
 
 class CallRequest(NamedTuple):
@@ -93,7 +108,8 @@ class CallActivities:
 
     Args:
         caller: Makes the calls.
-        heartbeat_timeout: A worker that has been silent for so many seconds counts as dead.
+        awaits: Whether the cluster waits for the outcome of the attempt with this task token.
+        clock: Tells the time.
         shows_answers: Whether heartbeats tell what there is of an answer.
         observer: Is told of the calls that were made.
     """
@@ -101,14 +117,16 @@ class CallActivities:
     def __init__(
         self,
         caller: Caller,
-        heartbeat_timeout: float,
+        awaits: Callable[[bytes], Awaitable[bool]],
+        clock: Clock,
         *,
         shows_answers: bool,
         observer: Observer | None = None,
     ) -> None:
         self._observer = observer
         self._caller = caller
-        self._beat = heartbeat_timeout / _BEATS
+        self._awaits = awaits
+        self._clock = clock
         self._shows_answers = shows_answers
 
     @activity.defn(name=CALL)
@@ -123,25 +141,33 @@ class CallActivities:
             The digest of what was carried, and the outcome as JSON text.
         """
         call, secret_names, trace = CallRequest.decode(request)
-        context = _Context(
-            owner_of(activity.info().workflow_id or ""), call, shows_answers=self._shows_answers
-        )
-        beating = asyncio.create_task(self._keep_beating(context))
+        info = activity.info()
+        context = _Context(owner_of(info.workflow_id or ""), call, shows_answers=self._shows_answers)
+        beating = asyncio.create_task(_keep_beating(context, _interval(info)))
         try:
-            text = await self._make(call, secret_names, trace, context)
+            text = await self._make(call, secret_names, trace, context, partial(self._is_wanted, info))
+        except CallWithdrawn:
+            # Where the cluster could not be asked, it begins another attempt; otherwise it passes this over.
+            text = "the call was not begun in time"
+            raise ApplicationError(text, category=ApplicationErrorCategory.BENIGN) from None
         finally:
             beating.cancel()
         return digest(carried) + text.encode("utf-8", "surrogatepass")
 
     async def _make(
-        self, call: Call, secret_names: Iterable[str], trace: str | None, context: "_Context"
+        self,
+        call: Call,
+        secret_names: Iterable[str],
+        trace: str | None,
+        context: "_Context",
+        is_wanted: IsWanted,
     ) -> str:
         caller = self._caller_for(secret_names)
         if self._observer is None:
-            _, text = await caller.make(call, context)
+            _, text = await caller.make(call, context, is_wanted)
             return text
         with self._observer.calling(context.task_id, call, trace) as observer:
-            outcome, text = await caller.make(call, context)
+            outcome, text = await caller.make(call, context, is_wanted)
             observer.ended(Status.SUCCEEDED if isinstance(outcome, CallSucceeded) else Status.FAILED)
         return text
 
@@ -157,10 +183,22 @@ class CallActivities:
     def _caller_for(self, secret_names: Iterable[str]) -> Caller:
         return self._caller.scrubbing(secret_names) if secret_names else self._caller
 
-    async def _keep_beating(self, context: "_Context") -> None:
-        while True:
-            context.beat()
-            await asyncio.sleep(self._beat)
+    async def _is_wanted(self, attempt: activity.Info) -> bool:
+        """Whether a call that can begin now still should.
+
+        The first sign of life is due after a third of the time in which an attempt counts as dead: until then nobody else can
+        have begun with it, and a task that has ended in the meantime did so less than that ago.
+        """
+        age = self._clock.now() / 1e6 - attempt.started_time.timestamp()
+        if abs(age) < _interval(attempt):  # a clock that is behind the cluster's by more tells nothing
+            return True
+        try:
+            return await self._awaits(attempt.task_token)
+        except JournalUnavailable as error:
+            _log.warning(
+                "a call is left to another attempt: %s", error, extra={"task_id": attempt.workflow_id}
+            )
+            return False
 
 
 class _Context:
@@ -196,3 +234,15 @@ class _Context:
             self._context.run(activity.heartbeat, *details)
         else:
             self._context.run(activity.heartbeat)
+
+
+def _interval(attempt: activity.Info) -> float:
+    """Seconds between two signs of life: what is asked of them is the task's, whatever its worker's settings say."""
+    return (attempt.heartbeat_timeout or _SHORTEST_TIMEOUT).total_seconds() / _BEATS
+
+
+async def _keep_beating(context: _Context, interval: float) -> None:
+    """Tells of life from time to time. A call that ends before that is known by its outcome."""
+    while True:
+        await asyncio.sleep(interval)
+        context.beat()

@@ -21,6 +21,7 @@ from temporalio.api.workflowservice.v1 import (
     GetWorkflowExecutionHistoryRequest,
     GetWorkflowExecutionHistoryResponse,
     ListWorkflowExecutionsRequest,
+    RecordActivityTaskHeartbeatRequest,
     RequestCancelWorkflowExecutionRequest,
 )
 from temporalio.client import Client
@@ -211,6 +212,29 @@ class Cluster:
                 )
         except TaskNotFound:  # "workflow execution already completed" is told by the same status
             await self.describe(workflow_id)
+
+    async def awaits(self, task_token: bytes) -> bool:
+        """Whether an attempt of an activity is to go on; what is known of its worker's life begins anew with that.
+
+        False: its workflow has ended or has asked it to stop, or the cluster has given the activity to another attempt.
+
+        Args:
+            task_token: Of the attempt.
+        """
+        with self._errors():
+            try:
+                answer = await self._client.workflow_service.record_activity_task_heartbeat(
+                    RecordActivityTaskHeartbeatRequest(
+                        namespace=self._namespace, task_token=task_token, identity=self._client.identity
+                    ),
+                    retry=True,
+                    timeout=_TIMEOUT,
+                )
+            except RPCError as error:
+                if error.status is RPCStatusCode.NOT_FOUND and not _is_about_namespace(error):
+                    return False
+                raise
+        return not (answer.cancel_requested or answer.activity_paused or answer.activity_reset)
 
     async def count(self, query: str) -> int:
         """How many workflows a query of the visibility store finds."""

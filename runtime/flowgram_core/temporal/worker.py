@@ -27,6 +27,7 @@ from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.nodes.registry import Registry
 from flowgram_core.nodes.workflow_secrets import WorkflowSecrets
 from flowgram_core.temporal.call_activity import CallActivities
+from flowgram_core.temporal.cluster import Cluster
 from flowgram_core.temporal.settings import TemporalSettings
 from flowgram_core.temporal.task_environment import TaskEnvironment, provide
 from flowgram_core.temporal.task_workflow import TaskWorkflow
@@ -68,7 +69,11 @@ def task_worker(
     caller = Caller(registry.executors, settings, secrets, clock, fairness, workflow_secrets)
     shows_answers = temporal.delta_interval > 0
     activities = CallActivities(
-        caller, temporal.heartbeat_timeout, shows_answers=shows_answers, observer=observer
+        caller,
+        Cluster(client, temporal.task_queue).awaits,
+        clock,
+        shows_answers=shows_answers,
+        observer=observer,
     )
     environment = TaskEnvironment(registry.node_types, settings, codec, observer)
     throttle = timedelta(seconds=temporal.delta_interval) if shows_answers else _DEFAULT_BEAT

@@ -171,6 +171,7 @@ ANSWERS: Mapping[type[Exception], Answer] = {
     runtime.QuotaExceeded: Answer(StatusCode.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED"),
     runtime.StorageFull: Answer(StatusCode.RESOURCE_EXHAUSTED, "STORAGE_FULL"),
     runtime.TaskOverLimit: INTERNAL,
+    runtime.CallWithdrawn: INTERNAL,
     runtime.ShuttingDown: Answer(StatusCode.UNAVAILABLE, "SHUTTING_DOWN"),
     journal.JournalUnavailable: _STORAGE,
     journal.JournalDamaged: _STORAGE,

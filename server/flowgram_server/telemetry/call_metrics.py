@@ -6,12 +6,10 @@ from grpc import StatusCode
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from flowgram.runtime.v1.error_reason_pb2 import ErrorReason
-from flowgram_server.auth.errors import AuthFailure
 from flowgram_server.rpc.observed_calls import Call, CallListener, Method
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _LABELS: Final = ("grpc_type", "grpc_service", "grpc_method")
-_FAILURES: Final = frozenset(AuthFailure)
 _REASONS: Final = frozenset(name.removeprefix("ERROR_REASON_") for name in ErrorReason.keys())  # noqa: SIM118 - it is no dict
 
 
@@ -41,9 +39,6 @@ class CallMetrics:
         )
         self.refusals = counter(
             "flowgram_refusals", "Calls that ended with an error, by its reason.", "reason"
-        )
-        self.auth_failures = counter(
-            "flowgram_auth_failures", "Calls and streams that were refused for who makes them.", "reason"
         )
 
     def listener(self, method: Method) -> CallListener:
@@ -79,9 +74,6 @@ class _MethodMetrics:
         reason = call.notes.get("reason")
         if reason is not None:
             self._metrics.refusals.labels(reason if reason in _REASONS else "other").inc()
-            failure = call.notes.get("auth_failure")
-            if failure is not None:
-                self._metrics.auth_failures.labels(failure if failure in _FAILURES else "other").inc()
 
 
 def _code(code: StatusCode) -> str:

@@ -8,8 +8,9 @@ from typing import Final
 
 _SLICE: Final = 0.005
 """Seconds of one iteration of the event loop in which tasks may start; the next one starts in the next iteration."""
-_WOKEN: Final = 64
-"""How many are woken in one iteration: more than most iterations have time for, and few enough to wake in vain."""
+_MOST_WOKEN: Final = 64
+_FIRST_WOKEN: Final = 4
+"""How many are woken in one iteration at most, and at first. One that is woken in vain costs as much as a small piece of work."""
 
 
 class FairScheduler:
@@ -22,22 +23,27 @@ class FairScheduler:
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._retrying: deque[asyncio.Future[None]] = deque()  # these were woken, and found the slice used up
+        self._late: deque[asyncio.Future[None]] = (
+            deque()
+        )  # were woken in this iteration, and found the slice used up
         self._slice_began: float | None = None
+        self._woken = _FIRST_WOKEN
+        self._served = 0  # of those that were woken in this iteration
 
     async def time_slice(self) -> None:
         """Returns when the caller may run for some milliseconds: at once, while the current slice is not used up."""
         loop = asyncio.get_running_loop()
         queue = self._waiting
-        if not queue and not self._retrying and self._has_time_left(loop):
+        if not queue and not self._late and self._has_time_left(loop):
             return
         while True:
             woken: asyncio.Future[None] = loop.create_future()
             queue.append(woken)
             await woken
             if self._has_time_left(loop):
+                self._served += 1
                 return
-            queue = self._retrying
+            queue = self._late
 
     def _has_time_left(self, loop: asyncio.AbstractEventLoop) -> bool:
         now = self._monotonic()
@@ -46,15 +52,23 @@ class FairScheduler:
             loop.call_soon(self._next_slice, loop)
         return now - self._slice_began < _SLICE
 
-    def _next_slice(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._slice_began = None
-        if not self._waiting and not self._retrying:
-            return
+    def _begin_slice(self) -> None:
         self._slice_began = self._monotonic()
-        loop.call_soon(self._next_slice, loop)  # before those who are woken here
-        for _ in range(_WOKEN):
-            if not (queue := self._retrying or self._waiting):
-                break
-            woken = queue.popleft()
+
+    def _next_slice(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wakes those who run in the next iteration; runs behind those of this one, so that the order stays."""
+        waiting = self._waiting
+        if not waiting and not self._late:
+            self._slice_began = None
+            return
+        # As many as there was time for in this iteration, and one more; if all had time, twice as many.
+        self._woken = min(self._served + 1 if self._late else 2 * self._woken, _MOST_WOKEN)
+        self._served = 0
+        while self._late:
+            waiting.appendleft(self._late.pop())
+        loop.call_soon(self._begin_slice)
+        for _ in range(min(self._woken, len(waiting))):
+            woken = waiting.popleft()
             if not woken.done():  # or its waiter was cancelled
                 woken.set_result(None)
+        loop.call_soon(self._next_slice, loop)

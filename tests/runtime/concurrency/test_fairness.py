@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flowgram_core.concurrency.fairness import FairScheduler
 
@@ -85,6 +87,24 @@ async def test_work_runs_in_the_order_in_which_it_came(time: FakeTime) -> None:
 
     await finished_per_iteration([step(number) for number in range(20)], FairScheduler(time))
     assert order == list(range(20))
+
+
+@given(st.lists(st.sampled_from([0.0, 0.001, 0.003, 0.006]), max_size=300))
+async def test_work_of_any_lengths_runs_in_order(lengths: list[float]) -> None:
+    """However much of what is woken finds the slice used up, nothing overtakes what came before it."""
+    time, order = FakeTime(), list[int]()
+
+    def step(number: int, length: float) -> Callable[[], object]:
+        def run() -> None:
+            time.compute(length)
+            order.append(number)
+
+        return run
+
+    await finished_per_iteration(
+        [step(number, length) for number, length in enumerate(lengths)], FairScheduler(time)
+    )
+    assert order == list(range(len(lengths)))
 
 
 async def test_cancelled_work_holds_nothing_up(time: FakeTime) -> None:

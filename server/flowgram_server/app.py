@@ -305,7 +305,8 @@ async def _serving(
 ) -> AsyncIterator[Server]:
     observers = telemetry.call_observers
     if settings.access_log:
-        observers.append(AccessLog(structlog.get_logger("access").bind()))
+        only_faults = settings.log_level in {"warning", "error"}
+        observers.append(AccessLog(structlog.get_logger("access").bind(), only_faults=only_faults))
     if security.audit is not None:
         observers.append(AuditedCalls(security.audit, SERVICE_NAME))
     readiness = telemetry.readiness

@@ -18,16 +18,18 @@ class AccessLog:
 
     Args:
         logger: Gets the lines: `error` for calls that failed by the server's own fault, `info` for all others.
+        only_faults: Whether nothing is to be done for those others, since the logger would drop their lines.
     """
 
     counts_messages = False
 
-    def __init__(self, logger: structlog.typing.FilteringBoundLogger) -> None:
+    def __init__(self, logger: structlog.typing.FilteringBoundLogger, *, only_faults: bool = False) -> None:
         self._log = logger
+        self._only_faults = only_faults
 
     def listener(self, method: Method) -> CallListener:
         """What logs the calls of a method."""
-        return _Lines(method.path, self._log)
+        return (_Faults if self._only_faults else _Lines)(method.path, self._log)
 
 
 class _Lines:
@@ -37,21 +39,34 @@ class _Lines:
         self._method = method
         self._log = logger
 
-    def begun(self, call: Call) -> str:
+    def begun(self, call: Call) -> str | None:
         """The peer, which a call has no more once it has ended."""
-        return shown_peer(call.context.peer())
+        return call.context.peer()
 
-    def ended(self, call: Call, peer: str) -> None:
+    def ended(self, call: Call, peer: str | None) -> None:
         """Logs the call."""
         log = self._log.error if call.code in _OWN_FAULTS else self._log.info
         ms = round(call.seconds * 1000, 3)
-        log("call", method=self._method, code=call.code.name, ms=ms, peer=peer, **call.notes)
+        shown = shown_peer(peer or call.context.peer())
+        log("call", method=self._method, code=call.code.name, ms=ms, peer=shown, **call.notes)
 
     def received(self) -> None:
         """Not of interest."""
 
     def sent(self) -> None:
         """Not of interest."""
+
+
+class _Faults(_Lines):
+    """The lines of the calls that failed by the server's own fault: their clients still wait for the answer."""
+
+    def begun(self, _: Call) -> None:
+        """Nothing yet: nearly all calls get no line."""
+
+    def ended(self, call: Call, peer: str | None) -> None:
+        """Logs the call if it is such a one."""
+        if call.code in _OWN_FAULTS:
+            super().ended(call, peer)
 
 
 def shown_peer(peer: str) -> str:

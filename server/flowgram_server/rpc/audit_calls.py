@@ -1,7 +1,5 @@
 """The audit of calls: what is written of each call of the contract when it has ended."""
 
-from typing import Any
-
 from flowgram_server.auth.audit import REFUSALS, AuditLog
 from flowgram_server.rpc.access_log import shown_peer
 from flowgram_server.rpc.observed_calls import Call, CallListener, Method
@@ -21,26 +19,12 @@ class AuditedCalls:
         self._audit = audit
         self._service = service
 
-    def listener(self, method: Method) -> CallListener:
+    def listener(self, method: Method) -> CallListener | None:
         """What writes of the calls of a method."""
-        return _Lines(method.name, self._audit) if method.service == self._service else _Nothing()
+        return _Lines(method.name, self._audit) if method.service == self._service else None
 
 
-class _Nothing:
-    def begun(self, call: Call) -> Any:
-        """Not of interest."""
-
-    def ended(self, call: Call, given: Any) -> None:
-        """Not of interest."""
-
-    def received(self) -> None:
-        """Not of interest."""
-
-    def sent(self) -> None:
-        """Not of interest."""
-
-
-class _Lines(_Nothing):
+class _Lines:
     def __init__(self, method: str, audit: AuditLog) -> None:
         self._method = method
         self._audit = audit
@@ -63,3 +47,9 @@ class _Lines(_Nothing):
             **({"task_id": notes["task_id"]} if "task_id" in notes else {}),
             status=call.code.name,
         )
+
+    def received(self) -> None:
+        """Not of interest."""
+
+    def sent(self) -> None:
+        """Not of interest."""

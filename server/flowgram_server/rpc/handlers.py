@@ -72,11 +72,14 @@ def service_handlers(
     ) -> Handler:
         async def handle(data: bytes, context: Context) -> bytes:
             try:
-                with messages.request(len(data)):
-                    if len(data) > LARGE:
-                        await servicer.time_slice()
+                if len(data) <= LARGE:
                     answer = await method(_decode(request_type, data, max_message_bytes), context)
-                return messages.answer(_encode(answer, max_message_bytes, advice), context)
+                else:
+                    with messages.request(len(data)):
+                        await servicer.time_slice()
+                        answer = await method(_decode(request_type, data, max_message_bytes), context)
+                encoded = _encode(answer, max_message_bytes, advice)
+                return encoded if len(encoded) <= LARGE else messages.answer(encoded, context)
             except Exception as error:  # noqa: BLE001 - every error becomes a status; defects are logged there
                 await abort(context, error)
 

@@ -5,8 +5,8 @@ One layer around a handler for all of them, since each costs every message of a 
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from contextvars import ContextVar
 from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import Any, Final, NamedTuple, Protocol
@@ -62,16 +62,20 @@ class Call:
         notes: What the handlers have noted; see `note`.
         code: How it has ended.
         seconds: How long it took.
+        began: When it began, by the clock of `ObservedServer`.
+        given: What the listeners have given when it began, in their order.
     """
 
-    __slots__ = ("code", "context", "method", "notes", "seconds")
+    __slots__ = ("began", "code", "context", "given", "method", "notes", "seconds")
 
-    def __init__(self, method: Method, context: Context) -> None:
+    def __init__(self, method: Method, context: Context, began: float) -> None:
         self.method = method
         self.context = context
         self.notes: dict[str, str] = {}
         self.code = StatusCode.OK
         self.seconds = 0.0
+        self.began = began
+        self.given: list[Any] = []
 
 
 class CallListener(Protocol):
@@ -100,8 +104,8 @@ class CallObserver(Protocol):
     counts_messages: bool
     """Whether `received` and `sent` are of interest."""
 
-    def listener(self, method: Method) -> CallListener:
-        """What is told of the calls of a method; asked for once for each."""
+    def listener(self, method: Method) -> CallListener | None:
+        """What is told of the calls of a method; asked for once for each. None: they are not of interest."""
         ...
 
 
@@ -143,6 +147,8 @@ class ObservedServer:
         behavior = getattr(handler, arity)
         method = Method(f"/{service}/{name}", service, name, _TYPES[arity])
         calls = _Calls(method, self._observers, self._clock)
+        if not calls.are_observed:
+            return handler
         if isasyncgenfunction(behavior):
             wrapped = calls.around_generator(behavior)
         elif iscoroutinefunction(behavior):
@@ -160,70 +166,92 @@ class _Calls:
     def __init__(self, method: Method, observers: Sequence[CallObserver], clock: Callable[[], float]) -> None:
         self._method = method
         self._clock = clock
-        self._listeners = [observer.listener(method) for observer in observers]
-        self._counters = [
-            listener
-            for listener, observer in zip(self._listeners, observers, strict=True)
-            if observer.counts_messages
-        ]
+        self._listeners: list[CallListener] = []
+        self._received: list[Callable[[], None]] = []
+        self._sent: list[Callable[[], None]] = []
+        for observer in observers:
+            listener = observer.listener(method)
+            if listener is None:
+                continue
+            self._listeners.append(listener)
+            if observer.counts_messages:
+                self._received.append(listener.received)
+                self._sent.append(listener.sent)
+        self._ending = [*enumerate(self._listeners)][::-1]
         self._streams_requests = method.type in {"client_stream", "bidi_stream"}
 
+    @property
+    def are_observed(self) -> bool:
+        """Whether anybody is told of them."""
+        return bool(self._listeners)
+
     def around_coroutine(self, behavior: Callable[[Any, Context], Awaitable[Any]]) -> Any:
+        # Written out, here and below: a context manager made by a generator would cost as much as all that it does.
         async def handle(request: Any, context: Context) -> Any:
-            with self._call(context):
-                if self._streams_requests:
-                    request = self._counted(request)
-                else:
-                    for counter in self._counters:
-                        counter.received()
+            call = self._begun(context)
+            try:
+                request = self._taken(request)
                 answer = await behavior(request, context)
-                for counter in self._counters:
-                    counter.sent()
-                return answer
+                for count in self._sent:
+                    count()
+            except BaseException as error:
+                self._ended(call, _fallback(error, context))
+                raise
+            self._ended(call, StatusCode.OK)
+            return answer
 
         return handle
 
     def around_generator(self, behavior: Callable[[Any, Context], AsyncGenerator[Any, None]]) -> Any:
         async def handle(request: Any, context: Context) -> AsyncGenerator[Any, None]:
-            with self._call(context):
-                if self._streams_requests:
-                    request = self._counted(request)
-                else:
-                    for counter in self._counters:
-                        counter.received()
+            call = self._begun(context)
+            try:
+                request = self._taken(request)
                 async with aclosing(behavior(request, context)) as answers:
                     async for answer in answers:
-                        for counter in self._counters:
-                            counter.sent()
+                        for count in self._sent:
+                            count()
                         yield answer
+            except BaseException as error:
+                self._ended(call, _fallback(error, context))
+                raise
+            self._ended(call, StatusCode.OK)
 
         return handle
 
+    def _taken(self, request: Any) -> Any:
+        """The request, which is counted; each of those of a stream when it comes."""
+        if not self._received:
+            return request
+        if self._streams_requests:
+            return self._counted(request)
+        for count in self._received:
+            count()
+        return request
+
     async def _counted(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         async for request in requests:
-            for counter in self._counters:
-                counter.received()
+            for count in self._received:
+                count()
             yield request
 
-    @contextmanager
-    def _call(self, context: Context) -> Iterator[None]:
-        call = Call(self._method, context)
+    def _begun(self, context: Context) -> Call:
+        call = Call(self._method, context, self._clock())
         _notes.set(call.notes)
-        began = self._clock()
-        given = [listener.begun(call) for listener in self._listeners]
-        fallback = StatusCode.OK
-        try:
-            yield
-        except (asyncio.CancelledError, GeneratorExit):
-            fallback = StatusCode.DEADLINE_EXCEEDED if context.time_remaining() == 0 else StatusCode.CANCELLED
-            raise
-        except BaseException:
-            fallback = StatusCode.UNKNOWN
-            raise
-        finally:
-            # None if the handler set none, whatever its stub says
-            set_code: StatusCode | None = context.code()
-            call.code = fallback if set_code is None else set_code
-            call.seconds = self._clock() - began
-            for listener, what in zip(reversed(self._listeners), reversed(given), strict=True):
-                listener.ended(call, what)
+        call.given = [listener.begun(call) for listener in self._listeners]
+        return call
+
+    def _ended(self, call: Call, fallback: StatusCode) -> None:
+        # None if the handler set none, whatever its stub says
+        set_code: StatusCode | None = call.context.code()
+        call.code = fallback if set_code is None else set_code
+        call.seconds = self._clock() - call.began
+        for index, listener in self._ending:
+            listener.ended(call, call.given[index])
+
+
+def _fallback(error: BaseException, context: Context) -> StatusCode:
+    """How a call has ended whose handler raised an error, and set no code."""
+    if isinstance(error, asyncio.CancelledError | GeneratorExit):
+        return StatusCode.DEADLINE_EXCEEDED if context.time_remaining() == 0 else StatusCode.CANCELLED
+    return StatusCode.UNKNOWN

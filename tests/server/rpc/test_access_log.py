@@ -219,3 +219,13 @@ async def test_handlers_of_every_kind(lines: Lines, access_log: AccessLog) -> No
         ("echo", "OK"),
         ("last", "OK"),
     ]
+
+
+async def test_only_faults_are_logged_where_the_other_lines_would_be_dropped(lines: Lines) -> None:
+    """A call that fails by the server's own fault gets its line, with the peer; what clients do wrong, or right, gets none."""
+    async with logging(AccessLog(lines, only_faults=True)) as service:  # type: ignore[arg-type]  # has what is used
+        await service.stub.ServerInfo(ServerInfoRequest())
+        await refused(service.stub.TaskResult(TaskResultRequest()))
+        service.application.raises = ZeroDivisionError()
+        await refused(service.stub.TaskReport(TaskReportRequest(task_id="t1")))
+        assert await lines.line() == line("TaskReport", "INTERNAL", "error", task_id="t1", reason="INTERNAL")

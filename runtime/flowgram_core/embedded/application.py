@@ -6,11 +6,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import asynccontextmanager
 from typing import Final
 
-from flowgram_core.concurrency.batching import AdaptiveBatcher
 from flowgram_core.concurrency.clock import Clock
 from flowgram_core.concurrency.fair_threads import FairThreads
 from flowgram_core.concurrency.fairness import FairScheduler
 from flowgram_core.concurrency.supervision import run_forever, with_timeout
+from flowgram_core.embedded.acceptance import Acceptance
 from flowgram_core.embedded.failing import fail_task_with_retry
 from flowgram_core.embedded.memory_budget import MemoryBudget
 from flowgram_core.embedded.recovery import Recovery
@@ -20,36 +20,25 @@ from flowgram_core.embedded.services import Services
 from flowgram_core.embedded.storage import StorageBudget
 from flowgram_core.embedded.task_runner import TaskRunner
 from flowgram_core.embedded.uptime import Uptime
-from flowgram_core.engine.execution import Execution
-from flowgram_core.engine.program import Program
 from flowgram_core.hosting.calls import Caller
 from flowgram_core.hosting.codec import Codec
 from flowgram_core.hosting.errors import (
-    FlowgramError,
-    InvalidWorkflow,
-    MemoryLimitReached,
-    QuotaExceeded,
-    RequestConflict,
     SequenceOutOfRange,
     ShuttingDown,
-    StorageFull,
     TaskNotFound,
-    TooManyTasks,
 )
 from flowgram_core.hosting.live_log import OutputDelta, join
 from flowgram_core.hosting.observation import HostStatistics, Observer
 from flowgram_core.hosting.pinned_settings import PinnedSettings
 from flowgram_core.hosting.program_cache import ProgramCache, Validation
-from flowgram_core.hosting.quotas import Quotas, StartRates
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.service import Heartbeat, TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.hosting.task_changes import TaskChangeLog, TaskChanges, TaskFilter
-from flowgram_core.journal.errors import DuplicateRequest, JournalError, JournalUnavailable
-from flowgram_core.journal.interface import Batch, Journal, NewTask, TaskRecord
+from flowgram_core.journal.errors import JournalUnavailable
+from flowgram_core.journal.interface import Batch, Journal, TaskRecord
 from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
 from flowgram_core.journal.work_register import WorkRegister
-from flowgram_core.modeling.json_text import memory_bound
 from flowgram_core.modeling.status import Status
 from flowgram_core.nodes.registry import Registry
 from flowgram_core.nodes.workflow_secrets import WorkflowSecrets
@@ -93,11 +82,8 @@ class Application:
         self.node_types = registry.names
         self.signing_keys: Sequence[bytes] = ()
         self._journal = journal
-        self._settings = settings
         self._clock = clock
-        self._new_task_id = new_task_id
         self._program_cache = ProgramCache(registry.node_types, settings)
-        self._batcher = AdaptiveBatcher()
         self._fairness = fairness = fairness or FairScheduler()
         secrets = Secrets(settings.secret_names)
         self._services = Services(
@@ -124,9 +110,16 @@ class Application:
             self._fail_task,
             owner_of=lambda record: record.namespace,
         )
-        self._quotas = Quotas(settings.quotas)
-        self._start_rates = StartRates(self._quotas, clock.now)
         self._recovery = Recovery(self._program_cache, self._services, self._scheduler)
+        self._acceptance = Acceptance(
+            self._services,
+            self._program_cache,
+            self._scheduler,
+            self._recovery,
+            new_task_id,
+            self._check_open,
+            self._record,
+        )
         self._closing = asyncio.Event()
 
     @asynccontextmanager
@@ -206,34 +199,11 @@ class Application:
             QuotaExceeded: The namespace has reached a limit of its own.
             ShuttingDown: No new tasks are accepted.
         """
-        async with self._batcher:
-            await self._fairness.time_slice()
-            return await self._run(request)
+        return await self._acceptance.accept(request)
 
     async def run_many(self, requests: Sequence[TaskRequest]) -> list[TaskRecord | Exception]:
         """Accepts several tasks together: they become durable with one write. See `run` for the errors."""
-        outcomes: list[TaskRecord | Exception] = []
-        begun: list[tuple[int, TaskRunner, asyncio.Future[None]]] = []
-        for index, request in enumerate(requests):
-            await self._fairness.time_slice()
-            try:
-                started = await self._begin(request)
-            except (FlowgramError, JournalError) as error:
-                outcomes.append(error)
-                continue
-            if isinstance(started, TaskRecord):
-                outcomes.append(started)
-            else:
-                outcomes.append(started[0].record)
-                begun.append((index, *started))
-        if begun:
-            await asyncio.wait([accepted for _, _, accepted in begun])
-        for index, runner, accepted in begun:
-            try:
-                outcomes[index] = await self._accepted_record(requests[index], runner, accepted)
-            except (FlowgramError, JournalError) as error:
-                outcomes[index] = error
-        return outcomes
+        return await self._acceptance.accept_all(requests)
 
     async def validate(self, schema: str, inputs: str) -> Validation:
         """All problems of a schema, or, if it has none, of the inputs; and warnings about a valid schema."""
@@ -396,57 +366,6 @@ class Application:
         """
         return self._services.task_changes.watch(wanted, heartbeat)
 
-    async def _run(self, request: TaskRequest) -> TaskRecord:
-        begun = await self._begin(request)
-        if isinstance(begun, TaskRecord):
-            return begun
-        runner, accepted = begun
-        return await self._accepted_record(request, runner, accepted)
-
-    async def _begin(self, request: TaskRequest) -> TaskRecord | tuple[TaskRunner, "asyncio.Future[None]"]:
-        """The runner of a new task, with what is done once it is durable; the record of a repeated request's task."""
-        try:
-            program, inputs = await self._program_cache.prepare(request.schema, request.inputs)
-            self._check_open()
-            inputs_memory = memory_bound(request.inputs)
-            self._check_admission(request, program, inputs_memory)
-        except (InvalidWorkflow, MemoryLimitReached, QuotaExceeded, ShuttingDown, StorageFull, TooManyTasks):
-            # A repeated request is answered with its task all the same.
-            if request.request_id and await self._find_request(request) is not None:
-                return await self._same_request(request)
-            raise
-        task = self._new_task(request, program)
-        execution = Execution(
-            program,
-            inputs,
-            self._settings.limits,
-            inputs_memory=inputs_memory,
-            inline_work=self._settings.inline_work,
-        )
-        observer = self._services.observer
-        trace = None if observer is None else observer.trace()
-        runner = TaskRunner(_accepted(task), execution, self._services, trace=trace)
-        return runner, self._scheduler.admit(runner, task)
-
-    def _check_admission(self, request: TaskRequest, program: Program, inputs_memory: int) -> None:
-        """Raises the error that says why a new task cannot be accepted now."""
-        namespace = request.namespace
-        tasks = self._scheduler.tasks_of(namespace) + self._recovery.tasks_of(namespace)
-        self._quotas.check_tasks(namespace, tasks)
-        self._services.storage.check_room(namespace)
-        self._scheduler.check(len(request.inputs), namespace)
-        self._services.memory.check(program, inputs_memory)
-        self._start_rates.take(namespace)  # last: what is refused for another reason is no start
-
-    async def _accepted_record(
-        self, request: TaskRequest, runner: TaskRunner, accepted: "asyncio.Future[None]"
-    ) -> TaskRecord:
-        try:
-            await accepted
-        except DuplicateRequest:
-            return await self._same_request(request)
-        return runner.record
-
     async def _runner(self, task_id: str, namespace: str) -> TaskRunner | None:
         """The runner of a task, which may have to be rebuilt first; None if the task is not active here, or another's.
 
@@ -484,22 +403,6 @@ class Application:
             raise TaskNotFound(task_id)
         return join(batches)
 
-    def _new_task(self, request: TaskRequest, program: Program) -> NewTask:
-        default = round(self._settings.default_timeout * 1e6) or None
-        return NewTask(
-            task_id=self._new_task_id(),
-            create_time=self._clock.now(),
-            schema_hash=program.document.digest,
-            schema=request.schema,
-            inputs=request.inputs or "{}",
-            request_id=request.request_id,
-            request_hash=request.content_hash() if request.request_id else b"",
-            timeout=default if request.timeout is None else request.timeout,
-            labels=dict(request.labels),
-            display_name=request.display_name,
-            namespace=request.namespace,
-        )
-
     def _check_open(self) -> None:
         if self._closing.is_set():
             raise ShuttingDown
@@ -518,33 +421,3 @@ class Application:
         services = self._services
         failed = await fail_task_with_retry(record, reason, services.journal, services.codec, services.clock)
         services.changed(failed, record.status)
-
-    async def _same_request(self, request: TaskRequest) -> TaskRecord:
-        record = await self._find_request(request)
-        if record is None or record.request_hash != request.content_hash():
-            raise RequestConflict(request.request_id)
-        return await self._record(record.task_id, request.namespace)
-
-    async def _find_request(self, request: TaskRequest) -> TaskRecord | None:
-        return await self._journal.find_request(request.request_id, request.namespace)
-
-
-def _accepted(task: NewTask) -> TaskRecord:
-    """The record of a task that is about to be accepted."""
-    return TaskRecord(
-        task_id=task.task_id,
-        create_time=task.create_time,
-        inputs=task.inputs,
-        schema_hash=task.schema_hash,
-        labels=task.labels,
-        timeout=task.timeout,
-        status=Status.PENDING,
-        start_time=None,
-        end_time=None,
-        last_sequence=0,
-        result=None,
-        order=0,
-        request_hash=task.request_hash,
-        display_name=task.display_name,
-        namespace=task.namespace,
-    )

@@ -116,15 +116,15 @@ class Scheduler:
             )
             raise TooManyTasks(text, _RETRY_AFTER)
 
-    def admit(self, runner: TaskRunner, task: NewTask) -> asyncio.Future[None]:
+    def admit(self, runner: TaskRunner, task: NewTask) -> asyncio.Future[TaskRecord]:
         """Admits a new task: it starts, or waits behind the others.
 
         Returns:
-            Done once the task is durable, or failed if that was not possible. It may be cancelled at any time.
+            Done once the task is durable, with its record, or failed if that was not possible. It may be cancelled at any time.
         """
         waits = self.full
         (runner.queue if waits else runner.start)()
-        answer, self._active[runner] = runner.accept(task, lambda: self._accepted(runner))
+        answer, self._active[runner] = runner.accept(task, self._accepted)
         self._add(runner, waits=waits)
         return answer
 

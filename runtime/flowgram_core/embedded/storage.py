@@ -99,7 +99,8 @@ class StorageBudget:
 
     def check_room(self, namespace: str) -> None:
         """Raises `StorageFull` where no new task can be accepted, and `QuotaExceeded` where none of this namespace can."""
-        self._quotas.check_bytes(namespace, self._used.get(namespace, 0))
+        if self._quotas:
+            self._quotas.check_bytes(namespace, self._used.get(namespace, 0))
         if self._full:
             raise StorageFull(f"the store of tasks is full: {self._full}", _RETRY_AFTER)
 

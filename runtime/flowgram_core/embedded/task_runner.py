@@ -160,44 +160,44 @@ class TaskRunner:
             self._timer.cancel()
 
     def accept(
-        self, task: NewTask, begun: Callable[[], None]
-    ) -> tuple["asyncio.Future[None]", "asyncio.Future[None]"]:
+        self, task: NewTask, begun: Callable[["TaskRunner"], None]
+    ) -> tuple["asyncio.Future[TaskRecord]", "asyncio.Future[None]"]:
         """Does a first short step of a new task, and commits it together with the task's acceptance.
 
         Args:
             task: The task; `start` or `queue` was called already.
-            begun: Called when the journal has answered, after the step was published.
+            begun: Called with this runner when the journal has answered, after the step was published.
 
         Returns:
-            A future for the caller, and the journal's own: both are done once the task is durable, or failed if that was not
-            possible. The first may be cancelled at any time. Cancelling the second stops the task, and leaves open whether
+            A future for the caller, of the task's record, and the journal's own: both are done once the task is durable, or failed
+            if that was not possible. The first may be cancelled at any time. Cancelling the second stops the task, and leaves open whether
             it becomes durable.
         """
         step = self._new_step()
         self._work(step, _FIRST_SLICE)
         write = self._write(step, task)
-        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[TaskRecord] = asyncio.get_running_loop().create_future()
         committed = self.services.journal.commit(write)
         committed.add_done_callback(partial(self._accepted, answer, write, step.commands, begun))
         return answer, committed
 
     def _accepted(
         self,
-        answer: "asyncio.Future[None]",
+        answer: "asyncio.Future[TaskRecord]",
         write: Write,
         commands: Sequence[Command],
-        begun: Callable[[], None],
+        begun: Callable[["TaskRunner"], None],
         committed: "asyncio.Future[None]",
     ) -> None:
         error = ShuttingDown() if committed.cancelled() else committed.exception()
         if error is None:
             self.accepted = True
             self._publish(write, commands)
-        begun()
+        begun(self)
         if answer.done():  # the caller is gone
             return
         if error is None:
-            answer.set_result(None)
+            answer.set_result(self.record)
         else:
             answer.set_exception(error)
 

@@ -92,13 +92,23 @@ class ProgramCache:
 
     async def prepare(self, schema: str, inputs: str) -> tuple[Program, JSONObject]:
         """The program of a schema's text, and the inputs for it that a text gives; see `program` and `inputs`."""
+        prepared = self.prepare_at_once(schema, inputs)
+        if prepared is not None:
+            return prepared
         if len(schema) <= _LARGE_SCHEMA or schema in self._programs:
             program = self.program(schema)
         else:
             program = await self._compile_once(schema)
-        if len(inputs) <= _LARGE_INPUTS and len(inputs) * program.document.inputs_schema_size <= _MUCH:
+        if _is_quick(program, inputs):
             return program, self.inputs(program, inputs)
         return program, await self._in_thread(lambda: self.inputs(program, inputs))
+
+    def prepare_at_once(self, schema: str, inputs: str) -> tuple[Program, JSONObject] | None:
+        """What `prepare` gives, as for nearly all tasks; None where something is large, and is to be done in a thread."""
+        if len(schema) > _LARGE_SCHEMA and schema not in self._programs:
+            return None
+        program = self.program(schema)
+        return (program, self.inputs(program, inputs)) if _is_quick(program, inputs) else None
 
     async def validate(self, schema: str, inputs: str) -> Validation:
         """What is wrong with a schema and inputs, and what is probably not meant; see `program` and `inputs`."""
@@ -257,6 +267,11 @@ class ProgramCache:
                 name, f"{size} bytes of workflow {name} are more than the limit max_{name}_bytes = {limit}"
             )
             raise InvalidWorkflow((problem,), in_inputs=in_inputs)
+
+
+def _is_quick(program: Program, inputs: str) -> bool:
+    """Whether a text of inputs is read and checked in no time."""
+    return len(inputs) <= _LARGE_INPUTS and len(inputs) * program.document.inputs_schema_size <= _MUCH
 
 
 def _warnings(schema: str, inputs: JSONObject | None) -> tuple[Problem, ...]:

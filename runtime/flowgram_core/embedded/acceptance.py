@@ -1,0 +1,194 @@
+"""Acceptance: checks requests to run a workflow, and makes tasks of them, which become durable together with their first step."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from flowgram_core.embedded.recovery import Recovery
+from flowgram_core.embedded.scheduler import Scheduler
+from flowgram_core.embedded.services import Services
+from flowgram_core.embedded.task_runner import TaskRunner
+from flowgram_core.engine.execution import Execution
+from flowgram_core.engine.program import Program
+from flowgram_core.hosting.errors import (
+    FlowgramError,
+    InvalidWorkflow,
+    MemoryLimitReached,
+    QuotaExceeded,
+    RequestConflict,
+    ShuttingDown,
+    StorageFull,
+    TooManyTasks,
+)
+from flowgram_core.hosting.program_cache import ProgramCache
+from flowgram_core.hosting.quotas import Quotas, StartRates
+from flowgram_core.hosting.service import TaskRequest
+from flowgram_core.journal.errors import DuplicateRequest, JournalError
+from flowgram_core.journal.interface import NewTask, TaskRecord
+from flowgram_core.modeling.json_text import JSONObject, memory_bound
+from flowgram_core.modeling.status import Status
+
+_REFUSALS: Final = (
+    InvalidWorkflow,
+    MemoryLimitReached,
+    QuotaExceeded,
+    ShuttingDown,
+    StorageFull,
+    TooManyTasks,
+)
+"""Why a new task is not accepted. A repeated request is answered with its task all the same."""
+
+
+class Acceptance:
+    """Accepts tasks.
+
+    Args:
+        services: What tasks work with.
+        programs: Compiles their workflows.
+        scheduler: Runs them.
+        recovery: Knows those that are to be rebuilt.
+        new_task_id: Makes an id that no other task has.
+        check_open: Raises an error when the service ends.
+        record_of: The task of this id and namespace as it is now.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        programs: ProgramCache,
+        scheduler: Scheduler,
+        recovery: Recovery,
+        new_task_id: Callable[[], str],
+        check_open: Callable[[], None],
+        record_of: Callable[[str, str], Awaitable[TaskRecord]],
+    ) -> None:
+        settings = services.settings
+        self._services = services
+        self._programs = programs
+        self._scheduler = scheduler
+        self._recovery = recovery
+        self._new_task_id = new_task_id
+        self._check_open = check_open
+        self._record_of = record_of
+        self._settings = settings
+        self._default_timeout = round(settings.default_timeout * 1e6) or None
+        self._quotas = Quotas(settings.quotas)
+        self._start_rates = StartRates(self._quotas, services.clock.now)
+
+    async def accept(self, request: TaskRequest) -> TaskRecord:
+        """Accepts a task, and starts or queues it; returns once it is durable. See `TaskService.run` for the errors."""
+        try:
+            return await (await self._begin(request))
+        except (*_REFUSALS, DuplicateRequest) as error:
+            return await self._repeated(request, error)
+
+    async def accept_all(self, requests: Sequence[TaskRequest]) -> list[TaskRecord | Exception]:
+        """Accepts several tasks, which become durable with one write; gives the record, or the error, of each."""
+        begun: list[asyncio.Future[TaskRecord] | Exception] = []
+        for request in requests:
+            try:
+                begun.append(await self._begin(request))
+            except (FlowgramError, JournalError) as error:
+                begun.append(error)
+        outcomes: list[TaskRecord | Exception] = []
+        for request, accepted in zip(requests, begun, strict=True):
+            try:
+                outcomes.append(await self._outcome(request, accepted))
+            except (FlowgramError, JournalError) as error:
+                outcomes.append(error)
+        return outcomes
+
+    async def _outcome(
+        self, request: TaskRequest, accepted: "asyncio.Future[TaskRecord] | Exception"
+    ) -> TaskRecord:
+        try:
+            if isinstance(accepted, Exception):
+                raise accepted
+            return await accepted
+        except (*_REFUSALS, DuplicateRequest) as error:
+            return await self._repeated(request, error)
+
+    async def _begin(self, request: TaskRequest) -> "asyncio.Future[TaskRecord]":
+        """Makes a task of a request, when there is time for it. What is returned is done once the task is durable."""
+        await self._services.fairness.time_slice()
+        prepared = self._programs.prepare_at_once(request.schema, request.inputs)
+        if prepared is None:
+            prepared = await self._programs.prepare(request.schema, request.inputs)
+        return self._admit(request, *prepared)
+
+    def _admit(
+        self, request: TaskRequest, program: Program, inputs: JSONObject
+    ) -> "asyncio.Future[TaskRecord]":
+        services, settings = self._services, self._settings
+        self._check_open()
+        inputs_memory = memory_bound(request.inputs)
+        self._check(request, program, inputs_memory)
+        task = self._new_task(request, program)
+        execution = Execution(
+            program, inputs, settings.limits, inputs_memory=inputs_memory, inline_work=settings.inline_work
+        )
+        observer = services.observer
+        trace = None if observer is None else observer.trace()
+        runner = TaskRunner(_record_of_new(task), execution, services, trace=trace)
+        return self._scheduler.admit(runner, task)
+
+    def _check(self, request: TaskRequest, program: Program, inputs_memory: int) -> None:
+        """Raises the error that says why a new task cannot be accepted now."""
+        namespace = request.namespace
+        quotas = self._quotas
+        if quotas:
+            tasks = self._scheduler.tasks_of(namespace) + self._recovery.tasks_of(namespace)
+            quotas.check_tasks(namespace, tasks)
+        self._services.storage.check_room(namespace)
+        self._scheduler.check(len(request.inputs), namespace)
+        self._services.memory.check(program, inputs_memory)
+        if quotas:
+            self._start_rates.take(namespace)  # last: what is refused for another reason is no start
+
+    def _new_task(self, request: TaskRequest, program: Program) -> NewTask:
+        schema, inputs, request_id, timeout, labels, display_name, namespace = request
+        return NewTask(
+            task_id=self._new_task_id(),
+            create_time=self._services.clock.now(),
+            schema_hash=program.document.digest,
+            schema=schema,
+            inputs=inputs or "{}",
+            request_id=request_id,
+            request_hash=request.content_hash() if request_id else b"",
+            timeout=self._default_timeout if timeout is None else timeout,
+            labels=dict(labels),
+            display_name=display_name,
+            namespace=namespace,
+        )
+
+    async def _repeated(self, request: TaskRequest, error: Exception) -> TaskRecord:
+        """The task of the request with this id that came before one that failed with this error; raises the error if none did."""
+        if not request.request_id:
+            raise error
+        record = await self._services.journal.find_request(request.request_id, request.namespace)
+        if record is None and not isinstance(error, DuplicateRequest):
+            raise error
+        if record is None or record.request_hash != request.content_hash():
+            raise RequestConflict(request.request_id)
+        return await self._record_of(record.task_id, request.namespace)
+
+
+def _record_of_new(task: NewTask) -> TaskRecord:
+    """The record of a task that is about to be accepted."""
+    return TaskRecord(
+        task_id=task.task_id,
+        create_time=task.create_time,
+        inputs=task.inputs,
+        schema_hash=task.schema_hash,
+        labels=task.labels,
+        timeout=task.timeout,
+        status=Status.PENDING,
+        start_time=None,
+        end_time=None,
+        last_sequence=0,
+        result=None,
+        order=0,
+        request_hash=task.request_hash,
+        display_name=task.display_name,
+        namespace=task.namespace,
+    )

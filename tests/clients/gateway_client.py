@@ -56,8 +56,8 @@ class GatewayClient:
         response = await self.http.request(method, f"/api{path}", **options)
         if response.is_error:
             raise _failure(response.status_code, response.text)
-        told: dict[str, Any] = json.loads(response.text)
-        return told
+        received: dict[str, Any] = json.loads(response.text)
+        return received
 
     async def _post(
         self, path: str, schema: str, inputs: str, headers: Mapping[str, str] | None = None, **more: Any
@@ -82,20 +82,20 @@ class GatewayClient:
     ) -> str:
         assert deadline is None
         more = {"requestID": request_id, "labels": labels, "displayName": name}
-        told = await self._post("/task/run", schema, inputs, metadata, **more)
-        task_id: str = told["taskID"]
+        received = await self._post("/task/run", schema, inputs, metadata, **more)
+        task_id: str = received["taskID"]
         return task_id
 
     async def run_and_wait(self, schema: str, inputs: str = "", *, deadline: float | None = None) -> Result:
         return await self.wait(await self.run(schema, inputs), deadline=deadline)
 
     async def result(self, task_id: str) -> Result:
-        told = await self._report(task_id)
-        outputs = told["outputs"] if told["workflowStatus"]["status"] == "succeeded" else None
+        received = await self._report(task_id)
+        outputs = received["outputs"] if received["workflowStatus"]["status"] == "succeeded" else None
         if outputs is not None:
             assert await self._ask("GET", "/task/result", params={"taskID": task_id}) == outputs
         return Result(
-            task_id, _status(told), outputs, [each["message"] for each in told["messages"]["error"]]
+            task_id, _status(received), outputs, [each["message"] for each in received["messages"]["error"]]
         )
 
     async def wait(self, task_id: str, *, deadline: float | None = None) -> Result:
@@ -115,16 +115,16 @@ class GatewayClient:
 
     async def report(self, task_id: str, *, basic: bool = False) -> Report:
         assert not basic
-        told = await self._report(task_id)
-        messages = [message for each in told["messages"].values() for message in each]
+        received = await self._report(task_id)
+        messages = [message for each in received["messages"].values() for message in each]
         messages.sort(key=lambda message: message["timestamp"])
         task = await self._ask("GET", "/task", params={"taskID": task_id})
         return Report(
-            told["id"],
-            _status(told),
-            told["inputs"],
-            told["outputs"],
-            list(told["reports"]),
+            received["id"],
+            _status(received),
+            received["inputs"],
+            received["outputs"],
+            list(received["reports"]),
             [message["message"] for message in messages],
             task["lastSequence"],
         )
@@ -134,20 +134,25 @@ class GatewayClient:
         return success
 
     async def validate(self, schema: str, inputs: str = "") -> Checked:
-        told = await self._post("/task/validate", schema, inputs)
+        received = await self._post("/task/validate", schema, inputs)
         problems, warnings = (
-            [(each["field"], each["text"]) for each in told.get(name, [])]
+            [(each["field"], each["text"]) for each in received.get(name, [])]
             for name in ("problems", "warnings")
         )
-        assert told.get("errors", []) == [text for _, text in problems]
-        assert told["valid"] == (not problems)
+        assert received.get("errors", []) == [text for _, text in problems]
+        assert received["valid"] == (not problems)
         return Checked(problems, warnings)
 
     async def get(self, task_id: str) -> Task:
-        told = await self._ask("GET", "/task", params={"taskID": task_id})
-        schema = json.loads(told["schema"])
+        received = await self._ask("GET", "/task", params={"taskID": task_id})
+        schema = json.loads(received["schema"])
         return Task(
-            told["taskID"], _status(told), told["displayName"], told["labels"], schema, told["inputs"]
+            received["taskID"],
+            _status(received),
+            received["displayName"],
+            received["labels"],
+            schema,
+            received["inputs"],
         )
 
     async def run_batch(self, schema: str, runs: Sequence[tuple[str, str]]) -> Sequence[Outcome]:
@@ -159,13 +164,13 @@ class GatewayClient:
             raise _failure(response.status_code, response.text)
         outcomes = []
         for line in response.text.splitlines():
-            told = json.loads(line)
-            if "error" in told:
-                outcomes.append(Outcome(told["key"], None, told["error"]["code"]))
+            received = json.loads(line)
+            if "error" in received:
+                outcomes.append(Outcome(received["key"], None, received["error"]["code"]))
             else:
-                outputs = told["outputs"] if told["workflowStatus"]["status"] == "succeeded" else None
-                result = Result(told["taskID"], _status(told), outputs, told.get("errors", []))
-                outcomes.append(Outcome(told["key"], result, ""))
+                outputs = received["outputs"] if received["workflowStatus"]["status"] == "succeeded" else None
+                result = Result(received["taskID"], _status(received), outputs, received.get("errors", []))
+                outcomes.append(Outcome(received["key"], result, ""))
         return outcomes
 
     @asynccontextmanager
@@ -182,8 +187,8 @@ class GatewayClient:
                     for task in tasks:
                         yield task["taskID"], _status(task)
 
-        async with aclosing(changes()) as told:
-            yield told
+        async with aclosing(changes()) as received:
+            yield received
 
     async def list(
         self, *, statuses: Sequence[int] = (), labels: Mapping[str, str] | None = None, page_size: int = 0
@@ -203,8 +208,8 @@ class GatewayClient:
             parameters["pageToken"] = page["nextPageToken"]
 
     async def info(self) -> Mapping[str, Any]:
-        told = await self._ask("GET", "/info")
-        return {"name": told["name"], "node_types": told["nodeTypes"]}
+        received = await self._ask("GET", "/info")
+        return {"name": received["name"], "node_types": received["nodeTypes"]}
 
     @asynccontextmanager
     async def watch(
@@ -249,39 +254,39 @@ async def frames(response: httpx2.Response) -> AsyncIterator[dict[str, str]]:
 
 
 def _failure(status: int, body: str) -> CallFailed:
-    told = json.loads(body)
-    kind = _KINDS.get(told["code"], "other")
-    assert status in (200, STATUSES.get(kind, status)), (status, told)
+    received = json.loads(body)
+    kind = _KINDS.get(received["code"], "other")
+    assert status in (200, STATUSES.get(kind, status)), (status, received)
     return CallFailed(
         kind,
-        told["message"],
-        "" if told["code"] == "UNAVAILABLE" else told["code"],
-        told["errors"],
+        received["message"],
+        "" if received["code"] == "UNAVAILABLE" else received["code"],
+        received["errors"],
     )
 
 
-def _status(told: Mapping[str, Any], name: str = "workflowStatus") -> str:
-    status: str = told[name]["status"]
+def _status(received: Mapping[str, Any], name: str = "workflowStatus") -> str:
+    status: str = received[name]["status"]
     return status.upper()
 
 
-def _event(told: Mapping[str, Any]) -> Event:
-    sequence = told.get("sequence", 0)
-    match told["type"]:
+def _event(received: Mapping[str, Any]) -> Event:
+    sequence = received.get("sequence", 0)
+    match received["type"]:
         case "task_status_changed":
-            return Event(sequence, "task", _status(told), outputs=told.get("outputs"))
+            return Event(sequence, "task", _status(received), outputs=received.get("outputs"))
         case "node_status_changed":
-            run = told["snapshot"]
+            run = received["snapshot"]
             return Event(
                 sequence,
                 "node",
-                _status(told, "nodeStatus"),
-                told["nodeID"],
+                _status(received, "nodeStatus"),
+                received["nodeID"],
                 inputs=run.get("inputs"),
                 outputs=run.get("outputs"),
             )
         case "message":
-            message = told["message"]
+            message = received["message"]
             return Event(sequence, "message", node_id=message.get("nodeID", ""), text=message["message"])
         case _:
-            return Event(sequence, "delta", node_id=told["nodeID"], text=told["text"])
+            return Event(sequence, "delta", node_id=received["nodeID"], text=received["text"])

@@ -42,9 +42,9 @@ async def sends_a_part_of_a_watch(_: Environment, __: GatewayProcess, client: Ga
     task_id = (await client.run_and_wait(ECHO, '{"text": "hi"}')).task_id
     path = f"/api/task/watch?taskID={task_id}"
     async with client.http.stream("GET", f"{path}&view=basic&after=1&until=3") as response:
-        told = [json.loads(each["data"]) async for each in frames(response) if "data" in each]
-    assert [each["sequence"] for each in told] == [2, 3]
-    assert not any("inputs" in each["snapshot"] or "outputs" in each["snapshot"] for each in told)
+        received = [json.loads(each["data"]) async for each in frames(response) if "data" in each]
+    assert [each["sequence"] for each in received] == [2, 3]
+    assert not any("inputs" in each["snapshot"] or "outputs" in each["snapshot"] for each in received)
     for wrong in ("view=all", "until=x", "until=-1"):
         refused(await client.http.get(f"{path}&{wrong}"), 400, "ARGUMENT_INVALID")
 
@@ -134,13 +134,13 @@ async def runs_batches(_: Environment, __: GatewayProcess, client: GatewayClient
     async with asyncio.timeout(_SECONDS):
         response = await client.http.post("/api/tasks/batch", content="\n".join(lines), headers=headers)
     assert (response.status_code, response.headers["content-type"]) == (200, "application/x-ndjson")
-    told = [json.loads(line) for line in response.text.splitlines()]
-    by_key = {each["key"]: each for each in told if "key" in each}
+    received = [json.loads(line) for line in response.text.splitlines()]
+    by_key = {each["key"]: each for each in received if "key" in each}
     assert (by_key["2"]["outputs"], by_key["b"]["outputs"]) == ({"text": "a"}, {"text": "b"})
     assert by_key["2"]["workflowStatus"]["status"] == "succeeded"
     assert by_key["c"]["error"]["code"] == "INPUTS_INVALID"
     assert by_key["c"]["error"]["errors"]
-    (wrong,) = (each for each in told if "line" in each)
+    (wrong,) = (each for each in received if "line" in each)
     assert (wrong["line"], wrong["error"]["code"]) == (4, "ARGUMENT_INVALID")
     refused(
         await client.http.post("/api/tasks/batch", content=b"{}", headers=headers), 400, "ARGUMENT_INVALID"
@@ -213,8 +213,8 @@ async def tells_that_the_server_is_away(
     task_id = (await client.run_and_wait(ECHO)).task_id
     environment.server.kill()
     response = await client.http.get(watch_of(task_id))
-    told = refused(response, 503, "UNAVAILABLE")
-    assert "127.0.0.1" not in told["message"]
+    received = refused(response, 503, "UNAVAILABLE")
+    assert "127.0.0.1" not in received["message"]
     assert int(response.headers["retry-after"]) >= 1
 
 
@@ -266,12 +266,12 @@ GATEWAY_SCENARIOS: Sequence[GatewayScenario] = (
 
 def refused(response: httpx2.Response, status: int, *codes: str) -> dict[str, Any]:
     """The body of an answer that must be an error with this status and one of these codes."""
-    told: dict[str, Any] = response.json()
-    assert response.status_code == status, told
-    assert told["code"] in codes, told
-    assert told["message"]
-    assert told["errors"] is not None
+    received: dict[str, Any] = response.json()
+    assert response.status_code == status, received
+    assert received["code"] in codes, received
+    assert received["message"]
+    assert received["errors"] is not None
     assert response.headers["content-type"].startswith("application/json")
     assert response.headers["x-content-type-options"] == "nosniff"
     assert response.headers["cache-control"] == "no-store"
-    return told
+    return received

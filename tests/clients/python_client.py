@@ -40,7 +40,7 @@ class PythonClient:
         await _settled(self._client.close)
 
     async def _call(self, method: str, *arguments: Any, **named: Any) -> Any:
-        return await _told(getattr(self._client, method), *arguments, **named)
+        return await _recorded(getattr(self._client, method), *arguments, **named)
 
     async def run(
         self,
@@ -55,7 +55,7 @@ class PythonClient:
     ) -> str:
         client = self._connect(tuple((metadata or {}).items()))
         try:
-            task_id: str = await _told(
+            task_id: str = await _recorded(
                 client.run,
                 schema,
                 inputs or None,
@@ -78,16 +78,16 @@ class PythonClient:
         return _result(await self._call("result", task_id, wait=True, timeout=deadline))
 
     async def report(self, task_id: str, *, basic: bool = False) -> Report:
-        told: fc.Report = await self._call("report", task_id, view=_view(basic=basic))
-        messages = [message.text for message in told.messages]
+        received: fc.Report = await self._call("report", task_id, view=_view(basic=basic))
+        messages = [message.text for message in received.messages]
         return Report(
-            told.task_id,
-            told.status.name,
-            told.inputs,
-            told.outputs,
-            list(told.nodes),
+            received.task_id,
+            received.status.name,
+            received.inputs,
+            received.outputs,
+            list(received.nodes),
             messages,
-            told.last_sequence,
+            received.last_sequence,
         )
 
     async def cancel(self, task_id: str, reason: str = "") -> bool:
@@ -138,8 +138,10 @@ class PythonClient:
     async def watch(
         self, task_id: str, *, after: int = 0, basic: bool = False, deadline: float | None = None
     ) -> AsyncIterator[AsyncIterator[Event]]:
-        told = self._client.watch(task_id, after_sequence=after, view=_view(basic=basic), timeout=deadline)
-        async with aclosing(_items(told)) as items:
+        received = self._client.watch(
+            task_id, after_sequence=after, view=_view(basic=basic), timeout=deadline
+        )
+        async with aclosing(_items(received)) as items:
             yield (_event(item) async for item in items)
 
 
@@ -150,29 +152,29 @@ async def _settled(call: Callable[..., Any], *arguments: Any, **named: Any) -> A
     return await asyncio.to_thread(call, *arguments, **named)
 
 
-async def _told(call: Callable[..., Awaitable[Any] | Any], *arguments: Any, **named: Any) -> Any:
+async def _recorded(call: Callable[..., Awaitable[Any] | Any], *arguments: Any, **named: Any) -> Any:
     try:
         return await _settled(call, *arguments, **named)
     except fc.FlowgramError as error:
         raise _failure(error) from error
 
 
-async def _items(told: Any) -> AsyncGenerator[Any, None]:
+async def _items(received: Any) -> AsyncGenerator[Any, None]:
     """What a generator of either kind gives."""
     try:
-        if isinstance(told, Generator):
-            while (item := await asyncio.to_thread(next, told, None)) is not None:
+        if isinstance(received, Generator):
+            while (item := await asyncio.to_thread(next, received, None)) is not None:
                 yield item
         else:
-            async for item in told:
+            async for item in received:
                 yield item
     except fc.FlowgramError as error:
         raise _failure(error) from error
     finally:
-        if isinstance(told, Generator):
-            await asyncio.to_thread(told.close)
+        if isinstance(received, Generator):
+            await asyncio.to_thread(received.close)
         else:
-            await told.aclose()
+            await received.aclose()
 
 
 def _failure(error: fc.FlowgramError) -> CallFailed:
@@ -186,27 +188,29 @@ def _view(*, basic: bool) -> fc.View:
     return fc.View.BASIC if basic else fc.View.FULL
 
 
-def _result(told: fc.Result) -> Result:
-    errors = [message.text for message in told.errors]
-    return Result(told.task_id, told.status.name, told.outputs_or_none, errors)
+def _result(received: fc.Result) -> Result:
+    errors = [message.text for message in received.errors]
+    return Result(received.task_id, received.status.name, received.outputs_or_none, errors)
 
 
-def _event(told: Any) -> Event:
-    match told:
+def _event(received: Any) -> Event:
+    match received:
         case fc.TaskStatusChanged():
-            return Event(told.sequence, "task", told.status.name, outputs=told.outputs)
+            return Event(received.sequence, "task", received.status.name, outputs=received.outputs)
         case fc.NodeStatusChanged():
-            run = told.snapshot
+            run = received.snapshot
             return Event(
-                told.sequence,
+                received.sequence,
                 "node",
-                told.status.name,
-                told.node_id,
+                received.status.name,
+                received.node_id,
                 inputs=run.inputs,
                 outputs=run.outputs,
             )
         case fc.MessageLogged():
-            return Event(told.sequence, "message", node_id=told.message.node_id, text=told.message.text)
+            return Event(
+                received.sequence, "message", node_id=received.message.node_id, text=received.message.text
+            )
         case fc.OutputDelta():
-            return Event(told.sequence, "delta", node_id=told.node_id, text=told.text)
-    raise AssertionError(told)
+            return Event(received.sequence, "delta", node_id=received.node_id, text=received.text)
+    raise AssertionError(received)

@@ -68,8 +68,8 @@ class RunnerClient:
     async def _read(self) -> None:
         assert self._process.stdout is not None
         async for line in self._process.stdout:
-            told = json.loads(line)
-            self._calls[told["id"]].put_nowait(told)
+            received = json.loads(line)
+            self._calls[received["id"]].put_nowait(received)
         for queue in self._calls.values():
             queue.put_nowait({"error": {"kind": "other", "message": "the runner has ended"}})
 
@@ -125,34 +125,35 @@ class RunnerClient:
         return _result(await self._call("wait", {"task_id": task_id}, deadline=deadline))
 
     async def report(self, task_id: str, *, basic: bool = False) -> Report:
-        told = await self._call("report", {"task_id": task_id, "basic": basic})
-        documents = {name: document(told[name]) for name in ("inputs", "outputs")}
-        return Report(**{**told, **documents})
+        received = await self._call("report", {"task_id": task_id, "basic": basic})
+        documents = {name: document(received[name]) for name in ("inputs", "outputs")}
+        return Report(**{**received, **documents})
 
     async def cancel(self, task_id: str, reason: str = "") -> bool:
         success: bool = await self._call("cancel", {"task_id": task_id, "reason": reason})
         return success
 
     async def validate(self, schema: str, inputs: str = "") -> Checked:
-        told = await self._call("validate", {"schema": schema, "inputs": inputs})
+        received = await self._call("validate", {"schema": schema, "inputs": inputs})
         return Checked(
-            *([(field, text) for field, text in told[name]] for name in ("violations", "warnings"))
+            *([(field, text) for field, text in received[name]] for name in ("violations", "warnings"))
         )
 
     async def get(self, task_id: str) -> Task:
-        told = await self._call("get", {"task_id": task_id})
-        return Task(**{**told, **{name: document(told[name]) for name in ("schema", "inputs")}})
+        received = await self._call("get", {"task_id": task_id})
+        return Task(**{**received, **{name: document(received[name]) for name in ("schema", "inputs")}})
 
     async def run_batch(self, schema: str, runs: Sequence[tuple[str, str]]) -> Sequence[Outcome]:
-        told = await self._call("run_batch", {"schema": schema, "runs": runs})
+        received = await self._call("run_batch", {"schema": schema, "runs": runs})
         return [
-            Outcome(each["key"], each["result"] and _result(each["result"]), each["refusal"]) for each in told
+            Outcome(each["key"], each["result"] and _result(each["result"]), each["refusal"])
+            for each in received
         ]
 
     @asynccontextmanager
     async def watch_tasks(self, labels: Mapping[str, str]) -> AsyncIterator[AsyncIterator[tuple[str, str]]]:
         async with self._watch("watch_tasks", {"labels": labels}) as events:
-            yield ((told["task_id"], told["status"]) async for told in events)
+            yield ((received["task_id"], received["status"]) async for received in events)
 
     async def list(
         self, *, statuses: Sequence[int] = (), labels: Mapping[str, str] | None = None, page_size: int = 0
@@ -171,7 +172,7 @@ class RunnerClient:
     ) -> AsyncIterator[AsyncIterator[Event]]:
         arguments = {"task_id": task_id, "after": after, "basic": basic}
         async with self._watch("watch", arguments, deadline) as events:
-            yield (_event(told) async for told in events)
+            yield (_event(received) async for received in events)
 
     @asynccontextmanager
     async def _watch(
@@ -185,21 +186,21 @@ class RunnerClient:
             nonlocal ended
             while True:
                 self._send({"id": number, "demand": 1})
-                told = await lines.get()
-                if "event" not in told:
+                received = await lines.get()
+                if "event" not in received:
                     ended = True
-                    _outcome(told)
+                    _outcome(received)
                     return
-                yield told["event"]
+                yield received["event"]
 
         try:
             yield events()
         finally:
             if not ended:
                 self._send({"id": number, "cancel": True})
-                while "event" in (told := await lines.get()):
+                while "event" in (received := await lines.get()):
                     pass
-                assert told["error"]["kind"] == "canceled", told
+                assert received["error"]["kind"] == "canceled", received
 
     async def close(self) -> None:
         assert self._process.stdin is not None
@@ -227,17 +228,17 @@ def document(text: str | None) -> Any:
     return json.loads(text) if text else None
 
 
-def _outcome(told: Mapping[str, Any]) -> Any:
-    if error := told.get("error"):
+def _outcome(received: Mapping[str, Any]) -> Any:
+    if error := received.get("error"):
         descriptions = [description for _, description in error.get("violations", ())]
         raise CallFailed(error["kind"], error["message"], error.get("reason", ""), descriptions)
-    return told.get("result")
+    return received.get("result")
 
 
-def _result(told: Mapping[str, Any]) -> Result:
-    return Result(told["task_id"], told["status"], document(told["outputs"]), told["errors"])
+def _result(received: Mapping[str, Any]) -> Result:
+    return Result(received["task_id"], received["status"], document(received["outputs"]), received["errors"])
 
 
-def _event(told: Mapping[str, Any]) -> Event:
-    documents = {name: document(told.get(name)) for name in ("inputs", "outputs")}
-    return Event(**{**told, **documents})
+def _event(received: Mapping[str, Any]) -> Event:
+    documents = {name: document(received.get(name)) for name in ("inputs", "outputs")}
+    return Event(**{**received, **documents})

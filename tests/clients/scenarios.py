@@ -415,8 +415,8 @@ async def sends_metadata_and_deadlines(server: ScriptedServer, client: Client) -
     }
     deadline = 17.0 if client.has_deadlines else None
     assert await client.run("{}", metadata=metadata, deadline=deadline) == "t1"
-    (told,) = server.servicer.metadata
-    assert metadata.items() <= told.items()
+    (received,) = server.servicer.metadata
+    assert metadata.items() <= received.items()
     (remaining,) = server.servicer.time_remaining
     assert remaining is not None  # a gateway's own bound
     assert deadline is None or 0 < remaining <= deadline + 1  # gRPC rounds it up

@@ -43,7 +43,7 @@ class Style:
     """
 
     differs: bool = False
-    mistakes: float = 0.08
+    faults: float = 0.08
 
 
 def ref(content: list[Any]) -> JSON:
@@ -62,10 +62,10 @@ def template(content: str) -> JSON:
 
 
 def reference(
-    rng: Random, scope: list[Known], kind: str | None = None, mistakes: float = 0.08
+    rng: Random, scope: list[Known], kind: str | None = None, faults: float = 0.08
 ) -> tuple[JSON, str, Any]:
     """A reference, to a variable of a type if there is one, with the type and a sample of what it finds."""
-    if not scope or rng.random() < mistakes:
+    if not scope or rng.random() < faults:
         return _broken_reference(rng, scope), "null", None
     fitting = [known for known in scope if kind is None or _alike(known.kind, kind)]
     nested = [known for known in scope if isinstance(known.sample, list | dict)]
@@ -110,7 +110,7 @@ def placeholder(rng: Random, scope: list[Known], style: Style) -> str:
             ("{{}}", "{{ }}", "{{nowhere}}", "{{nowhere.key}}", "{{ a } b }}", "{{{nowhere.x}}}", "{{..}}")
         )
     for _ in range(8):
-        made, _, sample = reference(rng, scope, mistakes=0)
+        made, _, sample = reference(rng, scope, faults=0)
         content = [str(part) for part in made["content"]]
         if any("." in part or "}" in part for part in content):
             continue
@@ -133,11 +133,11 @@ def text(rng: Random, scope: list[Known], style: Style) -> str:
 
 def binding(rng: Random, scope: list[Known], kind: str, style: Style) -> JSON:
     """A binding for an input declared with this type."""
-    if rng.random() < style.mistakes:
+    if rng.random() < style.faults:
         return _mistaken(rng, scope, kind)
     roll = rng.random()
     if roll < 0.55:
-        return reference(rng, scope, kind, style.mistakes)[0]
+        return reference(rng, scope, kind, style.faults)[0]
     if kind == "string" and roll < 0.8:
         return template(text(rng, scope, style))
     return constant_of(rng, kind)

@@ -37,7 +37,7 @@ def generate(seed: int, number: int, base_url: str, kinds: Collection[str] = KIN
     """
     rng = Random(f"{seed}/{number}")  # noqa: S311 - repeatable, not secret
     kind = rng.choices(list(kinds), [KINDS[name] for name in kinds])[0]
-    style = Style(differs=rng.random() < 0.12, mistakes=rng.choice((0.0, 0.03, 0.03, 0.12)))
+    style = Style(differs=rng.random() < 0.12, faults=rng.choice((0.0, 0.03, 0.03, 0.12)))
     schema, inputs = _workflow(rng, kind, style, base_url)
     if kind == "invalid":
         broken.break_schema(rng, schema)

@@ -99,7 +99,7 @@ class Graph:
         direct = False
         for port in dict.fromkeys((*ports, "else")):
             roll = rng.random()
-            if roll < self.style.mistakes / 6:
+            if roll < self.style.faults / 6:
                 continue
             start: list[End] = [(node_id, port)]
             if looped and roll < 0.35:
@@ -136,7 +136,7 @@ class Graph:
         rng = self.rng
         node_id = self.new_id("loop")
         arrays = [known for known in scope if known.kind == "array" and known.sample]
-        over, _, sample = reference(rng, scope, "array", self.style.mistakes)
+        over, _, sample = reference(rng, scope, "array", self.style.faults)
         if arrays and rng.random() < 0.8:
             known = rng.choice(arrays)
             over, sample = {"type": "ref", "content": [known.node_id, known.key]}, known.sample
@@ -168,7 +168,7 @@ class Graph:
                 "type": "object",
                 "properties": {"out0": {"type": "array", "items": {"type": "string"}}},
             }
-        if rng.random() < self.style.mistakes / 8:
+        if rng.random() < self.style.faults / 8:
             del data["loopFor"]
         ends = self.add(node_id, "loop", data, ends, blocks=block.nodes, edges=block.edges)
         for name, made in data.get("loopOutputs", {}).items():
@@ -183,7 +183,7 @@ class Graph:
         made: JSON = {}
         for index in range(self.rng.randint(1, 3)):
             if self.style.differs and self.rng.random() < 0.3:
-                made[f"out{index}"] = reference(self.rng, seen, mistakes=self.style.mistakes)[0]
+                made[f"out{index}"] = reference(self.rng, seen, faults=self.style.faults)[0]
             else:
                 known = self.rng.choice(certain)
                 made[f"out{index}"] = {"type": "ref", "content": [known.node_id, known.key]}

@@ -54,7 +54,7 @@ OPERATORS = (
 def condition(rng: Random, scope: list[Known], style: Style) -> JSON:
     """The `value` of one condition: left, operator, right."""
     for _ in range(10):
-        left, kind, sample = reference(rng, scope, mistakes=style.mistakes)
+        left, kind, sample = reference(rng, scope, faults=style.faults)
         kind = kind if kind in RIGHT_TYPES else "null"
         # Emptiness of texts and containers differs, except where a container has something in it.
         certain = (
@@ -65,7 +65,7 @@ def condition(rng: Random, scope: list[Known], style: Style) -> JSON:
         fitting = [name for name in RIGHT_TYPES[kind] if certain or not name.endswith("_empty")]
         if fitting:
             break
-    if not fitting or rng.random() < style.mistakes / 4:
+    if not fitting or rng.random() < style.faults / 4:
         operator = rng.choice((*OPERATORS, "like", "not"))
     else:
         operator = rng.choice(fitting)
@@ -84,7 +84,7 @@ def condition(rng: Random, scope: list[Known], style: Style) -> JSON:
 def _right(rng: Random, scope: list[Known], wanted: str, sample: Any, style: Style) -> JSON:
     roll = rng.random()
     if roll < 0.3:
-        return reference(rng, scope, wanted, style.mistakes)[0]
+        return reference(rng, scope, wanted, style.faults)[0]
     if roll < 0.38 and wanted == "string":
         return template(text(rng, scope, style))
     if roll < 0.5:
@@ -181,7 +181,7 @@ def code(rng: Random, scope: list[Known], style: Style) -> tuple[JSON, list[tupl
     """A code node's data, and what it declares: (key, schema, sample)."""
     data = inputs(rng, scope, style, names(rng, rng.randint(0, 3)))
     roll = rng.random()
-    if roll < style.mistakes / 3:
+    if roll < style.faults / 3:
         data["script"] = {"language": "javascript", "content": rng.choice(_FAILING)}
         return data, []
     if roll < 0.3:
@@ -241,7 +241,7 @@ def llm(
             },
         },
         "inputsValues": {
-            "modelName": constant("error-400" if rng.random() < style.mistakes / 4 else rng.choice(("gpt-small", "m1", "empty"))),
+            "modelName": constant("error-400" if rng.random() < style.faults / 4 else rng.choice(("gpt-small", "m1", "empty"))),
             "apiKey": constant("sk-conformance-0123456789"),
             "apiHost": constant(f"{base_url}/v1"),
             "temperature": constant(rng.choice((0, 0.5, 1, 0.7))),
@@ -251,12 +251,12 @@ def llm(
     }  # fmt: skip
     if rng.random() < 0.4:
         data["inputsValues"]["systemPrompt"] = template("You are " + text(rng, scope, style))
-    if rng.random() < style.mistakes:
+    if rng.random() < style.faults:
         for name in rng.sample(
             ["modelName", "apiKey", "apiHost", "temperature", "prompt"], rng.randint(1, 3)
         ):
             data["inputsValues"].pop(name)
-    elif rng.random() < style.mistakes / 3:
+    elif rng.random() < style.faults / 3:
         data["inputsValues"]["apiHost"] = constant(rng.choice(("ftp://example.test", "no url", "")))
     return data, [("result", string, "[gpt-small] Say: ")]
 
@@ -331,9 +331,7 @@ def _body(rng: Random, scope: list[Known], style: Style) -> JSON:
     content = template('{"told": "' + text(rng, scope, style).replace('"', "") + '"}')
     match kind:
         case "JSON":
-            return (
-                {"bodyType": kind, "json": content} if rng.random() > style.mistakes else {"bodyType": kind}
-            )
+            return {"bodyType": kind, "json": content} if rng.random() > style.faults else {"bodyType": kind}
         case "raw-text":
             # The reference reads `json` here: equal in both, unless differences are wanted.
             return {
@@ -346,7 +344,7 @@ def _body(rng: Random, scope: list[Known], style: Style) -> JSON:
         case "form-data" | "x-www-form-urlencoded":
             name = "formData" if kind == "form-data" else "xWwwFormUrlencoded"
             fields = names(rng, rng.randint(1, 3), "field ")
-            made = inputs(rng, scope, Style(style.differs, style.mistakes / 2), fields)
+            made = inputs(rng, scope, Style(style.differs, style.faults / 2), fields)
             return {"bodyType": kind, name: made.get("inputs", {}), f"{name}Values": made["inputsValues"]}
         case _:
             return {"bodyType": "none"}

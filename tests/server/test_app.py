@@ -102,27 +102,29 @@ async def test_one_task_through_every_call(stub: Any) -> None:
 
 async def test_bad_requests(stub: Any) -> None:
     """What cannot run is refused with all its problems, and leaves no task behind."""
-    told = await refused(stub.TaskRun(TaskRunRequest(schema="{}")))
-    assert (told.code, told.reason) == (StatusCode.INVALID_ARGUMENT, "SCHEMA_INVALID")
-    assert len(told.violations) > 1
+    received = await refused(stub.TaskRun(TaskRunRequest(schema="{}")))
+    assert (received.code, received.reason) == (StatusCode.INVALID_ARGUMENT, "SCHEMA_INVALID")
+    assert len(received.violations) > 1
     for schema in ("[", "null", '{"nodes": NaN}', "[" * 10_000):
-        told = await refused(stub.TaskRun(TaskRunRequest(schema=schema)))
-        assert told.reason == "SCHEMA_INVALID"
+        received = await refused(stub.TaskRun(TaskRunRequest(schema=schema)))
+        assert received.reason == "SCHEMA_INVALID"
     for inputs in ("[", "[]", '{"text": NaN}', '{"a":' * 10_000):
-        told = await refused(stub.TaskRun(TaskRunRequest(schema=ECHO, inputs=inputs)))
-        assert (told.reason, told.violations[0][0]) == ("INPUTS_INVALID", "inputs")
+        received = await refused(stub.TaskRun(TaskRunRequest(schema=ECHO, inputs=inputs)))
+        assert (received.reason, received.violations[0][0]) == ("INPUTS_INVALID", "inputs")
     types = {"a": {"type": "string"}, "b": {"type": "string"}, "c": {"type": "string"}}
     outputs = {"type": "object", "properties": types, "required": ["a"]}
     demanding = chain(node("start_0", "start", outputs=outputs), END)
-    told = await refused(stub.TaskRun(TaskRunRequest(schema=demanding, inputs='{"b": 1, "c": 1}')))
-    assert (told.code, told.reason) == (StatusCode.INVALID_ARGUMENT, "INPUTS_INVALID")
-    assert [field for field, _ in told.violations] == ["inputs.a", "inputs.b", "inputs.c"]
+    received = await refused(stub.TaskRun(TaskRunRequest(schema=demanding, inputs='{"b": 1, "c": 1}')))
+    assert (received.code, received.reason) == (StatusCode.INVALID_ARGUMENT, "INPUTS_INVALID")
+    assert [field for field, _ in received.violations] == ["inputs.a", "inputs.b", "inputs.c"]
     run = await stub.TaskRun(TaskRunRequest(schema=ECHO, request_id="r1"))
-    told = await refused(stub.TaskRun(TaskRunRequest(schema=ECHO, request_id="r1", inputs='{"text":"x"}')))
-    assert (told.code, told.reason) == (StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
+    received = await refused(
+        stub.TaskRun(TaskRunRequest(schema=ECHO, request_id="r1", inputs='{"text":"x"}'))
+    )
+    assert (received.code, received.reason) == (StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
     last = (await stub.TaskReport(TaskReportRequest(task_id=run.task_id))).report.last_sequence
-    told = await refused(stub.WatchTask(WatchTaskRequest(task_id=run.task_id, after_sequence=last + 1)))
-    assert told.metadata == {"last_sequence": str(last)}
+    received = await refused(stub.WatchTask(WatchTaskRequest(task_id=run.task_id, after_sequence=last + 1)))
+    assert received.metadata == {"last_sequence": str(last)}
     assert len((await stub.TaskList(TaskListRequest())).tasks) == 1
 
 
@@ -138,12 +140,13 @@ async def test_oversize_requests(tmp_path: Path) -> None:
             request = TaskRunRequest(schema=ECHO)
             request.inputs = "x" * (5_000_001 - len(ECHO) - 8)
             assert request.ByteSize() == 5_000_001
-            told = await refused(stub.TaskRun(request))
-            assert (told.code, told.reason) == (StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE")
+            received = await refused(stub.TaskRun(request))
+            assert (received.code, received.reason) == (StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE")
             assert (
-                told.text == "the request has 5000001 bytes, more than the limit max_message_bytes = 5000000"
+                received.text
+                == "the request has 5000001 bytes, more than the limit max_message_bytes = 5000000"
             )
-            assert told.metadata == {"max_bytes": "5000000", "message": "request"}
+            assert received.metadata == {"max_bytes": "5000000", "message": "request"}
             request.inputs = request.inputs[:-1]
             assert (await refused(stub.TaskRun(request))).reason == "INPUTS_INVALID"
             inputs = json.dumps({"text": "x" * 4_900_000})
@@ -156,8 +159,8 @@ async def test_oversize_watches(tmp_path: Path) -> None:
     settings = settings_for(tmp_path, max_message_bytes=100_000)
     async with open_server(settings) as server, grpc.aio.insecure_channel(server.address) as channel:
         stub: Any = WorkflowRuntimeServiceStub(channel)
-        told = await refused(stub.WatchTask(WatchTaskRequest(task_id="x" * 100_000)))
-        assert (told.code, told.reason) == (StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE")
+        received = await refused(stub.WatchTask(WatchTaskRequest(task_id="x" * 100_000)))
+        assert (received.code, received.reason) == (StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE")
 
 
 async def test_metadata_has_a_limit_and_no_grey_zone(stub: Any) -> None:
@@ -256,11 +259,11 @@ async def test_draining(server: Server, stub: Any) -> None:
     while len((await stub.TaskList(TaskListRequest())).tasks) < 2:
         pass
     drain = asyncio.create_task(server.drain(0.5))
-    told = await refused(watch)
-    assert (told.code, told.reason) == (StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+    received = await refused(watch)
+    assert (received.code, received.reason) == (StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
     assert (await waiting).status.status == Status.STATUS_PROCESSING
-    told = await refused(stub.TaskRun(TaskRunRequest(schema=ECHO)))
-    assert (told.code, told.reason) == (StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+    received = await refused(stub.TaskRun(TaskRunRequest(schema=ECHO)))
+    assert (received.code, received.reason) == (StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
     await drain
     with pytest.raises(grpc.aio.AioRpcError) as error:
         await stub.ServerInfo(ServerInfoRequest())
@@ -387,13 +390,13 @@ async def test_a_watcher_of_a_task_that_is_removed_ends_with_not_found(tmp_path:
         async with grpc.aio.insecure_channel(server.address) as late:
             watch = WorkflowRuntimeServiceStub(late).WatchTask(WatchTaskRequest(task_id=task_id))
             assert (await watch.read()).events[0].sequence == 1
-            told = None
-            while told is None:
+            received = None
+            while received is None:
                 try:
                     await stub.TaskResult(TaskResultRequest(task_id=task_id, wait=True))
                 except grpc.aio.AioRpcError as error:
-                    told = refusal(error)
-            assert told.reason == "TASK_NOT_FOUND"
+                    received = refusal(error)
+            assert received.reason == "TASK_NOT_FOUND"
             seen = [1]
 
             async def read_on() -> None:

@@ -81,19 +81,19 @@ async def test_a_file_that_cannot_be_used_is_a_clear_error(
     await fill(settings)
     path = settings.data / JOURNAL_FILE
     break_it(path)
-    status, told = await serve_until_error(settings.data)
+    status, received = await serve_until_error(settings.data)
     assert status == ExitStatus.NOT_STARTED
-    assert str(path) in told
-    assert text in told
-    assert "Traceback" not in told
+    assert str(path) in received
+    assert text in received
+    assert "Traceback" not in received
 
 
-async def test_a_second_server_is_told_which_process_has_the_journal(settings: Settings) -> None:
+async def test_a_second_server_learns_which_process_has_the_journal(settings: Settings) -> None:
     """It does not start; the first one is not disturbed."""
     async with open_server(settings) as server, grpc.aio.insecure_channel(server.address) as channel:
-        status, told = await serve_until_error(settings.data)
+        status, received = await serve_until_error(settings.data)
         assert status == ExitStatus.NOT_STARTED
-        assert "in use by another server (process " in told
+        assert "in use by another server (process " in received
         stub: Any = WorkflowRuntimeServiceStub(channel)
         assert (await stub.TaskRun(TaskRunRequest(schema=ECHO, wait=True))).task_id
 
@@ -113,9 +113,9 @@ async def test_what_can_be_read_of_a_damaged_file_is_served(settings: Settings) 
             stub.TaskReport(TaskReportRequest(task_id=bad)),
             stub.WatchTask(WatchTaskRequest(task_id=bad)),
         ):
-            told = await refused(call)
-            assert (told.code, told.reason) == (StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE")
-            assert str(settings.data) not in told.text
+            received = await refused(call)
+            assert (received.code, received.reason) == (StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE")
+            assert str(settings.data) not in received.text
         assert (await stub.TaskResult(TaskResultRequest(task_id=bad))).outputs
         assert len((await stub.TaskList(TaskListRequest())).tasks) == 30
         for task_id in good:
@@ -134,8 +134,8 @@ async def test_records_beside_a_damaged_one_are_served(settings: Settings) -> No
         listed = (await stub.TaskList(TaskListRequest())).tasks
         assert {task.task_id for task in listed} == {wrong_result, *good}
         for task_id in (no_labels, wrong_result):
-            told = await refused(stub.TaskResult(TaskResultRequest(task_id=task_id)))
-            assert (told.code, told.reason) == (StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE")
+            received = await refused(stub.TaskResult(TaskResultRequest(task_id=task_id)))
+            assert (received.code, received.reason) == (StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE")
         assert (await stub.TaskResult(TaskResultRequest(task_id=good[0]))).outputs
 
 
@@ -154,8 +154,8 @@ async def test_a_full_disk_stops_no_reads_and_loses_nothing(settings: Settings) 
         running = (await stub.TaskRun(TaskRunRequest(schema=ENDLESS))).task_id
         limit_pages(server, 0)
         large = TaskRunRequest(schema=ECHO, inputs='{"text": "' + "x" * 500_000 + '"}', request_id="large")
-        told = await refused(stub.TaskRun(large))
-        assert (told.code, told.reason) == (StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE")
+        received = await refused(stub.TaskRun(large))
+        assert (received.code, received.reason) == (StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE")
         assert (await stub.TaskReport(TaskReportRequest(task_id=done))).report.outputs
         assert (await stub.ServerInfo(ServerInfoRequest())).name
         result = await stub.TaskResult(TaskResultRequest(task_id=running))

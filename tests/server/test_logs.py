@@ -46,7 +46,7 @@ def test_tracebacks_have_no_values(log_format: str) -> None:
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
-def test_mistakes_of_node_types_have_their_traceback(log_format: str) -> None:
+def test_errors_of_node_types_have_their_traceback(log_format: str) -> None:
     """Scrubbed of secrets, and in the same place as other tracebacks."""
     stream = io.StringIO()
     configure_logs("info", log_format, stream)  # type: ignore[arg-type]

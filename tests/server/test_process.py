@@ -57,10 +57,10 @@ async def test_a_drained_server_is_taken_up_again(tmp_path: Path) -> None:
         seen = list((await watch.read()).events)
         process.send_signal(signal.SIGTERM)
         assert (await watch_health.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
-        told = await refused(watch)
-        assert (told.code, told.reason) == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
-        told = await refused(stub.TaskRun(TaskRunRequest(schema=ENDLESS)))
-        assert told.reason == "SHUTTING_DOWN"
+        received = await refused(watch)
+        assert (received.code, received.reason) == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+        received = await refused(stub.TaskRun(TaskRunRequest(schema=ENDLESS)))
+        assert received.reason == "SHUTTING_DOWN"
         assert (await stub.TaskResult(TaskResultRequest(task_id=task_id))).status.status
         process.send_signal(signal.SIGTERM)
         await line(process, "stopped")

@@ -94,16 +94,16 @@ async def test_what_is_stored_is_served(tmp_path: Path, reason: str, *, killed: 
             stub.TaskCancel(TaskCancelRequest(task_id=running)),
             watch,
         ):
-            told = await refused(call)
-            assert (told.code, told.reason) == (StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE")
-            assert str(data) not in told.text
+            received = await refused(call)
+            assert (received.code, received.reason) == (StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE")
+            assert str(data) not in received.text
 
 
 async def test_without_a_journal_the_server_does_not_start(tmp_path: Path) -> None:
     """Where nothing is stored and nothing can be, there is nothing to serve: the command says why, and ends."""
     before = bound_by_rights()
     take_rights(tmp_path)
-    status, told = await serve_until_error(tmp_path, before)
+    status, received = await serve_until_error(tmp_path, before)
     assert status == ExitStatus.NOT_STARTED
-    assert f"{tmp_path / JOURNAL_FILE} cannot be used: Permission denied" in told
-    assert "Traceback" not in told
+    assert f"{tmp_path / JOURNAL_FILE} cannot be used: Permission denied" in received
+    assert "Traceback" not in received

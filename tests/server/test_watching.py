@@ -120,17 +120,17 @@ async def test_an_event_larger_than_a_message() -> None:
         service.application.watched.put_nowait(steps(2, 2, padding=200_000))
         call = service.stub.WatchTask(WatchTaskRequest(task_id="t1"))
         assert sequences(await read(call)) == [1]
-        told = await refused(call)
-        assert (told.code, told.reason) == (StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE")
-        assert "VIEW_BASIC" in told.text
+        received = await refused(call)
+        assert (received.code, received.reason) == (StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE")
+        assert "VIEW_BASIC" in received.text
 
 
 async def test_a_position_beyond_the_end(service: Service) -> None:
     """A position that the log does not reach is OUT_OF_RANGE, and says how far the log goes."""
     service.application.watched.put_nowait(SequenceOutOfRange(9, 4))
-    told = await refused(service.stub.WatchTask(WatchTaskRequest(task_id="t1", after_sequence=9)))
-    assert (told.code, told.reason) == (StatusCode.OUT_OF_RANGE, "SEQUENCE_OUT_OF_RANGE")
-    assert told.metadata == {"last_sequence": "4"}
+    received = await refused(service.stub.WatchTask(WatchTaskRequest(task_id="t1", after_sequence=9)))
+    assert (received.code, received.reason) == (StatusCode.OUT_OF_RANGE, "SEQUENCE_OUT_OF_RANGE")
+    assert received.metadata == {"last_sequence": "4"}
 
 
 async def test_the_server_shuts_down(service: Service) -> None:
@@ -139,9 +139,9 @@ async def test_the_server_shuts_down(service: Service) -> None:
     service.application.watched.put_nowait(ShuttingDown())
     call = service.stub.WatchTask(WatchTaskRequest(task_id="t1"))
     assert sequences(await read(call)) == [1]
-    told = await refused(call)
-    assert (told.code, told.reason) == (StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
-    assert told.text == "the server is shutting down"
+    received = await refused(call)
+    assert (received.code, received.reason) == (StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+    assert received.text == "the server is shutting down"
 
 
 async def test_watches_are_limited_apart_from_other_calls() -> None:
@@ -149,10 +149,10 @@ async def test_watches_are_limited_apart_from_other_calls() -> None:
     async with serving(ServiceLimits(max_watches=1)) as service:
         first = service.stub.WatchTask(WatchTaskRequest(task_id="t1"))
         await service.application.opened_watch.wait()
-        told = await refused(service.stub.WatchTask(WatchTaskRequest(task_id="t1")))
-        assert (told.code, told.reason) == (StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_WATCHES")
-        assert told.text == "1 clients watch or wait: the limit max_watches is reached"
-        assert told.retry_after > 0
+        received = await refused(service.stub.WatchTask(WatchTaskRequest(task_id="t1")))
+        assert (received.code, received.reason) == (StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_WATCHES")
+        assert received.text == "1 clients watch or wait: the limit max_watches is reached"
+        assert received.retry_after > 0
         await service.stub.ServerInfo(ServerInfoRequest())
         first.cancel()
         await service.application.closed_watch.wait()

@@ -96,13 +96,13 @@ class FakeApplication:
         self.logs_opened = asyncio.Semaphore(0)
         self.logs_go_on = asyncio.Event()
         self.time_slices = 0
-        self.turns_go_on = asyncio.Event()
-        self.turns_go_on.set()
+        self.slices_go_on = asyncio.Event()
+        self.slices_go_on.set()
         self.logs_go_on.set()
 
     async def time_slice(self) -> None:
         self.time_slices += 1
-        await self.turns_go_on.wait()
+        await self.slices_go_on.wait()
 
     async def check(self) -> None:
         self._raise()

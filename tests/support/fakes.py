@@ -22,7 +22,7 @@ from flowgram_core.modeling.document import Node
 from flowgram_core.nodes.executor import CallContext
 from flowgram_core.nodes.registry import Registry, pure_node_types
 
-_TURNS = 50
+_ROUNDS = 50
 """More turns of the event loop than anything takes that waits for nothing."""
 
 
@@ -122,7 +122,7 @@ class ScriptedCalls:
 
     async def stays(self, key: str, *, running: bool) -> None:
         """Checks that a call runs, or does not, and that nothing under way changes it."""
-        for _ in range(_TURNS):
+        for _ in range(_ROUNDS):
             await asyncio.sleep(0)
             assert (key in self._open) is running
 

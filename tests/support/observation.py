@@ -16,56 +16,56 @@ class KeepingObserver:
     """
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.recorded: list[str] = []
         self.traces: list[str | None] = []
 
     def accepted(self) -> None:
-        self.told.append("accepted")
+        self.recorded.append("accepted")
 
     def ended(self, status: int, seconds: float) -> None:
         assert seconds >= 0
-        self.told.append(f"ended {status}")
+        self.recorded.append(f"ended {status}")
 
     def trace(self) -> str:
         return "of-origin"
 
     @contextmanager
     def calling(self, task_id: str, call: Any, trace: str | None) -> Iterator["_KeepingCallObserver"]:
-        self.told.append(f"{task_id}/{call.key} begins in {trace}")
-        yield _KeepingCallObserver(self.told)
+        self.recorded.append(f"{task_id}/{call.key} begins in {trace}")
+        yield _KeepingCallObserver(self.recorded)
 
     def task(self, record: Any, document: Any, trace: str | None) -> "_KeepingTaskObserver":
         self.traces.append(trace)
-        return _KeepingTaskObserver(self.told)
+        return _KeepingTaskObserver(self.recorded)
 
 
 class _KeepingTaskObserver:
-    def __init__(self, told: list[str]) -> None:
-        self._told = told
+    def __init__(self, recorded: list[str]) -> None:
+        self._recorded = recorded
         self._is_closed = False
 
     def committed(self, record: Any, events: Sequence[Event]) -> None:
         for event in events:
             if isinstance(event, NodeStatusChanged):
-                self._told.append(f"{record.task_id}/{event.snapshot_id}: {event.status.name}")
+                self._recorded.append(f"{record.task_id}/{event.snapshot_id}: {event.status.name}")
             elif isinstance(event, TaskStatusChanged):
-                self._told.append(f"{record.task_id}: {event.status.name}")
+                self._recorded.append(f"{record.task_id}: {event.status.name}")
 
     @contextmanager
     def calling(self, call: Any) -> Iterator[None]:
-        self._told.append(f"{call.key} begins")
+        self._recorded.append(f"{call.key} begins")
         yield
-        self._told.append(f"{call.key} ends")
+        self._recorded.append(f"{call.key} ends")
 
     def closed(self) -> None:
         if not self._is_closed:
-            self._told.append("closed")
+            self._recorded.append("closed")
         self._is_closed = True
 
 
 class _KeepingCallObserver:
-    def __init__(self, told: list[str]) -> None:
-        self._told = told
+    def __init__(self, recorded: list[str]) -> None:
+        self._recorded = recorded
 
     def ended(self, status: int) -> None:
-        self._told.append(f"call ended {status}")
+        self._recorded.append(f"call ended {status}")

@@ -75,6 +75,6 @@ async def serve_until_error(data: Path, before: Sequence[str] = ()) -> tuple[int
     process = await asyncio.create_subprocess_exec(
         *before, sys.executable, "-m", "flowgram_server.cli", "serve", *options, stderr=PIPE
     )
-    _, told = await process.communicate()
+    _, received = await process.communicate()
     assert process.returncode is not None
-    return process.returncode, told.decode()
+    return process.returncode, received.decode()

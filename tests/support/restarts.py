@@ -208,14 +208,16 @@ class Client:
                     return
 
     async def _look(self, application: Application) -> None:
-        told = self.told()
+        received = self.received()
         log = [event async for batch in application.log(self.task_id) for event in _lines(batch)]
-        assert log[: len(told)] == told, f"the log of {self.task_id} lacks what was told"
+        assert log[: len(received)] == received, f"the log of {self.task_id} lacks what was told"
         page = await application.tasks(limit=100, before=None, statuses=frozenset(), labels={})
         (listed,) = [record for record in page if record.task_id == self.task_id]
-        assert listed.last_sequence >= len(told), f"the list does not know what was told of {self.task_id}"
+        assert listed.last_sequence >= len(received), (
+            f"the list does not know what was told of {self.task_id}"
+        )
 
-    def told(self) -> list[str]:
+    def received(self) -> list[str]:
         """The events that were told, in order."""
         return [self.events[sequence] for sequence in sorted(self.events)]
 
@@ -238,9 +240,9 @@ async def broken_promises(
     found: list[str] = []
     for client in clients:
         log = [event for batch in await journal.read(client.task_id, 0, 1 << 30) for event in _lines(batch)]
-        told = client.told()
-        if told != log:
-            found.append(f"{client.task_id}: told was {told}, and the log is {log}")
+        received = client.received()
+        if received != log:
+            found.append(f"{client.task_id}: told was {received}, and the log is {log}")
         found += [
             f"{key} was called again after its end was seen"
             for key, made in client.seen.items()

@@ -344,22 +344,22 @@ func (b *batch) receive(ctx context.Context, stream batchStream, policy RetryPol
 }
 
 // outcome is what became of a run; nil if it is to be sent again, or was told before.
-func (b *batch) outcome(ctx context.Context, told *runtimev1.BatchOutcome, policy RetryPolicy) *BatchOutcome {
+func (b *batch) outcome(ctx context.Context, received *runtimev1.BatchOutcome, policy RetryPolicy) *BatchOutcome {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
-	index, err := strconv.Atoi(told.GetKey())
+	index, err := strconv.Atoi(received.GetKey())
 	run, known := b.pending[index]
 	if err != nil || !known {
 		return nil // it was sent twice, and its first outcome counts
 	}
 	outcome := &BatchOutcome{Index: index, Key: run.key}
-	if rejected := told.GetRejected(); rejected != nil {
+	if rejected := received.GetRejected(); rejected != nil {
 		outcome.Refusal = errorFrom(ctx, status.ErrorProto(rejected))
 		if b.retry(ctx, index, run, outcome.Refusal, policy) {
 			return nil
 		}
 	} else {
-		response := told.GetOutcome()
+		response := received.GetOutcome()
 		outcome.Result = &Result{
 			TaskID: response.GetTaskId(), Status: response.GetStatus(), Outputs: raw(response.GetOutputs()),
 			Errors: response.GetErrors(),

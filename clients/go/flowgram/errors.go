@@ -148,12 +148,12 @@ func (e *OutcomeError) Unwrap() error { return e.kind }
 
 // errorFrom is the Error for what a call ended with; ctx is what the caller bounded the call with.
 func errorFrom(ctx context.Context, err error) *Error {
-	told := status.Convert(err)
-	failure := &Error{Code: told.Code(), Message: told.Message()}
+	received := status.Convert(err)
+	failure := &Error{Code: received.Code(), Message: received.Message()}
 	if failure.Code == codes.Canceled || failure.Code == codes.DeadlineExceeded {
 		failure.cause = ctx.Err()
 	}
-	for _, detail := range told.Details() {
+	for _, detail := range received.Details() {
 		switch detail := detail.(type) {
 		case *errdetails.ErrorInfo:
 			if detail.GetDomain() == errorDomain {

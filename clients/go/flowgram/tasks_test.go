@@ -34,10 +34,10 @@ var succeeded = scripted.Status(flowgram.StatusSucceeded)
 // What is to run arrives as it was given, with the metadata of the client and of the call.
 func TestRun(t *testing.T) {
 	var asked *runRequest
-	var told metadata.MD
+	var received metadata.MD
 	server := &scripted.Server{OnRun: func(ctx context.Context, r *runRequest) (*runResponse, error) {
 		asked = r
-		told, _ = metadata.FromIncomingContext(ctx)
+		received, _ = metadata.FromIncomingContext(ctx)
 		return &runResponse{TaskId: "t1"}, nil
 	}}
 	withServer(t, server, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
@@ -58,8 +58,8 @@ func TestRun(t *testing.T) {
 			asked.GetDisplayName() != "order 7" {
 			t.Error(asked)
 		}
-		if !slices.Equal(told["tenant"], []string{"blue"}) || !slices.Equal(told["request"], []string{"7"}) {
-			t.Error(told)
+		if !slices.Equal(received["tenant"], []string{"blue"}) || !slices.Equal(received["request"], []string{"7"}) {
+			t.Error(received)
 		}
 	})
 }
@@ -70,11 +70,11 @@ func TestToken(t *testing.T) {
 		scripted.Refusal(codes.Unauthenticated, "CREDENTIALS_INVALID", 0),
 		scripted.Refusal(codes.PermissionDenied, "PERMISSION_DENIED", 0),
 	}
-	var told []string
+	var received []string
 	server := &scripted.Server{OnInfo: func(ctx context.Context) (*runtimev1.ServerInfoResponse, error) {
 		given, _ := metadata.FromIncomingContext(ctx)
-		told = append(told, given["authorization"]...)
-		return nil, refusals[len(told)-1]
+		received = append(received, given["authorization"]...)
+		return nil, refusals[len(received)-1]
 	}}
 	synctest.Test(t, func(t *testing.T) {
 		server.Start()
@@ -89,8 +89,8 @@ func TestToken(t *testing.T) {
 				t.Error(err, "is not", want)
 			}
 		}
-		if !slices.Equal(told, []string{"Bearer key", "Bearer key"}) {
-			t.Error(told)
+		if !slices.Equal(received, []string{"Bearer key", "Bearer key"}) {
+			t.Error(received)
 		}
 	})
 	_, err := flowgram.Dial("127.0.0.1:1", flowgram.WithMetadata("Authorization", "x"), flowgram.WithToken("key"))
@@ -373,18 +373,18 @@ func TestOtherCalls(t *testing.T) {
 			t.Error(success, err)
 		}
 		warned := []flowgram.Violation{{Field: "inputs.x", Description: "is not declared"}}
-		told, err := client.Validate(ctx, nil, json.RawMessage("{}"))
-		if err != nil || !told.Valid() || !slices.Equal(told.Warnings, warned) {
-			t.Error(told, err)
+		received, err := client.Validate(ctx, nil, json.RawMessage("{}"))
+		if err != nil || !received.Valid() || !slices.Equal(received.Warnings, warned) {
+			t.Error(received, err)
 		}
 		for inputs, wanted := range map[string][]flowgram.Violation{
 			"[]": {{Field: "inputs", Description: "a"}},
 			"1":  {{Description: "a"}, {Description: "b"}},
 			"":   {{Description: "not valid"}},
 		} {
-			told, err := client.Validate(ctx, nil, json.RawMessage(inputs))
-			if err != nil || told.Valid() || !slices.Equal(told.Violations, wanted) {
-				t.Error(inputs, told, err)
+			received, err := client.Validate(ctx, nil, json.RawMessage(inputs))
+			if err != nil || received.Valid() || !slices.Equal(received.Violations, wanted) {
+				t.Error(inputs, received, err)
 			}
 		}
 		if info, err := client.Info(ctx); err != nil || info.GetName() != "flowgram-server" {

@@ -45,20 +45,20 @@ func TestWatchTasks(t *testing.T) {
 		filter := flowgram.ListRequest{
 			Statuses: []flowgram.Status{flowgram.StatusFailed}, Labels: map[string]string{"a": "b"},
 		}
-		var told []string
+		var received []string
 		var failure error
 		for change, err := range client.WatchTasks(ctx, filter) {
 			switch {
 			case err != nil:
 				failure = err
 			case change.Live:
-				told = append(told, "live")
+				received = append(received, "live")
 			default:
-				told = append(told, change.Tasks[0].GetTaskId()+change.RemovedTaskIDs[0])
+				received = append(received, change.Tasks[0].GetTaskId()+change.RemovedTaskIDs[0])
 			}
 		}
-		if want := slices.Repeat([]string{"live", "t1t0"}, 4); !slices.Equal(told, want) {
-			t.Error(told)
+		if want := slices.Repeat([]string{"live", "t1t0"}, 4); !slices.Equal(received, want) {
+			t.Error(received)
 		}
 		if !errors.Is(failure, flowgram.ErrInvalidArgument) {
 			t.Error(failure)

@@ -192,15 +192,15 @@ func TestWatchGivesUp(t *testing.T) {
 // A connection without heartbeats counts as dead; time that the consumer takes does not count. No server sends them more
 // often than every 0.1 seconds.
 func TestWatchNoticesSilence(t *testing.T) {
-	for heartbeat, patience := range map[time.Duration]time.Duration{
+	for heartbeat, timeout := range map[time.Duration]time.Duration{
 		2 * time.Second:  6 * time.Second,
 		time.Millisecond: 300 * time.Millisecond,
 	} {
-		testSilence(t, heartbeat, patience)
+		testSilence(t, heartbeat, timeout)
 	}
 }
 
-func testSilence(t *testing.T, heartbeat, patience time.Duration) {
+func testSilence(t *testing.T, heartbeat, timeout time.Duration) {
 	t.Helper()
 	calls := 0
 	server := &scripted.Server{OnWatch: func(r *watchRequest, s stream) error {
@@ -229,7 +229,7 @@ func testSilence(t *testing.T, heartbeat, patience time.Duration) {
 				began = time.Now()
 			}
 		}
-		if !slices.Equal(got, []int64{1, 2, 3}) || time.Since(began) < patience {
+		if !slices.Equal(got, []int64{1, 2, 3}) || time.Since(began) < timeout {
 			t.Fatal(got, time.Since(began))
 		}
 	})

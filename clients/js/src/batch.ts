@@ -190,8 +190,8 @@ class Batch {
 
   /** The outcomes in a response; those of runs that are sent again are left out. */
   *received(response: TaskRunBatchResponse): Generator<RawOutcome, void> {
-    for (const told of response.outcomes) {
-      const outcome = this.outcome(told);
+    for (const reported of response.outcomes) {
+      const outcome = this.outcome(reported);
       if (outcome !== undefined) {
         this.pending.delete(outcome.index);
         this.wake();

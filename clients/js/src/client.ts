@@ -109,8 +109,8 @@ export class Client {
    * Arguments and errors are those of `run`.
    */
   async runAndWait(schema: JsonSource, inputs: JsonSource = {}, options: RunOptions = {}): Promise<Result> {
-    const told = await this.operations.runAndWait(runRequest(schema, inputs, options), options);
-    return convert.result(told.taskId, told);
+    const received = await this.operations.runAndWait(runRequest(schema, inputs, options), options);
+    return convert.result(received.taskId, received);
   }
 
   /**
@@ -139,8 +139,8 @@ export class Client {
    */
   async result(taskId: string, options: CallSettings & { readonly wait?: boolean | undefined } = {}): Promise<Result> {
     const { wait = false } = options;
-    const told = await (wait ? this.operations.wait(taskId, options) : this.operations.result(taskId, options));
-    return convert.result(taskId, told);
+    const received = await (wait ? this.operations.wait(taskId, options) : this.operations.result(taskId, options));
+    return convert.result(taskId, received);
   }
 
   /**
@@ -210,8 +210,8 @@ export class Client {
    * @throws SequenceOutOfRangeError `afterSequence` is beyond the last event
    */
   async *watch(taskId: string, options: WatchOptions = {}): AsyncGenerator<Event, void> {
-    for await (const told of this.watchRaw(taskId, options)) {
-      const event = convert.event(told);
+    for await (const received of this.watchRaw(taskId, options)) {
+      const event = convert.event(received);
       if (event !== undefined) {
         yield event;
       }
@@ -231,8 +231,8 @@ export class Client {
       labels: { ...options.labels },
       heartbeatMs: DEFAULT_HEARTBEAT_MS,
     };
-    for await (const told of this.operations.watchTasks(settings)) {
-      yield convert.tasksChange(told);
+    for await (const received of this.operations.watchTasks(settings)) {
+      yield convert.tasksChange(received);
     }
   }
 

@@ -31,30 +31,30 @@ export function statusInfo(info: report_pb.StatusInfo | undefined): models.Statu
 }
 
 /** A run of a node. */
-export function snapshot(told: report_pb.Snapshot): models.Snapshot {
+export function snapshot(received: report_pb.Snapshot): models.Snapshot {
   return {
-    id: told.id,
-    nodeId: told.nodeId,
-    iterations: told.iterations.map(({ loopNodeId, index }) => ({ loopNodeId, index })),
-    inputs: fromText(told.inputs),
-    inputsText: told.inputs,
-    outputs: fromText(told.outputs),
-    outputsText: told.outputs,
-    data: fromText(told.data),
-    dataText: told.data,
-    branch: told.branch,
-    error: told.error,
+    id: received.id,
+    nodeId: received.nodeId,
+    iterations: received.iterations.map(({ loopNodeId, index }) => ({ loopNodeId, index })),
+    inputs: fromText(received.inputs),
+    inputsText: received.inputs,
+    outputs: fromText(received.outputs),
+    outputsText: received.outputs,
+    data: fromText(received.data),
+    dataText: received.data,
+    branch: received.branch,
+    error: received.error,
   };
 }
 
 /** What a check found. A server that does not tell the places of problems has their texts. */
-export function validation(told: service_pb.TaskValidateResponse): models.Validation {
-  const violations = told.problems.map(violation);
-  if (!told.valid && violations.length === 0) {
-    const texts = told.errors.length > 0 ? told.errors : ["not valid"];
+export function validation(received: service_pb.TaskValidateResponse): models.Validation {
+  const violations = received.problems.map(violation);
+  if (!received.valid && violations.length === 0) {
+    const texts = received.errors.length > 0 ? received.errors : ["not valid"];
     violations.push(...texts.map((description) => ({ field: "", description })));
   }
-  return { valid: told.valid, violations, warnings: told.warnings.map(violation) };
+  return { valid: received.valid, violations, warnings: received.warnings.map(violation) };
 }
 
 function violation({ field, text }: service_pb.Problem): { field: string; description: string } {
@@ -62,105 +62,105 @@ function violation({ field, text }: service_pb.Problem): { field: string; descri
 }
 
 /** A message of a task. */
-export function message(told: report_pb.Message): models.TaskMessage {
+export function message(received: report_pb.Message): models.TaskMessage {
   return {
-    id: told.id,
-    type: MESSAGE_TYPES[told.type] ?? "unspecified",
-    text: told.text,
-    nodeId: told.nodeId,
-    time: date(told.time),
+    id: received.id,
+    type: MESSAGE_TYPES[received.type] ?? "unspecified",
+    text: received.text,
+    nodeId: received.nodeId,
+    time: date(received.time),
   };
 }
 
 /** Everything about a task. */
-export function report(told: report_pb.Report): models.Report {
+export function report(received: report_pb.Report): models.Report {
   return {
-    taskId: told.taskId,
-    ...statusInfo(told.status),
-    inputs: fromText(told.inputs),
-    inputsText: told.inputs,
-    outputs: fromText(told.outputs),
-    outputsText: told.outputs,
-    nodes: new Map(told.nodes.map((node) => [node.nodeId, nodeReport(node)])),
-    messages: told.messages.map(message),
-    lastSequence: Number(told.lastSequence),
+    taskId: received.taskId,
+    ...statusInfo(received.status),
+    inputs: fromText(received.inputs),
+    inputsText: received.inputs,
+    outputs: fromText(received.outputs),
+    outputsText: received.outputs,
+    nodes: new Map(received.nodes.map((node) => [node.nodeId, nodeReport(node)])),
+    messages: received.messages.map(message),
+    lastSequence: Number(received.lastSequence),
   };
 }
 
-function nodeReport(told: report_pb.NodeReport): models.NodeReport {
-  return { nodeId: told.nodeId, ...statusInfo(told.status), snapshots: told.snapshots.map(snapshot) };
+function nodeReport(received: report_pb.NodeReport): models.NodeReport {
+  return { nodeId: received.nodeId, ...statusInfo(received.status), snapshots: received.snapshots.map(snapshot) };
 }
 
 /** The outcome of a task, as both responses tell it. */
 export function result(
   taskId: string,
-  told: service_pb.TaskRunResponse | service_pb.TaskResultResponse,
+  received: service_pb.TaskRunResponse | service_pb.TaskResultResponse,
 ): models.Result {
   return {
     taskId,
-    ...statusInfo(told.status),
-    outputs: fromText(told.outputs),
-    outputsText: told.outputs,
-    errors: told.errors.map(message),
+    ...statusInfo(received.status),
+    outputs: fromText(received.outputs),
+    outputsText: received.outputs,
+    errors: received.errors.map(message),
   };
 }
 
 /** A line of a list. */
-export function summary(told: report_pb.TaskSummary): models.TaskSummary {
+export function summary(received: report_pb.TaskSummary): models.TaskSummary {
   return {
-    taskId: told.taskId,
-    ...statusInfo(told.status),
-    createTime: date(told.createTime),
-    labels: { ...told.labels },
-    displayName: told.displayName,
-    namespace: told.namespace,
-    lastSequence: Number(told.lastSequence),
+    taskId: received.taskId,
+    ...statusInfo(received.status),
+    createTime: date(received.createTime),
+    labels: { ...received.labels },
+    displayName: received.displayName,
+    namespace: received.namespace,
+    lastSequence: Number(received.lastSequence),
   };
 }
 
 /** A task without its events. */
-export function task(told: report_pb.Task): models.Task {
+export function task(received: report_pb.Task): models.Task {
   return {
-    ...summary(told.summary ?? create(report_pb.TaskSummarySchema)),
-    schema: fromText(told.schema),
-    schemaText: told.schema,
-    inputs: fromText(told.inputs),
-    inputsText: told.inputs,
-    timeoutMs: told.timeout && durationMs(told.timeout),
+    ...summary(received.summary ?? create(report_pb.TaskSummarySchema)),
+    schema: fromText(received.schema),
+    schemaText: received.schema,
+    inputs: fromText(received.inputs),
+    inputsText: received.inputs,
+    timeoutMs: received.timeout && durationMs(received.timeout),
   };
 }
 
 /** What a watch of tasks tells; undefined: it is live. */
-export function tasksChange(told: service_pb.WatchTasksResponse | undefined): models.TasksChange {
-  return told === undefined
+export function tasksChange(received: service_pb.WatchTasksResponse | undefined): models.TasksChange {
+  return received === undefined
     ? { kind: "live" }
-    : { kind: "tasksChanged", tasks: told.tasks.map(summary), removedTaskIds: told.removedTaskIds };
+    : { kind: "tasksChanged", tasks: received.tasks.map(summary), removedTaskIds: received.removedTaskIds };
 }
 
 /** What a server says of itself. */
-export function info(told: service_pb.ServerInfoResponse): models.ServerInfo {
-  const { name, title, description, runtime, version, nodeTypes } = told;
+export function info(received: service_pb.ServerInfoResponse): models.ServerInfo {
+  const { name, title, description, runtime, version, nodeTypes } = received;
   const limits = {
-    maxMessageBytes: Number(told.limits?.maxMessageBytes ?? 0),
-    maxSchemaBytes: Number(told.limits?.maxSchemaBytes ?? 0),
-    maxInputsBytes: Number(told.limits?.maxInputsBytes ?? 0),
+    maxMessageBytes: Number(received.limits?.maxMessageBytes ?? 0),
+    maxSchemaBytes: Number(received.limits?.maxSchemaBytes ?? 0),
+    maxInputsBytes: Number(received.limits?.maxInputsBytes ?? 0),
   };
-  const lists = { nodeTypes: [...nodeTypes], features: [...told.features] };
-  const caller = told.caller && {
-    name: told.caller.name,
-    namespace: told.caller.namespace,
-    role: told.caller.role,
+  const lists = { nodeTypes: [...nodeTypes], features: [...received.features] };
+  const caller = received.caller && {
+    name: received.caller.name,
+    namespace: received.caller.namespace,
+    role: received.caller.role,
   };
-  return { name, title, description, runtime, version, time: date(told.time), ...lists, limits, caller };
+  return { name, title, description, runtime, version, time: date(received.time), ...lists, limits, caller };
 }
 
 /** An event; undefined for a kind that came after this version of the package. */
-export function event(told: TaskEvent): Event | undefined {
-  const sequence = Number(told.sequence);
-  const time = date(told.time) ?? EPOCH;
-  switch (told.event.case) {
+export function event(received: TaskEvent): Event | undefined {
+  const sequence = Number(received.sequence);
+  const time = date(received.time) ?? EPOCH;
+  switch (received.event.case) {
     case "taskStatusChanged": {
-      const { status, outputs } = told.event.value;
+      const { status, outputs } = received.event.value;
       return {
         kind: "taskStatusChanged",
         sequence,
@@ -171,16 +171,16 @@ export function event(told: TaskEvent): Event | undefined {
       };
     }
     case "nodeStatusChanged": {
-      const { nodeId, status, snapshot: run } = told.event.value;
+      const { nodeId, status, snapshot: run } = received.event.value;
       if (run === undefined) {
         return undefined;
       }
       return { kind: "nodeStatusChanged", sequence, time, nodeId, ...statusInfo(status), snapshot: snapshot(run) };
     }
     case "message":
-      return { kind: "message", sequence, time, message: message(told.event.value) };
+      return { kind: "message", sequence, time, message: message(received.event.value) };
     case "outputDelta": {
-      const { nodeId, snapshotId, text, fromStart } = told.event.value;
+      const { nodeId, snapshotId, text, fromStart } = received.event.value;
       return { kind: "outputDelta", sequence: 0, time, nodeId, snapshotId, text, fromStart };
     }
     case undefined:

@@ -46,23 +46,23 @@ export class Operations {
   async runAndWait(request: RunRequest, settings: CallSettings = {}): Promise<TaskRunResponse> {
     const repeatable = { ...withRequestId(request), wait: true };
     const deadline = this.connection.deadline(settings.timeoutMs);
-    const told = await this.connection.call(
+    const received = await this.connection.call(
       (stub, options) => stub.taskRun(repeatable, options),
       deadline,
       this.connection.reconnect,
       settings,
     );
-    const tooLarge = told.status?.status === Status.SUCCEEDED && told.outputs === "";
-    if (!tooLarge && (told.status?.terminated || deadline.near)) {
-      return told;
+    const tooLarge = received.status?.status === Status.SUCCEEDED && received.outputs === "";
+    if (!tooLarge && (received.status?.terminated || deadline.near)) {
+      return received;
     }
     // the server is shutting down, and the task goes on when it is back; or the answer had no room for the outputs
     try {
-      const { status, outputs, errors } = await this.wait(told.taskId, { ...settings, timeoutMs: deadline.remaining });
-      return { ...told, ...(status && { status }), outputs, errors };
+      const { status, outputs, errors } = await this.wait(received.taskId, { ...settings, timeoutMs: deadline.remaining });
+      return { ...received, ...(status && { status }), outputs, errors };
     } catch (error) {
       if (error instanceof DeadlineExceededError) {
-        return told; // names the task, which goes on
+        return received; // names the task, which goes on
       }
       throw error;
     }
@@ -87,14 +87,14 @@ export class Operations {
   async wait(taskId: string, settings: CallSettings = {}): Promise<TaskResultResponse> {
     const deadline = this.connection.deadline(settings.timeoutMs);
     for (;;) {
-      const told = await this.connection.call(
+      const received = await this.connection.call(
         (stub, options) => stub.taskResult({ taskId, wait: true }, options),
         deadline,
         this.connection.reconnect,
         settings,
       );
-      if (told.status?.terminated || deadline.near) {
-        return told;
+      if (received.status?.terminated || deadline.near) {
+        return received;
       }
       // only the server's own end, or a limit of its own, ends the wait so early: the task goes on
       await this.connection.sleep(this.connection.reconnect.initialMs, settings.signal);

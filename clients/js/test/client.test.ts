@@ -44,11 +44,11 @@ test("run sends one request id through all attempts", async (t) => {
 });
 
 test("a token is sent with every call, and one that changes is asked for each time", async (t) => {
-  const told: (string | null)[] = [];
+  const received: (string | null)[] = [];
   const server = await serve(t, {
     serverInfo: (_request, context) => {
-      told.push(context.requestHeader.get("authorization"));
-      if (told.length === 3) {
+      received.push(context.requestHeader.get("authorization"));
+      if (received.length === 3) {
         throw refusal(Code.Unavailable, { reason: "STORAGE_UNAVAILABLE" });
       }
       return { name: "x" };
@@ -59,7 +59,7 @@ test("a token is sent with every call, and one that changes is asked for each ti
   const { client } = connect(t, server, { token: () => `token ${++count}` });
   await client.info();
   await client.info();
-  assert.deepEqual(told, ["Bearer key", "Bearer token 1", "Bearer token 2", "Bearer token 3"]);
+  assert.deepEqual(received, ["Bearer key", "Bearer token 1", "Bearer token 2", "Bearer token 3"]);
 });
 
 test("credentials that the server does not take have errors of their own", async (t) => {
@@ -91,8 +91,8 @@ test("run passes its options on", async (t) => {
     }),
   });
   const { client } = connect(t, server);
-  const told = await client.run("{}", "{}", { requestId: "r", taskTimeoutMs: 2000, labels: { a: "b" } });
-  assert.equal(told, '["r",2,{"a":"b"}]');
+  const received = await client.run("{}", "{}", { requestId: "r", taskTimeoutMs: 2000, labels: { a: "b" } });
+  assert.equal(received, '["r",2,{"a":"b"}]');
 });
 
 test("a refusal carries its code, reason, particulars and violations", async (t) => {

@@ -80,13 +80,13 @@ class Running {
   }
 }
 
-async function perform(client: flowgram.Client, told: Command, running: Running): Promise<unknown> {
-  const a = told.arguments ?? {};
+async function perform(client: flowgram.Client, received: Command, running: Running): Promise<unknown> {
+  const a = received.arguments ?? {};
   const taskId = a.task_id ?? "";
   const settings = {
     signal: running.controller.signal,
-    timeoutMs: told.timeout ? told.timeout * 1000 : undefined,
-    metadata: told.metadata,
+    timeoutMs: received.timeout ? received.timeout * 1000 : undefined,
+    metadata: received.metadata,
   };
   const runOptions = {
     ...settings,
@@ -96,14 +96,14 @@ async function perform(client: flowgram.Client, told: Command, running: Running)
     displayName: a.name,
   };
   const view = a.basic ? "basic" : "full";
-  switch (told.call) {
+  switch (received.call) {
     case "run":
       return client.run(valueOf(a.schema), valueOf(a.inputs), runOptions);
     case "run_and_wait":
       return shapeResult(await client.runAndWait(valueOf(a.schema), valueOf(a.inputs), runOptions));
     case "result":
     case "wait":
-      return shapeResult(await client.result(taskId, { ...settings, wait: told.call === "wait" }));
+      return shapeResult(await client.result(taskId, { ...settings, wait: received.call === "wait" }));
     case "report":
       return shapeReport(await client.report(taskId, { ...settings, view }));
     case "cancel":
@@ -139,7 +139,7 @@ async function perform(client: flowgram.Client, told: Command, running: Running)
       await running.turn();
       const options = { ...settings, view, afterSequence: a.after, deltas: a.deltas } as const;
       for await (const event of client.watch(taskId, options)) {
-        write({ id: told.id, event: shapeEvent(event) });
+        write({ id: received.id, event: shapeEvent(event) });
         await running.turn();
       }
       return null;
@@ -150,14 +150,14 @@ async function perform(client: flowgram.Client, told: Command, running: Running)
       for await (const change of client.watchTasks(filter)) {
         // What there is when nothing is missed any more, then what changes.
         for await (const task of change.kind === "live" ? client.list(filter) : change.tasks) {
-          write({ id: told.id, event: { task_id: task.taskId, status: task.status.toUpperCase() } });
+          write({ id: received.id, event: { task_id: task.taskId, status: task.status.toUpperCase() } });
           await running.turn();
         }
       }
       return null;
     }
     default:
-      throw new Error(`there is no call ${told.call}`);
+      throw new Error(`there is no call ${received.call}`);
   }
 }
 
@@ -255,20 +255,20 @@ async function main(target: string): Promise<void> {
   using client = flowgram.createClient({ target });
   const calls = new Map<number, Running>();
   for await (const line of createInterface({ input: process.stdin })) {
-    const told = JSON.parse(line) as Command;
-    const known = calls.get(told.id);
+    const received = JSON.parse(line) as Command;
+    const known = calls.get(received.id);
     if (known !== undefined) {
-      if (told.cancel) {
+      if (received.cancel) {
         known.cancel();
       }
-      known.demand(told.demand ?? 0);
+      known.demand(received.demand ?? 0);
       continue;
     }
     const running = new Running();
-    calls.set(told.id, running);
-    perform(client, told, running).then(
-      (result) => write({ id: told.id, result }),
-      (error: unknown) => write({ id: told.id, error: shapeError(error, running) }),
+    calls.set(received.id, running);
+    perform(client, received, running).then(
+      (result) => write({ id: received.id, result }),
+      (error: unknown) => write({ id: received.id, error: shapeError(error, running) }),
     );
   }
 }

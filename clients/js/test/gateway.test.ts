@@ -7,7 +7,7 @@ import { Code, type Interceptor } from "@connectrpc/connect";
 
 import { createGateway, type Gateway, type GatewayOptions } from "../gateway/index.js";
 import type { TaskRunRequest } from "../src/contract.js";
-import { delta, hang, refusal, said, ScriptedServer, Signal, succeeded, told } from "./support/scripted_server.js";
+import { delta, hang, refusal, said, ScriptedServer, Signal, succeeded, watched } from "./support/scripted_server.js";
 import { serve } from "./support/serving.js";
 
 const RUN = '{"schema":"{}","inputs":{}}';
@@ -101,7 +101,7 @@ test("shows, cancels, lists and validates", async (t) => {
 test("streams events as they happen, from where the browser was", async (t) => {
   const server = await serve(t, info);
   const go = new Signal();
-  server.watches.push([told(said(4, "ä\n"), delta("x")), () => go.promise, told(succeeded(5))]);
+  server.watches.push([watched(said(4, "ä\n"), delta("x")), () => go.promise, watched(succeeded(5))]);
   const { url } = await open(t, server);
   const response = await fetch(`${url}/api/task/watch?taskID=t&after=1&deltas=true`, {
     headers: { "Last-Event-ID": "3" },
@@ -128,9 +128,9 @@ test("streams events as they happen, from where the browser was", async (t) => {
 test("goes on where it was after the server was restarted", async (t) => {
   const server = await serve(t, info);
   server.watches.push(
-    [told(said(1)), () => server.cut(), hang],
+    [watched(said(1)), () => server.cut(), hang],
     [refusal(Code.Unavailable)],
-    [told(said(2), succeeded(3))],
+    [watched(said(2), succeeded(3))],
   );
   const { url } = await open(t, server);
   const text = await (await fetch(`${url}/api/task/watch?taskID=t`)).text();
@@ -189,7 +189,7 @@ test("the tasks of a filter come as they change", async (t) => {
 
 test("a stream that fails after it began says why in an event of its own", async (t) => {
   const server = await serve(t, info);
-  server.watches.push([told(said(1)), refusal(Code.NotFound, { reason: "TASK_NOT_FOUND" })]);
+  server.watches.push([watched(said(1)), refusal(Code.NotFound, { reason: "TASK_NOT_FOUND" })]);
   const { url } = await open(t, server);
   const text = await (await fetch(`${url}/api/task/watch?taskID=t`)).text();
   assert.ok(text.endsWith('event: failure\ndata: {"code":"TASK_NOT_FOUND","message":"refused","errors":[]}\n\n'), text);
@@ -208,9 +208,9 @@ test("a client that does not read stops its own stream, and loses nothing", asyn
     const response = await next(request);
     return response.stream ? { ...response, message: counted(response.message) } : response;
   };
-  const events = Array.from({ length: count }, (_, i) => told(said(i + 1, "x".repeat(500_000))));
+  const events = Array.from({ length: count }, (_, i) => watched(said(i + 1, "x".repeat(500_000))));
   const server = await serve(t, info);
-  server.watches.push([...events, told(succeeded(count + 1))]);
+  server.watches.push([...events, watched(succeeded(count + 1))]);
   const { url } = await open(t, server, { interceptors: [counting] });
   const [response] = (await once(http.get(`${url}/api/task/watch?taskID=t`), "response")) as [http.IncomingMessage];
   for (let before = -1, calm = 0; calm < 10; calm = read > 0 && read === before ? calm + 1 : 0, before = read) {
@@ -258,7 +258,7 @@ test("stopping ends streams, and lets other requests end", async (t) => {
       return {};
     },
   });
-  server.watches.push([told(said(1)), hang]);
+  server.watches.push([watched(said(1)), hang]);
   const { gateway, url } = await open(t, server);
   const stream = await fetch(`${url}/api/task/watch?taskID=t`);
   const result = fetch(`${url}/api/task/result?taskID=t`);
@@ -325,13 +325,13 @@ test("what is wrong with a request is told", async (t) => {
   ];
   for (const [path, init, status, code, problem] of cases) {
     const response = await fetch(url + path, init);
-    const told = (await response.json()) as { code: string; message: string; errors?: string[] };
-    assert.deepEqual([response.status, told.code], [status, code], `${path} ${String(init.body)}`);
-    assert.ok(told.message);
+    const received = (await response.json()) as { code: string; message: string; errors?: string[] };
+    assert.deepEqual([response.status, received.code], [status, code], `${path} ${String(init.body)}`);
+    assert.ok(received.message);
     assert.equal(response.headers.get("cache-control"), "no-store");
     assert.equal(response.headers.get("x-content-type-options"), "nosniff");
     if (problem !== undefined) {
-      const [error = ""] = told.errors ?? [];
+      const [error = ""] = received.errors ?? [];
       assert.ok(problem instanceof RegExp ? problem.test(error) : problem === error, error);
     }
   }

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { Code } from "@connectrpc/connect";
 
 import { SequenceOutOfRangeError, TaskNotFoundError, UnavailableError } from "../src/index.js";
-import { delta, hang, refusal, said, succeeded, told } from "./support/scripted_server.js";
+import { delta, hang, refusal, said, succeeded, watched } from "./support/scripted_server.js";
 import { all, connect, serve } from "./support/serving.js";
 
 const sequences = (events: { sequence: number }[]) => events.map(({ sequence }) => sequence);
@@ -12,9 +12,9 @@ const sequences = (events: { sequence: number }[]) => events.map(({ sequence }) 
 test("gives every event once and in order, through a cut connection", async (t) => {
   const server = await serve(t);
   server.watches.push(
-    [told(said(1), said(2)), () => server.cut(), hang],
-    [told(said(2), said(3)), told(), refusal(Code.Unavailable, { reason: "SHUTTING_DOWN" })],
-    [told(said(4)), told(succeeded(5))],
+    [watched(said(1), said(2)), () => server.cut(), hang],
+    [watched(said(2), said(3)), watched(), refusal(Code.Unavailable, { reason: "SHUTTING_DOWN" })],
+    [watched(said(4)), watched(succeeded(5))],
   );
   const { client } = connect(t, server);
   assert.deepEqual(sequences(await all(client.watch("t"))), [1, 2, 3, 4, 5]);
@@ -26,7 +26,7 @@ test("gives every event once and in order, through a cut connection", async (t) 
 
 test("goes on where the caller says, and asks for what the caller wants", async (t) => {
   const server = await serve(t);
-  server.watches.push([told(delta("a"), succeeded(8))]);
+  server.watches.push([watched(delta("a"), succeeded(8))]);
   const { client } = connect(t, server);
   const events = await all(client.watch("t", { afterSequence: 7, deltas: true, view: "basic", heartbeatMs: 1500 }));
   assert.deepEqual(
@@ -48,7 +48,7 @@ test("goes on where the caller says, and asks for what the caller wants", async 
 
 test("finds a server that was away", async (t) => {
   const server = await serve(t);
-  server.watches.push([told(said(1)), hang], [told(succeeded(2))]);
+  server.watches.push([watched(said(1)), hang], [watched(succeeded(2))]);
   const { client, waits } = connect(t, server, {
     timing: {
       random: () => 0,
@@ -73,7 +73,7 @@ test("finds a server that was away", async (t) => {
 
 test("opens the stream anew where events are missing", async (t) => {
   const server = await serve(t);
-  server.watches.push([told(said(1), said(3)), hang], [told(said(2), said(3), succeeded(4))]);
+  server.watches.push([watched(said(1), said(3)), hang], [watched(said(2), said(3), succeeded(4))]);
   const { client } = connect(t, server);
   assert.deepEqual(sequences(await all(client.watch("t"))), [1, 2, 3, 4]);
 });
@@ -81,7 +81,7 @@ test("opens the stream anew where events are missing", async (t) => {
 test("counts failures anew after progress, and gives up after so many in a row", async (t) => {
   const server = await serve(t);
   const away = refusal(Code.Unavailable);
-  server.watches.push([away], [away], [told(said(1)), away], [away], [told(), away], [away], [away]);
+  server.watches.push([away], [away], [watched(said(1)), away], [away], [watched(), away], [away], [away]);
   const { client, waits } = connect(t, server, { reconnect: { attempts: 3 } });
   await assert.rejects(all(client.watch("t")), UnavailableError);
   assert.deepEqual(waits, [50, 100, 50, 100, 50, 100]);
@@ -102,7 +102,7 @@ test("stops where trying again cannot help", async (t) => {
 test("waits for a place among too many watchers once it was under way, as long as the server asks", async (t) => {
   const server = await serve(t);
   const full = refusal(Code.ResourceExhausted, { reason: "TOO_MANY_WATCHES", retryMs: 900 });
-  server.watches.push([told(said(1)), refusal(Code.Unavailable)], [full], [told(succeeded(2))]);
+  server.watches.push([watched(said(1)), refusal(Code.Unavailable)], [full], [watched(succeeded(2))]);
   const { client, waits } = connect(t, server);
   assert.equal((await all(client.watch("t"))).length, 2);
   assert.deepEqual(waits, [50, 900]);
@@ -110,7 +110,7 @@ test("waits for a place among too many watchers once it was under way, as long a
 
 test("takes a silent connection for dead", async (t) => {
   const server = await serve(t);
-  server.watches.push([told(said(1)), hang], [told(succeeded(2))]);
+  server.watches.push([watched(said(1)), hang], [watched(succeeded(2))]);
   const { client } = connect(t, server);
   assert.deepEqual(sequences(await all(client.watch("t", { heartbeatMs: 10 }))), [1, 2]);
   await server.left.promise;
@@ -118,7 +118,7 @@ test("takes a silent connection for dead", async (t) => {
 
 test("expects heartbeats no more often than a server sends them", async (t) => {
   const server = await serve(t);
-  server.watches.push([told(said(1)), hang]);
+  server.watches.push([watched(said(1)), hang]);
   const { client } = connect(t, server, { reconnect: { attempts: 1 } });
   await assert.rejects(all(client.watch("t", { heartbeatMs: 1 })), /silent for 300 ms/);
 });
@@ -126,7 +126,7 @@ test("expects heartbeats no more often than a server sends them", async (t) => {
 test("an aborted signal ends the watch with its reason, and the server is told", async (t) => {
   const server = await serve(t);
   const controller = new AbortController();
-  server.watches.push([told(said(1)), hang]);
+  server.watches.push([watched(said(1)), hang]);
   const { client } = connect(t, server);
   const seen: number[] = [];
   await assert.rejects(async () => {
@@ -141,7 +141,7 @@ test("an aborted signal ends the watch with its reason, and the server is told",
 
 test("leaving the loop ends the stream", async (t) => {
   const server = await serve(t);
-  server.watches.push([told(said(1)), hang]);
+  server.watches.push([watched(said(1)), hang]);
   const { client } = connect(t, server);
   for await (const event of client.watch("t", { timeoutMs: 60_000 })) {
     assert.equal(event.sequence, 1);
@@ -152,7 +152,7 @@ test("leaving the loop ends the stream", async (t) => {
 
 test("ends well once the last event was seen, however the stream ends", async (t) => {
   const server = await serve(t);
-  server.watches.push([told(succeeded(1)), refusal(Code.Internal)]);
+  server.watches.push([watched(succeeded(1)), refusal(Code.Internal)]);
   const { client } = connect(t, server);
   assert.equal((await all(client.watch("t"))).length, 1);
 });
@@ -160,8 +160,8 @@ test("ends well once the last event was seen, however the stream ends", async (t
 test("a consumer that takes its time loses nothing", async (t) => {
   const server = await serve(t);
   const text = "x".repeat(100_000);
-  const events = Array.from({ length: 200 }, (_, i) => told(said(i + 1, text)));
-  server.watches.push([...events, told(succeeded(201))]);
+  const events = Array.from({ length: 200 }, (_, i) => watched(said(i + 1, text)));
+  server.watches.push([...events, watched(succeeded(201))]);
   const { client } = connect(t, server);
   let last = 0;
   for await (const { sequence } of client.watch("t", { heartbeatMs: 1000 })) {

@@ -308,13 +308,13 @@ async def test_report(server: Any, client: fc.AsyncClient) -> None:
         last_sequence=9,
     )
     server.on("TaskReport", runtime_service_pb2.TaskReportResponse(report=report))
-    told = await client.report("t1", view=fc.View.BASIC)
-    assert list(told.nodes) == ["b", "a"]
-    assert told.nodes["b"].snapshots[0].branch == "if_1"
-    assert told.nodes["b"].snapshots[0].data == {}
-    assert told.nodes["b"].terminated
-    assert (told.inputs, told.outputs, told.last_sequence) == ({"q": 1}, None, 9)
-    assert told.messages[0].type is fc.MessageType.INFO
+    received = await client.report("t1", view=fc.View.BASIC)
+    assert list(received.nodes) == ["b", "a"]
+    assert received.nodes["b"].snapshots[0].branch == "if_1"
+    assert received.nodes["b"].snapshots[0].data == {}
+    assert received.nodes["b"].terminated
+    assert (received.inputs, received.outputs, received.last_sequence) == ({"q": 1}, None, 9)
+    assert received.messages[0].type is fc.MessageType.INFO
     assert server.requests("TaskReport")[0].view == runtime_service_pb2.VIEW_BASIC
 
 

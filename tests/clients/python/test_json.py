@@ -48,7 +48,7 @@ def test_big_integers_are_exact() -> None:
         ("\ud800", "inputs: the text holds a lone surrogate, which is not valid Unicode"),
     ],
 )
-def test_what_is_no_json_is_refused_with_its_place(value: object, said: str) -> None:
+def test_what_is_no_json_is_refused_with_its_position(value: object, said: str) -> None:
     """Each value that JSON cannot hold is refused, and the text names the place."""
     with pytest.raises(InvalidValueError) as caught:
         dumps(value, "inputs")  # type: ignore[arg-type]  # what is under test

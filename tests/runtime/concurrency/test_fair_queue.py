@@ -20,7 +20,7 @@ def pop_all(queue: FairQueue[str]) -> list[str]:
     return [queue.pop() for _ in range(len(queue))]
 
 
-def test_keys_take_turns() -> None:
+def test_keys_are_served_round_robin() -> None:
     """One item of each key, then the next of each; within a key the order stays."""
     queue: FairQueue[str] = FairQueue()
     for item in ("a1", "a2", "a3", "b1", "c1", "c2"):
@@ -30,7 +30,7 @@ def test_keys_take_turns() -> None:
         queue.pop()
 
 
-def test_namespaces_take_turns_and_their_tasks_within() -> None:
+def test_namespaces_are_served_round_robin_and_their_tasks_within() -> None:
     """However many tasks one namespace has; keys that are no owners are one group beside the namespaces."""
     queue: FairQueue[str] = FairQueue()
     for name in ("a.t1.1", "a.t1.2", "a.t2.1", "a.t3.1", "b.t9.1", "b.t9.2", "b.t8.1"):
@@ -204,7 +204,7 @@ async def granted(waiters: dict[str, asyncio.Task[None]]) -> list[str]:
     return [name for name, waiter in waiters.items() if waiter.done()]
 
 
-async def test_slots_go_to_the_keys_in_turn() -> None:
+async def test_slots_go_to_the_keys_round_robin() -> None:
     """A task that waits with many calls does not hold up one that waits with one."""
     semaphore = FairSemaphore(1)
     await semaphore.acquire("a")

@@ -17,7 +17,7 @@ async def threads() -> AsyncIterator[FairThreads]:
     made.shutdown()
 
 
-async def test_owners_take_turns(threads: FairThreads) -> None:
+async def test_owners_are_served_round_robin(threads: FairThreads) -> None:
     """Between namespaces, then between the tasks of each, while one thread does it all."""
     done: list[str] = []
     gate = threading.Event()

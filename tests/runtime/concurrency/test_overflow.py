@@ -67,7 +67,7 @@ async def test_nobody_moves_while_nobody_waits() -> None:
         assert done == []
 
 
-async def test_keys_are_served_in_turn() -> None:
+async def test_keys_are_served_round_robin() -> None:
     """Slots that long holders leave go to the keys that wait, one after the other."""
     slots, done = OverflowSemaphore(1, overflow=1, long_after=0), list[str]()
     many = [asyncio.create_task(quick(slots, "many", done)) for _ in range(3)]

@@ -38,7 +38,7 @@ async def test_a_small_workflow_has_ended_when_it_is_accepted() -> None:
         assert (await application.wait(record.task_id)).result == record.result
 
 
-async def test_problems_of_schema_and_inputs_are_told_and_nothing_is_accepted() -> None:
+async def test_problems_of_schema_and_inputs_are_reported_and_nothing_is_accepted() -> None:
     """A schema that is no JSON, and inputs that are none or do not fit, raise `InvalidWorkflow` with their place."""
     async with running_application() as application:
         for schema, inputs, path in (
@@ -93,7 +93,7 @@ async def test_a_failing_call_fails_the_task_and_interrupts_the_others() -> None
         await calls.stopped("a")
 
 
-async def test_a_mistake_of_a_node_type_is_told_without_its_inside() -> None:
+async def test_an_error_of_a_node_type_is_reported_without_its_inside() -> None:
     """An exception that is no `NodeError` fails the node with a text that gives nothing away."""
     calls = ScriptedCalls()
     async with running_application(calls) as application:
@@ -129,7 +129,7 @@ async def test_a_task_times_out() -> None:
         await calls.stopped("a")
 
 
-async def test_tasks_beyond_the_limit_wait_their_turn_and_then_are_refused() -> None:
+async def test_tasks_beyond_the_limit_wait_and_then_are_refused() -> None:
     """One runs, one waits as PENDING, the third is refused; the waiting one starts when the first has ended."""
     calls = ScriptedCalls()
     settings = RuntimeSettings(max_running_tasks=1, max_waiting_tasks=1)
@@ -245,21 +245,21 @@ class SlowNode:
         return PureBehavior(run)
 
 
-async def test_others_have_their_turn_within_a_step() -> None:
+async def test_others_run_within_a_step() -> None:
     """What takes long is worked through in pieces, however small what it shows is, and committed together."""
     ids = [f"n{number}" for number in range(500)]
     edges = [edge(one, other) for one, other in pairwise(["start_0", *ids, "end_0"])]
     nodes = [start(), *(node(name, "slow") for name in ids), end()]
     journal, fairness = RecordingJournal(), 0
 
-    async def have_turns() -> None:
+    async def have_slices() -> None:
         nonlocal fairness
         while True:
             fairness += 1
             await asyncio.sleep(0)
 
     async with running_application(SlowNode(), journal=journal) as application:
-        others = asyncio.create_task(have_turns())
+        others = asyncio.create_task(have_slices())
         record = await application.run(TaskRequest(json_text.dumps({"nodes": nodes, "edges": edges})))
         assert (await application.wait(record.task_id)).status == Status.SUCCEEDED
         others.cancel()
@@ -296,7 +296,7 @@ def test_the_hash_of_a_request_lasts() -> None:
     assert request.content_hash() == hashlib.sha256(b'["{}","{}",null,[["a","1"]]]').digest()
 
 
-async def test_long_inputs_are_told_while_the_task_runs() -> None:
+async def test_long_inputs_are_reported_while_the_task_runs() -> None:
     """Running tasks do not keep them as text in memory, and the task shows them all the same."""
     calls = ScriptedCalls()
     async with running_application(calls) as application:

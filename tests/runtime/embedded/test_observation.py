@@ -18,7 +18,7 @@ async def test_the_whole_way_of_a_task() -> None:
     observer = KeepingObserver()
     async with running_application(observer=observer) as application:
         await application.run(TaskRequest(echo_schema(), '{"x": 7}'))
-    assert observer.told == [
+    assert observer.recorded == [
         "accepted",
         f"ended {Status.SUCCEEDED}",
         "task-1: PROCESSING",
@@ -29,14 +29,14 @@ async def test_the_whole_way_of_a_task() -> None:
     ]
 
 
-async def test_a_replay_is_not_told() -> None:
+async def test_a_replay_is_not_reported() -> None:
     """After a restart only what is new is told, under the same names."""
     journal, before, after = MemoryJournal(), KeepingObserver(), KeepingObserver()
     calls = ScriptedCalls()
     async with running_application(calls, journal=journal, settings=quiet(), observer=before) as application:
         await application.run(TaskRequest(call_schema("a")))
         await calls.running("a")
-    assert before.told == [
+    assert before.recorded == [
         "accepted",
         "task-1: PROCESSING",
         "task-1/start_0: SUCCEEDED",
@@ -50,7 +50,7 @@ async def test_a_replay_is_not_told() -> None:
         calls.answer("a", {"v": "1"})
         await application.wait("task-1")
     assert (before.traces, after.traces) == (["of-origin"], ["of-origin"])
-    assert after.told == [
+    assert after.recorded == [
         "a begins",
         "a ends",
         f"ended {Status.SUCCEEDED}",
@@ -61,14 +61,14 @@ async def test_a_replay_is_not_told() -> None:
     ]
 
 
-async def test_what_is_not_durable_is_not_told() -> None:
+async def test_what_is_not_durable_is_not_reported() -> None:
     """A task whose acceptance could not be committed was none."""
     observer = KeepingObserver()
     journal = FaultyJournal(MemoryJournal(), lambda name, _: Fault.ERROR if name == "commit" else None)
     async with running_application(journal=journal, settings=quiet(), observer=observer) as application:
         with pytest.raises(JournalUnavailable):
             await application.run(TaskRequest(echo_schema(), '{"x": 7}'))
-    assert observer.told == ["closed"]
+    assert observer.recorded == ["closed"]
 
 
 async def test_a_canceled_task() -> None:
@@ -79,7 +79,7 @@ async def test_a_canceled_task() -> None:
         await calls.running("a")
         await application.cancel(record.task_id, "enough")
     ended = [f"ended {Status.CANCELED}", "task-1/a: CANCELED", "task-1: CANCELED", "closed"]
-    assert observer.told[-4:] == ended
+    assert observer.recorded[-4:] == ended
 
 
 async def test_the_state_of_the_host() -> None:

@@ -173,7 +173,7 @@ async def with_codec(
         yield application
 
 
-async def test_a_mistake_of_this_version_ends_the_task_that_it_hits() -> None:
+async def test_an_error_of_this_version_ends_the_task_that_it_hits() -> None:
     """Whatever goes wrong inside while a task is rebuilt, the task fails without telling how, and the others go on."""
     journal, calls = MemoryJournal(), ScriptedCalls()
     bad, good = await leave_running(journal, "a", "b")
@@ -210,7 +210,7 @@ async def test_a_task_that_can_be_neither_rebuilt_nor_ended_holds_up_no_other() 
         await end(application, calls, "a", bad)
 
 
-async def test_a_mistake_while_a_task_runs_does_not_leave_it_hanging() -> None:
+async def test_an_error_while_a_task_runs_does_not_leave_it_hanging() -> None:
     """It fails; a watcher is sent away, and finds its end when it comes back. One that was not accepted is refused."""
     calls = ScriptedCalls()
     async with with_codec(BrokenCodec("end_0"), calls, MemoryJournal()) as application:
@@ -229,7 +229,7 @@ async def test_a_mistake_while_a_task_runs_does_not_leave_it_hanging() -> None:
             await application.run(TaskRequest(call_schema("a")))
 
 
-async def test_a_mistake_while_the_journal_fails_does_not_leave_a_task_hanging() -> None:
+async def test_an_error_while_the_journal_fails_does_not_leave_a_task_hanging() -> None:
     """It is ended once the journal takes it again, which is tried less and less often."""
     calls, clock, journal = ScriptedCalls(), FakeClock(), FailingJournal()
     async with with_codec(BrokenCodec("end_0"), calls, journal, clock) as application:
@@ -306,7 +306,7 @@ async def test_cancel_while_others_are_still_rebuilt() -> None:
         assert (await application.task(second)).status == Status.CANCELED
 
 
-async def test_whoever_asks_for_a_task_that_is_not_rebuilt_yet_waits_for_it() -> None:
+async def test_a_call_for_a_task_that_is_not_rebuilt_yet_waits_for_it() -> None:
     """Watches show its log at once, and go on when it does; results come; a shutdown sends both away."""
     journal, calls = HeldReading(), ScriptedCalls()
     (task_id,) = await leave_running(journal, "a")
@@ -417,7 +417,7 @@ def _text(batch: Batch) -> bytes:
     return batch.events
 
 
-async def test_tasks_are_rebuilt_in_turns_of_their_namespaces() -> None:
+async def test_tasks_are_rebuilt_round_robin_by_their_namespaces() -> None:
     """Nobody waits for all the tasks of another namespace that are older; within one the oldest comes first."""
 
     class Reads(MemoryJournal):

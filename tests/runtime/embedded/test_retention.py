@@ -202,18 +202,18 @@ async def test_a_journal_that_fails_does_not_end_retention() -> None:
 class Mistaken(MemoryJournal):
     """A journal with a mistake, which shows at first."""
 
-    mistakes = 2
+    faults = 2
 
     async def remove_finished(
         self, *, ended_before: int | None, keep_newest: int | None, limit: int
     ) -> list[RemovedTask]:
-        if self.mistakes:
-            self.mistakes -= 1
+        if self.faults:
+            self.faults -= 1
             raise ZeroDivisionError("a mistake")
         return await super().remove_finished(ended_before=ended_before, keep_newest=keep_newest, limit=limit)
 
 
-async def test_a_mistake_does_not_end_retention(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_error_does_not_end_retention(caplog: pytest.LogCaptureFixture) -> None:
     """It is in the program's log, and finished tasks are looked through again."""
     journal, clock = Mistaken(), FakeClock()
     settings = RuntimeSettings(retention_age=10, retention_interval=10)
@@ -253,8 +253,8 @@ async def test_watchers_of_tasks_hear_of_removed_ones(journal: Journal) -> None:
             await application.run(TaskRequest(echo_schema(), '{"x":1}', labels={"n": str(n)}))
             for n in range(2)
         ]
-        (told,) = (await anext(watch)).tasks
-        assert (told.task_id, told.status) == (first.task_id, Status.SUCCEEDED)
+        (received,) = (await anext(watch)).tasks
+        assert (received.task_id, received.status) == (first.task_id, Status.SUCCEEDED)
         removal = asyncio.ensure_future(anext(watch))
         while not removal.done():
             await asyncio.sleep(0)

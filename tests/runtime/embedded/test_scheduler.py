@@ -36,7 +36,7 @@ def add(made: Scheduler, task_id: str, *, waits: bool = True) -> Runner:
     return runner
 
 
-def test_tasks_that_wait_are_started_in_turns_of_their_owners() -> None:
+def test_tasks_that_wait_are_started_round_robin_by_their_owners() -> None:
     """Within one owner first come, first served."""
     made = scheduler(100)
     waiting = [add(made, task_id) for task_id in ("a1", "a2", "a3", "b1", "c1", "b2")]

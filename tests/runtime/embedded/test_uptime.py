@@ -77,7 +77,7 @@ async def test_a_task_times_out_in_a_crash_loop(life: float) -> None:
     assert lived >= 10
 
 
-async def test_a_journal_that_fails_for_a_while_is_told_again(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_journal_that_fails_for_a_while_is_reported_again(caplog: pytest.LogCaptureFixture) -> None:
     """What could not be recorded is once it can be; the log has one line of it, however long it takes."""
     inner, clock = MemoryJournal(), FakeClock()
     failing = True

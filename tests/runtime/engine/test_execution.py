@@ -228,7 +228,7 @@ def test_running_calls_come_in_the_order_of_their_start() -> None:
 
 
 @pytest.mark.parametrize("stop", [Cancel(20, ""), TimeOut(20, 5), CallFailed(20, "a", "no")])
-def test_calls_that_run_are_told_to_stop(stop: Activation) -> None:
+def test_calls_that_run_are_stopped(stop: Activation) -> None:
     """Whatever ends the task, those that the host knows of are stopped, but for the one that has ended itself."""
     execution = started(calls("a", "b", "c"))
     execution.take()
@@ -239,7 +239,7 @@ def test_calls_that_run_are_told_to_stop(stop: Activation) -> None:
     assert execution.running_calls() == []
 
 
-def test_calls_that_nobody_was_told_of_need_no_stop() -> None:
+def test_calls_that_the_host_has_not_seen_need_no_stop() -> None:
     """A call and the end of its task in one step: the host hears of neither."""
     execution = calls("a", "b")
     execution.apply(Start(10))

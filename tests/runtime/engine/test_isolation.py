@@ -185,8 +185,8 @@ def failure(node_type: NodeType) -> tuple[str, list[type[BaseException]]]:
     assert finished is not None
     (error,) = finished.errors
     assert (finished.status, error.node_id) == (Status.FAILED, "a")
-    assert all(mistake.node_id == "a" for mistake in driven.execution.unexpected_errors)
-    return error.text, [type(mistake.error) for mistake in driven.execution.unexpected_errors]
+    assert all(fault.node_id == "a" for fault in driven.execution.unexpected_errors)
+    return error.text, [type(fault.error) for fault in driven.execution.unexpected_errors]
 
 
 @pytest.mark.parametrize(
@@ -265,9 +265,9 @@ def test_a_node_type_that_cannot_be_bound_fails_the_node(trusted: bool) -> None:
         assert [found.text for found in driven.execution.finished.errors] == [
             "Node type foreign failed with an internal error"
         ]
-        (mistake,) = driven.execution.unexpected_errors
-        assert mistake.inputs == {"c": [1]}
-        assert mistake.error.__cause__ is error
+        (fault,) = driven.execution.unexpected_errors
+        assert fault.inputs == {"c": [1]}
+        assert fault.error.__cause__ is error
         depths.append(len(traceback.extract_tb(error.__traceback__)))
     assert len(set(depths)) == 1
 

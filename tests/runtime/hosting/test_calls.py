@@ -63,7 +63,7 @@ async def working(total: int, **by_type: int) -> AsyncIterator[Workers]:
             await workers.cancel(name)
 
 
-async def test_calls_beyond_the_limit_wait_their_turn() -> None:
+async def test_calls_beyond_the_limit_wait() -> None:
     """First come, first served, whatever their types."""
     async with working(2) as workers:
         for name in "abcd":
@@ -100,7 +100,7 @@ async def test_a_type_may_have_its_own_limit() -> None:
         assert workers.running == ["http 2", "http 3", "llm 2"]
 
 
-async def test_a_call_that_is_cancelled_gives_up_its_place() -> None:
+async def test_a_call_that_is_cancelled_leaves_the_queue() -> None:
     """Whether it runs or waits, for the total or for its type: the next one in line comes on."""
     async with working(1, llm=1) as workers:
         workers.begin("a", "http")
@@ -131,7 +131,7 @@ async def test_a_call_that_raises_gives_back_its_slot() -> None:
         pass
 
 
-async def test_free_slots_go_to_the_tasks_in_turn() -> None:
+async def test_free_slots_go_to_the_tasks_round_robin() -> None:
     """A task with many calls is no reason for another one to wait for all of them."""
     async with working(1, llm=1) as workers:
         for number in range(5):

@@ -37,7 +37,7 @@ async def opened(
     return watch
 
 
-def told(changes: TaskChanges) -> list[str]:
+def received(changes: TaskChanges) -> list[str]:
     """`id status` of each task, `-id` of each that was removed."""
     tasks = [f"{each.task_id} {each.status}" for each in changes.tasks]
     return tasks + [f"-{task_id}" for task_id in changes.removed]
@@ -53,7 +53,7 @@ async def test_a_watcher_gets_what_changes_after_it_became_live() -> None:
     log.changed(record("b", status=PROCESSING, last_sequence=9), PROCESSING)
     log.removed([removed_task("c")])
     changes = await anext(watch)
-    assert told(changes) == ["a 2", "-c"]
+    assert received(changes) == ["a 2", "-c"]
     assert (changes.tasks[0].inputs, changes.tasks[0].result) == ("", None)
     await watch.aclose()
 
@@ -64,7 +64,7 @@ async def test_changes_of_one_task_within_a_short_time_are_one() -> None:
     log = change_log(clock)
     watch = await opened(log)
     log.changed(record("a", status=PENDING), None)
-    assert told(await anext(watch)) == ["a 1"]
+    assert received(await anext(watch)) == ["a 1"]
     following = asyncio.ensure_future(anext(watch))
     await clock.sleeping()
     log.changed(record("b"), None)
@@ -74,7 +74,7 @@ async def test_changes_of_one_task_within_a_short_time_are_one() -> None:
     await asyncio.sleep(0)
     assert not following.done()
     clock.advance(0.1)
-    assert told(await following) == ["a 3", "-b"]
+    assert received(await following) == ["a 3", "-b"]
     await watch.aclose()
 
 
@@ -86,14 +86,14 @@ async def test_a_filter_by_status_and_labels() -> None:
     log.changed(record("a", labels={"team": "x", "n": "1"}), None)
     log.changed(record("other", labels={"team": "y"}), None)
     log.changed(record("queued", status=PENDING, labels={"team": "x"}), None)
-    assert told(await anext(watch)) == ["a 2"]
+    assert received(await anext(watch)) == ["a 2"]
     log.changed(record("a", status=FAILED, labels={"team": "x", "n": "1"}), PROCESSING)
     log.changed(record("queued", status=SUCCEEDED, labels={"team": "x"}), PENDING)
     log.removed([removed_task("other")])
     following = asyncio.ensure_future(anext(watch))
     await clock.sleeping()
     clock.advance(0.1)
-    assert told(await following) == ["a 4", "-other"]
+    assert received(await following) == ["a 4", "-other"]
     await watch.aclose()
 
 
@@ -113,12 +113,12 @@ async def test_a_silent_watch_has_heartbeats() -> None:
     await asyncio.sleep(0)
     assert not nothing.done()
     log.removed([removed_task("a")])
-    assert told(await nothing) == ["-a"]
+    assert received(await nothing) == ["-a"]
     await watch.aclose()
     await silent.aclose()
 
 
-async def test_a_watcher_that_falls_behind_is_told() -> None:
+async def test_a_watcher_that_falls_behind_learns_of_it() -> None:
     """Changes are kept up to a number, and up to a size of labels; one that missed some hears of it, others go on."""
     clock = FakeClock()
     for log, labels in (
@@ -135,7 +135,7 @@ async def test_a_watcher_that_falls_behind_is_told() -> None:
         following = asyncio.ensure_future(anext(fast))
         await clock.sleeping()
         clock.advance(0.1)
-        assert told(await following) == ["t10 2"]
+        assert received(await following) == ["t10 2"]
         await fast.aclose()
 
 
@@ -146,7 +146,7 @@ async def test_a_task_that_changes_often_pushes_nobody_out() -> None:
     log.changed(record("a", labels={"k": "v"}), None)
     for number in range(100):
         log.changed(record("b", status=number % 2 + 1, display_name="name"), None)
-    assert told(await anext(watch)) == ["a 2", "b 2"]
+    assert received(await anext(watch)) == ["a 2", "b 2"]
     await watch.aclose()
 
 
@@ -239,7 +239,7 @@ async def test_namespaces_are_apart() -> None:
     log.changed(record("theirs"), None)
     log.removed([removed_task("their-old"), removed_task("old", "acme")])
     log.changed(record("own", namespace="acme"), None)
-    assert told(await anext(watch)) == ["own 2", "-old"]
+    assert received(await anext(watch)) == ["own 2", "-old"]
     await watch.aclose()
 
 
@@ -255,5 +255,5 @@ async def test_a_busy_namespace_pushes_out_its_own_changes_only() -> None:
         log.changed(record(f"b{number}"), None)
     with pytest.raises(WatcherBehind):
         await anext(busy)
-    assert len(told(await anext(quiet))) == 5
+    assert len(received(await anext(quiet))) == 5
     await quiet.aclose()

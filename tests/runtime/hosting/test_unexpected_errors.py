@@ -62,7 +62,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("half", ["run", "prepare", "execute"])
-async def test_a_mistake_is_logged_without_the_secrets_of_its_node(
+async def test_an_error_is_logged_without_the_secrets_of_its_node(
     half: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whichever half of a node type made it: the whole chain of errors is there, the key in none of them."""

@@ -268,7 +268,9 @@ async def test_paths_that_cannot_be(tmp_path: Path) -> None:
     ("directory", "text"),
     [(FULL, "there is no space left"), (None, "the disk reports an input/output error")],
 )
-def test_an_error_of_a_full_disk_is_told_as_such(tmp_path: Path, directory: Path | None, text: str) -> None:
+def test_an_error_of_a_full_disk_is_reported_as_such(
+    tmp_path: Path, directory: Path | None, text: str
+) -> None:
     """SQLite reports some writes that find no space as errors of the disk; operators read what is the matter."""
     error = sqlite3.OperationalError("disk I/O error")
     error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE

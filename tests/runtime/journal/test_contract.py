@@ -379,7 +379,7 @@ async def test_close_commits_what_was_asked_for(journal: Journal) -> None:
         await journal.remove_finished(ended_before=None, keep_newest=0, limit=1)
 
 
-async def test_lives_are_told_as_long_as_a_task_needs_them(journal: Journal) -> None:
+async def test_server_sessions_are_reported_as_long_as_a_task_needs_them(journal: Journal) -> None:
     """Each life is as long as it was last known to be; those that ended before all running tasks started are forgotten."""
     assert await journal.begin_session(100) == []
     await journal.commit(accepted("a", batch(1)))

@@ -63,7 +63,7 @@ async def test_a_removal_looks_at_little_more_than_it_removes() -> None:
     assert Hash.looks < 100
 
 
-async def test_the_loop_has_its_turn_after_each_removal() -> None:
+async def test_the_loop_runs_after_each_removal() -> None:
     """Also where the caller asks for the next one at once."""
     journal = MemoryJournal()
     for number in range(3):

@@ -81,7 +81,7 @@ asyncio.run(main())
 """
 
 
-async def test_what_was_told_survives_a_kill(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_was_reported_survives_a_kill(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """After SIGKILL in the middle of commits, every event that was reported as committed is in its log, without a gap.
 
     Nothing is taken for damaged.
@@ -90,19 +90,19 @@ async def test_what_was_told_survives_a_kill(path: Path, caplog: pytest.LogCaptu
         sys.executable, "-c", _COMMIT_UNTIL_KILLED, str(path), stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
-    told: dict[str, int] = {}
+    received: dict[str, int] = {}
     for _ in range(3_000):
         name, sequence = (await process.stdout.readline()).split()
-        told[name.decode()] = int(sequence)
+        received[name.decode()] = int(sequence)
     process.send_signal(signal.SIGKILL)
     for line in (await process.stdout.read()).splitlines(keepends=True):
         if line.endswith(b"\n"):
             name, sequence = line.split()
-            told[name.decode()] = int(sequence)
+            received[name.decode()] = int(sequence)
     await process.wait()
     journal = await SQLiteJournal.open(path)
     assert len(await journal.unfinished()) == 20
-    for task_id, sequence in told.items():
+    for task_id, sequence in received.items():
         log = await journal.read(task_id, 0, EVERYTHING)
         assert [each.first_sequence for each in log] == [*range(1, len(log) + 1)]
         assert len(log) >= sequence
@@ -254,7 +254,7 @@ async def test_a_value_that_cannot_be_stored_fails_its_write_only(
 
 
 @pytest.mark.parametrize("values", [{"labels": {("no", "text"): "x"}}, {"inputs": None}])
-async def test_a_defect_in_the_writer_is_told_to_its_waiters(
+async def test_a_defect_in_the_writer_is_raised_to_its_waiters(
     sqlite: SQLiteJournal, values: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     """An unexpected exception fails the group, is logged, and the thread lives on."""
@@ -265,7 +265,7 @@ async def test_a_defect_in_the_writer_is_told_to_its_waiters(
     await sqlite.commit(accepted("a"))
 
 
-async def test_a_defect_in_an_action_is_told_to_its_waiter(
+async def test_a_defect_in_an_action_is_raised_to_its_waiter(
     sqlite: SQLiteJournal, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An unexpected exception between two groups is logged, fails what was asked, and the thread lives on."""

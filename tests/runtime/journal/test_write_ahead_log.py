@@ -240,7 +240,7 @@ def test_the_report_says_what_is_lost_and_where_the_log_is_kept() -> None:
     """It names the file and counts what is lost; the log is kept as it was, private, once however often it is opened."""
     before, _, after = lives(5, 1, 1)
     log = flipped(after.log, 8 * (len(before.log) + 100))
-    readable, told = ((len(files.log) - HEADER) // FRAME for files in (before, after))
+    readable, received = ((len(files.log) - HEADER) // FRAME for files in (before, after))
 
     def check(path: Path) -> None:
         (kept,) = path.parent.glob("*.damaged-*")
@@ -252,7 +252,7 @@ def test_the_report_says_what_is_lost_and_where_the_log_is_kept() -> None:
 
     found = opened(after._replace(log=log), check=check)
     assert found.tasks == ids(5)
-    counts = f"{told - readable} frames with at least 2 commits are lost, {readable} frames are read"
+    counts = f"{received - readable} frames with at least 2 commits are lost, {readable} frames are read"
     assert f"journal.db-wal is damaged: {counts}; it is kept as /" in found.errors[0]
 
 

@@ -202,7 +202,7 @@ def test_a_path_that_finds_nothing_is_absent(path: list[str]) -> None:
         (template(5), "Invalid template value: the content must be a string"),
     ],
 )
-def test_a_mistake_is_an_error_when_it_is_evaluated(flow_value: Any, text: str) -> None:
+def test_a_wrong_binding_is_an_error_when_it_is_evaluated(flow_value: Any, text: str) -> None:
     """Expressions, unknown kinds of bindings and what is none compile, and fail who uses them."""
     binding = compile_value(flow_value)
     with pytest.raises(BindingError) as caught:
@@ -291,7 +291,7 @@ def test_without_values_or_declarations_there_are_no_inputs(values: Any, declare
     assert compile_inputs(values, declare)(SCOPE) == {}
 
 
-def test_mistakes_in_undeclared_inputs_do_not_matter() -> None:
+def test_errors_in_undeclared_inputs_do_not_matter() -> None:
     """They are never evaluated; those in declared ones fail the node."""
     values = {"a": {"type": "expression", "content": "1"}}
     assert inputs(values, b="string") == {}

@@ -230,7 +230,7 @@ def test_declarations_that_make_no_sense(declared: Any, text: str) -> None:
     assert problem(declared, {"a": 1}) == text
 
 
-def test_all_problems_of_inputs_are_told_in_order() -> None:
+def test_all_problems_of_inputs_are_reported_in_order() -> None:
     """What is missing comes before what is wrong; each problem names its place, below `inputs`."""
     declared = {
         "type": "object",
@@ -263,22 +263,22 @@ def test_required_may_be_a_text() -> None:
     assert [path for path, _ in problems(declared, {"x": 1})] == ["inputs.y", "inputs.z", "inputs.xy"]
 
 
-def test_of_very_many_problems_the_first_are_told() -> None:
+def test_of_very_many_problems_the_first_are_reported() -> None:
     """And that there are more; as many as may be told are told without."""
     declared = {"type": "array", "items": {"type": "string"}}
-    told = problems(declared, [1] * (MAX_PROBLEMS + 1))
-    assert len(told) == MAX_PROBLEMS + 1
-    assert told[-2][0] == f"inputs[{MAX_PROBLEMS - 1}]"
-    assert told[-1] == ("inputs", f"only the first {MAX_PROBLEMS} problems are listed")
+    received = problems(declared, [1] * (MAX_PROBLEMS + 1))
+    assert len(received) == MAX_PROBLEMS + 1
+    assert received[-2][0] == f"inputs[{MAX_PROBLEMS - 1}]"
+    assert received[-1] == ("inputs", f"only the first {MAX_PROBLEMS} problems are listed")
     assert [path for path, _ in problems(declared, [1] * MAX_PROBLEMS)][-1] == f"inputs[{MAX_PROBLEMS - 1}]"
 
 
 def test_long_texts_end_the_list_of_problems() -> None:
     """Each problem repeats the enumeration: a long one must not be repeated for each of many values."""
     declared = {"type": "array", "items": {"type": "string", "enum": ["x" * (MAX_PROBLEM_CHARACTERS // 3)]}}
-    told = problems(declared, ["y"] * 100)
-    assert [path for path, _ in told] == ["inputs[0]", "inputs[1]", "inputs[2]", "inputs"]
-    assert told[-1][1] == "only the first 3 problems are listed"
+    received = problems(declared, ["y"] * 100)
+    assert [path for path, _ in received] == ["inputs[0]", "inputs[1]", "inputs[2]", "inputs"]
+    assert received[-1][1] == "only the first 3 problems are listed"
 
 
 @given(json_values, json_values)

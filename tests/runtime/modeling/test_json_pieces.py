@@ -105,7 +105,7 @@ def test_large_texts(text: str) -> None:
         ('{"a": {"b": []}]', JSONTextError, "Expecting ',' delimiter"),
     ],
 )
-def test_errors_have_their_place(text: str, error: type[JSONTextError], words: str) -> None:
+def test_errors_have_their_position(text: str, error: type[JSONTextError], words: str) -> None:
     """That of the whole text, not of a piece."""
     with pytest.raises(error, match=words):
         in_pieces(text)

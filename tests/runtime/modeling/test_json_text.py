@@ -105,7 +105,9 @@ def test_halves_of_a_character_are_joined() -> None:
         (b'{"a":\n"\xff"}', "Text is not valid UTF-8", (2, 2)),
     ],
 )
-def test_a_mistake_is_told_with_its_place(text: str | bytes, reason: str, position: tuple[int, int]) -> None:
+def test_an_error_is_reported_with_its_position(
+    text: str | bytes, reason: str, position: tuple[int, int]
+) -> None:
     """A text that is no JSON gives an error for humans, with line and column from 1."""
     with pytest.raises(JSONTextError) as caught:
         loads(text)

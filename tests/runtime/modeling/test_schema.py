@@ -47,7 +47,7 @@ def test_members_of_the_editor_are_ignored() -> None:
     assert schema.nodes[0].id == "a"
 
 
-def test_models_stop_at_the_first_mistake_in_a_list() -> None:
+def test_models_stop_at_the_first_error_in_a_list() -> None:
     """Of those that follow pydantic would keep a hundred times the text."""
     wrong = [0] * 1_000
     with pytest.raises(ValidationError) as caught:

@@ -126,7 +126,7 @@ def test_ports_are_strings(member: str, value: Any) -> None:
     )
 
 
-def test_all_problems_are_told_in_order() -> None:
+def test_all_problems_are_reported_in_order() -> None:
     """By rule, then by graph from the outside in, then nodes before edges, then by position."""
     schema = {
         "nodes": [
@@ -321,7 +321,7 @@ def test_the_nesting_of_blocks_has_a_limit() -> None:
     ],
     ids=["nodes", "members", "blocks", "ids", "edges"],
 )
-def test_of_very_many_problems_the_first_are_told(schema: Any) -> None:
+def test_of_very_many_problems_the_first_are_reported(schema: Any) -> None:
     """And that there are more: a text may have one at every other byte."""
     problems = validate_schema(schema)
     assert len(problems) == MAX_PROBLEMS + 1

@@ -175,14 +175,14 @@ def test_a_path_into_an_array_must_be_an_index_of_it(key: str) -> None:
         (None, "Variable assignment must be an object"),
     ],
 )
-def test_mistakes_fail_the_node_when_it_runs(item: Any, text: str) -> None:
+def test_errors_fail_the_node_when_it_runs(item: Any, text: str) -> None:
     """Binding does not raise; running does, with a text that names the mistake."""
     with pytest.raises(NodeError) as caught:
         run(Variables({"a.b": 1}), item)
     assert str(caught.value) == text
 
 
-def test_a_mistake_on_the_right_fails_the_node() -> None:
+def test_an_error_on_the_right_fails_the_node() -> None:
     """As it does everywhere."""
     with pytest.raises(BindingError, match="Unknown flow value type: expression"):
         run(Variables(), declaring("v", {"type": "expression", "content": "1"}))

@@ -27,7 +27,7 @@ def test_the_settings_count_more_than_the_configuration(
     assert cluster_address(TemporalSettings(address="given.example:7233")) == "given.example:7233"
 
 
-def test_a_configuration_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_a_configuration_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     """Without what stands in it."""
     with pytest.raises(ConnectionSettingsInvalid, match="no such file"):
         cluster_address(TemporalSettings(config_file=str(tmp_path / "none.toml")))

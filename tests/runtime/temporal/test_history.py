@@ -117,13 +117,13 @@ def test_an_end_from_outside(closing: HistoryEvent, status: Status, text: str) -
         ends.append((batch, history.record))
     assert ends[0] == ends[1]
     batch, found = ends[0]
-    told = events(batch)
-    assert [one.message.text for one in told[:-1]] == ([text] if text else [])
-    assert told[-1].task_status_changed.status.status == status
+    received = events(batch)
+    assert [one.message.text for one in received[:-1]] == ([text] if text else [])
+    assert received[-1].task_status_changed.status.status == status
     assert found is not None
-    assert (found.status, found.last_sequence, found.end_time) == (status, told[-1].sequence, 9_000_000)
+    assert (found.status, found.last_sequence, found.end_time) == (status, received[-1].sequence, 9_000_000)
     result = TaskResultResponse.FromString(found.result or b"")
-    assert result.status == told[-1].task_status_changed.status
+    assert result.status == received[-1].task_status_changed.status
     assert [error.text for error in result.errors] == ([text] if status is Status.FAILED else [])
 
 

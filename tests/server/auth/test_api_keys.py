@@ -38,7 +38,7 @@ def test_a_key_is_known_by_its_secret() -> None:
             keys.verify(wrong, NOW_US)
 
 
-def test_an_unknown_id_is_told_like_a_wrong_secret() -> None:
+def test_an_unknown_id_is_reported_like_a_wrong_secret() -> None:
     """Nobody learns which ids there are."""
     text, key = make()
     secret = text.rpartition("_")[2]

@@ -81,15 +81,15 @@ def test_a_backup_of_a_running_server_is_restored(tmp_path: Path, key_file: Path
     assert asyncio.run(look()) == f'{{"text":"{CANARY}"}}'
 
 
-def test_mistakes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No journal, no file, no journal in the file."""
     file = tmp_path / "file"
     assert run(["backup", str(file), "--data", str(tmp_path / "none")]) == ExitStatus.INVALID
     assert run(["restore", str(file), "--data", str(tmp_path / "none")]) == ExitStatus.INVALID
     file.write_bytes(b"no database" * 100)
     assert run(["restore", str(file), "--data", str(tmp_path / "none")]) == ExitStatus.REFUSED
-    told = capsys.readouterr().err.splitlines()
-    assert len(told) == 3
-    assert "there is no journal in" in told[0]
-    assert "there is no file" in told[1]
+    received = capsys.readouterr().err.splitlines()
+    assert len(received) == 3
+    assert "there is no journal in" in received[0]
+    assert "there is no file" in received[1]
     assert not (tmp_path / "none").exists()

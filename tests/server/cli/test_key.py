@@ -66,7 +66,7 @@ def test_revoking(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("--note", "x" * 257),
     ],
 )
-def test_mistakes(path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, str]) -> None:
+def test_errors(path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, str]) -> None:
     """What is no key's is refused, and nothing is written."""
     assert run(["key", "create", *options]) == ExitStatus.INVALID
     assert "Traceback" not in capsys.readouterr().err

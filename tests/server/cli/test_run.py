@@ -181,7 +181,7 @@ async def test_too_many_tasks(server: ScriptedServer, flowgram: Any, workflow: s
     assert done == (5, "", "flowgram: too many (try again in 2 s)\n")
 
 
-async def test_a_lost_connection_is_told(server: ScriptedServer, flowgram: Any, workflow: str) -> None:
+async def test_a_lost_connection_is_reported(server: ScriptedServer, flowgram: Any, workflow: str) -> None:
     """The display says that it waits, and goes on where it was."""
     server.on("TaskRun", ACCEPTED)
     server.on("WatchTask", [watched(*GOOD[:2]), Refusal(Code.UNAVAILABLE)], [watched(*GOOD[2:])])

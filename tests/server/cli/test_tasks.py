@@ -35,8 +35,8 @@ async def test_result_as_json(server: ScriptedServer, flowgram: Any) -> None:
     """--json gives status and errors too."""
     server.on("TaskResult", result_response(report_pb2.STATUS_FAILED, errors=[ERROR]))
     done = await flowgram("result", "t1", "--json")
-    told = json.loads(done.out)
-    assert (done.status, told["status"], told["errors"][0]["text"]) == (1, "failed", "no model")
+    received = json.loads(done.out)
+    assert (done.status, received["status"], received["errors"][0]["text"]) == (1, "failed", "no model")
 
 
 async def test_report(server: ScriptedServer, flowgram: Any) -> None:
@@ -62,8 +62,8 @@ async def test_report(server: ScriptedServer, flowgram: Any) -> None:
     assert "succeeded llm_0 2 runs" in lines
     assert "error llm_0: no model" in lines
     assert '"a": 1' in lines
-    told = json.loads((await flowgram("report", "t1", "--json")).out)
-    assert told["nodes"]["llm_0"]["snapshots"][0]["inputs"] == {"q": 1}
+    received = json.loads((await flowgram("report", "t1", "--json")).out)
+    assert received["nodes"]["llm_0"]["snapshots"][0]["inputs"] == {"q": 1}
 
 
 async def test_cancel(server: ScriptedServer, flowgram: Any) -> None:

@@ -128,7 +128,7 @@ async def test_a_server_that_is_away(scripted: ScriptedServer, before_scripted: 
         assert (await gateway.http.get("/api/info")).json()["name"] == "back"
 
 
-async def test_a_defect_is_told_without_its_insides(
+async def test_a_defect_is_reported_without_its_insides(
     scripted: ScriptedServer, before_scripted: GatewayUnderTest
 ) -> None:
     """An answer that cannot be made is 500, in JSON, and can be read by pages."""

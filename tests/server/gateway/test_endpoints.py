@@ -300,13 +300,13 @@ async def test_bad_requests(
         ]),
     ],
 )  # fmt: skip
-async def test_what_is_wrong_is_told_in_the_names_of_the_api(
+async def test_what_is_wrong_is_reported_in_the_names_of_the_api(
     gateway: GatewayUnderTest, path: str, headers: dict[str, str], errors: list[str]
 ) -> None:
     """One text for one problem, also where it is the service that finds it, whose names are others."""
-    told = (await gateway.http.get(path, headers=headers)).json()
-    assert told["errors"] == errors
-    assert told["message"] == errors[0]
+    received = (await gateway.http.get(path, headers=headers)).json()
+    assert received["errors"] == errors
+    assert received["message"] == errors[0]
 
 
 @pytest.mark.parametrize(

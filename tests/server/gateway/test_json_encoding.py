@@ -98,13 +98,13 @@ async def test_messages_go_to_the_list_of_their_type() -> None:
         {"id": "3", "type": 99, "text": "c"},
         {"id": "4", "type": "TYPE_ERROR", "text": "d"},
     ]
-    told = shown(await json_encoding.report(Report(messages=messages)))["messages"]
-    assert told["error"] == [
+    received = shown(await json_encoding.report(Report(messages=messages)))["messages"]
+    assert received["error"] == [
         {"id": "1", "type": "error", "message": "a", "nodeID": "n", "timestamp": 1_700_000_000_999},
         {"id": "4", "type": "error", "message": "d", "timestamp": 0},
     ]
-    assert [message["message"] for message in told["warning"]] == ["b"]
-    assert told["log"] == [{"id": "3", "type": "log", "message": "c", "timestamp": 0}]
+    assert [message["message"] for message in received["warning"]] == ["b"]
+    assert received["log"] == [{"id": "3", "type": "log", "message": "c", "timestamp": 0}]
 
 
 def test_events_tell_what_is_new() -> None:
@@ -144,14 +144,14 @@ async def test_shapes_fit_their_schemas() -> None:
         nodes=[{"node_id": "b", "snapshots": [{"id": "b", "node_id": "b", "outputs": "{}"}]}],
         messages=[{"id": "m", "type": "TYPE_INFO", "text": "hi"}],
     )
-    told = shown(await json_encoding.report(report))
-    dumped = openapi_models.Report.model_validate(told, strict=True).model_dump(
+    received = shown(await json_encoding.report(report))
+    dumped = openapi_models.Report.model_validate(received, strict=True).model_dump(
         by_alias=True, exclude_unset=True
     )
-    assert dumped == told
+    assert dumped == received
 
 
-async def test_a_long_report_lets_others_have_their_turn() -> None:
+async def test_a_long_report_lets_others_run() -> None:
     """Whether it is long by the runs of one node, by its nodes, or by its messages; and none of it is lost."""
     for wide in (False, True):
         nodes = [
@@ -168,9 +168,9 @@ async def test_a_long_report_lets_others_have_their_turn() -> None:
                 await asyncio.sleep(0)
 
         counting = asyncio.create_task(count())
-        told = shown(await json_encoding.report(Report(nodes=nodes, messages=messages)))
+        received = shown(await json_encoding.report(Report(nodes=nodes, messages=messages)))
         counting.cancel()
         assert fairness >= 4000 / 200
-        ids = [run["id"] for node in told["reports"].values() for run in node["snapshots"]]
+        ids = [run["id"] for node in received["reports"].values() for run in node["snapshots"]]
         assert ids == [each["id"] for node in nodes for each in node["snapshots"]]
-        assert [each["id"] for each in told["messages"]["info"]] == [each["id"] for each in messages]
+        assert [each["id"] for each in received["messages"]["info"]] == [each["id"] for each in messages]

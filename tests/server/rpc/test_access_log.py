@@ -97,10 +97,10 @@ async def test_an_endless_task_id(lines: Lines, access_log: AccessLog, request_t
     async with logging(access_log) as service:
         refusal = await refused(getattr(service.stub, method)(request))
         assert refusal.violations == [("task_id", "must have at most 256 characters, not 1000000")]
-        told = await lines.line()
-        assert (told["code"], told["reason"]) == ("INVALID_ARGUMENT", "ARGUMENT_INVALID")
-        assert told.get("task_id") in {None, "x" * 127 + "…"}
-        assert len(str(told)) < 500
+        received = await lines.line()
+        assert (received["code"], received["reason"]) == ("INVALID_ARGUMENT", "ARGUMENT_INVALID")
+        assert received.get("task_id") in {None, "x" * 127 + "…"}
+        assert len(str(received)) < 500
 
 
 async def test_the_longest_task_id(lines: Lines, access_log: AccessLog) -> None:

@@ -215,8 +215,8 @@ def test_secrets_in_inputs_are_masked(codec: Codec) -> None:
     }
     event = node_event(inputs=inputs)
     encoded = codec.encode([event])
-    (told,) = WatchTaskResponse.FromString(encoded).events
-    shown = loads(told.node_status_changed.snapshot.inputs)
+    (received,) = WatchTaskResponse.FromString(encoded).events
+    shown = loads(received.node_status_changed.snapshot.inputs)
     assert shown == {"apiKey": "sk-…3f2a", "headers": {"Authorization": "Bea…abcd", "X": "y"}}
     assert b"456789" not in encoded
     assert event.inputs is inputs
@@ -228,10 +228,10 @@ def test_secrets_in_outputs_are_masked_in_snapshots_only(codec: Codec) -> None:
     outputs = {"headers": {"set-cookie": "session=0123456789abcd", "x": "y"}, "apiKey": "not an input"}
     run = node_event(outputs=outputs)
     end = TaskStatusChanged(2, AT, Status.SUCCEEDED, AT, AT, outputs)
-    told = WatchTaskResponse.FromString(codec.encode([run, end])).events
-    shown = loads(told[0].node_status_changed.snapshot.outputs)
+    received = WatchTaskResponse.FromString(codec.encode([run, end])).events
+    shown = loads(received[0].node_status_changed.snapshot.outputs)
     assert shown == {"headers": {"set-cookie": "ses…abcd", "x": "y"}, "apiKey": "not an input"}
-    assert loads(told[1].task_status_changed.outputs) == outputs
+    assert loads(received[1].task_status_changed.outputs) == outputs
     assert outputs["headers"] == {"set-cookie": "session=0123456789abcd", "x": "y"}
 
 

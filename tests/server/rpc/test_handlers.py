@@ -80,37 +80,37 @@ async def test_text_that_is_not_utf8(
     service: Service, method: str, data: bytes, violations: list[tuple[str, str]]
 ) -> None:
     """Text that is not UTF-8 is the caller's mistake, and every such field is named with the place in it."""
-    told = await refused(raw(service, method)(data))
-    assert (told.code, told.reason) == (StatusCode.INVALID_ARGUMENT, "ARGUMENT_INVALID")
-    assert told.violations == violations
+    received = await refused(raw(service, method)(data))
+    assert (received.code, received.reason) == (StatusCode.INVALID_ARGUMENT, "ARGUMENT_INVALID")
+    assert received.violations == violations
 
 
 @pytest.mark.parametrize("data", [b"\xff", b"\x0a\x7fabc", b"\x0a\x01\xff\xff"])
 async def test_bytes_that_are_no_request(service: Service, data: bytes) -> None:
     """Bytes that are no request of this method are the caller's mistake, and the type that they should be is named."""
-    told = await refused(raw(service, "TaskRun")(data))
-    assert (told.code, told.reason) == (StatusCode.INVALID_ARGUMENT, "ARGUMENT_INVALID")
-    assert "flowgram.runtime.v1.TaskRunRequest" in told.text
+    received = await refused(raw(service, "TaskRun")(data))
+    assert (received.code, received.reason) == (StatusCode.INVALID_ARGUMENT, "ARGUMENT_INVALID")
+    assert "flowgram.runtime.v1.TaskRunRequest" in received.text
 
 
 async def test_a_field_that_is_no_message(service: Service) -> None:
     """A field whose bytes are no message of its type is named."""
-    told = await refused(raw(service, "TaskRun")(b"\x22\x01\xff"))
-    assert told.violations == [("timeout", "is not a google.protobuf.Duration")]
+    received = await refused(raw(service, "TaskRun")(b"\x22\x01\xff"))
+    assert received.violations == [("timeout", "is not a google.protobuf.Duration")]
 
 
-async def test_of_very_many_malformed_texts_some_are_told(service: Service) -> None:
+async def test_of_very_many_malformed_texts_some_are_reported(service: Service) -> None:
     """A request that is wrong at every byte makes no list of violations as long."""
-    told = await refused(raw(service, "TaskList")(b"\x22\x03\x0a\x01\xff" * 10_000))
-    assert told.violations[-1][1].startswith("and ")
-    assert int(told.violations[-1][1].split()[1]) < MAX_VIOLATIONS
+    received = await refused(raw(service, "TaskList")(b"\x22\x03\x0a\x01\xff" * 10_000))
+    assert received.violations[-1][1].startswith("and ")
+    assert int(received.violations[-1][1].split()[1]) < MAX_VIOLATIONS
 
 
 async def test_a_malformed_watch(service: Service) -> None:
     """A stream is refused in the same way."""
     call = service.channel.unary_stream(f"/{SERVICE_NAME}/WatchTask")(b"\x0a\x01\xff")
-    told = await refused(call)
-    assert (told.code, told.violations[0][0]) == (StatusCode.INVALID_ARGUMENT, "task_id")
+    received = await refused(call)
+    assert (received.code, received.violations[0][0]) == (StatusCode.INVALID_ARGUMENT, "task_id")
 
 
 async def test_unknown_fields_are_ignored(service: Service) -> None:
@@ -130,26 +130,26 @@ async def test_answers_that_are_too_large() -> None:
     async with serving(ServiceLimits(max_message_bytes=70_000)) as service:
         many = {f"t{n}": record(f"t{n}", order=n, labels={"k": "v" * 500}) for n in range(1, 200)}
         service.application.records.update(many)
-        told = await refused(service.stub.TaskList(TaskListRequest(page_size=200)))
-        assert (told.code, told.reason) == (StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE")
-        assert "smaller page" in told.text
+        received = await refused(service.stub.TaskList(TaskListRequest(page_size=200)))
+        assert (received.code, received.reason) == (StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE")
+        assert "smaller page" in received.text
         assert len((await service.stub.TaskList(TaskListRequest(page_size=100))).tasks) == 100
         result = TaskResultResponse(outputs="x" * 70_000).SerializeToString()
         service.application.records["t1"] = record(status=3, end_time=NOW, result=result)
-        told = await refused(service.stub.TaskResult(TaskResultRequest(task_id="t1")))
-        assert (told.code, told.reason) == (StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE")
-        assert told.text.endswith("only a server with a higher limit can send it")
+        received = await refused(service.stub.TaskResult(TaskResultRequest(task_id="t1")))
+        assert (received.code, received.reason) == (StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE")
+        assert received.text.endswith("only a server with a higher limit can send it")
         assert (await service.stub.TaskRun(TaskRunRequest(schema=SCHEMA))).task_id == "t1"
 
 
-async def test_a_defect_is_logged_and_not_told(service: Service) -> None:
+async def test_a_defect_is_logged_and_not_reported(service: Service) -> None:
     """An unexpected error ends the call with INTERNAL and an id that the log has, too; the next call is answered."""
     service.application.raises = ZeroDivisionError("/secret/path")
     with capture_logs() as logs:
-        told = await refused(service.stub.TaskReport(TaskReportRequest(task_id="t1")))
-    assert (told.code, told.reason) == (StatusCode.INTERNAL, "INTERNAL")
-    assert "secret" not in told.text
-    assert [line["error_id"] for line in logs] == [told.metadata["error_id"]]
+        received = await refused(service.stub.TaskReport(TaskReportRequest(task_id="t1")))
+    assert (received.code, received.reason) == (StatusCode.INTERNAL, "INTERNAL")
+    assert "secret" not in received.text
+    assert [line["error_id"] for line in logs] == [received.metadata["error_id"]]
     assert await service.stub.ServerInfo(ServerInfoRequest())
 
 
@@ -197,10 +197,10 @@ async def test_a_stream_that_is_cancelled_ends_cancelled() -> None:
     assert application.open_watches == 0
 
 
-async def test_a_large_request_is_decoded_when_it_is_its_turn() -> None:
+async def test_a_large_request_is_decoded_when_it_is_due() -> None:
     """Many that come at once would else hold up all others; a small one waits for nothing."""
     application = FakeApplication()
-    application.turns_go_on.clear()
+    application.slices_go_on.clear()
     handler = handler_of(application, "TaskRun").unary_unary
     small = TaskRunRequest(schema="{}")
     answer = TaskRunResponse.FromString(await handler(small.SerializeToString(), Abandoned(None)))
@@ -209,7 +209,7 @@ async def test_a_large_request_is_decoded_when_it_is_its_turn() -> None:
     call = asyncio.ensure_future(handler(large.SerializeToString(), Abandoned(None)))
     await asyncio.sleep(0)
     assert (len(application.requests), application.time_slices) == (1, 1)
-    application.turns_go_on.set()
+    application.slices_go_on.set()
     await call
     assert len(application.requests) == 2
 

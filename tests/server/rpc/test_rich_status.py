@@ -69,9 +69,9 @@ def test_status_carries_the_reason(
 ) -> None:
     """The status, its text, and ErrorInfo with domain, reason and what the reason is about."""
     status = rich_status(error)
-    told = Status.FromString(status.details)
+    received = Status.FromString(status.details)
     assert (status.code, status.reason) == (code, reason)
-    assert (told.code, told.message) == (code.value[0], status.text)
+    assert (received.code, received.message) == (code.value[0], status.text)
     assert status.text == str(error)
     (info,) = details(status, ErrorInfo)
     assert (info.domain, info.reason, dict(info.metadata)) == ("flowgram.runtime", reason, metadata)
@@ -109,17 +109,17 @@ def test_details_fit_into_metadata(character: str) -> None:
     percent_encoded = sum(3 if byte >= 0x80 else 1 for byte in status.text.encode())
     assert len(status.details) + percent_encoded < METADATA_LIMIT - 512
     (bad_request,) = details(status, BadRequest)
-    told = len(bad_request.field_violations) - 1
-    assert told >= 1
-    assert bad_request.field_violations[-1].description.startswith(f"and {1000 - told} more")
+    received = len(bad_request.field_violations) - 1
+    assert received >= 1
+    assert bad_request.field_violations[-1].description.startswith(f"and {1000 - received} more")
 
 
 def test_of_many_arguments_the_rest_is_counted() -> None:
     """No call lists all violations of a request's fields, so none is named."""
     violations = [Violation(f"statuses[{number}]", "x" * 300) for number in range(100)]
     (bad_request,) = details(rich_status(ArgumentInvalid(*violations)), BadRequest)
-    told = len(bad_request.field_violations) - 1
-    assert bad_request.field_violations[-1].description == f"and {100 - told} more"
+    received = len(bad_request.field_violations) - 1
+    assert bad_request.field_violations[-1].description == f"and {100 - received} more"
 
 
 def test_a_defect_tells_an_id_and_nothing_else() -> None:

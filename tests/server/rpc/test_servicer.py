@@ -143,9 +143,9 @@ async def test_run_tells_the_task_when_the_server_shuts_down(service: Service) -
 async def test_run_is_refused(service: Service, error: Exception, code: StatusCode, reason: str) -> None:
     """What keeps a task from starting is the status of the call, with its reason."""
     service.application.raises = error
-    told = await refused(service.stub.TaskRun(TaskRunRequest(schema="{}")))
-    assert (told.code, told.reason) == (code, reason)
-    assert "secret" not in told.text
+    received = await refused(service.stub.TaskRun(TaskRunRequest(schema="{}")))
+    assert (received.code, received.reason) == (code, reason)
+    assert "secret" not in received.text
 
 
 @pytest.mark.parametrize(
@@ -197,10 +197,10 @@ async def test_run_is_refused(service: Service, error: Exception, code: StatusCo
 async def test_impossible_fields_are_named(service: Service, request_: object, fields: str) -> None:
     """All fields that are missing or out of their range are named, and nothing was asked of the application."""
     method = type(request_).__name__.removesuffix("Request")
-    told = await refused(getattr(service.stub, method)(request_))
-    assert (told.code, told.reason) == (StatusCode.INVALID_ARGUMENT, "ARGUMENT_INVALID")
-    assert sorted(violation[0] for violation in told.violations) == sorted(fields.split())
-    assert told.text.startswith(told.violations[0][0])
+    received = await refused(getattr(service.stub, method)(request_))
+    assert (received.code, received.reason) == (StatusCode.INVALID_ARGUMENT, "ARGUMENT_INVALID")
+    assert sorted(violation[0] for violation in received.violations) == sorted(fields.split())
+    assert received.text.startswith(received.violations[0][0])
     assert not service.application.requests
     assert not service.application.asked
 
@@ -219,9 +219,9 @@ async def test_impossible_fields_are_named(service: Service, request_: object, f
 async def test_unknown_tasks_are_not_found(service: Service, request_: object) -> None:
     """Every call about a task that does not exist says so, and names it."""
     method = type(request_).__name__.removesuffix("Request")
-    told = await refused(getattr(service.stub, method)(request_))
-    assert (told.code, told.reason) == (StatusCode.NOT_FOUND, "TASK_NOT_FOUND")
-    assert told.metadata == {"task_id": "t9"}
+    received = await refused(getattr(service.stub, method)(request_))
+    assert (received.code, received.reason) == (StatusCode.NOT_FOUND, "TASK_NOT_FOUND")
+    assert received.metadata == {"task_id": "t9"}
 
 
 async def test_validate(service: Service) -> None:
@@ -363,9 +363,9 @@ async def test_page_tokens_from_elsewhere(service: Service, changes: dict[str, o
     """A token of another list, or of none, is refused."""
     service.application.records = {f"t{n}": record(f"t{n}", order=n) for n in range(1, 4)}
     token = (await service.stub.TaskList(TaskListRequest(page_size=1))).next_page_token
-    told = await refused(service.stub.TaskList(TaskListRequest(**({"page_token": token} | changes))))
-    assert (told.code, told.reason) == (StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID")
-    assert [violation[0] for violation in told.violations] == ["page_token"]
+    received = await refused(service.stub.TaskList(TaskListRequest(**({"page_token": token} | changes))))
+    assert (received.code, received.reason) == (StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID")
+    assert [violation[0] for violation in received.violations] == ["page_token"]
 
 
 async def test_times_of_a_listed_task(service: Service) -> None:
@@ -396,8 +396,8 @@ async def test_watch_tasks(service: Service) -> None:
     assert (task.task_id, task.last_sequence, task.display_name) == ("t1", 4, "x")
     assert list(response.removed_task_ids) == ["t2"]
     watched.put_nowait(runtime.WatcherBehind())
-    told = await refused(stream.read())
-    assert (told.code, told.reason) == (StatusCode.ABORTED, "WATCH_BEHIND")
+    received = await refused(stream.read())
+    assert (received.code, received.reason) == (StatusCode.ABORTED, "WATCH_BEHIND")
 
 
 async def test_server_info(service: Service) -> None:

@@ -156,7 +156,7 @@ def test_collections_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
         ("\xff", "flowgram.toml"),
     ],
 )
-def test_mistakes_are_named(tmp_path: Path, text: str, expected: str) -> None:
+def test_errors_are_named(tmp_path: Path, text: str, expected: str) -> None:
     """A setting that is unknown or impossible, and a file that is no TOML, is an error that names it."""
     config = tmp_path / "flowgram.toml"
     config.write_text(text, encoding="latin-1")
@@ -165,7 +165,7 @@ def test_mistakes_are_named(tmp_path: Path, text: str, expected: str) -> None:
     assert expected in str(error.value)
 
 
-def test_mistakes_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A table that is no JSON is an error that names the variable, and what was expected."""
     monkeypatch.setenv("FLOWGRAM_CALL_TIMEOUTS", "llm=60")
     with pytest.raises(InvalidSettings, match=r"^FLOWGRAM_CALL_TIMEOUTS: should be a JSON object$"):
@@ -248,7 +248,7 @@ def test_unknown_settings_of_a_group_in_the_environment(monkeypatch: pytest.Monk
         "MAX_NODEZ",
     ],
 )
-def test_other_variables_are_nobodys_mistake(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_other_variables_are_no_error(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Other programs of the project read some, and Kubernetes gives others to all that runs beside a service."""
     monkeypatch.setenv(name, "5")
     load_settings()
@@ -388,7 +388,7 @@ def test_a_socks_proxy_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     load_settings(flags={"http": {"trust_env": True}})
 
 
-def test_all_mistakes_are_told(tmp_path: Path) -> None:
+def test_all_errors_are_reported(tmp_path: Path) -> None:
     """Several mistakes are told at once, a line for each."""
     with pytest.raises(InvalidSettings) as error:
         load_settings(flags={"max_nodes": 0, "max_events": "x"})

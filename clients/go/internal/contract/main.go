@@ -78,28 +78,28 @@ func run(target string, in io.Reader, out io.Writer) error {
 	defer group.Wait()
 	defer stop()
 	for decoder := json.NewDecoder(bufio.NewReader(in)); ; {
-		var told command
-		if err := decoder.Decode(&told); errors.Is(err, io.EOF) {
+		var received command
+		if err := decoder.Decode(&received); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err
 		}
-		if call, known := calls[told.ID]; known {
-			if told.Cancel {
+		if call, known := calls[received.ID]; known {
+			if received.Cancel {
 				call.cancel()
 			}
-			if told.Demand > 0 {
-				call.demand <- told.Demand
+			if received.Demand > 0 {
+				call.demand <- received.Demand
 			}
 			continue
 		}
-		callCtx, cancel := bound(ctx, told)
+		callCtx, cancel := bound(ctx, received)
 		call := running{cancel, make(chan int, 1024)}
-		calls[told.ID] = call
+		calls[received.ID] = call
 		group.Go(func() {
 			defer cancel()
-			result, err := perform(callCtx, client, told, call.demand, lines.write)
-			line := map[string]any{"id": told.ID}
+			result, err := perform(callCtx, client, received, call.demand, lines.write)
+			line := map[string]any{"id": received.ID}
 			if err != nil {
 				line["error"] = shapeError(err)
 			} else {
@@ -110,20 +110,20 @@ func run(target string, in io.Reader, out io.Writer) error {
 	}
 }
 
-func bound(ctx context.Context, told command) (context.Context, context.CancelFunc) {
-	for key, value := range told.Metadata {
+func bound(ctx context.Context, received command) (context.Context, context.CancelFunc) {
+	for key, value := range received.Metadata {
 		ctx = metadata.AppendToOutgoingContext(ctx, key, value)
 	}
-	if told.Timeout > 0 {
-		return context.WithTimeout(ctx, seconds(told.Timeout))
+	if received.Timeout > 0 {
+		return context.WithTimeout(ctx, seconds(received.Timeout))
 	}
 	return context.WithCancel(ctx)
 }
 
 func perform(
-	ctx context.Context, client *flowgram.Client, told command, demand <-chan int, write func(map[string]any),
+	ctx context.Context, client *flowgram.Client, received command, demand <-chan int, write func(map[string]any),
 ) (any, error) {
-	switch a := told.Arguments; told.Call {
+	switch a := received.Arguments; received.Call {
 	case "run":
 		return client.Run(ctx, a.runRequest())
 	case "run_and_wait":
@@ -159,33 +159,33 @@ func perform(
 		info, err := client.Info(ctx)
 		return map[string]any{"name": info.GetName(), "node_types": info.GetNodeTypes()}, err
 	case "watch":
-		return nil, watch(ctx, client, told, demand, write)
+		return nil, watch(ctx, client, received, demand, write)
 	case "watch_tasks":
-		return nil, watchTasks(ctx, client, told, demand, write)
+		return nil, watchTasks(ctx, client, received, demand, write)
 	default:
-		return nil, fmt.Errorf("there is no call %q", told.Call)
+		return nil, fmt.Errorf("there is no call %q", received.Call)
 	}
 }
 
 // watch reads an event only when one is wanted.
 func watch(
-	ctx context.Context, client *flowgram.Client, told command, demand <-chan int, write func(map[string]any),
+	ctx context.Context, client *flowgram.Client, received command, demand <-chan int, write func(map[string]any),
 ) error {
 	options := []flowgram.WatchOption{
-		flowgram.WithAfterSequence(told.Arguments.After), flowgram.WithView(told.Arguments.view()),
+		flowgram.WithAfterSequence(received.Arguments.After), flowgram.WithView(received.Arguments.view()),
 	}
-	if told.Arguments.Deltas {
+	if received.Arguments.Deltas {
 		options = append(options, flowgram.WithDeltas())
 	}
 	await := awaiting(ctx, demand)
 	if err := await(); err != nil {
 		return err
 	}
-	for event, err := range client.Watch(ctx, told.Arguments.TaskID, options...) {
+	for event, err := range client.Watch(ctx, received.Arguments.TaskID, options...) {
 		if err != nil {
 			return err
 		}
-		write(map[string]any{"id": told.ID, "event": shapeEvent(event)})
+		write(map[string]any{"id": received.ID, "event": shapeEvent(event)})
 		if err := await(); err != nil {
 			return err
 		}
@@ -195,13 +195,13 @@ func watch(
 
 // watchTasks gives the tasks that there are whenever the watch is live, and those that change.
 func watchTasks(
-	ctx context.Context, client *flowgram.Client, told command, demand <-chan int, write func(map[string]any),
+	ctx context.Context, client *flowgram.Client, received command, demand <-chan int, write func(map[string]any),
 ) error {
 	await := awaiting(ctx, demand)
 	if err := await(); err != nil {
 		return err
 	}
-	filter := flowgram.ListRequest{Labels: told.Arguments.Labels}
+	filter := flowgram.ListRequest{Labels: received.Arguments.Labels}
 	for change, err := range client.WatchTasks(ctx, filter) {
 		if err != nil {
 			return err
@@ -217,7 +217,7 @@ func watchTasks(
 		}
 		for _, task := range tasks {
 			event := map[string]any{"task_id": task.GetTaskId(), "status": statusName(task.GetStatus())}
-			write(map[string]any{"id": told.ID, "event": event})
+			write(map[string]any{"id": received.ID, "event": event})
 			if err := await(); err != nil {
 				return err
 			}

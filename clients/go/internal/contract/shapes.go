@@ -97,17 +97,17 @@ func shapeEvent(event *flowgram.Event) map[string]any {
 	shape := map[string]any{"sequence": event.GetSequence()}
 	switch {
 	case event.GetTaskStatusChanged() != nil:
-		told := event.GetTaskStatusChanged()
-		shape["kind"], shape["status"], shape["outputs"] = "task", statusName(told.GetStatus()), told.GetOutputs()
+		received := event.GetTaskStatusChanged()
+		shape["kind"], shape["status"], shape["outputs"] = "task", statusName(received.GetStatus()), received.GetOutputs()
 	case event.GetNodeStatusChanged() != nil:
-		told := event.GetNodeStatusChanged()
-		shape["kind"], shape["status"], shape["node_id"] = "node", statusName(told.GetStatus()), told.GetNodeId()
-		shape["inputs"], shape["outputs"] = told.GetSnapshot().GetInputs(), told.GetSnapshot().GetOutputs()
+		received := event.GetNodeStatusChanged()
+		shape["kind"], shape["status"], shape["node_id"] = "node", statusName(received.GetStatus()), received.GetNodeId()
+		shape["inputs"], shape["outputs"] = received.GetSnapshot().GetInputs(), received.GetSnapshot().GetOutputs()
 	case event.GetMessage() != nil:
 		shape["kind"], shape["text"], shape["node_id"] = "message", event.GetMessage().GetText(), event.GetMessage().GetNodeId()
 	case event.GetOutputDelta() != nil:
-		told := event.GetOutputDelta()
-		shape["kind"], shape["text"], shape["node_id"] = "delta", told.GetText(), told.GetNodeId()
+		received := event.GetOutputDelta()
+		shape["kind"], shape["text"], shape["node_id"] = "delta", received.GetText(), received.GetNodeId()
 	}
 	return shape
 }

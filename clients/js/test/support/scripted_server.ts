@@ -131,7 +131,7 @@ export function refusal(
 }
 
 /** A response with these events; none: a heartbeat. */
-export function told(...events: TaskEvent[]): WatchTaskResponse {
+export function watched(...events: TaskEvent[]): WatchTaskResponse {
   return create(WatchTaskResponseSchema, { events });
 }
 

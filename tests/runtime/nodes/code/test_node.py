@@ -182,7 +182,7 @@ async def test_what_a_script_throws_is_the_message(
         ("function main() { return new ArrayBuffer(2 ** 40) }", "invalid array buffer length"),
     ],
 )
-async def test_failures_are_told(node: CodeNode, content: str, message: str) -> None:
+async def test_failures_are_reported(node: CodeNode, content: str, message: str) -> None:
     """A mistake in the script, and limits of the engine, fail the node with a text that says so."""
     assert await failure(node, content) == f"Code execution failed: {message}"
 
@@ -441,7 +441,7 @@ async def test_javascript_is_not_taken_for_typescript(node: CodeNode) -> None:
         ),
     ],
 )
-async def test_syntax_errors_are_told_with_their_place(
+async def test_syntax_errors_are_reported_with_their_position(
     node: CodeNode, language: str, content: str, message: str
 ) -> None:
     """In the lines of the user's script."""

@@ -101,7 +101,7 @@ async def test_processes_work_at_the_same_time_up_to_the_size(files: Files) -> N
         await asyncio.gather(*jobs)
 
 
-async def test_tasks_take_turns(files: Files) -> None:
+async def test_tasks_are_served_round_robin(files: Files) -> None:
     """A task with many jobs does not hold up one with a single job."""
     async with pool(files) as workers:
         await workers.ask("first", b"echo")

@@ -214,7 +214,7 @@ def test_a_template_on_the_right_is_a_text() -> None:
         (condition("eq", {"type": "expression", "content": "1"}), "Unknown flow value type: expression"),
     ],
 )
-def test_mistakes_in_the_sides_fail_the_node(item: dict[str, Any], text: str) -> None:
+def test_errors_in_the_sides_fail_the_node(item: dict[str, Any], text: str) -> None:
     """A left side that is no reference, and an expression on the right."""
     with pytest.raises(BindingError) as caught:
         run_pure(ConditionNode(), Variables({"v.left": 1}), {"conditions": [item]})
@@ -258,7 +258,7 @@ def test_all_conditions_are_checked_before_the_first_is_decided() -> None:
         )
 
 
-def test_mistakes_in_sides_come_before_wrong_operators() -> None:
+def test_errors_in_sides_come_before_wrong_operators() -> None:
     """All sides are resolved before the first operator is looked at."""
     scope = Variables({"v.left": 5})
     with pytest.raises(BindingError, match="Unknown flow value type: expression"):

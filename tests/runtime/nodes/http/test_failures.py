@@ -61,7 +61,7 @@ async def test_a_response_that_breaks_off_is_no_reason_to_ask_again() -> None:
         b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000 + b"\r\n\r\n",
     ],
 )
-async def test_what_is_no_response_is_told(answer: bytes) -> None:
+async def test_what_is_no_response_is_reported(answer: bytes) -> None:
     """Garbage, another protocol, and headers without an end."""
     async with RawServer(answer) as server:
         message = await failure(server.url)
@@ -113,7 +113,7 @@ async def test_numbers_must_be_numbers(more: dict[str, Any], message: str) -> No
         assert (await send(server.url, timeout="20000", retryTimes="0"))["statusCode"] == 200
 
 
-async def test_an_unknown_host_is_told() -> None:
+async def test_an_unknown_host_is_reported() -> None:
     """With its name. The domain `.invalid` is reserved for names that do not exist."""
     assert (
         await failure("http://nowhere.invalid:81/") == 'HTTP request failed: unknown host "nowhere.invalid"'
@@ -131,7 +131,7 @@ async def test_cancelling_closes_the_connection() -> None:
         await server.closed.wait()
 
 
-async def test_waiting_for_a_turn_is_not_part_of_the_time_out() -> None:
+async def test_waiting_for_a_slot_is_not_part_of_the_time_out() -> None:
     """With all places taken a request waits, and then has all of its time."""
     go_on = asyncio.Event()
 

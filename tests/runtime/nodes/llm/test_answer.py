@@ -316,7 +316,7 @@ async def test_a_redirect_is_followed_before_its_body_ends() -> None:
         assert await ask(server.url) == {"result": "there"}
 
 
-async def test_much_from_little_is_read_in_turns() -> None:
+async def test_much_from_little_is_read_in_pieces() -> None:
     """What a few packed bytes become does not hold the event loop in one go."""
     fairness = 0
 

@@ -96,7 +96,7 @@ def test_the_snapshot_shows_the_inputs() -> None:
     assert prepare(LLMNode(), {}, inputs).inputs == inputs
 
 
-async def test_a_wrong_key_is_told_without_the_key(model: FakeOpenAI) -> None:
+async def test_a_wrong_key_is_reported_without_the_key(model: FakeOpenAI) -> None:
     """The API repeats the key in its error; the node does not."""
     assert await failure(model.base_url, modelName="error-401") == "401 Incorrect API key provided: …."
     assert len(model.asked) == 1
@@ -143,7 +143,7 @@ async def test_passing_errors_are_tried_again(model: FakeOpenAI, name: str) -> N
         ("error-500", "500 The server had an error while processing your request."),
     ],
 )
-async def test_lasting_errors_are_told_after_three_retries(
+async def test_lasting_errors_are_reported_after_three_retries(
     model: FakeOpenAI, name: str, message: str
 ) -> None:
     """With status and message, as OpenAI's JavaScript library prints them."""
@@ -151,7 +151,7 @@ async def test_lasting_errors_are_told_after_three_retries(
     assert len(model.asked) == 4
 
 
-async def test_an_unreachable_host_is_told() -> None:
+async def test_an_unreachable_host_is_reported() -> None:
     """With FlowGram's text."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         host = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
@@ -209,7 +209,7 @@ async def test_cancelling_closes_the_connection(name: str) -> None:
         (b"", "404 status code (no body)"),
     ],
 )
-async def test_errors_of_other_apis_are_told(body: bytes, message: str) -> None:
+async def test_errors_of_other_apis_are_reported(body: bytes, message: str) -> None:
     """Whatever their shape."""
     async with RawServer(response(body, "404 Not Found", Content_Type="application/json")) as server:
         assert await failure(server.url) == message

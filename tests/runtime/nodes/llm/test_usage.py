@@ -39,10 +39,10 @@ async def test_nobody_listens() -> None:
 
 async def test_an_api_that_does_not_tell() -> None:
     """It refuses to, is asked without, and the next time at once without; the answer comes, in pieces as always."""
-    told: list[tuple[str, TokenUsage]] = []
+    recorded: list[tuple[str, TokenUsage]] = []
     async with (
         FakeOpenAI() as model,
-        LLMNode(on_usage=lambda name, usage: told.append((name, usage))) as node,
+        LLMNode(on_usage=lambda name, usage: recorded.append((name, usage))) as node,
     ):
         for name in ("no-usage", "no-usage", MODEL):
             context = FakeContext(idempotency_key="k")
@@ -59,7 +59,7 @@ async def test_an_api_that_does_not_tell() -> None:
         ("no-usage", False, "k"),
         (MODEL, True, "k#usage"),
     ]
-    assert told == [("no-usage", TokenUsage()), ("no-usage", TokenUsage()), (MODEL, TokenUsage(2, 4))]
+    assert recorded == [("no-usage", TokenUsage()), ("no-usage", TokenUsage()), (MODEL, TokenUsage(2, 4))]
 
 
 async def test_other_errors_are_not_asked_about_again() -> None:

@@ -19,6 +19,7 @@ from flowgram.runtime.v1 import runtime_service_pb2 as service
 from flowgram.runtime.v1.report_pb2 import STATUS_SUCCEEDED
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
 from flowgram_core.nodes.node_settings import HTTPSettings
+from flowgram_server.descriptors import connection_shares, raise_limit
 
 TASKS: Final = 10_000
 WATCHES: Final = 2_000
@@ -337,7 +338,10 @@ async def restarted() -> list[Row]:
 
 
 async def measure() -> list[Row]:
-    """All of it, on one server after the other."""
+    """All of it, on one server after the other. Raises `RuntimeError` where a process may not have so many open files."""
+    # Both sides of all calls: the server inherits the limit.
+    if connection_shares(raise_limit(), http_calls=TASKS).http_calls < TASKS:
+        raise RuntimeError(f"{TASKS:,} open calls need a higher limit of open files (ulimit -n)")
     rows: list[Row] = []
     for environment, scenarios in (
         ({}, (queued_tasks,)),

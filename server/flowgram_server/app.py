@@ -27,7 +27,7 @@ from flowgram_core.nodes.network.own_ports import OwnPorts
 from flowgram_core.temporal.errors import TemporalError
 from flowgram_server.address import AddressUnusable, address_of, host_and_port
 from flowgram_server.auth.errors import CredentialFileUnusable
-from flowgram_server.descriptors import connection_shares, raise_limit, watch_descriptors
+from flowgram_server.descriptors import raise_limit, watch_descriptors
 from flowgram_server.gateway.embedded import bind_embedded, open_embedded
 from flowgram_server.gc_tuning import tuned_gc
 from flowgram_server.health_monitor import HealthMonitor
@@ -235,6 +235,10 @@ async def _serve(
             metrics=listeners.metrics and address_of(listeners.metrics),
             event_loop=type(asyncio.get_running_loop()).__module__.partition(".")[0],
         )
+        if lowered := settings.lowered_limits():
+            _log.warning(
+                "too few file descriptors for the limits of calls", descriptors=raise_limit(), **lowered
+            )
         if on_ready is not None:
             await on_ready(server)
         await stops.first.wait()
@@ -311,7 +315,7 @@ async def _serving(
         observers.append(AuditedCalls(security.audit, SERVICE_NAME))
     readiness = telemetry.readiness
     telemetry.attach(Sources(watches=lambda: servicer.watches, serving=lambda: readiness.problem is None))
-    max_connections = settings.max_connections or connection_shares(raise_limit()).grpc
+    max_connections = settings.max_connections or settings.connection_shares().grpc
     server = grpc.aio.server(options=_options(settings, max_connections))
     services = ObservedServer(server, observers)
     add_service(services, servicer, settings.max_message_bytes, guard=security.guard)

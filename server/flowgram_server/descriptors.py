@@ -12,7 +12,7 @@ _log = structlog.get_logger(__name__)
 
 _RESERVE: Final = 128
 """Descriptors for the journal, workers, pipes, listeners and libraries."""
-_MOST: Final = 65_536
+_MOST: Final = 131_072
 """More are of no use to one process, and some systems say that there is no limit."""
 _LEAST: Final = 8
 
@@ -26,12 +26,14 @@ class ConnectionShares(NamedTuple):
     Attributes:
         grpc: Incoming connections of gRPC: half of them.
         http: Incoming connections of the REST gateway: a quarter.
-        calls: Connections of one kind of node that makes calls: half of what is left.
+        http_calls: Connections of http nodes: half of what is left.
+        llm_calls: Connections of llm nodes: the other half.
     """
 
     grpc: int
     http: int
-    calls: int
+    http_calls: int
+    llm_calls: int
 
 
 def raise_limit() -> int:
@@ -47,10 +49,23 @@ def raise_limit() -> int:
     return wanted
 
 
-def connection_shares(descriptors: int) -> ConnectionShares:
-    """The connections that a process with so many descriptors may have."""
+def connection_shares(descriptors: int, http_calls: int = 0, llm_calls: int = 0) -> ConnectionShares:
+    """The connections that a process with so many descriptors may have.
+
+    Calls get what the settings ask for even where it is more than their share, as long as a quarter is left for incoming
+    connections; these then share what is left as before.
+
+    Args:
+        descriptors: How many the process may have.
+        http_calls: Connections of http nodes that the settings ask for; 0: their share.
+        llm_calls: The same of llm nodes.
+    """
     free = max(0, descriptors - _RESERVE)
-    return ConnectionShares(max(_LEAST, free // 2), max(_LEAST, free // 4), max(_LEAST, free // 8))
+    share = free // 8
+    llm = max(share, min(llm_calls, free * 3 // 4 - share))
+    http = max(share, min(http_calls, free * 3 // 4 - llm))
+    left = free - http - llm
+    return ConnectionShares(*(max(_LEAST, part) for part in (left * 2 // 3, left // 3, http, llm)))
 
 
 async def watch_descriptors(limit: int, clock: Clock, folder: Path = Path("/proc/self/fd")) -> None:

@@ -12,8 +12,15 @@ from flowgram_server.descriptors import connection_shares, raise_limit, watch_de
 def test_connections_leave_a_reserve() -> None:
     """Incoming connections take three quarters of what is left after the reserve, calls the rest; never less than a few."""
     shares = connection_shares(1128)
-    assert shares == (500, 250, 125)
+    assert shares == (500, 250, 125, 125)
     assert min(connection_shares(64)) > 0
+
+
+def test_calls_get_what_settings_ask_for() -> None:
+    """As long as a quarter is left for incoming connections, and the other kind of node keeps its share."""
+    assert connection_shares(1128, http_calls=400) == (316, 158, 400, 125)
+    assert connection_shares(1128, http_calls=10_000) == (166, 83, 625, 125)
+    assert connection_shares(1128, http_calls=100, llm_calls=10_000) == (166, 83, 125, 625)
 
 
 def test_the_limit_is_raised_only() -> None:

@@ -32,7 +32,7 @@ from flowgram_core.nodes.workflow_secrets import WorkflowSecrets
 from flowgram_core.temporal.settings import TemporalSettings, within_temporal
 from flowgram_server.address import host_and_port, is_loopback
 from flowgram_server.auth.exposure import exposure_problems
-from flowgram_server.descriptors import connection_shares, raise_limit
+from flowgram_server.descriptors import ConnectionShares, connection_shares, raise_limit
 from flowgram_server.logs import LogFormat, LogLevel
 from flowgram_server.rpc.servicer import ServiceLimits
 from flowgram_server.settings.egress import Egress
@@ -355,7 +355,7 @@ class Settings(BaseSettings):
         # What the service would refuse need not be read: a text may take twice its length in JSON, and some is left for names.
         body = min(self.max_message_bytes, 2 * self.max_schema_bytes + self.max_inputs_bytes + _MAX_BODY_REST)
         connections = ConnectionLimits(
-            max_connections=self.max_http_connections or connection_shares(raise_limit()).http
+            max_connections=self.max_http_connections or self.connection_shares().http
         )
         return _pick(
             GatewaySettings,
@@ -385,16 +385,40 @@ class Settings(BaseSettings):
             proxy=self.egress.proxy_address(),
         )
 
+    def connection_shares(self) -> ConnectionShares:
+        """How the process's file descriptors are shared between connections, as the settings want it."""
+        return connection_shares(
+            raise_limit(),
+            http_calls=_asked_for(self.http, "max_parallel", "max_long_parallel"),
+            llm_calls=_asked_for(self.llm, "max_connections", "max_long_connections"),
+        )
+
+    def lowered_limits(self) -> dict[str, int]:
+        """The limits of calls that were set, and for which the process has too few file descriptors: what they are instead."""
+        http, llm = self.http_settings(), self.llm_settings()
+        limits = {
+            "http.max_parallel": (self.http, http),
+            "http.max_long_parallel": (self.http, http),
+            "llm.max_connections": (self.llm, llm),
+            "llm.max_long_connections": (self.llm, llm),
+        }
+        found: dict[str, int] = {}
+        for setting, (given, used) in limits.items():
+            name = setting.partition(".")[2]
+            if name in given.model_fields_set and getattr(used, name) < getattr(given, name):
+                found[setting] = getattr(used, name)
+        return found
+
     def llm_settings(self) -> LLMSettings:
         """What concerns llm nodes."""
-        calls = connection_shares(raise_limit()).calls
+        calls = self.connection_shares().llm_calls
         short = min(self.llm.max_connections, calls)
         long = min(self.llm.max_long_connections, calls - short)
         return _pick(LLMSettings, self.llm, max_connections=short, max_long_connections=long)
 
     def http_settings(self) -> HTTPSettings:
         """What concerns http nodes."""
-        calls = connection_shares(raise_limit()).calls
+        calls = self.connection_shares().http_calls
         short = min(self.http.max_parallel, calls)
         long = min(self.http.max_long_parallel, calls - short)
         return _pick(HTTPSettings, self.http, max_parallel=short, max_long_parallel=long)
@@ -452,6 +476,11 @@ def _read(config: Path) -> dict[str, Any]:
         raise InvalidSettings(f"{config}: {error.strerror}") from None
     except ValueError as error:  # not UTF-8, or not TOML
         raise InvalidSettings(f"{config}: {error}") from None
+
+
+def _asked_for(group: BaseModel, *names: str) -> int:
+    """The sum of those of the settings that were set."""
+    return sum(getattr(group, name) for name in names if name in group.model_fields_set)
 
 
 def _pick(wanted: type[_Dataclass], source: BaseModel, **given: Any) -> _Dataclass:

@@ -37,7 +37,7 @@ def test_defaults_are_those_of_the_runtime() -> None:
     settings = load_settings()
     assert settings.runtime_settings() == RuntimeSettings()
     assert settings.service() == ServiceLimits()
-    calls = connection_shares(raise_limit()).calls  # by the machine's limit of descriptors
+    calls = connection_shares(raise_limit()).http_calls  # by the machine's limit of descriptors
     llm, http = LLMSettings(), HTTPSettings()
     assert settings.llm_settings() == replace(
         llm, max_long_connections=min(llm.max_long_connections, calls - llm.max_connections)
@@ -51,6 +51,20 @@ def test_defaults_are_those_of_the_runtime() -> None:
     assert gateway.connections.max_connections > 0
     assert gateway == GatewaySettings(max_body_bytes=gateway.max_body_bytes, connections=gateway.connections)
     assert (settings.listen, settings.http_listen) == ("127.0.0.1:50051", "127.0.0.1:4000")
+
+
+def test_limits_of_calls_are_bounded_by_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is set is more than a share where there are descriptors for it; where there are not, the setting is named."""
+    calls = connection_shares(raise_limit()).http_calls
+    monkeypatch.setenv("FLOWGRAM_HTTP__MAX_PARALLEL", str(2 * calls))
+    settings = load_settings()
+    assert settings.http_settings().max_parallel == 2 * calls
+    assert settings.connection_shares().llm_calls == calls
+    assert settings.lowered_limits() == {}
+    monkeypatch.setenv("FLOWGRAM_HTTP__MAX_PARALLEL", str(2**30))
+    settings = load_settings()
+    assert settings.lowered_limits() == {"http.max_parallel": settings.http_settings().max_parallel}
+    assert settings.http_settings().max_long_parallel == 0
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def build(root: Path) -> list[str]:
 
 
 def test_a_wheel_holds_the_console(clone: Path) -> None:
-    """The console is not committed, and yet a part of the package: whoever installs the wheel has it."""
+    """The console is not committed, and yet a part of the package: every installed wheel has it."""
     (clone / BUNDLE / "assets").mkdir(parents=True)
     (clone / BUNDLE / "index.html").write_text("<title>FlowGram</title>")
     (clone / BUNDLE / "assets/index-1234.js.gz").write_bytes(b"")

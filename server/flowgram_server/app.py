@@ -130,7 +130,7 @@ async def open_server(
         settings: How.
         clock: Measures all times.
         own_ports: Other ports of this process, which workflows must not reach either.
-        telemetry: What is told of what it does.
+        telemetry: What is notified of what it does.
 
     Raises:
         CredentialFileUnusable: A file of keys or certificates cannot be used.
@@ -160,7 +160,7 @@ async def serve(
     stops: StopSignals,
     on_ready: Callable[[Server], Awaitable[None]] | None = None,
 ) -> None:
-    """Serves until it is told to stop.
+    """Serves until it is asked to stop.
 
     Args:
         settings: How.

@@ -27,7 +27,7 @@ class HealthMonitor:
         servicer: The health service.
         application: Says whether tasks can be run and shown.
         clock: Measures the time between two looks.
-        readiness: What HTTP probes are told.
+        readiness: What HTTP probes are answered.
     """
 
     def __init__(

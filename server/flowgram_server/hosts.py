@@ -48,7 +48,7 @@ async def open_host(
         settings: How.
         clock: Measures all times.
         own_ports: The ports that the server listens on, as far as it does yet.
-        telemetry: What is told of it.
+        telemetry: What is notified of it.
 
     Raises:
         InvalidSettings: A setting is about a node type that there is not.

@@ -108,7 +108,7 @@ class BoundedConnection(H11Protocol):
             self._await_input("the head of a request")
         elif state is h11.SEND_BODY and self.conn.our_state in _ANSWERED:
             self._await_input("the rest of a request that was answered")
-        else:  # between two requests the keep-alive timer counts, and within a body whoever reads it
+        else:  # between two requests the keep-alive timer counts, and within a body its reader
             self._stop_awaiting_input()
 
     def _await_input(self, what: str) -> None:

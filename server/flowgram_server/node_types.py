@@ -30,7 +30,7 @@ def node_types(
         egress: What nodes may connect to.
         secrets: The secrets that workflows may use.
         own_ports: The ports that the server listens on.
-        telemetry: What is told of what they do.
+        telemetry: What is notified of what they do.
 
     Raises:
         InvalidSettings: A setting is about a node type that there is not.

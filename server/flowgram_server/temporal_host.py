@@ -45,7 +45,7 @@ async def open_temporal(
     secrets: WorkflowSecrets,
     telemetry: Telemetry,
 ) -> AsyncIterator[TaskService]:
-    """A server's side of a cluster. It serves though the cluster is away, and says so to whoever asks.
+    """A server's side of a cluster. It serves though the cluster is away, and says so to every caller.
 
     Raises:
         TemporalError: The settings cannot be used.
@@ -88,7 +88,7 @@ async def open_temporal(
 
 
 async def work(settings: Settings, stops: StopSignals, telemetry: Telemetry | None = None) -> None:
-    """Is a worker until it is told to stop. Raises as `open_host` does."""
+    """Is a worker until it is asked to stop. Raises as `open_host` does."""
     telemetry = telemetry or Telemetry()
     clock, fairness = SystemClock(), FairScheduler()
     temporal = settings.temporal_settings()

@@ -50,7 +50,7 @@ async def sends_a_part_of_a_watch(_: Environment, __: GatewayProcess, client: Ga
 
 
 async def ends_a_browsers_reconnection(_: Environment, __: GatewayProcess, client: GatewayClient) -> None:
-    """A browser that comes back after the last event is told to stop; before it, it gets what it has not seen."""
+    """A browser that comes back after the last event is asked to stop; before it, it gets what it has not seen."""
     task_id = (await client.run_and_wait(ECHO)).task_id
     path = watch_of(task_id)
     response = await client.http.get(path, headers={"Last-Event-ID": "4"})
@@ -219,7 +219,7 @@ async def tells_that_the_server_is_away(
 
 
 async def stops_gracefully(environment: Environment, gateway: GatewayProcess, client: GatewayClient) -> None:
-    """A gateway that is told to stop ends its streams, and then itself; the task goes on."""
+    """A gateway that is asked to stop ends its streams, and then itself; the task goes on."""
     task_id = await client.run(environment.gated("graceful"))
     await environment.gate.reached("graceful")
     async with client.http.stream("GET", watch_of(task_id)) as response, asyncio.timeout(_SECONDS):
@@ -236,7 +236,7 @@ async def stops_gracefully(environment: Environment, gateway: GatewayProcess, cl
 
 
 async def serves_many_streams(environment: Environment, _: GatewayProcess, client: GatewayClient) -> None:
-    """Each stream is told everything, also when they all begin before there is anything to tell."""
+    """Each stream gets everything, also when they all begin before there is anything to tell."""
     task_id = await client.run(environment.gated("many"))
     await environment.gate.reached("many")
     async with client.watch(task_id) as first, client.watch(task_id, after=2) as second:

@@ -1,4 +1,4 @@
-"""A client in another language: a process that makes the calls which it is told. This is how it is told.
+"""A client in another language: a process that makes the calls that it is given. This is how it is given them.
 
 A runner is started with the server's address as its only argument, and ends with status 0 when its stdin ends. Both
 streams are JSON, one object per line; calls run side by side. A call, with its arguments, and the rest if it is wanted:

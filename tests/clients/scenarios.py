@@ -106,7 +106,7 @@ async def survives_a_killed_server(environment: Environment, client: Client) -> 
 
 
 async def survives_a_server_that_is_replaced(environment: Environment, client: Client) -> None:
-    """The same where the server is told to stop; and whoever waits for the outcome gets it too."""
+    """The same where the server is asked to stop; and every waiter for the outcome gets it too."""
     task_id = await client.run(environment.gated("replaced"), '{"text": "hi"}')
     waiting = asyncio.ensure_future(client.wait(task_id))
     async with client.watch(task_id) as events:
@@ -122,7 +122,7 @@ async def survives_a_server_that_is_replaced(environment: Environment, client: C
 
 
 async def waits_with_a_deadline_over_a_replaced_server(environment: Environment, client: Client) -> None:
-    """A deadline far away does not end a wait early: whoever waits gets the outcome from the server that comes next."""
+    """A deadline far away does not end a wait early: a waiter gets the outcome from the server that comes next."""
     deadline = 60.0 if client.has_deadlines else None
     schema = environment.gated("deadline")
     task_id = await client.run(schema, '{"text": "a"}')

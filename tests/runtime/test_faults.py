@@ -1,4 +1,4 @@
-"""The application on a journal that fails at every operation in turn: whatever was told still holds."""
+"""The application on a journal that fails at every operation in turn: whatever was shown still holds."""
 
 import itertools
 from collections.abc import AsyncIterator, Callable
@@ -92,7 +92,7 @@ async def opened(path: Path) -> AsyncIterator[Journal]:
 
 @pytest.mark.parametrize("fault", Fault)
 async def test_a_fault_at_any_operation_breaks_no_promise(fault: Fault) -> None:
-    """Wherever it comes, each task ends as it does undisturbed, and all that was told is in its log."""
+    """Wherever it comes, each task ends as it does undisturbed, and all that was shown is in its log."""
     undisturbed, (operations,) = await play()
     assert undisturbed[1:] == [
         b"('SUCCEEDED', {}, [])",

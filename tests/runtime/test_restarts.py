@@ -109,7 +109,7 @@ async def test_a_task_stands_still_while_the_journal_is_away() -> None:
 
 
 async def test_a_cancel_that_cannot_be_written_is_not_answered() -> None:
-    """Whoever asked is told that the service ends, not that the task had ended: it goes on after the restart."""
+    """A caller learns that the service ends, not that the task had ended: it goes on after the restart."""
     journal, calls, after, clock = FailingJournal(), ScriptedCalls(), ScriptedCalls(), FakeClock()
     async with running_application(calls, journal=journal, clock=clock, settings=quiet()) as application:
         record = await application.run(TaskRequest(call_schema("a")))

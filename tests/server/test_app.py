@@ -229,7 +229,7 @@ asyncio.run(main())
 
 
 async def test_reflection_knows_the_reasons() -> None:
-    """Those that clients branch on are told too, though no method names them; in a process that nothing else imports in."""
+    """Those that clients branch on are reported too, though no method names them; in a process that nothing else imports in."""
     symbol = "flowgram.runtime.v1.ErrorReason"
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", REFLECTED, symbol), stdout=asyncio.subprocess.PIPE

@@ -235,6 +235,6 @@ async def test_the_private_socket_is_private(tmp_path: Path, monkeypatch: pytest
     ],
 )
 def test_settings_that_make_no_sense(auth: dict[str, Any], expected: str) -> None:
-    """They are told at once: a server that would let in nobody, or somebody by mistake, does not start."""
+    """They are reported at once: a server that would let in nobody, or somebody by mistake, does not start."""
     with pytest.raises(InvalidSettings, match=expected):
         load_settings(flags={"auth": auth})

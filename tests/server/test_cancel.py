@@ -125,7 +125,7 @@ async def test_a_wait_before_the_next_attempt_ends(stub: Any) -> None:
 
 
 async def test_a_wait_for_an_api_that_is_busy_ends(stub: Any) -> None:
-    """An llm node that was told to come back later is stopped in its wait, and does not come back."""
+    """An llm node that was asked to come back later is stopped in its wait, and does not come back."""
     busy = response(b"{}", "429 Too Many Requests", Retry_After="30", Content_Type="application/json")
     async with RawServer(busy) as server:
         task_id = await start(stub, talking(server.url))

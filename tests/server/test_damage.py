@@ -147,7 +147,7 @@ def limit_pages(server: Server, spare: int) -> None:
 
 
 async def test_a_full_disk_stops_no_reads_and_loses_nothing(settings: Settings) -> None:
-    """New tasks are UNAVAILABLE, running ones stand still, all that was told can be read; with space they go on."""
+    """New tasks are UNAVAILABLE, running ones stand still, all that was shown can be read; with space they go on."""
     done, *_ = await fill(settings)
     async with open_server(settings) as server, grpc.aio.insecure_channel(server.address) as channel:
         stub: Any = WorkflowRuntimeServiceStub(channel)

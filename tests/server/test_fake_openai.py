@@ -116,7 +116,7 @@ async def test_nonsense_is_refused(model: FakeOpenAI) -> None:
 
 
 async def test_a_port_in_use_is_an_error(model: FakeOpenAI) -> None:
-    """Told when it is entered, before anything is served."""
+    """Reported when it is entered, before anything is served."""
     port = int(model.base_url.rpartition(":")[2].removesuffix("/v1"))
     with pytest.raises(OSError, match="in use"):
         await FakeOpenAI(port=port).__aenter__()

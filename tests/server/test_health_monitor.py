@@ -1,4 +1,4 @@
-"""The health monitor: what gRPC's health service and HTTP probes are told of the state of the host."""
+"""The health monitor: what gRPC's health service and HTTP probes learn of the state of the host."""
 
 from typing import Any
 

@@ -65,7 +65,7 @@ async def test_signing_in_and_out(browser: Browser, ports: Ports) -> None:
     assert (await http.delete("/api/session", headers=browser.origin)).status_code == 204
     assert dict(http.cookies) == {}
     assert (await http.get("/api/tasks")).status_code == 401
-    # The cookie is worth nothing any more, whoever has kept it.
+    # The cookie is worth nothing any more.
     answer = await http.get("/api/tasks", headers={"Cookie": f"flowgram_session={old['flowgram_session']}"})
     assert answer.status_code == 401
 
@@ -112,7 +112,7 @@ async def test_other_pages_cannot_use_the_session(browser: Browser, headers: dic
 
 
 async def test_a_key_of_the_requests_own_wins(browser: Browser) -> None:
-    """Whoever says who it is, is that one, whatever cookie its browser sends along."""
+    """A caller with a credential is that one, whatever cookie its browser sends along."""
     await browser.sign_in()
     answer = await browser.http.get("/api/tasks", headers={"Authorization": "Bearer fgk_x"})
     assert answer.json()["code"] == "CREDENTIALS_INVALID"

@@ -145,6 +145,6 @@ async def test_files_that_cannot_be_used(tmp_path: Path, damage: str, expected: 
     ],
 )
 def test_settings_that_belong_together(tls: dict[str, Any], expected: str) -> None:
-    """What makes no sense alone is told at once."""
+    """What makes no sense alone is reported at once."""
     with pytest.raises(InvalidSettings, match=expected):
         load_settings(flags={"tls": tls})

@@ -171,7 +171,7 @@ async def test_a_watcher_leaves_while_nothing_happens(service: Service) -> None:
 
 
 async def test_a_watcher_leaves_between_two_events(service: Service) -> None:
-    """A watcher that disconnects after an event is cleaned up, though it is told of more."""
+    """A watcher that disconnects after an event is cleaned up, though there is more."""
     call = service.stub.WatchTask(WatchTaskRequest(task_id="t1"))
     service.application.watched.put_nowait(steps(1, 1))
     await read(call)

@@ -74,7 +74,7 @@ def quiet() -> RuntimeSettings:
 
 
 class HeldJournal(MemoryJournal):
-    """A journal that holds commits back until it is told to go on."""
+    """A journal that holds commits back until it is let go."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -58,7 +58,7 @@ class Driven:
     Attributes:
         events: All events, in order.
         log: For each step, the input that began it (or None) and its events.
-        canceled: The keys of the calls that the core told to stop.
+        canceled: The keys of the calls that the core asked to stop.
     """
 
     execution: Execution

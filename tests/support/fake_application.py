@@ -45,7 +45,7 @@ def batch_of(*events: Event) -> Batch:
 
 
 class FakeApplication:
-    """Says what the test told it to say, and keeps what it was asked.
+    """Says what the test gave it to say, and keeps what it was asked.
 
     Attributes:
         runtime: What ServerInfo tells.

@@ -189,7 +189,7 @@ async def running_application(
         first_id: Such ids come after so many thousands, for several applications on one journal.
         register: Where it registers its work.
         recovered: Whether the tasks of the application before were rebuilt when the block begins.
-        observer: Is told what its tasks do.
+        observer: Is notified of what its tasks do.
     """
     settings = settings or RuntimeSettings()
     numbers = itertools.count(1000 * first_id + 1)

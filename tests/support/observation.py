@@ -1,4 +1,4 @@
-"""An observer that keeps what it is told."""
+"""An observer that keeps what it is notified of."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from flowgram_core.engine.events import Event, NodeStatusChanged, TaskStatusChan
 
 
 class KeepingObserver:
-    """Keeps what it is told, as short texts in order.
+    """Keeps what it is notified of, as short texts in order.
 
     Attributes:
         told: `accepted`, `ended STATUS`, for each event `TASK: STATUS` or `TASK/RUN: STATUS`, and so on.

@@ -158,7 +158,7 @@ class Environment:
 
 
 class Client:
-    """Starts one task, watches it to its end through all lives, and remembers what it was told.
+    """Starts one task, watches it to its end through all lives, and remembers what it has seen.
 
     Whenever a watch has ended it also looks at the task in the list of all, and at its whole log, as reports do.
 
@@ -218,7 +218,7 @@ class Client:
         )
 
     def received(self) -> list[str]:
-        """The events that were told, in order."""
+        """The events that were reported, in order."""
         return [self.events[sequence] for sequence in sorted(self.events)]
 
     def _see(self, event: str, environment: Environment) -> None:

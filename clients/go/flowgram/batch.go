@@ -343,7 +343,7 @@ func (b *batch) receive(ctx context.Context, stream batchStream, policy RetryPol
 	}
 }
 
-// outcome is what became of a run; nil if it is to be sent again, or was told before.
+// outcome is what became of a run; nil if it is to be sent again, or was reported before.
 func (b *batch) outcome(ctx context.Context, received *runtimev1.BatchOutcome, policy RetryPolicy) *BatchOutcome {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()

@@ -62,7 +62,7 @@ func WithMetadata(pairs ...string) Option {
 }
 
 // WithToken says who calls: an API key, or a token, which is sent with every call as authorization metadata. Use
-// [WithTLS] with it: in the clear, whoever listens on the way has it. A token that changes belongs into the context of a
+// [WithTLS] with it: otherwise anybody on the way can read it. A token that changes belongs into the context of a
 // call, see [WithMetadata], or into [WithDialOptions] with [grpc.WithPerRPCCredentials].
 func WithToken(token string) Option {
 	return func(s *settings) { s.token, s.hasToken = strings.TrimSpace(token), true }

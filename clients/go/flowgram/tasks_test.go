@@ -277,7 +277,7 @@ func TestRunAndWaitTellsTheTask(t *testing.T) {
 	})
 }
 
-// Outputs that the answer had no room for are asked for, and the task is told where they cannot be had.
+// Outputs that the answer had no room for are asked for, and the error names the task where they cannot be had.
 func TestRunAndWaitWithLargeOutputs(t *testing.T) {
 	outcome := &resultResponse{Status: succeeded, Outputs: `{"n": 1}`}
 	server := &scripted.Server{

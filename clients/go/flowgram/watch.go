@@ -21,7 +21,7 @@ const (
 	silentHeartbeats = 3
 	// The contract promises heartbeats no more often than this, whatever is asked for.
 	shortestHeartbeat = 100 * time.Millisecond
-	// How long a stream may take to end after the event that ends the task: everything is told by then.
+	// How long a stream may take to end after the event that ends the task: everything has been sent by then.
 	farewell = time.Second
 )
 
@@ -98,7 +98,7 @@ func (c *Client) Watch(ctx context.Context, taskID string, options ...WatchOptio
 }
 
 var (
-	// errLeft is how a stream ends that the consumer has left, or that has told everything.
+	// errLeft is how a stream ends that the consumer has left, or that has sent everything.
 	errLeft   = errors.New("left")
 	errSilent = errors.New("silent")
 )

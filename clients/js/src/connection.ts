@@ -38,7 +38,7 @@ export interface ClientOptions {
   readonly metadata?: Readonly<Record<string, string>>;
   /**
    * An API key, or a token, that says who calls; a function that gives it is asked at every call, so that tokens may be
-   * renewed. Use TLS with it: in the clear, whoever listens on the way has it.
+   * renewed. Use TLS with it: otherwise anybody on the way can read it.
    */
   readonly token?: string | (() => string) | undefined;
   /**

@@ -53,5 +53,5 @@ export interface OutputDelta {
   readonly fromStart: boolean;
 }
 
-/** Any event, told apart by `kind`. Every one has a `sequence`; 0 for what is not durable. */
+/** Any event, distinguished by `kind`. Every one has a `sequence`; 0 for what is not durable. */
 export type Event = TaskStatusChanged | NodeStatusChanged | MessageLogged | OutputDelta;

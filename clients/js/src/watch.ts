@@ -15,7 +15,7 @@ const SILENT_HEARTBEATS = 3;
 // The contract promises heartbeats no more often than this, whatever is asked for.
 const SHORTEST_HEARTBEAT_MS = 100;
 
-// How long a stream may take to end after the event that ends the task: everything is told by then.
+// How long a stream may take to end after the event that ends the task: everything has been sent by then.
 const FAREWELL_MS = 1000;
 
 // The server ends a watch of tasks with this reason that is too slow for it: open it again.
@@ -94,7 +94,7 @@ export async function* watch(connection: Connection, settings: WatchSettings): A
       }
     } catch (thrown) {
       if (cursor.terminated && !signal?.aborted) {
-        return; // everything was told; how the stream ended does not matter
+        return; // everything was received; how the stream ended does not matter
       }
       const error = connection.failure(thrown, signal);
       if (!mayResume(error, connected)) {
@@ -177,7 +177,7 @@ export class ResponseStream<Response> {
     }
   }
 
-  /** End the stream; the server is told. */
+  /** End the stream; the server is notified. */
   close(): void {
     if (this.closed) {
       return;

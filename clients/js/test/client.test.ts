@@ -75,7 +75,7 @@ test("credentials that the server does not take have errors of their own", async
   assert.deepEqual(waits, []);
 });
 
-test("tokens that cannot be sent are refused, and not told", () => {
+test("tokens that cannot be sent are refused, and not shown", () => {
   for (const options of [{ token: " " }, { token: "a\nb" }, { token: "key", metadata: { Authorization: "x" } }]) {
     assert.throws(
       () => createClient({ target: "127.0.0.1:1", ...options }),

@@ -56,7 +56,7 @@ test("runs a workflow whose documents go through untouched", async (t) => {
   assert.deepEqual([request?.labels, request?.displayName, request?.requestId], [{ k: "v" }, "d", "r"]);
 });
 
-test("all that is wrong with a workflow is told", async (t) => {
+test("all that is wrong with a workflow is reported", async (t) => {
   const server = await serve(t, {
     taskRun: () => {
       const violations = [{ field: "schema", description: "a" }];
@@ -288,7 +288,7 @@ test("bodies must come in time, and fit into the memory for all of them", async 
   assert.equal((await fetch(`${url}/api/task/run`, post(RUN))).status, 200); // what it held is given back
 });
 
-test("what is wrong with a request is told", async (t) => {
+test("what is wrong with a request is reported", async (t) => {
   const server = await serve(t, info);
   const { url } = await open(t, server, { maxBodyBytes: 1000 });
   const json = { "Content-Type": "application/json" };
@@ -337,7 +337,7 @@ test("what is wrong with a request is told", async (t) => {
   }
 });
 
-test("what the server refuses is told with the fitting status", async (t) => {
+test("what the server refuses is reported with the fitting status", async (t) => {
   const violations = [{ field: "request_id", description: "is wrong" }];
   const cases = [
     [refusal(Code.InvalidArgument, { reason: "SCHEMA_INVALID", violations }), 400, "SCHEMA_INVALID", "is wrong"],

@@ -123,7 +123,7 @@ test("expects heartbeats no more often than a server sends them", async (t) => {
   await assert.rejects(all(client.watch("t", { heartbeatMs: 1 })), /silent for 300 ms/);
 });
 
-test("an aborted signal ends the watch with its reason, and the server is told", async (t) => {
+test("an aborted signal ends the watch with its reason, and the server is notified", async (t) => {
   const server = await serve(t);
   const controller = new AbortController();
   server.watches.push([watched(said(1)), hang]);

@@ -37,7 +37,7 @@ class AsyncClient:
         credentials: for TLS, as from `grpc.ssl_channel_credentials()`; None connects in the clear.
         metadata: sent with every call.
         token: an API key, or a token, that says who calls; a function that gives it is asked at every call, so that
-            tokens may be renewed. Use TLS with it: in the clear, whoever listens on the way has it.
+            tokens may be renewed. Use TLS with it: otherwise anybody on the way can read it.
         options: channel options of gRPC, which win over this package's own.
         channel: use this channel, which stays open, instead of `target`, `credentials` and `options`.
         timeout: seconds that a call may take, its retries included, unless the call says otherwise. Calls that

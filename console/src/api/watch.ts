@@ -60,7 +60,7 @@ export async function eventAt(taskID: string, sequence: number, signal: AbortSig
 export interface TasksWatch {
   query: Query;
   onChange: (change: TasksChanged) => void;
-  /** The tasks are to be listed: what happens from now on is told. */
+  /** The tasks are to be listed: what happens from now on is reported. */
   onLive: () => void;
   onState: (state: StreamState) => void;
   onError: (error: RequestFailed) => void;

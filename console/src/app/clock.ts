@@ -1,4 +1,4 @@
-/** What time it is on the server, ticking for whoever shows how long something takes. */
+/** What time it is on the server, ticking for code that shows how long something takes. */
 
 import { useSyncExternalStore } from 'react';
 

@@ -1,4 +1,4 @@
-/** The log of a task, kept so that its state at any moment can be told at once.
+/** The log of a task, kept so that its state at any moment can be shown at once.
  *
  * Nothing is folded anew when one looks at another moment: each run keeps the few changes of its status with their sequences, so
  * the state of a graph at a sequence costs a look-up per node. Runs are kept by scope: the root of the workflow, or one iteration
@@ -69,7 +69,7 @@ function loopKey(scope: string, loopID: string): string {
 }
 
 export class TaskLog {
-  /** Grows with each change, for whoever keeps something derived. */
+  /** Grows with each change, for code that keeps something derived. */
   version = 0;
   lastSequence = 0;
   /** The times of events, by sequence - 1; never falling. */
@@ -91,7 +91,7 @@ export class TaskLog {
     if (events.length > 0) this.version += 1;
   }
 
-  /** Forgets what was live only: what came since is not told again. */
+  /** Forgets what was live only: what came since is not sent again. */
   dropTexts(): void {
     if (this.texts.size === 0) return;
     this.texts.clear();
@@ -103,7 +103,7 @@ export class TaskLog {
       if (event.type === 'output_delta') this.#delta(event.snapshotID, event.text, event.fromStart === true);
       return;
     }
-    if (event.sequence <= this.lastSequence) return; // told before
+    if (event.sequence <= this.lastSequence) return; // known before
     this.lastSequence = event.sequence;
     const before = this.times.at(-1) ?? 0;
     const time = Math.max(before, event.timestamp); // a clock that was set back must not turn the time line round

@@ -7,7 +7,7 @@ import { Messages } from './Messages';
 import type { TaskSession } from './session';
 import { Outputs } from './Summary';
 
-/** What is to be told of a task as a whole. */
+/** What there is to show of a task as a whole. */
 export function TaskPanel({ session }: { session: TaskSession }) {
   const task = useOfSession(session, (each) => each.task);
   return (

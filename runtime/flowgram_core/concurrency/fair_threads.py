@@ -21,7 +21,7 @@ class _Job:
     def run(self) -> None:
         try:
             self.work()
-        except BaseException as error:  # noqa: BLE001 - raised to whoever waits for the future
+        except BaseException as error:  # noqa: BLE001 - raised to the waiter of the future
             self.future.set_exception(error)
         else:
             self.future.set_result(None)

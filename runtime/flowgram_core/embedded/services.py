@@ -27,7 +27,7 @@ class Services:
         memory: What all tasks hold.
         threads: For node runs that take long.
         pins: The settings pinned to the tasks, as their first activation records them.
-        observer: Is told what tasks do, where somebody wants to know.
+        observer: Is notified of what tasks do, where somebody wants to know.
     """
 
     journal: Journal
@@ -47,7 +47,7 @@ class Services:
     observer: Observer | None = None
 
     def changed(self, record: TaskRecord, former: int | None) -> None:
-        """Tells whoever wants to know that a task has another status, and is durable in it.
+        """Notifies all observers that a task has another status, and is durable in it.
 
         Args:
             record: The task as it is now.

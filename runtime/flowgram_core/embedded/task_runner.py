@@ -115,7 +115,7 @@ class TaskRunner:
         self._calls: dict[str, asyncio.Task[None]] = {}
         self._timer: Timer | None = None
         self._thread_work: Future[None] | None = None
-        self._events: list[Event] = []  # what the observer is told of once it is durable
+        self._events: list[Event] = []  # what the observer is notified of once it is durable
         self._trace = trace
         self._observer: TaskObserver | None = None
         if services.observer is not None:

@@ -109,7 +109,7 @@ class Recorder:
         return left
 
     def roll_back(self) -> None:
-        """Undoes what a node run has done before it was suspended. It has told no events yet."""
+        """Undoes what a node run has done before it was suspended. It has recorded no events yet."""
         self._texts = 0
         while self.undo:
             variables, key, before = self.undo.pop()

@@ -69,7 +69,7 @@ class Step(Generic[_Batch]):
 
         Args:
             execution: The core.
-            next_input: Gives what it is to be told.
+            next_input: Gives what it is to be given.
             now: Tells the time, in microseconds since the epoch.
             paused: Whether to leave off for a moment; None: never.
 

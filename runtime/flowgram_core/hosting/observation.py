@@ -1,6 +1,6 @@
 """Observation: what a host lets others know of its tasks and calls, for metrics and traces.
 
-Observers are told of what is durable, and never of a replay. Their methods must be quick, and must not raise. They are called
+Observers are notified of what is durable, and never of a replay. Their methods must be quick, and must not raise. They are called
 on the event loop; on a worker of Temporal `ended` comes from the threads of workflows. A host without an observer does nothing for it.
 """
 
@@ -15,7 +15,7 @@ from flowgram_core.modeling.document import Document
 
 
 class TaskObserver(Protocol):
-    """Is told what one task does, for as long as it is active in this process."""
+    """Is notified of what one task does, for as long as it is active in this process."""
 
     def committed(self, record: TaskRecord, events: Sequence[Event]) -> None:
         """Events have become durable.
@@ -36,7 +36,7 @@ class TaskObserver(Protocol):
 
 
 class CallObserver(Protocol):
-    """Is told of one call for a task of Temporal."""
+    """Is notified of one call for a task of Temporal."""
 
     def ended(self, status: int) -> None:
         """The node of the call has this status now. Without it, the call was canceled."""
@@ -44,7 +44,7 @@ class CallObserver(Protocol):
 
 
 class Observer(Protocol):
-    """Is told what a host does."""
+    """Is notified of what a host does."""
 
     def trace(self) -> str | None:
         """What is kept with a task that is accepted now, and is given back with it wherever it goes on; None: nothing."""

@@ -25,7 +25,7 @@ _GROUP_BYTES = 1 << 20
 """A group that reaches one of these is committed; further writes go into the next."""
 
 CommitListener = Callable[[int, int, float], None]
-"""Is told of a group of writes once it was committed: how many, of how many bytes, in how many seconds. Called in the thread of the
+"""Is notified of a group of writes once it was committed: how many, of how many bytes, in how many seconds. Called in the thread of the
 writer; it must not raise.
 """
 
@@ -47,7 +47,7 @@ class WriterThread:
     """Applies writes in the order in which they are submitted. The event loop collects them, and hands them over in groups.
 
     Attributes:
-        on_commit: Is told of each group; None: nobody is.
+        on_commit: Is notified of each group; None: nobody is.
     """
 
     def __init__(

@@ -111,7 +111,7 @@ class TemporalApplication:
             clock: Tells the time.
             new_task_id: Makes task ids.
             fairness: Shares the event loop between requests.
-            observer: Is told of the tasks that were accepted here.
+            observer: Is notified of the tasks that were accepted here.
         """
         self.node_types = registry.names
         # Without encryption there is nothing secret that all servers share: signatures are checksums then.
@@ -256,7 +256,7 @@ class TemporalApplication:
         return history.record
 
     async def wait(self, task_id: str, *, namespace: str = DEFAULT_NAMESPACE) -> TaskRecord:
-        """See `TaskService`. One long poll, for what ends the workflow, whoever else waits or watches."""
+        """See `TaskService`. One long poll, for what ends the workflow, however many wait or watch."""
         workflow_id = workflow_id_of(task_id, namespace)
         event = await self._until_closing(self._cluster.closing_event(workflow_id))
         decoded = await self._cluster.decoded(payloads_of(event))

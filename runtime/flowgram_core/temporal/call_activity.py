@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 _MAX_DEPTH: Final = 210
 """Values may be 200 levels deep, and stand some levels deep in the request."""
 _TAIL: Final = 16 * 1024
-"""So many of the last characters of an answer are told while it arrives."""
+"""So many of the last characters of an answer are reported while it arrives."""
 _BEATS: Final = 3
 """Signs of life in the time after which a worker counts as dead."""
 _SHORTEST_TIMEOUT: Final = timedelta(seconds=1)
@@ -111,7 +111,7 @@ class CallActivities:
         awaits: Whether the cluster waits for the outcome of the attempt with this task token.
         clock: Tells the time.
         shows_answers: Whether heartbeats tell what there is of an answer.
-        observer: Is told of the calls that were made.
+        observer: Is notified of the calls that were made.
     """
 
     def __init__(

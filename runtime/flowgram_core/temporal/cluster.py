@@ -210,7 +210,7 @@ class Cluster:
                     retry=True,
                     timeout=_TIMEOUT,
                 )
-        except TaskNotFound:  # "workflow execution already completed" is told by the same status
+        except TaskNotFound:  # "workflow execution already completed" is reported by the same status
             await self.describe(workflow_id)
 
     async def awaits(self, task_token: bytes) -> bool:

@@ -28,7 +28,7 @@ _RETRY: Final = RetryConfig(
     max_elapsed_time_millis=3_000,
     max_retries=8,
 )
-"""A cluster that is away is told to the caller within seconds: clients come back by themselves."""
+"""A cluster that is away is reported to the caller within seconds: clients come back by themselves."""
 
 
 async def connect(settings: TemporalSettings, converter: DataConverter, *, lazy: bool = True) -> Client:

@@ -52,7 +52,7 @@ class TaskEnvironment:
         node_types: The node types that workflows may use.
         settings: The runtime's settings, within what Temporal takes.
         codec: Encodes events and results.
-        observer: Is told of the tasks that end.
+        observer: Is notified of the tasks that end.
 
     Attributes:
         observer: See the arguments.

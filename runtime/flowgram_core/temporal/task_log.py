@@ -1,7 +1,7 @@
 """Task logs: what the histories of tasks say, read to the end or followed as they grow.
 
 One follower per task that is watched here, however many watch it: it reads by long polls, keeps the last part in a `LiveLog`,
-and is gone with its last watcher. Whoever begins further back reads that part of the history for itself.
+and is gone with its last watcher. A watcher that begins further back reads that part of the history for itself.
 """
 
 import asyncio

@@ -46,7 +46,7 @@ _STATUSES: Final[Mapping[int, Status]] = {
     ExecutionStatus.WORKFLOW_EXECUTION_STATUS_CANCELED: Status.CANCELED,
 }
 _NAMES: Final[Mapping[int, Sequence[str]]] = {
-    Status.PENDING: (),  # cannot be told from PROCESSING here
+    Status.PENDING: (),  # cannot be distinguished from PROCESSING here
     Status.PROCESSING: ("Running",),
     Status.SUCCEEDED: ("Completed",),
     Status.FAILED: ("Failed", "Terminated", "TimedOut"),

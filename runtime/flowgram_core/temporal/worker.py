@@ -63,7 +63,7 @@ def task_worker(
         clock: Measures the time limits of calls.
         fairness: Shares the event loop between calls.
         workflow_secrets: The secrets that workflows may use.
-        observer: Is told of the tasks and calls that end here.
+        observer: Is notified of the tasks and calls that end here.
     """
     secrets = Secrets(settings.secret_names)
     caller = Caller(registry.executors, settings, secrets, clock, fairness, workflow_secrets)

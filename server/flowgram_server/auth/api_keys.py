@@ -117,7 +117,7 @@ class APIKeys:
         key_id, secret = parts.groups()
         key = self._keys.get(key_id)
         known = key.sha256 if key else "0" * 64
-        # One text for both: nobody is told which ids there are.
+        # One text for both: nobody learns which ids there are.
         if not hmac.compare_digest(_hash(secret), known) or key is None:
             raise CredentialsInvalid("the API key is unknown, or was revoked")
         expires = None if key.expires is None else round(key.expires.timestamp() * 1e6)

@@ -7,7 +7,7 @@ from flowgram_core.concurrency.clock import Clock
 _FORGIVEN_AFTER: Final = 60_000_000
 _MAX_PEERS: Final = 10_000
 _MAX_WAITING: Final = 10_000
-"""Refusals that wait at once; those beyond are told at once, for waiting ones cost memory."""
+"""Refusals that wait at once; those beyond are reported at once, for waiting ones cost memory."""
 _FIRST_DELAY: Final = 0.05
 _LONGEST_DELAY: Final = 2.0
 

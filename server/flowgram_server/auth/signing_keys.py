@@ -43,7 +43,7 @@ class KeySet:
     """
 
     def __init__(self, keys: Iterable[PyJWK]) -> None:
-        # A key of bytes could sign as well as check: whoever knows it could make tokens.
+        # A key of bytes could sign as well as check: anybody who knows it could make tokens.
         usable = [key for key in keys if key.public_key_use in (None, "sig") and key.key_type in _KINDS]
         self._by_id: Mapping[str | None, PyJWK] = {key.key_id: key for key in usable}
         self._only = usable[0] if len(usable) == 1 else None
@@ -118,7 +118,7 @@ class RemoteKeys:
         if self._fetching is None or self._fetching.done():
             self._asked = self._clock.now()
             self._fetching = asyncio.create_task(self._refresh(), name="signing keys")
-        # Whoever waits for it and leaves does not end it for the others.
+        # A waiter that leaves does not end it for the others.
         return await asyncio.shield(self._fetching)
 
     async def keep(self) -> None:

@@ -67,10 +67,10 @@ class QuietDisplay(MachineDisplay):
     """Nothing but the outputs."""
 
     def began(self, task_id: str) -> None:
-        """Not told."""
+        """Not shown."""
 
     def show(self, event: Event, progress: Progress, change: Change | None) -> None:
-        """Not told."""
+        """Not shown."""
 
     def ended(self, result: Result) -> None:
         """The outputs, or the errors on the standard error stream."""

@@ -25,7 +25,7 @@ class Run:
     """The node with the iterations around it: `loop_0[3]/llm_1`."""
     status: Status
     began: float
-    """When it was first heard of, on the clock of whoever watches."""
+    """When it was first heard of, on the clock of the watcher."""
     time_cost: timedelta | None = None
     branch: str = ""
     error: str = ""
@@ -141,7 +141,7 @@ class Progress:
 def _written(heard: str, outputs: JSONObject) -> str:
     """The output of which `heard` is the beginning, or else a part; what was heard where it is neither.
 
-    Of a part, the end may be missing too: the last pieces are not told where the run ends before they are sent.
+    Of a part, the end may be missing too: the last pieces are not sent where the run ends before they are sent.
     """
     texts = [value for value in outputs.values() if isinstance(value, str)]
     beginning = (text for text in texts if heard and text.startswith(heard))

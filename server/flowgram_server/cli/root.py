@@ -96,7 +96,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_command(command: click.Command, name: str, arguments: Sequence[str]) -> int:
-    """Run a command; its exit status. Errors are told on the standard error stream, never as a traceback."""
+    """Run a command; its exit status. Errors are reported on the standard error stream, never as a traceback."""
     # Python has none where the command was started with it closed.
     sys.stdout = sys.stdout or _nowhere()
     sys.stderr = sys.stderr or _nowhere()

@@ -59,7 +59,7 @@ def create_app(
         cors_origins: The origins whose pages may use it; `*` stands for all, `loopback` for those on this machine.
         allowed_hosts: The names that the gateway is known by.
         console: The files of the console, by path; None or nothing: its pages say that it was not built.
-        readiness: What probes are told; None: that it is ready.
+        readiness: What probes are answered; None: that it is ready.
         sessions: Sign browsers in and out; None: nobody can be signed in.
         audit: Where refusals of the gateway itself are written; None: nowhere.
     """

@@ -2,7 +2,7 @@
 
 A workflow's schema and inputs are passed on as the text they are: building their values here would cost up to thirty times
 their size in memory, and hold the event loop as long. So the scan looks only for what ends a value (quotes and brackets), in
-windows of bounded size. What is inside of a value is not checked; whoever parses it does that.
+windows of bounded size. What is inside of a value is not checked; its parser does that.
 """
 
 import re

@@ -21,7 +21,7 @@ _JSON_TYPE = re.compile(r"application/(?:[\w.-]+\+)?json", re.IGNORECASE)
 _BOM: Final = b"\xef\xbb\xbf"
 
 _SMALL: Final = 64 * 1024
-"""Bodies up to so many bytes are parsed as a whole: that takes a millisecond, and every mistake is told with its place."""
+"""Bodies up to so many bytes are parsed as a whole: that takes a millisecond, and every error is reported with its position."""
 
 _MAX_OTHER_MEMBER: Final = 1024 * 1024
 """Bytes of a member that is parsed here: of all but the workflow's inputs and a text."""

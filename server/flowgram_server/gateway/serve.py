@@ -57,7 +57,7 @@ async def open_gateway(
         private: Whether the service believes what the gateway says of a caller's certificate and address.
         tls: Encrypts what is sent; None: nothing is.
         audit: Where refusals of the gateway itself are written; None: nowhere.
-        readiness: What probes are told; None: that it is ready.
+        readiness: What probes are answered; None: that it is ready.
     """
     console = await asyncio.to_thread(read_bundle)
     endpoints = Endpoints(client, settings, features=(FEATURE,) if console else ())

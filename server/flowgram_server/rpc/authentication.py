@@ -32,7 +32,7 @@ class CallGuard:
     Args:
         authenticator: Says who calls.
         delay: Slows down refusals.
-        audit: Is told of streams when they begin, for they may last; None: nothing is.
+        audit: Is notified of streams when they begin, for they may last; None: nothing is.
     """
 
     def __init__(

@@ -79,7 +79,7 @@ class Call:
 
 
 class CallListener(Protocol):
-    """Is told of the calls of one method. What it does must be quick, and must not raise."""
+    """Is notified of the calls of one method. What it does must be quick, and must not raise."""
 
     def begun(self, call: Call) -> Any:
         """A call has begun. What it gives is handed to `ended`."""
@@ -99,25 +99,25 @@ class CallListener(Protocol):
 
 
 class CallObserver(Protocol):
-    """Is told of all calls."""
+    """Is notified of all calls."""
 
     counts_messages: bool
     """Whether `received` and `sent` are of interest."""
 
     def listener(self, method: Method) -> CallListener | None:
-        """What is told of the calls of a method; asked for once for each. None: they are not of interest."""
+        """What is notified of the calls of a method; asked for once for each. None: they are not of interest."""
         ...
 
 
 class ObservedServer:
-    """Where services are added to a gRPC server so that observers are told of every call of theirs.
+    """Where services are added to a gRPC server so that observers are notified of every call of theirs.
 
     The handlers are wrapped when they are added: an interceptor would cost each call about a hundred microseconds more, since gRPC
     then looks for the handler anew.
 
     Args:
         server: A server that has not started.
-        observers: Whom to tell; the first is told first of what begins, and last of what has ended.
+        observers: Whom to notify; the first is notified first of what begins, and last of what has ended.
         clock: Seconds, from any beginning.
     """
 
@@ -182,7 +182,7 @@ class _Calls:
 
     @property
     def are_observed(self) -> bool:
-        """Whether anybody is told of them."""
+        """Whether anybody is notified of them."""
         return bool(self._listeners)
 
     def around_coroutine(self, behavior: Callable[[Any, Context], Awaitable[Any]]) -> Any:

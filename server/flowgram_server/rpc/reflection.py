@@ -11,7 +11,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha._async import ReflectionServicer
 
-from flowgram.runtime.v1 import error_reason_pb2  # noqa: F401 - what was imported is told of: these, too, which no method names
+from flowgram.runtime.v1 import error_reason_pb2  # noqa: F401 - what was imported is described: these, too, which no method names
 from flowgram_server.rpc.observed_calls import ObservedServer
 
 _V1ALPHA: Final = "grpc.reflection.v1alpha.ServerReflection"
@@ -62,7 +62,7 @@ class _Servicer(ReflectionServicer):
 
 
 def _describe_v1() -> None:
-    """Adds what v1 is to the descriptors that tools are told of, unless something else has."""
+    """Adds what v1 is to the descriptors that tools are shown, unless something else has."""
     pool = descriptor_pool.Default()
     try:
         pool.FindFileByName(_V1_FILE)

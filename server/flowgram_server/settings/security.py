@@ -100,7 +100,7 @@ class JWT(Group):
             local = parts.scheme == "http" and is_loopback(f"{parts.hostname}:0")
             if not parts.hostname or (parts.scheme != "https" and not local):
                 raise ValueError(
-                    "should be an https:// address: whoever changes the keys on the way makes tokens"
+                    "should be an https:// address: anybody who changes the keys on the way can make tokens"
                 )
         return uri
 

@@ -42,7 +42,7 @@ class RequestTraces:
         name = model[:_MAX_NAME]
         attributes = {
             "gen_ai.operation.name": "chat",
-            "gen_ai.provider.name": "openai",  # which API is spoken, whoever serves it
+            "gen_ai.provider.name": "openai",  # which API is spoken, not which provider serves it
             "gen_ai.request.model": name,
         }
         with self._exchange(f"chat {name}", attributes, url) as exchange:

@@ -118,7 +118,7 @@ class TaskSpans:
         """See `TaskObserver`."""
         run = self._runs.get(call.key)
         if run is None and self._span is not None and self._span.is_recording():
-            # It is made again after a restart: that its run has begun was told before.
+            # It is made again after a restart: that its run has begun was reported before.
             run = self._begin_run(call.key, call.node.id, call.node.type, None)
         context = self._context if run is None else set_span_in_context(run, self._context)
         token = contexts.attach(context)

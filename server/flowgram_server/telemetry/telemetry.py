@@ -1,4 +1,4 @@
-"""Telemetry as the composition of a server needs it: what is to be told of what happens, if anything is."""
+"""Telemetry as the composition of a server needs it: what is to be notified of what happens, if anything is."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -36,7 +36,7 @@ class Telemetry:
 
     @property
     def call_observers(self) -> list[CallObserver]:
-        """Who is told of gRPC calls. Spans come first: what others do is within them."""
+        """Who is notified of gRPC calls. Spans come first: what others do is within them."""
         found: list[CallObserver] = []
         if self._tracing is not None:
             found.append(self._tracing.calls)
@@ -46,21 +46,21 @@ class Telemetry:
 
     @property
     def on_usage(self) -> UsageListener | None:
-        """Who is told of the tokens that models use."""
+        """Who is notified of the tokens that models use."""
         return None if self._metrics is None else self._metrics.models.used_tokens
 
     @property
     def requests(self) -> RequestObserver | None:
-        """Who is told of what nodes ask of others."""
+        """Who is notified of what nodes ask of others."""
         return None if self._tracing is None else self._tracing.requests
 
     @property
     def on_commit(self) -> CommitListener | None:
-        """Who is told of what the journal commits."""
+        """Who is notified of what the journal commits."""
         return None if self._metrics is None else self._metrics.journal.committed
 
     def observer(self, node_types: Iterable[str]) -> Observer | None:
-        """Who is told of what the tasks of a host with these node types do."""
+        """Who is notified of what the tasks of a host with these node types do."""
         observers: list[Observer] = []
         if self._metrics is not None:
             observers.append(self._metrics.tasks(frozenset(node_types)))

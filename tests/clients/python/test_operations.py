@@ -20,7 +20,7 @@ UNAVAILABLE = errors.UnavailableError("away", grpc.StatusCode.UNAVAILABLE)
 
 
 class Time:
-    """A clock that only moves when told."""
+    """A clock that only moves when it is moved."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -371,7 +371,7 @@ def test_a_change_that_the_list_has_already_is_left_out() -> None:
 
 
 def test_tasks_that_are_gone() -> None:
-    """A removed task is told if it was given; after a reconnection so is every one that is no longer listed."""
+    """A removed task is reported if it was given; after a reconnection so is every one that is no longer listed."""
     other = TASK | {"task_id": "b"}
     script = (changes(), listing(TASK, other), changes(removed=("a", "x")), UNAVAILABLE, None)
     assert watched_tasks(*script, changes(), listing()) == ["a processing", "b processing", "-a", "-b"]

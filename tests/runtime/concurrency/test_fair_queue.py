@@ -256,7 +256,7 @@ async def test_a_slot_that_nobody_holds_cannot_be_given_back() -> None:
     st.integers(0, 3),
 )
 def test_slots_are_neither_lost_nor_made(steps: list[tuple[str, str]], max_per_key: int) -> None:
-    """Whoever is cancelled whenever, no more than there are are held, no key has more than its share, and all come back."""
+    """Whichever is cancelled at any time, no more slots than there are are held, no key has more than its share, and all come back."""
 
     async def scenario() -> None:
         semaphore = FairSemaphore(3, max_per_key=max_per_key)

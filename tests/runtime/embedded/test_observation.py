@@ -1,4 +1,4 @@
-"""What an observer of the embedded host is told, and when."""
+"""What an observer of the embedded host is notified of, and when."""
 
 import pytest
 from support.applications import call_schema, echo_schema, quiet
@@ -30,7 +30,7 @@ async def test_the_whole_way_of_a_task() -> None:
 
 
 async def test_a_replay_is_not_reported() -> None:
-    """After a restart only what is new is told, under the same names."""
+    """After a restart only what is new is reported, under the same names."""
     journal, before, after = MemoryJournal(), KeepingObserver(), KeepingObserver()
     calls = ScriptedCalls()
     async with running_application(calls, journal=journal, settings=quiet(), observer=before) as application:
@@ -72,7 +72,7 @@ async def test_what_is_not_durable_is_not_reported() -> None:
 
 
 async def test_a_canceled_task() -> None:
-    """Its end is told, and that of the run that was stopped."""
+    """Its end is reported, and that of the run that was stopped."""
     observer, calls = KeepingObserver(), ScriptedCalls()
     async with running_application(calls, observer=observer) as application:
         record = await application.run(TaskRequest(call_schema("a")))

@@ -52,7 +52,7 @@ async def end(application: Application, calls: ScriptedCalls, name: str, task_id
 
 
 async def test_a_damaged_log_ends_its_task_and_no_other(tmp_path: Path) -> None:
-    """The damage is told in the task's message; the others go on; the start does not fail."""
+    """The damage is reported in the task's message; the others go on; the start does not fail."""
     path = tmp_path / "journal.sqlite3"
     journal = await SQLiteJournal.open(path)
     bad, good = await leave_running(journal, "a", "b")
@@ -77,7 +77,7 @@ async def test_a_damaged_log_ends_its_task_and_no_other(tmp_path: Path) -> None:
 
 
 async def test_a_task_that_cannot_be_read_for_now_is_tried_again() -> None:
-    """Others are served meanwhile; who asks for it is told to come back; then it goes on as if nothing had been."""
+    """Others are served meanwhile; who asks for it is asked to come back; then it goes on as if nothing had been."""
     inner = MemoryJournal()
     first, second = await leave_running(inner, "a", "b")
     reads: list[int] = []
@@ -132,7 +132,7 @@ async def test_a_task_that_cannot_be_ended_for_now_is_tried_again() -> None:
 
 
 async def test_a_start_without_any_list_of_tasks_fails_with_a_clear_error() -> None:
-    """If it cannot be told which tasks there are, nothing is served in their stead."""
+    """If it is unknown which tasks there are, nothing is served in their stead."""
     journal = FaultyJournal(MemoryJournal(), lambda operation, number: Fault.ERROR)
     with pytest.raises(JournalUnavailable):
         async with running_application(journal=journal, settings=quiet()):
@@ -184,7 +184,7 @@ async def test_an_error_of_this_version_ends_the_task_that_it_hits() -> None:
 
 
 class UselessCodec(ListingCodec):
-    """An encoder that fails as often as it is told to."""
+    """An encoder that fails as often as it is asked to."""
 
     failures = 0
 
@@ -268,7 +268,7 @@ async def test_an_accepted_task_without_any_event_starts() -> None:
 
 
 class HeldReading(MemoryJournal):
-    """A journal that holds back the log of one task until it is told to go on."""
+    """A journal that holds back the log of one task until it is let go."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Retention: which finished tasks are removed, when, and what their watchers are told."""
+"""Retention: which finished tasks are removed, when, and what their watchers get."""
 
 import asyncio
 import json
@@ -107,7 +107,7 @@ async def test_many_are_removed_in_small_batches() -> None:
 
 
 async def test_a_watcher_of_a_task_that_is_removed_ends_with_not_found(journal: Journal) -> None:
-    """However far it has come; a watcher that comes later is told at once."""
+    """However far it has come; a watcher that comes later learns it at once."""
     calls, clock = ScriptedCalls(), FakeClock()
     settings = RuntimeSettings(retention_age=10, retention_interval=10, tail_bytes=1, step_budget=1)
     async with running_application(calls, journal=journal, clock=clock, settings=settings) as application:
@@ -243,7 +243,7 @@ async def test_an_age_beyond_all_times_removes_nothing_by_age(journal: Journal, 
 
 
 async def test_watchers_of_tasks_hear_of_removed_ones(journal: Journal) -> None:
-    """A task that is accepted, ended and removed while somebody watches is told as removed in the end."""
+    """A task that is accepted, ended and removed while somebody watches is reported as removed in the end."""
     clock = FakeClock()
     settings = RuntimeSettings(retention_age=0, retention_count=1, retention_interval=10)
     async with running_application(journal=journal, settings=settings, clock=clock) as application:

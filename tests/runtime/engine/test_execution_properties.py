@@ -141,7 +141,7 @@ def test_events_are_numbered_and_keep_the_transition_tables(workflow: Any, data:
 
 @given(workflows(), st.integers(1, 20))
 def test_cancel_stops_every_running_call(workflow: Any, stop_after: int) -> None:
-    """After a cancel no call is left running, and those that were are told to stop."""
+    """After a cancel no call is left running, and those that were are asked to stop."""
     schema, inputs = workflow
     driven = drive(link_schema(schema), inputs, answer, stop_after=stop_after, stop=Cancel(99, ""))
     canceled = {

@@ -159,7 +159,7 @@ class Broken:
 
 @pytest.mark.parametrize("makes_calls", [True, False])
 def test_an_error_of_a_node_type_fails_its_node(makes_calls: bool) -> None:
-    """With a text that tells users nothing of the inside; the host is told."""
+    """With a text that tells users nothing of the inside; the host is notified."""
     data = {"inputs": declare(apiKey="string"), "inputsValues": {"apiKey": constant("sk-1")}}
     schema = {
         "nodes": [start(), node("a", "broken", data), end()],

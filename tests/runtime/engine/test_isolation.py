@@ -179,7 +179,7 @@ def test_nothing_is_copied_for_trusted_types() -> None:
 
 
 def failure(node_type: NodeType) -> tuple[str, list[type[BaseException]]]:
-    """The one error of a task with a foreign node, and the types of the mistakes that the host is told of."""
+    """The one error of a task with a foreign node, and the types of the errors that the host is notified of."""
     driven = drive(program(node_type), {"x": [1]}, lambda call: {})
     finished = driven.execution.finished
     assert finished is not None
@@ -200,7 +200,7 @@ def failure(node_type: NodeType) -> tuple[str, list[type[BaseException]]]:
 )
 @pytest.mark.parametrize("makes_calls", [False, True])
 def test_what_is_no_json_fails_the_node(outputs: Any, text: str, makes_calls: bool) -> None:
-    """With a text that says so, whichever half gave it; the host is told of the mistake."""
+    """With a text that says so, whichever half gave it; the host is notified of the error."""
     what = "inputs of a call" if makes_calls else "outputs"
 
     def run(scope: RunScope, inputs: dict[str, Any]) -> Any:
@@ -249,7 +249,7 @@ def raising(error: Exception) -> Callable[[Node], object]:
 
 @pytest.mark.parametrize("trusted", [False, True])
 def test_a_node_type_that_cannot_be_bound_fails_the_node(trusted: bool) -> None:
-    """When it runs, each time, with an error that does not grow; what went wrong is told to the host."""
+    """When it runs, each time, with an error that does not grow; what went wrong is reported to the host."""
     error = ZeroDivisionError("secret detail")
     foreign = Foreign(lambda scope, inputs: NodeResult({}), on_bind=raising(error))
 

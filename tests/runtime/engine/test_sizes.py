@@ -137,7 +137,7 @@ def test_each_run_may_make_as_many_texts_as_fit() -> None:
 
 
 def test_texts_count_in_the_size_of_a_step() -> None:
-    """Whoever makes long ones lets others have their turn, though no event shows them."""
+    """A task that makes long ones lets others run, though no event shows them."""
     once = ("assign", ["v"], template("{{start_0.x}}"))
     nodes = [setting(once) | {"id": f"variable_{number}"} for number in range(20)]
     driven = drive(

@@ -11,7 +11,7 @@ from flowgram_core.hosting.calls import CallSlots
 
 
 class Workers:
-    """Calls that hold their slots until they are told to end.
+    """Calls that hold their slots until they are let go.
 
     Attributes:
         running: Those that have a slot, in the order in which they got it.

@@ -101,7 +101,7 @@ async def test_a_wait_times_out() -> None:
 
 
 async def test_news_at_the_last_moment_count() -> None:
-    """Of news and the time-out, what comes first is told; the other does no harm."""
+    """Of news and the time-out, what comes first is reported; the other does no harm."""
     live_log, clock = LiveLog(1000), FakeClock()
     sleeper = await asleep(live_log, clock, 5)
     live_log.publish([ONE])

@@ -102,7 +102,7 @@ def large_schema(nodes: int) -> str:
 
 
 class BlockedLibrary(ProgramCache):
-    """Reads inputs once it is told to, and counts how many are being read."""
+    """Reads inputs once it may, and counts how many are being read."""
 
     def __init__(self) -> None:
         super().__init__(Registry(pure_node_types()).node_types, RuntimeSettings())
@@ -175,7 +175,7 @@ async def test_the_loop_goes_on_while_a_large_schema_is_compiled() -> None:
 
 
 async def test_the_loop_goes_on_while_large_inputs_are_read() -> None:
-    """And they are what a short text would have given; what is wrong with them is told."""
+    """And they are what a short text would have given; what is wrong with them is reported."""
     shelf = WaitingLibrary(Registry(pure_node_types()).node_types, RuntimeSettings())
     shelf.loop = asyncio.get_running_loop()
     numbers = list(range(300_000))
@@ -194,7 +194,7 @@ async def test_small_texts_are_worked_through_at_once() -> None:
 
 
 async def test_who_goes_does_not_take_the_schema_from_others() -> None:
-    """One who asked first is cancelled: the other gets the program. A broken schema is told to both."""
+    """One who asked first is cancelled: the other gets the program. A broken schema is reported to both."""
     shelf = program_cache()
     for text in (large_schema(1_000), "[" + " " * 200_000):
         first, second = (asyncio.create_task(shelf.prepare(text, "")) for _ in range(2))

@@ -88,7 +88,7 @@ async def test_a_backup_is_one_moment_of_a_journal_in_use(path: Path, copy: Path
 
 
 async def test_a_backup_overwrites_nothing(path: Path, copy: Path) -> None:
-    """Unless it is told to; then the new one is there as a whole."""
+    """Unless it is asked to; then the new one is there as a whole."""
     journal = await SQLiteJournal.open(path)
     await journal.commit(finished("one"))
     put(copy, b"precious")

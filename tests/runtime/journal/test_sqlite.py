@@ -214,7 +214,7 @@ def read_only(journal: SQLiteJournal) -> Iterator[None]:
 async def test_a_failure_of_the_file_is_met_once_for_a_group(
     sqlite: SQLiteJournal, spoiled: Callable[[SQLiteJournal], AbstractContextManager[None]], text: str
 ) -> None:
-    """Writes that share a group wait for a lock once, not one after the other; each is told, and can be made again."""
+    """Writes that share a group wait for a lock once, not one after the other; each learns of it, and can be made again."""
     attempts: list[str] = []
     writes = [accepted(f"task-{index}") for index in range(10)]
     with spoiled(sqlite):

@@ -204,7 +204,7 @@ def _seen(task_id: str, view: dict[str, Any]) -> Any:
 def test_a_write_is_whole_or_not_there(
     template: Path, tmp_path: Path, kind: Kind, lasting: Lasting, count: int
 ) -> None:
-    """Wherever a group of writes fails: each is visible as a whole if it was told as done, and else not at all.
+    """Wherever a group of writes fails: each is visible as a whole if it was reported as done, and else not at all.
 
     The error says what happened, and the same write can be made next.
     """

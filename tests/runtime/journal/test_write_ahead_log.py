@@ -1,4 +1,4 @@
-"""A journal whose write-ahead log is not whole: either all that was told is there, or the program's log says that it is not."""
+"""A journal whose write-ahead log is not whole: either all that was shown is there, or the program's log says that it is not."""
 
 import asyncio
 import logging
@@ -148,7 +148,7 @@ def killed() -> Files:
 @settings(max_examples=60, deadline=None)
 @given(bits=st.sets(st.integers(0, 1 << 22), min_size=1, max_size=3))
 def test_a_changed_bit_is_reported(killed: Files, bits: set[int]) -> None:
-    """Wherever it is in the log: all that was told is there, or an error says that it is not. Nothing raises."""
+    """Wherever it is in the log: all that was shown is there, or an error says that it is not. Nothing raises."""
     found = opened(killed._replace(log=flipped(killed.log, *bits)))
     assert found.tasks <= ids(20)
     assert found.tasks == ids(20) or "is damaged" in "".join(found.errors)
@@ -181,7 +181,7 @@ def test_a_whole_log_is_no_error(killed: Files) -> None:
 
 @pytest.mark.parametrize("indexed", [True, False])
 def test_a_commit_that_was_cut_off_is_no_error(*, indexed: bool) -> None:
-    """A kill in the middle of a commit leaves part of it at the end: all that was told is there, nothing is reported."""
+    """A kill in the middle of a commit leaves part of it at the end: all that was shown is there, nothing is reported."""
     before, after = lives(5, 1)
     new = range(len(before.log), len(after.log))
     for length in [*new[:: FRAME // 5], *(end + FRAME_HEAD for end in new[::FRAME]), len(after.log) - 1]:
@@ -219,7 +219,7 @@ def spill_and_undo(connection: sqlite3.Connection) -> None:
 
 
 def test_frames_of_an_undone_transaction_are_no_error() -> None:
-    """They stay behind the frames of what was committed then, and were told to nobody."""
+    """They stay behind the frames of what was committed then, and were shown to nobody."""
     *_, undone, files = lives(3, spill_and_undo, 1)
     assert len(files.log) == len(undone.log)
     assert opened(files) == (ids(4), [])

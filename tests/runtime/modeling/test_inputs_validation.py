@@ -226,7 +226,7 @@ def test_required_properties() -> None:
     ],
 )
 def test_declarations_that_make_no_sense(declared: Any, text: str) -> None:
-    """What trips FlowGram's validator is told in the words of its TypeError."""
+    """What trips FlowGram's validator is reported in the words of its TypeError."""
     assert problem(declared, {"a": 1}) == text
 
 
@@ -264,7 +264,7 @@ def test_required_may_be_a_text() -> None:
 
 
 def test_of_very_many_problems_the_first_are_reported() -> None:
-    """And that there are more; as many as may be told are told without."""
+    """And that there are more; as many as may be reported are reported without."""
     declared = {"type": "array", "items": {"type": "string"}}
     received = problems(declared, [1] * (MAX_PROBLEMS + 1))
     assert len(received) == MAX_PROBLEMS + 1
@@ -283,7 +283,7 @@ def test_long_texts_end_the_list_of_problems() -> None:
 
 @given(json_values, json_values)
 def test_any_declaration_meets_any_inputs(declared: Any, inputs: Any) -> None:
-    """Whatever is declared and handed in, there is an answer, in valid Unicode, and no problem is told twice."""
+    """Whatever is declared and handed in, there is an answer, in valid Unicode, and no problem is reported twice."""
     found = validate_inputs(declared, inputs)
     assert all(path.encode() and text.encode() for path, text in found)
     assert len(set(found)) == len(found)

@@ -50,7 +50,7 @@ def test_a_schema_is_an_object(schema: Any) -> None:
 
 @pytest.mark.parametrize("value", [None, {}, "nodes", 5])
 def test_nodes_and_edges_are_arrays(value: Any) -> None:
-    """Missing or of another kind, each is told."""
+    """Missing or of another kind, each is reported."""
     nodes = Problem("schema.nodes", "Workflow schema must have a valid nodes array")
     edges = Problem("schema.edges", "Workflow schema must have a valid edges array")
     assert validate_schema({}) == (nodes, edges)
@@ -252,7 +252,7 @@ def test_cycles_are_those_that_removing_leaves_does_not_dissolve(
 
 
 def test_ids_are_unique_in_the_whole_schema() -> None:
-    """Every further use of an id is told, across blocks."""
+    """Every further use of an id is reported, across blocks."""
     schema = workflow(node("a"), loop("l", node("s"), loop("m", node("a"))), node("a"))
     assert validate_schema(schema) == (
         Problem("schema.nodes[3].id", 'Workflow schema node id "a" is not unique'),

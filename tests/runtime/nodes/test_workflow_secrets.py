@@ -168,7 +168,7 @@ def test_credentials_in_base64_are_known_as_what_they_hold(tmp_path: Path) -> No
 
 
 def test_what_is_inserted_beside_a_secret_cannot_name_it(tmp_path: Path) -> None:
-    """Whoever gives a workflow its inputs gets no secret by writing its placeholder, nor by halves of it."""
+    """Inputs get no secret by writing its placeholder, nor by halves of it."""
     opened = WorkflowSecrets({"KEY": secret(tmp_path)}).open(USES, "default")
     assert opened is not None
     assert opened.fill("a {{secrets.KEY}} {{secrets.OTHER}}", ["KEY"]) == f"a {VALUE} {{{{secrets.OTHER}}}}"

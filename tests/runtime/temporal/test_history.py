@@ -108,7 +108,7 @@ def test_a_last_record_may_have_no_events() -> None:
     ],
 )
 def test_an_end_from_outside(closing: HistoryEvent, status: Status, text: str) -> None:
-    """It is told like any other end, and made of the closing event alone, so that all servers tell the same."""
+    """It is reported like any other end, and made of the closing event alone, so that all servers tell the same."""
     ends = []
     for _ in range(2):
         history = begun()

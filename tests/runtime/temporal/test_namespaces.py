@@ -1,4 +1,4 @@
-"""Namespaces of tasks in one cluster: whoever asks for a task of another finds none."""
+"""Namespaces of tasks in one cluster: a call for a task of another finds none."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing

@@ -1,4 +1,4 @@
-"""What stands in a cluster: compressed, encrypted, and read by whoever has the key."""
+"""What stands in a cluster: compressed, encrypted, and read with the key only."""
 
 import base64
 import zlib

@@ -31,7 +31,7 @@ def test_a_record_comes_back(
 
 
 def test_a_record_of_another_release() -> None:
-    """A history of a later release, and what is no record at all, are told apart from records."""
+    """A history of a later release, and what is no record at all, are distinguished from records."""
     data = Record(Status.PROCESSING, 1, 2, 3, 4, b"events").encode()
     for broken in (b"\x02" + data[1:], data[:10], data[:-1], b""):
         with pytest.raises(PayloadUnreadable):

@@ -183,7 +183,7 @@ async def test_a_time_out_ends_a_task(cluster: TemporalServer) -> None:
 
 
 async def test_ended_from_outside(cluster: TemporalServer) -> None:
-    """What an operator terminates is told as failed, alike by all servers; what is deleted is not found."""
+    """What an operator terminates is reported as failed, alike by all servers; what is deleted is not found."""
     calls = ScriptedCalls()
     async with temporal_host(cluster.address, calls, heartbeat_timeout=1.0) as host, host.worker():
         front, other = host.front(), host.front()

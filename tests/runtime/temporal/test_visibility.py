@@ -60,7 +60,7 @@ async def test_names_are_shown_everywhere(cluster: TemporalServer) -> None:
 
 
 async def test_deleted_from_outside(cluster: TemporalServer) -> None:
-    """A task that an operator deletes is not found from then on, and in no list; who watches it is told that it is gone."""
+    """A task that an operator deletes is not found from then on, and in no list; who watches it learns that it is gone."""
     calls = ScriptedCalls()
     async with temporal_host(cluster.address, calls, heartbeat_timeout=1.0) as host, host.worker():
         front, other = host.front(), host.front()
@@ -79,7 +79,7 @@ async def test_deleted_from_outside(cluster: TemporalServer) -> None:
             events = await watching
         except TaskNotFound:
             pass
-        else:  # the cluster terminates it first, and its watchers may be told that
+        else:  # the cluster terminates it first, and its watchers may learn that
             assert events[-1].task_status_changed.status.status == Status.FAILED
         await listed(front, labels, 0)
         for server in (front, other):

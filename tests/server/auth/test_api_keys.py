@@ -72,7 +72,7 @@ def test_the_file_holds_no_secret(tmp_path: Path) -> None:
 
 
 def test_a_file_keeps_its_mode(tmp_path: Path) -> None:
-    """Whoever lets a group read it does so for good; a link stays one."""
+    """Permissions for a group stay; a link stays one."""
     path, link = tmp_path / "keys.json", tmp_path / "link.json"
     change_keys(path, lambda keys: keys)
     path.chmod(0o640)

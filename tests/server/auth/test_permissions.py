@@ -22,7 +22,7 @@ def test_every_method_of_the_contract_has_a_role() -> None:
 
 @pytest.mark.parametrize("role", Role)
 def test_what_a_role_may(role: Role) -> None:
-    """Readers see, runners run and cancel, too, and whoever has no role learns that there is a server."""
+    """Readers see, runners run and cancel, too, and a caller without a role learns that there is a server."""
     allowed = set()
     for method, needed in MINIMUM_ROLE.items():
         try:
@@ -56,7 +56,7 @@ def test_odd_names_of_namespaces(name: str) -> None:
 
 
 def test_an_admin_names_a_namespace() -> None:
-    """An admin acts where it says; whoever is none may name only its own."""
+    """An admin acts where it says; others may name only their own."""
     assert in_namespace(caller(Role.ADMIN), "team-b").namespace == "team-b"
     assert in_namespace(caller(Role.READER), "team-a") == caller(Role.READER)
     with pytest.raises(PermissionDenied, match="only an admin"):

@@ -107,7 +107,7 @@ async def test_an_issuer_that_was_never_there(issuer: Issuer, address: str) -> N
     "text", ["", "[]", "{}", '{"keys": []}', '{"keys": [{"kty": "oct", "k": "c2U"}]}', "<html>"]
 )
 async def test_what_is_no_key_set(issuer: Issuer, address: str, text: str, tmp_path: Path) -> None:
-    """It is told of an address and of a file."""
+    """It is notified of an address and of a file."""
     path = tmp_path / "keys.json"
     path.write_text(text)
     with pytest.raises(CredentialFileUnusable, match=r"keys\.json: is no JSON Web Key Set"):

@@ -111,7 +111,7 @@ async def test_nobody_reads_at_all(arguments: list[str], status: int) -> None:
     ],
 )
 async def test_streams_that_cannot_be_written(redirection: str, status: int, server: ScriptedServer) -> None:
-    """One that was closed by whoever started the command takes nothing; a full one is an error of its own."""
+    """One that was closed by the parent process takes nothing; a full one is an error of its own."""
     server.on("ServerInfo", runtime_service_pb2.ServerInfoResponse(name="a server"))
     command = f'exec "$@" {redirection}'
     arguments = ("flowgram_server.cli", "info", "--target", server.target)
@@ -248,7 +248,7 @@ async def test_an_encrypted_gateway(tmp_path: Path) -> None:
 def test_wrong_settings(
     arguments: list[str], status: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Settings that cannot be are told by name, before anything is started."""
+    """Settings that cannot be are named, before anything is started."""
     assert run(arguments) == status
     assert said in capsys.readouterr().err
 

@@ -219,7 +219,7 @@ async def test_watch_of_an_unknown_task(server: ScriptedServer, flowgram: Any) -
 
 
 async def test_no_server(server: ScriptedServer, flowgram: Any, workflow: str) -> None:
-    """An unreachable server is told as such, with what to do."""
+    """An unreachable server is reported as such, with what to do."""
     await server.stop()
     done = await flowgram("run", workflow)
     assert done.status == 4
@@ -228,7 +228,7 @@ async def test_no_server(server: ScriptedServer, flowgram: Any, workflow: str) -
 
 
 async def test_watch_without_a_server(server: ScriptedServer, flowgram: Any) -> None:
-    """Nothing was lost yet, and nothing is known to go on: it is told as by every other command."""
+    """Nothing was lost yet, and nothing is known to go on: it is reported as by every other command."""
     await server.stop()
     done = await flowgram("watch", "t1")
     assert (done.status, done.out) == (4, "")
@@ -238,7 +238,7 @@ async def test_watch_without_a_server(server: ScriptedServer, flowgram: Any) -> 
 
 
 async def test_watch_of_a_failed_task_from_a_sequence(server: ScriptedServer, flowgram: Any) -> None:
-    """Why it failed was said before; it is told in the end all the same."""
+    """Why it failed was said before; it is reported in the end all the same."""
     outcome = runtime_service_pb2.TaskResultResponse(
         status={"status": report_pb2.STATUS_FAILED}, errors=[BAD[2].message]
     )

@@ -21,7 +21,7 @@ from flowgram_server.settings.gateway import GatewaySettings
 JSON_TYPE = {"Content-Type": "application/json"}
 PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
 JUDGED_BY_THE_SERVICE = {"POST /api/task/run", "GET /api/tasks"}
-"""What these take cannot be told by a schema alone: a workflow, a page token."""
+"""What these take cannot be described by a schema alone: a workflow, a page token."""
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_assets_are_kept_for_ever_and_compressed(browser: Browser, bundle: dict[
 
 
 def test_a_page_that_has_not_changed_is_not_sent_again(browser: Browser, bundle: dict[str, File]) -> None:
-    """The page is asked for each time, and told to be as it was."""
+    """Browsers ask for the page each time, and one that has it already gets a 304."""
     http = browser(bundle)
     etag = http.get("/").headers["ETag"]
     again = http.get("/", headers={"If-None-Match": etag})

@@ -123,7 +123,7 @@ async def test_a_running_task_is_canceled(gateway: GatewayUnderTest) -> None:
 
 
 async def test_numbers_keep_their_form(gateway: GatewayUnderTest) -> None:
-    """Integers beyond 64 bits pass through unchanged, and the inputs are told as they were written."""
+    """Integers beyond 64 bits pass through unchanged, and the inputs are reported as they were written."""
     properties = {"n": {"type": "integer"}, "x": {"type": "number"}}
     schema = chain(
         node("start_0", "start", outputs={"type": "object", "properties": properties}),
@@ -170,7 +170,7 @@ async def test_warnings_of_a_workflow(gateway: GatewayUnderTest) -> None:
 
 
 async def test_inputs_that_do_not_fit(gateway: GatewayUnderTest) -> None:
-    """The texts are those of FlowGram; of more than one problem, all are told."""
+    """The texts are those of FlowGram; of more than one problem, all are reported."""
     answer = await gateway.http.post("/api/task/run", json={"schema": ECHO, "inputs": {"text": 1}})
     assert (answer.status_code, answer.json()["code"]) == (400, "INPUTS_INVALID")
     assert answer.json()["errors"] == [

@@ -101,7 +101,7 @@ def test_large_values_give_others_the_chance_to_run() -> None:
 )
 def test_what_is_no_object_is_refused(data: bytes) -> None:
     """With a text that names the place."""
-    if data in {b'{"a":[1}', b'{"a":[}'}:  # the kinds of brackets are for whoever parses the value
+    if data in {b'{"a":[1}', b'{"a":[}'}:  # the kinds of brackets are for the parser of the value
         data += b"}"
         scan(data)
         return

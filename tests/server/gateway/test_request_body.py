@@ -133,7 +133,7 @@ async def test_a_byte_order_mark_is_passed_over() -> None:
 
 
 async def test_large_inputs_are_not_parsed() -> None:
-    """They are passed on as they came, mistakes included: whoever parses them says what is wrong."""
+    """They are passed on as they came, errors included: their parser says what is wrong."""
     text = '{"a": [' + "{}," * LARGE + "nonsense]}"
     body = await parse_body(f'{{"schema": "s\\u00e9", "inputs": {text}, "labels": {{"a": "b"}}}}'.encode())
     assert body.value == {"schema": "sé", "inputs": {}, "labels": {"a": "b"}}
@@ -142,7 +142,7 @@ async def test_large_inputs_are_not_parsed() -> None:
 
 @pytest.mark.parametrize(("inputs", "shown"), [([0] * LARGE, []), ("x" * LARGE, "x" * LARGE), (1, 1)])
 async def test_large_inputs_that_are_no_object(inputs: Any, shown: Any) -> None:
-    """What they are can still be told, so that the request is refused for it."""
+    """What they are can still be found out, so that the request is refused for it."""
     body = await parse_body(json.dumps({"inputs": inputs, "schema": "x" * LARGE}).encode())
     assert body.value["inputs"] == shown
 

@@ -164,7 +164,7 @@ async def test_the_end_of_the_gateway_before_the_first_event(
 async def test_a_client_that_leaves_ends_the_watch(
     scripted: ScriptedServer, before_scripted: GatewayUnderTest
 ) -> None:
-    """Also where nothing happens: the server is told at once."""
+    """Also where nothing happens: the server learns it at once."""
     scripted.on("ServerInfo", ServerInfoResponse())
     scripted.on("WatchTask", [watched(*history(9)[:2]), HANG])
     async with before_scripted.watch("t1") as events:

@@ -48,7 +48,7 @@ def test_unknown_errors_are_internal() -> None:
 
 
 def test_inputs_have_a_reason_of_their_own() -> None:
-    """A schema that is not valid and inputs that are not are told apart."""
+    """A schema that is not valid and inputs that are not are distinguished."""
     problems = (Problem("inputs", "missing"),)
     assert answer_to(runtime.InvalidWorkflow(problems)).reason == "SCHEMA_INVALID"
     assert answer_to(runtime.InvalidWorkflow(problems, in_inputs=True)).reason == "INPUTS_INVALID"

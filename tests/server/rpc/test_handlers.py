@@ -154,7 +154,7 @@ async def test_a_defect_is_logged_and_not_reported(service: Service) -> None:
 
 
 class Abandoned:
-    """The context of a call whose client may leave at any time; nobody is told anything."""
+    """The context of a call whose client may leave at any time; nobody is notified."""
 
     def __init__(self, left: float | None) -> None:
         self.left = left

@@ -246,7 +246,7 @@ async def test_validate(service: Service) -> None:
 
 
 async def test_get(service: Service) -> None:
-    """A task is told with its name, times and time-out; its schema and inputs have their secrets masked."""
+    """A task is reported with its name, times and time-out; its schema and inputs have their secrets masked."""
     service.application.records["t1"] = record(
         inputs='{"a":{"apiKey":"sk-one"},"apiKey":"sk-two","n":12345678901234567890}',
         labels={"team": "x"},

@@ -80,7 +80,7 @@ def test_limits_of_calls_are_bounded_by_descriptors(monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_everything_can_be_set(model: Any, dataclass: Any) -> None:
-    """Whatever the parts can be told, operators can set."""
+    """Operators can set every setting of the parts."""
     assert {field.name for field in fields(dataclass)} - NOT_SETTINGS <= model.model_fields.keys()
 
 
@@ -187,7 +187,7 @@ def test_errors_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_flag_that_is_called_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever spells `--http` as other flags are spelled in the environment is told its name."""
+    """A variable that spells `--http` as other flags are spelled gets a hint with its name."""
     monkeypatch.setenv("FLOWGRAM_HTTP", "127.0.0.1:4001")
     with pytest.raises(
         InvalidSettings, match=r"^FLOWGRAM_HTTP: should be a JSON object; .* FLOWGRAM_HTTP_LISTEN$"
@@ -241,7 +241,7 @@ def test_unknown_settings_in_the_environment(monkeypatch: pytest.MonkeyPatch, na
 
 
 def test_unknown_settings_of_a_group_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are told once, with the closest one, as in the file."""
+    """They are reported once, with the closest one, as in the file."""
     monkeypatch.setenv("FLOWGRAM_LLM__READ_TIMEOUTS", "1")
     with pytest.raises(InvalidSettings) as error:
         load_settings()
@@ -403,7 +403,7 @@ def test_a_socks_proxy_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_all_errors_are_reported(tmp_path: Path) -> None:
-    """Several mistakes are told at once, a line for each."""
+    """Several errors are reported at once, a line for each."""
     with pytest.raises(InvalidSettings) as error:
         load_settings(flags={"max_nodes": 0, "max_events": "x"})
     assert len(str(error.value).splitlines()) == 2

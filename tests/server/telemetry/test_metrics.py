@@ -343,7 +343,7 @@ def test_the_default_address_is_taken(taken: str) -> None:
 
 
 async def test_without_metrics_nothing_is_there(tmp_path: Path) -> None:
-    """The library is not even imported, and no observer is told of anything."""
+    """The library is not even imported, and no observer is notified of anything."""
     async with open_telemetry(None) as telemetry:
         assert telemetry.observer(("start",)) is None
         assert (telemetry.call_observers, telemetry.on_usage, telemetry.on_commit) == ([], None, None)

@@ -155,7 +155,7 @@ async def test_a_model(tmp_path: Path, collector: Collector) -> None:
 
 
 async def test_a_request(tmp_path: Path, collector: Collector) -> None:
-    """It carries the trace on; its span names neither path nor query; a status of the server's is told."""
+    """It carries the trace on; its span names neither path nor query; a status of the server's is reported."""
     async with FakeOpenAI() as model, traced(tmp_path) as stub:
         root = model.base_url.removesuffix("/v1")
         await run(stub, chain(START, http(f"{root}/{CANARY}?key={CANARY}"), END))

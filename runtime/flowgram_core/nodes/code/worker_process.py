@@ -31,7 +31,7 @@ _END_TIMEOUT: Final = 1
 
 
 class WorkerListener(Protocol):
-    """Who is told what a process does."""
+    """Who is notified of what a process does."""
 
     def answered(self, job: bytes, content: bytes) -> None:
         """The process has answered a job."""
@@ -151,7 +151,7 @@ class WorkerProcess:
             os.setpriority(os.PRIO_PROCESS, self.pid, _LOWER_PRIORITY)
 
     def kill(self) -> None:
-        """Ends the process at once. What it has answered before is still told."""
+        """Ends the process at once. What it has answered before is still reported."""
         # To signal a process that has ended is to take its exit status from the event loop that waits for it.
         if self._is_killed or self._process.returncode is not None:
             return
@@ -160,7 +160,7 @@ class WorkerProcess:
             self._process.kill()
 
     async def wait(self) -> int:
-        """Waits until the process has gone. Returns its exit status; all that it has answered has been told."""
+        """Waits until the process has gone. Returns its exit status; all that it has answered has been reported."""
         status = await self._process.wait()
         while self._read():
             pass

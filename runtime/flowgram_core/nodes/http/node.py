@@ -52,7 +52,7 @@ class HTTPNode(Trusted):
         secrets: The secrets that workflows may use.
         secret_names: Headers that carry credentials besides those that are known by their names: they do not follow a
             redirect to another origin.
-        observer: Is told of each attempt at a request.
+        observer: Is notified of each attempt at a request.
 
     Attributes:
         type: `http`.

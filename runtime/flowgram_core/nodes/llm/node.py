@@ -53,8 +53,8 @@ class LLMNode(Trusted):
         egress: What may be connected to.
         own_ports: The ports that the server listens on.
         secrets: The secrets that workflows may use.
-        on_usage: Is told of the tokens that were used; APIs are then asked to tell them.
-        observer: Is told of each request, and of its tokens, too.
+        on_usage: Is notified of the tokens that were used; APIs are then asked to tell them.
+        observer: Is notified of each request, and of its tokens, too.
 
     Attributes:
         type: `llm`.

@@ -22,7 +22,7 @@ class TokenUsage(NamedTuple):
 
 
 UsageListener = Callable[[str, TokenUsage], None]
-"""Is told of each answer: the name of the model as the request has it, and what was used. It must not raise."""
+"""Is notified of each answer: the name of the model as the request has it, and what was used. It must not raise."""
 
 
 def usage_of(completion: JSONObject) -> TokenUsage | None:

@@ -28,7 +28,7 @@ class Exchange(Protocol):
 
 
 class RequestObserver(Protocol):
-    """Is told of outgoing requests. The block is left with the error of one that fails."""
+    """Is notified of outgoing requests. The block is left with the error of one that fails."""
 
     def request(self, method: str, url: httpx2.URL) -> AbstractContextManager[Exchange]:
         """An http node makes one attempt at a request."""

@@ -91,7 +91,7 @@ tell(" infinite" if hard == resource.RLIM_INFINITY else " finite")
 
 @LINUX
 def test_what_an_interpreter_needs_works() -> None:
-    """Memory comes and goes, time is told, and the CPU time of a job can be set anew."""
+    """Memory comes and goes, the clock can be read, and the CPU time of a job can be set anew."""
     program = """
 import time
 for size in (10, 1 << 16, 1 << 24):

@@ -331,7 +331,7 @@ async def test_a_process_that_does_not_get_ready_is_killed() -> None:
 
 
 async def test_missing_protections_are_logged_once(files: Files, caplog: pytest.LogCaptureFixture) -> None:
-    """The operator is told what this system does not offer."""
+    """The operator learns what this system does not offer."""
     async with pool(files, size=2, missing="seccomp user") as workers:
         jobs = [ask(workers, files.until(name)) for name in "ab"]
         await wait_until(lambda: files.begun() == Counter("ab"))

@@ -249,7 +249,7 @@ def test_without_conditions_there_is_no_branch(data: dict[str, Any]) -> None:
 
 
 def test_all_conditions_are_checked_before_the_first_is_decided() -> None:
-    """An operator that does not exist fails the node wherever it stands; of several mistakes the first is told."""
+    """An operator that does not exist fails the node wherever it stands; of several errors the first is reported."""
     scope = Variables({"v.left": 5, "v.text": "a"})
     holds = condition("gt", constant(0))
     with pytest.raises(NodeError, match='"integer" has no operator "contains"'):

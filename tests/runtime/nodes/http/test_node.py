@@ -241,7 +241,7 @@ async def test_redirects_end() -> None:
 
 
 async def test_cookies_are_not_kept() -> None:
-    """What one request was told is nothing to the next, which may be another task's."""
+    """What one request has received is nothing to the next, which may be another task's."""
     async with RawServer(response(Set_Cookie="a=1")) as server, HTTPNode() as node:
         await execute(node, server.url)
         await execute(node, server.url)

@@ -300,7 +300,7 @@ async def test_what_cannot_be_parsed_yet_is_bounded(
 
 @pytest.mark.parametrize("packed", [False, True])
 async def test_a_long_error_is_cut_off(packed: bool) -> None:
-    """It is told as far as it fits, though it has no end."""
+    """It is reported as far as it fits, though it has no end."""
     body = gzip.compress(b"x" * 2 * MIB) if packed else b"x" * 2 * MIB
     headers = "content-encoding: gzip" if packed else "x: y"
     async with endless("400 Bad", headers, body) as server:

@@ -111,7 +111,7 @@ async def test_a_coding_that_is_not_known_is_named(run: object, coding: str) -> 
 
 
 async def test_six_codings_are_one_too_many() -> None:
-    """It is told before anything is unpacked."""
+    """It is reported before anything is unpacked."""
     with pytest.raises(NodeError, match="The response is compressed 6 times: gzip, gzip"):
         await unpack(", ".join(["gzip"] * 6), b"")
 

@@ -267,7 +267,7 @@ async def test_a_server_is_not_read_faster_than_its_response_is_taken() -> None:
 
 
 async def test_closing_ends_what_is_open() -> None:
-    """Those who wait are told, and later requests are refused."""
+    """Those who wait get the error, and later requests are refused."""
     async with RawServer(never) as server, transport_of() as transport:
         request = asyncio.create_task(fetch(transport, server.url))
         await server.arrived.wait()

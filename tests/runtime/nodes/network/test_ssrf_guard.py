@@ -120,7 +120,7 @@ async def test_llm_nodes_are_guarded_alike(host: str) -> None:
 
 
 async def test_proxies_are_not_used_where_addresses_are_guarded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy would connect to wherever it is told."""
+    """A proxy would connect to any address."""
     async with RawServer() as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         settings = HTTPSettings(deny_private=True, trust_env=True)

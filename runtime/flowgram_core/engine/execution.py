@@ -36,7 +36,7 @@ from flowgram_core.engine.frame import Frame
 from flowgram_core.engine.limits import UNLIMITED, Limits
 from flowgram_core.engine.memory import TaskMemory, values_of
 from flowgram_core.engine.node_runs import LoopItems, LoopRun, NodeRun
-from flowgram_core.engine.node_type import Call, CancelCall, Command, NodeResult
+from flowgram_core.engine.node_type import Call, CancelCall, Command
 from flowgram_core.engine.program import Control, Decisions, LoopPlan, Program, Step
 from flowgram_core.engine.recorder import Recorder
 from flowgram_core.engine.snapshot import State, read_snapshot, write_snapshot
@@ -250,37 +250,44 @@ class Execution:
             recorder.move_on(at)
         budget = left = min(budget, 1 + max_bytes // self.program.root.event_bytes)
         wave, position, run = self._wave, self._position, self._run
+        end = len(wave)
         meter, memory, work, inline_work = self._meter, self._memory, 0, self._inline_work
-        threshold, is_bounded, max_work = memory.threshold, until != UNLIMITED, min(max_work, inline_work)
+        max_work = min(max_work, inline_work)
+        # A replay looks before each run whether it has come to the end of what it may do.
+        threshold = memory.threshold if until == UNLIMITED else -1
         self.is_suspended = False
         meter.begin(inline_work, checkpoint)
         while self.finished is None:
-            if self._ending is not None or meter.allocated >= threshold or is_bounded:
-                self._position = position
+            allocated = meter.allocated
+            if allocated >= threshold or self._ending is not None:
+                self._wave, self._position = wave, position
                 if recorder.sequence >= until or self.is_suspended:
                     break
                 if self._catch_up(checkpoint):
-                    threshold = memory.threshold
+                    threshold = memory.threshold if until == UNLIMITED else -1
                     continue
-            if position == len(wave):
+            if position == end:
                 if self._failing:
                     self._move(Status.FAILED)
                     self._terminate(Status.FAILED)
                     break
-                if not self._ready:
-                    self._position = position
+                following = self._ready
+                if not following:
+                    self._wave, self._position = wave, position
                     break
-                wave, position = self._ready, 0
-                self._wave, self._ready = wave, []
+                wave, position, end = following, 0, len(following)
+                self._ready = []
             if not left or recorder.size >= max_bytes or work >= max_work:
-                self._position = position
+                self._wave, self._position = wave, position
                 break
             frame, step = wave[position]
             try:
                 run(frame, step)
             except WorkSuspended:
+                recorder.roll_back()
+                meter.allocated = allocated
                 self.is_suspended = True
-                self._position = position
+                self._wave, self._position = wave, position
                 break
             position += 1
             left -= 1
@@ -353,71 +360,65 @@ class Execution:
             return
         self._memory.add_value(outcome.outputs)
         self._end_run(run, _SUCCEEDED)
-        self._complete(run.frame, run.step, NodeResult(outcome.outputs), run.key, run.started_at, None)
+        self._complete(run.frame, run.step, outcome.outputs, "", run.key, run.started_at, None)
 
     def _run(self, frame: Frame, step: Step) -> None:
         """Runs a ready node: to its end, if nothing from outside is needed, or as far as a call or a loop."""
         inputs: JSONObject = {}
         key = frame.key_prefix + step.key
         recorder = self._recorder
-        if recorder.undo:
-            recorder.undo.clear()
-        allocated = self._meter.allocated
         try:
             if step.resolve_inputs is not None:
-                inputs = self._recorder.shown(step.resolve_inputs(frame))
+                inputs = recorder.shown(step.resolve_inputs(frame))
             run = step.run
-            if run is not None:
-                result = run(frame, inputs)
-                if result.outputs:
-                    self._recorder.shown(result.outputs)
-            elif step.loop is not None:
-                self._start_loop(frame, step, step.loop, key, inputs)
+            if run is None:
+                self._begin(frame, step, key, inputs)
                 return
-            elif step.prepare is not None:
-                inputs = self._recorder.shown(step.prepare(frame, inputs))
-                self._start_call(frame, step, key, inputs)
-                return
-            else:
-                raise NodeError(f"No executor found for node type {step.node.type}")  # noqa: TRY301 - as any other
-        except WorkSuspended:
-            recorder.roll_back()
-            self._meter.allocated = allocated
-            raise
+            outputs, branch = run(frame, inputs)
+            if outputs:
+                recorder.shown(outputs)
         except Exception as error:  # noqa: BLE001 - whatever a node type raises fails its node, in a replay as well
             for_users = isinstance(error, NodeError | BindingError | WorkLimitExceeded)
             text = str(error) if for_users else f"Node type {step.node.type} failed with an internal error"
             if not for_users or isinstance(error, NodeTypeError):
                 self.unexpected_errors.append(UnexpectedError(step.id, inputs, error))
-            self._fail(frame, step, key, self._recorder.at, inputs, None, "", text)
+            self._fail(frame, step, key, recorder.at, inputs, None, "", text)
             return
-        self._complete(frame, step, result, key, self._recorder.at, inputs)
+        self._complete(frame, step, outputs, branch, key, recorder.at, inputs)
+
+    def _begin(self, frame: Frame, step: Step, key: str, inputs: JSONObject) -> None:
+        """Begins a node run that takes time."""
+        if step.loop is not None:
+            self._start_loop(frame, step, step.loop, key, inputs)
+        elif step.prepare is not None:
+            self._start_call(frame, step, key, self._recorder.shown(step.prepare(frame, inputs)))
+        else:
+            raise NodeError(f"No executor found for node type {step.node.type}")
 
     def _complete(
         self,
         frame: Frame,
         step: Step,
-        result: NodeResult,
+        outputs: JSONObject,
+        branch: str,
         key: str,
         started_at: int,
         inputs: JSONObject | None,
     ) -> None:
         """Finishes a node run: sets its variables, decides its edges, records its end."""
-        outputs, branch = result
         if step.outputs:
             frame.declare_outputs(step, outputs)
             self._meter.allocated += step.outputs_memory
-        decisions: Decisions | None
-        if branch:
-            decisions = step.branch(branch)
-            error = "" if decisions is not None else f'Branch "{branch}" not found'
-        else:
-            decisions = step.taken
-            error = "" if decisions or step.is_leaf else f'Node "{step.id}" has no next nodes'
-        if error:
-            self._fail(frame, step, key, started_at, inputs, outputs, branch, error)
-            return
-        self._recorder.ended(_SUCCEEDED, frame, step, key, started_at, inputs, outputs, branch)
+        way = step.ways.get(branch)
+        if way is None:
+            way = step.way(branch)
+            if way is None:
+                error = f'Branch "{branch}" not found' if branch else f'Node "{step.id}" has no next nodes'
+                self._fail(frame, step, key, started_at, inputs, outputs, branch, error)
+                return
+        decisions, only = way
+        recorder = self._recorder
+        recorder.ended(_SUCCEEDED, frame, step, key, started_at, inputs, outputs, branch)
         control = step.control
         if control is not _NO_CONTROL:
             if control is _END:
@@ -426,12 +427,17 @@ class Execution:
                 frame.broken = True
             else:
                 frame.continued = True
-        if decisions:
-            self._decide(frame, decisions)
-        frame.active -= 1
-        if not frame.active:
-            self._end_frame(frame)
-        elif self._recorder.sequence >= self._max_events:
+        if only is None:
+            if decisions:
+                self._decide(frame, decisions)
+            frame.active -= 1
+            if not frame.active:
+                self._end_frame(frame)
+                return
+        else:
+            # The usual case, as cheap as can be: this node has been active, and now the next one is.
+            self._ready.append((frame, frame.plan.steps[only]))
+        if recorder.sequence >= self._max_events:
             self._exceed_events()
 
     def _decide(self, frame: Frame, decisions: Decisions) -> None:
@@ -522,7 +528,7 @@ class Execution:
             self._fail_run(run, str(error))
             return
         self._end_run(run, _SUCCEEDED)
-        self._complete(run.frame, run.step, NodeResult(outputs), run.key, run.started_at, None)
+        self._complete(run.frame, run.step, outputs, "", run.key, run.started_at, None)
 
     def _fail_run(self, run: NodeRun, error: str) -> None:
         self._end_run(run, Status.FAILED)

@@ -49,7 +49,7 @@ class Frame:
         self.key_prefix = key_prefix
         self.iterations = iterations
         self.waiting = plan.waits.copy()
-        self.reached = bytearray(len(plan.waits))
+        self.reached = plan.unreached.copy()
         self.active = 0
         self.broken = False
         self.continued = False
@@ -76,10 +76,10 @@ class Frame:
         """Makes or replaces a variable in this scope."""
         known = self.variables.get(node_id)
         if known is None:
-            self.recorder.undo.append((self.variables, node_id, None))
+            self.recorder.will_set(self.variables, node_id, None)
             self.variables[node_id] = {key: variable}
         else:
-            self.recorder.undo.append((known, key, known.get(key)))
+            self.recorder.will_set(known, key, known.get(key))
             known[key] = variable
 
     def assign(self, node_id: str, key: str, variable: Variable) -> bool:
@@ -90,7 +90,7 @@ class Frame:
             if known is not None:
                 if key not in known:
                     return False
-                self.recorder.undo.append((known, key, known[key]))
+                self.recorder.will_set(known, key, known[key])
                 known[key] = variable
                 return True
             frame = frame.parent

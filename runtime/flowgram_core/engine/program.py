@@ -4,9 +4,10 @@ For every node it holds the bound behavior, and the decisions about all of its o
 may choose, so that a running task only walks tuples.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from flowgram_core.engine.isolation import bind
 from flowgram_core.engine.node_type import Behavior, CallBehavior, NodeTypes, PureBehavior
@@ -22,13 +23,26 @@ _LEAVES: Final = frozenset({"end", "block-end", "break", "continue"})
 
 
 _FEW_PORTS: Final = 16
-"""For more, a node's decisions are made each time that it runs: kept for all, they take ports times edges."""
+"""For more, a node's way out is computed each time that it runs: kept for all, they take ports times edges."""
 
 VARIABLE_BYTES: Final = 160
 """About how many bytes of memory a variable takes beside its value."""
 
 _EVENT_BYTES: Final = 100
 """About how many bytes an event has besides names, inputs and outputs."""
+
+
+class Way(NamedTuple):
+    """What follows when a node has run and left by one of its ports.
+
+    Attributes:
+        decisions: Those about all of its outgoing edges.
+        only: The position of the step that is ready by that, where the node has one edge, which is the only one that the step
+            waits for; else None.
+    """
+
+    decisions: Decisions
+    only: int | None
 
 
 class Control(Enum):
@@ -60,12 +74,15 @@ class LoopPlan:
 
 
 class Step:
-    """A node as the engine runs it."""
+    """A node as the engine runs it.
+
+    Attributes:
+        ways: By port, "" for none: what follows. Ports of a node that has many are missing; see `way`.
+    """
 
     __slots__ = (
-        "_branches", "_ports", "control", "event_bytes", "id", "is_leaf", "key", "loop", "node", "outputs", "outputs_memory",
-        "prepare",
-        "resolve_inputs", "run", "skipped", "taken",
+        "_edges", "_ports", "control", "event_bytes", "id", "key", "loop", "node", "outputs",
+        "outputs_memory", "prepare", "resolve_inputs", "run", "skipped", "ways",
     )  # fmt: skip
 
     def __init__(self, node: Node, behavior: Behavior | None, loop: LoopPlan | None) -> None:
@@ -81,29 +98,45 @@ class Step:
         )
         self.outputs: tuple[Declaration, ...] = node.outputs
         self.outputs_memory: int = VARIABLE_BYTES * len(node.outputs)
-        self.is_leaf = node.type in _LEAVES
         self.skipped: Decisions = tuple((edge.target, False) for edge in node.edges)
-        # A path ends at its leaf, even if edges lead on from there.
-        self.taken: Decisions = (
-            self.skipped if self.is_leaf else tuple((edge.target, True) for edge in node.edges)
-        )
+        self.ways: dict[str, Way] = {}
+        self._edges = node.edges
         self._ports = frozenset(edge.port for edge in node.edges)
-        few = len(self._ports) <= _FEW_PORTS
-        self._branches = {port: self._decisions(port) for port in self._ports} if few else {}
         inner = 0 if loop is None or loop.block is None else loop.block.event_bytes
         self.event_bytes: int = (
             inner + _EVENT_BYTES + 3 * len(self.key) + max(map(len, self._ports), default=0)
         )
 
-    def branch(self, port: str) -> Decisions | None:
-        """The decisions about the edges if the node chooses a port; None if it has no such port."""
-        decisions = self._branches.get(port)
-        if decisions is None and port in self._ports:
-            return self._decisions(port)
-        return decisions
+    def link(self, waits: Sequence[int]) -> None:
+        """Computes the ways out of the node, given how many decisions each node of the graph waits for."""
+        ways = self.ways = {}
+        if len(self._ports) <= _FEW_PORTS:
+            for port in self._ports:
+                ways[port] = _way(self._decisions(port), waits)
+        ways.pop("", None)
+        if self.node.type in _LEAVES:
+            # A path ends at its leaf, even if edges lead on from there.
+            ways[""] = _way(self.skipped, waits)
+        elif self._edges:
+            ways[""] = _way(tuple((edge.target, True) for edge in self._edges), waits)
+
+    def way(self, port: str) -> Way | None:
+        """What follows if the node leaves by a port; None if it has no such port."""
+        if port and port not in self.ways and port in self._ports:
+            return Way(self._decisions(port), None)
+        return self.ways.get(port)
 
     def _decisions(self, port: str) -> Decisions:
-        return tuple((edge.target, edge.port == port) for edge in self.node.edges)
+        return tuple((edge.target, edge.port == port) for edge in self._edges)
+
+
+def _way(decisions: Decisions, waits: Sequence[int]) -> Way:
+    only = None
+    if len(decisions) == 1:
+        target, taken = decisions[0]
+        if taken and waits[target] == 1:
+            only = target
+    return Way(decisions, only)
 
 
 class Plan:
@@ -111,13 +144,17 @@ class Plan:
 
     Attributes:
         event_bytes: About how many bytes an event of a node has at most, its inputs and outputs aside.
+        unreached: For each step, that none of its incoming edges was taken: what a frame begins with.
     """
 
-    __slots__ = ("event_bytes", "start", "steps", "waits")
+    __slots__ = ("event_bytes", "start", "steps", "unreached", "waits")
 
     def __init__(self, graph: Graph, node_types: NodeTypes) -> None:
         self.steps = tuple(_link(node, node_types) for node in graph.nodes)
         self.waits = [node.waits for node in graph.nodes]
+        self.unreached = bytearray(len(self.steps))
+        for step in self.steps:
+            step.link(self.waits)
         self.start = self.steps[graph.start]
         self.event_bytes: int = max(step.event_bytes for step in self.steps)
 

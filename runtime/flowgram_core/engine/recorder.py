@@ -41,16 +41,17 @@ class Recorder:
         size: About how many bytes the events that were not taken yet will be, but for what each event has; and the texts
             that were made meanwhile.
         meter: See the arguments.
-        undo: The variables that the present node run has set, in order: the dict, the key, and what was there before.
     """
 
     __slots__ = (
-        "_events", "_max_snapshot", "_texts", "at", "errors", "meter", "sequence", "size", "start_time", "undo",
+        "_events", "_max_snapshot", "_texts", "_undo", "_undo_sequence", "at", "errors", "meter", "sequence", "size",
+        "start_time",
     )  # fmt: skip
 
     def __init__(self, max_snapshot_bytes: int, meter: Meter | None = None) -> None:
         self.meter = meter or Meter()
-        self.undo: list[tuple[dict[str, Any], str, Any]] = []
+        self._undo: list[tuple[dict[str, Any], str, Any]] = []
+        self._undo_sequence = -1
         self.sequence = 0
         self.at = 0
         self.start_time = 0
@@ -88,6 +89,7 @@ class Recorder:
         """The events since the last time."""
         events, self._events = self._events, []
         self.size = 0
+        self._undo.clear()
         return events
 
     def shown(self, values: JSONObject) -> JSONObject:
@@ -108,11 +110,26 @@ class Recorder:
             raise BindingError(too_large(self._max_snapshot))
         return left
 
+    def will_set(self, variables: dict[str, Any], key: str, before: Any) -> None:
+        """Keeps what undoes the setting of a variable, until the present node run records its first event.
+
+        Args:
+            variables: Where it is about to be set.
+            key: Its key there.
+            before: What is there now; None for nothing.
+        """
+        if self._undo_sequence != self.sequence:
+            self._undo_sequence = self.sequence
+            self._undo.clear()
+        self._undo.append((variables, key, before))
+
     def roll_back(self) -> None:
         """Undoes what a node run has done before it was suspended. It has recorded no events yet."""
         self._texts = 0
-        while self.undo:
-            variables, key, before = self.undo.pop()
+        if self._undo_sequence != self.sequence:
+            return
+        while self._undo:
+            variables, key, before = self._undo.pop()
             if before is None:
                 del variables[key]
             else:

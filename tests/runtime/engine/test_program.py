@@ -21,9 +21,21 @@ def branching(ports: int) -> Program:
 def test_a_port_takes_its_edges_and_no_others(ports: int) -> None:
     """In the order of the schema, however many ports a node has."""
     step = branching(ports).root.start
-    assert step.branch("port_0") == ((2, True), *[(2, False)] * (ports - 1), (1, True))
-    assert step.branch(f"port_{ports - 1}") == (*[(2, False)] * (ports - 1), (2, True), (1, False))
-    assert step.branch(f"port_{ports}") is None
+    first, last = step.way("port_0"), step.way(f"port_{ports - 1}")
+    assert first is not None
+    assert first.decisions == ((2, True), *[(2, False)] * (ports - 1), (1, True))
+    assert last is not None
+    assert last.decisions == (*[(2, False)] * (ports - 1), (2, True), (1, False))
+    assert step.way(f"port_{ports}") is None
+
+
+def test_a_step_that_waits_for_one_edge_alone_is_known_beforehand() -> None:
+    """It needs no counting of what it still waits for; a node where paths join does."""
+    nodes = [start(), node("one", "variable"), node("other", "variable"), end()]
+    edges = [edge("start_0", "one"), edge("one", "other"), edge("one", "end_0"), edge("other", "end_0")]
+    steps = link_schema({"nodes": nodes, "edges": edges}).root.steps
+    ways = [step.way("") for step in steps]
+    assert [None if way is None else way.only for way in ways] == [1, None, None, None]
 
 
 def test_a_program_takes_memory_in_proportion_to_its_edges() -> None:

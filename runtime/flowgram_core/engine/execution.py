@@ -226,7 +226,7 @@ class Execution:
                 recorder.move_on(activation.at)
                 recorder.task(_PENDING)
 
-    def advance(
+    def advance(  # noqa: PLR0915 - the innermost loop: calls would cost as much as what they do
         self,
         budget: int,
         at: int | None = None,
@@ -495,11 +495,19 @@ class Execution:
         """None of the instance's nodes is ready or running. Rule 4."""
         if self._failing:
             return
-        if frame.loop is None:
+        loop = frame.loop
+        if loop is None:
             self._move(_SUCCEEDED)
             self._terminate(_SUCCEEDED)
-        else:
+        elif (
+            frame.continued
+            or frame.broken
+            or self._recorder.sequence >= self._max_events
+            or not loop.collect_small(frame, self._max_collected)
+        ):
             self._ending = frame
+        else:
+            self._next_iteration(loop)
 
     def _end_iteration(self, frame: Frame) -> None:
         """Collects from an iteration, and goes on with its loop. Has changed nothing where it raises `WorkSuspended`."""

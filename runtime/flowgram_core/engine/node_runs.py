@@ -12,12 +12,13 @@ from flowgram_core.modeling.json_text import JSONObject
 from flowgram_core.modeling.meter import PART, Meter
 from flowgram_core.modeling.sizes import list_memory, size_of, too_large
 from flowgram_core.modeling.status import Status
-from flowgram_core.modeling.values import ARRAY, NULL, NUMBER, UNDEFINED, Variable
+from flowgram_core.modeling.values import ARRAY, NULL, NUMBER, UNDEFINED, Undefined, Variable
 
 # As in the recorder: half the cost of the NamedTuple's own constructor, for every iteration.
 _new = tuple.__new__
 
-_ABSENT: Final = 5
+_SCALARS: Final = frozenset({int, float, bool, type(None), Undefined})
+_SCALAR_SIZE: Final = 5
 _SHORT: Final = 256
 COLLECTED_BYTES: Final = 80
 """Bytes of memory of a value that a loop has collected, beside those of the value."""
@@ -95,8 +96,8 @@ class LoopProgress(NamedTuple):
 
 def _size_of(found: Variable | None, limit: int, meter: Meter | None = None) -> int:
     """About how long a loop output of one iteration is as JSON text, with its comma."""
-    if found is None or found.value is UNDEFINED:
-        return _ABSENT
+    if found is None or type(found.value) in _SCALARS:
+        return _SCALAR_SIZE
     value = found.value
     if type(value) is str and len(value) <= _SHORT and value.isascii():
         return len(value) + 3
@@ -139,17 +140,40 @@ class LoopRun:
         """The frame of the next iteration, or None after the last item."""
         found, run = self._found, self.run
         self._index = index = self._index + 1
-        if index >= len(found.items):
+        items = found.items
+        if index >= len(items):
             return None
         outer = run.frame
         iterations = (*self._iterations, (run.step.id, index))
         key_prefix = f"{run.key}[{index}]/"
         frame = Frame(found.block, outer.task_inputs, outer.recorder, outer, self, key_prefix, iterations)
         frame.variables[self._plan.locals_id] = {
-            "item": _new(Variable, (found.items[index], found.items_type, None)),
+            "item": _new(Variable, (items[index], found.items_type, None)),
             "index": _new(Variable, (index, NUMBER, None)),
         }
         return frame
+
+    def collect_small(self, frame: Frame, max_bytes: int) -> bool:
+        """Does what `collect` does if the values are variables that are numbers, words or absent: no work counts for these.
+
+        Returns:
+            Whether it was that; otherwise nothing has happened.
+        """
+        variables = self._plan.variables
+        if variables is None:
+            return False
+        values = []
+        for node_id, key in variables:
+            found = frame.lookup(node_id, key)
+            if found is not None and type(found.value) not in _SCALARS:
+                return False
+            values.append(found)
+        size = self._size + _SCALAR_SIZE * len(values)
+        if size > max_bytes:
+            return False
+        self._size = size
+        self._add(values, frame.meter)
+        return True
 
     def collect(self, frame: Frame, max_bytes: int) -> None:
         """Takes the loop outputs from an iteration that has ended; nothing is taken where it raises.
@@ -162,13 +186,10 @@ class LoopRun:
             BindingError: A loop output is invalid.
             NodeError: They grow too large.
         """
-        outputs = self._plan.outputs
-        if not outputs:
-            return
-        meter = frame.recorder.meter
+        meter = frame.meter
         size = self._size
         values = []
-        for _, reference in outputs:
+        for _, reference in self._plan.outputs:
             found = reference.resolve(frame)
             values.append(found)
             if max_bytes != UNLIMITED:
@@ -176,8 +197,11 @@ class LoopRun:
                 if size > max_bytes:
                     raise NodeError(too_large(max_bytes))
         self._size = size
+        self._add(values, meter)
+
+    def _add(self, values: list[Variable | None], meter: Meter) -> None:
         meter.allocated += COLLECTED_BYTES * len(values)
-        for collected, found in zip(self._collected.values(), values, strict=True):
+        for collected, found in zip(self._collected.values(), values):  # noqa: B905 - they are of one length, and this is fast
             collected.append(found)
 
     def outputs(self) -> JSONObject:

@@ -11,7 +11,13 @@ from typing import Final, NamedTuple
 
 from flowgram_core.engine.isolation import bind
 from flowgram_core.engine.node_type import Behavior, CallBehavior, NodeTypes, PureBehavior
-from flowgram_core.modeling.bindings import Binding, InputsResolver, compile_reference, no_inputs
+from flowgram_core.modeling.bindings import (
+    Binding,
+    InputsResolver,
+    VariableBinding,
+    compile_reference,
+    no_inputs,
+)
 from flowgram_core.modeling.document import Declaration, Document, Graph, Node
 from flowgram_core.modeling.values import UNDEFINED
 
@@ -58,9 +64,13 @@ _CONTROLS: Final = {"end": Control.END, "break": Control.BREAK, "continue": Cont
 
 
 class LoopPlan:
-    """How a loop node runs: the array it iterates over, its block, and what it collects."""
+    """How a loop node runs: the array it iterates over, its block, and what it collects.
 
-    __slots__ = ("block", "items", "locals_id", "outputs")
+    Attributes:
+        variables: The node ids and keys of what it collects, where that are variables alone; else None.
+    """
+
+    __slots__ = ("block", "items", "locals_id", "outputs", "variables")
 
     def __init__(self, node: Node, block: "Plan | None") -> None:
         self.block = block
@@ -70,6 +80,9 @@ class LoopPlan:
             (name, compile_reference(reference))
             for name, reference in (declared.items() if isinstance(declared, dict) else ())
         )
+        references = [reference for _, reference in self.outputs]
+        variables = [(each.node_id, each.key) for each in references if isinstance(each, VariableBinding)]
+        self.variables = tuple(variables) if len(variables) == len(references) else None
         self.locals_id = f"{node.id}_locals"
 
 

@@ -84,8 +84,27 @@ class ConstantBinding:
         return variable
 
 
-class RefBinding:
-    """`{"type": "ref", "content": [node, key, …path]}`."""
+class VariableBinding:
+    """`{"type": "ref", "content": [node, key]}`: a variable, which is found without any work that counts.
+
+    Attributes:
+        node_id: Its node.
+        key: Its key there.
+    """
+
+    __slots__ = ("key", "node_id")
+
+    def __init__(self, node_id: str, key: str) -> None:
+        self.node_id = node_id
+        self.key = key
+
+    def resolve(self, scope: Scope, declared_type: str | None = None) -> Variable | None:  # noqa: ARG002
+        """The variable."""
+        return scope.lookup(self.node_id, self.key)
+
+
+class PathBinding:
+    """`{"type": "ref", "content": [node, key, …path]}`: what lies inside a variable."""
 
     __slots__ = ("_key", "_node_id", "_path")
 
@@ -95,10 +114,10 @@ class RefBinding:
         self._path = tuple(path)
 
     def resolve(self, scope: Scope, declared_type: str | None = None) -> Variable | None:  # noqa: ARG002
-        """The variable; with a path, what lies there, with the type it really has."""
+        """What lies there, with the type it really has."""
         variable = scope.lookup(self._node_id, self._key)
-        if variable is None or not self._path:
-            return variable
+        if variable is None:
+            return None
         value = javascript.get_path(variable.value, self._path, scope.meter)
         if value is UNDEFINED:
             return None
@@ -286,7 +305,7 @@ def _compile_variable(content: Any) -> Binding:
     node_id, key, *path = content
     if not isinstance(node_id, str) or not isinstance(key, str):
         return AbsentBinding()
-    return RefBinding(node_id, key, path)
+    return PathBinding(node_id, key, path) if path else VariableBinding(node_id, key)
 
 
 def compile_reference(flow_value: Any) -> Binding:

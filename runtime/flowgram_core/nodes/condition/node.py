@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.node_type import NodeResult, PureBehavior, RunScope, Trusted
 from flowgram_core.modeling import javascript
-from flowgram_core.modeling.bindings import Binding, compile_reference, compile_value
+from flowgram_core.modeling.bindings import Binding, ConstantBinding, compile_reference, compile_value
 from flowgram_core.modeling.document import Node
 from flowgram_core.modeling.json_text import JSONObject
 from flowgram_core.modeling.meter import PART, Meter
@@ -39,7 +39,8 @@ class ConditionNode(Trusted):
         """Compiles the sides of all conditions. Without conditions, all next nodes are taken."""
         conditions, branches = node.data.get("conditions"), node.data.get("branch")
         if isinstance(conditions, list):
-            return PureBehavior(_single([_compile(item) for item in conditions]))
+            compiled = [_compile(item) for item in conditions]
+            return PureBehavior(_one(compiled[0]) if len(compiled) == 1 else _single(compiled))
         if isinstance(branches, list):
             return PureBehavior(
                 _multiple([_compile_branch(index, item) for index, item in enumerate(branches)])
@@ -47,21 +48,31 @@ class ConditionNode(Trusted):
         return PureBehavior(lambda scope, inputs: NodeResult(_NOTHING))  # noqa: ARG005
 
 
-class _Condition(NamedTuple):
-    key: str
-    left: Binding
-    operator: str
-    right: Binding | None
+_Decider = tuple[Holds | None, Any, Any]
+"""A condition with its values: the predicate (None where the right side has not the type that the rule wants), left, right."""
+
+
+class _Condition:
+    """One condition.
+
+    Attributes:
+        known: By left type: the predicate and the right value, where these are the same in every run.
+    """
+
+    __slots__ = ("key", "known", "left", "operator", "right")
+
+    def __init__(self, key: str, left: Binding, operator: str, right: Binding | None) -> None:
+        self.key = key
+        self.left = left
+        self.operator = operator
+        self.right = right
+        self.known: dict[str, tuple[Holds | None, Any]] = {}
 
 
 class _Branch(NamedTuple):
     port: str
     join: Callable[[Any], bool]
     conditions: list[_Condition]
-
-
-_Decider = tuple[Holds | None, Any, Any]
-"""A condition with its values: the predicate (None where the right side has not the type that the rule wants), left, right."""
 
 
 _FEW: Final = 8
@@ -109,38 +120,73 @@ def _resolve(conditions: list[_Condition], scope: RunScope) -> list[_Decider]:
     if len(conditions) > _FEW:
         scope.meter.spend(_CONDITION * len(conditions))
     unsupported: NodeError | None = None
-    for _, left_side, operator, right_side in conditions:
-        found = left_side.resolve(scope)
-        if found is None:
-            left, left_type = None, NULL
-        else:
-            left, left_type = found.value, found.type or NULL
-            if left is UNDEFINED:
-                left = None
-        rules = RULES.get(left_type)
-        rule = None if rules is None else rules.get(operator)
-        if rule is None:
+    for condition in conditions:
+        left, left_type = _left_of(condition, scope)
+        known = condition.known.get(left_type)
+        if known is not None:
+            deciders.append((known[0], left, known[1]))
+            continue
+        try:
+            deciders.append(_decider(condition, left, left_type, scope))
+        except NodeError as error:
             # The sides of the others are still resolved: what goes wrong there comes first.
-            if right_side is not None:
-                right_side.resolve(scope, NULL)
-            if unsupported is None:
-                problem = "is not supported" if rules is None else f'has no operator "{operator}"'
-                unsupported = NodeError(f'Condition left type "{left_type}" {problem}')
-            continue
-        right_type, holds = rule
-        if right_type is None:
-            deciders.append((holds, left, None))
-            continue
-        found = None if right_side is None else right_side.resolve(scope, right_type)
-        if found is None:
-            deciders.append((holds if right_type == NULL else None, left, None))
-        else:
-            right = None if found.value is UNDEFINED else found.value
-            fits = found.type == right_type or types_equal(found.type or NULL, right_type)
-            deciders.append((holds if fits else None, left, right))
+            unsupported = unsupported or error
     if unsupported is not None:
         raise unsupported
     return deciders
+
+
+def _left_of(condition: _Condition, scope: RunScope) -> tuple[Any, str]:
+    found = condition.left.resolve(scope)
+    if found is None:
+        return None, NULL
+    left, left_type, _ = found
+    return None if left is UNDEFINED else left, left_type or NULL
+
+
+def _decider(condition: _Condition, left: Any, left_type: str, scope: RunScope) -> _Decider:
+    """Finds the rule of a condition, and resolves its right side. Raises `NodeError` where the left type has no such rule."""
+    rules = RULES.get(left_type)
+    rule = None if rules is None else rules.get(condition.operator)
+    right_side = condition.right
+    if rule is None:
+        if right_side is not None:
+            right_side.resolve(scope, NULL)
+        problem = "is not supported" if rules is None else f'has no operator "{condition.operator}"'
+        raise NodeError(f'Condition left type "{left_type}" {problem}')
+    right_type, holds = rule
+    found = None if right_type is None or right_side is None else right_side.resolve(scope, right_type)
+    right, predicate = None, holds if right_type is None or right_type == NULL else None
+    if found is not None and right_type is not None:
+        right = None if found.value is UNDEFINED else found.value
+        fits = found.type == right_type or types_equal(found.type or NULL, right_type)
+        predicate = holds if fits else None
+    if right_type is None or right_side is None or isinstance(right_side, ConstantBinding):
+        condition.known[left_type] = predicate, right
+    return predicate, left, right
+
+
+def _one(condition: _Condition) -> Callable[[RunScope, JSONObject], NodeResult]:
+    """A single condition, the usual case."""
+    resolve_left, known, result = condition.left.resolve, condition.known, NodeResult(_NOTHING, condition.key)
+
+    def run(scope: RunScope, inputs: JSONObject) -> NodeResult:  # noqa: ARG001
+        found = resolve_left(scope)
+        if found is None:
+            left, left_type = None, NULL
+        else:
+            left, declared, _ = found
+            left_type = declared or NULL
+            if left is UNDEFINED:
+                left = None
+        rule = known.get(left_type)
+        if rule is None:
+            holds, left, right = _decider(condition, left, left_type, scope)
+        else:
+            holds, right = rule
+        return result if holds is not None and holds(left, right, scope.meter) else _ELSE
+
+    return run
 
 
 def _single(conditions: list[_Condition]) -> Callable[[RunScope, JSONObject], NodeResult]:

@@ -1,9 +1,11 @@
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from clients.environment import Environment, ServerProcess, environment_around
+from clients.programs import go_programs, js_programs
 from support.scripted_server import ScriptedServer
 from support.temporal_server import temporal_server
 
@@ -21,6 +23,18 @@ def server_process(
         server = ServerProcess(folder, temporal)
         stack.callback(server.close)
         yield server
+
+
+@pytest.fixture(scope="module", params=["server", "go", "js"])
+def command(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """The command line of each gateway, without its arguments."""
+    match request.param:
+        case "go":
+            return go_programs(tmp_path_factory.mktemp("go")).gateway
+        case "js":
+            return js_programs().gateway
+        case _:
+            return (sys.executable, "-c", "from flowgram_server.cli import main; main()", "gateway")
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """One suite for all gateways: the one beside the server, and those in Go and TypeScript, speak the same API."""
 
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,7 +9,6 @@ from clients.environment import Environment, ServerProcess
 from clients.gateway_client import GatewayClient
 from clients.gateway_process import GatewayProcess, gateway_running
 from clients.gateway_scenarios import GATEWAY_SCENARIOS, GatewayScenario
-from clients.programs import go_programs, js_programs
 from clients.scenarios import SCENARIOS, Scenario, sends_metadata_and_deadlines
 from support.scripted_server import Refusal, ScriptedServer
 
@@ -27,18 +25,6 @@ def server_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerP
         yield server
     finally:
         server.close()
-
-
-@pytest.fixture(scope="module", params=["server", "go", "js"])
-def command(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Command:
-    """The command line of a gateway, without its arguments."""
-    match request.param:
-        case "go":
-            return go_programs(tmp_path_factory.mktemp("go")).gateway
-        case "js":
-            return js_programs().gateway
-        case _:
-            return (sys.executable, "-c", "from flowgram_server.cli import main; main()", "gateway")
 
 
 @pytest.fixture

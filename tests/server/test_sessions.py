@@ -142,8 +142,15 @@ async def test_the_cookie_of_an_encrypted_page(tmp_path: Path) -> None:
         context = ssl.create_default_context(cadata=authority.pem.decode())
         async with httpx2.AsyncClient(base_url=url, verify=context, trust_env=False) as http:
             answer = await http.post("/api/session", json={"key": bearer}, headers={"Origin": url})
-            assert "Secure" in answer.headers["set-cookie"]
+            [cookie] = answer.headers.get_list("set-cookie")
+            assert cookie.startswith("__Host-flowgram_session=")
+            assert {"Secure", "Path=/"} <= set(cookie.split("; "))
             assert (await http.get("/api/session")).status_code == 200
+            # One that a page of a neighboring domain could have set counts for nothing here.
+            name = cookie.partition("=")[2].partition(";")[0]
+            http.cookies.clear()
+            answer = await http.get("/api/session", headers={"Cookie": f"flowgram_session={name}"})
+            assert answer.status_code == 401
 
 
 def scope(*cookies: str, method: str = "GET", **headers: str) -> dict[str, Any]:
@@ -189,3 +196,4 @@ def test_two_cookies() -> None:
     assert sessions.authorization(scope(f"flowgram_session={name}; flowgram_session=x")) is None
     assert sessions.authorization(scope(f"flowgram_session={name}", "flowgram_session=x")) is None
     assert sessions.authorization(scope("flowgram_session=")) is None
+    assert sessions.authorization(scope(f"__Host-flowgram_session={name}; flowgram_session=x")) == "Bearer a"

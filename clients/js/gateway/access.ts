@@ -62,7 +62,7 @@ export class Origins {
     if (!this.all) {
       response.setHeader("Vary", "Origin");
     }
-    if (origin === undefined) {
+    if (origin === undefined || isOwnOrigin(origin, request)) {
       return false;
     }
     const asks = request.method === "OPTIONS" && request.headers["access-control-request-method"] !== undefined;
@@ -92,6 +92,15 @@ export class Origins {
   }
 }
 
+/**
+ * Whether an origin is that of the gateway's own pages, by the name that the request knows it by, which was checked. The scheme does
+ * not matter: a proxy in front may have decrypted the request.
+ */
+export function isOwnOrigin(origin: string, request: IncomingMessage): boolean {
+  const [, host] = /^[^:]*:\/\/(.*)$/.exec(origin) ?? [];
+  return host !== undefined && host === request.headers.host;
+}
+
 function isLoopbackOrigin(origin: string): boolean {
   const [, host] = /^https?:\/\/([^/]+)$/.exec(origin) ?? [];
   const name = hostName(host ?? "");
@@ -100,6 +109,11 @@ function isLoopbackOrigin(origin: string): boolean {
 
 function isLocalName(name: string): boolean {
   return name === "localhost" || name.endsWith(".localhost");
+}
+
+/** Whether what is listened on is of this machine alone. A name other than localhost may be anything. */
+export function isLoopbackHost(host: string): boolean {
+  return host.toLowerCase() === "localhost" || isLoopback(host);
 }
 
 function isLoopback(name: string): boolean {

@@ -194,10 +194,13 @@ export function infoShape(info: ServerInfoResponse): Shape {
       maxSchemaBytes: info.limits?.maxSchemaBytes ?? 0n,
       maxInputsBytes: info.limits?.maxInputsBytes ?? 0n,
     },
-    ...(info.caller && {
-      caller: { name: info.caller.name, namespace: info.caller.namespace, role: info.caller.role },
-    }),
+    ...(info.caller && { caller: callerShape(info.caller) }),
   };
+}
+
+/** Who calls. */
+export function callerShape({ name, namespace, role }: { name: string; namespace: string; role: string }): Shape {
+  return { name, namespace, role };
 }
 
 /** Something that happened in a task; undefined for a kind that came after this version. */

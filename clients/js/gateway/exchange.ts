@@ -33,6 +33,8 @@ export class Exchange {
     readonly bodies: ByteBudget,
     readonly bodyLimits: BodyLimits,
     forward: readonly string[],
+    /** The credential of the session that the request belongs to, which counts where the request has none itself. */
+    session: string | undefined,
     readonly stopping: AbortSignal,
     /** Is told what goes wrong and is not for clients. */
     readonly log: (text: string, error: unknown) => void,
@@ -42,7 +44,7 @@ export class Exchange {
     response.once("close", () => left.abort());
     response.on("error", () => undefined); // a client that has left is told of by "close"
     this.controllers = [left, either];
-    this.settings = { signal: left.signal, metadata: forwarded(request, forward) };
+    this.settings = { signal: left.signal, metadata: forwarded(request, forward, session) };
     this.untilStopping = either.signal;
   }
 
@@ -103,11 +105,16 @@ export class Exchange {
   }
 }
 
-function forwarded(request: IncomingMessage, names: readonly string[]): Record<string, string> {
+function forwarded(
+  request: IncomingMessage,
+  names: readonly string[],
+  session: string | undefined,
+): Record<string, string> {
   const found = names.flatMap((name) => {
     const value = request.headers[name.toLowerCase()];
     // gRPC refuses a call with any other
     return typeof value === "string" && /^[ -~]*$/.test(value) ? [[name.toLowerCase(), value] as const] : [];
   });
-  return Object.fromEntries(found);
+  const own = request.headers.authorization === undefined && session !== undefined ? { authorization: session } : {};
+  return { ...Object.fromEntries(found), ...own };
 }

@@ -4,17 +4,21 @@
  */
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createEncryptedServer, type Server as EncryptedServer } from "node:https";
 import type { AddressInfo } from "node:net";
 
 import type { ClientOptions } from "../src/connection.js";
 import { Operations } from "../src/operations.js";
 import * as calls from "./calls.js";
 import { Hosts, Origins } from "./access.js";
+import { AuditLog, isRefusal, peerOf, shownRequest } from "./audit.js";
 import { batch } from "./batch.js";
+import { type CertificateFiles, keepPair, MIN_VERSION, readPair } from "./certificates.js";
 import { watch, watchTasks } from "./events.js";
 import { Exchange, type BodyLimits } from "./exchange.js";
 import { Problem, problemOf } from "./problem.js";
 import { ByteBudget } from "./request.js";
+import { Sessions } from "./sessions.js";
 
 /** What a gateway takes: how it reaches its server, as any client does, and how it serves. */
 export interface GatewayOptions extends ClientOptions {
@@ -39,6 +43,10 @@ export interface GatewayOptions extends ClientOptions {
   readonly writeTimeoutMs?: number;
   /** Connections at once; those beyond are closed. Default: 1000. */
   readonly maxConnections?: number;
+  /** The gateway's own certificate, read again when it changes. Default: nothing is encrypted. */
+  readonly certificate?: CertificateFiles;
+  /** The file that gets a line of JSON for each request that the gateway itself refuses; "-": standard output. Default: none. */
+  readonly auditLog?: string;
   /** Is told what goes wrong and is not for clients. Default: the standard error stream. */
   readonly log?: (text: string, error: unknown) => void;
 }
@@ -69,6 +77,10 @@ export class Gateway {
   private readonly forward: readonly string[];
   private readonly bodies: ByteBudget;
   private readonly bodyLimits: BodyLimits;
+  private readonly sessions = new Sessions();
+  private readonly audit: AuditLog | undefined;
+  private readonly certificate: CertificateFiles | undefined;
+  private endKeeping: () => void = () => undefined;
   private readonly log: (text: string, error: unknown) => void;
   private readonly routes: ReadonlyMap<string, Methods>;
 
@@ -102,9 +114,26 @@ export class Gateway {
       ["/api/tasks/watch", { GET: (operations, exchange) => watchTasks(operations, exchange, streams) }],
       ["/api/tasks/batch", { POST: (operations, exchange) => batch(operations, exchange, streams.writeTimeoutMs) }],
       ["/api/info", { GET: calls.info }],
+      [
+        "/api/session",
+        {
+          POST: (operations, exchange) => this.sessions.signIn(operations, exchange),
+          GET: (operations, exchange) => this.sessions.show(operations, exchange),
+          DELETE: (operations, exchange) => this.sessions.signOut(operations, exchange),
+        },
+      ],
       ["/healthz", { GET: calls.healthz }],
     ]);
-    this.server = createServer((request, response) => void this.answer(request, response));
+    const { certificate, auditLog } = options;
+    this.audit = auditLog === undefined ? undefined : new AuditLog(auditLog, this.log);
+    this.certificate = certificate;
+    const answer = (request: IncomingMessage, response: ServerResponse) => void this.answer(request, response);
+    if (certificate === undefined) {
+      this.server = createServer(answer);
+    } else {
+      const tls = { ...readPair(certificate), minVersion: MIN_VERSION, handshakeTimeout: HEADERS_TIMEOUT_MS } as const;
+      this.server = createEncryptedServer(tls, answer);
+    }
     this.server.headersTimeout = HEADERS_TIMEOUT_MS;
     this.server.keepAliveTimeout = IDLE_TIMEOUT_MS;
     this.server.maxConnections = options.maxConnections ?? 1000;
@@ -120,8 +149,12 @@ export class Gateway {
         resolve();
       });
     });
+    if (this.certificate !== undefined) {
+      this.endKeeping = keepPair(this.server as EncryptedServer, this.certificate, this.log);
+    }
     const { address, family, port: taken } = this.server.address() as AddressInfo;
-    return `http://${family === "IPv6" ? `[${address}]` : address}:${taken}`;
+    const scheme = this.certificate === undefined ? "http" : "https";
+    return `${scheme}://${family === "IPv6" ? `[${address}]` : address}:${taken}`;
   }
 
   /**
@@ -130,6 +163,7 @@ export class Gateway {
    */
   async stop(graceMs = 10_000): Promise<boolean> {
     this.stopping.abort();
+    this.endKeeping();
     let drained = true;
     const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
     const idle = setInterval(() => this.server.closeIdleConnections(), DRAIN_INTERVAL_MS);
@@ -149,7 +183,8 @@ export class Gateway {
     const [path = "", ...query] = (request.url ?? "").split("?");
     const { bodies, bodyLimits, forward, log } = this;
     const { signal } = this.stopping;
-    const exchange = new Exchange(request, response, query.join("?"), bodies, bodyLimits, forward, signal, log);
+    const session = this.sessions.authorization(request);
+    const exchange = new Exchange(request, response, query.join("?"), bodies, bodyLimits, forward, session, signal, log);
     try {
       this.hosts.check(request.headers.host);
       if (this.origins.check(request, response)) {
@@ -166,10 +201,10 @@ export class Gateway {
         return;
       }
       const problem = problemOf(thrown, this.log);
-      if (thrown === problem && problem.status === 403) {
+      if (thrown === problem && isRefusal(problem)) {
         // the server never sees it, and audits nothing
-        const { method, socket } = request;
-        this.log(`request refused: ${method} ${path.slice(0, 128)} from ${socket.remoteAddress}: ${problem.code}`, problem);
+        this.log(`request refused: ${shownRequest(request)} from ${peerOf(request)}: ${problem.code}`, problem);
+        this.audit?.refused(request, problem);
       }
       exchange.refuse(problem);
     } finally {

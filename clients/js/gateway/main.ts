@@ -3,6 +3,7 @@
 
 import { parseArgs } from "node:util";
 
+import { isLoopbackHost } from "./access.js";
 import { createGateway } from "./gateway.js";
 
 const USAGE = `Usage: flowgram-gateway [OPTIONS]
@@ -15,6 +16,13 @@ elsewhere.
   --tls               encrypt the connection to the gRPC server
   --listen HOST:PORT  where to serve; port 0 takes any that is free
                       [127.0.0.1:8080]
+  --listen-cert FILE  PEM file of the gateway's own certificate; read again
+                      when it changes. Without it nothing is encrypted
+  --listen-key FILE   PEM file of its private key
+  --insecure-remote   listen beyond this machine without --listen-cert, such
+                      as behind a proxy that encrypts
+  --audit-log FILE    for a line of JSON per request that the gateway itself
+                      refuses; -: standard output
   --cors ORIGINS      whose pages may use the gateway, with commas between
                       them; loopback: those on this machine, *: all
                       [loopback]
@@ -44,7 +52,11 @@ async function main(): Promise<void> {
     return;
   }
   const [host, port] = readAddress(values.listen);
+  const certificate = readCertificate(values, host);
+  const auditLog = values["audit-log"];
   const gateway = createGateway({
+    ...(certificate && { certificate }),
+    ...(auditLog !== undefined && { auditLog }),
     target: values.target,
     tls: values.tls,
     origins: names(values.cors),
@@ -73,6 +85,10 @@ function readArguments() {
         target: { type: "string", default: process.env["FLOWGRAM_TARGET"] || "127.0.0.1:50051" },
         tls: { type: "boolean", default: false },
         listen: { type: "string", default: "127.0.0.1:8080" },
+        "listen-cert": { type: "string" },
+        "listen-key": { type: "string" },
+        "insecure-remote": { type: "boolean", default: false },
+        "audit-log": { type: "string" },
         cors: { type: "string", default: "loopback" },
         "allowed-hosts": { type: "string", default: "" },
         forward: { type: "string", default: "authorization,flowgram-namespace,traceparent,tracestate" },
@@ -95,6 +111,27 @@ function readAddress(text: string): [host: string, port: number] {
     throw new UsageError(`--listen should be HOST:PORT, not ${text}`);
   }
   return [host.replace(/^\[(.*)\]$/, "$1"), Number(port)];
+}
+
+/** The files of the gateway's certificate; undefined where it goes without, which it may on this machine only, or if that is meant so. */
+function readCertificate(
+  values: ReturnType<typeof readArguments>["values"],
+  host: string,
+): { certificate: string; key: string } | undefined {
+  const { "listen-cert": certificate, "listen-key": key } = values;
+  if (certificate !== undefined && key !== undefined) {
+    return { certificate, key };
+  }
+  if (certificate !== undefined || key !== undefined) {
+    throw new UsageError("--listen-cert and --listen-key belong together");
+  }
+  if (!values["insecure-remote"] && !isLoopbackHost(host)) {
+    throw new UsageError(
+      `${values.listen} can be reached from other machines, which takes --listen-cert and --listen-key: credentials would be sent ` +
+        "in the clear; --insecure-remote starts without, such as behind a proxy that encrypts",
+    );
+  }
+  return undefined;
 }
 
 function readDuration(name: string, text: string): number {

@@ -55,6 +55,12 @@ export class Body extends Problems {
     return "";
   }
 
+  /** A string that is the only member; undefined: it is none. */
+  only(name: string): string | undefined {
+    const value = this.values[name];
+    return Object.keys(this.values).length === 1 && typeof value === "string" ? value : undefined;
+  }
+
   /** A string that need not be there, and must be short. */
   name(name: string): string {
     const value = this.values[name] ?? "";
@@ -110,14 +116,14 @@ export class Body extends Problems {
  *
  * That it must say that it is JSON is also a protection: a page of another origin cannot send that without asking first.
  */
-export async function readBody(exchange: Exchange): Promise<Body> {
+export async function readBody(exchange: Exchange, maxBytes = exchange.bodyLimits.maxBytes): Promise<Body> {
   const kind = exchange.request.headers["content-type"]?.split(";")[0]?.trim().toLowerCase() ?? "";
   if (!JSON_TYPE.test(kind)) {
     throw new Problem(415, "CONTENT_TYPE_UNSUPPORTED", "the Content-Type of the body must be application/json");
   }
   const share = exchange.bodies.open();
   try {
-    return parseBody(await readBytes(exchange, share));
+    return parseBody(await readBytes(exchange, share, Math.min(maxBytes, exchange.bodyLimits.maxBytes)));
   } finally {
     share.close();
   }
@@ -183,8 +189,8 @@ export class ByteShare {
   }
 }
 
-async function readBytes(exchange: Exchange, share: ByteShare): Promise<Uint8Array> {
-  const { maxBytes, readTimeoutMs, minBytesPerSecond } = exchange.bodyLimits;
+async function readBytes(exchange: Exchange, share: ByteShare, maxBytes: number): Promise<Uint8Array> {
+  const { readTimeoutMs, minBytesPerSecond } = exchange.bodyLimits;
   const chunks: Buffer[] = [];
   let size = 0;
   const began = performance.now();

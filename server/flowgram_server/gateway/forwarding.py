@@ -19,8 +19,6 @@ _HEADERS: Final = {
 _UNSENDABLE: Final = re.compile(r"[^ -~]")
 """Characters that HTTP/1 allows in a header, and gRPC does not in metadata; in none of these they mean anything."""
 
-SESSION_COOKIE: Final = "flowgram_session"
-
 forwarded: Final[ContextVar[Metadata]] = ContextVar("forwarded", default=())
 """The metadata of the calls that are made for the request that is being answered."""
 

@@ -23,7 +23,7 @@ from flowgram_client._raw import RawClient
 from flowgram_server.byte_budget import ByteBudget
 from flowgram_server.gateway import json_encoding, openapi_models
 from flowgram_server.gateway.errors import CredentialsMissing, RequestInvalid, SessionForeign
-from flowgram_server.gateway.forwarding import SESSION_COOKIE, forwarded
+from flowgram_server.gateway.forwarding import forwarded
 from flowgram_server.gateway.host_check import is_own_origin
 from flowgram_server.gateway.request_body import parse_body, read_body
 from flowgram_server.gateway.responses import NEVER_KEPT, json_answer
@@ -33,6 +33,11 @@ IDLE: Final = 12 * 3600.0
 
 LONGEST: Final = 7 * 24 * 3600.0
 """Seconds after which it ends anyway."""
+
+SESSION_COOKIE: Final = "flowgram_session"
+
+SECURE_SESSION_COOKIE: Final = f"__Host-{SESSION_COOKIE}"
+"""The cookie of an encrypted page: no page of a neighboring domain can set one of such a name here."""
 
 MAX_SESSIONS: Final = 10_000
 """So many there are at once; beyond that, the one that was used least lately ends."""
@@ -76,7 +81,7 @@ class Sessions:
     def authorization(self, scope: Scope) -> str | None:
         """The credential of the session that a request belongs to; None: it belongs to none."""
         headers = Headers(scope=scope)
-        name = _cookie(headers)
+        name = _cookie(scope, headers)
         if name is None or not is_own_page(scope, headers):
             return None
         digest = _digest(name)
@@ -138,16 +143,9 @@ class SessionEndpoints:
         self._end(request)
         name = self._sessions.begin(authorization)
         response = json_answer(answer, headers=NEVER_KEPT)
-        response.set_cookie(
-            SESSION_COOKIE,
-            name,
-            max_age=round(LONGEST),
-            path="/api",
-            # The page knows whether it was served encrypted, also where a proxy did that.
-            secure=request.url.scheme == "https" or request.headers.get("origin", "").startswith("https:"),
-            httponly=True,
-            samesite="strict",
-        )
+        # The page knows whether it was served encrypted, also where a proxy did that.
+        secure = _is_encrypted(request.scope) or request.headers.get("origin", "").startswith("https:")
+        _set_cookie(response, name, round(LONGEST), secure=secure)
         return response
 
     async def show(self) -> Response:
@@ -160,7 +158,8 @@ class SessionEndpoints:
             raise SessionForeign
         self._end(request)
         response = Response(status_code=HTTPStatus.NO_CONTENT, headers=NEVER_KEPT)
-        response.delete_cookie(SESSION_COOKIE, path="/api", httponly=True, samesite="strict")
+        for secure in (False, True):
+            _set_cookie(response, "", 0, secure=secure)
         return response
 
     async def _caller(self) -> Mapping[str, str]:
@@ -170,7 +169,7 @@ class SessionEndpoints:
         return json_encoding.caller(info.caller)
 
     def _end(self, request: Request) -> None:
-        name = _cookie(request.headers)
+        name = _cookie(request.scope, request.headers)
         if name is not None:
             self._sessions.end(name)
 
@@ -208,15 +207,32 @@ def is_own_page(scope: Scope, headers: Headers) -> bool:
     return site is not None or scope["method"] in {"GET", "HEAD"}
 
 
-def _cookie(headers: Headers) -> str | None:
+def _set_cookie(response: Response, value: str, seconds: int, *, secure: bool) -> None:
+    response.set_cookie(
+        SECURE_SESSION_COOKIE if secure else SESSION_COOKIE,
+        value,
+        max_age=seconds,
+        path="/" if secure else "/api",
+        secure=secure,
+        httponly=True,
+        samesite="strict",
+    )
+
+
+def _cookie(scope: Scope, headers: Headers) -> str | None:
     """What the session's cookie holds; None where there is none, or several, of which one is somebody else's."""
-    found = [
-        value
-        for text in headers.getlist("cookie")
-        for name, _, value in (part.strip().partition("=") for part in text.split(";"))
-        if name == SESSION_COOKIE
-    ]
-    return found[0] if len(found) == 1 else None
+    pairs = [part.strip().partition("=") for text in headers.getlist("cookie") for part in text.split(";")]
+    encrypted = _is_encrypted(scope)
+    for wanted in (SECURE_SESSION_COOKIE,) if encrypted else (SECURE_SESSION_COOKIE, SESSION_COOKIE):
+        found = [value for name, _, value in pairs if name == wanted]
+        if found:
+            return found[0] if len(found) == 1 else None
+    return None
+
+
+def _is_encrypted(scope: Scope) -> bool:
+    """Whether the gateway's own port is. Behind a proxy that decrypts it is not."""
+    return scope.get("scheme") == "https"
 
 
 def _digest(name: str) -> bytes:

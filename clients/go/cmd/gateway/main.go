@@ -7,12 +7,14 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/signal"
 	"strings"
@@ -46,6 +48,13 @@ func run(ctx context.Context, arguments []string) error {
 		"`HOST:PORT` of the gRPC server; FLOWGRAM_TARGET in the environment changes the default")
 	secure := flags.Bool("tls", false, "encrypt the connection to the gRPC server")
 	listen := flags.String("listen", "127.0.0.1:8080", "`HOST:PORT` to serve on; port 0 takes any that is free")
+	certificate := flags.String("listen-cert", "",
+		"PEM `FILE` of the gateway's own certificate; read again when it changes. Without it nothing is encrypted")
+	key := flags.String("listen-key", "", "PEM `FILE` of its private key")
+	insecure := flags.Bool("insecure-remote", false,
+		"listen beyond this machine without -listen-cert, such as behind a proxy that encrypts")
+	audit := flags.String("audit-log", "",
+		"`FILE` for a line of JSON per request that the gateway itself refuses; -: standard output")
 	cors := flags.String("cors", gateway.Loopback, "`ORIGINS` whose pages may use the gateway, with commas between them; "+
 		"loopback stands for all on this machine, * for all there are")
 	hosts := flags.String("allowed-hosts", "",
@@ -67,6 +76,21 @@ func run(ctx context.Context, arguments []string) error {
 		return errors.New("-timeout, -heartbeat, -max-body and -max-connections must be more than 0")
 	}
 
+	host, _, err := net.SplitHostPort(*listen)
+	if err != nil {
+		return err
+	}
+	certificates, err := protect(*listen, host, *certificate, *key, *insecure)
+	if err != nil {
+		return err
+	}
+	var auditLog *gateway.AuditLog
+	if *audit != "" {
+		if auditLog, err = gateway.OpenAuditLog(*audit); err != nil {
+			return err
+		}
+	}
+
 	reconnect := flowgram.DefaultReconnect()
 	reconnect.Attempts = reconnectAttempts
 	options := []flowgram.Option{flowgram.WithReconnect(reconnect)}
@@ -83,10 +107,6 @@ func run(ctx context.Context, arguments []string) error {
 	if err != nil {
 		return err
 	}
-	host, _, err := net.SplitHostPort(*listen)
-	if err != nil {
-		return err
-	}
 	handler := gateway.New(client, gateway.Settings{
 		Origins:      names(*cors),
 		Hosts:        names(strings.ToLower(*hosts)),
@@ -95,11 +115,17 @@ func run(ctx context.Context, arguments []string) error {
 		Timeout:      *timeout,
 		Heartbeat:    *heartbeat,
 		MaxBodyBytes: *maxBody,
+		Audit:        auditLog,
 	})
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 30 * time.Second}
-	slog.Info("serving", "url", "http://"+listener.Addr().String(), "target", *target)
+	scheme, limited := "http", gateway.Limit(listener, *maxConnections)
+	if certificates != nil {
+		scheme, limited = "https", tls.NewListener(limited, certificates.Config())
+		go certificates.Keep(ctx)
+	}
+	slog.Info("serving", "url", scheme+"://"+listener.Addr().String(), "target", *target)
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(gateway.Limit(listener, *maxConnections)) }()
+	go func() { ended <- server.Serve(limited) }()
 	select {
 	case err := <-ended:
 		return err
@@ -114,6 +140,22 @@ func run(ctx context.Context, arguments []string) error {
 		return server.Close()
 	}
 	return nil
+}
+
+// protect is the gateway's certificate; nil where it goes without, which it may on this machine only, or where that is meant so.
+func protect(listen, host, certificate, key string, insecure bool) (*gateway.Certificates, error) {
+	if (certificate == "") != (key == "") {
+		return nil, errors.New("-listen-cert and -listen-key belong together")
+	}
+	if certificate != "" {
+		return gateway.LoadCertificates(certificate, key)
+	}
+	address, err := netip.ParseAddr(host)
+	if insecure || strings.EqualFold(host, "localhost") || err == nil && address.Unmap().IsLoopback() {
+		return nil, nil
+	}
+	return nil, fmt.Errorf("%s can be reached from other machines, which takes -listen-cert and -listen-key: credentials would be "+
+		"sent in the clear; -insecure-remote starts without, such as behind a proxy that encrypts", listen)
 }
 
 func names(list string) []string {

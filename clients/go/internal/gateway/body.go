@@ -18,10 +18,10 @@ const (
 
 // readAll reads a body that is bounded in size and in time: something must come in every ReadTimeout, and after the
 // first one on average MinReadRate bytes per second.
-func (g *Gateway) readAll(w http.ResponseWriter, r *http.Request, share *share) ([]byte, error) {
+func (g *Gateway) readAll(w http.ResponseWriter, r *http.Request, share *share, limit int64) ([]byte, error) {
 	control := http.NewResponseController(w)
 	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
-	limit, began := g.settings.MaxBodyBytes, time.Now()
+	began := time.Now()
 	var body []byte
 	var size int64
 	chunk := make([]byte, chunkBytes)

@@ -42,6 +42,8 @@ type Settings struct {
 	ReadTimeout time.Duration
 	// MinReadRate is how many bytes per second must come of a body on average. Default: 8192.
 	MinReadRate int64
+	// Audit is told of the requests that the gateway itself refuses; nil: nobody is.
+	Audit *AuditLog
 	// WriteTimeout is how long a client of a stream may read nothing while something waits for it. Default: a minute.
 	WriteTimeout time.Duration
 }
@@ -54,6 +56,7 @@ type Gateway struct {
 	settings Settings
 	handler  http.Handler
 	bodies   *budget
+	sessions *sessions
 	stopping context.Context
 	stop     context.CancelFunc
 }
@@ -68,21 +71,27 @@ func New(client *flowgram.Client, settings Settings) *Gateway {
 	settings.ReadTimeout = orDefault(settings.ReadTimeout, 10*time.Second)
 	settings.MinReadRate = orDefault(settings.MinReadRate, 8192)
 	settings.WriteTimeout = orDefault(settings.WriteTimeout, writeTimeout)
-	g := &Gateway{client: client, settings: settings, bodies: &budget{left: settings.MaxBodiesBytes}}
+	g := &Gateway{client: client, settings: settings, bodies: &budget{left: settings.MaxBodiesBytes}, sessions: newSessions()}
 	g.stopping, g.stop = context.WithCancel(context.Background())
 	mux := http.NewServeMux()
-	mux.Handle("/api/task/run", methods{http.MethodPost: g.run})
-	mux.Handle("/api/task/validate", methods{http.MethodPost: g.validate})
-	mux.Handle("/api/task", methods{http.MethodGet: g.get})
-	mux.Handle("/api/task/report", methods{http.MethodGet: g.report})
-	mux.Handle("/api/task/result", methods{http.MethodGet: g.result})
-	mux.Handle("/api/task/cancel", methods{http.MethodPut: g.cancel})
-	mux.Handle("/api/task/watch", methods{http.MethodGet: g.watch})
-	mux.Handle("/api/tasks/watch", methods{http.MethodGet: g.watchTasks})
-	mux.Handle("/api/tasks", methods{http.MethodGet: g.list})
-	mux.Handle("/api/tasks/batch", methods{http.MethodPost: g.batch})
-	mux.Handle("/api/info", methods{http.MethodGet: g.info})
-	mux.Handle("/healthz", methods{http.MethodGet: func(w http.ResponseWriter, _ *http.Request) error {
+	handle := func(path string, byMethod methods) {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { g.answer(w, r, byMethod) })
+	}
+	handle("/api/task/run", methods{http.MethodPost: g.run})
+	handle("/api/task/validate", methods{http.MethodPost: g.validate})
+	handle("/api/task", methods{http.MethodGet: g.get})
+	handle("/api/task/report", methods{http.MethodGet: g.report})
+	handle("/api/task/result", methods{http.MethodGet: g.result})
+	handle("/api/task/cancel", methods{http.MethodPut: g.cancel})
+	handle("/api/task/watch", methods{http.MethodGet: g.watch})
+	handle("/api/tasks/watch", methods{http.MethodGet: g.watchTasks})
+	handle("/api/tasks", methods{http.MethodGet: g.list})
+	handle("/api/tasks/batch", methods{http.MethodPost: g.batch})
+	handle("/api/info", methods{http.MethodGet: g.info})
+	handle("/api/session", methods{
+		http.MethodPost: g.signIn, http.MethodGet: g.session, http.MethodDelete: g.signOut,
+	})
+	handle("/healthz", methods{http.MethodGet: func(w http.ResponseWriter, _ *http.Request) error {
 		return writeJSON(w, map[string]string{"status": "ok"})
 	}})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -104,7 +113,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // that of the answer before, on the same connection
 	if !g.allowsHost(r.Host) {
-		refuse(w, r, foreignHost(r.Host))
+		g.refuse(w, r, foreignHost(r.Host))
 		return
 	}
 	if answered := g.checkOrigin(w, r); answered {
@@ -142,7 +151,7 @@ func (g *Gateway) forward(r *http.Request) context.Context {
 			}
 		}
 	}
-	return ctx
+	return g.withSession(ctx, r)
 }
 
 func printable(text string) bool {
@@ -152,10 +161,10 @@ func printable(text string) bool {
 // methods answers a path by the method of the request; an error becomes a problem.
 type methods map[string]func(http.ResponseWriter, *http.Request) error
 
-func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	handle, known := m[r.Method]
+func (g *Gateway) answer(w http.ResponseWriter, r *http.Request, byMethod methods) {
+	handle, known := byMethod[r.Method]
 	if !known {
-		for method := range m {
+		for method := range byMethod {
 			w.Header().Add("Allow", method)
 		}
 		writeProblem(w, &problem{
@@ -164,6 +173,11 @@ func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := handle(w, r); err != nil {
-		writeProblem(w, problemOf(err))
+		var own *problem
+		if errors.As(err, &own) {
+			g.refuse(w, r, own)
+		} else {
+			writeProblem(w, problemOf(err))
+		}
 	}
 }

@@ -35,10 +35,15 @@ func hostName(host string) string {
 	return strings.Trim(host, "[]")
 }
 
-// refuse answers a request that the server never sees, and says so in the log: no server audits it.
-func refuse(w http.ResponseWriter, r *http.Request, p *problem) {
-	slog.Warn("request refused", "method", r.Method, "path", r.URL.Path[:min(len(r.URL.Path), 128)],
-		"peer", r.RemoteAddr, "reason", p.code, "status", p.status)
+// refuse answers a request that the gateway itself refuses, and says so in the logs: no server audits it.
+func (g *Gateway) refuse(w http.ResponseWriter, r *http.Request, p *problem) {
+	if auditedStatuses[p.status] != "" {
+		slog.Warn("request refused", "method", r.Method, "path", shownPath(r),
+			"peer", r.RemoteAddr, "reason", p.code, "status", p.status)
+		if g.settings.Audit != nil {
+			g.settings.Audit.refused(r, p)
+		}
+	}
 	writeProblem(w, p)
 }
 
@@ -85,14 +90,14 @@ func (g *Gateway) checkOrigin(w http.ResponseWriter, r *http.Request) bool {
 	if !all {
 		header.Add("Vary", "Origin")
 	}
-	if origin == "" {
+	if origin == "" || isOwnOrigin(origin, r) {
 		return false
 	}
 	asks := r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
 	harmless := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions
 	if !g.allowsOrigin(origin) {
 		if asks || !harmless {
-			refuse(w, r, foreignOrigin(origin))
+			g.refuse(w, r, foreignOrigin(origin))
 			return true
 		}
 		return false

@@ -87,6 +87,10 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 //
 // That it must say that it is JSON is also a protection: a page of another origin cannot send that without asking first.
 func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request, v body) error {
+	return g.readBounded(w, r, v, g.settings.MaxBodyBytes)
+}
+
+func (g *Gateway) readBounded(w http.ResponseWriter, r *http.Request, v body, limit int64) error {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	suffixed := strings.HasPrefix(kind, "application/") && strings.HasSuffix(kind, "+json")
 	if err != nil || kind != "application/json" && !suffixed {
@@ -98,7 +102,7 @@ func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request, v body) error
 	}
 	share := g.bodies.open()
 	defer share.close()
-	encoded, err := g.readAll(w, r, share)
+	encoded, err := g.readAll(w, r, share, limit)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,7 @@ import logging
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, nullcontext
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from temporalio.api.enums.v1 import WorkflowExecutionStatus
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
@@ -29,7 +29,7 @@ from flowgram_core.hosting.live_log import OutputDelta, join
 from flowgram_core.hosting.observation import HostStatistics, Observer
 from flowgram_core.hosting.pinned_settings import PinnedSettings
 from flowgram_core.hosting.program_cache import ProgramCache, Validation
-from flowgram_core.hosting.quotas import Quotas, StartRates
+from flowgram_core.hosting.quotas import Quotas
 from flowgram_core.hosting.service import Heartbeat, TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.hosting.task_changes import TaskChanges, TaskFilter
@@ -38,6 +38,7 @@ from flowgram_core.journal.interface import Batch, TaskRecord
 from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
 from flowgram_core.modeling.status import Status
 from flowgram_core.nodes.registry import Registry
+from flowgram_core.temporal.admission import Admission
 from flowgram_core.temporal.cluster import Cluster, as_datetime
 from flowgram_core.temporal.history import payloads_of
 from flowgram_core.temporal.names import REQUEST_MEMO
@@ -58,20 +59,9 @@ from flowgram_core.temporal.workflow_ids import task_id_of_request, workflow_id_
 _log = logging.getLogger(__name__)
 
 _RUNNING: Final = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
-_COUNT_AGE: Final = 1_000_000
-"""Microseconds for which a count of the open tasks holds."""
-_RETRY_RUN: Final = 1.0
-_COUNTED_NAMESPACES: Final = 10_000
 _SIGNING: Final = b"flowgram signing key"
 
 _Done = TypeVar("_Done")
-
-
-class _Counted(NamedTuple):
-    """How many tasks a namespace has that have not ended, and when they were counted."""
-
-    tasks: int
-    at: int
 
 
 class TemporalApplication:
@@ -120,7 +110,6 @@ class TemporalApplication:
         self.eager = False
         self._cluster = cluster
         self._settings = settings
-        self._temporal = temporal
         self._clock = clock
         self._new_task_id = new_task_id
         self._fairness = fairness or FairScheduler()
@@ -142,11 +131,8 @@ class TemporalApplication:
         self._logs = TaskLogs(cluster, self._reader, clock)
         self._lists = TaskLists(cluster, clock)
         self._poll = TaskPoll(self._lists.changed_since, clock, self._check_open)
-        self._open_tasks = 0
-        self._counted_at = 0
-        self._open_tasks_of: dict[str, _Counted] = {}  # of namespaces with a quota
-        self._quotas = Quotas(settings.quotas)
-        self._start_rates = StartRates(self._quotas, clock.now)
+        quotas = Quotas(settings.quotas)
+        self._admission = Admission(self._lists.open_tasks, temporal.max_open_tasks, quotas, clock)
         self._last_create_time = 0
         self._closing = asyncio.Event()
 
@@ -169,7 +155,7 @@ class TemporalApplication:
         try:
             program, _ = await self._programs.prepare(request.schema, request.inputs)
             self._check_open()
-            await self._check_admission(request.namespace)
+            await self._admission.check(request.namespace)
         except (InvalidWorkflow, QuotaExceeded, ShuttingDown, TooManyTasks):
             # A request that was accepted before is answered all the same.
             if (
@@ -209,9 +195,7 @@ class TemporalApplication:
             found = await self._same_request(request)
             if found is not None:
                 return found
-        self._open_tasks += 1
-        if (counted := self._open_tasks_of.get(request.namespace)) is not None:
-            self._open_tasks_of[request.namespace] = counted._replace(tasks=counted.tasks + 1)
+        self._admission.accepted(request.namespace)
         if self._observer is not None:
             self._observer.accepted()
         return TaskRecord(
@@ -437,35 +421,6 @@ class TemporalApplication:
     def _check_open(self) -> None:
         if self._closing.is_set():
             raise ShuttingDown
-
-    async def _check_admission(self, namespace: str) -> None:
-        """Raises the error that says why a new task cannot be accepted now, by counts that are a second old at most."""
-        await self._check_open_tasks()
-        if self._quotas.of(namespace).max_tasks is not None:
-            self._quotas.check_tasks(namespace, await self._count_open_tasks(namespace))
-        self._start_rates.take(namespace)
-
-    async def _count_open_tasks(self, namespace: str) -> int:
-        now = self._clock.now()
-        counted = self._open_tasks_of.get(namespace)
-        if counted is None or now - counted.at > _COUNT_AGE:
-            if len(self._open_tasks_of) > _COUNTED_NAMESPACES:
-                self._open_tasks_of.clear()
-            counted = _Counted(await self._lists.open_tasks(namespace), now)
-            self._open_tasks_of[namespace] = counted
-        return counted.tasks
-
-    async def _check_open_tasks(self) -> None:
-        """Raises `TooManyTasks` where as many tasks are open as may be."""
-        limit = self._temporal.max_open_tasks
-        if not limit:
-            return
-        now = self._clock.now()
-        if now - self._counted_at > _COUNT_AGE:
-            self._counted_at = now
-            self._open_tasks = await self._lists.open_tasks()
-        if self._open_tasks >= limit:
-            raise TooManyTasks(f"{limit} tasks are open: the limit max_open_tasks is reached", _RETRY_RUN)
 
     def _create_time(self) -> int:
         """The time; each task of this server gets one of its own."""

@@ -14,7 +14,7 @@ SEED    ?=
 RUNTIME ?= embedded
 
 VENV       := .venv/.stamp
-PYTEST_SET := -n $(WORKERS) --maxprocesses=8 --dist=loadfile
+PYTEST_SET := -n $(WORKERS) --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
 
 export BUF := $(BIN)/buf
 

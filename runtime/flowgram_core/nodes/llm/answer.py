@@ -1,17 +1,17 @@
 """What an OpenAI-compatible API answers: a chat completion in chunks, or in one piece, of which memory holds a bounded part."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
-
-import httpx2
 
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.modeling import json_text
 from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.nodes.llm.api_response import APIResponse
 from flowgram_core.nodes.llm.event_stream import Event, EventStream
 from flowgram_core.nodes.llm.usage import TokenUsage, usage_of
+from flowgram_core.nodes.network.transport import TransportError
 from flowgram_core.nodes.node_settings import MIB
 
 MAX_ERROR_LENGTH: Final = 2000
@@ -55,37 +55,39 @@ class Answer:
         self._max_unread = max_bytes * _ESCAPED + _BESIDE_THE_TEXT
         self._emit = emit
         self._parts: list[str] = []
+        self._shown = 0
         self._size = 0
         self._message = ""
         self._has_choice = False
         self._is_finished = False
         self._other_error: str | None = None
 
-    async def read(self, response: httpx2.Response) -> str:
+    async def read(self, response: APIResponse) -> str:
         """Reads a response to its end, and gives the text.
 
         Whether it is a stream of events or one JSON text is seen from the body: labels are often wrong.
 
         Raises:
             NodeError: It is no chat completion, or not all of one, or too long, or the API tells of an error.
-            httpx2.HTTPError: The connection broke, or was silent for too long.
+            TransportError: The connection broke, or was silent for too long.
         """
         self.begun = True
-        media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        pieces = response.aiter_raw()
-        start = await _beginning(pieces)
-        if start[:1] in {b"{", b"["}:
-            await self._read_whole(start, pieces)
-        else:
-            await self._read_events(start, pieces, media_type)
-        if not self._parts:
-            self._add(self._message)
+        start = await _beginning(response)
+        try:
+            if start[:1] in {b"{", b"["}:
+                await self._read_whole(start, response)
+            else:
+                await self._read_events(start, response)
+            if not self._parts:
+                self._add(self._message)
+        finally:
+            self._show()
         return "".join(self._parts)
 
-    async def _read_whole(self, start: bytes, pieces: AsyncIterator[bytes]) -> None:
+    async def _read_whole(self, start: bytes, response: APIResponse) -> None:
         body = bytearray(start)
         self._check_unread(len(body))
-        async for piece in pieces:
+        while piece := await response.read():
             body += piece
             self._check_unread(len(body))
         completion = self._parse(bytes(body))
@@ -98,21 +100,23 @@ class Answer:
             raise self._no_completion() from error
         self._add(self._text_of(content))
 
-    async def _read_events(self, start: bytes, pieces: AsyncIterator[bytes], media_type: str) -> None:
+    async def _read_events(self, start: bytes, response: APIResponse) -> None:
         events = EventStream()
         is_stream = False
-        piece: bytes | None = start
-        while piece is not None:
+        piece = start
+        while piece:
             for event in events.feed(piece):
                 is_stream = True
                 if event.data.startswith(_DONE):
-                    await _drain(pieces)
+                    self._show()
+                    await _drain(response)
                     self._check_end(is_done=True)
                     return
                 self._take(event)
+            self._show()
             self._check_unread(events.held)
-            piece = await anext(pieces, None)
-        unfinished = events.unfinished
+            piece = await response.read()
+        unfinished, media_type = events.unfinished, response.media_type
         if not is_stream and not unfinished and media_type != "text/event-stream":
             if media_type == "application/json" or media_type.endswith("+json"):
                 raise self._no_completion()
@@ -189,10 +193,15 @@ class Answer:
     def _add(self, text: str) -> None:
         if not text:
             return
-        self._size += len(text.encode("utf-8", "surrogatepass"))
+        self._size += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
         self._check_size(self._size)
         self._parts.append(text)
-        self._emit(text)
+
+    def _show(self) -> None:
+        """Emits what has been added since the last time: of what came as one, all at once."""
+        if self._shown < len(self._parts):
+            self._emit("".join(self._parts[self._shown :]))
+            self._shown = len(self._parts)
 
     def _check_size(self, size: int) -> None:
         if size > self._max_bytes:
@@ -239,10 +248,10 @@ class Answer:
         return NodeError(f'The answer of api "{self._host}" is not a chat completion')
 
 
-async def _beginning(pieces: AsyncIterator[bytes]) -> bytes:
+async def _beginning(response: APIResponse) -> bytes:
     """The first piece that has more than blanks, without these and without a byte order mark; empty if there is none."""
     start = b""
-    async for piece in pieces:
+    while piece := await response.read():
         start = (start + piece).lstrip(_BLANKS)
         if start and not _BOM.startswith(start):
             start = start.removeprefix(_BOM).lstrip(_BLANKS)
@@ -285,8 +294,10 @@ def _other_event(data: bytes) -> JSONObject:
     return value if isinstance(value, dict) else {}
 
 
-async def _drain(pieces: AsyncIterator[bytes]) -> None:
-    with suppress(TimeoutError, httpx2.HTTPError):
+async def _drain(response: APIResponse) -> None:
+    if response.is_over:
+        return
+    with suppress(TimeoutError, TransportError):
         async with asyncio.timeout(_DRAINED_FOR):
-            async for _ in pieces:
+            while await response.read():
                 pass

@@ -1,4 +1,9 @@
-"""The client of one OpenAI-compatible API, by the openai package, which takes longer to import than the rest of the server."""
+"""The client of one OpenAI-compatible API, by the openai package, which takes longer to import than the rest of the server.
+
+The package makes the first request of a client, and every other one whose first attempt has failed: it knows when and how
+often to try again, and what an error says. The first attempts of all others are made here, with the headers that the package
+has sent with its own: for it, a request that succeeds at once takes several times as long as all the rest of a call.
+"""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -7,11 +12,23 @@ from typing import Any
 import httpx2
 import openai
 
+from flowgram_core.concurrency.offload import LARGE, run_in_thread_if_large
 from flowgram_core.engine.errors import NodeError
+from flowgram_core.modeling import json_text
 from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.modeling.sizes import size_of
 from flowgram_core.nodes.errors import APIRefusal, APITimeout, APIUnreachable
 from flowgram_core.nodes.llm.answer import MAX_ERROR_LENGTH
-from flowgram_core.nodes.llm.openai_transport import RAW_RESPONSE, OpenAITransport
+from flowgram_core.nodes.llm.api_response import APIResponse
+from flowgram_core.nodes.llm.openai_transport import (
+    RAW_RESPONSE,
+    OpenAITransport,
+    PackageBody,
+    PackageCall,
+    current_call,
+)
+from flowgram_core.nodes.network.redirects import Request, URLCheck
+from flowgram_core.nodes.network.transport import HTTPResponse, TransportError
 from flowgram_core.nodes.node_settings import LLMSettings
 
 
@@ -29,6 +46,7 @@ class APIClient:
 
     def __init__(self, base_url: str, settings: LLMSettings, transport: OpenAITransport) -> None:
         self.base_url = base_url
+        self._transport = transport
         self._openai = _OpenAI(
             base_url=base_url,
             api_key="unused",
@@ -37,7 +55,7 @@ class APIClient:
             http_client=_DirectClient(transport),
         )
         base = self._openai.base_url
-        self._url = str(base.copy_with(raw_path=base.raw_path + b"chat/completions"))
+        self._url = base.copy_with(raw_path=base.raw_path + b"chat/completions")
 
     async def complete(
         self,
@@ -45,7 +63,8 @@ class APIClient:
         api_key: str | None,
         idempotency_key: str,
         headers: Mapping[str, str] = MappingProxyType({}),
-    ) -> httpx2.Response:
+        check: URLCheck | None = None,
+    ) -> APIResponse:
         """Asks for a chat completion; the response's body is not yet read. Close it.
 
         Connection failures and passing errors are tried again; how often and after how long is the openai package's part.
@@ -55,6 +74,7 @@ class APIClient:
             api_key: None: the request carries none.
             idempotency_key: For APIs that know such keys.
             headers: Other headers to be sent.
+            check: Raises `NodeError` for an address that the request must not be sent to.
 
         Raises:
             APITimeout: It was silent for too long.
@@ -62,8 +82,50 @@ class APIClient:
             APIRefusal: It has answered with an error.
             NodeError: Its address is forbidden, or its response is none that could be used.
         """
+        headers = {
+            **headers,
+            "authorization": f"Bearer {api_key}" if api_key else "",
+            "idempotency-key": idempotency_key,
+        }
+        first: HTTPResponse | TransportError | None = None
+        if self._transport.headers is not None:
+            sent = {**self._transport.headers, **headers}
+            if not api_key:
+                del sent["authorization"]
+            content = await run_in_thread_if_large(size_of(body["messages"], LARGE), json_text.encode, body)
+            try:
+                first = await self._transport.send(Request("POST", self._url, sent, content), check)
+            except TransportError as error:
+                first = error
+            else:
+                if httpx2.codes.is_success(first.status_code):
+                    return APIResponse(first, self._transport.time_slice)
+        call = PackageCall(check, headers.keys(), first)
+        token = current_call.set(call)
         try:
-            return await self._post(body, api_key, idempotency_key, headers)
+            response = await self._by_package(body, headers)
+        finally:
+            current_call.reset(token)
+            if call.first is not None and not isinstance(call.first, TransportError):
+                call.first.close()
+        return APIResponse(response, self._transport.time_slice)
+
+    async def _by_package(self, body: JSONObject, headers: Mapping[str, str]) -> HTTPResponse:
+        """See `complete`."""
+        try:
+            # The package's typed methods would look through all of the body, which costs several times as much.
+            response = await self._openai.post(
+                str(self._url),
+                cast_to=httpx2.Response,
+                body=body,
+                options={
+                    "headers": {
+                        **headers,
+                        "authorization": headers["authorization"] or openai.Omit(),
+                        RAW_RESPONSE: "stream",
+                    }
+                },
+            )
         except openai.APITimeoutError as error:
             raise APITimeout(str(error)) from error
         except openai.APIConnectionError as error:
@@ -72,24 +134,8 @@ class APIClient:
             raise APIRefusal(error.status_code, error.body) from error
         except openai.OpenAIError as error:
             raise NodeError(str(error)[:MAX_ERROR_LENGTH]) from error
-
-    async def _post(
-        self, body: JSONObject, api_key: str | None, idempotency_key: str, headers: Mapping[str, str]
-    ) -> httpx2.Response:
-        # The package's typed methods would look through all of the body, which costs several times as much.
-        return await self._openai.post(
-            self._url,
-            cast_to=httpx2.Response,
-            body=body,
-            options={
-                "headers": {
-                    **headers,
-                    "Authorization": f"Bearer {api_key}" if api_key else openai.Omit(),
-                    "Idempotency-Key": idempotency_key,
-                    RAW_RESPONSE: "stream",
-                }
-            },
-        )
+        assert isinstance(response.stream, PackageBody)  # noqa: S101 - the transport made it
+        return response.stream.response
 
 
 class _DirectClient(httpx2.AsyncClient):

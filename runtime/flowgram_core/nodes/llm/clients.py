@@ -2,8 +2,6 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -62,9 +60,11 @@ class LLMClients:
         )
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
-    @asynccontextmanager
-    async def client(self, base_url: str, owner: Owner) -> AsyncIterator["APIClient"]:
-        """The client of an API host, for one call of a task, once the host has a slot for it."""
+    def client(self, base_url: str, owner: Owner) -> "_ClientSlot":
+        """The client of an API host while the block is entered, for one call of a task, once the host has a slot for it."""
+        return _ClientSlot(self, base_url, owner)
+
+    async def _acquire(self, base_url: str) -> "_Entry":
         entry = self._entries.get(base_url)
         if entry is None:
             api_client = await asyncio.to_thread(_import_api_client)
@@ -73,12 +73,11 @@ class LLMClients:
                 entry = self._entries[base_url] = self._entry(base_url, api_client)
         self._entries.move_to_end(base_url)
         entry.users += 1
-        try:
-            async with entry.slots.slot(owner):
-                yield entry.client
-        finally:
-            entry.users -= 1
-            self._drop_surplus()
+        return entry
+
+    def _release(self, entry: "_Entry") -> None:
+        entry.users -= 1
+        self._drop_surplus()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -99,6 +98,31 @@ class LLMClients:
         transport = OpenAITransport(self._transport, self._settings, self._time_slice)
         slots = OverflowSemaphore(self._settings.max_connections, self._settings.max_long_connections)
         return _Entry(api_client(base_url, self._settings, transport), slots)
+
+
+class _ClientSlot:
+    """A client while its block is entered. No generator: thousands of calls may wait in theirs."""
+
+    __slots__ = ("_base_url", "_clients", "_entry", "_owner", "_slot")
+
+    def __init__(self, clients: LLMClients, base_url: str, owner: Owner) -> None:
+        self._clients = clients
+        self._base_url = base_url
+        self._owner = owner
+
+    async def __aenter__(self) -> "APIClient":
+        entry = self._entry = await self._clients._acquire(self._base_url)  # noqa: SLF001 - its other half
+        self._slot = entry.slots.slot(self._owner)
+        try:
+            await self._slot.__aenter__()
+        except BaseException:
+            self._clients._release(entry)  # noqa: SLF001 - as above
+            raise
+        return entry.client
+
+    async def __aexit__(self, *failure: object) -> None:
+        await self._slot.__aexit__(*failure)
+        self._clients._release(self._entry)  # noqa: SLF001 - its other half
 
 
 def _import_api_client() -> "type[APIClient]":

@@ -7,10 +7,8 @@ text. Watchers who asked for it see the text as it comes.
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.parse import quote
-
-import httpx2
 
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.node_type import Call, CallBehavior, RunScope, Trusted
@@ -21,12 +19,19 @@ from flowgram_core.nodes.errors import APIRefusal, APITimeout, APIUnreachable
 from flowgram_core.nodes.executor import CallContext
 from flowgram_core.nodes.http.url import parse_url, scheme_of, to_utf8
 from flowgram_core.nodes.llm.answer import MAX_ERROR_LENGTH, Answer
+from flowgram_core.nodes.llm.api_response import APIResponse
 from flowgram_core.nodes.llm.clients import LLMClients
 from flowgram_core.nodes.llm.usage import UsageListener
 from flowgram_core.nodes.network.observation import RequestObserver
 from flowgram_core.nodes.network.own_ports import OwnPorts
-from flowgram_core.nodes.network.redirects import checked
-from flowgram_core.nodes.network.transport import HTTPTransport, TimeSlice, at_once
+from flowgram_core.nodes.network.redirects import URLCheck
+from flowgram_core.nodes.network.transport import (
+    HTTPTransport,
+    TimeSlice,
+    TransportError,
+    TransportTimeout,
+    at_once,
+)
 from flowgram_core.nodes.node_settings import EgressSettings, LLMSettings
 from flowgram_core.nodes.workflow_secrets import OpenSecrets, WorkflowSecrets
 
@@ -34,6 +39,8 @@ if TYPE_CHECKING:  # it imports the openai package, which only the first call ne
     from flowgram_core.nodes.llm.api_client import APIClient
 
 _KEY = re.compile(r"[\x21-\x7e]+")
+_PLAIN = re.compile(r"[\w.~/\[\]:-]*", re.ASCII)
+"""Texts that need no quoting."""
 _STREAM = re.compile(r"\bstream(?:s|ed|ing)?\b", re.IGNORECASE)
 _REFUSALS = frozenset({400, 403, 404, 405, 406, 415, 422, 501})
 """Statuses by which APIs refuse a request for what it asks."""
@@ -104,8 +111,8 @@ class LLMNode(Trusted):
         inputs = call.inputs
         api_key, opened = self._key(call, context)
         try:
-            with checked(None if opened is None else opened.check):
-                return {"result": await self._complete(inputs, api_key, context)}
+            check = None if opened is None else opened.check
+            return {"result": await self._complete(inputs, api_key, context, check)}
         except NodeError as error:
             if not api_key:
                 raise
@@ -125,7 +132,9 @@ class LLMNode(Trusted):
             api_key = opened.fill(api_key, uses["apiKey"]).strip()
         return api_key, opened
 
-    async def _complete(self, inputs: JSONObject, api_key: str, context: CallContext) -> str:
+    async def _complete(
+        self, inputs: JSONObject, api_key: str, context: CallContext, check: URLCheck | None
+    ) -> str:
         if api_key and not _KEY.fullmatch(api_key):
             raise NodeError('LLM node input "apiKey" has characters that no key can have')
         host = inputs["apiHost"]
@@ -136,60 +145,43 @@ class LLMNode(Trusted):
             "temperature": _sendable(inputs["temperature"]),
             "stream": True,
         }
-        # Headers are ASCII, node ids are not.
-        key = quote(context.idempotency_key, safe="/[]:", errors="surrogatepass")
         url, observer = parse_url(host), self._observer
         async with self._clients.client(str(url), context.owner) as client:
+            request = _Request(client, body, api_key, _key_header(context.idempotency_key), check)
             try:
                 if observer is None:
-                    return await self._asked(client, answer, body, api_key, key, {})
+                    return await self._asked(request, answer, {})
                 with observer.completion(body["model"], url) as exchange:
                     try:
-                        return await self._asked(client, answer, body, api_key, key, exchange.headers)
+                        return await self._asked(request, answer, exchange.headers)
                     finally:
                         exchange.used(answer.usage)
-            except (APITimeout, httpx2.TimeoutException) as error:
+            except (APITimeout, TransportTimeout) as error:
                 raise NodeError("Request timed out.") from error
-            except (APIUnreachable, httpx2.HTTPError) as error:
+            except (APIUnreachable, TransportError) as error:
                 if answer.begun:
                     raise NodeError(f'Network error: the answer of api "{host}" broke off') from error
                 raise NodeError(f'Network error: unreachable api "{host}"') from error
             except APIRefusal as error:
                 raise NodeError(_describe(error)) from error
 
-    async def _asked(
-        self,
-        client: "APIClient",
-        answer: Answer,
-        body: JSONObject,
-        api_key: str,
-        key: str,
-        headers: Mapping[str, str],
-    ) -> str:
+    async def _asked(self, request: "_Request", answer: Answer, headers: Mapping[str, str]) -> str:
         """The text of the answer. Raises as `complete` and `read` do."""
-        api = f"{client.base_url} {body['model']}"[:_LONGEST_API]
-        response = await self._answered(client, api, body, api_key, key, headers)
+        response = await self._answered(request, headers)
         try:
             return await answer.read(response)
         finally:
             if self._on_usage is not None:
-                self._on_usage(body["model"], answer.usage)
-            await response.aclose()
+                self._on_usage(request.body["model"], answer.usage)
+            response.close()
 
-    async def _answered(
-        self,
-        client: "APIClient",
-        api: str,
-        body: JSONObject,
-        api_key: str,
-        key: str,
-        headers: Mapping[str, str],
-    ) -> httpx2.Response:
+    async def _answered(self, request: "_Request", headers: Mapping[str, str]) -> APIResponse:
         """The response to a request, which is made again without what the API refuses. Raises as `complete` does."""
+        api = f"{request.client.base_url} {request.body['model']}"[:_LONGEST_API]
         tells_usage = self._tells_usage.get(api)
         if self._asks_usage and tells_usage is not False:
             try:
-                response = await client.complete({**body, **_WITH_USAGE}, api_key, f"{key}#usage", headers)
+                response = await request.send({**request.body, **_WITH_USAGE}, "#usage", headers)
             except APIRefusal as error:
                 if tells_usage or error.status not in _UNKNOWN_ARGUMENT:
                     raise
@@ -197,12 +189,12 @@ class LLMNode(Trusted):
                 self._learn_usage(api, tells=True)
                 return response
         try:
-            response = await client.complete(body, api_key, key, headers)
+            response = await request.send(request.body, "", headers)
         except APIRefusal as error:
             if not _refuses_to_stream(error):
                 raise
-            whole = {name: value for name, value in body.items() if name != "stream"}
-            response = await client.complete(whole, api_key, f"{key}#whole", headers)
+            whole = {name: value for name, value in request.body.items() if name != "stream"}
+            response = await request.send(whole, "#whole", headers)
         self._learn_usage(api, tells=False)
         return response
 
@@ -211,6 +203,25 @@ class LLMNode(Trusted):
             self._tells_usage[api] = tells
             if len(self._tells_usage) > _KNOWN_APIS:
                 self._tells_usage.popitem(last=False)
+
+
+class _Request(NamedTuple):
+    """What is asked, in one form or another."""
+
+    client: "APIClient"
+    body: JSONObject
+    api_key: str
+    key: str
+    check: URLCheck | None
+
+    async def send(self, body: JSONObject, form: str, headers: Mapping[str, str]) -> APIResponse:
+        """Asks with a body; its form is a part of the idempotency key. Raises as `APIClient.complete` does."""
+        return await self.client.complete(body, self.api_key, f"{self.key}{form}", headers, self.check)
+
+
+def _key_header(key: str) -> str:
+    """An idempotency key as it is sent: headers are ASCII, node ids are not."""
+    return key if _PLAIN.fullmatch(key) else quote(key, safe="/[]:", errors="surrogatepass")
 
 
 def _prepare(scope: RunScope, inputs: JSONObject) -> JSONObject:  # noqa: ARG001

@@ -1,12 +1,14 @@
-"""The transport of the openai package: hands its requests to ours, follows redirects, and bounds what comes back."""
+"""The transport of llm nodes: follows redirects, and serves the openai package, for which it bounds the bodies of errors."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Final
 
 import httpx2
 
-from flowgram_core.nodes.network.content_codings import ACCEPTED, PIECE, read_decoded
-from flowgram_core.nodes.network.redirects import Request, current_check, is_redirect, redirect
+from flowgram_core.nodes.network.content_codings import ACCEPTED, DecodedBody
+from flowgram_core.nodes.network.redirects import Request, URLCheck, is_redirect, redirect
 from flowgram_core.nodes.network.transport import (
     HTTPResponse,
     HTTPTransport,
@@ -25,6 +27,33 @@ _DECODED: Final = frozenset({b"content-encoding", b"content-length", b"transfer-
 """Headers of a response that no longer hold when its body has been unpacked."""
 
 
+_OF_ONE_ATTEMPT: Final = frozenset(
+    {"authorization", "content-length", "host", "idempotency-key", RAW_RESPONSE}
+)
+"""Headers that are not the same for every request."""
+_RETRY_COUNT: Final = "x-stainless-retry-count"
+"""A header of the package: which attempt this is."""
+
+
+@dataclass(slots=True)
+class PackageCall:
+    """A call that the openai package makes: what it does not hand on to its transport.
+
+    Attributes:
+        check: Raises `NodeError` for an address that the request must not be sent to.
+        headers: Names, in lower case, of headers that only this call has.
+        first: What came of the first attempt, where this was made before the package was asked.
+    """
+
+    check: URLCheck | None
+    headers: Collection[str]
+    first: HTTPResponse | TransportError | None
+
+
+current_call: Final[ContextVar[PackageCall]] = ContextVar("current_call")
+"""The call that the package makes in this context."""
+
+
 class OpenAITransport(httpx2.AsyncBaseTransport):
     """Sends the requests of one API host.
 
@@ -32,6 +61,10 @@ class OpenAITransport(httpx2.AsyncBaseTransport):
         transport: Makes the connections.
         settings: Time-outs.
         time_slice: Shares the event loop with everything else on it.
+
+    Attributes:
+        headers: Those that the package sends with every first attempt; None before it has made one.
+        time_slice: See the arguments.
     """
 
     def __init__(
@@ -40,37 +73,18 @@ class OpenAITransport(httpx2.AsyncBaseTransport):
         settings: LLMSettings,
         time_slice: TimeSlice,
     ) -> None:
+        self.headers: dict[str, str] | None = None
+        self.time_slice = time_slice
         self._transport = transport
         self._settings = settings
-        self._time_slice = time_slice
 
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Sends a request.
+    async def send(self, request: Request, check: URLCheck | None) -> HTTPResponse:
+        """Sends a request, and follows redirects.
 
         Raises:
-            httpx2.TransportError: No response came.
-            NodeError: The response is none that could be used.
+            TransportError: No response came.
+            NodeError: An address is forbidden, or the response is none that could be used.
         """
-        try:
-            response = await self._follow(request)
-        except TransportError as error:
-            raise _translated(error, request) from error
-        is_success = response.status_code < httpx2.codes.MULTIPLE_CHOICES
-        return httpx2.Response(
-            response.status_code,
-            headers=[header for header in response.headers if header[0] not in _DECODED],
-            stream=_Body(response, None if is_success else _MAX_ERROR_BYTES, self._time_slice, request),
-            request=request,
-        )
-
-    async def _follow(self, asked: httpx2.Request) -> HTTPResponse:
-        headers = {
-            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in asked.headers.raw
-        }
-        headers.pop(RAW_RESPONSE, None)
-        headers["accept-encoding"] = ACCEPTED
-        request = Request(asked.method, asked.url, headers, await asked.aread())
-        check = current_check.get()
         for _ in range(_MOST_REDIRECTS + 1):
             if check is not None:
                 check(request.url)
@@ -92,46 +106,70 @@ class OpenAITransport(httpx2.AsyncBaseTransport):
             request = redirect(request, response.status_code, location)
         raise TransportError(f"more than {_MOST_REDIRECTS} redirects")
 
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Sends a request of the package, or gives what came of it already.
 
-class _Body(httpx2.AsyncByteStream):
-    """A response's body: unpacked, in small pieces, and no longer than it may be.
+        Raises:
+            httpx2.TransportError: No response came.
+            NodeError: The response is none that could be used.
+        """
+        call = current_call.get()
+        outcome, call.first = call.first, None
+        try:
+            if isinstance(outcome, TransportError):
+                raise outcome
+            response = outcome or await self.send(await self._request(request, call), call.check)
+        except TransportError as error:
+            raise _translated(error, request) from error
+        return httpx2.Response(
+            response.status_code,
+            headers=[header for header in response.headers if header[0] not in _DECODED],
+            stream=PackageBody(response, self.time_slice, request),
+            request=request,
+        )
+
+    async def _request(self, asked: httpx2.Request, call: PackageCall) -> Request:
+        headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in asked.headers.raw
+        }
+        headers.pop(RAW_RESPONSE, None)
+        headers["accept-encoding"] = ACCEPTED
+        if self.headers is None and headers.get(_RETRY_COUNT, "0") == "0":
+            own = _OF_ONE_ATTEMPT.union(call.headers)
+            self.headers = {name: value for name, value in headers.items() if name not in own}
+        return Request(asked.method, asked.url, headers, await asked.aread())
+
+
+class PackageBody(httpx2.AsyncByteStream):
+    """A response's body as the package reads it, which it does of errors only: unpacked, and no longer than it may be.
 
     Args:
         response: The response as it came.
-        max_bytes: Where the body is cut off. None: nowhere.
-        time_slice: Lets others go on between two pieces of one that was longer.
+        time_slice: Lets others go on between two pieces that came as one.
         request: For errors.
+
+    Attributes:
+        response: See the arguments.
     """
 
-    def __init__(
-        self,
-        response: HTTPResponse,
-        max_bytes: int | None,
-        time_slice: TimeSlice,
-        request: httpx2.Request,
-    ) -> None:
-        self._response = response
-        self._max_bytes = max_bytes
+    def __init__(self, response: HTTPResponse, time_slice: TimeSlice, request: httpx2.Request) -> None:
+        self.response = response
         self._time_slice = time_slice
         self._request = request
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         size = 0
+        body = DecodedBody(self.response, self._time_slice)
         try:
-            async for piece in read_decoded(self._response, self._time_slice):
-                for start in range(0, len(piece), PIECE):
-                    if start:
-                        await self._time_slice()
-                    part = piece[start : start + PIECE]
-                    yield part
-                    size += len(part)
-                    if self._max_bytes is not None and size >= self._max_bytes:
-                        return
+            while size < _MAX_ERROR_BYTES and (piece := await body.read()):
+                size += len(piece)
+                yield piece
         except TransportError as error:
             raise _translated(error, self._request) from error
 
     async def aclose(self) -> None:
-        self._response.close()
+        """Ends the exchange."""
+        self.response.close()
 
 
 def _translated(error: TransportError, request: httpx2.Request) -> httpx2.TransportError:

@@ -233,6 +233,11 @@ class CurlExchange:
 
     # What the caller calls.
 
+    @property
+    def is_over(self) -> bool:
+        """See `HTTPResponse`."""
+        return self._is_done and not self._unread and self.failure is None
+
     async def head(self) -> None:
         """Returns when the head of the response has come, or the exchange is stale."""
         while not self.has_head:

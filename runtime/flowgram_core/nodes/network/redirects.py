@@ -1,8 +1,6 @@
 """Redirects, by the rules of the web. Source: the fetch standard, "HTTP-redirect fetch"."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, NamedTuple
 from urllib.parse import urljoin
 
@@ -18,20 +16,6 @@ _OF_THE_BODY: Final = frozenset({"content-encoding", "content-language", "conten
 
 URLCheck = Callable[[httpx2.URL], None]
 """Raises `NodeError` for an address that a request must not be sent to."""
-
-
-current_check: Final[ContextVar[URLCheck | None]] = ContextVar("current_check", default=None)
-"""The check of the call that is made in this context. The openai package hands nothing of a call on to its transport."""
-
-
-@contextmanager
-def checked(check: URLCheck | None) -> Iterator[None]:
-    """Within it, `current_check` is a check."""
-    token = current_check.set(check)
-    try:
-        yield
-    finally:
-        current_check.reset(token)
 
 
 class Request(NamedTuple):

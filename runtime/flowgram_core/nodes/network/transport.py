@@ -41,6 +41,11 @@ class HTTPResponse(Protocol):
         """See the class."""
         ...
 
+    @property
+    def is_over(self) -> bool:
+        """Whether all of the response has come, and was read."""
+        ...
+
     async def read(self) -> bytes:
         """The next piece of the body as it was sent, so maybe compressed; empty at the end.
 

@@ -48,7 +48,7 @@ async def test_an_api_that_does_not_tell() -> None:
             context = FakeContext(idempotency_key="k")
             call = prepare(node, {}, inputs_of(model.base_url, modelName=name))
             assert await node.execute(call, context) == {"result": "You said: hello there"}
-            assert context.deltas == ["You", " said:", " hello", " there"]
+            assert "".join(context.deltas) == "You said: hello there"
         asked = [
             (each.body["model"], "stream_options" in each.body, each.headers["idempotency-key"])
             for each in model.asked

@@ -15,6 +15,7 @@ from flowgram_core.engine.errors import NodeError
 from flowgram_core.nodes.network import content_codings
 from flowgram_core.nodes.network.content_codings import (
     PIECE,
+    DecodedBody,
     codings_of,
     read_decoded,
     zstd,  # type: ignore[attr-defined]  # which one is its part
@@ -44,6 +45,10 @@ class FakeResponse:
         self.status_code = 200
         self.headers = [(b"content-encoding", coding.encode())]
         self._pieces = list(pieces)
+
+    @property
+    def is_over(self) -> bool:
+        return not self._pieces
 
     async def read(self) -> bytes:
         return self._pieces.pop(0) if self._pieces else b""
@@ -163,3 +168,24 @@ def test_codings_are_read_from_all_their_headers() -> None:
     headers = [(b"content-encoding", b"GZip"), (b"x", b"y"), (b"content-encoding", b" identity , br")]
     assert codings_of(headers) == ["gzip", "br"]
     assert content_codings.ACCEPTED == "gzip, deflate"
+
+
+async def test_bodies_are_read_in_bounded_pieces() -> None:
+    """What came as one piece is given in several, between which others may go on; the end is known once it was read."""
+    slices = Slices()
+    body = DecodedBody(FakeResponse("identity", [bytes(2 * PIECE + 1), b"end"]), slices)
+    assert [len(await body.read()) for _ in range(3)] == [PIECE, PIECE, 1]
+    assert slices.count == 2
+    assert not body.is_over
+    assert [await body.read(), await body.read()] == [b"end", b""]
+    assert body.is_over
+
+
+async def test_compressed_bodies_are_read_in_bounded_pieces() -> None:
+    """However much is packed into few bytes."""
+    body = DecodedBody(FakeResponse("gzip", [gzip.compress(bytes(3 * PIECE))]), Slices())
+    sizes = []
+    while piece := await body.read():
+        sizes.append(len(piece))
+    assert max(sizes) <= PIECE
+    assert sum(sizes) == 3 * PIECE

@@ -11,6 +11,8 @@ _WOKEN_AT_ONCE: Final = 100
 class Waiters:
     """A set of sleeping coroutines that are woken together."""
 
+    __slots__ = ("_waiters",)
+
     def __init__(self) -> None:
         self._waiters: set[asyncio.Future[bool]] = set()
 

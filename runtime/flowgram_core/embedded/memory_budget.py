@@ -4,7 +4,6 @@ Each task's estimate comes from its execution. A new task that would not fit is 
 limit, the one that holds most fails, so that small ones go on.
 """
 
-from collections import Counter
 from typing import Final, Protocol
 
 from flowgram_core.engine.program import Program
@@ -34,7 +33,7 @@ class MemoryBudget:
         self._held: dict[MemoryHolder, int] = {}
         self._failing: set[MemoryHolder] = set()
         # Programs are shared by tasks, and stay as long as one of these.
-        self._programs: Counter[Program] = Counter()
+        self._programs: dict[Program, int] = {}  # a Counter calls back into Python for what it does not have
 
     @property
     def total(self) -> int:
@@ -53,11 +52,13 @@ class MemoryBudget:
 
     def add(self, holder: MemoryHolder, program: Program, held: int) -> None:
         """Counts a task from now on."""
-        if not self._programs[program]:
+        tasks = self._programs.get(program, 0)
+        if not tasks:
             self._total += program.document.memory
-        self._programs[program] += 1
+        self._programs[program] = tasks + 1
         self._held[holder] = 0
-        self.update(holder, held)
+        if held:
+            self.update(holder, held)
 
     def update(self, holder: MemoryHolder, held: int) -> None:
         """Counts a task with what it holds now. Beyond the limit, the one that holds most fails."""
@@ -80,8 +81,10 @@ class MemoryBudget:
             self._failing.discard(holder)
         else:
             self._total -= held
-        self._programs[program] -= 1
-        if not self._programs[program]:
+        tasks = self._programs[program] - 1
+        if tasks:
+            self._programs[program] = tasks
+        else:
             del self._programs[program]
             self._total -= program.document.memory
 

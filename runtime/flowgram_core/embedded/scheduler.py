@@ -149,7 +149,7 @@ class Scheduler:
             and not self._closing
         ):
             runner = self._waiting.pop()
-            self._count_waiting(runner, -1)
+            self._count_waiting(self._owner_of(runner.record), -1)
             self._running += 1
             runner.start()
 
@@ -179,17 +179,17 @@ class Scheduler:
             await asyncio.wait(active)
 
     def _add(self, runner: TaskRunner, *, waits: bool) -> None:
+        owner = self._owner_of(runner.record)
         if waits:
-            self._waiting.push(self._owner_of(runner.record), runner)
-            self._count_waiting(runner, 1)
+            self._waiting.push(owner, runner)
+            self._count_waiting(owner, 1)
         else:
             self._running += 1
         self._inputs_size += runner.inputs_size
-        self._tasks_of[self._owner_of(runner.record)] += 1
+        self._tasks_of[owner] = self._tasks_of.get(owner, 0) + 1
         self._runners[runner.task_id] = runner
 
-    def _count_waiting(self, runner: TaskRunner, change: int) -> None:
-        owner = self._owner_of(runner.record)
+    def _count_waiting(self, owner: str, change: int) -> None:
         self._waiting_of[owner] += change
         if not self._waiting_of[owner]:
             del self._waiting_of[owner]
@@ -226,11 +226,16 @@ class Scheduler:
         del self._runners[runner.task_id]
         self._inputs_size -= runner.inputs_size
         owner = self._owner_of(runner.record)
-        self._tasks_of[owner] -= 1
-        if not self._tasks_of[owner]:
+        tasks = self._tasks_of[owner] - 1
+        if tasks:
+            self._tasks_of[owner] = tasks
+        else:
             del self._tasks_of[owner]
+        if not self._waiting:
+            self._running -= 1
+            return
         if self._waiting.discard(owner, runner):
-            self._count_waiting(runner, -1)
+            self._count_waiting(owner, -1)
         else:
             self._running -= 1
         self.start_waiting()

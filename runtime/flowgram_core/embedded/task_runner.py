@@ -285,19 +285,17 @@ class TaskRunner:
 
     def _work(self, step: Step[Batch], seconds: float = _SLICE) -> bool:
         """Lets the core work for a time slice; says whether it may continue before the commit."""
-        until = time.monotonic() + seconds
-        register = self.services.register
+        monotonic, execution, register = time.monotonic, self._execution, self.services.register
+        until = monotonic() + seconds
         slot = register.begin(self.task_id)
         try:
             return step.work(
-                self._execution,
-                self._next_input,
-                self.services.clock.now,
-                lambda: time.monotonic() >= until,
+                execution, self._next_input, self.services.clock.now, lambda: monotonic() >= until
             )
         finally:
             register.end(slot)
-            self._log_unexpected_errors()
+            if execution.unexpected_errors:
+                self._log_unexpected_errors()
             self._count_memory()
 
     async def _work_in_thread(self, step: Step[Batch]) -> None:
@@ -333,8 +331,10 @@ class TaskRunner:
             self._count_memory()
 
     def _count_memory(self) -> None:
-        inbox = sum(len(text) for _, text in self._inbox)
-        self.services.memory.update(self, self._execution.held_memory + _MEMORY_PER_CHARACTER * inbox)
+        held = self._execution.held_memory
+        if self._inbox:
+            held += _MEMORY_PER_CHARACTER * sum(len(text) for _, text in self._inbox)
+        self.services.memory.update(self, held)
 
     def _log_unexpected_errors(self) -> None:
         mistakes = self._execution.unexpected_errors

@@ -122,15 +122,20 @@ class LiveLog:
         ended: Whether no more events will come: the task has terminated, or is no longer active here.
     """
 
+    __slots__ = (
+        "_max_tail_bytes", "_readers", "_tail", "_tail_bytes", "_texts", "_waiters", "ended", "last_sequence",
+    )  # fmt: skip
+
     def __init__(self, tail_bytes: int, last_sequence: int = 0) -> None:
         self.last_sequence = last_sequence
         self.ended = False
         self._tail: list[Batch] = []  # a deque takes 760 bytes when it is empty
         self._tail_bytes = 0
         self._max_tail_bytes = tail_bytes
-        self._waiters = Waiters()
-        self._readers: set[DeltaReader] = set()
-        self._texts: dict[str, _Text] = {}
+        # Most tasks are never watched, and have no deltas.
+        self._waiters: Waiters | None = None
+        self._readers: set[DeltaReader] | None = None
+        self._texts: dict[str, _Text] | None = None
 
     def publish(self, batches: Iterable[Batch]) -> None:
         """Shows batches that are durable now."""
@@ -144,16 +149,17 @@ class LiveLog:
             surplus += 1
         if surplus:
             del self._tail[:surplus]
-        self._waiters.wake()
+        self.nudge()
 
     def end(self) -> None:
         """Wakes all watchers: no more events will come."""
         self.ended = True
-        self._waiters.wake()
+        self.nudge()
 
     def nudge(self) -> None:
         """Wakes all watchers, to check the state of the server."""
-        self._waiters.wake()
+        if self._waiters is not None:
+            self._waiters.wake()
 
     def since(self, after_sequence: int) -> list[Batch] | None:
         """The batches after a sequence, or None if the live log does not reach back so far."""
@@ -171,31 +177,40 @@ class LiveLog:
 
     def open_deltas(self) -> DeltaReader:
         """A reader of the deltas, with the text so far of the running calls first; close it with `close_deltas`."""
-        reader = DeltaReader(text.delta(snapshot_id) for snapshot_id, text in self._texts.items())
+        texts = self._texts or {}
+        reader = DeltaReader(text.delta(snapshot_id) for snapshot_id, text in texts.items())
+        if self._readers is None:
+            self._readers = set()
         self._readers.add(reader)
         return reader
 
     def close_deltas(self, reader: DeltaReader) -> None:
         """Closes a reader."""
-        self._readers.discard(reader)
+        if self._readers is not None:
+            self._readers.discard(reader)
 
     def emit(self, delta: OutputDelta) -> None:
         """Passes a delta to the readers."""
+        if self._texts is None:
+            self._texts = {}
         text = self._texts.get(delta.snapshot_id)
         if text is None:
             text = self._texts[delta.snapshot_id] = _Text(delta.node_id)
         text.add(delta.text, delta.at)
-        for reader in self._readers:
-            reader.add(delta)
         if self._readers:
-            self._waiters.wake()
+            for reader in self._readers:
+                reader.add(delta)
+            self.nudge()
 
     def forget_deltas(self, snapshot_id: str) -> None:
         """Drops the text and the pending deltas of a call that has ended."""
-        self._texts.pop(snapshot_id, None)
-        for reader in self._readers:
+        if self._texts:
+            self._texts.pop(snapshot_id, None)
+        for reader in self._readers or ():
             reader.forget(snapshot_id)
 
     async def changed(self, clock: Clock, max_seconds: float | None = None) -> bool:
         """Waits until there is something new, or for so many seconds; says whether there is."""
+        if self._waiters is None:
+            self._waiters = Waiters()
         return await self._waiters.wait(clock, max_seconds)

@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from flowgram_core.hosting.live_log import OutputDelta
 from flowgram_core.hosting.observation import HostStatistics
@@ -11,7 +12,7 @@ from flowgram_core.hosting.program_cache import Validation
 from flowgram_core.hosting.task_changes import TaskChanges, TaskFilter
 from flowgram_core.journal.interface import Batch, TaskRecord
 from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
-from flowgram_core.modeling.json_text import dumps
+from flowgram_core.modeling.json_text import encode
 
 
 class TaskRequest(NamedTuple):
@@ -37,10 +38,26 @@ class TaskRequest(NamedTuple):
 
     def content_hash(self) -> bytes:
         """Equal for requests with the same content. Request ids are compared within a namespace, which is no part of it."""
-        content = [self.schema, self.inputs, self.timeout, sorted(self.labels.items())]
+        content = [self.inputs, self.timeout, sorted(self.labels.items())]
         if self.display_name:  # requests of older versions have none, and keep their hash
             content.append(self.display_name)
-        return hashlib.sha256(dumps(content).encode()).digest()
+        # The SHA-256 of a JSON array that begins with the schema: most of it is the same for many tasks.
+        begun = _remembered_beginning if len(self.schema) <= _REMEMBERED_SCHEMA else _beginning
+        digest = begun(self.schema).copy()
+        digest.update(encode(content)[1:])
+        return digest.digest()
+
+
+_REMEMBERED_SCHEMA: Final = 64 * 1024
+"""Characters of a schema of which the beginning of the hash is remembered."""
+
+
+def _beginning(schema: str) -> "hashlib._Hash":
+    """The hash of a request's content up to and with the schema."""
+    return hashlib.sha256(encode([schema])[:-1] + b",")
+
+
+_remembered_beginning = lru_cache(maxsize=64)(_beginning)
 
 
 class Heartbeat:

@@ -134,24 +134,9 @@ class TaskRecord(NamedTuple):
         last_sequence: int,
         result: bytes | None,
     ) -> "TaskRecord":
-        """The record after a step of the task. Used instead of `_replace`, which takes three times as long."""
-        return TaskRecord(
-            self.task_id,
-            self.create_time,
-            self.inputs,
-            self.schema_hash,
-            self.labels,
-            self.timeout,
-            status,
-            start_time,
-            end_time,
-            last_sequence,
-            result,
-            self.order,
-            self.request_hash,
-            self.display_name,
-            self.namespace,
-        )
+        """The record after a step of the task. Used instead of `_replace`, which takes five times as long."""
+        changed = (status, start_time, end_time, last_sequence, result)
+        return tuple.__new__(TaskRecord, self[:6] + changed + self[11:])
 
 
 class RemovedTask(NamedTuple):

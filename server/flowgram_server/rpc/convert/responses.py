@@ -51,9 +51,9 @@ def task_run(record: TaskRecord, now: int, max_bytes: int) -> bytes:
     An outcome that would make it larger than `max_bytes` is left out but for the status: the task was accepted, and
     its caller must learn its id.
     """
-    task_id = tags.RUN_TASK_ID + delimited(record.task_id.encode())
-    if record.result is not None and len(task_id) + len(record.result) <= max_bytes:
-        return task_id + following_numbers(record.result)
+    task_id, result = tags.RUN_TASK_ID + delimited(record.task_id.encode()), record.result
+    if result is not None and len(task_id) + len(result) <= max_bytes:
+        return task_id + following_numbers(result)
     return task_id + TaskRunResponse(status=status_info(record, now)).SerializeToString()
 
 

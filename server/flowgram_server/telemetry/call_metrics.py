@@ -1,12 +1,14 @@
 """Metrics of gRPC calls, under the names that the interceptors of gRPC's other languages use."""
 
+from collections import Counter
 from typing import Any, Final
 
 from grpc import StatusCode
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
 
 from flowgram.runtime.v1.error_reason_pb2 import ErrorReason
 from flowgram_server.rpc.observed_calls import Call, CallListener, Method
+from flowgram_server.telemetry.tallies import Counts, HistogramTally, TallyCollector
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _LABELS: Final = ("grpc_type", "grpc_service", "grpc_method")
@@ -23,57 +25,88 @@ class CallMetrics:
     counts_messages = True
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(name, text, labels, registry=registry)
+        self._methods: list[_MethodMetrics] = []
+        self.refusals: Counter[str] = Counter()  # by reason
+        collector = TallyCollector()
 
-        self.started = counter("grpc_server_started", "Calls that have begun.", *_LABELS)
-        self.handled = counter("grpc_server_handled", "Calls that have ended.", *_LABELS, "grpc_code")
-        self.received = counter("grpc_server_msg_received", "Messages that calls have received.", *_LABELS)
-        self.sent = counter("grpc_server_msg_sent", "Messages that calls have sent.", *_LABELS)
-        self.seconds = Histogram(
+        def add_counter(name: str, text: str, attribute: str) -> None:
+            def read() -> Counts:
+                return [(method.labels, getattr(method, attribute)) for method in self._methods]
+
+            collector.add_counter(name, text, _LABELS, read)
+
+        add_counter("grpc_server_started", "Calls that have begun.", "started")
+        collector.add_counter(
+            "grpc_server_handled", "Calls that have ended.", (*_LABELS, "grpc_code"), self._handled
+        )
+        add_counter("grpc_server_msg_received", "Messages that calls have received.", "messages_received")
+        add_counter("grpc_server_msg_sent", "Messages that calls have sent.", "messages_sent")
+        collector.add_histogram(
             "grpc_server_handling_seconds",
             "Seconds that calls took; a watch takes as long as somebody watches.",
             _LABELS,
-            buckets=_SECONDS,
-            registry=registry,
+            lambda: [(method.labels, method.seconds) for method in self._methods],
         )
-        self.refusals = counter(
-            "flowgram_refusals", "Calls that ended with an error, by its reason.", "reason"
+        collector.add_counter(
+            "flowgram_refusals",
+            "Calls that ended with an error, by its reason.",
+            ("reason",),
+            lambda: [((reason,), count) for reason, count in self.refusals.items()],
         )
+        registry.register(collector)
 
     def listener(self, method: Method) -> CallListener:
         """What counts the calls of a method."""
-        return _MethodMetrics(self, method)
+        metrics = _MethodMetrics(self, method)
+        self._methods.append(metrics)
+        return metrics
+
+    def _handled(self) -> Counts:
+        for method in self._methods:
+            for code, count in method.handled():
+                yield (*method.labels, _code(code)), count
 
 
 class _MethodMetrics:
     """Counts the calls of one method."""
 
     def __init__(self, metrics: CallMetrics, method: Method) -> None:
-        labels = method.type, method.service, method.name
-        self._started = metrics.started.labels(*labels)
-        self._seconds = metrics.seconds.labels(*labels)
-        self._labels = labels
+        self.labels = method.type, method.service, method.name
+        self.started = 0
+        self.messages_received = 0
+        self.messages_sent = 0
+        self.seconds = HistogramTally(_SECONDS)
         self._metrics = metrics
-        self._handled: dict[StatusCode, Counter] = {}
-        self.received = metrics.received.labels(*labels).inc
-        self.sent = metrics.sent.labels(*labels).inc
+        self._answered = 0
+        self._failed: Counter[StatusCode] = Counter()
 
     def begun(self, _: Call) -> None:
         """Counts what has begun."""
-        self._started.inc()
+        self.started += 1
+
+    def received(self) -> None:
+        """Counts a message."""
+        self.messages_received += 1
+
+    def sent(self) -> None:
+        """Counts a message."""
+        self.messages_sent += 1
 
     def ended(self, call: Call, _: Any) -> None:
         """Counts what has ended."""
-        code = call.code
-        handled = self._handled.get(code)
-        if handled is None:
-            handled = self._handled[code] = self._metrics.handled.labels(*self._labels, _code(code))
-        handled.inc()
-        self._seconds.observe(call.seconds)
+        if call.code is StatusCode.OK:  # the code as a key would be hashed in Python
+            self._answered += 1
+        else:
+            self._failed[call.code] += 1
+        self.seconds.observe(call.seconds)
         reason = call.notes.get("reason")
         if reason is not None:
-            self._metrics.refusals.labels(reason if reason in _REASONS else "other").inc()
+            self._metrics.refusals[reason if reason in _REASONS else "other"] += 1
+
+    def handled(self) -> list[tuple[StatusCode, int]]:
+        """How many calls have ended, by how."""
+        answered = [(StatusCode.OK, self._answered)] if self._answered else []
+        return [*answered, *self._failed.items()]
 
 
 def _code(code: StatusCode) -> str:

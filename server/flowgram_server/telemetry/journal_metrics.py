@@ -2,7 +2,9 @@
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
+
+from flowgram_server.telemetry.tallies import HistogramTally, TallyCollector
 
 _SECONDS: Final = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 _WRITES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -16,26 +18,32 @@ class JournalMetrics:
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._seconds = Histogram(
+        self._seconds = HistogramTally(_SECONDS)
+        self._writes = HistogramTally(_WRITES)
+        self._bytes = 0
+        collector = TallyCollector()
+        collector.add_histogram(
             "flowgram_journal_commit_seconds",
             "Seconds that the commit of a group of writes took.",
-            buckets=_SECONDS,
-            registry=registry,
+            (),
+            lambda: [((), self._seconds)],
         )
-        self._writes = Histogram(
+        collector.add_histogram(
             "flowgram_journal_group_size",
             "Writes that were committed together.",
-            buckets=_WRITES,
-            registry=registry,
+            (),
+            lambda: [((), self._writes)],
         )
-        self._bytes = Counter(
+        collector.add_counter(
             "flowgram_journal_written_bytes",
             "Bytes of events, inputs, schemas and results that were committed.",
-            registry=registry,
+            (),
+            lambda: [((), self._bytes)],
         )
+        registry.register(collector)
 
     def committed(self, writes: int, size: int, seconds: float) -> None:
-        """A group of so many writes, of so many bytes, was committed. May be called in any thread."""
+        """A group of so many writes, of so many bytes, was committed. Called in the thread of the writer alone."""
         self._seconds.observe(seconds)
         self._writes.observe(writes)
-        self._bytes.inc(size)
+        self._bytes += size

@@ -1,11 +1,11 @@
-"""Metrics of tasks and node runs: an `Observer` of the host that counts with prometheus-client."""
+"""Metrics of tasks and node runs: an `Observer` of the host."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
 
 from flowgram_core.engine.events import Event, NodeStatusChanged
 from flowgram_core.engine.node_type import Call
@@ -14,12 +14,16 @@ from flowgram_core.modeling.document import Document
 from flowgram_core.modeling.status import Status
 from flowgram_server.telemetry.document_types import DocumentTypes
 from flowgram_server.telemetry.sources import OTHER
+from flowgram_server.telemetry.tallies import HistogramTally, TallyCollector
 
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 _TASK_SECONDS: Final = (*_SECONDS, 14400, 86400)
 _NODE_SECONDS: Final = (0.001, *_SECONDS)
 
-_ENDS: Final = frozenset((Status.SUCCEEDED, Status.FAILED, Status.CANCELED))
+_ENDS: Final[Mapping[int, str]] = {
+    int(status): status.name.lower() for status in (Status.SUCCEEDED, Status.FAILED, Status.CANCELED)
+}
+"""The labels of ends, by the numbers of the statuses."""
 
 
 class TaskMetrics:
@@ -31,37 +35,43 @@ class TaskMetrics:
     """
 
     def __init__(self, registry: CollectorRegistry, node_types: Iterable[str]) -> None:
-        self._node_types = frozenset(node_types)
         self._types = DocumentTypes()
-        self._started = Counter("flowgram_tasks_started", "Tasks that were accepted.", registry=registry)
-        task_seconds = Histogram(
+        self._started = 0
+        self._task_seconds = {status: HistogramTally(_TASK_SECONDS) for status in _ENDS}
+        types = sorted({*node_types, OTHER})
+        self._node_seconds = {
+            node_type: {status: HistogramTally(_NODE_SECONDS) for status in _ENDS} for node_type in types
+        }
+        self._other = self._node_seconds[OTHER]
+        collector = TallyCollector()
+        collector.add_counter(
+            "flowgram_tasks_started", "Tasks that were accepted.", (), lambda: [((), self._started)]
+        )
+        collector.add_histogram(
             "flowgram_task_seconds",
             "Seconds from the acceptance of a task to its end, by how it ended.",
             ("status",),
-            buckets=_TASK_SECONDS,
-            registry=registry,
+            lambda: [((_ENDS[status],), tally) for status, tally in self._task_seconds.items()],
         )
-        self._task_seconds = {status: task_seconds.labels(status.name.lower()) for status in _ENDS}
-        node_seconds = Histogram(
+        collector.add_histogram(
             "flowgram_node_seconds",
             "Seconds that a run of a node took, by its type and how it ended.",
             ("type", "status"),
-            buckets=_NODE_SECONDS,
-            registry=registry,
+            lambda: [
+                ((node_type, _ENDS[status]), tally)
+                for node_type, tallies in self._node_seconds.items()
+                for status, tally in tallies.items()
+            ],
         )
-        self._node_seconds = {
-            (node_type, status): node_seconds.labels(node_type, status.name.lower())
-            for node_type in sorted({*self._node_types, OTHER})
-            for status in sorted(_ENDS)
-        }
+        registry.register(collector)
 
     def accepted(self) -> None:
         """See `Observer`."""
-        self._started.inc()
+        self._started += 1
 
     def ended(self, status: int, seconds: float) -> None:
         """See `Observer`."""
-        self._task_seconds[Status(status)].observe(max(0.0, seconds))
+        self._task_seconds[int(status)].observe(max(0.0, seconds))
 
     def trace(self) -> None:
         """See `Observer`. Metrics keep nothing with a task."""
@@ -84,8 +94,9 @@ class TaskMetrics:
         self._node_ended(node_type, event.status, (event.at - event.start_time) / 1e6)
 
     def _node_ended(self, node_type: str, status: int, seconds: float) -> None:
-        known = node_type if node_type in self._node_types else OTHER
-        self._node_seconds[known, Status(status)].observe(max(0.0, seconds))
+        # A plain number: a member of an enum would be hashed in Python.
+        tallies = self._node_seconds.get(node_type, self._other)
+        tallies[int(status)].observe(max(0.0, seconds))
 
 
 class _NodeRuns:
@@ -100,7 +111,7 @@ class _NodeRuns:
     def committed(self, _: TaskRecord, events: Sequence[Event]) -> None:
         """See `TaskObserver`."""
         for event in events:
-            if isinstance(event, NodeStatusChanged) and event.status in _ENDS:
+            if isinstance(event, NodeStatusChanged) and event.end_time is not None:
                 self._metrics.node_ended(event, self._types.get(event.node_id, OTHER))
 
     def calling(self, _: Call) -> AbstractContextManager[None]:

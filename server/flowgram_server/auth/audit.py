@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +35,10 @@ _FILE_MODE: Final = 0o600
 _log = structlog.get_logger(__name__)
 
 
+_Decision = tuple[int, Callable[[Any], dict[str, Any]], Any]
+"""When it was made, and what makes the fields of its line of the rest."""
+
+
 class AuditLog:
     """Writes decisions, one a line.
 
@@ -49,7 +53,8 @@ class AuditLog:
     def __init__(self, path: Path, clock: Clock) -> None:
         self._path = path
         self._clock = clock
-        self._waiting: deque[dict[str, Any]] = deque()
+        self._waiting: deque[_Decision] = deque()
+        self._times = _Times()
         self._lost = 0
         self._news = threading.Event()
         self._awake = False
@@ -64,10 +69,14 @@ class AuditLog:
 
     def write(self, **fields: Any) -> None:
         """Adds a line, with its time; returns at once."""
+        self.write_later(dict, fields)
+
+    def write_later(self, fields_of: Callable[[Any], dict[str, Any]], decision: Any) -> None:
+        """Adds a line, with its time, whose fields are made of a decision in the thread that writes; returns at once."""
         if len(self._waiting) >= _MAX_WAITING:
             self._lost += 1
             return
-        self._waiting.append({"time": self._clock.now(), **fields})
+        self._waiting.append((self._clock.now(), fields_of, decision))
         if not self._awake:
             self._awake = True
             self._news.set()
@@ -95,10 +104,11 @@ class AuditLog:
     def _write_waiting(self) -> None:
         lines = []
         while self._waiting:
-            lines.append(_line(self._waiting.popleft()))
+            time, fields_of, decision = self._waiting.popleft()
+            lines.append(self._line(time, fields_of(decision)))
         lost, self._lost = self._lost, 0
         if lost:
-            lines.append(_line({"time": self._clock.now(), "lost": lost}))
+            lines.append(self._line(self._clock.now(), {"lost": lost}))
         if not lines:
             return
         try:
@@ -110,6 +120,10 @@ class AuditLog:
             self._failed = True
         else:
             self._failed = False
+
+    def _line(self, time: int, fields: dict[str, Any]) -> bytes:
+        line = {"time": self._times.shown(time), **fields}
+        return orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE)
 
     def _follow_rotation(self) -> None:
         """Opens the file anew where another one, or none, has its name now."""
@@ -138,10 +152,20 @@ def open_audit_log(path: Path | None, clock: Clock) -> Iterator[AuditLog | None]
         audit.close()
 
 
-def _line(fields: dict[str, Any]) -> bytes:
-    moment = datetime.fromtimestamp(fields["time"] / 1e6, UTC)
-    shown = {**fields, "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
-    return orjson.dumps(shown, default=str, option=orjson.OPT_APPEND_NEWLINE)
+class _Times:
+    """Writes times as texts. The lines of a second share most of it."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._text = ""
+
+    def shown(self, time: int) -> str:
+        """A time in microseconds since the epoch, as ISO 8601 has it, in milliseconds and UTC."""
+        second, rest = divmod(time, 1_000_000)
+        if second != self._second or not self._text:
+            self._second = second
+            self._text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{self._text}.{rest // 1000:03d}Z"
 
 
 def _open(path: Path) -> int:

@@ -1,5 +1,9 @@
 """The audit of calls: what is written of each call of the contract when it has ended."""
 
+from typing import Any
+
+from grpc import StatusCode
+
 from flowgram_server.auth.audit import REFUSALS, AuditLog
 from flowgram_server.rpc.access_log import shown_peer
 from flowgram_server.rpc.observed_calls import Call, CallListener, Method
@@ -31,22 +35,25 @@ class _Lines:
 
     def begun(self, call: Call) -> str:
         """The peer, which a call has no more once it has ended."""
-        return shown_peer(call.context.peer())
+        return call.context.peer()
 
     def ended(self, call: Call, given: str) -> None:
-        """Writes the line."""
-        notes = call.notes
+        """Adds the line."""
+        self._audit.write_later(self._fields, (call.notes, given, call.code))
+
+    def _fields(self, decision: tuple[dict[str, str], str, StatusCode]) -> dict[str, Any]:
+        notes, peer, code = decision
         reason = notes.get("reason")
-        self._audit.write(
-            principal=notes.get("principal"),
-            namespace=notes.get("namespace"),
-            peer=notes.get("caller", given),
-            method=self._method,
-            allowed=reason not in REFUSALS,
+        return {
+            "principal": notes.get("principal"),
+            "namespace": notes.get("namespace"),
+            "peer": notes.get("caller") or shown_peer(peer),
+            "method": self._method,
+            "allowed": reason not in REFUSALS,
             **({"reason": reason} if reason else {}),
             **({"task_id": notes["task_id"]} if "task_id" in notes else {}),
-            status=call.code.name,
-        )
+            "status": code.name,
+        }
 
     def received(self) -> None:
         """Not of interest."""

@@ -237,7 +237,7 @@ class AsyncClient:
         """
         flow = self._operations.watch(
             task_id,
-            _convert.event,
+            _convert.events,
             after_sequence=after_sequence,
             view=view,
             deltas=deltas,

@@ -1,5 +1,6 @@
 """Messages of the contract to values of this package."""
 
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -180,9 +181,9 @@ def event(received: event_pb2.TaskEvent) -> Event | None:
     return None
 
 
-def nothing(received: event_pb2.TaskEvent) -> event_pb2.TaskEvent:
-    """An event as it came."""
-    return received
+def events(received: Iterable[event_pb2.TaskEvent]) -> Iterator[Event]:
+    """Events, without those of a kind that came after this version of the package."""
+    return (converted for each in received if (converted := event(each)) is not None)
 
 
 def seconds(value: float | timedelta | None) -> float | None:

@@ -2,7 +2,7 @@
 
 import math
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -235,7 +235,7 @@ class Operations:
     def watch(
         self,
         task_id: str,
-        convert: Callable[[event_pb2.TaskEvent], object | None],
+        convert: Callable[[Sequence[event_pb2.TaskEvent]], Iterable[object]],
         *,
         after_sequence: int,
         view: models.View,
@@ -243,7 +243,7 @@ class Operations:
         heartbeat: Seconds | None,
         timeout: Seconds | None,
     ) -> Flow[None]:
-        """Emits what `convert` makes of each event after `after_sequence`, once and in order; None it leaves out."""
+        """Emits what `convert` makes of the events after `after_sequence`, once and in order, those of a response together."""
         request = _request(
             runtime_service_pb2.WatchTaskRequest,
             task_id=task_id,
@@ -268,13 +268,12 @@ class Operations:
                     connected = True
                     if not response.events:  # a heartbeat
                         failures = 0
-                    for event in response.events:
-                        if not cursor.accept(event):
-                            continue
+                    events, gap = cursor.accept(response.events)
+                    if events:
                         failures = 0
-                        item = convert(event)
-                        if item is not None:
-                            yield Emit(item)
+                        yield from _emit(convert(events))
+                    if gap is not None:
+                        raise gap
             except RequestError as error:
                 if cursor.terminated:
                     return  # every event was received; how the stream ended does not matter

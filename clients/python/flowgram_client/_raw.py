@@ -1,6 +1,6 @@
 """A client that gives the contract's own messages, with JSON as the text it came in: for gateways, not for users."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 
 from flowgram.runtime.v1 import event_pb2, runtime_service_pb2
 
-from . import _convert, models
+from . import models
 from ._async import AsyncClient
 from ._channel import Metadata
 from ._operations import Seconds
@@ -64,11 +64,11 @@ class RawClient(AsyncClient):
         view: models.View = models.View.FULL,
         deltas: bool = False,
         heartbeat: Seconds | None = 10.0,
-    ) -> AsyncGenerator[event_pb2.TaskEvent, None]:
-        """As `watch`, without the conversion of events."""
+    ) -> AsyncGenerator[Sequence[event_pb2.TaskEvent], None]:
+        """As `watch`, without the conversion of events: as many at a time as came in one response."""
         flow = self._operations.watch(
             task_id,
-            _convert.nothing,
+            lambda events: (events,),
             after_sequence=after_sequence,
             view=view,
             deltas=deltas,

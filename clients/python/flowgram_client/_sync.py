@@ -235,7 +235,7 @@ class Client:
         """
         flow = self._operations.watch(
             task_id,
-            _convert.event,
+            _convert.events,
             after_sequence=after_sequence,
             view=view,
             deltas=deltas,

@@ -21,24 +21,28 @@ class Cursor:
         self.terminated = False
         """The task's last event was seen: nothing comes after it."""
 
-    def accept(self, event: event_pb2.TaskEvent) -> bool:
-        """Whether the event is new. What is not durable always is.
+    def accept(
+        self, events: Iterable[event_pb2.TaskEvent]
+    ) -> tuple[list[event_pb2.TaskEvent], UnavailableError | None]:
+        """Those of the events of a response that are new; what is not durable always is.
 
-        Raises:
-            UnavailableError: events are missing before it; the stream must be opened again after `sequence`.
+        Where events are missing in between, only those before the gap, and the error for which the stream must be opened
+        again after `sequence`.
         """
-        if event.sequence == 0:
-            return True
-        if event.sequence <= self.sequence:
-            return False
-        if event.sequence != self.sequence + 1:
-            raise UnavailableError(
-                f"event {event.sequence} came after event {self.sequence}", grpc.StatusCode.UNAVAILABLE
-            )
-        self.sequence = event.sequence
-        if event.WhichOneof("event") == "task_status_changed":
-            self.terminated = event.task_status_changed.status.terminated
-        return True
+        new: list[event_pb2.TaskEvent] = []
+        for event in events:
+            sequence = event.sequence
+            if sequence:
+                if sequence <= self.sequence:
+                    continue
+                if sequence != self.sequence + 1:
+                    message = f"event {sequence} came after event {self.sequence}"
+                    return new, UnavailableError(message, grpc.StatusCode.UNAVAILABLE)
+                self.sequence = sequence
+                if event.HasField("task_status_changed"):
+                    self.terminated = event.task_status_changed.status.terminated
+            new.append(event)
+        return new, None
 
 
 class TaskTable:

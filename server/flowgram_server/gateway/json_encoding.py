@@ -13,7 +13,6 @@ import orjson
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from flowgram.runtime.v1.event_pb2 import TaskEvent
 from flowgram.runtime.v1.report_pb2 import (
     STATUS_CANCELED,
     STATUS_FAILED,
@@ -127,10 +126,10 @@ class _Pieces:
             await asyncio.sleep(0)
 
 
-def _milliseconds(time: Timestamp | Duration) -> int:
+def milliseconds(time: Timestamp | Duration) -> int:
     """Whole milliseconds, cut off toward zero. The message's own method takes twice as long, and there are some per event."""
-    milliseconds = time.nanos // 1_000_000 if time.nanos >= 0 else -(-time.nanos // 1_000_000)
-    return time.seconds * 1000 + milliseconds
+    nanos = time.nanos
+    return time.seconds * 1000 + (nanos // 1_000_000 if nanos >= 0 else -(-nanos // 1_000_000))
 
 
 def status(info: StatusInfo) -> dict[str, Any]:
@@ -138,11 +137,11 @@ def status(info: StatusInfo) -> dict[str, Any]:
     shaped = {
         "status": _STATUS_WORDS.get(info.status, "pending"),
         "terminated": info.terminated,
-        "startTime": _milliseconds(info.start_time),
-        "timeCost": _milliseconds(info.time_cost),
+        "startTime": milliseconds(info.start_time),
+        "timeCost": milliseconds(info.time_cost),
     }
     if info.HasField("end_time"):
-        shaped["endTime"] = _milliseconds(info.end_time)
+        shaped["endTime"] = milliseconds(info.end_time)
     return shaped
 
 
@@ -155,18 +154,6 @@ def _whole_snapshot(told: Snapshot) -> dict[str, Any]:
         "data": json_object(told.data),
         **_outcome(told),
     }
-
-
-def _snapshot_news(told: Snapshot) -> dict[str, Any]:
-    """What an event tells of one run of a node: the one that ends it repeats nothing."""
-    shaped: dict[str, Any] = {"id": told.id, "nodeID": told.node_id}
-    if told.iterations:
-        shaped["iterations"] = [
-            {"loopNodeID": each.loop_node_id, "index": each.index} for each in told.iterations
-        ]
-    if told.inputs:
-        shaped["inputs"] = orjson.Fragment(told.inputs)
-    return {**shaped, **_outcome(told)}
 
 
 def _outcome(told: Snapshot) -> dict[str, Any]:
@@ -185,37 +172,7 @@ def message(told: Message) -> dict[str, Any]:
     shaped = {"id": told.id, "type": MESSAGE_TYPES.get(told.type, "log"), "message": told.text}
     if told.node_id:
         shaped["nodeID"] = told.node_id
-    return {**shaped, "timestamp": _milliseconds(told.time)}
-
-
-def event(told: TaskEvent) -> dict[str, Any] | None:
-    """Something that happened in a task; None for a kind that came after this version."""
-    kind = told.WhichOneof("event")
-    shaped: dict[str, Any] = {"type": kind}
-    if told.sequence:
-        shaped["sequence"] = told.sequence
-    shaped["timestamp"] = _milliseconds(told.time)
-    match kind:
-        case "task_status_changed":
-            shaped["workflowStatus"] = status(told.task_status_changed.status)
-            if told.task_status_changed.outputs:
-                shaped["outputs"] = orjson.Fragment(told.task_status_changed.outputs)
-        case "node_status_changed":
-            changed = told.node_status_changed
-            shaped["nodeID"] = changed.node_id
-            shaped["nodeStatus"] = status(changed.status)
-            shaped["snapshot"] = _snapshot_news(changed.snapshot)
-        case "message":
-            shaped["message"] = message(told.message)
-        case "output_delta":
-            shaped["nodeID"] = told.output_delta.node_id
-            shaped["snapshotID"] = told.output_delta.snapshot_id
-            shaped["text"] = told.output_delta.text
-            if told.output_delta.from_start:
-                shaped["fromStart"] = True
-        case _:
-            return None
-    return shaped
+    return {**shaped, "timestamp": milliseconds(told.time)}
 
 
 def task_list(told: TaskListResponse) -> dict[str, Any]:
@@ -231,7 +188,7 @@ def task_summary(message: TaskSummary) -> dict[str, Any]:
     shaped: dict[str, Any] = {
         "taskID": message.task_id,
         "workflowStatus": status(message.status),
-        "createTime": _milliseconds(message.create_time),
+        "createTime": milliseconds(message.create_time),
         "labels": dict(message.labels),
         "lastSequence": message.last_sequence,
     }
@@ -250,7 +207,7 @@ def task(message: Task) -> dict[str, Any]:
         "inputs": json_object(message.inputs),
     }
     if message.HasField("timeout"):
-        shaped["timeout"] = _milliseconds(message.timeout)
+        shaped["timeout"] = milliseconds(message.timeout)
     return shaped
 
 

@@ -16,12 +16,12 @@ from typing import Final, NamedTuple
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
-from flowgram.runtime.v1.event_pb2 import TaskEvent
 from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoRequest
 from flowgram_client import RequestError, Status, View
 from flowgram_client._raw import RawClient
 from flowgram_server.gateway import json_encoding
 from flowgram_server.gateway.errors import answer_to
+from flowgram_server.gateway.event_encoding import pieces
 from flowgram_server.gateway.responses import error_body
 
 HEARTBEAT: Final = b": heartbeat\n\n"
@@ -77,7 +77,7 @@ class Outbox:
         self._room = asyncio.Event()
 
     async def put(self, data: bytes) -> None:
-        """Adds an event, and waits for room if there is none left."""
+        """Adds events, and waits for room if there is none left."""
         self._parts.append(data)
         self._size += len(data)
         self._news.set()
@@ -221,9 +221,13 @@ async def event_frames(client: RawClient, query: WatchQuery) -> AsyncGenerator[b
         query.task_id, after_sequence=query.after, view=query.view, deltas=query.deltas
     )
     async with aclosing(watch) as events:
-        async for event in events:
-            yield frame(event)
-            if query.until is not None and event.sequence >= query.until:
+        async for batch in events:
+            wanted = (
+                batch if query.until is None else [each for each in batch if each.sequence <= query.until]
+            )
+            for piece in pieces(wanted):
+                yield piece
+            if query.until is not None and max(each.sequence for each in batch) >= query.until:
                 return
 
 
@@ -236,19 +240,6 @@ async def change_frames(
         async for response in changes:
             shaped = {"type": "live"} if response is None else json_encoding.task_changes(response)
             yield b"data: %b\n\n" % json_encoding.encode(shaped)
-
-
-def frame(event: TaskEvent) -> bytes:
-    """An event as a Server-Sent Event, with its sequence as the id; nothing for a kind that is not known.
-
-    What is not durable has no id, so that nobody resumes after it.
-    """
-    shaped = json_encoding.event(event)
-    if shaped is None:
-        return b""
-    # Ends of lines stand between the parts of a JSON text only, where a blank means the same.
-    data = json_encoding.encode(shaped).translate(json_encoding.LINE_ENDS)
-    return b"id: %d\ndata: %b\n\n" % (event.sequence, data) if event.sequence else b"data: %b\n\n" % data
 
 
 async def _send_part(send: Send, data: bytes) -> None:

@@ -106,7 +106,7 @@ def run_with(core: Operations, **options: Any) -> Flow[str]:
 def watch_flow(core: Operations, after: int = 0, heartbeat: float | None = 10.0) -> Flow[None]:
     return core.watch(
         "t",
-        _convert.nothing,
+        lambda events: events,
         after_sequence=after,
         view=View.FULL,
         deltas=False,
@@ -479,7 +479,7 @@ def test_unknown_kinds_of_events_are_left_out_but_counted() -> None:
     log = history(3)
     unknown = event_pb2.TaskEvent(sequence=2)
     flow = operations().watch(
-        "t", _convert.event, after_sequence=0, view=View.FULL, deltas=False, heartbeat=None, timeout=None
+        "t", _convert.events, after_sequence=0, view=View.FULL, deltas=False, heartbeat=None, timeout=None
     )
     _, items, _ = play(flow, replies(None, watched(log[0], unknown, log[2]), None))
     assert [event.sequence for event in items] == [1, 3]

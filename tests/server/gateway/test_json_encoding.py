@@ -2,7 +2,6 @@ import asyncio
 import json
 from typing import Any
 
-from flowgram.runtime.v1.event_pb2 import TaskEvent
 from flowgram.runtime.v1.report_pb2 import Message, Report, Status, StatusInfo
 from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoResponse
 from flowgram_server.gateway import json_encoding, openapi_models
@@ -105,31 +104,6 @@ async def test_messages_go_to_the_list_of_their_type() -> None:
     ]
     assert [message["message"] for message in received["warning"]] == ["b"]
     assert received["log"] == [{"id": "3", "type": "log", "message": "c", "timestamp": 0}]
-
-
-def test_events_tell_what_is_new() -> None:
-    """A node's event has its iterations, and only what it carries."""
-    snapshot = {"id": "a[2]/b", "node_id": "b", "iterations": [{"loop_node_id": "a", "index": 2}]}
-    event = TaskEvent(
-        sequence=3,
-        time=SECOND,
-        node_status_changed={"node_id": "b", "status": {"status": 2}, "snapshot": snapshot},
-    )
-    assert shown(json_encoding.event(event)) == {
-        "type": "node_status_changed",
-        "sequence": 3,
-        "timestamp": 1_700_000_000_999,
-        "nodeID": "b",
-        "nodeStatus": {"status": "processing", "terminated": False, "startTime": 0, "timeCost": 0},
-        "snapshot": {"id": "a[2]/b", "nodeID": "b", "iterations": [{"loopNodeID": "a", "index": 2}]},
-    }
-    said = TaskEvent(sequence=4, message={"id": "m", "type": "TYPE_INFO", "text": "hi"})
-    assert shown(json_encoding.event(said))["message"] == {
-        "id": "m",
-        "type": "info",
-        "message": "hi",
-        "timestamp": 0,
-    }
 
 
 def test_the_time_of_a_server_is_a_text() -> None:

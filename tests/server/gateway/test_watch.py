@@ -17,7 +17,7 @@ from flowgram.runtime.v1.event_pb2 import TaskEvent
 from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoResponse, WatchTasksResponse
 from flowgram_server.app import open_server
 from flowgram_server.gateway.serve import RETRY
-from flowgram_server.gateway.watch import Outbox, WatchQuery, WatchResponse, event_frames, frame
+from flowgram_server.gateway.watch import Outbox, WatchQuery, WatchResponse, event_frames
 from flowgram_server.settings.gateway import GatewaySettings
 from flowgram_server.settings.server import load_settings
 
@@ -281,15 +281,6 @@ async def test_a_server_that_is_away(scripted: ScriptedServer, before_scripted: 
     await scripted.start()
 
 
-def test_frames_are_single_lines() -> None:
-    """Ends of lines in a JSON text that users formatted do not end the data; events of a later version are left out."""
-    event = TaskEvent(sequence=7, task_status_changed={"outputs": '{\r\n "a": "\\n"\n}'})
-    identity, data, *rest = frame(event).split(b"\n")
-    assert (identity, rest) == (b"id: 7", [b"", b""])
-    assert data.endswith(b'"outputs":{   "a": "\\n" }}')
-    assert frame(TaskEvent(sequence=8)) == b""
-
-
 async def test_an_outbox_holds_up_its_reader() -> None:
     """Beyond the limit a reader waits until everything was taken."""
     outbox = Outbox(limit=3)
@@ -315,11 +306,11 @@ class EndlessClient:
     async def call(self, method: str, request: Any) -> Any:
         return None
 
-    async def watch_events(self, task_id: str, **options: Any) -> AsyncGenerator[TaskEvent, None]:
+    async def watch_events(self, task_id: str, **options: Any) -> AsyncGenerator[list[TaskEvent], None]:
         try:
             while True:
                 self.given += 1
-                yield log_event(self.given, "x" * 1000)
+                yield [log_event(self.given, "x" * 1000)]
         finally:
             self.ended.set()
 
@@ -354,7 +345,7 @@ async def test_a_defect_breaks_the_answer_off() -> None:
     """It does not look like the end of the task."""
 
     class BrokenClient(EndlessClient):
-        async def watch_events(self, task_id: str, **options: Any) -> AsyncGenerator[TaskEvent, None]:
+        async def watch_events(self, task_id: str, **options: Any) -> AsyncGenerator[list[TaskEvent], None]:
             raise RuntimeError("defect")
             yield
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from temporalio.api.common.v1 import Payload, WorkflowExecution
-from temporalio.api.enums.v1 import HistoryEventFilterType
+from temporalio.api.enums.v1 import EventType, HistoryEventFilterType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import (
@@ -175,14 +175,14 @@ class Cluster:
             )
 
     async def closing_event(self, workflow_id: str) -> HistoryEvent:
-        """The event that ends a task's newest run, waiting for it. Raises `TaskNotFound`."""
-        token = b""
+        """The event that ends a task, waiting for it over all runs that follow. Raises `TaskNotFound`."""
+        run_id, token = "", b""
         while True:
             with self._errors(workflow_id):
                 answer = await self._client.workflow_service.get_workflow_execution_history(
                     GetWorkflowExecutionHistoryRequest(
                         namespace=self._namespace,
-                        execution=WorkflowExecution(workflow_id=workflow_id),
+                        execution=WorkflowExecution(workflow_id=workflow_id, run_id=run_id),
                         next_page_token=token,
                         wait_new_event=True,
                         history_event_filter_type=HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT,
@@ -191,9 +191,13 @@ class Cluster:
                     retry=True,
                     timeout=_LONG_POLL,
                 )
-            if answer.history.events:
-                return answer.history.events[-1]
             token = answer.next_page_token
+            if answer.history.events:
+                event = answer.history.events[-1]
+                if event.event_type != EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW:
+                    return event
+                continued = event.workflow_execution_continued_as_new_event_attributes
+                run_id, token = continued.new_execution_run_id, b""
 
     async def request_cancel(self, workflow_id: str, identity: str, reason: str) -> None:
         """Asks for a task to be canceled; it may have ended. Raises `TaskNotFound`."""

@@ -287,10 +287,13 @@ async def test_a_long_task_goes_on_in_new_runs(cluster: TemporalServer) -> None:
         task = await front.run(
             TaskRequest(loop_schema("c"), json.dumps({"items": list(range(items))}), labels={"kept": "yes"})
         )
-        live, late = await asyncio.gather(
-            events_of(front, task.task_id), follow_in_pieces(other, task.task_id, 50)
+        live, late, ended = await asyncio.gather(
+            events_of(front, task.task_id),
+            follow_in_pieces(other, task.task_id, 50),
+            other.wait(task.task_id),
         )
         assert late == live
+        assert (ended.status, ended.last_sequence) == (Status.SUCCEEDED, live[-1].sequence)
         assert calls.made == [f"loop_0[{index}]/c" for index in range(items)]
         description = await host.client.get_workflow_handle(task.task_id).describe()
         info = description.raw_description.workflow_execution_info

@@ -70,7 +70,7 @@ class TaskHistory:
         record: The task as of the last event; None before the first.
         schema: Its schema.
         position: Where its log stood before the first run that was read.
-        cancel_requested_by: Who asked first for it to be canceled, in the last run that was read.
+        cancel_requested_by: Who asked first for it to be canceled, in the runs that were read.
         following: The run that goes on after the one that was read to its end, or empty.
         event_id: The last event of the present run that was read.
     """
@@ -103,7 +103,7 @@ class TaskHistory:
         self.event_id = event.event_id
         match event.event_type:
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
-                self.following = self.cancel_requested_by = ""
+                self.following = ""
                 self._begin(decoded)
                 return None
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW:

@@ -171,9 +171,11 @@ class TaskLog:
         self._clock = clock
         self._history = reader.new(workflow_id)
         self._run_id = ""
-        self._target = ("", 0)
+        self._events_read = 0  # of that run
+        self._runs_read: set[str] = set()  # to their ends
         self._ready = asyncio.Event()
         self._error: Exception | None = None
+        self._catching_up = 0
         self._delta_users = 0
         self._polling: asyncio.Task[None] | None = None
 
@@ -193,7 +195,7 @@ class TaskLog:
 
     @property
     def cancel_requested_by(self) -> str:
-        """Who asked first for it to be canceled, in its present run."""
+        """Who asked first for it to be canceled, since it is followed."""
         return self._history.cancel_requested_by
 
     async def follow(self) -> None:
@@ -215,22 +217,25 @@ class TaskLog:
 
     async def _follow(self, info: WorkflowExecutionInfo) -> None:
         history, self._run_id = self._history, info.execution.run_id
-        self._target = self._run_id, info.history_length
+        first = self._run_id, info.history_length
         async with aclosing(self._reader.read(history, self._run_id, wait=True)) as pages:
             async for batches in pages:
                 if not self._ready.is_set() and not self.live_log.last_sequence:
                     self.live_log.last_sequence = history.position.sequence
                 if batches:
                     self.live_log.publish(batches)
-                if self._has_seen(*self._target):
-                    self._ready.set()
-                    self.live_log.nudge()
+                self._events_read = history.event_id
                 if history.following:
-                    self._run_id = history.following
+                    self._runs_read.add(self._run_id)
+                    self._run_id, self._events_read = history.following, 0
+                if not self._ready.is_set() and self._has_read(*first):
+                    self._ready.set()
+                if self._catching_up:
+                    self.live_log.nudge()
 
-    def _has_seen(self, run_id: str, length: int) -> bool:
-        """Whether so many events of a run have been read. A run that is not the present one was read to its end."""
-        return self._run_id != run_id or self._history.event_id >= length
+    def _has_read(self, run_id: str, length: int) -> bool:
+        """Whether so many events of a run have been read."""
+        return run_id in self._runs_read or (run_id == self._run_id and self._events_read >= length)
 
     async def ready(self) -> None:
         """Returns when all that was in the history when the following began has been read. Raises what prevents it."""
@@ -241,12 +246,12 @@ class TaskLog:
     async def catch_up(self) -> None:
         """Returns when all that is in the history now has been read: another server may have shown more than this one has."""
         info = (await self._cluster.describe(self.workflow_id)).workflow_execution_info
-        self._target = info.execution.run_id, info.history_length
-        while not self.has_ended() and not self._has_seen_all(info):
-            await self.live_log.changed(self._clock, 0.1)
-
-    def _has_seen_all(self, info: WorkflowExecutionInfo) -> bool:
-        return self._run_id == info.execution.run_id and self._history.event_id >= info.history_length
+        self._catching_up += 1
+        try:
+            while not self.has_ended() and not self._has_read(info.execution.run_id, info.history_length):
+                await self.live_log.changed(self._clock)
+        finally:
+            self._catching_up -= 1
 
     # Deltas
 

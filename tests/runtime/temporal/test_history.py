@@ -128,7 +128,7 @@ def test_an_end_from_outside(closing: HistoryEvent, status: Status, text: str) -
 
 
 def test_who_canceled_first() -> None:
-    """The first request counts, in each run anew; a run that goes on names the next."""
+    """The first request counts, also for the runs that follow, one of which carries it out; a run that goes on names the next."""
     history = begun()
     history.add(event("cancel_requested", 2, identity="one"), [])
     history.add(event("cancel_requested", 3, identity="other"), [])
@@ -136,7 +136,9 @@ def test_who_canceled_first() -> None:
     history.add(event("continued_as_new", 4, new_execution_run_id="next"), [])
     assert history.following == "next"
     history.add(event("started"), [TASK.encode(), Position(2, 40).encode()])
-    assert (history.cancel_requested_by, history.following) == ("", "")
+    assert history.following == ""
+    history.add(event("cancel_requested", 2, identity="late"), [])
+    assert history.cancel_requested_by == "one"
 
 
 def test_only_records_are_decoded() -> None:

@@ -24,6 +24,7 @@ from flowgram_server.settings.server import load_settings
 flags = {"listen": sys.argv[1], "data": Path(sys.argv[2]), "access_log": False, "http": {"trust_env": False}}
 if sys.argv[3]:
     temporal = {"address": sys.argv[3], "encryption_keys": {"test": "A" * 43 + "="}, "worker_grace": 0.5}
+    temporal |= {"heartbeat_timeout": 2.0, "sticky_timeout": 0.5}  # how long a killed worker is waited for
     flags |= {"runtime": "temporal", "with_worker": True, "temporal": temporal}
 run(load_settings(flags={**flags, "code": {"workers": 1}, "shutdown_grace": 0.5, "http_listen": ""}))
 """

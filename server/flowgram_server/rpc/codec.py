@@ -8,6 +8,7 @@ Buffers reads.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from flowgram.runtime.v1 import runtime_service_pb2 as service
 from flowgram_core.engine.events import (
@@ -22,12 +23,35 @@ from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.modeling.json_text import JSONObject, encode
 from flowgram_core.modeling.status import Status
 from flowgram_server.rpc import tags
-from flowgram_server.rpc.wire import delimited, duration, skip_delimited, timestamp, utf8, varint
+from flowgram_server.rpc.wire import (
+    SMALL,
+    SMALL_VARINTS,
+    delimited,
+    duration,
+    skip_delimited,
+    timestamp,
+    utf8,
+    varint,
+)
 
 HEARTBEAT = b""
 """A `WatchTaskResponse` without events."""
 
-_CACHED_NODE_IDS = 10_000
+_CACHED_NODES = 10_000
+
+
+class _Node(NamedTuple):
+    """What events about a node have in common.
+
+    Attributes:
+        in_event: The beginning of a `NodeStatusChanged`, up to the value of its status.
+        in_snapshot: The node id in a `Snapshot`.
+        snapshot: The beginning of a `Snapshot` of a run that has the id of its node: outside of loops.
+    """
+
+    in_event: bytes
+    in_snapshot: bytes
+    snapshot: bytes
 
 
 class Codec:
@@ -40,7 +64,7 @@ class Codec:
     def __init__(self, secrets: Secrets) -> None:
         self._mask_inputs = secrets.mask_inputs
         self._mask_outputs = secrets.mask_outputs
-        self._node_ids: dict[str, bytes] = {}
+        self._nodes: dict[str, _Node] = {}
         self._moment = _Moment(0)
         # One attribute: several threads may encode at once.
         self._last_value: tuple[JSONObject, bytes] = _NO_VALUE
@@ -70,13 +94,16 @@ class Codec:
                 kind, body = tags.EVENT_TASK_STATUS_CHANGED, self._task_status_changed(event, moment)
             else:
                 kind, body = tags.EVENT_MESSAGE, _message(event, moment.time)
-            number, tagged_time, size = varint(event[0]), moment.tagged_time, varint(len(body))
-            event_size = varint(2 + len(number) + len(tagged_time) + len(size) + len(body))
+            number, length, tagged_time = event[0], len(body), moment.tagged_time
+            sequence = SMALL_VARINTS[number] if number < SMALL else varint(number)
+            size = SMALL_VARINTS[length] if length < SMALL else varint(length)
+            length += 2 + len(sequence) + len(tagged_time) + len(size)
+            event_size = SMALL_VARINTS[length] if length < SMALL else varint(length)
             parts += (
                 tags.RESPONSE_EVENTS,
                 event_size,
                 tags.EVENT_SEQUENCE,
-                number,
+                sequence,
                 tagged_time,
                 kind,
                 size,
@@ -98,9 +125,11 @@ class Codec:
     def _node_status_changed(self, event: NodeStatusChanged, moment: "_Moment", iterations: bytes) -> bytes:
         _, _, node_id, status, start_time, end_time, snapshot_id, _, inputs, outputs, branch, error = event
         status_info = moment.status_info(status, start_time, end_time)
-        encoded_id = self._node_ids.get(node_id) or self._node_id(node_id)
-        key = encoded_id if snapshot_id is node_id else _text(snapshot_id)
-        parts = [tags.SNAPSHOT_ID, key, tags.SNAPSHOT_NODE_ID, encoded_id, iterations]
+        node = self._nodes.get(node_id) or self._node(node_id)
+        if snapshot_id is node_id:
+            parts = [node.snapshot, iterations]
+        else:
+            parts = [tags.SNAPSHOT_ID, _text(snapshot_id), node.in_snapshot, iterations]
         if inputs is not None:
             parts += (
                 tags.SNAPSHOT_INPUTS,
@@ -115,9 +144,7 @@ class Codec:
         if error:
             parts += (tags.SNAPSHOT_ERROR, _text(error))
         snapshot = delimited(b"".join(parts))
-        return b"".join(
-            (tags.NODE_ID, encoded_id, tags.NODE_STATUS, status_info, tags.NODE_SNAPSHOT, snapshot)
-        )
+        return b"".join((node.in_event, status_info, tags.NODE_SNAPSHOT, snapshot))
 
     def _task_status_changed(self, event: TaskStatusChanged, moment: "_Moment") -> bytes:
         _, _, status, start_time, end_time, outputs = event
@@ -140,10 +167,14 @@ class Codec:
             self._last_value = value, encoded
         return encoded
 
-    def _node_id(self, node_id: str) -> bytes:
-        if len(self._node_ids) >= _CACHED_NODE_IDS:
-            self._node_ids.clear()
-        return self._node_ids.setdefault(node_id, _text(node_id))
+    def _node(self, node_id: str) -> "_Node":
+        if len(self._nodes) >= _CACHED_NODES:
+            self._nodes.clear()
+        encoded = _text(node_id)
+        in_snapshot = tags.SNAPSHOT_NODE_ID + encoded
+        snapshot = tags.SNAPSHOT_ID + encoded + in_snapshot
+        node = _Node(tags.NODE_ID + encoded + tags.NODE_STATUS, in_snapshot, snapshot)
+        return self._nodes.setdefault(node_id, node)
 
 
 def encode_delta(*, node_id: str, snapshot_id: str, text: str, at: int, from_start: bool = False) -> bytes:

@@ -13,13 +13,14 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 _BITS = 14
-_SMALL = 1 << _BITS
-_LOW = _SMALL - 1
-_VARINTS = tuple(
+SMALL: Final = 1 << _BITS
+_LOW = SMALL - 1
+SMALL_VARINTS: Final = tuple(
     bytes((number,)) if number < 0x80 else bytes((number & 0x7F | 0x80, number >> 7))
-    for number in range(_SMALL)
+    for number in range(SMALL)
 )
-_CONTINUED = tuple(bytes((number & 0x7F | 0x80, number >> 7 | 0x80)) for number in range(_SMALL))
+"""The integers below `SMALL`, encoded: where that counts, a look at them saves the call of `varint`."""
+_CONTINUED = tuple(bytes((number & 0x7F | 0x80, number >> 7 | 0x80)) for number in range(SMALL))
 _MICROSECONDS = 1_000_000
 _VARINT, _DELIMITED = 0, 2
 _WIRE_TYPES: Final = {
@@ -35,16 +36,16 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 def varint(number: int) -> bytes:
     """An integer from 0 on."""
-    if 0 <= number < _SMALL:
-        return _VARINTS[number]
+    if 0 <= number < SMALL:
+        return SMALL_VARINTS[number]
     if number < 0:
         raise ValueError(f"{number} is negative")
     encoded = _CONTINUED[number & _LOW]
     number >>= _BITS
-    while number >= _SMALL:
+    while number >= SMALL:
         encoded += _CONTINUED[number & _LOW]
         number >>= _BITS
-    return encoded + _VARINTS[number]
+    return encoded + SMALL_VARINTS[number]
 
 
 def tag(message: type[Message], field: str) -> bytes:
@@ -56,7 +57,7 @@ def tag(message: type[Message], field: str) -> bytes:
 def delimited(payload: bytes) -> bytes:
     """A text or message as it stands behind its field's tag."""
     size = len(payload)
-    return (_VARINTS[size] if size < _SMALL else varint(size)) + payload
+    return (SMALL_VARINTS[size] if size < SMALL else varint(size)) + payload
 
 
 def utf8(text: str) -> bytes:

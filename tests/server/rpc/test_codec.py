@@ -161,12 +161,12 @@ def test_another_codec_gives_the_same_bytes(batch: list[Event]) -> None:
     assert used.encode(batch) == Codec(Secrets()).encode(batch)
 
 
-def test_more_node_ids_than_are_remembered(codec: Codec) -> None:
+def test_more_nodes_than_are_remembered(codec: Codec) -> None:
     """A server that sees ever new node ids encodes them all, and keeps a bounded number."""
     for number in range(25_000):
         event = node_event(node_id=f"node_{number}")
         assert f"node_{number}".encode() in codec.encode([event])
-    assert len(codec._node_ids) <= 10_000
+    assert len(codec._nodes) <= 10_000
 
 
 @given(

@@ -29,7 +29,7 @@ from flowgram_core.modeling.errors import (
     SchemaInvalid,
     WorkLimitExceeded,
 )
-from flowgram_core.modeling.inputs_validation import validate_inputs
+from flowgram_core.modeling.inputs_validation import have_types, validate_inputs
 from flowgram_core.modeling.json_text import JSONObject, JSONValue
 from flowgram_core.modeling.meter import Meter
 from flowgram_core.modeling.normalization import normalize
@@ -243,6 +243,9 @@ class ProgramCache:
     def _problems_of(self, program: Program, inputs: JSONValue, *, accepted: bool) -> tuple[Problem, ...]:
         if not isinstance(inputs, dict):
             return (Problem("inputs", "Workflow inputs must be a JSON object"),)
+        types = program.document.simple_inputs
+        if types is not None and have_types(inputs, types):
+            return ()
         work = UNLIMITED if accepted else self._settings.limits.max_node_work
         try:
             return validate_inputs(

@@ -23,6 +23,7 @@ from flowgram_core.modeling.errors import (
     Problem,
     SchemaInvalid,
 )
+from flowgram_core.modeling.inputs_validation import simple_types
 from flowgram_core.modeling.normalization import normalize
 from flowgram_core.modeling.schema import EdgeSchema, NodeSchema, WorkflowSchema
 from flowgram_core.modeling.secret_references import (
@@ -81,6 +82,7 @@ def compile_schema(schema_text: str, *, max_memory: int | None = None, with_secr
         nodes=_count(root),
         inputs_schema=inputs_schema,
         inputs_schema_size=len(json_text.encode(inputs_schema)),
+        simple_inputs=simple_types(inputs_schema),
         name_problems=tuple(_long_names(workflow.nodes, workflow.edges, "schema", "nodes")),
         secret_problems=secrets.problems,
         memory=2 * json_text.memory_bound(schema_text),

@@ -4,6 +4,7 @@ Nodes of one graph refer to each other by their position in it, so that a runnin
 document holds no cycles.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,6 +108,7 @@ class Document:
         nodes: How many there are, blocks included.
         inputs_schema: What the start node declares as the workflow's inputs (FlowGram's kind of JSON schema).
         inputs_schema_size: How long that is as JSON text, in bytes.
+        simple_inputs: The types of the inputs where these are a few simple values; see `inputs_validation.simple_types`.
         name_problems: Names that are too long for a new task.
         secret_problems: References to secrets that a new task may not have.
         memory: Bytes of memory that the document takes, at most about.
@@ -119,6 +121,7 @@ class Document:
     nodes: int
     inputs_schema: JSONObject
     inputs_schema_size: int
+    simple_inputs: Mapping[str, frozenset[type]] | None = None
     name_problems: tuple[Problem, ...] = ()
     secret_problems: tuple[Problem, ...] = ()
     memory: int = 0

@@ -7,7 +7,7 @@ is the one that it reports.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from flowgram_core.modeling import javascript, json_text
@@ -23,6 +23,22 @@ MAX_PROBLEM_CHARACTERS = 1_000_000
 """No more problems are reported after texts of this total length; each may repeat a whole enumeration."""
 
 _ROOT = "root"
+
+_NARROWING = frozenset({"$ref", "enum", "additionalProperties"})
+"""Members of a declaration that say more of a value than its type."""
+
+_CLASSES = {
+    "string": frozenset({str}),
+    "boolean": frozenset({bool}),
+    "integer": frozenset({int}),
+    "number": frozenset({int, float}),
+}
+"""By declared type, classes of JSON values all of which are of that type; a float may be an integer, too."""
+
+_FEW = 32
+
+SimpleTypes: TypeAlias = Mapping[str, frozenset[type]]
+"""By the name of an input, the classes that its value may have."""
 
 
 # The place of a value: the place of its container, and its name or index there. The outermost value is at None. It becomes
@@ -69,6 +85,36 @@ class _Findings(list[Problem]):
     def _append(self, field: str, text: str) -> None:
         full_text = f"JSON Schema validation failed: {text}"
         self.append(Problem(json_text.to_well_formed(field), json_text.to_well_formed(full_text)))
+
+
+def simple_types(declared: Any) -> SimpleTypes | None:
+    """The types of the inputs of a declaration that asks for a few simple values, as most do; None for any other declaration.
+
+    Inputs that `have_types` of it have no problems; others may have some.
+    """
+    if not isinstance(declared, dict) or declared.get("type") != "object":
+        return None
+    properties, required = declared.get("properties"), declared.get("required", [])
+    if not isinstance(properties, dict) or len(properties) > _FEW or not isinstance(required, list):
+        return None
+    if not all(isinstance(name, str) and name in properties for name in required):
+        return None
+    types: dict[str, frozenset[type]] = {}
+    for name, of_property in properties.items():
+        declared_type = of_property.get("type") if isinstance(of_property, dict) else None
+        classes = _CLASSES.get(declared_type) if isinstance(declared_type, str) else None
+        if classes is None or not _NARROWING.isdisjoint(of_property):
+            return None
+        types[name] = classes
+    return types if _NARROWING.isdisjoint(declared) else None
+
+
+def have_types(inputs: dict[str, Any], types: SimpleTypes) -> bool:
+    """Whether there is a value of the right type for each name."""
+    for name, classes in types.items():  # noqa: SIM110 - a generator would take twice as long, for every task
+        if type(inputs.get(name)) not in classes:
+            return False
+    return True
 
 
 def validate_inputs(declared: Any, inputs: Any, meter: Meter | None = None) -> tuple[Problem, ...]:

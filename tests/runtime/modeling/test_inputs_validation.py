@@ -9,6 +9,8 @@ from flowgram_core.modeling.errors import Problem
 from flowgram_core.modeling.inputs_validation import (
     MAX_PROBLEM_CHARACTERS,
     MAX_PROBLEMS,
+    have_types,
+    simple_types,
     validate_inputs,
 )
 from flowgram_core.modeling.meter import Meter
@@ -312,3 +314,47 @@ def test_a_date_time(value: str) -> None:
     assert (
         validate_inputs({"type": "object", "properties": {"at": {"type": "date-time"}}}, {"at": value}) == ()
     )
+
+
+simple_values = (
+    st.none() | st.booleans() | st.integers(-9, 9) | st.floats(allow_nan=False) | st.text() | st.just([])
+)
+simple_declarations = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(["object", "object", "object", "map"]),
+        "properties": st.dictionaries(
+            st.sampled_from("abc"),
+            st.fixed_dictionaries(
+                {"type": st.sampled_from(["string", "boolean", "integer", "number", "array"])},
+                optional={"enum": st.lists(simple_values), "title": st.text(), "$ref": st.text()},
+            ),
+        ),
+    },
+    optional={
+        "required": st.lists(st.sampled_from("abcd")) | st.none(),
+        "additionalProperties": st.booleans() | st.just({"type": "string"}),
+        "enum": st.lists(simple_values),
+    },
+)
+
+
+@given(simple_declarations, st.dictionaries(st.sampled_from("abcd"), simple_values))
+def test_inputs_of_simple_types_have_no_problems(declared: Any, inputs: dict[str, Any]) -> None:
+    """The quick look says yes to nothing that the rules find a problem with."""
+    types = simple_types(declared)
+    if types is not None and have_types(inputs, types):
+        assert not validate_inputs(declared, inputs)
+
+
+@pytest.mark.parametrize(
+    ("of_property", "value"),
+    [("string", ""), ("boolean", False), ("integer", 3), ("number", 3), ("number", 3.5)],
+)
+def test_simple_types_are_known(of_property: str, value: Any) -> None:
+    """What most workflows declare needs no more than the quick look."""
+    declared = {"type": "object", "properties": {"x": {"type": of_property, "title": "X"}}, "required": ["x"]}
+    types = simple_types(declared)
+    assert types is not None
+    assert have_types({"x": value, "more": None}, types)
+    assert not have_types({"x": None}, types)
+    assert not have_types({}, types)

@@ -3,6 +3,7 @@
 import errno
 import ipaddress
 import socket
+from urllib.parse import urlsplit
 
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - they are replaced here
 _MAX_PORT = 65_535
@@ -31,6 +32,14 @@ def is_loopback(address: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
+
+
+def is_protected(url: str) -> bool:
+    """Whether nobody on the way can read or change what is fetched from a URL: by https, or from this machine."""
+    parts = urlsplit(url)
+    if not parts.hostname:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(f"{parts.hostname}:0"))
 
 
 def bind(listen: str) -> socket.socket:

@@ -59,7 +59,8 @@ async def _open_rest(settings: Settings, clock: Clock, audit: AuditLog | None) -
         kept.watch(settings.tls.files.paths, tls.load)
     guard = None
     if settings.auth.enabled:
-        guard = CallGuard(_authenticator(settings.auth, clock, kept), FailureDelay(clock), audit)
+        guard = CallGuard(_authenticator(settings.auth, clock, kept), FailureDelay(clock), clock, audit)
+        kept.run("open streams", guard.streams.keep)
     private = settings.http_listen and (guard is not None or tls is not None)
     with private_socket() if private else nullcontext() as target:
         async with kept.running():

@@ -11,7 +11,6 @@ from flowgram_server.auth.signing_keys import (
     KeySet,
     RemoteKeys,
     SigningKeys,
-    key_set_client,
     key_set_fetcher,
     read_key_set,
 )
@@ -51,7 +50,7 @@ def _signing_keys(settings: JWT, authenticator: Authenticator, clock: Clock, kep
         context = ssl.create_default_context(cafile=settings.jwks_ca_file)
     except (ssl.SSLError, OSError) as error:
         raise CredentialFileUnusable(f"{settings.jwks_ca_file}: {error.strerror}") from None
-    client = key_set_client(settings.jwks_uri or "", ssl_context=context)
-    remote = RemoteKeys(key_set_fetcher(client), clock, settings.max_key_age, authenticator.forget)
+    fetch = key_set_fetcher(settings.jwks_uri or "", context)
+    remote = RemoteKeys(fetch, clock, settings.max_key_age, authenticator.forget)
     kept.run("signing keys", remote.keep)
     return remote

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import httpx2
 import pytest
+from clients.gateway_client import frames
 from clients.gateway_process import GatewayProcess, gateway_running
 from cryptography import x509
 from support.authority import Authority
@@ -148,6 +149,49 @@ async def test_other_pages_cannot_use_the_session(
     twice = "; ".join(f"flowgram_session={value}" for value in (http.cookies["flowgram_session"], "x"))
     http.cookies.clear()
     assert (await http.get("/api/tasks", headers={"Cookie": twice})).status_code == 401
+
+
+async def test_two_of_a_header(guarded: Guarded, gateway: GatewayProcess) -> None:
+    """Which of two keys, namespaces or hosts counts would be for a proxy and the gateway to agree on: neither does."""
+    admin = add_key(guarded.file, "team-b", "admin")[0][1]
+    async with httpx2.AsyncClient(base_url=gateway.url, trust_env=False) as http:
+        async with asyncio.timeout(30):
+            while (await http.get("/api/tasks", headers={"Authorization": admin})).status_code != 200:
+                pass
+        for headers, statuses in (
+            ([("Authorization", f"Bearer {guarded.key}"), ("Authorization", admin)], {401}),
+            ([("Authorization", admin)] * 2, {401}),
+            (
+                [("Authorization", admin), ("Flowgram-Namespace", "a"), ("Flowgram-Namespace", "b")],
+                {400},
+            ),
+        ):
+            assert (await http.get("/api/tasks", headers=headers)).status_code in statuses, headers
+    reader, writer = await asyncio.open_connection(*host_and_port(gateway))
+    head = (
+        f"GET /api/tasks HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nAuthorization: {admin}\r\n\r\n"
+    )
+    writer.write(head.encode())
+    assert (await reader.readline()).split()[1] in {b"400", b"403"}
+    writer.close()
+
+
+async def test_a_watch_ends_with_its_key(guarded: Guarded, gateway: GatewayProcess) -> None:
+    """A stream of events that is open when its key is revoked says so, and ends."""
+    headers = {"Authorization": f"Bearer {guarded.key}"}
+    async with (
+        httpx2.AsyncClient(base_url=gateway.url, trust_env=False, timeout=60) as http,
+        http.stream("GET", "/api/tasks/watch", headers=headers) as response,
+        asyncio.timeout(30),
+    ):
+        assert response.status_code == 200
+        told = frames(response)
+        while json.loads((await anext(told)).get("data", "{}")).get("type") != "live":
+            pass
+        change_keys(guarded.file, lambda keys: [])
+        last = [fields async for fields in told][-1]
+    assert last["event"] == "failure"
+    assert json.loads(last["data"])["code"] == "CREDENTIALS_INVALID"
 
 
 async def test_a_page_behind_a_proxy(

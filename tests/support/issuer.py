@@ -29,12 +29,14 @@ class Issuer:
         keys: By their ids.
         fetches: How often its keys were asked for.
         away: Whether it answers with an error.
+        redirect: Where it sends those who ask for its keys at another path.
     """
 
     def __init__(self) -> None:
         self.keys: dict[str, Any] = {"one": ec.generate_private_key(ec.SECP256R1())}
         self.fetches = 0
         self.away = False
+        self.redirect = ""
 
     def key_set(self) -> str:
         """Its keys, as they are published."""
@@ -65,6 +67,12 @@ class Issuer:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 issuer.fetches += 1
+                if issuer.redirect and self.path != "/keys":
+                    self.send_response(302)
+                    self.send_header("Location", issuer.redirect)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
                 body = issuer.key_set().encode()
                 self.send_response(503 if issuer.away else 200)
                 self.send_header("Content-Length", str(len(body)))

@@ -111,9 +111,10 @@ function forwarded(
   session: string | undefined,
 ): Record<string, string> {
   const found = names.flatMap((name) => {
-    const value = request.headers[name.toLowerCase()];
+    // Several of a name arrive as one that is none, such as two keys: which of them counts nobody could say.
+    const value = request.headersDistinct[name.toLowerCase()]?.join(", ");
     // gRPC refuses a call with any other
-    return typeof value === "string" && /^[ -~]*$/.test(value) ? [[name.toLowerCase(), value] as const] : [];
+    return value !== undefined && /^[ -~]*$/.test(value) ? [[name.toLowerCase(), value] as const] : [];
   });
   const own = request.headers.authorization === undefined && session !== undefined ? { authorization: session } : {};
   return { ...Object.fromEntries(found), ...own };

@@ -186,7 +186,7 @@ export class Gateway {
     const session = this.sessions.authorization(request);
     const exchange = new Exchange(request, response, query.join("?"), bodies, bodyLimits, forward, session, signal, log);
     try {
-      this.hosts.check(request.headers.host);
+      this.hosts.check(request.headersDistinct["host"]?.join(", "));
       if (this.origins.check(request, response)) {
         response.writeHead(204).end();
         return;

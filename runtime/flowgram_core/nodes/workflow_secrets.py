@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ import httpx2
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.modeling.json_text import dumps
 from flowgram_core.modeling.secret_references import SecretUses, placeholder
-from flowgram_core.nodes.http.url import encode_form
+from flowgram_core.nodes.http.url import encode_form, parse_url
 from flowgram_core.nodes.network.egress import literal_address
 from flowgram_core.nodes.network.egress_rules import EgressRule, RuleKind, normal_host
 
@@ -35,6 +35,9 @@ _MAX_BYTES: Final = 64 * 1024
 """Of a secret; what is larger is none."""
 _SHORTEST_ECHO: Final = 4
 """Characters. Shorter values are not looked for in what servers and models answer: any text would have them."""
+_SHORTEST_ENCODED: Final = 8
+"""Characters. Of shorter values not enough is left in base64 to be sure that it is them."""
+_URL_SAFE: Final = str.maketrans("+/", "-_")
 _KEPT_FORMER: Final = 4
 """Former values of a secret that are still looked for: a server may know them for longer."""
 _FRESH_FOR: Final = 1.0
@@ -175,6 +178,16 @@ class OpenSecrets(NamedTuple):
                 why = "without TLS" if named else "which it is not for"
                 raise NodeError(f'The secret "{name}" is not sent to "{place}", {why}')
 
+    def check_host_header(self, url: httpx2.URL, header: str | None) -> None:
+        """Raises `NodeError` where a request is addressed to one host, and its header `Host` names another that may not get them.
+
+        Several hosts may share an address: that of a proxy, or of a network that delivers for many.
+        """
+        if header is None:
+            return
+        named = parse_url(f"{url.scheme}://{header}/")
+        self.check(named.copy_with(port=url.port))
+
     def fill(self, text: str, names: Sequence[str], *, in_json: bool = False) -> str:
         """A text with the values in place of the placeholders.
 
@@ -303,13 +316,16 @@ class WorkflowSecrets:
 
 
 def _forms(value: str) -> set[str]:
-    """A value as it is, as JSON, addresses, forms and HTML have it; of credentials in base64, what is in them, too."""
+    """A value in all forms in which it may be sent back: as it is, escaped, or encoded.
+
+    Of credentials in base64, what is in them, too.
+    """
     texts = {value}
     with suppress(binascii.Error, ValueError):
         decoded = base64.b64decode(value, validate=True).decode()
         if decoded.isprintable() and ":" in decoded:
             texts |= {text for text in (decoded, decoded.partition(":")[2]) if len(text) >= _SHORTEST_ECHO}
-    return {
+    escaped = {
         form
         for text in texts
         for in_json in (dumps(text)[1:-1], json.dumps(text)[1:-1])
@@ -323,3 +339,21 @@ def _forms(value: str) -> set[str]:
             html.escape(text),
         )
     }
+    return escaped.union(*(_encoded(text) for text in texts if len(text) >= _SHORTEST_ENCODED))
+
+
+def _encoded(text: str) -> Iterator[str]:
+    """A text in lower-case escapes of addresses, in hexadecimal digits, and in base64, wherever it stands in what was encoded."""
+    data = text.encode("utf-8", "replace")
+    quoted = quote(text, safe="")
+    yield re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), quoted)
+    yield data.hex()
+    yield data.hex().upper()
+    alone = base64.b64encode(data).decode()
+    yield from (alone, alone.translate(_URL_SAFE), alone.rstrip("="), alone.rstrip("=").translate(_URL_SAFE))
+    for before in range(3):
+        # Four digits stand for three bytes: those at both ends that others have a share in are left out.
+        whole = (before + len(data)) // 3 * 3
+        encoded = base64.b64encode((bytes(before) + data)[:whole])[4 if before else 0 :]
+        yield encoded.decode()
+        yield encoded.decode().translate(_URL_SAFE)

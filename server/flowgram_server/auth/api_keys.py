@@ -29,7 +29,7 @@ from pydantic import (
 )
 
 from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
-from flowgram_server.auth.errors import CredentialFileUnusable, CredentialsInvalid
+from flowgram_server.auth.errors import AuthFailure, CredentialFileUnusable, CredentialsInvalid
 from flowgram_server.auth.namespaces import checked_namespace
 from flowgram_server.auth.principal import Principal, Role, Verified
 
@@ -119,10 +119,10 @@ class APIKeys:
         known = key.sha256 if key else "0" * 64
         # One text for both: nobody learns which ids there are.
         if not hmac.compare_digest(_hash(secret), known) or key is None:
-            raise CredentialsInvalid("the API key is unknown, or was revoked")
+            raise CredentialsInvalid("the API key is unknown, or was revoked", AuthFailure.UNKNOWN)
         expires = None if key.expires is None else round(key.expires.timestamp() * 1e6)
         if expires is not None and expires <= now:
-            raise CredentialsInvalid(f"the API key {key_id} has expired")
+            raise CredentialsInvalid(f"the API key {key_id} has expired", AuthFailure.EXPIRED)
         return Verified(key.principal, expires)
 
 

@@ -123,7 +123,13 @@ class AuditLog:
 
     def _line(self, time: int, fields: dict[str, Any]) -> bytes:
         line = {"time": self._times.shown(time), **fields}
-        return orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE)
+        try:
+            return orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE)
+        except TypeError:  # half a surrogate pair, which no line may be lost for
+            readable = {
+                name: str(value).encode("utf-8", "replace").decode() for name, value in line.items()
+            }
+            return orjson.dumps(readable, option=orjson.OPT_APPEND_NEWLINE)
 
     def _follow_rotation(self) -> None:
         """Opens the file anew where another one, or none, has its name now."""

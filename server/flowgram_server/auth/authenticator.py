@@ -5,11 +5,11 @@ kind of credential it is. What is known is forgotten when keys change, when it e
 """
 
 import hashlib
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from flowgram_core.concurrency.clock import Clock
 from flowgram_server.auth.api_keys import KEY_PREFIX, APIKeys
-from flowgram_server.auth.errors import CredentialsInvalid, CredentialsMissing
+from flowgram_server.auth.errors import AuthFailure, CredentialsInvalid, CredentialsMissing
 from flowgram_server.auth.principal import Principal, Verified
 
 MAX_KNOWN: Final = 10_000
@@ -38,6 +38,18 @@ class CertificateVerifier(Protocol):
         ...
 
 
+class Known(NamedTuple):
+    """A credential that was found valid lately.
+
+    Attributes:
+        principal: Its bearer.
+        until: When it has to be checked again, in microseconds since the epoch.
+    """
+
+    principal: Principal
+    until: int
+
+
 class Authenticator:
     """Says who calls.
 
@@ -50,6 +62,7 @@ class Authenticator:
     Attributes:
         tokens: Checks signed tokens; None: there are none.
         certificates: Knows client certificates; None: they say nothing of who calls.
+        changes: How often all credentials have had to be checked again since the start.
     """
 
     def __init__(
@@ -63,51 +76,57 @@ class Authenticator:
         self._keys = keys
         self.tokens = tokens
         self.certificates = certificates
-        self._known: dict[bytes, tuple[Principal, int]] = {}
+        self.changes = 0
+        # Two tables: a certificate is public, and its text as an `authorization` must not stand for its holder.
+        self._bearers: dict[bytes, Known] = {}
+        self._holders: dict[bytes, Known] = {}
 
     def replace_keys(self, keys: APIKeys) -> None:
         """From now on, these keys are valid and no others."""
         self._keys = keys
-        self._known.clear()
+        self.forget()
 
     def forget(self) -> None:
         """Every credential is checked again: what they were checked with has changed."""
-        self._known.clear()
+        self.changes += 1
+        self._bearers.clear()
+        self._holders.clear()
 
-    def known(self, authorization: str) -> Principal | None:
+    def known(self, authorization: str) -> Known | None:
         """Whose `authorization` it is, if it was found valid lately."""
-        found = self._known.get(_digest(authorization))
-        return found[0] if found is not None and self._clock.now() < found[1] else None
+        found = self._bearers.get(_digest(authorization))
+        return found if found is not None and self._clock.now() < found.until else None
 
-    async def check(self, authorization: str) -> Principal:
+    async def check(self, authorization: str) -> Known:
         """Whose `authorization` it is.
 
         Raises:
             CredentialsInvalid: It is nobody's.
             PermissionDenied: It is valid, and allows nothing here.
         """
-        keys = self._keys
+        changes = self.changes
         now = self._clock.now()
         verified = await self._verified(_bearer(authorization), now)
-        until = self._until(verified, now)
-        if keys is self._keys:  # those that have changed meanwhile may no longer have it
-            self._remember(_digest(authorization), verified.principal, until)
-        return verified.principal
+        found = Known(verified.principal, self._until(verified, now))
+        if changes == self.changes:  # what has changed meanwhile may no longer have it
+            _remember(self._bearers, _digest(authorization), found)
+        return found
 
-    def holder(self, certificate: bytes) -> Principal:
+    def holder(self, certificate: bytes) -> Known:
         """Whose client certificate it is. Raises `AuthError`."""
         if self.certificates is None:
             raise self.missing()
         digest = hashlib.sha256(certificate).digest()
         now = self._clock.now()
-        found = self._known.get(digest)
-        if found is not None and now < found[1]:
-            return found[0]
+        found = self._holders.get(digest)
+        if found is not None and now < found.until:
+            return found
         verified = self.certificates.verify(certificate)
         if verified.expires is not None and verified.expires <= now:  # a connection may live longer
-            raise CredentialsInvalid("the client certificate has expired")
-        self._remember(digest, verified.principal, self._until(verified, now))
-        return verified.principal
+            raise CredentialsInvalid("the client certificate has expired", AuthFailure.EXPIRED)
+        found = Known(verified.principal, self._until(verified, now))
+        _remember(self._holders, digest, found)
+        return found
 
     def missing(self) -> CredentialsMissing:
         """What to tell a call without credentials."""
@@ -131,11 +150,12 @@ class Authenticator:
         until = now + round(_KNOWN_FOR * 1e6)
         return until if verified.expires is None else min(until, verified.expires)
 
-    def _remember(self, digest: bytes, principal: Principal, until: int) -> None:
-        self._known.pop(digest, None)
-        if len(self._known) >= MAX_KNOWN:
-            self._known.pop(next(iter(self._known)))
-        self._known[digest] = (principal, until)
+
+def _remember(table: dict[bytes, Known], digest: bytes, found: Known) -> None:
+    table.pop(digest, None)
+    if len(table) >= MAX_KNOWN:
+        table.pop(next(iter(table)))
+    table[digest] = found
 
 
 def _digest(authorization: str) -> bytes:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from flowgram_server.auth.errors import CredentialsInvalid
+from flowgram_server.auth.errors import AuthFailure, CredentialsInvalid
 from flowgram_server.auth.principal import Principal, Role, Verified
 
 if TYPE_CHECKING:
@@ -66,7 +66,9 @@ class ClientCertificates:
                 namespace, role = self._holders[name]
                 expires = round(parsed.not_valid_after_utc.timestamp() * 1e6)
                 return Verified(Principal(f"certificate:{name[:100]}", namespace, role), expires)
-        raise CredentialsInvalid("the subject of the client certificate is not known here")
+        raise CredentialsInvalid(
+            "the subject of the client certificate is not known here", AuthFailure.UNKNOWN
+        )
 
 
 def _names(certificate: "x509.Certificate") -> list[str]:

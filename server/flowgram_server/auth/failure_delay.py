@@ -1,6 +1,8 @@
 """The delay of refusals, which makes it slow to try credentials."""
 
+import ipaddress
 from typing import Final
+from urllib.parse import unquote
 
 from flowgram_core.concurrency.clock import Clock
 
@@ -32,7 +34,7 @@ class FailureDelay:
         Args:
             peer: HOST:PORT, or as gRPC writes it; the port does not matter.
         """
-        host = peer.rpartition(":")[0]
+        host = _network(peer)
         now = self._clock.now()
         count, last = self._failures.pop(host, (0, 0))
         count = 1 if now - last > _FORGIVEN_AFTER else count + 1
@@ -46,3 +48,13 @@ class FailureDelay:
             finally:
                 self._waiting -= 1
         return count
+
+
+def _network(peer: str) -> str:
+    """What counts as one peer: an address of IPv4, or the 64 bits of one of IPv6 that a single customer has for itself."""
+    host = unquote(peer.rpartition(":")[0]).removeprefix("ipv6:").removeprefix("[").removesuffix("]")
+    try:
+        address = ipaddress.IPv6Address(host)
+    except ValueError:
+        return host
+    return host if address.ipv4_mapped else str(int(address) >> 64)

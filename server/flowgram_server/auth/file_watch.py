@@ -13,7 +13,7 @@ from flowgram_server.auth.errors import CredentialFileUnusable
 _INTERVAL: Final = 1.0
 """Seconds between two looks: so long what was revoked may still be valid."""
 
-_State = tuple[int, int, int, int] | None
+_State = tuple[int, ...] | None
 
 _log = structlog.get_logger(__name__)
 
@@ -33,6 +33,7 @@ class WatchedFiles:
         self._load = load
         self._clock = clock
         self._seen: list[_State] = []
+        self._unread = False
 
     def read(self) -> None:
         """Reads them for the first time. Raises `CredentialFileUnusable`."""
@@ -42,16 +43,20 @@ class WatchedFiles:
     async def look(self) -> bool:
         """Reads them again if they have changed; whether that was done, and they could be used."""
         states = await asyncio.to_thread(self._states)
-        if states == self._seen:
+        if states == self._seen and not self._unread:
             return False
         # What changes while it is read is read again: its state is taken before.
-        self._seen = states
+        is_new, self._seen = states != self._seen, states
         names = ", ".join(map(str, self._paths))
         try:
             apply = await asyncio.to_thread(self._load)
         except CredentialFileUnusable as error:
-            _log.error("changed files cannot be used: what was read before stays", reason=str(error))
+            # It may be for a moment only, such as where there are too many open files: a key that was revoked must not stay for that.
+            self._unread = True
+            if is_new:
+                _log.error("changed files cannot be used: what was read before stays", reason=str(error))
             return False
+        self._unread = False
         apply()
         _log.info("files were read again", files=names)
         return True
@@ -72,4 +77,4 @@ def _state(path: Path) -> _State:
         found = path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

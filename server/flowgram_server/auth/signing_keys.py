@@ -2,17 +2,22 @@
 
 import asyncio
 import json
+import ssl
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final, Protocol
+from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_opener
 
 import structlog
-from jwt import PyJWK, PyJWKClient, PyJWKSet
+from jwt import PyJWK, PyJWKSet
 from jwt.exceptions import PyJWTError
 
 from flowgram_core.concurrency.clock import Clock
 from flowgram_core.concurrency.supervision import retry_delays
-from flowgram_server.auth.errors import CredentialFileUnusable, CredentialsInvalid
+from flowgram_server.address import is_protected
+from flowgram_server.auth.errors import AuthFailure, CredentialFileUnusable, CredentialsInvalid
 
 _REFRESH: Final = 300.0
 """Seconds between two fetches that succeed."""
@@ -21,7 +26,8 @@ _AT_ONCE: Final = 10.0
 """Seconds for which an unknown key id is not looked for again: tokens with made-up ids must not burden the issuer."""
 
 _FETCH_TIMEOUT: Final = 10
-_MAX_FILE_BYTES: Final = 1024 * 1024
+_MAX_BYTES: Final = 1024 * 1024
+_PIECE_BYTES: Final = 64 * 1024
 _KINDS: Final = frozenset({"RSA", "EC", "OKP"})
 
 _log = structlog.get_logger(__name__)
@@ -109,7 +115,8 @@ class RemoteKeys:
             key = self._keys.get(key_id)
         if not self._good():
             raise CredentialsInvalid(
-                "tokens cannot be checked: the keys of their issuer could not be fetched"
+                "tokens cannot be checked: the keys of their issuer could not be fetched",
+                AuthFailure.KEYS_UNAVAILABLE,
             )
         return _found(key)
 
@@ -166,30 +173,57 @@ def read_key_set(path: Path) -> KeySet:
     """The keys in a file. Raises `CredentialFileUnusable`."""
     try:
         with path.open("rb") as file:
-            text = file.read(_MAX_FILE_BYTES)
+            text = file.read(_MAX_BYTES)
     except OSError as error:
         raise CredentialFileUnusable(f"{path}: {error.strerror}") from None
     try:
         return _key_set(json.loads(text))
-    except (ValueError, PyJWTError):
+    except (ValueError, PyJWTError, RecursionError):
         raise CredentialFileUnusable(f"{path}: is no JSON Web Key Set with a key that can be used") from None
 
 
-def key_set_fetcher(client: PyJWKClient) -> Callable[[], KeySet]:
-    """What fetches the keys of an issuer. It raises `CredentialFileUnusable`."""
+def key_set_fetcher(uri: str, tls: ssl.SSLContext | None = None) -> Callable[[], KeySet]:
+    """What fetches the keys of an issuer, in bounded time and memory. It raises `CredentialFileUnusable`.
+
+    Args:
+        uri: Where they are.
+        tls: Whom to trust; None: the authorities of the system.
+    """
+    opener = build_opener(HTTPSHandler(context=tls or ssl.create_default_context()), _ProtectedRedirects)
 
     def fetch() -> KeySet:
         try:
-            return _key_set(client.fetch_data())
-        except (ValueError, OSError, PyJWTError) as error:
-            raise CredentialFileUnusable(f"{client.uri}: {type(error).__name__}: {error}") from None
+            with opener.open(uri, timeout=_FETCH_TIMEOUT) as response:
+                return _key_set(json.loads(_read_all(response)))
+        except (ValueError, OSError, HTTPException, PyJWTError, RecursionError) as error:
+            raise CredentialFileUnusable(f"{uri}: {type(error).__name__}: {error}") from None
 
     return fetch
 
 
-def key_set_client(uri: str, **options: Any) -> PyJWKClient:
-    """The client that fetches keys from an address; it keeps nothing."""
-    return PyJWKClient(uri, cache_jwk_set=False, cache_keys=False, timeout=_FETCH_TIMEOUT, **options)
+class _ProtectedRedirects(HTTPRedirectHandler):
+    """Follows redirects only to where nobody changes the keys on the way."""
+
+    def redirect_request(
+        self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> Request | None:
+        """The request that follows. Raises `ValueError`."""
+        if not is_protected(newurl):
+            raise ValueError("it leads on to an address that is not encrypted")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _read_all(response: Any) -> bytes:
+    """A body that is not too large, and does not come too slowly. Raises `ValueError`."""
+    until = time.monotonic() + _FETCH_TIMEOUT
+    data = bytearray()
+    while piece := response.read1(_PIECE_BYTES):
+        data += piece
+        if len(data) > _MAX_BYTES:
+            raise ValueError(f"a set of keys has at most {_MAX_BYTES} bytes")
+        if time.monotonic() > until:
+            raise ValueError("it comes too slowly")
+    return bytes(data)
 
 
 def _key_set(data: Any) -> KeySet:
@@ -203,5 +237,7 @@ def _key_set(data: Any) -> KeySet:
 
 def _found(key: PyJWK | None) -> PyJWK:
     if key is None:
-        raise CredentialsInvalid("the token is signed with a key that its issuer does not have")
+        raise CredentialsInvalid(
+            "the token is signed with a key that its issuer does not have", AuthFailure.BAD_SIGNATURE
+        )
     return key

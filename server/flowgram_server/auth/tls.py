@@ -90,7 +90,7 @@ def _load(files: TLSFiles) -> _Loaded:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    certificate, key = _read(files.certificate), _read(files.key)
+    pair = _read(files.certificate), _read(files.key)
     try:
         context.load_cert_chain(files.certificate, files.key, password=_no_password)
     except (ssl.SSLError, ValueError) as error:
@@ -104,6 +104,8 @@ def _load(files: TLSFiles) -> _Loaded:
         raise CredentialFileUnusable(text) from None
     except OSError as error:
         raise CredentialFileUnusable(f"{files.certificate}, {files.key}: {error.strerror}") from None
+    if pair != (_read(files.certificate), _read(files.key)):  # gRPC would get others than those that fit
+        raise CredentialFileUnusable(f"{files.certificate}, {files.key}: have changed while they were read")
     authorities = None
     if files.client_authorities is not None:
         authorities = _read(files.client_authorities)
@@ -117,7 +119,7 @@ def _load(files: TLSFiles) -> _Loaded:
         # A session that goes on is not looked at again: it would outlive the authority of its certificate.
         context.num_tickets = 0
         context.options |= ssl.OP_NO_TICKET
-    configuration = grpc.ssl_server_certificate_configuration([(key, certificate)], authorities)
+    configuration = grpc.ssl_server_certificate_configuration([(pair[1], pair[0])], authorities)
     return _Loaded(context, configuration)
 
 

@@ -9,12 +9,13 @@ from jwt.exceptions import (
     ImmatureSignatureError,
     InvalidAudienceError,
     InvalidIssuerError,
+    InvalidSignatureError,
     MissingRequiredClaimError,
     PyJWTError,
 )
 
 from flowgram_server.auth.claims import ClaimNames
-from flowgram_server.auth.errors import CredentialsInvalid
+from flowgram_server.auth.errors import AuthFailure, CredentialsInvalid
 from flowgram_server.auth.principal import Verified
 from flowgram_server.auth.signing_keys import SigningKeys
 
@@ -27,11 +28,14 @@ ALGORITHMS: Final = (
 _KINDS: Final = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 """The kind of key by the beginning of the algorithm's name."""
 
-_TEXTS: Final[Sequence[tuple[type[PyJWTError], str]]] = (
-    (ExpiredSignatureError, "the token has expired"),
-    (ImmatureSignatureError, "the token is not valid yet"),
-    (InvalidAudienceError, "the token is for another audience"),
-    (InvalidIssuerError, "the token is from another issuer"),
+_OTHER_ALGORITHM: Final = "the token is signed by another algorithm than its key is for"
+
+_TEXTS: Final[Sequence[tuple[type[PyJWTError], str, AuthFailure]]] = (
+    (ExpiredSignatureError, "the token has expired", AuthFailure.EXPIRED),
+    (ImmatureSignatureError, "the token is not valid yet", AuthFailure.NOT_YET_VALID),
+    (InvalidAudienceError, "the token is for another audience", AuthFailure.WRONG_AUDIENCE),
+    (InvalidIssuerError, "the token is from another issuer", AuthFailure.WRONG_ISSUER),
+    (InvalidSignatureError, "the token is not valid", AuthFailure.BAD_SIGNATURE),
 )
 
 
@@ -64,17 +68,19 @@ class Tokens:
         """
         try:
             header = jwt.get_unverified_header(token)
-        except PyJWTError:
+        except (PyJWTError, ValueError, RecursionError):
             raise CredentialsInvalid("the credential is neither a token nor a key that is known") from None
         algorithm, key_id = header.get("alg"), header.get("kid")
         if algorithm not in ALGORITHMS:
-            raise CredentialsInvalid(f"tokens are signed by one of {', '.join(ALGORITHMS)}")
+            raise CredentialsInvalid(
+                f"tokens are signed by one of {', '.join(ALGORITHMS)}", AuthFailure.BAD_SIGNATURE
+            )
         key = await self._keys.find(key_id)
         if key.key_type != _KINDS[algorithm[:2]]:
-            raise CredentialsInvalid("the token is signed by another algorithm than its key is for")
+            raise CredentialsInvalid(_OTHER_ALGORITHM, AuthFailure.BAD_SIGNATURE)
         declared = key._jwk_data.get("alg")  # noqa: SLF001 - PyJWK guesses one where the key names none
         if declared is not None and declared != algorithm:
-            raise CredentialsInvalid("the token is signed by another algorithm than its key is for")
+            raise CredentialsInvalid(_OTHER_ALGORITHM, AuthFailure.BAD_SIGNATURE)
         try:
             claims = jwt.decode(
                 token,
@@ -85,13 +91,17 @@ class Tokens:
                 leeway=self._leeway,
                 options={"require": ["exp", "iss", "aud", "sub"]},
             )
-        except (PyJWTError, TypeError, ValueError) as error:  # the library lets some of Python's own pass
-            raise CredentialsInvalid(_text_of(error)) from None
-        expires = round((int(claims["exp"]) + self._leeway) * 1e6)
+            expires = round((int(claims["exp"]) + self._leeway) * 1e6)
+        # The library lets some of Python's own pass, such as those of numbers without end.
+        except (PyJWTError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+            raise _invalid(error) from None
         return Verified(self._claims.principal(claims), expires)
 
 
-def _text_of(error: Exception) -> str:
+def _invalid(error: Exception) -> CredentialsInvalid:
     if isinstance(error, MissingRequiredClaimError):
-        return f"the token has no {error.claim}"
-    return next((text for kind, text in _TEXTS if isinstance(error, kind)), "the token is not valid")
+        return CredentialsInvalid(f"the token has no {error.claim}")
+    for kind, text, failure in _TEXTS:
+        if isinstance(error, kind):
+            return CredentialsInvalid(text, failure)
+    return CredentialsInvalid("the token is not valid")

@@ -3,19 +3,22 @@
 A server that asks for no credentials has no guard, and its calls are handled as they are.
 """
 
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import grpc
 
+from flowgram_core.concurrency.clock import Clock
 from flowgram_server.auth.audit import AuditLog
-from flowgram_server.auth.authenticator import Authenticator
-from flowgram_server.auth.errors import AuthError, CredentialsInvalid
+from flowgram_server.auth.authenticator import Authenticator, Known
+from flowgram_server.auth.errors import AuthError, AuthFailure, CredentialsInvalid
 from flowgram_server.auth.failure_delay import FailureDelay
 from flowgram_server.auth.namespaces import NAMESPACE_KEY, in_namespace
+from flowgram_server.auth.open_streams import CredentialEnded, OpenStreams
 from flowgram_server.auth.permissions import MINIMUM_ROLE, check_role
-from flowgram_server.auth.principal import STRANGER, Principal, Role, current_principal
+from flowgram_server.auth.principal import STRANGER, Role, current_principal
 from flowgram_server.auth.private_socket import CERTIFICATE_KEY, PEER_KEY, PRIVATE_PEER
 from flowgram_server.rpc.access_log import note, shown_peer
 from flowgram_server.rpc.errors import ArgumentInvalid, Violation
@@ -25,6 +28,8 @@ from flowgram_server.rpc.rich_status import abort
 AUTHORIZATION: Final = "authorization"
 """The metadata that carries a key or a token."""
 
+_STRANGER: Final = Known(STRANGER, sys.maxsize)
+
 
 class CallGuard:
     """Lets calls through to their handlers with `current_principal` set, and refuses all others.
@@ -32,15 +37,20 @@ class CallGuard:
     Args:
         authenticator: Says who calls.
         delay: Slows down refusals.
+        clock: Tells the time, and waits.
         audit: Is notified of streams when they begin, for they may last; None: nothing is.
+
+    Attributes:
+        streams: Those that are open. Its `keep` has to run, for them to end with their credentials.
     """
 
     def __init__(
-        self, authenticator: Authenticator, delay: FailureDelay, audit: AuditLog | None = None
+        self, authenticator: Authenticator, delay: FailureDelay, clock: Clock, audit: AuditLog | None = None
     ) -> None:
         self._authenticator = authenticator
         self._delay = delay
         self._audit = audit
+        self.streams = OpenStreams(authenticator, clock)
 
     def guarded(self, method: str, handler: Handler) -> Handler:
         """The handler of a method of the contract, for callers who may. Raises `KeyError` for a method without a role."""
@@ -67,12 +77,27 @@ class CallGuard:
         self, method: str, needed: Role, behavior: Callable[[Any, Context], AsyncGenerator[bytes, None]]
     ) -> Any:
         async def handle(request: Any, context: Context) -> AsyncGenerator[bytes, None]:
-            await self._admit(method, needed, context)
+            changes = self._authenticator.changes
+            admitted = await self._admit(method, needed, context)
             if self._audit is not None:
                 self._tell_of_stream(self._audit, method, context)
-            async with aclosing(behavior(request, context)) as answers:
-                async for answer in answers:
-                    yield answer
+
+            async def recheck() -> int:
+                found = await self._known(needed, context)
+                check_role(found.principal, method, needed)
+                if found.principal.namespace != admitted.principal.namespace:
+                    raise CredentialsInvalid(
+                        "the credential is for another namespace now", AuthFailure.UNKNOWN
+                    )
+                return found.until
+
+            answers = self.streams.guarded(behavior(request, context), recheck, admitted.until, changes)
+            try:
+                async with aclosing(answers):
+                    async for answer in answers:
+                        yield answer
+            except CredentialEnded as ended:
+                await _refuse(context, ended.reason)
 
         return handle
 
@@ -88,21 +113,25 @@ class CallGuard:
             status="OPEN",
         )
 
-    async def _admit(self, method: str, needed: Role, context: Context) -> None:
-        """Sets the principal of a call; ends the call if it may not be made."""
+    async def _admit(self, method: str, needed: Role, context: Context) -> Known:
+        """Sets the principal of a call, and gives it; ends the call if it may not be made."""
         if context.peer().startswith(PRIVATE_PEER):
             note(caller=_peer(context))
         try:
-            principal = await self._principal(needed, context)
-            check_role(principal, method, needed)
+            admitted = await self._known(needed, context)
+            check_role(admitted.principal, method, needed)
         except CredentialsInvalid as error:
             note(failures=str(await self._delay.wait(_peer(context))))
+            await _refuse(context, error)
+        except AuthError as error:
+            await _refuse(context, error)
+        except ArgumentInvalid as error:
             await abort(context, error)
-        except (AuthError, ArgumentInvalid) as error:
-            await abort(context, error)
-        current_principal.set(principal)
+        current_principal.set(admitted.principal)
+        return admitted
 
-    async def _principal(self, needed: Role, context: Context) -> Principal:
+    async def _known(self, needed: Role, context: Context) -> Known:
+        """Who makes a call, in the namespace that it names. Raises `AuthError` and `ArgumentInvalid`."""
         authorization = namespace = None
         for key, value in context.invocation_metadata() or ():
             if key == AUTHORIZATION:
@@ -110,19 +139,21 @@ class CallGuard:
                     raise CredentialsInvalid("there is more than one authorization")
                 authorization = value
             elif key == NAMESPACE_KEY:
+                if namespace is not None and namespace != value:
+                    raise ArgumentInvalid(Violation(NAMESPACE_KEY, "there is more than one"))
                 namespace = value
-        principal = await self._bearer(authorization, needed, context)
-        note(principal=principal.name, namespace=principal.namespace)
+        found = await self._bearer(authorization, needed, context)
+        note(principal=found.principal.name, namespace=found.principal.namespace)
         if namespace is None:
-            return principal
+            return found
         try:
-            principal = in_namespace(principal, str(namespace))
+            principal = in_namespace(found.principal, str(namespace))
         except ValueError as error:
             raise ArgumentInvalid(Violation(NAMESPACE_KEY, str(error))) from None
         note(namespace=principal.namespace)
-        return principal
+        return Known(principal, found.until)
 
-    async def _bearer(self, authorization: str | bytes | None, needed: Role, context: Context) -> Principal:
+    async def _bearer(self, authorization: str | bytes | None, needed: Role, context: Context) -> Known:
         authenticator = self._authenticator
         if authorization is not None:
             text = str(authorization)
@@ -132,8 +163,13 @@ class CallGuard:
             if certificate is not None:
                 return authenticator.holder(certificate)
         if needed == Role.NONE:
-            return STRANGER
+            return _STRANGER
         raise authenticator.missing()
+
+
+async def _refuse(context: Context, error: AuthError) -> NoReturn:
+    note(auth_failure=error.failure)
+    await abort(context, error)
 
 
 def _certificate(context: Context) -> bytes | None:

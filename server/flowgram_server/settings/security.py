@@ -2,11 +2,10 @@
 
 from pathlib import Path
 from typing import Annotated, Self, get_args
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from flowgram_server.address import is_loopback
+from flowgram_server.address import is_protected
 from flowgram_server.auth.api_keys import RoleName
 from flowgram_server.auth.claims import ClaimNames
 from flowgram_server.auth.client_certificates import holder_name
@@ -95,13 +94,10 @@ class JWT(Group):
     @field_validator("jwks_uri")
     @classmethod
     def _is_encrypted(cls, uri: str | None) -> str | None:
-        if uri is not None:
-            parts = urlsplit(uri)
-            local = parts.scheme == "http" and is_loopback(f"{parts.hostname}:0")
-            if not parts.hostname or (parts.scheme != "https" and not local):
-                raise ValueError(
-                    "should be an https:// address: anybody who changes the keys on the way can make tokens"
-                )
+        if uri is not None and not is_protected(uri):
+            raise ValueError(
+                "should be an https:// address: anybody who changes the keys on the way can make tokens"
+            )
         return uri
 
     @property

@@ -7,11 +7,13 @@ from grpc import StatusCode
 from prometheus_client import CollectorRegistry
 
 from flowgram.runtime.v1.error_reason_pb2 import ErrorReason
+from flowgram_server.auth.errors import AuthFailure
 from flowgram_server.rpc.observed_calls import Call, CallListener, Method
 from flowgram_server.telemetry.tallies import Counts, HistogramTally, TallyCollector
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _LABELS: Final = ("grpc_type", "grpc_service", "grpc_method")
+_FAILURES: Final = frozenset(AuthFailure)
 _REASONS: Final = frozenset(name.removeprefix("ERROR_REASON_") for name in ErrorReason.keys())  # noqa: SIM118 - it is no dict
 
 
@@ -27,6 +29,7 @@ class CallMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._methods: list[_MethodMetrics] = []
         self.refusals: Counter[str] = Counter()  # by reason
+        self.auth_failures: Counter[str] = Counter()  # by their reasons
         collector = TallyCollector()
 
         def add_counter(name: str, text: str, attribute: str) -> None:
@@ -52,6 +55,12 @@ class CallMetrics:
             "Calls that ended with an error, by its reason.",
             ("reason",),
             lambda: [((reason,), count) for reason, count in self.refusals.items()],
+        )
+        collector.add_counter(
+            "flowgram_auth_failures",
+            "Calls and streams that were refused for who makes them.",
+            ("reason",),
+            lambda: [((reason,), count) for reason, count in self.auth_failures.items()],
         )
         registry.register(collector)
 
@@ -102,6 +111,9 @@ class _MethodMetrics:
         reason = call.notes.get("reason")
         if reason is not None:
             self._metrics.refusals[reason if reason in _REASONS else "other"] += 1
+            failure = call.notes.get("auth_failure")
+            if failure is not None:
+                self._metrics.auth_failures[failure if failure in _FAILURES else "other"] += 1
 
     def handled(self) -> list[tuple[StatusCode, int]]:
         """How many calls have ended, by how."""

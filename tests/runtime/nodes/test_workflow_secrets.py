@@ -3,8 +3,10 @@
 import base64
 import logging
 import os
+import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import pytest
@@ -13,6 +15,7 @@ from support.raw_http import RawServer, Received, response
 
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.node_type import Call
+from flowgram_core.hosting.secrets import scrub
 from flowgram_core.modeling.bindings import no_inputs
 from flowgram_core.modeling.document import Node
 from flowgram_core.nodes.http.node import HTTPNode
@@ -141,16 +144,14 @@ def test_known_texts_are_all_values_in_all_forms(tmp_path: Path) -> None:
     now = 0.0
     source = secret(tmp_path, value='a "quoted" value')
     secrets = WorkflowSecrets({"KEY": source}, monotonic=lambda: now)
-    assert dict(secrets.known_texts()) == dict.fromkeys(
-        (
-            'a "quoted" value',
-            'a \\"quoted\\" value',
-            "a%20%22quoted%22%20value",
-            "a+%22quoted%22+value",
-            "a &quot;quoted&quot; value",
-        ),
-        "{{secrets.KEY}}",
-    )
+    assert set(secrets.known_texts().values()) == {"{{secrets.KEY}}"}
+    assert {
+        'a "quoted" value',
+        'a \\"quoted\\" value',
+        "a%20%22quoted%22%20value",
+        "a+%22quoted%22+value",
+        "a &quot;quoted&quot; value",
+    } <= secrets.known_texts().keys()
     assert source.file is not None
     source.file.write_text("next value")
     now = 2.0
@@ -164,7 +165,28 @@ def test_credentials_in_base64_are_known_as_what_they_hold(tmp_path: Path) -> No
     forms = WorkflowSecrets({"KEY": secret(tmp_path, value=value)}).known_texts()
     assert {value, "user:pass~w*rd/ü", "pass~w*rd/ü", "pass~w*rd/\\u00fc", "pass~w*rd\\/ü"} <= forms.keys()
     assert "pass%7Ew*rd%2F%C3%BC" in forms
-    assert WorkflowSecrets({"KEY": secret(tmp_path, value="abcdefgh")}).known_texts().keys() == {"abcdefgh"}
+    forms = WorkflowSecrets({"KEY": secret(tmp_path, value="abcdefgh")}).known_texts()
+    assert base64.b64decode("abcdefgh").hex() not in forms
+
+
+@pytest.mark.parametrize("value", [VALUE, "eight-by", "p\u00e4ss/w\u00f6rd?>", "0123456789"])
+@pytest.mark.parametrize("before", ["", "x", "user:", "Bearer "])
+@pytest.mark.parametrize("after", ["", "y", "zz", "\n"])
+def test_encoded_echoes_are_masked(tmp_path: Path, value: str, before: str, after: str) -> None:
+    """Whatever stands around a secret that is sent back in base64, next to nothing of it is left; hexadecimal digits likewise."""
+    known = WorkflowSecrets({"KEY": secret(tmp_path, value=value)}).known_texts()
+    data = f"{before}{value}{after}".encode()
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        shown = scrub(f"<{encode(data).decode()}>", known)
+        assert "{{secrets.KEY}}" in shown
+        left = shown.removeprefix("<").partition("{{secrets.KEY}}")
+        # Of each end, less than a group of four digits; the rest is that of the texts around it.
+        assert len(left[0]) <= len(base64.b64encode(before.encode())) + 4
+        assert len(left[2]) <= len(base64.b64encode(after.encode())) + 5
+    for digits in (data.hex(), data.hex().upper()):
+        assert value.encode().hex() not in scrub(digits, known).lower()
+    escaped = re.sub("%..", lambda match: match[0].lower(), quote(value, safe=""))
+    assert scrub(escaped, known) == "{{secrets.KEY}}"
 
 
 def test_what_is_inserted_beside_a_secret_cannot_name_it(tmp_path: Path) -> None:
@@ -258,6 +280,24 @@ async def test_a_secret_is_sent_to_no_other_host(tmp_path: Path) -> None:
                         await node.execute(call, FakeContext())
             assert len(server.received) == 1
         assert other.received == []
+
+
+async def test_a_host_header_leads_no_secret_elsewhere(tmp_path: Path) -> None:
+    """Where several hosts share an address, the header says which of them gets a request: it must be one that the secret is for."""
+    async with RawServer(response(b"ok")) as server:
+        names = f"127.0.0.1:{server.port}", "api.example"
+        secrets = WorkflowSecrets({"KEY": secret(tmp_path, *names)})
+        async with HTTPNode(secrets=secrets) as node:
+            for name in ("evil.example", "api.example.evil", "api.example@evil.example", "", " "):
+                headers = {"X": "{{secrets.KEY}}", "HOST": name}
+                with pytest.raises(NodeError):
+                    await node.execute(http_call(server.url, USES, headers=headers), FakeContext())
+            assert server.received == []
+            headers = {"X": "{{secrets.KEY}}", "Host": f"127.0.0.1:{server.port}"}
+            await node.execute(http_call(server.url, USES, headers=headers), FakeContext())
+            # Without a secret, any name goes.
+            await node.execute(http_call(server.url, {}, headers={"Host": "other.example"}), FakeContext())
+        assert [each.headers["host"] for each in server.received] == [names[0], "other.example"]
 
 
 def llm_call(node: LLMNode, api_host: str, uses: dict[str, tuple[str, ...]], **more: Any) -> Call:

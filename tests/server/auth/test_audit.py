@@ -102,3 +102,19 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     """A server does not start without its audit log."""
     with pytest.raises(CredentialFileUnusable, match="No such file"):
         AuditLog(tmp_path / "none" / "audit", FakeClock())
+
+
+def test_whatever_is_written_is_one_line(tmp_path: Path) -> None:
+    """Line breaks, quotes and what UTF-8 cannot say neither make a second line nor end the log."""
+    path = tmp_path / "audit.log"
+    with open_audit_log(path, FakeClock()) as audit:
+        assert audit is not None
+        for method in ('a\n{"allowed":true}', "b\u2028\r\x00\x1b[31m", "c\ud800"):
+            audit.write(method=method, allowed=False)
+    lines = path.read_bytes().split(b"\n")
+    assert len(lines) == 4
+    assert [json.loads(line)["method"] for line in lines[:-1]] == [
+        'a\n{"allowed":true}',
+        "b\u2028\r\x00\x1b[31m",
+        "c?",
+    ]

@@ -29,9 +29,9 @@ async def test_a_credential_is_checked_once() -> None:
     clock, tokens = FakeClock(), Tokens()
     authenticator = Authenticator(clock, tokens=tokens)
     assert authenticator.known("Bearer t") is None
-    assert await authenticator.check("Bearer t") == SOMEBODY
+    assert (await authenticator.check("Bearer t")).principal == SOMEBODY
     clock.advance(59.9)
-    assert authenticator.known("Bearer t") == SOMEBODY
+    assert authenticator.known("Bearer t") is not None
     clock.advance(0.1)
     assert authenticator.known("Bearer t") is None
     assert tokens.checked == ["t"]
@@ -67,9 +67,24 @@ async def test_what_is_known_is_bounded() -> None:
     authenticator = Authenticator(FakeClock(), tokens=tokens)
     for number in range(MAX_KNOWN + 1):
         await authenticator.check(f"Bearer {number}")
-    assert len(authenticator._known) == MAX_KNOWN
+    assert len(authenticator._bearers) == MAX_KNOWN
     assert authenticator.known("Bearer 0") is None
-    assert authenticator.known("Bearer 1") == SOMEBODY
+    assert authenticator.known("Bearer 1") is not None
+
+
+async def test_a_certificate_is_no_bearer() -> None:
+    """Certificates are public: the text of one that was found valid says nothing as an `authorization`."""
+
+    class Certificates:
+        def verify(self, certificate: bytes) -> Verified:
+            return Verified(SOMEBODY, None)
+
+    authenticator = Authenticator(FakeClock(), keys=APIKeys([]), certificates=Certificates())
+    pem = "-----BEGIN CERTIFICATE-----"
+    assert authenticator.holder(pem.encode()).principal == SOMEBODY
+    assert authenticator.known(pem) is None
+    with pytest.raises(CredentialsInvalid):
+        await authenticator.check(pem)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +100,7 @@ async def test_what_is_no_bearer(text: str) -> None:
 
 async def test_the_scheme_in_any_case() -> None:
     """RFC 9110: schemes have no case."""
-    assert await Authenticator(FakeClock(), tokens=Tokens()).check("bearer  t ") == SOMEBODY
+    assert (await Authenticator(FakeClock(), tokens=Tokens()).check("bearer  t ")).principal == SOMEBODY
 
 
 async def test_keys_and_tokens_together() -> None:
@@ -94,7 +109,7 @@ async def test_keys_and_tokens_together() -> None:
     authenticator = Authenticator(FakeClock(), keys=APIKeys([]), tokens=tokens)
     with pytest.raises(CredentialsInvalid):
         await authenticator.check("Bearer fgk_x")
-    assert await authenticator.check("Bearer x") == SOMEBODY
+    assert (await authenticator.check("Bearer x")).principal == SOMEBODY
     assert tokens.checked == ["x"]
 
 
@@ -115,3 +130,18 @@ async def test_refusals_wait_longer_each_time() -> None:
     assert await delay.wait("ipv4:10.0.0.2:5000") == 1
     clock.advance(61)
     assert await delay.wait("ipv4:10.0.0.1:5000") == 1
+
+
+async def test_refusals_of_one_network() -> None:
+    """A customer of IPv6 has more addresses than could be counted: they are one. An IPv4 address within IPv6 is none of these."""
+
+    class Clock(FakeClock):
+        async def sleep(self, seconds: float) -> None:
+            return
+
+    delay = FailureDelay(Clock())
+    assert await delay.wait("ipv6:%5B2001:db8::1%5D:5000") == 1
+    assert await delay.wait("[2001:db8::ffff:2]:5000") == 2
+    assert await delay.wait("[2001:db8:0:1::1]:5000") == 1
+    assert await delay.wait("[::ffff:192.0.2.1]:5000") == 1
+    assert await delay.wait("[::ffff:192.0.2.2]:5000") == 1

@@ -58,7 +58,7 @@ def test_an_expired_certificate() -> None:
     end = x509.load_pem_x509_certificate(pem).not_valid_after_utc.timestamp()
     authenticator = Authenticator(clock, certificates=certificates("CN=worker,O=Acme"))
     clock.advance(end - clock.now() / 1e6 - 1)
-    assert authenticator.holder(pem).namespace == "team-a"
+    assert authenticator.holder(pem).principal.namespace == "team-a"
     clock.advance(1)
     with pytest.raises(CredentialsInvalid, match="has expired"):
         authenticator.holder(pem)

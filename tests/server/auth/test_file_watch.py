@@ -82,3 +82,31 @@ def test_the_first_time(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     with pytest.raises(CredentialFileUnusable, match="No such file"):
         WatchedFiles([path], Target(path).load, FakeClock()).read()
+
+
+async def test_what_cannot_be_read_for_a_moment(tmp_path: Path) -> None:
+    """A change that could not be read, such as for want of file descriptors, is read as soon as that is possible."""
+    path = tmp_path / "keys"
+    path.write_text("one")
+
+    class Failing(Target):
+        fails = False
+
+        def load(self) -> Callable[[], object]:
+            if self.fails:
+                raise CredentialFileUnusable("too many open files")
+            return super().load()
+
+    target = Failing(path)
+    files = WatchedFiles([path], target.load, FakeClock())
+    files.read()
+    path.write_text("three")
+    target.fails = True
+    with capture_logs() as logs:
+        assert not await files.look()
+        assert not await files.look()
+        target.fails = False
+        assert await files.look()
+        assert not await files.look()
+    assert [line["log_level"] for line in logs] == ["error", "info"]
+    assert target.texts == ["one", "three"]

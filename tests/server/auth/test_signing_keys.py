@@ -9,7 +9,7 @@ from support.fakes import FakeClock
 from support.issuer import Issuer
 
 from flowgram_server.auth.errors import CredentialFileUnusable, CredentialsInvalid
-from flowgram_server.auth.signing_keys import RemoteKeys, key_set_client, key_set_fetcher, read_key_set
+from flowgram_server.auth.signing_keys import RemoteKeys, key_set_fetcher, read_key_set
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ class Remote:
     def __init__(self, address: str, max_age: float = 3600) -> None:
         self.clock = FakeClock()
         self.changes = 0
-        self.keys = RemoteKeys(key_set_fetcher(key_set_client(address)), self.clock, max_age, self._changed)
+        self.keys = RemoteKeys(key_set_fetcher(address), self.clock, max_age, self._changed)
 
     def _changed(self) -> None:
         self.changes += 1
@@ -104,7 +104,13 @@ async def test_an_issuer_that_was_never_there(issuer: Issuer, address: str) -> N
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"keys": []}', '{"keys": [{"kty": "oct", "k": "c2U"}]}', "<html>"]
+    "text",
+    [
+        *("", "[]", "{}", '{"keys": []}', '{"keys": 5}', '{"keys": [5, {}]}', "<html>"),
+        '{"keys": [{"kty": "oct", "k": "c2U"}]}',
+        '{"keys": [{"kty": "RSA", "n": 5, "e": "AQAB"}, {"kty": ["EC"]}]}',
+        '{"keys": ' + "[" * 100_000,
+    ],
 )
 async def test_what_is_no_key_set(issuer: Issuer, address: str, text: str, tmp_path: Path) -> None:
     """It is notified of an address and of a file."""
@@ -125,3 +131,24 @@ def test_a_file(issuer: Issuer, tmp_path: Path) -> None:
     assert read_key_set(path).ids == {"one"}
     with pytest.raises(CredentialFileUnusable, match="No such file"):
         read_key_set(tmp_path / "none")
+
+
+async def test_more_than_a_key_set(issuer: Issuer, address: str) -> None:
+    """An answer without end is given up, before it fills the memory."""
+    keys = issuer.key_set()
+    issuer.key_set = lambda: keys + " " * (2 << 20)  # type: ignore[method-assign]  # what is published
+    with capture_logs() as logs:
+        assert not await Remote(address).keys.refresh()
+    assert "has at most 1048576 bytes" in logs[0]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("to", "expected"),
+    [("http://id.example.com/keys", "not encrypted"), ("file:///etc/passwd", "HTTPError"), (None, None)],
+)
+async def test_keys_elsewhere(issuer: Issuer, address: str, to: str | None, expected: str | None) -> None:
+    """A redirect is followed to where nobody can change the keys on the way, and nowhere else."""
+    issuer.redirect = to or address
+    with capture_logs() as logs:
+        assert await Remote(f"{address}-of-before").keys.refresh() == (expected is None)
+    assert [expected in line["reason"] for line in logs] == ([True] if expected else [])

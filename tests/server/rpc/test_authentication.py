@@ -1,5 +1,6 @@
+import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
@@ -15,6 +16,7 @@ from flowgram.runtime.v1.runtime_service_pb2 import (
     TaskRunBatchRequest,
     TaskRunRequest,
     WatchTaskRequest,
+    WatchTasksRequest,
 )
 from flowgram_server.auth.api_keys import APIKeys, RoleName, new_key
 from flowgram_server.auth.authenticator import Authenticator
@@ -60,7 +62,7 @@ def keys() -> Keys:
 @pytest.fixture
 async def service(keys: Keys) -> AsyncIterator[Service]:
     clock = Impatient()
-    guard = CallGuard(Authenticator(clock, keys=APIKeys(keys.entries)), FailureDelay(clock))
+    guard = CallGuard(Authenticator(clock, keys=APIKeys(keys.entries)), FailureDelay(clock), clock)
     async with serving(guard=guard) as service:
         yield service
 
@@ -168,3 +170,84 @@ async def test_a_method_that_does_not_exist(service: Service) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await service.channel.unary_unary("/flowgram.runtime.v1.WorkflowRuntimeService/None")(b"")
     assert caught.value.code() == StatusCode.UNIMPLEMENTED
+
+
+async def open_streams(guard: CallGuard, count: int) -> None:
+    """Returns once so many streams are open."""
+    while len(guard.streams) < count:  # noqa: ASYNC110 - the server tells nobody
+        await asyncio.sleep(0.001)
+
+
+async def test_a_stream_ends_with_its_key(keys: Keys) -> None:
+    """A watch and a batch that are open when their key is revoked end with CREDENTIALS_INVALID; those of other keys go on."""
+    clock = FakeClock()
+    authenticator = Authenticator(clock, keys=APIKeys(keys.entries))
+    guard = CallGuard(authenticator, FailureDelay(clock), clock)
+    async with serving(guard=guard) as service:
+        watch = service.stub.WatchTasks(WatchTasksRequest(), metadata=keys.bearer("runner"))
+        batch = service.stub.TaskRunBatch(metadata=keys.bearer("runner"))
+        other = service.stub.WatchTasks(WatchTasksRequest(), metadata=keys.bearer("reader"))
+        await open_streams(guard, 3)
+        await guard.streams.look()
+        assert len(guard.streams) == 3
+
+        authenticator.replace_keys(APIKeys([key for key in keys.entries if key.role != "runner"]))
+        await guard.streams.look()
+        for call in (watch, batch):
+            refusal = await refused(call)
+            assert (refusal.code, refusal.reason) == (StatusCode.UNAUTHENTICATED, "CREDENTIALS_INVALID")
+            assert "was revoked" in refusal.text
+        assert len(guard.streams) == 1
+        service.application.watched_tasks.put_nowait(None)
+        assert [answer async for answer in other] == []
+        assert await other.code() == StatusCode.OK
+
+
+async def test_a_stream_ends_when_its_key_expires() -> None:
+    """Nothing has to change for that: the time goes on, and the stream ends."""
+    clock = FakeClock()
+    text, entry = new_key(
+        namespace="team-a",
+        role="reader",
+        lifetime=timedelta(seconds=30),
+        note="",
+        now=datetime.fromtimestamp(clock.now() / 1e6, UTC),
+    )
+    guard = CallGuard(Authenticator(clock, keys=APIKeys([entry])), FailureDelay(clock), clock)
+    async with serving(guard=guard) as service:
+        metadata = (("authorization", f"Bearer {text}"),)
+        watch = service.stub.WatchTasks(WatchTasksRequest(), metadata=metadata)
+        await open_streams(guard, 1)
+        clock.advance(29)
+        await guard.streams.look()
+        assert len(guard.streams) == 1
+        clock.advance(1)
+        await guard.streams.look()
+        refusal = await refused(watch)
+        assert (refusal.reason, "has expired" in refusal.text) == ("CREDENTIALS_INVALID", True)
+
+
+async def test_a_stream_whose_key_has_another_role(keys: Keys) -> None:
+    """A batch may go on for as long as the role of its key may run tasks, and a watch for as long as it leads to the same tasks."""
+    clock = FakeClock()
+    authenticator = Authenticator(clock, keys=APIKeys(keys.entries))
+    guard = CallGuard(authenticator, FailureDelay(clock), clock)
+    async with serving(guard=guard) as service:
+        batch = service.stub.TaskRunBatch(metadata=keys.bearer("runner"))
+        watch = service.stub.WatchTasks(WatchTasksRequest(), metadata=keys.bearer("reader"))
+        await open_streams(guard, 2)
+        changes: dict[str, dict[str, Any]] = {"runner": {"role": "reader"}, "reader": {"namespace": "team-b"}}
+        authenticator.replace_keys(
+            APIKeys([key.model_copy(update=changes.get(key.role, {})) for key in keys.entries])
+        )
+        await guard.streams.look()
+        assert (await refused(batch)).reason == "PERMISSION_DENIED"
+        refusal = await refused(watch)
+        assert (refusal.reason, "another namespace" in refusal.text) == ("CREDENTIALS_INVALID", True)
+
+
+async def test_two_namespaces(service: Service, keys: Keys) -> None:
+    """Which of two names counts would be for a proxy and the server to agree on."""
+    two = keys.bearer("admin", ("flowgram-namespace", "team-a"), ("flowgram-namespace", "team-b"))
+    refusal = await refused(service.stub.TaskResult(TaskResultRequest(task_id="t1"), metadata=two))
+    assert (refusal.reason, refusal.violations[0][0]) == ("ARGUMENT_INVALID", "flowgram-namespace")

@@ -215,6 +215,8 @@ async def test_failed_authentication_and_quotas_are_counted(tmp_path: Path) -> N
     found = parsed(text)
     assert found.of("flowgram_refusals_total", reason="CREDENTIALS_MISSING") == 1
     assert found.of("flowgram_refusals_total", reason="CREDENTIALS_INVALID") == 1
+    assert found.of("flowgram_auth_failures_total", reason="missing") == 1
+    assert found.of("flowgram_auth_failures_total", reason="malformed") == 1
     assert found.of("flowgram_refusals_total", reason="QUOTA_EXCEEDED") == 1
     assert found.of("grpc_server_handled_total", grpc_method="TaskRun", grpc_code="Unauthenticated") == 2
     assert CANARY not in text

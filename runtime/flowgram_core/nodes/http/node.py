@@ -149,6 +149,8 @@ class HTTPNode(Trusted):
         if opened is not None:
             inputs = with_secrets(inputs, uses, opened)
         request = http_request.build_request(inputs)
+        if opened is not None:
+            opened.check_host_header(request.url, request.headers.get("host"))
         timeout = javascript.to_number(call.inputs["timeout"])
         if not 0 <= timeout < math.inf:
             raise NodeError(

@@ -36,8 +36,8 @@ FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="flowgram-server" \
       org.opencontainers.image.description="Executes FlowGram workflows durably and streams their progress" \
       org.opencontainers.image.licenses="MIT"
-RUN groupadd --system --gid 10001 flowgram \
-    && useradd --system --uid 10001 --gid 10001 --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin flowgram \
+RUN groupadd --gid 10001 flowgram \
+    && useradd --no-log-init --uid 10001 --gid 10001 --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin flowgram \
     && install --directory --owner 10001 --group 10001 --mode 0700 /var/lib/flowgram
 COPY --from=build /opt/flowgram /opt/flowgram
 # It listens beyond the container, and so starts only with TLS and credentials, or FLOWGRAM_INSECURE_REMOTE=true.

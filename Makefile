@@ -21,7 +21,7 @@ export BUF := $(BIN)/buf
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup run gateway-go gateway-js test test-clients test-oldest check format lint types generate bench load
-.PHONY: helm sbom conformance fuzz torture temporal-server constraints clean console screenshots
+.PHONY: helm deploy-tools try-image sbom conformance fuzz torture temporal-server constraints clean console screenshots
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -110,7 +110,13 @@ constraints: $(VENV) ## write constraints.txt anew, with the newest versions
 	@tools/renew_constraints.sh
 
 helm: ## build the Helm that the tests of the chart use (minutes the first time; needs go)
-	@tools/build_helm.sh
+	@tools/build_deploy_tools.sh helm
+
+deploy-tools: $(VENV) ## get all tools that tests of deploy/ and gRPC use: Helm, linters, grpcurl … (minutes the first time; needs go)
+	@tools/build_deploy_tools.sh
+
+try-image: $(VENV) ## run the Dockerfile's steps, and the server, in a chroot of Debian (needs Linux, root, debootstrap, npm)
+	@exec $(BIN)/python tools/try_image.py $(ARGS)
 
 sbom: $(VENV) ## write a bill of materials of the image's environment to build/sbom.cdx.json
 	@tools/make_sbom.sh $(ARGS)

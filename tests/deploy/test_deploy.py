@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from support.toolchains import deploy_tool
 
 from flowgram_server.settings.server import Settings
 
@@ -67,6 +68,15 @@ def test_the_dockerfile_keeps_to_the_rules() -> None:
             assert not re.search(r"\bcd |\bsudo\b|apt-get|curl|wget", rest), rest
         if word in {"ENTRYPOINT", "CMD"}:
             assert isinstance(json.loads(rest), list)
+
+
+def test_hadolint_finds_nothing() -> None:
+    """Hadolint itself, where it is there: it knows more rules, and those of shell scripts."""
+    hadolint = deploy_tool("hadolint")
+    done = subprocess.run(
+        [hadolint, "--no-color", ROOT / "Dockerfile"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_what_is_copied_exists_and_is_in_the_context() -> None:
@@ -135,6 +145,22 @@ def test_services_are_known_to_each_other() -> None:
             assert re.search(r":v?\d", service["image"]), name
 
 
+@pytest.mark.parametrize("profile", ["", "temporal"])
+def test_the_compose_file_keeps_to_the_specification(profile: str) -> None:
+    """Its reference implementation reads it, checks it by its schema, and finds that all fits together."""
+    environment = {"PATH": os.environ["PATH"], "COMPOSE_PROFILES": profile}
+    done = subprocess.run(
+        [deploy_tool("compose-spec"), "-format", "json", ROOT / "compose.yaml"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    services = json.loads(done.stdout)["services"]
+    assert {"server", "prometheus"} <= services.keys()
+
+
 def test_the_servers_are_hardened() -> None:
     """Read-only root, no capabilities, and settings that exist."""
     names = set()
@@ -190,11 +216,7 @@ def test_the_dashboard_shows_metrics_that_exist() -> None:
 
 @pytest.fixture(scope="module")
 def helm() -> str:
-    built = ROOT / "build/helm"
-    found = os.environ.get("HELM") or (str(built) if built.exists() else shutil.which("helm"))
-    if found is None:
-        pytest.skip("needs helm: run make helm")
-    return found
+    return os.environ.get("HELM") or deploy_tool("helm")
 
 
 def render(helm: str, *flags: str) -> list[dict[str, Any]]:
@@ -214,6 +236,25 @@ def test_the_chart_is_well_formed(helm: str) -> None:
         [helm, "lint", "--strict", CHART, *SAFE], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("version", ["1.27", "1.33", "1.37"])
+@pytest.mark.parametrize("runtime", ["embedded", "temporal"])
+def test_kubernetes_knows_what_is_rendered(helm: str, runtime: str, version: str, tmp_path: Path) -> None:
+    """Every field is in the schemas of the oldest version that the chart takes, and of newer ones; none is misspelt or of another type."""
+    validate = deploy_tool("kubernetes-validate")
+    rendered = tmp_path / "rendered.yaml"
+    objects = render(helm, *SAFE, "--set", f"runtime={runtime},temporal.address=t:7233")
+    rendered.write_text(yaml.safe_dump_all(objects), encoding="utf-8")
+    done = subprocess.run(
+        [validate, "--strict", "--kubernetes-version", version, rendered],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert said.count(" passed for resource ") == len(objects) > 3, said
 
 
 def test_embedded_is_one_pod_with_a_volume(helm: str) -> None:

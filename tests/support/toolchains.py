@@ -23,3 +23,15 @@ def build(*command: str, cwd: Path) -> str:
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
     return done.stdout
+
+
+def deploy_tool(name: str) -> str:
+    """The path of a program that `make deploy-tools` gets, or that is on PATH. Without it, the test is skipped."""
+    folder = Path(__file__).parents[2] / "build"
+    for place in (folder / name, folder / "linters/bin" / name):
+        if place.is_file():
+            return str(place)
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"needs {name}: run make deploy-tools")
+    return found

@@ -126,9 +126,7 @@ class AuditLog:
         try:
             return orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE)
         except TypeError:  # half a surrogate pair, which no line may be lost for
-            readable = {
-                name: str(value).encode("utf-8", "replace").decode() for name, value in line.items()
-            }
+            readable = {name: str(value).encode("utf-8", "replace").decode() for name, value in line.items()}
             return orjson.dumps(readable, option=orjson.OPT_APPEND_NEWLINE)
 
     def _follow_rotation(self) -> None:

@@ -78,7 +78,9 @@ async def _rates(client: Client, temporal: TemporalClient) -> list[Row]:
 
     async def plain(name: str, *args: Any) -> None:
         workflow_id = uuid.uuid4().hex
-        started = await temporal.start_workflow(name, args=args, id=workflow_id, task_queue=_QUEUE)
+        started = await temporal.start_workflow(
+            name, args=args, id=workflow_id, task_queue=_QUEUE, request_eager_start=True
+        )
         while True:
             try:
                 await started.result()
@@ -110,14 +112,14 @@ async def _rates(client: Client, temporal: TemporalClient) -> list[Row]:
         )
         rows = []
         for name, request, other, compared, goal in pairs:
-            found: tuple[list[float], list[float]] = [], []
+            both = (partial(ours, request), other)
+            totals = [(0, 0.0), (0, 0.0)]
             for _ in range(_ROUNDS):
-                for rates, call in zip(found, (partial(ours, request), other), strict=True):
+                for index, call in enumerate(both):
                     count, seconds = await in_flight(call, seconds=_SECONDS / _ROUNDS)
-                    rates.append(count / seconds)
-            ratio = statistics.median(this / that for this, that in zip(*found, strict=True))
-            this, that = map(statistics.median, found)
-            rows.append(at_least(name, f"{this:.0f}", f"{compared}: {that:.0f}", ratio, goal))
+                    totals[index] = totals[index][0] + count, totals[index][1] + seconds
+            this, that = (count / seconds for count, seconds in totals)
+            rows.append(at_least(name, f"{this:.1f}", f"{compared}: {that:.1f}", this / that, goal))
     return rows
 
 

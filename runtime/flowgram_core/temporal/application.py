@@ -132,7 +132,7 @@ class TemporalApplication:
         self._lists = TaskLists(cluster, clock)
         self._poll = TaskPoll(self._lists.changed_since, clock, self._check_open)
         quotas = Quotas(settings.quotas)
-        self._admission = Admission(self._lists.open_tasks, temporal.max_open_tasks, quotas, clock)
+        self._admission = Admission(self._lists, temporal.max_open_tasks, quotas, clock)
         self._last_create_time = 0
         self._closing = asyncio.Event()
 

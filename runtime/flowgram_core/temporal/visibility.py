@@ -129,6 +129,11 @@ class TaskLists:
         query = f"WorkflowType = '{WORKFLOW}' AND ExecutionStatus = 'Running'"
         return await self._cluster.count(query if namespace is None else f"{query} AND {_within(namespace)}")
 
+    async def started_since(self, time: int, namespace: str) -> int:
+        """How many tasks of a namespace were accepted at a time, in microseconds since the epoch, or after it."""
+        filters = self._filters(frozenset(), {}, namespace)
+        return await self._cluster.count(_query(filters or [], time, self._clock.now() + _AHEAD))
+
     def _filters(
         self, statuses: frozenset[int], labels: Mapping[str, str], namespace: str
     ) -> list[str] | None:

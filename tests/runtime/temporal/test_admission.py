@@ -16,16 +16,21 @@ class Counts:
 
     Attributes:
         open: How many tasks each namespace has; None stands for all of them.
+        started: When tasks of any namespace were accepted, by whatever server.
         asked: What was asked for.
         error: Raised instead of an answer.
     """
 
     def __init__(self, **namespaces: int) -> None:
         self.open: dict[str | None, int] = {None: sum(namespaces.values()), **namespaces}
+        self.started: list[int] = []
         self.asked: list[str | None] = []
         self.error: Exception | None = None
 
-    async def __call__(self, namespace: str | None) -> int:
+    async def started_since(self, time: int, namespace: str) -> int:
+        return sum(at >= time for at in self.started)
+
+    async def open_tasks(self, namespace: str | None = None) -> int:
         self.asked.append(namespace)
         await asyncio.sleep(0)
         if self.error is not None:
@@ -90,3 +95,38 @@ async def test_a_refused_task_takes_no_start() -> None:
     await admission.check("blue")
     with pytest.raises(QuotaExceeded, match="max_starts_per_second"):
         await admission.check("blue")
+
+
+async def test_starts_by_all_servers_count() -> None:
+    """Each server lets through what a namespace may start; together they let through little more over some seconds."""
+    counts, clock = Counts(), FakeClock()
+    quotas = Quotas({"blue": Quota(max_starts_per_second=2)})
+    servers = [Admission(counts, 0, quotas, clock) for _ in range(5)]
+    for _ in range(600):
+        for server in servers:
+            try:
+                await server.check("blue")
+            except QuotaExceeded:
+                continue
+            server.accepted("blue")
+            counts.started.append(clock.now())
+        clock.advance(0.1)
+    assert 60 * 2 * 0.9 <= len(counts.started) <= 60 * 2 * 1.5
+
+
+async def test_one_server_is_kept_to_its_own_rate_alone() -> None:
+    """Where there is one server, the count over all of them refuses nothing that its own rate lets through."""
+    counts, clock = Counts(), FakeClock()
+    server = Admission(counts, 0, Quotas({"blue": Quota(max_starts_per_second=2)}), clock)
+    refused = []
+    for _ in range(600):
+        try:
+            await server.check("blue")
+        except QuotaExceeded as error:
+            refused.append(str(error))
+        else:
+            server.accepted("blue")
+            counts.started.append(clock.now())
+        clock.advance(0.1)
+    assert 120 <= len(counts.started) <= 123
+    assert not any("all servers" in text for text in refused)

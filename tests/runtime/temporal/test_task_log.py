@@ -93,6 +93,25 @@ async def settled(task: "asyncio.Task[None]") -> bool:
     return task.done()
 
 
+async def test_nothing_is_left_of_a_task_that_nobody_watches() -> None:
+    """Those who watch a task share one follower, which ends with the last of them."""
+    cluster: Any = FakeCluster()
+    logs = TaskLogs(cluster, HistoryReader(cluster, Codec(Secrets()), FairScheduler()), FakeClock())
+    cluster.pages.put_nowait([started()])
+    async with logs.opened("t1") as log:
+        async with logs.opened("t1") as same:
+            assert same is log
+            assert followers() == 1
+        assert (len(logs), followers()) == (1, 1)
+    await asyncio.sleep(0)
+    assert (len(logs), followers()) == (0, 0)
+
+
+def followers() -> int:
+    """How many follow a task."""
+    return sum(task.get_name().startswith("follow ") for task in asyncio.all_tasks())
+
+
 async def test_catching_up_reads_what_there_was() -> None:
     """It ends when all has been read that the cluster had when it began, and not before."""
     async with followed() as (cluster, log):

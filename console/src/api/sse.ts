@@ -11,7 +11,7 @@ export class EventParser {
   #rest = '';
   #event = '';
   #id = '';
-  #data: string[] = [];
+  #data: string | undefined;
 
   /** The events that end in this piece of text. */
   push(text: string): SentEvent[] {
@@ -24,16 +24,16 @@ export class EventParser {
 
   #line(line: string, events: SentEvent[]): void {
     if (line === '') {
-      if (this.#data.length > 0) events.push({ event: this.#event || 'message', id: this.#id, data: this.#data.join('\n') });
+      if (this.#data !== undefined) events.push({ event: this.#event || 'message', id: this.#id, data: this.#data });
       this.#event = this.#id = '';
-      this.#data = [];
+      this.#data = undefined;
       return;
     }
     const colon = line.indexOf(':');
     if (colon === 0) return; // a comment: the connection lives
     const name = colon < 0 ? line : line.slice(0, colon);
     const value = colon < 0 ? '' : line.slice(line[colon + 1] === ' ' ? colon + 2 : colon + 1);
-    if (name === 'data') this.#data.push(value);
+    if (name === 'data') this.#data = this.#data === undefined ? value : `${this.#data}\n${value}`;
     else if (name === 'event') this.#event = value;
     else if (name === 'id') this.#id = value;
   }

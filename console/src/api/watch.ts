@@ -4,7 +4,7 @@ import { NotFound } from './errors';
 import type { RequestFailed } from './errors';
 import { parseJson } from './json';
 import { address, send, type Query } from './request';
-import { readEvents } from './sse';
+import { readEvents, type SentEvent } from './sse';
 import { openStream, type StreamState } from './stream';
 import type { TaskEvent, TasksChanged, WatchIsLive } from './types';
 
@@ -26,7 +26,7 @@ export function watchTask(watch: TaskWatch): () => void {
   return openStream({
     address: () => address('/api/task/watch', { taskID: watch.taskID, after: watch.after(), deltas: true, view }),
     onEvents: (sent) => {
-      const events = sent.map((each) => parseJson(each.data) as unknown as TaskEvent);
+      const events = parseAll(sent, watch.values);
       watch.onEvents(events);
       return events.some((event) => event.type === 'task_status_changed' && event.workflowStatus.terminated);
     },
@@ -34,6 +34,13 @@ export function watchTask(watch: TaskWatch): () => void {
     onState: watch.onState,
     onError: watch.onError,
   });
+}
+
+/** Events as objects. Without values, no number in them has more digits than a double holds. */
+function parseAll(sent: readonly SentEvent[], values: boolean): TaskEvent[] {
+  // One text: to parse many small ones takes half as long again.
+  const text = `[${sent.map((each) => each.data).join(',')}]`;
+  return (values ? parseJson(text) : JSON.parse(text)) as TaskEvent[];
 }
 
 /** One event of a task with all its values; undefined if there is none. */

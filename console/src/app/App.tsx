@@ -15,7 +15,10 @@ import { Link } from './Link';
 import { navigate, paths, useLocation } from './router';
 import { SignIn } from './SignIn';
 
-const TaskPage = lazy(() => import('../task/TaskPage'));
+const TaskPage = lazy(() => {
+  import('../graph/TaskGraph').catch(() => undefined); // the page needs it soon, and it is the larger one
+  return import('../task/TaskPage');
+});
 const RunPage = lazy(() => import('../run/RunPage'));
 const ComparePage = lazy(() => import('../compare/ComparePage'));
 

@@ -1,12 +1,13 @@
 import { useNodeSize, useSyncNodeRenderSize } from '@flowgram.ai/free-container-plugin';
-import { useNodeRender, WorkflowPortRender, type WorkflowNodeEntity } from '@flowgram.ai/free-layout-editor';
+import type { WorkflowNodeEntity } from '@flowgram.ai/free-layout-editor';
 import { useLayoutEffect, type KeyboardEvent, type ReactNode } from 'react';
 import type { NodeState } from '../model/moment';
 import type { FlowNode } from '../model/workflow';
 import { texts } from '../texts';
 import { Icon, typeIcon } from '../ui/Icon';
 import { StatusBadge } from '../ui/StatusBadge';
-import { canvasType, outgoingPorts } from './canvasData';
+import { canvasType, outgoingPorts, type CanvasType } from './canvasData';
+import { portSides } from './registries';
 import { useOfSource, useSource } from './source';
 
 const IDLE: NodeState = { status: 'idle', run: undefined, iterations: 0, shown: -1 };
@@ -17,18 +18,19 @@ export function NodeView({ node: entity }: { node: WorkflowNodeEntity }) {
   const node = workflow.all.get(entity.id);
   if (!node) return null;
   const edges = edgesAround(workflow, node);
-  switch (canvasType(node, edges)) {
+  const type = canvasType(node, edges);
+  switch (type) {
     case 'loop':
-      return <LoopView entity={entity} node={node} />;
+      return <LoopView node={node} />;
     case 'group':
       return <GroupView node={node} />;
     case 'comment':
       return <CommentView node={node} />;
     case 'block-start':
     case 'block-end':
-      return <DotView entity={entity} node={node} />;
+      return <DotView node={node} type={type} />;
     default:
-      return <CardView entity={entity} node={node} ports={outgoingPorts(node, edges)} />;
+      return <CardView entity={entity} node={node} type={type} ports={outgoingPorts(node, edges)} />;
   }
 }
 
@@ -37,12 +39,15 @@ function edgesAround(workflow: ReturnType<typeof useSource>['workflow'], node: F
   return (loop === undefined ? workflow : workflow.all.get(loop)?.inner)?.edges ?? [];
 }
 
-interface Props {
+interface CardProps {
   entity: WorkflowNodeEntity;
   node: FlowNode;
+  type: CanvasType;
+  ports: { id: string; label: string }[];
 }
 
-function useCard(node: FlowNode) {
+/** What all cards share. Their ports are drawn by styles: the canvas's own component is ten elements and five subscriptions for each. */
+function useCard(node: FlowNode, type: CanvasType) {
   const source = useSource();
   const state = useOfSource((each) => each.nodeState(node.id)) ?? IDLE;
   const selected = useOfSource((each) => each.selected() === node.id);
@@ -59,17 +64,12 @@ function useCard(node: FlowNode) {
       source.onSelect(node.id);
     },
   };
-  const className = `flow-node status-${state.status}${selected ? ' selected' : ''}${mark ? ` mark-${mark}` : ''}`;
+  const className = `flow-node status-${state.status}${portSides(type)}${selected ? ' selected' : ''}${mark ? ` mark-${mark}` : ''}`;
   return { source, state, press, className };
 }
 
-function Ports() {
-  const { ports } = useNodeRender();
-  return ports.map((port) => <WorkflowPortRender key={port.id} entity={port} />);
-}
-
-function CardView({ entity, node, ports }: Props & { ports: { id: string; label: string }[] }) {
-  const { source, state, press, className } = useCard(node);
+function CardView({ entity, node, type, ports }: CardProps) {
+  const { source, state, press, className } = useCard(node, type);
   const taken = state.run?.branch ?? '';
   const shownTaken = state.status === 'succeeded' ? taken : '';
   useLayoutEffect(() => {
@@ -77,30 +77,27 @@ function CardView({ entity, node, ports }: Props & { ports: { id: string; label:
     if (ports.length > 0) entity.ports.updateDynamicPorts();
   }, [entity, ports.length]);
   return (
-    <>
-      <div className={className} data-node={node.id} data-status={state.status}>
-        <div className="node-press" {...press}>
-          <span className={`type-icon type-${node.type}`}>
-            <Icon name={typeIcon(node.type)} size={22} />
-          </span>
-          <span className="node-title">{node.title}</span>
-          {source.withoutStatus ? <span /> : <StatusBadge status={state.status} quiet={state.status === 'idle'} />}
-          <Detail node={node} state={state} />
-        </div>
-        {ports.length > 0 && (
-          <ul className="node-ports">
-            {ports.map((port) => (
-              <li key={port.id} className={port.id === shownTaken ? 'port-taken' : undefined} title={port.label}>
-                <span className="port-label">{port.label}</span>
-                <span className="port-anchor" data-port-id={port.id} data-port-type="output" />
-              </li>
-            ))}
-          </ul>
-        )}
-        {source.extra?.(node)}
+    <div className={className} data-node={node.id} data-status={state.status}>
+      <div className="node-press" {...press}>
+        <span className={`type-icon type-${node.type}`}>
+          <Icon name={typeIcon(node.type)} size={22} />
+        </span>
+        <span className="node-title">{node.title}</span>
+        {source.withoutStatus ? <span /> : <StatusBadge status={state.status} quiet={state.status === 'idle'} />}
+        <Detail node={node} state={state} />
       </div>
-      <Ports />
-    </>
+      {ports.length > 0 && (
+        <ul className="node-ports">
+          {ports.map((port) => (
+            <li key={port.id} className={port.id === shownTaken ? 'port-taken' : undefined} title={port.label}>
+              <span className="port-label">{port.label}</span>
+              <span className="port-anchor" data-port-id={port.id} data-port-type="output" />
+            </li>
+          ))}
+        </ul>
+      )}
+      {source.extra?.(node)}
+    </div>
   );
 }
 
@@ -110,37 +107,31 @@ function Detail({ node, state }: { node: FlowNode; state: NodeState }) {
   return <span className="node-detail">{node.type}</span>;
 }
 
-function DotView({ node }: Props) {
-  const { press, className, state } = useCard(node);
+function DotView({ node, type }: { node: FlowNode; type: CanvasType }) {
+  const { press, className, state } = useCard(node, type);
   return (
-    <>
-      <div className={`${className} flow-dot`} data-node={node.id} data-status={state.status} aria-label={`${node.title}, ${texts.status[state.status]}`} {...press}>
-        <Icon name={typeIcon(node.type)} size={24} />
-      </div>
-      <Ports />
-    </>
+    <div className={`${className} flow-dot`} data-node={node.id} data-status={state.status} aria-label={`${node.title}, ${texts.status[state.status]}`} {...press}>
+      <Icon name={typeIcon(node.type)} size={24} />
+    </div>
   );
 }
 
-function LoopView({ node }: Props) {
-  const { source, press, className, state } = useCard(node);
+function LoopView({ node }: { node: FlowNode }) {
+  const { source, press, className, state } = useCard(node, 'loop');
   const size = useNodeSize();
   useSyncNodeRenderSize(size);
   return (
-    <>
-      <div className={`${className} flow-loop`} style={{ height: size?.height }} data-node={node.id} data-status={state.status}>
-        <div className="node-press" {...press}>
-          <span className={`type-icon type-${node.type}`}>
-            <Icon name={typeIcon(node.type)} size={22} />
-          </span>
-          <span className="node-title">{node.title}</span>
-          {source.withoutStatus ? <span /> : <StatusBadge status={state.status} quiet={state.status === 'idle'} />}
-          <Detail node={node} state={state} />
-        </div>
-        {source.extra?.(node)}
+    <div className={`${className} flow-loop`} style={{ height: size?.height }} data-node={node.id} data-status={state.status}>
+      <div className="node-press" {...press}>
+        <span className={`type-icon type-${node.type}`}>
+          <Icon name={typeIcon(node.type)} size={22} />
+        </span>
+        <span className="node-title">{node.title}</span>
+        {source.withoutStatus ? <span /> : <StatusBadge status={state.status} quiet={state.status === 'idle'} />}
+        <Detail node={node} state={state} />
       </div>
-      <Ports />
-    </>
+      {source.extra?.(node)}
+    </div>
   );
 }
 

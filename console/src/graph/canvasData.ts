@@ -23,11 +23,27 @@ const OWN: Record<string, CanvasType> = {
   comment: 'comment',
 };
 
-/** The ports that leave a node: those of its branches, and what its edges name beside them. */
+/** Of the edges of one graph: the ports that they name, by the node that they leave. */
+const named = new WeakMap<readonly FlowEdge[], ReadonlyMap<string, ReadonlySet<string>>>();
+
+function namedPorts(edges: readonly FlowEdge[]): ReadonlyMap<string, ReadonlySet<string>> {
+  const known = named.get(edges);
+  if (known) return known;
+  const found = new Map<string, Set<string>>();
+  for (const { source, sourcePort } of edges) {
+    if (sourcePort === undefined) continue;
+    const ports = found.get(source);
+    if (ports) ports.add(sourcePort);
+    else found.set(source, new Set([sourcePort]));
+  }
+  named.set(edges, found);
+  return found;
+}
+
+/** The ports that leave a node: those of its branches, and what the edges of its graph name beside them. */
 export function outgoingPorts(node: FlowNode, edges: readonly FlowEdge[]): { id: string; label: string }[] {
-  const named = edges.filter((edge) => edge.source === node.id && edge.sourcePort !== undefined).map((edge) => edge.sourcePort ?? '');
   const known = new Set(node.ports.map((port) => port.id));
-  const more = [...new Set(named)].filter((id) => !known.has(id)).map((id) => ({ id, label: id }));
+  const more = [...(namedPorts(edges).get(node.id) ?? [])].filter((id) => !known.has(id)).map((id) => ({ id, label: id }));
   return [...node.ports, ...more];
 }
 

@@ -32,6 +32,11 @@ export const registries: WorkflowNodeRegistry[] = Object.entries(METAS).map(([ty
   meta: { deleteDisable: true, copyDisable: true, expandable: false, ...meta },
 }));
 
+/** At which sides a card has a port of its own; those of branches are at their rows. */
+export function portSides(type: CanvasType): string {
+  return (METAS[type].defaultPorts ?? []).map((port) => ` port-${port.type}`).join('');
+}
+
 export function registryOf(type: string | number | symbol): WorkflowNodeRegistry {
   return { type: String(type), meta: METAS.step };
 }

@@ -85,6 +85,8 @@ export class TaskLog {
   readonly failures: number[] = [];
   outputs: JsonObject | undefined;
   readonly #iterations = new Map<string, Scope[]>();
+  /** Runs come one after the other in the same iteration. */
+  #recent: { iterations: readonly Iteration[]; scope: Scope } = { iterations: [], scope: rootOf(this.scopes) };
 
   apply(events: readonly TaskEvent[]): void {
     for (const event of events) this.#apply(event);
@@ -154,12 +156,19 @@ export class TaskLog {
   }
 
   #scope(iterations: readonly Iteration[], sequence: number): Scope {
+    if (sameIterations(iterations, this.#recent.iterations)) return this.#recent.scope;
+    const scope = this.#scopeOf(iterations, sequence);
+    this.#recent = { iterations, scope };
+    return scope;
+  }
+
+  #scopeOf(iterations: readonly Iteration[], sequence: number): Scope {
     const key = scopeKey(iterations);
     const known = this.scopes.get(key);
     if (known) return known;
     const last = iterations.at(-1);
     if (!last) throw new RangeError('the root is always known');
-    const parent = this.#scope(iterations.slice(0, -1), sequence);
+    const parent = this.#scopeOf(iterations.slice(0, -1), sequence);
     const scope = emptyScope(key, last.loopNodeID, last.index, sequence);
     this.scopes.set(key, scope);
     const siblings = loopKey(parent.key, last.loopNodeID);
@@ -206,6 +215,16 @@ export class TaskLog {
     }
     return low;
   }
+}
+
+function rootOf(scopes: ReadonlyMap<string, Scope>): Scope {
+  const root = scopes.get('');
+  if (!root) throw new RangeError('the root is always known');
+  return root;
+}
+
+function sameIterations(one: readonly Iteration[], other: readonly Iteration[]): boolean {
+  return one.length === other.length && one.every((each, depth) => each.index === other[depth]?.index && each.loopNodeID === other[depth].loopNodeID);
 }
 
 function emptyScope(key: string, loopID: string, index: number, sequence: number): Scope {

@@ -3,6 +3,7 @@
 import { texts } from '../texts';
 import { NotFound, RequestFailed, ServerAway, SignedOut } from './errors';
 import { isObject, parseJson, toJson } from './json';
+import { currentNamespace } from './namespace';
 
 const SECOND = 1000;
 /** Answers that say: the same request may succeed later. */
@@ -32,9 +33,12 @@ export function address(path: string, query: Query = {}): string {
 
 /** The response to a request; every status but a success is thrown as one of `errors.ts`. */
 export async function send(path: string, options: RequestInit = {}): Promise<Response> {
+  const headers = new Headers(options.headers);
+  const namespace = currentNamespace();
+  if (namespace) headers.set('Flowgram-Namespace', namespace);
   let response: Response;
   try {
-    response = await fetch(path, { credentials: 'same-origin', cache: 'no-store', redirect: 'error', ...options });
+    response = await fetch(path, { credentials: 'same-origin', cache: 'no-store', redirect: 'error', ...options, headers });
   } catch (error) {
     if (options.signal?.aborted) throw error;
     throw new ServerAway(texts.errors.away);

@@ -119,6 +119,15 @@ export interface ServerInfo {
   time: string;
   nodeTypes: string[];
   features?: string[];
+  /** Who calls, where the server asks for credentials. */
+  caller?: Caller;
+}
+
+export interface Caller {
+  name: string;
+  /** That the request was about. */
+  namespace: string;
+  role: string;
 }
 
 export interface Validation {

@@ -12,6 +12,7 @@ import { setServerTime } from './clock';
 import { setAway, useAway } from './connection';
 import { useKeys } from './keys';
 import { Link } from './Link';
+import { Namespace } from './Namespace';
 import { navigate, paths, useLocation } from './router';
 import { SignIn } from './SignIn';
 
@@ -26,6 +27,7 @@ const AGAIN = 3000;
 
 export function App() {
   const { path, query } = useLocation();
+  const namespace = query.get('ns') ?? '';
   const [info, setInfo] = useState<ServerInfo>();
   const [signedOut, setSignedOut] = useState(false);
   const [session, setSession] = useState(0);
@@ -55,7 +57,7 @@ export function App() {
       ending.abort();
       clearTimeout(timer);
     };
-  }, [session]);
+  }, [session, namespace]);
 
   useKeys({
     '?': () => setKeysShown(true),
@@ -96,6 +98,7 @@ export function App() {
           <a href="/api/docs">{texts.nav.docs}</a>
         </nav>
         <div className="topbar-end">
+          {info?.caller && !signedOut && <Namespace caller={info.caller} />}
           {info && <span className="version">{info.version}</span>}
           {info?.features?.includes('auth') && !signedOut && (
             <button type="button" className="quiet" onClick={signOut}>
@@ -112,7 +115,7 @@ export function App() {
         {signedOut ? (
           <SignIn onSignedIn={signIn} />
         ) : (
-          <ErrorBoundary key={`${session} ${path}`}>
+          <ErrorBoundary key={`${session} ${namespace} ${path}`}>
             <Suspense fallback={<Loading />}>
               <Page path={path} query={query} info={info} />
             </Suspense>

@@ -1,4 +1,5 @@
 import type { ComponentProps, MouseEvent } from 'react';
+import { inNamespace } from '../api/namespace';
 import { navigate } from './router';
 
 /** A link within this page. With a modifier key the browser does what it does with any link. */
@@ -10,5 +11,5 @@ export function Link({ href, onClick, ...rest }: ComponentProps<'a'> & { href: s
     navigate(href);
     window.scrollTo(0, 0);
   };
-  return <a href={href} onClick={follow} {...rest} />;
+  return <a href={inNamespace(href)} onClick={follow} {...rest} />;
 }

@@ -1,6 +1,7 @@
 /** The address of the page, and moving to another one without loading it anew. */
 
 import { useCallback, useSyncExternalStore } from 'react';
+import { inNamespace } from '../api/namespace';
 
 const CHANGED = 'flowgram-location';
 
@@ -18,7 +19,8 @@ function current(): string {
 }
 
 /** Moves to a path of this page. `replace`: going back leads past where one was. */
-export function navigate(to: string, { replace = false } = {}): void {
+export function navigate(path: string, { replace = false } = {}): void {
+  const to = inNamespace(path);
   if (to === current()) return;
   if (replace) window.history.replaceState(null, '', to);
   else window.history.pushState(null, '', to);

@@ -164,16 +164,20 @@ export function TasksPage({ query }: { query: URLSearchParams }) {
       )}
       <div className="list-end">
         {tasks.error && <p className="problem" role="alert">{tasks.error.message}</p>}
-        {tasks.searching && <p className="hint">{texts.tasks.scanning}</p>}
         {!tasks.loading && !tasks.error && shown.length === 0 && (
-          <Empty filtered={filtered} searched={tasks.searched} onClear={() => navigate(paths.tasks, { replace: true })} />
+          <Empty filtered={filtered} more={tasks.more} onClear={() => navigate(paths.tasks, { replace: true })} />
+        )}
+        {filtered && tasks.searched > 0 && (
+          <p className="hint" role="status">
+            {tasks.searching ? texts.tasks.scanning(tasks.searched) : texts.tasks.searched(tasks.searched, !tasks.more)}
+          </p>
         )}
         {tasks.more && !tasks.loading && (
           <button type="button" onClick={tasks.loadMore}>
-            {texts.tasks.more}
+            {filter.name ? texts.tasks.searchOn : texts.tasks.more}
           </button>
         )}
-        {!tasks.more && !tasks.loading && shown.length > 0 && <p className="hint">{texts.tasks.end}</p>}
+        {!filtered && !tasks.more && !tasks.loading && shown.length > 0 && <p className="hint">{texts.tasks.end}</p>}
       </div>
       {asking && (
         <Dialog
@@ -198,7 +202,7 @@ export function TasksPage({ query }: { query: URLSearchParams }) {
 }
 
 
-function Empty({ filtered, searched, onClear }: { filtered: boolean; searched: number; onClear: () => void }) {
+function Empty({ filtered, more, onClear }: { filtered: boolean; more: boolean; onClear: () => void }) {
   if (!filtered) {
     return (
       <Notice title={texts.tasks.empty}>
@@ -210,8 +214,7 @@ function Empty({ filtered, searched, onClear }: { filtered: boolean; searched: n
     );
   }
   return (
-    <Notice title={texts.tasks.noMatch}>
-      <p className="hint">{texts.tasks.searched(searched)}</p>
+    <Notice title={more ? texts.tasks.noMatchYet : texts.tasks.noMatch}>
       <button type="button" onClick={onClear}>
         {texts.tasks.clear}
       </button>

@@ -16,6 +16,7 @@ export async function lists_tasks({ world, open, run, ended, same, until }) {
   await page.getByRole('searchbox').fill('sec');
   await page.waitForURL(/name=sec/);
   await until(async () => (await page.locator('tr[data-task]').count()) === 1, 'one task has the name');
+  await page.getByText(/^All .* searched$/).waitFor();
   await page.getByRole('searchbox').fill('');
   await until(async () => (await page.locator('tr[data-task]').count()) === 3, 'all tasks are back');
   await page.getByLabel('Select all shown').check();
@@ -236,4 +237,39 @@ export async function signs_in({ world, open, same, expected }) {
   await page.getByRole('heading', { name: 'Tasks' }).waitFor();
   same(keys, ['wrong', 'right'], 'the keys');
   same(await page.evaluate(() => [localStorage.length, sessionStorage.length, document.cookie, location.search]), [0, 0, '', '?status=failed'], 'what the page keeps');
+}
+
+/** An admin names the namespace whose tasks are shown: it is in the address, in all links, and in all requests. */
+export async function names_a_namespace({ world, open, run, ended, same, until }) {
+  const taskID = await run(script('function main() { return { x: "a" } }'), {}, { displayName: 'anybody’s' });
+  await ended(taskID);
+  const page = await open();
+  const asked = [];
+  await page.route('**/api/**', async (route) => {
+    const request = route.request();
+    const name = await request.headerValue('flowgram-namespace');
+    asked.push([new URL(request.url()).pathname, name]);
+    if (new URL(request.url()).pathname !== '/api/info') return route.continue();
+    const info = await (await route.fetch()).json();
+    return route.fulfill({ json: { ...info, caller: { name: 'root', namespace: name ?? 'default', role: 'admin' } } });
+  });
+  const chooser = page.getByRole('button', { name: 'Namespace' });
+  await page.goto(`${world.url}/?status=succeeded`);
+  await chooser.filter({ hasText: 'default' }).click();
+  await page.getByLabel('Name', { exact: true }).fill('team-b');
+  asked.length = 0;
+  await page.getByRole('button', { name: 'Show its tasks' }).click();
+  await chooser.filter({ hasText: 'team-b' }).waitFor();
+  await page.locator(`tr[data-task="${taskID}"] a`).click();
+  await page.waitForURL(`**/tasks/${taskID}?ns=team-b`);
+  await page.locator('.timeline-row').first().waitFor();
+  await until(() => asked.some(([path]) => path === '/api/task/watch'), 'the task is watched');
+  same([...new Set(asked.map(([, name]) => name))], ['team-b'], 'the namespaces of the requests');
+  await page.getByRole('link', { name: 'Run', exact: true }).click();
+  await page.waitForURL('**/run?ns=team-b');
+  await chooser.click();
+  await page.getByLabel('Name', { exact: true }).fill('');
+  await page.getByRole('button', { name: 'Show its tasks' }).click();
+  await page.waitForURL(`${world.url}/`);
+  await chooser.filter({ hasText: 'default' }).waitFor();
 }

@@ -157,7 +157,7 @@ func (b *batch) run(ctx context.Context, policy RetryPolicy) error {
 			return contextError(ctx)
 		}
 		failure := streamFailure(ctx, err, 0)
-		if !b.client.mayResume(ctx, failure, b.connected) {
+		if !b.client.mayResume(ctx, failure, b.connected, b.failures) {
 			return failure
 		}
 		b.failures++

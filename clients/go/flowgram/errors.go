@@ -16,11 +16,12 @@ import (
 )
 
 const (
-	errorDomain           = "flowgram.runtime"
-	reasonArgumentInvalid = "ARGUMENT_INVALID"
-	reasonSchemaInvalid   = "SCHEMA_INVALID"
-	reasonInputsInvalid   = "INPUTS_INVALID"
-	reasonWatchBehind     = "WATCH_BEHIND"
+	errorDomain              = "flowgram.runtime"
+	reasonArgumentInvalid    = "ARGUMENT_INVALID"
+	reasonSchemaInvalid      = "SCHEMA_INVALID"
+	reasonInputsInvalid      = "INPUTS_INVALID"
+	reasonWatchBehind        = "WATCH_BEHIND"
+	reasonCredentialsInvalid = "CREDENTIALS_INVALID"
 )
 
 // What an [*Error] means, for [errors.Is]. A call that its context ended also is [context.Canceled] or

@@ -129,7 +129,7 @@ func (w *watch) run(ctx context.Context, policy RetryPolicy) error {
 			return contextError(ctx)
 		}
 		failure := w.failure(ctx, err)
-		if !w.client.mayResume(ctx, failure, w.connected) {
+		if !w.client.mayResume(ctx, failure, w.connected, w.failures) {
 			return failure
 		}
 		w.failures++
@@ -217,14 +217,15 @@ func streamFailure(ctx context.Context, err error, silence time.Duration) *Error
 }
 
 // mayResume reports whether opening a stream again may help. One that was connected has more patience: the service may
-// have too many watchers just now, when all of them come back after a restart.
-func (c *Client) mayResume(ctx context.Context, failure *Error, connected bool) bool {
+// have too many watchers just now, when all of them come back after a restart. Where none has failed before, in a row, a token
+// that has expired during the stream may have been renewed.
+func (c *Client) mayResume(ctx context.Context, failure *Error, connected bool, failures int) bool {
 	switch {
 	case c.away(ctx, failure), failure.Reason == reasonWatchBehind:
 		return true
 	case !connected:
 		return false
-	case failure.RetryAfter > 0:
+	case failure.RetryAfter > 0, failures == 0 && failure.Reason == reasonCredentialsInvalid:
 		return true
 	default:
 		// the service names a reason; without one, the connection broke in the middle of a response

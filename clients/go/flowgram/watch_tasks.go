@@ -69,7 +69,7 @@ func (w *tasksWatch) run(ctx context.Context, policy RetryPolicy) error {
 			return contextError(ctx)
 		}
 		failure := streamFailure(ctx, err, tasksSilence)
-		if !w.client.mayResume(ctx, failure, w.connected) {
+		if !w.client.mayResume(ctx, failure, w.connected, w.failures) {
 			return failure
 		}
 		w.failures++

@@ -69,6 +69,7 @@ func TestWatchResumes(t *testing.T) {
 		"unknown":             scripted.Refusal(codes.Unknown, "", 0),
 		"reset by a proxy":    scripted.Refusal(codes.Canceled, "", 0),
 		"too many came back":  scripted.Refusal(codes.ResourceExhausted, "TOO_MANY_WATCHES", 5*time.Second),
+		"token has expired":   scripted.Refusal(codes.Unauthenticated, "CREDENTIALS_INVALID", 0),
 		"ended without a gap": nil, // the second stream repeats what was given
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -95,6 +96,25 @@ func TestWatchResumes(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A token that is not valid any more, and is not renewed, ends a watch.
+func TestWatchEndsWithItsToken(t *testing.T) {
+	streams := 0
+	server := &scripted.Server{OnWatch: func(_ *watchRequest, s stream) error {
+		if streams++; streams == 1 {
+			if err := scripted.Send(s, scripted.History(5)[:2]...); err != nil {
+				return err
+			}
+		}
+		return scripted.Refusal(codes.Unauthenticated, "CREDENTIALS_INVALID", 0)
+	}}
+	withServer(t, server, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
+		events, err := collect(client.Watch(ctx, "t1"))
+		if len(events) != 2 || !errors.Is(err, flowgram.ErrUnauthenticated) || streams != 2 {
+			t.Error(len(events), err, streams)
+		}
+	})
 }
 
 // A server that is restarted is found again.

@@ -94,7 +94,7 @@ export async function* runBatch(
           return;
         }
         const error = connection.failure(thrown, settings.signal);
-        if (!mayResume(error, connected)) {
+        if (!mayResume(error, connected, failures)) {
           throw error;
         }
         failures++;

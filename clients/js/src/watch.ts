@@ -20,6 +20,7 @@ const FAREWELL_MS = 1000;
 
 // The server ends a watch of tasks with this reason that is too slow for it: open it again.
 const WATCH_BEHIND = "WATCH_BEHIND";
+const CREDENTIALS_INVALID = "CREDENTIALS_INVALID";
 
 /** What to watch, and how. `timeoutMs` is for the whole watch. */
 export interface WatchSettings extends CallSettings {
@@ -97,7 +98,7 @@ export async function* watch(connection: Connection, settings: WatchSettings): A
         return; // everything was received; how the stream ended does not matter
       }
       const error = connection.failure(thrown, signal);
-      if (!mayResume(error, connected)) {
+      if (!mayResume(error, connected, failures)) {
         throw error;
       }
       failures++;
@@ -129,13 +130,18 @@ export function silenceAfter(heartbeatMs: number | undefined): number | undefine
  *
  * @param connected that the watch had been under way: then a server that has too many watchers just now (all of them
  * come back after a restart) is worth waiting for
+ * @param failures those in a row before this one: where there are none, a token that has expired during the stream may have
+ * been renewed
  */
-export function mayResume(error: RequestError, connected: boolean): boolean {
+export function mayResume(error: RequestError, connected: boolean, failures: number): boolean {
   if (error instanceof UnavailableError || error.reason === WATCH_BEHIND) {
     return true;
   }
   if (!connected) {
     return false;
+  }
+  if (failures === 0 && error.reason === CREDENTIALS_INVALID) {
+    return true;
   }
   // the service names a reason; without one, the connection broke in the middle of a response
   const broken = error.reason === "" && (error.code === "INTERNAL" || error.code === "UNKNOWN");

@@ -52,7 +52,7 @@ export async function* watchTasks(
       }
     } catch (thrown) {
       const error = connection.failure(thrown, signal);
-      if (!mayResume(error, connected)) {
+      if (!mayResume(error, connected, failures)) {
         throw error;
       }
       failures++;

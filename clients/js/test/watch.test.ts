@@ -99,6 +99,20 @@ test("stops where trying again cannot help", async (t) => {
   assert.deepEqual(waits, []);
 });
 
+test("goes on with a token that was renewed, and ends with one that was not", async (t) => {
+  const server = await serve(t);
+  const expired = refusal(Code.Unauthenticated, { reason: "CREDENTIALS_INVALID" });
+  server.watches.push([watched(said(1)), expired], [watched(said(2)), expired], [watched(succeeded(3))]);
+  const { client, waits } = connect(t, server, { token: () => "t" });
+  assert.deepEqual(sequences(await all(client.watch("t"))), [1, 2, 3]);
+  assert.deepEqual(waits, [50, 50]);
+  server.watches.push([watched(said(1)), expired], [expired], [watched(succeeded(2))]);
+  await assert.rejects(all(client.watch("t")), { reason: "CREDENTIALS_INVALID" });
+  server.watches.length = 0;
+  server.watches.push([expired]);
+  await assert.rejects(all(client.watch("t")), { reason: "CREDENTIALS_INVALID" });
+});
+
 test("waits for a place among too many watchers once it was under way, as long as the server asks", async (t) => {
   const server = await serve(t);
   const full = refusal(Code.ResourceExhausted, { reason: "TOO_MANY_WATCHES", retryMs: 900 });

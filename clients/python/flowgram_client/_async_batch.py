@@ -59,10 +59,11 @@ class AsyncBatch:
         failures = 0
         while True:
             self._stream += 1
+            has_received = False
             call = self._stub.TaskRunBatch(self._requests(self._stream), metadata=self._metadata())
             try:
                 async for response in call:
-                    failures = 0
+                    failures, has_received = 0, True
                     for outcome in self._state.received(response):
                         self._room.set()
                         yield outcome
@@ -76,7 +77,7 @@ class AsyncBatch:
                 if self._row_error is not None:
                     raise self._row_error from None
                 error = error_from_rpc(failure)
-                delay = self._delay_after(error, failures := failures + 1)
+                delay = self._delay_after(error, failures := failures + 1, has_received=has_received)
             except grpc.aio.UsageError:
                 raise client_closed() from None
             except FlowgramError as error:
@@ -87,9 +88,9 @@ class AsyncBatch:
                 call.cancel()
             await self._sleep(delay or 0.0)
 
-    def _delay_after(self, error: RequestError, failures: int) -> float:
+    def _delay_after(self, error: RequestError, failures: int, *, has_received: bool) -> float:
         delay = self._reconnect.delay(failures, self._rand, advice=error.retry_after)
-        if delay is None or not is_broken_off(error):
+        if delay is None or not is_broken_off(error, has_received=has_received):
             raise error.with_traceback(None) from None
         return delay
 

@@ -143,6 +143,9 @@ def is_full(message: TaskRunBatchRequest) -> bool:
     return len(message.runs) >= _MESSAGE_RUNS or message.ByteSize() >= _MESSAGE_BYTES
 
 
-def is_broken_off(error: RequestError) -> bool:
-    """Whether a stream that ended in this way is to be begun again."""
-    return isinstance(error, UnavailableError)
+def is_broken_off(error: RequestError, *, has_received: bool) -> bool:
+    """Whether a stream that ended in this way is to be begun again.
+
+    Where it had given something, a token that has expired meanwhile may have been renewed.
+    """
+    return isinstance(error, UnavailableError) or (has_received and error.reason == "CREDENTIALS_INVALID")

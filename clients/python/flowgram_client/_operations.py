@@ -277,7 +277,7 @@ class Operations:
             except RequestError as error:
                 if cursor.terminated:
                     return  # every event was received; how the stream ended does not matter
-                if not may_resume(error, connected=connected):
+                if not may_resume(error, connected=connected, failures=failures):
                     raise
                 failures += 1
                 delay = self._retry_delay(error, failures, self._reconnect, deadline)
@@ -357,7 +357,7 @@ class Operations:
                     failures = 0
                     yield from _emit(convert(response))
             except RequestError as error:
-                if not may_resume(error, connected=connected):
+                if not may_resume(error, connected=connected, failures=failures):
                     raise
                 failures += 1
                 delay = self._retry_delay(error, failures, self._reconnect, deadline)

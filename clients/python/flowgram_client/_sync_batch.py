@@ -50,6 +50,7 @@ class SyncBatch:
             with self._changed:
                 self._stream += 1
                 requests = self._requests(self._stream)
+            has_received = False
             try:
                 call = self._stub.TaskRunBatch(requests, metadata=self._metadata())
             except ValueError as error:  # gRPC has no type for a channel that was closed
@@ -58,7 +59,7 @@ class SyncBatch:
                 raise client_closed() from None
             try:
                 for response in call:
-                    failures = 0
+                    failures, has_received = 0, True
                     with self._changed:
                         found = self._state.received(response)
                         self._changed.notify_all()
@@ -72,7 +73,8 @@ class SyncBatch:
             except grpc.RpcError as failure:
                 if self._row_error is not None:
                     raise self._row_error from None
-                delay = self._delay_after(error_from_rpc(failure), failures := failures + 1)
+                failures += 1
+                delay = self._delay_after(error_from_rpc(failure), failures, has_received=has_received)
             finally:
                 with self._changed:  # the thread that sends is to stop, too
                     self._stream += 1
@@ -80,9 +82,9 @@ class SyncBatch:
                 call.cancel()
             self._sleep(delay)
 
-    def _delay_after(self, error: RequestError, failures: int) -> float:
+    def _delay_after(self, error: RequestError, failures: int, *, has_received: bool) -> float:
         delay = self._reconnect.delay(failures, self._rand, advice=error.retry_after)
-        if delay is None or not is_broken_off(error):
+        if delay is None or not is_broken_off(error, has_received=has_received):
             raise error.with_traceback(None) from None
         return delay
 

@@ -10,6 +10,7 @@ from . import _convert, models
 from .errors import RequestError, UnavailableError
 
 _BEHIND = "WATCH_BEHIND"
+_INVALID = "CREDENTIALS_INVALID"
 _TRANSPORT_FAILURES = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
 
 
@@ -97,15 +98,16 @@ class TaskTable:
         yield _convert.summary(task)
 
 
-def may_resume(error: RequestError, *, connected: bool) -> bool:
+def may_resume(error: RequestError, *, connected: bool, failures: int) -> bool:
     """Whether opening the stream again, after the last sequence seen, may help.
 
     `connected` says that the watch had been under way: then a server that has too many watchers just now (all of
-    them come back after a restart) is worth waiting for.
+    them come back after a restart) is worth waiting for. `failures` are those in a row before this one: where there are none,
+    a token that has expired during the stream may have been renewed.
     """
     if isinstance(error, UnavailableError) or error.reason == _BEHIND:
         return True
-    if connected and error.retry_after is not None:
+    if connected and (error.retry_after is not None or (not failures and error.reason == _INVALID)):
         return True
     # the service names a reason; without one, the connection broke in the middle of a response
     return connected and not error.reason and error.code in _TRANSPORT_FAILURES

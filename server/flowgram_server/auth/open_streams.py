@@ -5,8 +5,8 @@ a token that has expired.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from flowgram_core.concurrency.clock import Clock
@@ -32,13 +32,16 @@ class CredentialEnded(Exception):
         self.reason = reason
 
 
-class _Stream:
+class OpenStream:
     """One stream that is open.
 
     Attributes:
+        recheck: Checks its credential again.
+        due: When that is to be done.
         changes: `Authenticator.changes` at its last check.
-        due: When it is to be checked again.
     """
+
+    __slots__ = ("_ended", "_task", "_waits", "changes", "due", "recheck")
 
     def __init__(self, recheck: Recheck, due: int, changes: int) -> None:
         self.recheck = recheck
@@ -55,28 +58,28 @@ class _Stream:
             if self._waits and self._task is not None:
                 self._task.cancel()
 
-    async def answers(self, source: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
-        """The answers of a stream. Raises `CredentialEnded`."""
-        async with aclosing(source):
-            while not self._has_ended():
-                self._waits = True
-                try:
-                    answer = await anext(source)
-                except StopAsyncIteration:
-                    return
-                except asyncio.CancelledError:
-                    # Where the caller has left as well, that counts more.
-                    if not self._has_ended() or self._task is None or self._task.uncancel() > 0:
-                        raise
-                    break
-                finally:
-                    self._waits = False
-                yield answer
-        assert self._ended is not None  # noqa: S101 - it has ended
-        raise CredentialEnded(self._ended)
+    async def next(self, answers: AsyncGenerator[Any, None]) -> Any:
+        """The next answer, awaited by the task that has opened the stream.
 
-    def _has_ended(self) -> bool:
-        return self._ended is not None
+        Raises:
+            StopAsyncIteration: There is none.
+            CredentialEnded: The credential is valid no more.
+        """
+        self._check()
+        self._waits = True
+        try:
+            return await anext(answers)
+        except asyncio.CancelledError:
+            # Where the caller has left as well, that counts more.
+            if self._task is not None and self._ended is not None and self._task.uncancel() == 0:
+                self._check()
+            raise
+        finally:
+            self._waits = False
+
+    def _check(self) -> None:
+        if self._ended is not None:
+            raise CredentialEnded(self._ended)
 
 
 class OpenStreams:
@@ -90,32 +93,25 @@ class OpenStreams:
     def __init__(self, authenticator: Authenticator, clock: Clock) -> None:
         self._authenticator = authenticator
         self._clock = clock
-        self._streams: set[_Stream] = set()
+        self._streams: set[OpenStream] = set()
 
     def __len__(self) -> int:
         """How many there are."""
         return len(self._streams)
 
-    async def guarded(
-        self, source: AsyncGenerator[Any, None], recheck: Recheck, due: int, changes: int
-    ) -> AsyncGenerator[Any, None]:
-        """The answers of a stream, for as long as its credential is valid.
+    @contextmanager
+    def opened(self, recheck: Recheck, due: int, changes: int) -> Iterator[OpenStream]:
+        """A stream that is checked for as long as the block lasts.
 
         Args:
-            source: Gives them; it is closed at the end.
-            recheck: Checks the credential again.
+            recheck: Checks its credential again.
             due: When that is to be done, in microseconds since the epoch.
             changes: `Authenticator.changes` before the credential was checked.
-
-        Raises:
-            CredentialEnded: It is valid no more.
         """
-        stream = _Stream(recheck, due, changes)
+        stream = OpenStream(recheck, due, changes)
         self._streams.add(stream)
         try:
-            async with aclosing(stream.answers(source)) as answers:
-                async for answer in answers:
-                    yield answer
+            yield stream
         finally:
             self._streams.discard(stream)
 

@@ -91,13 +91,16 @@ class CallGuard:
                     )
                 return found.until
 
-            answers = self.streams.guarded(behavior(request, context), recheck, admitted.until, changes)
-            try:
-                async with aclosing(answers):
-                    async for answer in answers:
-                        yield answer
-            except CredentialEnded as ended:
-                await _refuse(context, ended.reason)
+            with self.streams.opened(recheck, admitted.until, changes) as stream:
+                async with aclosing(behavior(request, context)) as answers:
+                    try:
+                        while True:
+                            yield await stream.next(answers)
+                    except StopAsyncIteration:
+                        return
+                    except CredentialEnded as ended:
+                        reason = ended.reason
+            await _refuse(context, reason)
 
         return handle
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.keys import add_key
 from support.workflows import chain, node
 
 import flowgram_client as fc
 from flowgram_server.app import Server, open_server
+from flowgram_server.auth.api_keys import change_keys
 from flowgram_server.settings.server import Settings, load_settings
 
 OUTPUTS = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
@@ -149,3 +151,33 @@ async def test_a_batch_outlives_the_server(kind: str, tmp_path: Path) -> None:
         assert all(each.outputs == {"n": each.index} for each in found)
         tasks = [task.task_id async for task in client.list()]
         assert len(tasks) == 400
+
+
+async def test_a_batch_goes_on_with_a_new_key(tmp_path: Path) -> None:
+    """A key that is replaced in the middle ends the stream of the batch, which begins another one with the key of that moment."""
+    file = tmp_path / "keys.json"
+    keys = [add_key(file)[0][1].removeprefix("Bearer ")]
+    seen, renewed = asyncio.Event(), asyncio.Event()
+
+    def token() -> str:
+        if len(keys) == 2:
+            renewed.set()
+        return keys[-1]
+
+    async def rows() -> AsyncIterator[dict[str, int]]:
+        yield {"n": 0}
+        await seen.wait()
+        change_keys(file, lambda _: [])
+        keys.append(add_key(file)[0][1].removeprefix("Bearer "))
+        await renewed.wait()
+        yield {"n": 1}
+
+    async with (
+        open_server(settings(tmp_path / "data", auth={"api_keys_file": file})) as server,
+        fc.AsyncClient(server.address, token=token) as client,
+    ):
+        found = []
+        async for outcome in client.run_batch(ECHO, rows()):
+            seen.set()
+            found.append(outcome.outputs["n"])
+    assert found == [0, 1]

@@ -424,6 +424,18 @@ def test_a_watch_gives_up_after_failures_in_a_row() -> None:
     assert next(left, "all used") == "all used"
 
 
+def test_a_watch_goes_on_with_a_new_token() -> None:
+    """A token that expires during a watch may have been renewed, which is tried once; where it was not, the watch ends."""
+    expired = errors.UnauthenticatedError("expired", grpc.StatusCode.UNAUTHENTICATED, "CREDENTIALS_INVALID")
+    first, second, *rest = (watched(event) for event in history(4))
+    script = replies(None, first, expired, None, second, expired, None, *rest, None)
+    _, items, _ = play(watch_flow(operations()), script)
+    assert [event.sequence for event in items] == [1, 2, 3, 4]
+    for refused in ((expired,), (None, first, expired, None, expired)):
+        with pytest.raises(errors.UnauthenticatedError):
+            play(watch_flow(operations()), replies(*refused))
+
+
 def test_a_heartbeat_is_progress() -> None:
     """A heartbeat forgives earlier failures as an event does: a watch of a quiet task outlives many restarts."""
     restart = (UNAVAILABLE, UNAVAILABLE, None, watched())

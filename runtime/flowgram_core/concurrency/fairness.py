@@ -32,23 +32,27 @@ class FairScheduler:
 
     async def time_slice(self) -> None:
         """Returns when the caller may run for some milliseconds: at once, while the current slice is not used up."""
-        loop = asyncio.get_running_loop()
-        queue = self._waiting
-        if not queue and not self._late and self._has_time_left(loop):
+        if self.is_free():
             return
+        loop, queue = asyncio.get_running_loop(), self._waiting
         while True:
             woken: asyncio.Future[None] = loop.create_future()
             queue.append(woken)
             await woken
-            if self._has_time_left(loop):
+            if self._has_time_left():
                 self._served += 1
                 return
             queue = self._late
 
-    def _has_time_left(self, loop: asyncio.AbstractEventLoop) -> bool:
+    def is_free(self) -> bool:
+        """Whether the caller may run for some milliseconds at once, as nobody waits, and the slice is not used up."""
+        return not self._waiting and not self._late and self._has_time_left()
+
+    def _has_time_left(self) -> bool:
         now = self._monotonic()
         if self._slice_began is None:
             self._slice_began = now
+            loop = asyncio.get_running_loop()
             loop.call_soon(self._next_slice, loop)
         return now - self._slice_began < _SLICE
 

@@ -78,7 +78,10 @@ class Acceptance:
     async def accept(self, request: TaskRequest) -> TaskRecord:
         """Accepts a task, and starts or queues it; returns once it is durable. See `TaskService.run` for the errors."""
         try:
-            return await (await self._begin(request))
+            accepted = self._begin_at_once(request)
+            if accepted is None:
+                accepted = await self._begin(request)
+            return await accepted
         except (*_REFUSALS, DuplicateRequest) as error:
             return await self._repeated(request, error)
 
@@ -87,34 +90,40 @@ class Acceptance:
         begun: list[asyncio.Future[TaskRecord] | Exception] = []
         for request in requests:
             try:
-                begun.append(await self._begin(request))
+                begun.append(self._begin_at_once(request) or await self._begin(request))
             except (FlowgramError, JournalError) as error:
                 begun.append(error)
-        outcomes: list[TaskRecord | Exception] = []
-        for request, accepted in zip(requests, begun, strict=True):
-            try:
-                outcomes.append(await self._outcome(request, accepted))
-            except (FlowgramError, JournalError) as error:
-                outcomes.append(error)
-        return outcomes
+        return [
+            await self._outcome(request, accepted) for request, accepted in zip(requests, begun, strict=True)
+        ]
 
     async def _outcome(
         self, request: TaskRequest, accepted: "asyncio.Future[TaskRecord] | Exception"
-    ) -> TaskRecord:
+    ) -> TaskRecord | Exception:
         try:
-            if isinstance(accepted, Exception):
-                raise accepted
-            return await accepted
-        except (*_REFUSALS, DuplicateRequest) as error:
+            if not isinstance(accepted, Exception):
+                return await accepted
+            error = accepted
+        except (FlowgramError, JournalError) as failure:
+            error = failure
+        if not request.request_id or not isinstance(error, (*_REFUSALS, DuplicateRequest)):
+            return error
+        try:
             return await self._repeated(request, error)
+        except (FlowgramError, JournalError) as failure:
+            return failure
+
+    def _begin_at_once(self, request: TaskRequest) -> "asyncio.Future[TaskRecord] | None":
+        """As `_begin`, for nearly all requests; None where something has to be waited for."""
+        if not self._services.fairness.is_free():
+            return None
+        prepared = self._programs.prepare_at_once(request.schema, request.inputs)
+        return None if prepared is None else self._admit(request, *prepared)
 
     async def _begin(self, request: TaskRequest) -> "asyncio.Future[TaskRecord]":
         """Makes a task of a request, when there is time for it. What is returned is done once the task is durable."""
         await self._services.fairness.time_slice()
-        prepared = self._programs.prepare_at_once(request.schema, request.inputs)
-        if prepared is None:
-            prepared = await self._programs.prepare(request.schema, request.inputs)
-        return self._admit(request, *prepared)
+        return self._admit(request, *await self._programs.prepare(request.schema, request.inputs))
 
     def _admit(
         self, request: TaskRequest, program: Program, inputs: JSONObject

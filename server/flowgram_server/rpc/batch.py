@@ -69,19 +69,24 @@ class BatchDefaults:
     def request_of(self, run: BatchRun) -> TaskRequest:
         """What one run asks for. Raises `ArgumentInvalid`."""
         own = run.request
-        if self._base is not None and all(field.name in _USUAL for field, _ in own.ListFields()):
-            violations: arguments.Violations = []
-            request_id = arguments.short(violations, "request_id", own.request_id, arguments.MAX_REQUEST_ID)
-            arguments.accept(violations)
-            return self._base._replace(inputs=own.inputs or self._base.inputs, request_id=request_id)
+        base = self._base
+        if base is not None and {field.number for field, _ in own.ListFields()} <= _USUAL:
+            inputs, request_id = own.inputs, own.request_id
+            if len(request_id) > arguments.MAX_REQUEST_ID:
+                violations: arguments.Violations = []
+                arguments.short(violations, "request_id", request_id, arguments.MAX_REQUEST_ID)
+                arguments.accept(violations)
+            return TaskRequest(base.schema, inputs or base.inputs, request_id, *base[3:])
         merged = TaskRunRequest()
         merged.CopyFrom(self._defaults)
         merged.MergeFrom(own)
         return task_request(merged, self._namespace)
 
 
-_USUAL: Final = frozenset({"inputs", "request_id"})
-"""The fields that runs set, mostly; with others the messages are merged."""
+_USUAL: Final = frozenset(
+    TaskRunRequest.DESCRIPTOR.fields_by_name[name].number for name in ("inputs", "request_id")
+)
+"""The numbers of the fields that runs set, mostly; with others the messages are merged."""
 
 
 class Batch:

@@ -32,7 +32,7 @@ from flowgram_server.gateway.embedded import bind_embedded, open_embedded
 from flowgram_server.gc_tuning import tuned_gc
 from flowgram_server.health_monitor import HealthMonitor
 from flowgram_server.hosts import open_host
-from flowgram_server.logs import configure_logs
+from flowgram_server.logs import configure_logs, json_lines
 from flowgram_server.rpc.access_log import AccessLog
 from flowgram_server.rpc.audit_calls import AuditedCalls
 from flowgram_server.rpc.handlers import SERVICE_NAME, add_service
@@ -310,7 +310,8 @@ async def _serving(
     observers = telemetry.call_observers
     if settings.access_log:
         only_faults = settings.log_level in {"warning", "error"}
-        observers.append(AccessLog(structlog.get_logger("access").bind(), only_faults=only_faults))
+        logger = structlog.get_logger("access").bind()
+        observers.append(AccessLog(logger, only_faults=only_faults, lines=json_lines()))
     if security.audit is not None:
         observers.append(AuditedCalls(security.audit, SERVICE_NAME))
     readiness = telemetry.readiness
@@ -341,6 +342,8 @@ async def _serving(
     finally:
         monitoring.cancel()
         await server.stop(None)
+        if (lines := json_lines()) is not None:
+            lines.flush()
 
 
 def _options(settings: Settings, max_connections: int) -> list[tuple[str, int]]:

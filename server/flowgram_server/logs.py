@@ -1,9 +1,11 @@
 """Logs: structured lines on the standard error stream, of this package and of the libraries alike."""
 
+import asyncio
 import logging
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, Literal, TextIO, cast
 
 import orjson
@@ -38,6 +40,45 @@ def _with_more_fields(_: Any, __: str, fields: EventDict) -> EventDict:
     return fields
 
 
+class JSONLines:
+    """Writes lines as the JSON format has them, many at a time: for what is logged so often that its cost counts.
+
+    Lines that are added in one iteration of the event loop are written together at its end, with one system call.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lines: list[str] = []
+
+    def add(self, level: str, event: str, fields: EventDict) -> None:
+        """Adds a line; called on an event loop."""
+        fields["event"] = event
+        fields["level"] = level
+        fields["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        fields = _with_more_fields(None, "", fields)
+        if not self._lines:
+            asyncio.get_running_loop().call_soon(self.flush)
+        line = _to_json(fields)
+        if not line.isascii() or "\\" in line or "\x7f" in line:  # all else is printable
+            line = _to_json(_escaped(None, "", fields))
+        self._lines.append(line)
+
+    def flush(self) -> None:
+        """Writes what was added."""
+        if self._lines:
+            lines, self._lines = self._lines, []
+            self._stream.write("\n".join(lines) + "\n")
+            self._stream.flush()
+
+
+_json_lines: JSONLines | None = None
+
+
+def json_lines() -> JSONLines | None:
+    """What writes lines of the process's log where its format is JSON; None where it is another one."""
+    return _json_lines if structlog.is_configured() else None
+
+
 class _Lossy:
     """A stream that loses what cannot be written: neither a call nor the end of the server may fail for its log.
 
@@ -66,8 +107,10 @@ def configure_logs(level: LogLevel, log_format: LogFormat, stream: TextIO | None
 
     A line that cannot be written is lost.
     """
+    global _json_lines  # noqa: PLW0603 - as above
     out = cast("TextIO", _Lossy(stream or sys.stderr))  # it has what loggers use
     is_console = log_format == "console" or (log_format == "auto" and out.isatty())
+    _json_lines = None if is_console else JSONLines(out)
     number = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,

@@ -1,13 +1,15 @@
+import asyncio
 import errno
 import io
 import json
 import logging
+import re
 
 import pytest
 import structlog
 
 from flowgram_core.hosting.unexpected_errors import log_unexpected_error
-from flowgram_server.logs import LogFormat, configure_logs
+from flowgram_server.logs import LogFormat, configure_logs, json_lines
 
 
 def lines(stream: io.StringIO) -> list[dict[str, object]]:
@@ -157,3 +159,48 @@ def test_a_line_that_cannot_be_written_is_lost(
     written = stream.getvalue()
     assert [word for word in ("one", "two", "three", "four") if word in written] == ["three", "four"]
     assert capsys.readouterr() == ("", "")
+
+
+async def test_lines_that_are_written_together() -> None:
+    """They are as the logger would have written them, one write for all of an iteration of the event loop."""
+    stream = Writes()
+    configure_logs("info", "json", stream)
+    added = json_lines()
+    assert added is not None
+    fields = {"text": 'a\nb\x1b[2Jc\x7f\u202e\u00e9\\ "', "number": 1.5, "none": None}
+    structlog.get_logger().info("call", **fields)
+    added.add("info", "call", {**fields})
+    added.add("info", "plain", {"method": "/a/b"})
+    assert len(stream.written) == 1
+    await asyncio.sleep(0)
+    one, together = stream.written
+    expected, (first, second) = json.loads(one), map(json.loads, together.splitlines())
+    assert [*first] == [*expected]
+    assert {**first, "timestamp": ""} == {**expected, "timestamp": ""}
+    assert re.fullmatch(r"[0-9T:.-]{26}Z", first["timestamp"])
+    assert {**second, "timestamp": ""} == {
+        "method": "/a/b",
+        "event": "plain",
+        "level": "info",
+        "timestamp": "",
+    }
+    added.flush()
+    assert len(stream.written) == 2
+
+
+def test_the_console_has_no_lines_of_json() -> None:
+    """What would write them is for the JSON format alone."""
+    configure_logs("info", "console", io.StringIO())
+    assert json_lines() is None
+
+
+class Writes(io.StringIO):
+    """A stream that keeps apart what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.written.append(text)
+        return len(text)

@@ -1,7 +1,8 @@
 """Drives the core without a host: calls are answered by a function, in an order that the test chooses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from flowgram_core.engine.activations import (
@@ -22,6 +23,7 @@ from flowgram_core.engine.program import Program, link
 from flowgram_core.modeling import json_text
 from flowgram_core.modeling.compiler import compile_schema
 from flowgram_core.modeling.document import Node
+from flowgram_core.modeling.status import Status
 from flowgram_core.nodes.registry import pure_node_types
 
 Answer = Callable[[Call], dict[str, Any]]
@@ -126,7 +128,41 @@ def drive(
                 calls = [call for call in calls if call.key != command.key]
             else:
                 calls.append(command)
+    check_consistent(driven.events)
     return driven
+
+
+def check_consistent(events: Sequence[Event]) -> None:
+    """Checks what holds for the log of every task, whatever its workflow.
+
+    Events are numbered without a gap and in the order of time; a task and a node run keep the time of their start, and
+    end when their last event happens; ids of messages and node runs are their own.
+    """
+    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    assert all(earlier.at <= later.at for earlier, later in pairwise(events))
+    began: dict[str, int] = {}
+    ended: set[str] = set()
+    task_began = 0
+    for event in events:
+        match event:
+            case TaskStatusChanged(status=status):
+                task_began = event.at if status is Status.PROCESSING else task_began
+                assert event.start_time == task_began
+                assert event.end_time == (event.at if status >= Status.SUCCEEDED else None)
+            case NodeStatusChanged(snapshot_id=key, status=Status.PROCESSING):
+                assert key not in began
+                began[key] = event.at
+                assert (event.start_time, event.end_time) == (event.at, None)
+            case NodeStatusChanged(snapshot_id=key):
+                assert key not in ended
+                ended.add(key)
+                assert (event.start_time, event.end_time) == (began.get(key, event.at), event.at)
+                assert (event.inputs is None) == (key in began)
+                assert isinstance(event.branch, str)
+                assert bool(event.error) == (event.status is Status.FAILED)
+            case MessageLogged():
+                assert event.id == f"message_{event.sequence}"
+    assert began.keys() <= ended
 
 
 def describe(event: Event) -> dict[str, Any]:

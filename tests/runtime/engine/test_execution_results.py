@@ -1,5 +1,6 @@
 """What an execution tells: how the task ended, times, identities, mistakes of node types, limits."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -8,7 +9,13 @@ from support.executions import calls, looping, started
 from support.graphs import condition, constant, declare, edge, end, node, ref, start
 
 from flowgram_core.engine.activations import CallFailed, CallSucceeded, Cancel, Queue, Start
-from flowgram_core.engine.events import Event, MessageType, NodeStatusChanged, TaskStatusChanged
+from flowgram_core.engine.events import (
+    Event,
+    MessageLogged,
+    MessageType,
+    NodeStatusChanged,
+    TaskStatusChanged,
+)
 from flowgram_core.engine.execution import Execution
 from flowgram_core.engine.limits import Limits
 from flowgram_core.engine.node_type import CallBehavior, NodeResult, PureBehavior
@@ -213,3 +220,56 @@ def test_a_fan_beyond_the_limit_of_events_ends() -> None:
     assert [error.text for error in finished.errors] == [
         "Task has more events than the limit max_events = 10"
     ]
+
+
+def test_what_a_loop_gives_has_the_type_of_its_items() -> None:
+    """A second loop goes over the outputs of a first one, and compares them as the texts that they are."""
+    texts = {"type": "array", "items": {"type": "string"}}
+
+    def loop(name: str, items: dict[str, Any], *inner: dict[str, Any], **outputs: Any) -> dict[str, Any]:
+        blocks = [node(f"{name}_first", "block-start"), *inner, node(f"{name}_last", "block-end")]
+        edges = [edge(one["id"], other["id"]) for one, other in pairwise(blocks)]
+        return node(name, "loop", {"loopFor": items, "loopOutputs": outputs}, blocks=blocks, edges=edges)
+
+    check = node(
+        "check",
+        "condition",
+        {
+            "conditions": [
+                {
+                    "key": "yes",
+                    "value": {
+                        "left": ref("two_locals", "item"),
+                        "operator": "contains",
+                        "right": constant("b"),
+                    },
+                }
+            ]
+        },
+    )
+    two = loop("two", ref("one", "kept"), check)
+    two["edges"] = [edge("two_first", "check"), edge("check", "two_last", "yes")]
+    nodes = [
+        start(items=texts),
+        loop("one", ref("start_0", "items"), kept=ref("one_locals", "item")),
+        two,
+        end(),
+    ]
+    edges = [edge("start_0", "one"), edge("one", "two"), edge("two", "end_0")]
+    execution = started(Execution(link_schema({"nodes": nodes, "edges": edges}), {"items": ["abc", "b"]}))
+    assert execution.status is Status.SUCCEEDED
+
+
+@pytest.mark.parametrize("most", range(1, 14))
+def test_the_limit_of_events_is_exact(most: int) -> None:
+    """Whatever the last event is of, the task fails right after it, unless it has ended or begun a loop by then."""
+    execution = started(looping([1, 2], node("a", "variable"), limits=Limits(max_events=most)))
+    events, _ = execution.take()
+    messages = [event.sequence for event in events if isinstance(event, MessageLogged)]
+    began = (
+        next(event.sequence for event in events if getattr(event, "node_id", "") == "loop") if most > 2 else 0
+    )
+    if execution.status is Status.SUCCEEDED:
+        assert most >= len(events) - 1
+    else:
+        assert messages == [max(most, 2) + (2 if max(most, 2) == began else 1)]

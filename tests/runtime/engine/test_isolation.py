@@ -11,6 +11,7 @@ from support.graphs import constant, declare, edge, end, node, ref, start
 from flowgram_core.engine.errors import NodeError, NodeTypeError
 from flowgram_core.engine.events import NodeStatusChanged
 from flowgram_core.engine.isolation import copy_call
+from flowgram_core.engine.limits import Limits
 from flowgram_core.engine.node_type import (
     Behavior,
     Call,
@@ -290,3 +291,61 @@ def test_a_node_type_that_gives_no_behavior() -> None:
 
     found = failure(Nothing(lambda scope, inputs: NodeResult({})))
     assert found == ("Node type foreign failed with an internal error", [NodeTypeError])
+
+
+def test_a_foreign_node_chooses_its_branch() -> None:
+    """The task goes on by the port that it names, and by no other."""
+
+    def run(scope: RunScope, inputs: dict[str, Any]) -> NodeResult:
+        return NodeResult({"c": [1]}, "yes")
+
+    data = {"outputs": declare(c="array")}
+    nodes = [start(), node("a", "foreign", data), node("no", "variable"), end(c=("array", ref("a", "c")))]
+    edges = [edge("start_0", "a"), edge("a", "no", "no"), edge("a", "end_0", "yes")]
+    driven = drive(link_schema({"nodes": nodes, "edges": edges}, Foreign(run)), {}, lambda call: {})
+    assert driven.execution.finished is not None
+    assert driven.execution.finished.outputs == {"c": [1]}
+    runs = [event.node_id for event in driven.events if isinstance(event, NodeStatusChanged)]
+    assert runs == ["start_0", "a", "end_0"]
+
+
+def test_what_is_not_there_is_none() -> None:
+    """A foreign node may ask for any variable."""
+    found = []
+
+    def run(scope: RunScope, inputs: dict[str, Any]) -> NodeResult:
+        found.append((scope.lookup("nobody", "x"), scope.lookup("start_0", "nothing")))
+        return NodeResult({"c": [1]})
+
+    driven = drive(program(Foreign(run)), {"x": [1]}, lambda call: {})
+    assert driven.execution.status is Status.SUCCEEDED
+    assert found == [(None, None)]
+
+
+def _looks_up(scope: RunScope, inputs: dict[str, Any]) -> NodeResult:
+    for _ in range(20):
+        scope.lookup("start_0", "x")
+    return NodeResult({"c": []})
+
+
+def _declares(scope: RunScope, inputs: dict[str, Any]) -> NodeResult:
+    for _ in range(20):
+        scope.declare("a", "kept", Variable([0] * 100_000, "array", "integer"))
+    return NodeResult({"c": []})
+
+
+def _gives(scope: RunScope, inputs: dict[str, Any]) -> NodeResult:
+    return NodeResult({"c": [0] * 2_000_000})
+
+
+@pytest.mark.parametrize("run", [_looks_up, _declares, _gives])
+def test_copying_for_a_foreign_node_is_work(run: Run) -> None:
+    """A node that asks for, sets or gives much fails as one that computes much: two million parts are too many, none are not."""
+    limits, inputs = Limits(max_node_work=10_000_000), {"x": [0] * 100_000}
+    driven = drive(program(Foreign(run)), inputs, lambda call: {}, limits=limits)
+    assert driven.execution.finished is not None
+    assert [error.text for error in driven.execution.finished.errors] == [
+        "Node run takes more work than the limit max_node_work = 10000000"
+    ]
+    modest = Foreign(lambda scope, inputs: NodeResult({"c": [0]}))
+    assert drive(program(modest), inputs, lambda call: {}, limits=limits).execution.status is Status.SUCCEEDED

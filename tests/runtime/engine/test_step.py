@@ -63,6 +63,7 @@ def test_the_budget_bounds_the_node_runs() -> None:
     assert not short.work(execution, following, lambda: 99)
     assert short.budget <= 0
     assert execution.has_work
+    assert execution.sequence == 1 + 31  # the task's start, and the nodes
     rest = step()
     rest.work(execution, following, lambda: 99)
     assert execution.finished is not None
@@ -147,3 +148,19 @@ def test_work_bounds_a_step() -> None:
     assert 7 <= len(lasts) <= 12
     assert (in_steps.sequence, in_steps.work) == (whole.sequence, whole.work)
     assert in_steps.finished == whole.finished
+
+
+def test_a_step_keeps_the_commands_of_all_its_inputs() -> None:
+    """In their order: the host carries them out once the step is durable."""
+    whole = step()
+    whole.work(chain(2, "code"), inputs_of(Start(7), CallSucceeded(8, "n0", {})), lambda: 99)
+    assert [command.key for command in whole.commands] == ["n0", "n1"]
+
+
+def test_events_count_for_the_bytes_of_a_step() -> None:
+    """It ends once it has as many as it may, though there is more to do."""
+    execution = chain(100)
+    short = step(max_bytes=len(to_json(Start(7))) + 20)
+    short.work(execution, inputs_of(Start(7)), lambda: 99)
+    assert execution.has_work
+    assert 20 <= execution.sequence < 60

@@ -13,7 +13,7 @@ from flowgram_core.engine.activations import Activation, CallSucceeded, Cancel, 
 from flowgram_core.engine.errors import ProtocolError
 from flowgram_core.engine.events import Event, MessageLogged, NodeStatusChanged, TaskStatusChanged
 from flowgram_core.engine.execution import Execution
-from flowgram_core.engine.limits import Limits
+from flowgram_core.engine.limits import UNLIMITED, Limits
 from flowgram_core.engine.node_type import Call
 from flowgram_core.engine.program import Program
 from flowgram_core.modeling.meter import WorkSuspended
@@ -146,6 +146,28 @@ def test_what_a_suspended_run_has_assigned_is_undone() -> None:
     replay(program, inputs, suspended)
 
 
+def test_a_suspended_run_leaves_the_variables_of_others() -> None:
+    """What it has assigned to another node's variable is taken back, and is assigned once."""
+    appending = {"operator": "assign", "left": ref("v", "n"), "right": template("{{v.n}}x")}
+    nodes = [
+        start(text="string"),
+        node("v", "variable", {"assign": [declaring("n", constant(""))]}),
+        node(
+            "w",
+            "variable",
+            {"assign": [appending, appending, declaring("length", ref("start_0", "text", "length"))]},
+        ),
+        end(n=("string", ref("v", "n"))),
+    ]
+    edges = [edge("start_0", "v"), edge("v", "w"), edge("w", "end_0")]
+    program, inputs = link_schema({"nodes": nodes, "edges": edges}), {"text": "\U0001f600" * 5_000}
+    suspended = play(program, inputs, inline_work=10_000)
+    assert suspended.suspensions
+    assert suspended.execution.finished is not None
+    assert suspended.execution.finished.outputs == {"n": "xx"}
+    assert suspended.events == play(program, inputs).events
+
+
 def conditions(count: int) -> dict[str, Any]:
     listed = [
         {
@@ -199,6 +221,66 @@ def test_loop_outputs_are_counted_while_they_grow() -> None:
     played = play(program, inputs, limits=limits)
     assert errors(played) == ["Node inputs or outputs are larger than the limit max_snapshot_bytes = 20000"]
     assert runs(played, "v") == 20
+    replay(program, inputs, played, limits)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "names", "fitting"),
+    [
+        ("a" * 97, "string", "o", 10),
+        ("ä" * 48 + "a", "string", "o", 10),
+        ("a" * 297, "string", "o", 3),
+        (7, "integer", "op", 100),
+    ],
+)
+def test_loop_outputs_grow_as_far_as_the_limit(value: object, kind: str, names: str, fitting: int) -> None:
+    """Of 1,000 bytes: a text counts for its bytes, quotes and comma, a number for five; with the first that is too much the loop fails."""
+    schema = looping([], **{name: ref("start_0", "value") for name in names})
+    schema["nodes"][0] = start(items={"type": "array", "items": {"type": "integer"}}, value=kind)
+    limits = Limits(max_snapshot_bytes=1_000)
+    program, inputs = link_schema(schema), {"items": [0] * (fitting + 2), "value": value}
+    played = play(program, inputs, limits=limits)
+    assert errors(played) == ["Node inputs or outputs are larger than the limit max_snapshot_bytes = 1000"]
+    assert runs(played, "v") == fitting + 1
+
+
+def test_a_restored_loop_knows_how_much_it_has_collected() -> None:
+    """It fails with the same iteration as the one that was never interrupted."""
+    blocks = [node("b", "block-start"), node("c", "code"), node("e", "block-end")]
+    data = {"loopFor": ref("start_0", "items"), "loopOutputs": {"o": ref("start_0", "text")}}
+    loop = node("loop_0", "loop", data, blocks=blocks, edges=[edge("b", "c"), edge("c", "e")])
+    nodes = [start(items={"type": "array", "items": {"type": "integer"}}, text="string"), loop, end()]
+    program = link_schema({"nodes": nodes, "edges": [edge("start_0", "loop_0"), edge("loop_0", "end_0")]})
+    inputs, limits = {"items": list(range(15)), "text": "a" * 97}, Limits(max_snapshot_bytes=1_000)
+    execution = Execution(program, inputs, limits)
+    execution.apply(Start(1))
+    answered = 0
+    while execution.finished is None:
+        execution.advance(1000)
+        execution.take()
+        if execution.finished is None:
+            execution = Execution.restore(execution.snapshot(), program, inputs, limits)
+            execution.apply(CallSucceeded(1, execution.running_calls()[0].key, {}))
+            answered += 1
+    assert (execution.status, answered) == (Status.FAILED, 11)
+
+
+def test_a_loop_whose_outputs_are_too_large_at_its_end_fails() -> None:
+    """Where memory has no limit, as in logs of earlier releases: with its text, after all iterations; a replay does the same."""
+    program = link_schema(looping([], o=ref("start_0", "text")))
+    inputs, limits = (
+        {"items": list(range(15)), "text": "a" * 97},
+        Limits(max_snapshot_bytes=1_000, max_task_memory=UNLIMITED),
+    )
+    played = play(program, inputs, limits=limits)
+    assert errors(played) == ["Node inputs or outputs are larger than the limit max_snapshot_bytes = 1000"]
+    assert runs(played, "v") == 15
+    failed = [
+        event
+        for event in played.events
+        if isinstance(event, NodeStatusChanged) and event.status is Status.FAILED
+    ]
+    assert [(event.node_id, event.start_time) for event in failed] == [("loop_0", 1)]
     replay(program, inputs, played, limits)
 
 

@@ -64,6 +64,9 @@ class KeptConnections:
 
     async def __aexit__(self, *failure: object) -> None:
         assert self._server is not None
+        # A connection that was made at last, and is of no use, has to be taken up before, or nobody closes it.
+        for _ in range(10):
+            await asyncio.sleep(0)
         self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

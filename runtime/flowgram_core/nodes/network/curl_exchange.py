@@ -60,10 +60,13 @@ class CurlExchange:
         host: The host, for messages.
         connections: Of all exchanges whose handles share a pool.
         refusal: Says why an address is not connected to; None: every one is.
+        read_timeout: Seconds for which the server may be silent while somebody waits for it.
+        recycle: Takes the handle after an exchange that went well; None: it is closed.
 
     Attributes:
         status_code: Of the response.
         headers: Of the response.
+        is_added: The handle is one of those that its multi handle runs.
         is_stale: Nothing was sent, since the idle connection that was to be used is no longer usable.
     """
 
@@ -76,6 +79,7 @@ class CurlExchange:
         "_opened",
         "_place",
         "_read_timeout",
+        "_recycle",
         "_refusal",
         "_refused",
         "_resume",
@@ -87,6 +91,7 @@ class CurlExchange:
         "failure",
         "has_head",
         "headers",
+        "is_added",
         "is_stale",
         "status_code",
     )
@@ -100,11 +105,13 @@ class CurlExchange:
         connections: Connections,
         refusal: Callable[[str], str | None] | None,
         read_timeout: float | None,
+        recycle: Callable[[Any], None] | None = None,
     ) -> None:
         self.easy = easy
         self.status_code = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.has_head = False
+        self.is_added = False
         self.is_stale = False
         self.failure: Exception | None = None
         self._place = place
@@ -113,6 +120,7 @@ class CurlExchange:
         self._refusal = refusal
         self._refused: str | None = None
         self._read_timeout = read_timeout
+        self._recycle = recycle
         self._abandon: Callable[[CurlExchange], None] | None = None
         self._unread: list[bytes] = []
         self._size = 0
@@ -202,6 +210,11 @@ class CurlExchange:
 
     # What the loop calls.
 
+    def use_once(self) -> None:
+        """Neither the connection nor the handle is used again."""
+        self.easy.setopt(pycurl.FORBID_REUSE, 1)
+        self._recycle = None
+
     def started(self, abandon: "Callable[[CurlExchange], None]") -> None:
         """The exchange runs; it can be abandoned."""
         self._abandon = abandon
@@ -216,6 +229,9 @@ class CurlExchange:
                 self.failure = explain(*error, os_error, place=self._place, host=self._host)
         elif not self.has_head and self.failure is None:
             self.failure = TransportError(f'no complete HTTP response from "{self._place}"')
+        elif error is None and self.failure is None and self._recycle is not None:
+            self._recycle(self.easy)
+            self.easy = None
         self._end()
 
     def fail(self, failure: Exception) -> None:
@@ -227,8 +243,10 @@ class CurlExchange:
     def _end(self) -> None:
         self._is_done = True
         self._abandon = None
-        # Its callbacks hold this object.
-        self.easy.close()
+        if self.easy is not None:
+            # Its callbacks hold this object.
+            self.easy.close()
+            self.easy = None
         self._wake()
 
     # What the caller calls.

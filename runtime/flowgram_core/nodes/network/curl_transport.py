@@ -2,8 +2,10 @@
 
 import ipaddress
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 import httpx2
 import pycurl
@@ -30,6 +32,8 @@ _NEVER: Final = 24 * 60 * 60 * 1000
 _SUPPRESS_CONNECT_HEADERS: Final = 265
 _CA_CACHE_TIMEOUT: Final = 321
 _NO_LIMIT: Final = -1
+_IDLE_HANDLES: Final = 64
+"""Of all kinds; a handle takes some 10 KB."""
 
 
 class CurlTransport:
@@ -61,6 +65,8 @@ class CurlTransport:
         self._egress = egress
         self._time_slice = time_slice
         self._loop: CurlLoop | None = None
+        self._idle: OrderedDict[_Kind, list[Any]] = OrderedDict()
+        self._idle_count = 0
 
     async def send(
         self,
@@ -83,9 +89,10 @@ class CurlTransport:
             loop = self._loop = CurlLoop(self._max_keepalive)
         for is_fresh in (False, True):
             proxy = None if self._proxies is None else self._proxies.find(url)
-            easy = self._make_handle(method, url, headers, body, connect_timeout, proxy)
-            if is_fresh:
-                easy.setopt(pycurl.FRESH_CONNECT, 1)
+            origin = f"{url.scheme}://{place}"
+            kind = _Kind(origin, proxy, connect_timeout, method, body is not None, is_fresh)
+            easy = self._handle(kind)
+            _set_request(easy, kind, url.raw_path.decode("ascii"), headers, body)
             exchange = CurlExchange(
                 easy,
                 place=place,
@@ -93,6 +100,7 @@ class CurlTransport:
                 connections=loop.connections,
                 refusal=None if proxy is not None else self._refusal_of_addresses(host, port),
                 read_timeout=read_timeout,
+                recycle=None if is_fresh else partial(self._recycle, kind),
             )
             loop.start(exchange)
             try:
@@ -110,6 +118,8 @@ class CurlTransport:
         """See `HTTPTransport`."""
         if self._loop is not None:
             self._loop.close()
+        while self._idle:
+            self._handle(next(iter(self._idle))).close()
 
     def _refusal_of_addresses(self, host: str, port: int) -> Callable[[str], str | None] | None:
         egress = self._egress
@@ -123,48 +133,54 @@ class CurlTransport:
 
         return refusal
 
-    def _make_handle(
-        self,
-        method: str,
-        url: httpx2.URL,
-        headers: Sequence[tuple[bytes, bytes]],
-        body: bytes | None,
-        connect_timeout: float | None,
-        proxy: str | None,
-    ) -> Any:
+    def _handle(self, kind: "_Kind") -> Any:
+        """A handle with all options that requests of a kind have in common."""
+        idle = self._idle.get(kind)
+        if idle is None:
+            return self._make_handle(kind)
+        easy = idle.pop()
+        self._idle_count -= 1
+        if not idle:
+            del self._idle[kind]
+        return easy
+
+    def _recycle(self, kind: "_Kind", easy: Any) -> None:
+        """Keeps a handle whose exchange went well for the next request of its kind."""
+        self._idle.setdefault(kind, []).append(easy)
+        self._idle.move_to_end(kind)
+        self._idle_count += 1
+        if self._idle_count > _IDLE_HANDLES:
+            oldest = next(iter(self._idle))
+            self._handle(oldest).close()
+
+    def _make_handle(self, kind: "_Kind") -> Any:
         easy = pycurl.Curl()
         set_option = easy.setopt
-        origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
-        target = url.raw_path.decode("ascii")
         # The path is sent as it is; libcurl would write parts of it anew.
-        set_option(pycurl.URL, origin)
-        set_option(
-            pycurl.REQUEST_TARGET,
-            origin + target if _is_forwarding(proxy) and url.scheme == "http" else target,
-        )
-        set_option(pycurl.PROXY, proxy or "")
+        set_option(pycurl.URL, kind.origin)
+        set_option(pycurl.PROXY, kind.proxy or "")
         set_option(pycurl.NOPROXY, "")
-        if proxy is not None:
+        if kind.proxy is not None:
             set_option(_SUPPRESS_CONNECT_HEADERS, 1)
         set_option(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
         set_option(pycurl.NOSIGNAL, 1)
         set_option(
-            pycurl.CONNECTTIMEOUT_MS, _NEVER if connect_timeout is None else int(connect_timeout * 1000) or 1
+            pycurl.CONNECTTIMEOUT_MS,
+            _NEVER if kind.connect_timeout is None else int(kind.connect_timeout * 1000) or 1,
         )
         set_option(pycurl.MAXAGE_CONN, self._keepalive)
-        if url.scheme == "https":
+        if kind.origin.startswith("https:"):
             self._set_authorities(easy)
             # OpenSSL reads ahead, so that left-over bytes of a server may lie where nothing can see them; they would be
             # the next request's response. Sessions are resumed, which makes the next handshake a short one.
             set_option(pycurl.FORBID_REUSE, 1)
-        set_option(pycurl.CUSTOMREQUEST, method)
-        if method == "HEAD":
+        set_option(pycurl.CUSTOMREQUEST, kind.method)
+        if kind.method == "HEAD":
             set_option(pycurl.NOBODY, 1)
-        elif body is not None or method in _WITH_EMPTY_BODY:
+        elif kind.sends_body:
             set_option(pycurl.POST, 1)
-            set_option(pycurl.POSTFIELDSIZE, len(body or b""))
-            set_option(pycurl.POSTFIELDS, body or b"")
-        set_option(pycurl.HTTPHEADER, _header_lines(headers))
+        if kind.is_fresh:
+            set_option(pycurl.FRESH_CONNECT, 1)
         return easy
 
     def _set_authorities(self, easy: Any) -> None:
@@ -178,6 +194,35 @@ class CurlTransport:
             easy.setopt(pycurl.PROXY_CAPATH, authorities.directory)
         elif authorities.is_native:
             easy.setopt(pycurl.SSL_OPTIONS, pycurl.SSLOPT_NATIVE_CA)
+
+
+class _Kind(NamedTuple):
+    """What the requests have in common that one handle can make, one after the other."""
+
+    origin: str
+    proxy: str | None
+    connect_timeout: float | None
+    method: str
+    has_body: bool
+    is_fresh: bool
+
+    @property
+    def sends_body(self) -> bool:
+        """Whether they have a body, though it may be empty."""
+        return self.method != "HEAD" and (self.has_body or self.method in _WITH_EMPTY_BODY)
+
+
+def _set_request(
+    easy: Any, kind: _Kind, target: str, headers: Sequence[tuple[bytes, bytes]], body: bytes | None
+) -> None:
+    """Sets the options of one request."""
+    if _is_forwarding(kind.proxy) and kind.origin.startswith("http:"):
+        target = kind.origin + target
+    easy.setopt(pycurl.REQUEST_TARGET, target)
+    if kind.sends_body:
+        easy.setopt(pycurl.POSTFIELDSIZE, len(body or b""))
+        easy.setopt(pycurl.POSTFIELDS, body or b"")
+    easy.setopt(pycurl.HTTPHEADER, _header_lines(headers))
 
 
 def _is_forwarding(proxy: str | None) -> bool:

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from flowgram_core.concurrency.clock import Clock
-from flowgram_core.concurrency.fairness import FairScheduler
 from flowgram_core.embedded.application import Application
-from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.service import TaskService
 from flowgram_core.journal.connection import Synchronous
 from flowgram_core.journal.encryption import Keys
@@ -20,12 +18,10 @@ from flowgram_core.journal.read_only import open_journal
 from flowgram_core.journal.sqlite import SQLiteJournal
 from flowgram_core.journal.work_register import WorkRegister
 from flowgram_core.nodes.network.own_ports import OwnPorts
-from flowgram_core.nodes.registry import Registry
-from flowgram_core.nodes.workflow_secrets import WorkflowSecrets
 from flowgram_core.temporal.errors import TemporalNotInstalled
 from flowgram_server.address import is_loopback
-from flowgram_server.node_types import node_types, sources_of
-from flowgram_server.rpc.codec import Codec
+from flowgram_server.host_parts import HostParts
+from flowgram_server.node_types import sources_of
 from flowgram_server.settings.server import Settings
 from flowgram_server.task_ids import TaskIDs
 from flowgram_server.telemetry.telemetry import Telemetry
@@ -56,13 +52,10 @@ async def open_host(
         NodeTypeUnusable: A node type of another package is none, or cannot be opened.
         TemporalError: Something keeps the server from using Temporal at all; that the cluster is away is no error.
     """
-    fairness = FairScheduler()
-    telemetry = telemetry or Telemetry()
     egress = settings.egress_settings(is_exposed=_has_far_cluster(settings))
-    secrets = settings.workflow_secrets()
-    registry = node_types(settings, fairness, egress, secrets, own_ports, telemetry)
+    parts = HostParts.of(settings, clock, egress, own_ports, telemetry)
     opening = _open_temporal if settings.runtime == "temporal" else _open_embedded
-    async with opening(settings, registry, clock, fairness, secrets, telemetry) as application:
+    async with opening(parts) as application:
         yield application
 
 
@@ -78,27 +71,21 @@ def _has_far_cluster(settings: Settings) -> bool:
 
 
 @asynccontextmanager
-async def _open_embedded(
-    settings: Settings,
-    registry: Registry,
-    clock: Clock,
-    fairness: FairScheduler,
-    secrets: WorkflowSecrets,
-    telemetry: Telemetry,
-) -> AsyncIterator[TaskService]:
+async def _open_embedded(parts: HostParts) -> AsyncIterator[TaskService]:
+    settings, registry, telemetry = parts.settings, parts.registry, parts.telemetry
     async with _opened_journal(settings) as journal, registry.opened():
         if telemetry.on_commit is not None and isinstance(journal, SQLiteJournal):
             journal.listen(telemetry.on_commit)
         application = Application(
             journal=journal,
-            codec=Codec(Secrets(settings.secret_names)),
+            codec=parts.codec(),
             registry=registry,
             settings=settings.runtime_settings(),
-            clock=clock,
-            new_task_id=TaskIDs(clock),
-            fairness=fairness,
+            clock=parts.clock,
+            new_task_id=TaskIDs(parts.clock),
+            fairness=parts.fairness,
             register=_work_register(settings, journal),
-            workflow_secrets=secrets,
+            workflow_secrets=parts.secrets,
             observer=telemetry.observer(registry.names),
         )
         telemetry.attach(sources_of(registry, application))
@@ -107,19 +94,12 @@ async def _open_embedded(
 
 
 @asynccontextmanager
-async def _open_temporal(
-    settings: Settings,
-    registry: Registry,
-    clock: Clock,
-    fairness: FairScheduler,
-    secrets: WorkflowSecrets,
-    telemetry: Telemetry,
-) -> AsyncIterator[TaskService]:
+async def _open_temporal(parts: HostParts) -> AsyncIterator[TaskService]:
     try:
         from flowgram_server.temporal_host import open_temporal  # noqa: PLC0415 - it needs an extra
     except ModuleNotFoundError as error:
         raise TemporalNotInstalled from error
-    async with open_temporal(settings, registry, clock, fairness, secrets, telemetry) as application:
+    async with open_temporal(parts) as application:
         yield application
 
 

@@ -8,16 +8,12 @@ import structlog
 from temporalio.client import Client
 from temporalio.converter import DataConverter
 
-from flowgram_core.concurrency.clock import Clock, SystemClock
-from flowgram_core.concurrency.fairness import FairScheduler
+from flowgram_core.concurrency.clock import SystemClock
 from flowgram_core.concurrency.supervision import run_forever
 from flowgram_core.hosting.observation import Observer
-from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.service import TaskService
 from flowgram_core.nodes.network.own_ports import OwnPorts
 from flowgram_core.nodes.node_settings import EgressSettings
-from flowgram_core.nodes.registry import Registry
-from flowgram_core.nodes.workflow_secrets import WorkflowSecrets
 from flowgram_core.temporal.application import TemporalApplication
 from flowgram_core.temporal.cluster import Cluster
 from flowgram_core.temporal.connection import cluster_address, connect, connect_in_time
@@ -26,8 +22,8 @@ from flowgram_core.temporal.readiness import Finding, check, ensure_attributes
 from flowgram_core.temporal.settings import TemporalSettings
 from flowgram_core.temporal.worker import running_worker, task_worker
 from flowgram_server.address import host_and_port, is_loopback
-from flowgram_server.node_types import node_types, sources_of
-from flowgram_server.rpc.codec import Codec
+from flowgram_server.host_parts import HostParts
+from flowgram_server.node_types import sources_of
 from flowgram_server.settings.server import Settings
 from flowgram_server.stop_signals import StopSignals
 from flowgram_server.task_ids import TaskIDs
@@ -37,34 +33,29 @@ _log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
-async def open_temporal(
-    settings: Settings,
-    registry: Registry,
-    clock: Clock,
-    fairness: FairScheduler,
-    secrets: WorkflowSecrets,
-    telemetry: Telemetry,
-) -> AsyncIterator[TaskService]:
+async def open_temporal(parts: HostParts) -> AsyncIterator[TaskService]:
     """A server's side of a cluster. It serves though the cluster is away, and says so to every caller.
 
     Raises:
         TemporalError: The settings cannot be used.
     """
+    settings, registry, clock = parts.settings, parts.registry, parts.clock
     temporal = settings.temporal_settings()
     converter = _converter(temporal)
+    observer = parts.telemetry.observer(registry.names)
     cluster = Cluster(await connect(temporal, converter), temporal.task_queue)
     application = TemporalApplication(
         cluster=cluster,
-        codec=Codec(Secrets(settings.secret_names)),
+        codec=parts.codec(),
         registry=registry,
         settings=settings.runtime_settings(),
         temporal=temporal,
         clock=clock,
         new_task_id=TaskIDs(clock),
-        fairness=fairness,
-        observer=(observer := telemetry.observer(registry.names)),
+        fairness=parts.fairness,
+        observer=observer,
     )
-    telemetry.attach(sources_of(registry, application))
+    parts.telemetry.attach(sources_of(registry, application))
     async with registry.opened() if settings.with_worker else nullcontext(), application.opened():
         stopping = asyncio.Event()
 
@@ -74,7 +65,7 @@ async def open_temporal(
             for finding in await ensure_attributes(client):
                 _tell(finding)
             if settings.with_worker and not stopping.is_set():
-                async with _running_worker(client, settings, registry, clock, fairness, secrets, observer):
+                async with _running_worker(client, parts, observer):
                     application.eager = True
                     await stopping.wait()
                     application.eager = False
@@ -89,17 +80,15 @@ async def open_temporal(
 
 async def work(settings: Settings, stops: StopSignals, telemetry: Telemetry | None = None) -> None:
     """Is a worker until it is asked to stop. Raises as `open_host` does."""
-    telemetry = telemetry or Telemetry()
-    clock, fairness = SystemClock(), FairScheduler()
     temporal = settings.temporal_settings()
-    secrets = settings.workflow_secrets()
-    registry = node_types(
-        settings, fairness, _egress(settings, temporal), secrets, _configured_ports(settings), telemetry
+    parts = HostParts.of(
+        settings, SystemClock(), _egress(settings, temporal), _configured_ports(settings), telemetry
     )
+    registry, telemetry = parts.registry, parts.telemetry
     converter = _converter(temporal)
     telemetry.attach(sources_of(registry, None))
     async with registry.opened():
-        waiting = asyncio.create_task(connect_in_time(temporal, converter, clock))
+        waiting = asyncio.create_task(connect_in_time(temporal, converter, parts.clock))
         stopping = asyncio.create_task(stops.first.wait())
         try:
             await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -109,9 +98,7 @@ async def work(settings: Settings, stops: StopSignals, telemetry: Telemetry | No
         finally:
             waiting.cancel()
             stopping.cancel()
-        async with _running_worker(
-            client, settings, registry, clock, fairness, secrets, telemetry.observer(registry.names)
-        ):
+        async with _running_worker(client, parts, telemetry.observer(registry.names)):
             telemetry.readiness.set(None)
             _log.info(
                 "working",
@@ -148,28 +135,20 @@ def _converter(temporal: TemporalSettings) -> DataConverter:
 
 
 @asynccontextmanager
-async def _running_worker(
-    client: Client,
-    settings: Settings,
-    registry: Registry,
-    clock: Clock,
-    fairness: FairScheduler,
-    secrets: WorkflowSecrets,
-    observer: Observer | None,
-) -> AsyncIterator[None]:
-    temporal = settings.temporal_settings()
+async def _running_worker(client: Client, parts: HostParts, observer: Observer | None) -> AsyncIterator[None]:
+    temporal = parts.settings.temporal_settings()
     worker = task_worker(
         client,
-        registry=registry,
-        codec=Codec(Secrets(settings.secret_names)),
-        settings=settings.runtime_settings(),
+        registry=parts.registry,
+        codec=parts.codec(),
+        settings=parts.settings.runtime_settings(),
         temporal=temporal,
-        clock=clock,
-        fairness=fairness,
-        workflow_secrets=secrets,
+        clock=parts.clock,
+        fairness=parts.fairness,
+        workflow_secrets=parts.secrets,
         observer=observer,
     )
-    async with running_worker(client, worker, temporal, clock):
+    async with running_worker(client, worker, temporal, parts.clock):
         yield
 
 

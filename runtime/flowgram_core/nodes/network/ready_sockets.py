@@ -49,6 +49,7 @@ if sys.platform == "linux":
         def __init__(self) -> None:
             self._epoll = select.epoll()
             self._masks = (0, select.EPOLLIN, select.EPOLLOUT, select.EPOLLIN | select.EPOLLOUT)
+            self._watched: dict[int, int] = {}
 
         def fileno(self) -> int:
             """See `ReadySockets`."""
@@ -56,6 +57,7 @@ if sys.platform == "linux":
 
         def watch(self, descriptor: int, events: int) -> None:
             """See `ReadySockets`."""
+            self._watched[descriptor] = events
             try:
                 self._epoll.register(descriptor, self._masks[events])
             except FileExistsError:
@@ -63,19 +65,20 @@ if sys.platform == "linux":
 
         def forget(self, descriptor: int) -> None:
             """See `ReadySockets`."""
+            self._watched.pop(descriptor, None)
             with suppress(OSError):
                 self._epoll.unregister(descriptor)
 
         def ready(self) -> Iterable[tuple[int, int]]:
             """See `ReadySockets`."""
-            found = self._epoll.poll(0)
             # An error, or the end, is for whoever reads or writes.
             return [
                 (
                     descriptor,
-                    (READ if mask & ~select.EPOLLOUT else 0) | (WRITE if mask & ~select.EPOLLIN else 0),
+                    self._watched.get(descriptor, 0)
+                    & ((READ if mask & ~select.EPOLLOUT else 0) | (WRITE if mask & ~select.EPOLLIN else 0)),
                 )
-                for descriptor, mask in found
+                for descriptor, mask in self._epoll.poll(0)
             ]
 
         def close(self) -> None:

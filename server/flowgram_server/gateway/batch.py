@@ -1,12 +1,12 @@
 """Batches over HTTP: NDJSON in, NDJSON out. The first line has the defaults, each further one a run; outcomes come as they are ready.
 
 Lines are read while runs are under way. A line that is wrong is an outcome, too, with its number, and the others run. The body is
-read no further than outcomes are taken, as on the gRPC stream behind it.
+read no further than outcomes are taken, those of wrong lines too, as on the gRPC stream behind it.
 """
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, Final, TypeVar
 
@@ -40,6 +40,9 @@ Invalid = Callable[[Any], list[str]]
 
 _Shape = TypeVar("_Shape", bound=BaseModel)
 
+_MOST_WRONG: Final = 64
+"""Outcomes of wrong lines that wait for others to be written with."""
+_BLANK = re.compile(rb"\s*+")
 _NDJSON = re.compile(r"application/(?:x-ndjson|jsonl|x-jsonlines|json)", re.IGNORECASE)
 
 
@@ -62,29 +65,35 @@ class Lines:
         self._parts = parts
         self._limit = limit
         self._rest = bytearray()
+        self._searched = 0  # so much of the rest has no end of a line
         self._ended = False
 
     async def next(self) -> bytes | None:
         """The next line; None at the end. Raises `BodyTooLarge`."""
+        rest = self._rest
         while True:
-            end = self._rest.find(b"\n")
-            if end >= 0 or (self._ended and self._rest):
-                end = len(self._rest) if end < 0 else end
-                line = bytes(self._rest[:end]).strip()
-                del self._rest[: end + 1]
-                if line:
-                    self.number += 1
-                    return line
-                continue
+            if not self._searched and (blank := _BLANK.match(rest)) is not None:
+                length = blank.end()
+                del blank  # while it is there, the rest cannot be resized
+                del rest[:length]
+            end = rest.find(b"\n", self._searched)
+            if end >= 0 or (self._ended and rest):
+                self._searched = 0
+                end = len(rest) if end < 0 else end
+                line = bytes(rest[:end]).rstrip()
+                del rest[: end + 1]
+                self.number += 1
+                return line
             if self._ended:
                 return None
+            self._searched = len(rest)
+            if self._searched > self._limit:
+                raise BodyTooLarge(self._limit)
             part = await anext(self._parts, None)
             if part is None:
                 self._ended = True
-                continue
-            self._rest += part
-            if len(self._rest) > self._limit and b"\n" not in self._rest:
-                raise BodyTooLarge(self._limit)
+            else:
+                rest += part
 
 
 class BatchResponse(Response):
@@ -95,12 +104,19 @@ class BatchResponse(Response):
         lines: The lines of the request.
         first_timeout: Seconds in which the first line must come.
         problems_of: What pydantic found, as texts.
+        time_slice: Waits for the next slice of the event loop's time.
     """
 
     media_type = MEDIA_TYPE
 
     def __init__(
-        self, client: RawClient, lines: Lines, *, first_timeout: float, problems_of: Invalid
+        self,
+        client: RawClient,
+        lines: Lines,
+        *,
+        first_timeout: float,
+        problems_of: Invalid,
+        time_slice: Callable[[], Awaitable[None]],
     ) -> None:
         super().__init__(headers={**NEVER_KEPT, "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
@@ -108,7 +124,10 @@ class BatchResponse(Response):
         self._lines = lines
         self._first_timeout = first_timeout
         self._problems_of = problems_of
+        self._time_slice = time_slice
         self._wrong: list[bytes] = []
+        self._writing = asyncio.Lock()
+        self._started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
         """Sends the answer.
@@ -119,27 +138,27 @@ class BatchResponse(Response):
             RequestError: The batch was refused before there was an outcome.
         """
         defaults = await self._defaults()
-        started = False
-
-        async def write(data: bytes) -> None:
-            nonlocal started
-            if not started:
-                started = True
-                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            await send({"type": "http.response.body", "body": data, "more_body": True})
-
         try:
-            async with aclosing(self._client.run_messages(self._requests(defaults))) as responses:
+            async with aclosing(self._client.run_messages(self._requests(defaults, send))) as responses:
                 async for response in responses:
-                    await write(self._take_wrong() + b"".join(map(_line, response.outcomes)))
+                    await self._write(send, b"".join(map(_line, response.outcomes)))
         except RequestError as error:
-            if not started:
+            if not self._started:
                 raise
-            await write(self._take_wrong() + _encoded({"error": _error(answer_to(error))}))
+            await self._write(send, _encoded({"error": _error(answer_to(error))}))
         except ClientDisconnect:
             return
-        await write(self._take_wrong())
+        await self._write(send)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _write(self, send: Send, data: bytes = b"") -> None:
+        """Sends the outcomes of wrong lines, and what follows them."""
+        async with self._writing:
+            if not self._started:
+                self._started = True
+                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            wrong, self._wrong = self._wrong, []
+            await send({"type": "http.response.body", "body": b"".join((*wrong, data)), "more_body": True})
 
     async def _defaults(self) -> service.TaskRunBatchRequest:
         try:
@@ -158,16 +177,19 @@ class BatchResponse(Response):
         return service.TaskRunBatchRequest(defaults=defaults, max_in_flight=wanted.max_in_flight)
 
     async def _requests(
-        self, first: service.TaskRunBatchRequest
+        self, first: service.TaskRunBatchRequest, send: Send
     ) -> AsyncIterator[service.TaskRunBatchRequest]:
         yield first
         while (line := await self._lines.next()) is not None:
             number = self._lines.number
             try:
-                body = await parse_body(line)
+                body = await parse_body(line, self._time_slice)
                 wanted = _validated(BatchRunBody, body.value, self._problems_of)
             except RequestInvalid as error:
                 self._wrong.append(_encoded({"line": number, "error": _error(answer_to(error))}))
+                await self._time_slice()
+                if len(self._wrong) >= _MOST_WRONG:
+                    await self._write(send)
                 continue
             request = service.TaskRunRequest(
                 inputs=body.member_text("inputs"),
@@ -180,10 +202,6 @@ class BatchResponse(Response):
 
     async def _checked(self, shape: type[BatchDefaultsBody], line: bytes) -> BatchDefaultsBody:
         return _validated(shape, (await parse_body(line)).value, self._problems_of)
-
-    def _take_wrong(self) -> bytes:
-        wrong, self._wrong = self._wrong, []
-        return b"".join(wrong)
 
 
 def _validated(shape: type[_Shape], value: Any, problems_of: Invalid) -> _Shape:

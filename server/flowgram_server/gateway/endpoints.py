@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, ValidationError, WithJsonSchema
 from flowgram.runtime.v1 import runtime_service_pb2 as service
 from flowgram_client import InvalidWorkflowError, Status, View
 from flowgram_client._raw import RawClient
+from flowgram_core.concurrency.fairness import FairScheduler
 from flowgram_server.byte_budget import ByteBudget
 from flowgram_server.gateway import json_encoding, openapi_models
 from flowgram_server.gateway.batch import BatchResponse, Lines, check_content_type
@@ -118,6 +119,7 @@ class Endpoints:
         self._client = client
         self._settings = settings
         self._bodies = ByteBudget(settings.max_bodies_bytes)
+        self._fairness = FairScheduler()
         self._features = frozenset(features)
 
     def router(self) -> APIRouter:
@@ -210,7 +212,11 @@ class Endpoints:
         settings = self._settings
         lines = Lines(request.stream(), settings.max_body_bytes)
         return BatchResponse(
-            self._client, lines, first_timeout=settings.read_timeout, problems_of=problems_of
+            self._client,
+            lines,
+            first_timeout=settings.read_timeout,
+            problems_of=problems_of,
+            time_slice=self._fairness.time_slice,
         )
 
     async def validate(self, request: Request) -> Response:
@@ -323,7 +329,7 @@ class Endpoints:
                 idle_timeout=settings.read_timeout,
                 min_rate=settings.min_read_rate,
             )
-            yield await parse_body(data)
+            yield await parse_body(data, self._fairness.time_slice)
 
     async def _call(self, method: str, request: Message, _: type[_Message]) -> _Message:
         """The response of a call, of the type that is named."""

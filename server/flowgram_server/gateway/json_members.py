@@ -11,15 +11,20 @@ from typing import Final, NamedTuple
 
 from flowgram_core.modeling.json_text import MAX_DEPTH, JSONTextError, loads
 
-_WINDOW: Final = 64 * 1024
+_WINDOW: Final = 16 * 1024
 """Bytes that are looked at between two chances to pause."""
+_BRACKETS: Final = 2048
+"""Runs of brackets that are looked at between two chances to pause: about a millisecond."""
 
 _BLANKS = re.compile(rb"[ \t\n\r]*+")
 _STRING_PART = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _SCALAR = re.compile(rb'[^\s,:"\[\]{}]++')
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{}]', re.DOTALL)
-_OPENING: Final = frozenset(b"[{")
-_QUOTE: Final = ord('"')
+_FLAT = rb'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")'
+_NESTED = rb"(?:%(inner)b|\[%(inner)b*+\]|\{%(inner)b*+\})"
+_TWICE = _NESTED % {b"inner": _NESTED % {b"inner": _FLAT}}
+# What changes no depth: scalars, texts, and containers that nest little.
+_SHALLOW = re.compile(_TWICE + rb"*+", re.DOTALL)
+_BRACKET = re.compile(rb"(?P<opens>[\[{]++)|[\]}]++")
 
 Pauses = Generator[None, None, int]
 """Yields where the caller may pause, and returns the position behind a value."""
@@ -89,27 +94,31 @@ def _skip_string(data: bytes, begin: int) -> Pauses:
 
 
 def _skip_container(data: bytes, begin: int) -> Pauses:
-    position, depth = begin, 0
+    position, depth, left = begin + 1, 1, _BRACKETS
+    window_end = position + _WINDOW
     while position < len(data):
-        window_end = position + _WINDOW
-        following = window_end
-        for token in _TOKEN.finditer(data, position, window_end):
-            start = token.start()
-            byte = data[start]
-            if byte == _QUOTE:
-                if token.end() - start == 1:  # the window ends within a text
-                    following = yield from _skip_string(data, start)
-                    break
-            elif byte in _OPENING:
-                depth += 1
-                if depth > MAX_DEPTH + 1:
-                    raise _error(data, "values are nested too deeply", start)
-            else:
-                depth -= 1
-                if not depth:
-                    return start + 1
-        position = following
-        yield
+        if not left or position >= window_end:
+            yield
+            left, window_end = _BRACKETS, position + _WINDOW
+        left -= 1
+        shallow = _SHALLOW.match(data, position, window_end)
+        if shallow is not None and shallow.end() > position:
+            position = shallow.end()
+            continue
+        bracket = _BRACKET.match(data, position)
+        if bracket is None:  # a text that goes on behind the window
+            position = yield from _skip_string(data, position)
+            continue
+        count = bracket.end() - position
+        if bracket["opens"] is None:
+            if count >= depth:
+                return position + depth
+            depth -= count
+        else:
+            if depth + count > MAX_DEPTH + 1:
+                raise _error(data, "values are nested too deeply", position + MAX_DEPTH + 1 - depth)
+            depth += count
+        position += count
     raise _error(data, "a value is not ended", begin)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from fastapi import Request
@@ -48,8 +49,16 @@ class Body:
         return self._data[member.begin : member.end].decode()
 
 
-async def parse_body(data: bytes) -> Body:
+async def _at_once() -> None:
+    """No waiting: those that are ready have run already."""
+
+
+async def parse_body(data: bytes, time_slice: Callable[[], Awaitable[None]] = _at_once) -> Body:
     """The JSON object that the bytes of a body are. Other work on the event loop goes on meanwhile.
+
+    Args:
+        data: The bytes.
+        time_slice: Waits for the next slice of the event loop's time, about a millisecond of it; see `FairScheduler`.
 
     Raises:
         RequestInvalid: It is no JSON object. Of the inside of a large member only its ends are looked at.
@@ -60,8 +69,8 @@ async def parse_body(data: bytes) -> Body:
             value = loads(data, max_depth=MAX_DEPTH + 1)
             if not isinstance(value, dict):
                 raise RequestInvalid("the body must be a JSON object")
-            return Body(data, value, await _members(data))
-        members = await _members(data)
+            return Body(data, value, await _members(data, time_slice))
+        members = await _members(data, time_slice)
         return Body(data, {name: _parsed(data, name, member) for name, member in members.items()}, members)
     except JSONTextError as error:
         raise RequestInvalid(f"the body is no JSON: {error}") from None
@@ -122,7 +131,7 @@ async def read_body(
     return b"".join(parts)
 
 
-async def _members(data: bytes) -> dict[str, Member]:
+async def _members(data: bytes, time_slice: Callable[[], Awaitable[None]]) -> dict[str, Member]:
     finding = find_members(data)
     while True:
         try:
@@ -131,6 +140,7 @@ async def _members(data: bytes) -> dict[str, Member]:
             members: dict[str, Member] = found.value
             return members
         await asyncio.sleep(0)
+        await time_slice()
 
 
 def _parsed(data: bytes, name: str, member: Member) -> Any:

@@ -2,11 +2,16 @@
 
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from support.gateway import GatewayUnderTest
 from support.workflows import chain, node
+
+from flowgram.runtime.v1.runtime_service_pb2 import TaskRunBatchRequest
+from flowgram_client._raw import RawClient
+from flowgram_server.gateway.batch import BatchResponse, Lines
+from flowgram_server.gateway.errors import BodyTooLarge
 
 OUTPUTS = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 ECHO = chain(
@@ -79,3 +84,64 @@ async def test_many_lines(gateway: GatewayUnderTest) -> None:
     body = "\n".join([DEFAULTS, *(f'{{"inputs": {{"n": {n}}}, "key": "{n}"}}' for n in range(1000))])
     found = await batch(gateway, body)
     assert {line["key"]: line["outputs"]["n"] for line in found} == {str(n): n for n in range(1000)}
+
+
+class Runner:
+    """Takes all runs of a batch, and has no outcomes."""
+
+    async def run_messages(self, requests: AsyncIterator[TaskRunBatchRequest]) -> AsyncIterator[Any]:
+        async for _ in requests:
+            pass
+        return
+        yield
+
+
+async def test_lines_that_are_all_wrong_are_answered_while_more_come() -> None:
+    """Their outcomes are sent as they are found, not kept for the end, and others have their turn between them."""
+    sent: list[bytes] = []
+    lines = slices = 0
+
+    async def parts() -> AsyncIterator[bytes]:
+        nonlocal lines
+        yield f"{DEFAULTS}\n".encode()
+        while lines < 100_000 and not sent:
+            lines += 100
+            yield b"x\n" * 100 + b"\n" * 1000
+
+    async def send(message: Any) -> None:
+        sent.append(message.get("body", b""))
+
+    async def time_slice() -> None:
+        nonlocal slices
+        slices += 1
+
+    client = cast("RawClient", Runner())
+    response = BatchResponse(
+        client, Lines(parts(), 10_000), first_timeout=1, problems_of=lambda _: [], time_slice=time_slice
+    )
+    await response({"type": "http"}, never, send)
+    found = [json.loads(line) for line in b"".join(sent).splitlines()]
+    assert [line["line"] for line in found] == list(range(2, lines + 2))
+    assert {line["error"]["code"] for line in found} == {"ARGUMENT_INVALID"}
+    assert lines < 1_000
+    assert slices == lines
+
+
+async def never() -> Any:
+    raise AssertionError
+
+
+async def test_a_line_that_never_ends(gateway: GatewayUnderTest) -> None:
+    """Is refused at the limit of a body, however small the pieces are that it comes in."""
+    limit = 1_000
+    lines = Lines(pieces_of(b"x" * (limit + 8), 7), limit)
+    with pytest.raises(BodyTooLarge):
+        await lines.next()
+    exact = Lines(pieces_of(b" \n\n " + b"x" * limit + b" \r\n\ny", 7), limit + 10)
+    assert [await exact.next() for _ in range(3)] == [b"x" * limit, b"y", None]
+    assert exact.number == 2
+
+
+async def pieces_of(data: bytes, size: int) -> AsyncIterator[bytes]:
+    for begin in range(0, len(data), size):
+        yield data[begin : begin + size]

@@ -75,6 +75,16 @@ def test_large_values_give_others_the_chance_to_run() -> None:
         assert pauses >= len(data) // (64 * 1024) - 1
 
 
+@given(value=JSON, more=JSON)
+def test_a_value_ends_where_it_ends(value: Any, more: Any) -> None:
+    """Whatever containers follow it, and however deep those inside nest."""
+    for outer in ([value], {"a": [[[value]]]}):
+        data = json.dumps({"inputs": outer, "more": more, "last": [outer]}).encode()
+        found, _ = scan(data)
+        assert json.loads(data[slice(*found["inputs"])]) == outer
+        assert json.loads(data[slice(*found["last"])]) == [outer]
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -146,6 +146,7 @@ class Application:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
             self._services.threads.shutdown()
+            self._services.disposer.close()
             if not await with_timeout(_CANCEL_TIMEOUT, self._scheduler.close(), self._clock):
                 _log.error("cancelled calls do not end: abandoned after %g s", _CANCEL_TIMEOUT)
 

@@ -1,10 +1,11 @@
 """The collaborators that all tasks of the embedded host share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flowgram_core.concurrency.clock import Clock
 from flowgram_core.concurrency.fair_threads import FairThreads
 from flowgram_core.concurrency.fairness import FairScheduler
+from flowgram_core.embedded.disposer import Disposer
 from flowgram_core.embedded.memory_budget import MemoryBudget
 from flowgram_core.embedded.storage import StorageBudget
 from flowgram_core.embedded.uptime import Uptime
@@ -27,6 +28,7 @@ class Services:
         memory: What all tasks hold.
         threads: For node runs that take long.
         pins: The settings pinned to the tasks, as their first activation records them.
+        disposer: Frees what large tasks have held.
         observer: Is notified of what tasks do, where somebody wants to know.
     """
 
@@ -45,6 +47,7 @@ class Services:
     threads: FairThreads
     pins: JSONObject | None
     observer: Observer | None = None
+    disposer: Disposer = field(default_factory=Disposer)
 
     def changed(self, record: TaskRecord, former: int | None) -> None:
         """Notifies all observers that a task has another status, and is durable in it.

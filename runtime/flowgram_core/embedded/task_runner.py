@@ -20,7 +20,16 @@ from flowgram_core.concurrency.fair_queue import Owner
 from flowgram_core.concurrency.supervision import retry_delays
 from flowgram_core.concurrency.wake_up import WakeUp
 from flowgram_core.embedded.services import Services
-from flowgram_core.engine.activations import Activation, Cancel, Fail, Queue, Start, TimeOut, to_json
+from flowgram_core.engine.activations import (
+    Activation,
+    CallSucceeded,
+    Cancel,
+    Fail,
+    Queue,
+    Start,
+    TimeOut,
+    to_json,
+)
 from flowgram_core.engine.events import Event
 from flowgram_core.engine.execution import Execution
 from flowgram_core.engine.node_type import Call, Command
@@ -42,6 +51,9 @@ _BREATH: Final = 0.0002
 
 _MEMORY_PER_CHARACTER: Final = 8
 """Bytes of memory that an outcome which waits takes for a character of its text, about."""
+
+_LARGE_OUTCOME: Final = 64 * 1024
+"""Characters of an outcome's text. The objects of shorter ones are freed in about a millisecond."""
 
 _KEPT_INPUTS: Final = 4096
 """Characters of inputs that a task keeps as text; longer ones are read from the journal when they are asked for."""
@@ -154,6 +166,9 @@ class TaskRunner:
         """Wakes everybody who waits for the task: it is no longer active."""
         self.live_log.end()
         self.services.memory.remove(self, self._execution.program)
+        if self._execution.remains:
+            self.services.disposer.free(self._execution.remains)
+            self._execution.remains = []
         if self._observer is not None:
             self._observer.closed()
         if self._timer is not None:
@@ -428,6 +443,8 @@ class TaskRunner:
         finally:
             self._calls.pop(call.key, None)
         self.live_log.forget_deltas(call.key)
+        if len(text) > _LARGE_OUTCOME and isinstance(outcome, CallSucceeded):
+            self.services.disposer.free([outcome.outputs])  # the task may drop them long before its end
         self._post(outcome, text)
 
     async def _stop_calls(self) -> None:

@@ -18,7 +18,7 @@ Rules:
    before it, until the host calls it with a checkpoint, in a thread where it may take its time. Neither shows in the events.
 """
 
-from typing import Self
+from typing import Any, Self
 
 from flowgram_core.engine.activations import (
     Activation,
@@ -34,7 +34,7 @@ from flowgram_core.engine.errors import NodeError, NodeTypeError, ProtocolError,
 from flowgram_core.engine.events import Event, Finished, MessageType
 from flowgram_core.engine.frame import Frame
 from flowgram_core.engine.limits import UNLIMITED, Limits
-from flowgram_core.engine.memory import TaskMemory, values_of
+from flowgram_core.engine.memory import TaskMemory, containers_of, values_of
 from flowgram_core.engine.node_runs import LoopItems, LoopRun, NodeRun
 from flowgram_core.engine.node_type import Call, CancelCall, Command
 from flowgram_core.engine.program import Control, Decisions, LoopPlan, Program, Step
@@ -68,6 +68,7 @@ class Execution:
         finished: How the task ended, once it has.
         is_suspended: Whether work is left that takes a checkpoint.
         work: What all node runs have done since the execution was made or restored. See `meter`.
+        remains: Containers with the values that a large task held when it ended: the host frees them piece by piece.
         unexpected_errors: What node types were not supposed to raise; the host logs these and clears the list.
     """
 
@@ -83,6 +84,7 @@ class Execution:
         self.finished: Finished | None = None
         self.is_suspended = False
         self.work = 0
+        self.remains: list[Any] = []
         self.unexpected_errors: list[UnexpectedError] = []
         self.program = program
         self._inputs = inputs
@@ -103,6 +105,7 @@ class Execution:
         self._wave: list[tuple[Frame, Step]] = []
         self._position = 0
         self._ending: Frame | LoopRun | None = None
+        self._root: Frame | None = None
         self._ready: list[tuple[Frame, Step]] = []
         self._runs: dict[str, NodeRun] = {}
         self._commands: list[Command] = []
@@ -249,8 +252,7 @@ class Execution:
         if at is not None:
             recorder.move_on(at)
         budget = left = min(budget, 1 + max_bytes // self.program.root.event_bytes)
-        wave, position, run = self._wave, self._position, self._run
-        end = len(wave)
+        wave, position, end, run = self._wave, self._position, len(self._wave), self._run
         meter, memory, work, inline_work = self._meter, self._memory, 0, self._inline_work
         max_work = min(max_work, inline_work)
         # A replay looks before each run whether it has come to the end of what it may do.
@@ -268,17 +270,16 @@ class Execution:
                     continue
             if position == end:
                 if self._failing:
+                    self._wave, self._position = wave, position
                     self._move(Status.FAILED)
                     self._terminate(Status.FAILED)
                     break
                 following = self._ready
                 if not following:
-                    self._wave, self._position = wave, position
                     break
                 wave, position, end = following, 0, len(following)
                 self._ready = []
             if not left or recorder.size >= max_bytes or work >= max_work:
-                self._wave, self._position = wave, position
                 break
             frame, step = wave[position]
             try:
@@ -287,7 +288,6 @@ class Execution:
                 recorder.roll_back()
                 meter.allocated = allocated
                 self.is_suspended = True
-                self._wave, self._position = wave, position
                 break
             position += 1
             left -= 1
@@ -297,6 +297,8 @@ class Execution:
                     meter.used = 0
                 else:
                     meter.begin(inline_work, checkpoint)
+        if self.finished is None:
+            self._wave, self._position = wave, position
         self.work += work
         return budget - left
 
@@ -321,10 +323,12 @@ class Execution:
             meter.begin(self._inline_work, checkpoint)
         return True
 
+    def _frames(self) -> list[Frame]:
+        ready = (*self._wave[self._position :], *self._ready)
+        return [*(frame for frame, _ in ready), *(run.frame for run in self._runs.values())]
+
     def _measure(self) -> None:
-        frames = [frame for frame, _ in (*self._wave[self._position :], *self._ready)]
-        frames += [run.frame for run in self._runs.values()]
-        values, overhead = values_of(frames, self._runs.values())
+        values, overhead = values_of(self._frames(), self._runs.values())
         if not self._memory.measure([self._inputs, self._outputs, *values], overhead) and not self._failing:
             self._failing = True
             limit = self._limits.max_task_memory
@@ -341,6 +345,7 @@ class Execution:
         if names := self.program.document.secrets:
             frame.variables[SECRETS] = variables(names)
         frame.active = 1
+        self._root = frame
         self._ready.append((frame, self.program.root.start))
 
     def _apply_outcome(self, outcome: CallSucceeded | CallFailed) -> None:
@@ -571,9 +576,12 @@ class Execution:
     def _terminate(self, status: Status) -> None:
         """Ends the task: cancels what still runs, and drops pending work."""
         recorder = self._recorder
+        if self._memory.is_large and self._root is not None:
+            self._position = 0
+            self.remains = containers_of([self._root, *self._frames()], self._runs.values())
         if self._runs:
             self._cancel_runs()
-        self._wave, self._ready, self._position, self._ending = [], [], 0, None
+        self._wave, self._ready, self._position, self._ending, self._root = [], [], 0, None, None
         outputs = self._outputs if status is _SUCCEEDED else None
         self.finished = Finished(status, outputs, tuple(recorder.errors), recorder.start_time, recorder.at)
         recorder.task(status, outputs)

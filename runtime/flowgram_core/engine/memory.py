@@ -16,6 +16,7 @@ from flowgram_core.modeling.sizes import memory_of
 
 _SLACK: Final = 8 * 1024 * 1024
 """Bytes that may be allocated before anything is measured."""
+_LARGE: Final = 1024 * 1024
 _MAX_PARTS: Final = 5000
 """So many parts of a call's outputs are counted at once. Larger ones have everything measured, where that may take its time."""
 
@@ -43,6 +44,11 @@ class TaskMemory:
     def held(self) -> int:
         """How much that is, at most: what was alive when it was measured, and all that was allocated since."""
         return self._measured + self._meter.allocated
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is too much to be freed in one go."""
+        return self.held >= _LARGE
 
     @property
     def is_due(self) -> bool:
@@ -95,6 +101,19 @@ def values_of(frames: Iterable[Frame], runs: Iterable[NodeRun]) -> tuple[list[An
                 overhead += COLLECTED_BYTES * len(collected)
                 values += [found.value for found in collected if found is not None]
     return values, overhead
+
+
+def containers_of(frames: Iterable[Frame], runs: Iterable[NodeRun]) -> list[Any]:
+    """The dicts and lists in which frames, those around them, and node runs hold their values; the task's inputs first."""
+    around = [*_with_outer(frames)]
+    found: list[Any] = [*(frame.task_inputs for frame in around[:1]), *(frame.variables for frame in around)]
+    for run in runs:
+        if run.call is not None:
+            found.append(run.call.inputs)
+        if run.loop is not None:
+            progress = run.loop.progress
+            found += (progress.items, progress.collected)
+    return found
 
 
 def _with_outer(frames: Iterable[Frame]) -> Iterator[Frame]:

@@ -52,6 +52,8 @@ _LONG = 20_000_000
 _writing = threading.local()
 _PIECE = 64 * 1024
 """Bytes that are written at once, about, where it is done in pieces."""
+_SLICE = 512 * 1024
+"""Bytes that are searched at once: about a millisecond."""
 
 _DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 # Integers of up to 18 digits fit into 64 bits; orjson reads longer ones as floats if they do not. The first look is fast,
@@ -128,7 +130,7 @@ def _read_piece(text: str, max_depth: int) -> JSONValue:
 def _loads(text: str | bytes, max_depth: int) -> JSONValue:
     try:
         data = text.encode() if isinstance(text, str) else text
-        if _LONG_DIGITS in data.translate(_DIGITS_TO_ZERO) and _LONG_INTEGER.search(data):
+        if _contains(data, _LONG_DIGITS) and _LONG_INTEGER.search(data):
             return _read_exactly(text, max_depth)
         value: JSONValue = orjson.loads(data)
     except (orjson.JSONDecodeError, UnicodeEncodeError):
@@ -171,9 +173,9 @@ def _write_in_pieces(value: Any, depth: int) -> Iterator[bytes]:
         if run and size + part_size > _PIECE:
             yield comma + _encode(run)[1:-1]
             run, size, comma = {} if is_object else [], 0, b","
-        if part_size > _PIECE and not isinstance(part, str):
+        if part_size > _PIECE:
             yield comma + (_encode(name) + b":" if is_object else b"")
-            yield from _write_in_pieces(part, depth - 1)
+            yield from _write_text(part) if isinstance(part, str) else _write_in_pieces(part, depth - 1)
             comma = b","
             continue
         if is_object:
@@ -186,18 +188,38 @@ def _write_in_pieces(value: Any, depth: int) -> Iterator[bytes]:
     yield b"}" if is_object else b"]"
 
 
+def _write_text(text: str) -> Iterator[bytes]:
+    yield b'"'
+    for start in range(0, len(text), _PIECE):
+        yield _encode(text[start : start + _PIECE])[1:-1]
+    yield b'"'
+
+
 def _encode(value: JSONValue) -> bytes:
     try:
         data = orjson.dumps(value)
     except orjson.JSONEncodeError:
         return _write_exactly(value).encode()
+    if type(value) is str:
+        return data
     # JavaScript prints 3.0 as `3`; floats that it prints differently show themselves by these characters, which may also
     # stand in texts.
-    if b".0" in data or b"0e" in data.translate(_DIGITS_TO_ZERO):
+    if b".0" in data or _contains(data, b"0e"):
         replaced = _with_odd_floats_replaced(value)
         if replaced is not value:
             return orjson.dumps(replaced)
     return data
+
+
+def _contains(data: bytes, digits: bytes) -> bool:
+    """Whether such characters are in a text, where 0 stands for any digit. Large texts are looked at in pieces."""
+    if len(data) <= _SLICE:
+        return digits in data.translate(_DIGITS_TO_ZERO)
+    overlap = len(digits) - 1
+    return any(
+        digits in data[start : start + _SLICE + overlap].translate(_DIGITS_TO_ZERO)
+        for start in range(0, len(data), _SLICE)
+    )
 
 
 @contextmanager

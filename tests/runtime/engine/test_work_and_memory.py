@@ -334,3 +334,43 @@ def test_a_host_can_fail_a_task() -> None:
     assert (execution.status, execution.finished.errors[0].text) == (Status.FAILED, "enough")
     with pytest.raises(ProtocolError):
         execution.apply(Fail(3, "again"))
+
+
+@pytest.mark.parametrize("ending", ["success", "failure", "cancel"])
+def test_a_large_task_leaves_its_values_to_the_host(ending: str) -> None:
+    """However it ends: who frees them in one go holds up everybody. A small one leaves nothing."""
+    failing = node("code_1", "nothing of that kind")
+    nodes = [
+        start(outputs={"type": "object", "properties": {"x": {"type": "array"}}}),
+        node("code_0", "code"),
+        end(),
+    ]
+    edges = [edge("start_0", "code_0"), edge("code_0", "end_0")]
+    if ending == "failure":
+        nodes, edges = (
+            [*nodes, failing],
+            [edge("start_0", "code_0"), edge("code_0", "code_1"), edge("code_1", "end_0")],
+        )
+    for size, is_large in ((300_000, True), (3, False)):
+        inputs = {"x": [{} for _ in range(size)]}
+        execution = Execution(link_schema({"nodes": nodes, "edges": edges}), inputs, inputs_memory=64 * size)
+        execution.apply(Start(1))
+        execution.advance(10)
+        if ending == "cancel":
+            execution.apply(Cancel(2, ""))
+        else:
+            execution.apply(CallSucceeded(2, "code_0", {}))
+            execution.advance(10)
+        assert execution.finished is not None
+        assert (
+            execution.finished.status
+            is {
+                "success": Status.SUCCEEDED,
+                "failure": Status.FAILED,
+                "cancel": Status.CANCELED,
+            }[ending]
+        )
+        assert bool(execution.remains) is is_large
+        if is_large:
+            assert execution.remains[0] is inputs
+            assert any("start_0" in each for each in execution.remains)

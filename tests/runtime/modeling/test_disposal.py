@@ -35,6 +35,18 @@ def test_what_nobody_has_is_taken_apart() -> None:
         gc.enable()
 
 
+def test_others_have_their_turn_between_parts() -> None:
+    """However the parts lie, and those that stay are given back once."""
+    pauses, kept = [], {"a": [1]}
+    values = [
+        kept,
+        [kept, [{} for _ in range(50_000)], list(range(2**20)), {str(n): [n] for n in range(50_000)}],
+    ]
+    assert dispose(values, lambda: pauses.append(len(values))) == [kept]
+    assert kept == {"a": [1]}
+    assert len(pauses) >= 5
+
+
 @given(JSON)
 def test_what_somebody_has_stays(value: Any) -> None:
     """A value that is in use is not touched, wherever it stands in what is disposed of."""

@@ -130,3 +130,24 @@ def test_values_are_written_as_at_once(values: list[Any]) -> None:
     with json_text.writing_in_pieces():
         assert json_text.encode(large) == expected
     assert json_text.encode(large) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 200_000, "é" * 70_000, '"\\\n' * 50_000, "\U0001f600" * 70_000, "1e5.0" * 40_000]
+)
+@pytest.mark.parametrize("extra", ["", "\ud83d", "\x00"])
+def test_a_long_text_is_written_in_pieces_as_at_once(text: str, extra: str) -> None:
+    """Whatever stands where it is cut."""
+    for value in ({"a": text + extra, "b": [extra + text, 1.0]}, [text + extra + text]):
+        at_once = json_text.encode(value)
+        with json_text.writing_in_pieces():
+            assert json_text.encode(value) == at_once
+
+
+@pytest.mark.parametrize("place", [0, 511 * 1024, 512 * 1024 - 9, 512 * 1024 - 1, 512 * 1024, 700_000])
+def test_numbers_at_any_place_of_a_long_text_are_exact(place: int) -> None:
+    """Long integers, and floats that JavaScript prints differently, are found wherever they are."""
+    written = json_text.dumps(["a" * place, 1e-7, 3.0, 2**70, "b" * 600_000])
+    assert f',1e-7,3,{2**70},"b' in written
+    assert json_text.loads(written) == ["a" * place, 1e-7, 3, 2**70, "b" * 600_000]
+    assert json_text.dumps(["a" * place, 1e-7, 3.0]).endswith(",1e-7,3]")

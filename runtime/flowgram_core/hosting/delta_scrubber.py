@@ -1,9 +1,10 @@
 """Deltas without secrets: what a model sends back of a key is masked, however it is cut into pieces."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from flowgram_core.hosting.secrets import mask, scrub
 from flowgram_core.nodes.executor import CallContext
+from flowgram_core.nodes.secret_texts import SecretTexts
 
 
 class ScrubbedContext:
@@ -21,21 +22,23 @@ class ScrubbedContext:
         self,
         context: CallContext,
         secrets: Sequence[str],
-        known: Callable[[], Mapping[str, str]] = dict,
+        known: Callable[[], SecretTexts] = SecretTexts,
     ) -> None:
         self.owner = context.owner
         self.task_id = context.task_id
         self.idempotency_key = context.idempotency_key
         self._emit: Callable[[str], None] = context.emit_delta
-        self._secrets = {secret: mask(secret) for secret in secrets}
+        self._secrets = SecretTexts({secret: mask(secret) for secret in secrets})
         self._known = known
         self._held = ""
 
     def emit_delta(self, text: str) -> None:
         """See `CallContext`."""
-        secrets = {**self._secrets, **self._known()}
-        text = scrub(self._held + text, secrets)
-        held = max((_beginning(text, secret) for secret in secrets), default=0)
+        known, own = self._known(), self._secrets
+        text = self._held + text
+        if own.any_in(text) or known.any_in(text):
+            text = scrub(text, {**own, **known})
+        held = max(own.beginning(text), known.beginning(text))
         self._held = text[len(text) - held :]
         if held < len(text):
             self._emit(text[: len(text) - held])
@@ -45,13 +48,3 @@ class ScrubbedContext:
         if self._held:
             self._emit(self._held)
             self._held = ""
-
-
-def _beginning(text: str, secret: str) -> int:
-    """How many characters at the end of a text are the beginning of a secret."""
-    start = max(0, len(text) - len(secret) + 1)
-    while (start := text.find(secret[0], start)) >= 0:
-        if secret.startswith(text[start:]):
-            return len(text) - start
-        start += 1
-    return 0

@@ -28,6 +28,7 @@ from flowgram_core.modeling.secret_references import SecretUses, placeholder
 from flowgram_core.nodes.http.url import encode_form, parse_url
 from flowgram_core.nodes.network.egress import literal_address
 from flowgram_core.nodes.network.egress_rules import EgressRule, RuleKind, normal_host
+from flowgram_core.nodes.secret_texts import SecretTexts
 
 _log = logging.getLogger(__name__)
 
@@ -236,7 +237,7 @@ class WorkflowSecrets:
         self._stored = {name: _Stored(name, source) for name, source in (sources or {}).items()}
         self._monotonic = monotonic
         self._looked_at: float | None = None
-        self._known: tuple[int, dict[str, str]] = 0, {}
+        self._known: tuple[int, SecretTexts] = 0, SecretTexts()
 
     def open(self, uses: SecretUses, namespace: str) -> OpenSecrets | None:
         """The secrets that a call uses; None for one that uses none.
@@ -270,10 +271,10 @@ class WorkflowSecrets:
         """Whether there are any."""
         return bool(self._stored)
 
-    def known_texts(self) -> Mapping[str, str]:
+    def known_texts(self) -> SecretTexts:
         """All values, former ones too, in the forms in which they may be sent back, and what is shown of each instead."""
         if not self._stored:
-            return {}
+            return self._known[1]
         now = self._monotonic()
         if self._looked_at is None or now - self._looked_at >= _FRESH_FOR:
             self._looked_at = now
@@ -291,7 +292,7 @@ class WorkflowSecrets:
                 if len(value) >= _SHORTEST_ECHO
                 for form in _forms(value)
             }
-            self._known = changes, shown
+            self._known = changes, SecretTexts(shown)
         return self._known[1]
 
     def check(self) -> None:

@@ -225,8 +225,10 @@ class Trial:
             server.send_signal(signal.SIGTERM)
             said = server.communicate(timeout=SECONDS)[1]
             check("SIGTERM drains and ends it", server.returncode == 0, said)
-        finally:
+        except SystemExit:
             server.kill()
+            print(f"The log of the server:\n{server.communicate()[1]}", file=sys.stderr)
+            raise
         journal = self._data / "journal.sqlite3"
         found = journal.stat()
         check(

@@ -12,7 +12,7 @@ from support.both_ports import Ports, serving, settings_for
 from support.keys import add_key
 
 from flowgram_server.auth.api_keys import change_keys
-from flowgram_server.gateway.sessions import IDLE, LONGEST, MAX_SESSIONS, Sessions
+from flowgram_server.gateway.sessions import IDLE, LONGEST, MAX_OF_ONE, MAX_SESSIONS, Sessions
 
 
 class Browser(NamedTuple):
@@ -187,6 +187,15 @@ def test_sessions_are_bounded() -> None:
     sessions.begin("Bearer more")
     assert sessions.authorization(scope(f"flowgram_session={names[0]}"))
     assert sessions.authorization(scope(f"flowgram_session={names[1]}")) is None
+
+
+def test_sessions_of_one_credential_are_bounded() -> None:
+    """Signing in again and again ends sessions of one's own, and nobody else's."""
+    sessions = Sessions(lambda: 0.0)
+    other = sessions.begin("Bearer other")
+    names = [sessions.begin("Bearer a") for _ in range(MAX_OF_ONE + 1)]
+    found = [sessions.authorization(scope(f"flowgram_session={name}")) for name in (*names[:2], other)]
+    assert found == [None, "Bearer a", "Bearer other"]
 
 
 def test_two_cookies() -> None:

@@ -21,6 +21,9 @@ export const LONGEST_MS = 7 * 24 * 3_600_000;
 /** Beyond so many, the one that was used least lately ends. */
 export const MAX_SESSIONS = 10_000;
 
+/** Sessions of one credential, likewise: nobody ends those of others by signing in again and again. */
+export const MAX_OF_ONE = 100;
+
 const MAX_BODY_BYTES = 64 * 1024;
 const BEARER = /^[!-~]{1,8192}$/;
 const COOKIE = "flowgram_session";
@@ -43,6 +46,10 @@ export class Sessions {
   /** A new session for a credential: what its cookie is to hold. */
   begin(authorization: string): string {
     const name = randomBytes(32).toString("base64url");
+    const own = [...this.byDigest].filter(([, session]) => session.authorization === authorization);
+    if (own.length >= MAX_OF_ONE && own[0] !== undefined) {
+      this.byDigest.delete(own[0][0]);
+    }
     for (const [oldest] of this.byDigest) {
       if (this.byDigest.size < MAX_SESSIONS) {
         break;

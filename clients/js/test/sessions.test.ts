@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { IncomingMessage } from "node:http";
 import { test } from "node:test";
 
-import { IDLE_MS, LONGEST_MS, MAX_SESSIONS, Sessions } from "../gateway/sessions.js";
+import { IDLE_MS, LONGEST_MS, MAX_OF_ONE, MAX_SESSIONS, Sessions } from "../gateway/sessions.js";
 
 const request = (name: string) =>
   ({ method: "GET", headers: { cookie: `a=b; flowgram_session=${name}` }, socket: {} }) as unknown as IncomingMessage;
@@ -31,4 +31,13 @@ test("beyond their number, the session that was used least lately ends", () => {
   sessions.begin("Bearer more");
   assert.equal(sessions.authorization(request(first)), "Bearer 0");
   assert.equal(sessions.authorization(request(second)), undefined);
+});
+
+test("signing in again and again ends sessions of one's own, and nobody else's", () => {
+  const sessions = new Sessions(() => 0);
+  const other = sessions.begin("Bearer other");
+  const [first = "", second = ""] = Array.from({ length: MAX_OF_ONE + 1 }, () => sessions.begin("Bearer a"));
+  assert.equal(sessions.authorization(request(first)), undefined);
+  assert.equal(sessions.authorization(request(second)), "Bearer a");
+  assert.equal(sessions.authorization(request(other)), "Bearer other");
 });

@@ -7,6 +7,7 @@ gateway's own page: those of pages from elsewhere, on this machine, too, are as 
 import hashlib
 import re
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -42,6 +43,9 @@ SECURE_SESSION_COOKIE: Final = f"__Host-{SESSION_COOKIE}"
 MAX_SESSIONS: Final = 10_000
 """So many there are at once; beyond that, the one that was used least lately ends."""
 
+MAX_OF_ONE: Final = 100
+"""Sessions of one credential, likewise: nobody ends the sessions of others by signing in again and again."""
+
 _MAX_BODY: Final = 64 * 1024
 _READ_TIMEOUT: Final = 10.0
 _BEARER: Final = re.compile(r"[!-~]{1,8192}")
@@ -63,20 +67,24 @@ class Sessions:
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._sessions: dict[bytes, _Session] = {}
+        self._sessions: dict[bytes, _Session] = {}  # in the order of their last use
+        self._counts: Counter[str] = Counter()  # by credential
 
     def begin(self, authorization: str) -> str:
         """A new session for a credential: what its cookie is to hold."""
         name = secrets.token_urlsafe(32)
         now = self._clock()
+        if self._counts[authorization] >= MAX_OF_ONE:
+            own = (key for key, each in self._sessions.items() if each.authorization == authorization)
+            self._pop(next(own))
         while len(self._sessions) >= MAX_SESSIONS:
-            self._sessions.pop(next(iter(self._sessions)))
-        self._sessions[_digest(name)] = _Session(authorization, now, now)
+            self._pop(next(iter(self._sessions)))
+        self._put(_digest(name), _Session(authorization, now, now))
         return name
 
     def end(self, name: str) -> None:
         """Ends a session, if it is one."""
-        self._sessions.pop(_digest(name), None)
+        self._pop(_digest(name))
 
     def authorization(self, scope: Scope) -> str | None:
         """The credential of the session that a request belongs to; None: it belongs to none."""
@@ -85,13 +93,25 @@ class Sessions:
         if name is None or not is_own_page(scope, headers):
             return None
         digest = _digest(name)
-        session = self._sessions.pop(digest, None)
+        session = self._pop(digest)
         now = self._clock()
         if session is None or now - session.used > IDLE or now - session.began > LONGEST:
             return None
         session.used = now
-        self._sessions[digest] = session  # the one that was used last is the last to go
+        self._put(digest, session)  # the one that was used last is the last to go
         return session.authorization
+
+    def _put(self, digest: bytes, session: _Session) -> None:
+        self._sessions[digest] = session
+        self._counts[session.authorization] += 1
+
+    def _pop(self, digest: bytes) -> _Session | None:
+        session = self._sessions.pop(digest, None)
+        if session is not None:
+            self._counts[session.authorization] -= 1
+            if not self._counts[session.authorization]:
+                del self._counts[session.authorization]
+        return session
 
 
 class SessionEndpoints:

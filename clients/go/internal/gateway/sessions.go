@@ -20,6 +20,7 @@ const (
 	sessionIdle    = 12 * time.Hour     // without a request, after which a session ends
 	sessionLongest = 7 * 24 * time.Hour // after which it ends anyway
 	maxSessions    = 10_000             // beyond that, the one that was used least lately ends
+	maxOfOne       = 100                // sessions of one credential, likewise: nobody ends those of others by signing in again and again
 	maxSignInBytes = 64 << 10
 	maxBearer      = 8192 // characters of a key or a token
 
@@ -58,6 +59,19 @@ func (s *sessions) begin(authorization string) string {
 	digest, now := sha256.Sum256([]byte(name)), time.Now()
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
+	var own *list.Element // the one of this credential that was used least lately
+	count := 0
+	for element := s.byUse.Front(); element != nil; element = element.Next() {
+		if element.Value.(*session).authorization == authorization {
+			count++
+			if own == nil {
+				own = element
+			}
+		}
+	}
+	if count >= maxOfOne {
+		s.remove(own)
+	}
 	for s.byUse.Len() >= maxSessions {
 		s.remove(s.byUse.Front())
 	}

@@ -75,6 +75,23 @@ func TestSessionsEndByThemselves(t *testing.T) {
 	})
 }
 
+// Signing in again and again ends sessions of one's own, and nobody else's.
+func TestSessionsOfOneCredentialAreBounded(t *testing.T) {
+	withGateway(t, guardedServer(), gateway.Settings{}, func(t *testing.T, b *browser) {
+		other, first, second := b.signIn("other"), b.signIn("one"), b.signIn("one")
+		for range 99 {
+			b.signIn("one")
+		}
+		for cookie, want := range map[*http.Cookie]int{
+			other: http.StatusOK, first: http.StatusUnauthorized, second: http.StatusOK,
+		} {
+			if got := b.status(cookie); got != want {
+				t.Errorf("got %d, want %d", got, want)
+			}
+		}
+	})
+}
+
 // Signing in again ends the session before, and a request's own credential counts more than a cookie.
 func TestSessionsAreReplaced(t *testing.T) {
 	withGateway(t, guardedServer(), gateway.Settings{Forward: []string{"authorization"}}, func(t *testing.T, b *browser) {

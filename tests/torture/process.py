@@ -14,6 +14,7 @@ import psutil
 from tests.support.ports import lasting_port
 
 _ENVIRONMENT = {
+    "FLOWGRAM_METRICS_LISTEN": "",  # with metrics models are asked for their usage, by calls with other keys
     "FLOWGRAM_LOG_FORMAT": "json",
     "FLOWGRAM_ACCESS_LOG": "false",
     "FLOWGRAM_CODE__WORKERS": "1",

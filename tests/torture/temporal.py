@@ -1,4 +1,4 @@
-"""A Temporal cluster, a worker and two servers, of which one after the other is killed and started again."""
+"""A Temporal cluster, two workers and two servers, of which one after the other is killed and started again, or stopped for a while."""
 
 import asyncio
 import json
@@ -22,7 +22,9 @@ from flowgram_core.journal.interface import TaskRecord
 
 HEARTBEAT_TIMEOUT = 2.0
 """Short, so that calls are made again soon after a kill."""
-_TIMEOUT = 60.0
+_STOPPED = 1.5 * HEARTBEAT_TIMEOUT
+"""So long a worker stands still: it counts as dead, its calls are made by the other one, and then it goes on where it was."""
+_TIMEOUT = 120.0
 _READ_TIMEOUT = 30.0
 _LONGEST_LINE = 1 << 24
 _TOLD = {
@@ -77,6 +79,13 @@ class _Part:
         await self._listening
         return await process.wait()
 
+    async def stand_still(self, seconds: float) -> None:
+        """Stops it for so long, and lets it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(seconds)
+        self._process.send_signal(signal.SIGCONT)
+
     async def _listen(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
         async for line in process.stdout:
@@ -110,6 +119,7 @@ class TemporalProcesses:
         environment = {
             "FLOWGRAM_LOG_FORMAT": "json",
             "FLOWGRAM_ACCESS_LOG": "false",
+            "FLOWGRAM_METRICS_LISTEN": "",  # whoever got the default address would ask models for their usage, others not
             "FLOWGRAM_CODE__WORKERS": "1",
             "FLOWGRAM_SHUTDOWN_GRACE": "5",
             "FLOWGRAM_TEMPORAL__ADDRESS": cluster,
@@ -130,13 +140,22 @@ class TemporalProcesses:
             {},
             "serving",
         )
-        self._worker = _Part("worker", [*flowgram, "worker"], environment, '"working"')
+        self._workers = [
+            _Part(f"worker {index + 1}", [*flowgram, "worker"], environment, '"working"')
+            for index in range(2)
+        ]
         self._servers = [
             _Part(f"server {index + 1}", [*serve, "--listen", target], environment, '"serving"')
             for index, target in enumerate(servers)
         ]
-        self._parts = [self._cluster, *self._servers, self._worker]
-        self._victims = [self._worker, self._servers[0], self._cluster, self._worker, self._servers[1]]
+        self._parts = [self._cluster, *self._servers, *self._workers]
+        self._victims = [
+            self._workers[0],
+            self._servers[0],
+            self._cluster,
+            self._workers[1],
+            self._servers[1],
+        ]
 
     @property
     def complaints(self) -> list[str]:
@@ -163,16 +182,18 @@ class TemporalProcesses:
         self.seconds_to_start = time.monotonic() - self._started
 
     async def kill(self) -> None:
-        """Ends the next one in turn with SIGKILL."""
+        """Ends the next one in turn with SIGKILL. Each time round, before the last one, a worker stands still for a while."""
         victim = self._victims[self._killed % len(self._victims)]
         self._killed += 1
+        if victim is self._victims[-1]:
+            await self._workers[0].stand_still(_STOPPED)
         await victim.end(signal.SIGKILL)
 
     async def stop(self) -> int:
         """Asks servers and workers to end with SIGTERM; the first exit status that is not 0."""
         async with asyncio.timeout(_TIMEOUT):
             statuses = [
-                await part.end(signal.SIGTERM) for part in (*self._servers, self._worker) if part.running
+                await part.end(signal.SIGTERM) for part in (*self._servers, *self._workers) if part.running
             ]
         return next((status for status in statuses if status), 0)
 

@@ -13,8 +13,11 @@ from typing import Final
 _LARGEST_BATCH: Final = 16
 """Larger batches gain nothing."""
 
-BATCH_DELAY: Final = 0.004
-"""Seconds after which a batch starts in any case: the requests that were in flight last time may not come again."""
+_DELAY_PER_REQUEST: Final = 0.001
+_LONGEST_DELAY: Final = 0.010
+"""Seconds after which a batch starts in any case, for each request in flight and at most: those of last time may not come again.
+The more there are, the longer half of them take to come; few are not worth a long wait.
+"""
 
 _DECAY: Final = 0.1
 _DECAY_AFTER_TIMEOUT: Final = 1.0
@@ -36,6 +39,11 @@ class BatchPolicy:
     def is_ready(self, waiting: int) -> bool:
         """Whether a batch of so many waiting requests may start."""
         return 2 * waiting >= self._peak or waiting >= _LARGEST_BATCH
+
+    @property
+    def delay(self) -> float:
+        """Seconds after which a batch starts that is not ready."""
+        return min(_DELAY_PER_REQUEST * self._peak, _LONGEST_DELAY)
 
     def batch_started(self, *, timed_out: bool) -> None:
         """Lets the remembered peak shrink: it should follow what came lately.
@@ -70,7 +78,7 @@ class AdaptiveBatcher:
                 self._start_batch()
                 await asyncio.sleep(0)  # behind the earlier ones of the batch
             elif self._timer is None:
-                self._timer = loop.call_later(BATCH_DELAY, self._time_out)
+                self._timer = loop.call_later(policy.delay, self._time_out)
             await started
         except asyncio.CancelledError:
             if not started.cancelled():  # it was cancelled after its batch had started

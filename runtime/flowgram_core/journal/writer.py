@@ -11,7 +11,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
-from flowgram_core.concurrency.batching import BATCH_DELAY, BatchPolicy
+from flowgram_core.concurrency.batching import BatchPolicy
 from flowgram_core.concurrency.gil_handoff import GILHandoff
 from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.journal.interface import Write
@@ -108,7 +108,7 @@ class WriterThread:
         if self._policy.is_ready(len(self._pending)):
             self._hand_over()
         elif self._timer is None:
-            self._timer = self._loop.call_later(BATCH_DELAY, self._time_out)
+            self._timer = self._loop.call_later(self._policy.delay, self._time_out)
 
     def _time_out(self) -> None:
         self._hand_over(timed_out=True)

@@ -167,3 +167,13 @@ def test_a_peak_is_forgotten() -> None:
     for _ in range(28):
         policy.batch_started(timed_out=True)
     assert policy.is_ready(1)
+
+
+def test_few_wait_for_others_a_short_time_only() -> None:
+    """A batch that is not ready starts after a millisecond for each request in flight, and after ten in any case."""
+    policy = BatchPolicy()
+    delays = []
+    for in_flight in (1, 3, 1000):
+        policy.observe(in_flight)
+        delays.append(policy.delay)
+    assert delays == [0.001, 0.003, 0.010]

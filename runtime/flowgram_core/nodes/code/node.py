@@ -11,6 +11,7 @@ TypeScript, and from those that are called JavaScript, are none, and are TypeScr
 TypeScript and saves it under that name.
 """
 
+import functools
 from collections import OrderedDict
 from typing import Any, Final, NamedTuple, Self
 
@@ -124,7 +125,8 @@ class CodeNode(Trusted):
         return await self._outputs(answer, source)
 
     async def _run(self, source: str, params: bytes, context: CallContext) -> _Answer:
-        content = b"".join(map(worker_protocol.frame, (json_text.encode(source), params)))
+        script = _known_script(source) if len(source) <= _CACHED_SCRIPT else _script(source)
+        content = script + worker_protocol.frame(params)
         return await self._ask(_JAVASCRIPT, content, context)
 
     async def _strip_types_if_any(self, source: str, context: CallContext) -> str | None:
@@ -210,6 +212,14 @@ class CodeNode(Trusted):
                 return "its process ended unexpectedly"
             case _:
                 return "its process gave no usable answer"
+
+
+def _script(source: str) -> bytes:
+    """A script as a process reads it."""
+    return worker_protocol.frame(json_text.encode(source))
+
+
+_known_script = functools.lru_cache(_CACHED_SCRIPTS)(_script)
 
 
 class _NotTypeScript(NodeError):

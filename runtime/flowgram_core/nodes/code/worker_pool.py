@@ -197,18 +197,18 @@ class WorkerPool:
     def _busy_worker_with_room(self) -> Worker | None:
         """The process with the fewest jobs, of those that are likely to have done them soon."""
         soon = asyncio.get_running_loop().time() - _SHORT
-        candidates = (
-            worker
-            for worker in self._workers
-            if worker.jobs
-            and len(worker.jobs) <= AHEAD
-            and worker.since > soon
-            and worker.fate is None
-            and not worker.long
-            and not self._is_used_up(worker)
-            and not worker.jobs[0].is_large
-        )
-        return min(candidates, key=lambda worker: len(worker.jobs), default=None)
+        found, fewest = None, AHEAD + 1
+        for worker in self._workers:
+            if (
+                0 < len(worker.jobs) < fewest
+                and worker.since > soon
+                and worker.fate is None
+                and not worker.long
+                and not self._is_used_up(worker)
+                and not worker.jobs[0].is_large
+            ):
+                found, fewest = worker, len(worker.jobs)
+        return found
 
     def _give(self, worker: Worker, job: Job) -> None:
         if not worker.jobs:

@@ -85,8 +85,10 @@ class CurlExchange:
         "_resume",
         "_sendings",
         "_size",
+        "_timer",
         "_unread",
         "_waiter",
+        "_waiting_since",
         "easy",
         "failure",
         "has_head",
@@ -129,6 +131,8 @@ class CurlExchange:
         self._opened: list[int] = []
         self._sendings = 0
         self._waiter: asyncio.Future[None] | None = None
+        self._waiting_since = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         easy.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
         easy.setopt(pycurl.PREREQFUNCTION, self._before_sending)
         easy.setopt(pycurl.HEADERFUNCTION, self._take_header)
@@ -243,6 +247,9 @@ class CurlExchange:
     def _end(self) -> None:
         self._is_done = True
         self._abandon = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self.easy is not None:
             # Its callbacks hold this object.
             self.easy.close()
@@ -297,19 +304,25 @@ class CurlExchange:
         """Returns when something has come. Raises `TransportTimeout` where nothing comes in time."""
         loop = asyncio.get_running_loop()
         waiter = self._waiter = loop.create_future()
-        timer = None
         if self._read_timeout is not None:
-            timer = loop.call_later(self._read_timeout, _time_out, waiter)
+            # One timer serves all waits of an exchange: a stream has as many of these as it has pieces.
+            self._waiting_since = loop.time()
+            if self._timer is None:
+                self._timer = loop.call_later(self._read_timeout, self._check_silence, loop)
         try:
             await waiter
         except TimeoutError as error:
             raise TransportTimeout(f'"{self._place}" was silent for too long') from error
         finally:
             self._waiter = None
-            if timer is not None:
-                timer.cancel()
 
-
-def _time_out(waiter: "asyncio.Future[None]") -> None:
-    if not waiter.done():
-        waiter.set_exception(TimeoutError())
+    def _check_silence(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        if self._waiter is None or self._waiter.done():
+            return
+        assert self._read_timeout is not None  # noqa: S101 - without it there is no timer
+        left = self._waiting_since + self._read_timeout - loop.time()
+        if left > 0:
+            self._timer = loop.call_later(left, self._check_silence, loop)
+        else:
+            self._waiter.set_exception(TimeoutError())

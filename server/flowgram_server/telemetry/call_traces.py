@@ -40,9 +40,9 @@ class CallTraces:
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
 
-    def listener(self, method: Method) -> CallListener:
+    def listener(self, method: Method) -> CallListener | None:
         """What makes the spans of a method."""
-        return _Untraced() if method.service.startswith(_UNTRACED) else _Traced(self._tracer, method)
+        return None if method.service.startswith(_UNTRACED) else _Traced(self._tracer, method)
 
 
 class _Traced:
@@ -91,19 +91,3 @@ class _Traced:
 
     def sent(self) -> None:
         """Not of interest."""
-
-
-class _Untraced:
-    """The calls of a method without spans."""
-
-    def begun(self, call: Call) -> None:
-        """Nothing."""
-
-    def ended(self, call: Call, _: None) -> None:
-        """Nothing."""
-
-    def received(self) -> None:
-        """Nothing."""
-
-    def sent(self) -> None:
-        """Nothing."""

@@ -11,6 +11,7 @@ from flowgram_core.concurrency.fair_threads import FairThreads
 from flowgram_core.concurrency.fairness import FairScheduler
 from flowgram_core.concurrency.supervision import run_forever, with_timeout
 from flowgram_core.embedded.acceptance import Acceptance
+from flowgram_core.embedded.disposer import Disposer
 from flowgram_core.embedded.failing import fail_task_with_retry
 from flowgram_core.embedded.memory_budget import MemoryBudget
 from flowgram_core.embedded.recovery import Recovery
@@ -85,12 +86,15 @@ class Application:
         self._clock = clock
         self._program_cache = ProgramCache(registry.node_types, settings)
         self._fairness = fairness = fairness or FairScheduler()
-        secrets = Secrets(settings.secret_names)
+        secrets, disposer = Secrets(settings.secret_names), Disposer()
+        calls = Caller(
+            registry.executors, settings, secrets, clock, fairness, workflow_secrets, disposer.free
+        )
         self._services = Services(
             journal=journal,
             codec=codec,
             clock=clock,
-            caller=Caller(registry.executors, settings, secrets, clock, fairness, workflow_secrets),
+            caller=calls,
             secrets=secrets,
             fairness=fairness,
             uptime=Uptime(journal, clock),
@@ -102,6 +106,7 @@ class Application:
             threads=FairThreads(_THREADS, "node-work"),
             pins=PinnedSettings.of(settings, registry.node_types).to_record(),
             observer=observer,
+            disposer=disposer,
         )
         self._scheduler = Scheduler(
             settings.max_running_tasks,

@@ -40,6 +40,7 @@ class Caller:
         clock: Measures the time limits.
         fairness: Keeps many calls that begin or end at once from holding the event loop.
         workflow_secrets: The secrets of the server, whose values must not appear anywhere.
+        free: Frees large values that are needed no more once nothing refers to them.
     """
 
     def __init__(
@@ -50,7 +51,9 @@ class Caller:
         clock: Clock,
         fairness: FairScheduler,
         workflow_secrets: WorkflowSecrets | None = None,
+        free: Callable[[list[object]], None] | None = None,
     ) -> None:
+        self._free = free
         self._executors = executors
         self._foreign = frozenset(name for name in executors if not is_trusted(executors[name]))
         self._timeouts = settings.call_timeouts
@@ -118,7 +121,7 @@ class Caller:
         else:
             return await self._recorded(call, context, CallSucceeded(self._clock.now(), call.key, outputs))
         text = scrub(text, self._workflow_secrets.known_texts())
-        text = mask_urls(scrub(text, _without_placeholders(call, self._secrets.values(call.inputs))))
+        text = mask_urls(scrub(text, await self._own_secrets(call, self._secrets.values)))
         failed = CallFailed(self._clock.now(), call.key, text)
         return failed, to_json(failed)
 
@@ -129,7 +132,7 @@ class Caller:
         if not getattr(self._executors.get(call.node.type), "answers_from_outside", False):
             return await self._execute(call, context, is_wanted)
         known = self._workflow_secrets
-        own = _without_placeholders(call, self._secrets.echoes(call.inputs))
+        own = await self._own_secrets(call, self._secrets.echoes)
         if not own and not known:
             return await self._execute(call, context, is_wanted)
         scrubbed = ScrubbedContext(context, own, known.known_texts)
@@ -140,6 +143,11 @@ class Caller:
         )
         scrubbed.flush()
         return found
+
+    async def _own_secrets(self, call: Call, find: Callable[[dict[str, object]], list[str]]) -> list[str]:
+        """The secrets among the inputs of a call; a form among them is read for it, which takes long where it is large."""
+        size = size_of(call.inputs, LARGE)
+        return _without_placeholders(call, await run_in_thread_if_large(size, find, call.inputs))
 
     async def _execute(
         self, call: Call, context: CallContext, is_wanted: IsWanted | None
@@ -176,7 +184,10 @@ class Caller:
         self, call: Call, context: CallContext, outcome: CallSucceeded
     ) -> tuple[Outcome, str]:
         try:
-            return await run_in_thread_if_large(size_of(outcome.outputs, LARGE), self._record, outcome)
+            size = size_of(outcome.outputs, LARGE)
+            if size > LARGE and self._free is not None:
+                self._free([outcome.outputs])  # what is recorded is read from its text
+            return await run_in_thread_if_large(size, self._record, outcome)
         except NodeError as error:
             text = str(error)
         except Exception as error:  # noqa: BLE001 - outputs of whatever kind must not block the task

@@ -9,7 +9,7 @@ import pytest
 FOLDER = Path(__file__).with_name("scenarios")
 SCENARIOS = [
     pytest.param(file, name, id=name)
-    for file in (FOLDER / "pages.mjs", FOLDER / "tasks.mjs")
+    for file in (FOLDER / "pages.mjs", FOLDER / "tasks.mjs", FOLDER / "frames.mjs")
     for name in re.findall(r"^export async function (\w+)", file.read_text("utf-8"), re.MULTILINE)
 ]
 

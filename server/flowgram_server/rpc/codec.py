@@ -129,22 +129,30 @@ class Codec:
         if snapshot_id is node_id:
             parts = [node.snapshot, iterations]
         else:
-            parts = [tags.SNAPSHOT_ID, _text(snapshot_id), node.in_snapshot, iterations]
-        if inputs is not None:
-            parts += (
-                tags.SNAPSHOT_INPUTS,
-                self._json(self._mask_inputs(inputs)) if inputs else _EMPTY_OBJECT,
-            )
-        if outputs is not None:
-            # What has no inputs and gives outputs at once is mostly the start node: its outputs are the task's inputs.
-            mask = self._mask_outputs if inputs or inputs is None else self._mask_inputs
-            parts += (tags.SNAPSHOT_OUTPUTS, self._json(mask(outputs)) if outputs else _EMPTY_OBJECT)
+            key = snapshot_id.encode() if snapshot_id.isascii() else utf8(snapshot_id)
+            length = len(key)
+            size = SMALL_VARINTS[length] if length < SMALL else varint(length)
+            parts = [tags.SNAPSHOT_ID, size, key, node.in_snapshot, iterations]
+        if not inputs and not outputs and inputs is not None and outputs is not None:
+            parts.append(_NOTHING)
+        else:
+            if inputs is not None:
+                parts += (
+                    tags.SNAPSHOT_INPUTS,
+                    self._json(self._mask_inputs(inputs)) if inputs else _EMPTY_OBJECT,
+                )
+            if outputs is not None:
+                # What has no inputs and gives outputs at once is mostly the start node: its outputs are the task's inputs.
+                mask = self._mask_outputs if inputs or inputs is None else self._mask_inputs
+                parts += (tags.SNAPSHOT_OUTPUTS, self._json(mask(outputs)) if outputs else _EMPTY_OBJECT)
         if branch:
             parts += (tags.SNAPSHOT_BRANCH, _text(branch))
         if error:
             parts += (tags.SNAPSHOT_ERROR, _text(error))
-        snapshot = delimited(b"".join(parts))
-        return b"".join((node.in_event, status_info, tags.NODE_SNAPSHOT, snapshot))
+        snapshot = b"".join(parts)
+        length = len(snapshot)
+        size = SMALL_VARINTS[length] if length < SMALL else varint(length)
+        return b"".join((node.in_event, status_info, tags.NODE_SNAPSHOT, size, snapshot))
 
     def _task_status_changed(self, event: TaskStatusChanged, moment: "_Moment") -> bytes:
         _, _, status, start_time, end_time, outputs = event
@@ -270,6 +278,8 @@ _STATUS = [
 ]
 """By status: the fields of a `StatusInfo` that follow from it, `status` and `terminated`."""
 _EMPTY_OBJECT = delimited(b"{}")
+_NOTHING = tags.SNAPSHOT_INPUTS + _EMPTY_OBJECT + tags.SNAPSHOT_OUTPUTS + _EMPTY_OBJECT
+"""The inputs and outputs of a node that has neither."""
 _NO_VALUE: tuple[JSONObject, bytes] = ({}, _EMPTY_OBJECT)
 
 

@@ -338,11 +338,17 @@ def _gives(scope: RunScope, inputs: dict[str, Any]) -> NodeResult:
     return NodeResult({"c": [0] * 2_000_000})
 
 
-@pytest.mark.parametrize("run", [_looks_up, _declares, _gives])
-def test_copying_for_a_foreign_node_is_work(run: Run) -> None:
+def _asks(scope: RunScope, inputs: dict[str, Any]) -> dict[str, Any]:
+    return {"c": [0] * 2_000_000}
+
+
+@pytest.mark.parametrize(
+    ("run", "makes_calls"), [(_looks_up, False), (_declares, False), (_gives, False), (_asks, True)]
+)
+def test_copying_for_a_foreign_node_is_work(run: Run, makes_calls: bool) -> None:
     """A node that asks for, sets or gives much fails as one that computes much: two million parts are too many, none are not."""
     limits, inputs = Limits(max_node_work=10_000_000), {"x": [0] * 100_000}
-    driven = drive(program(Foreign(run)), inputs, lambda call: {}, limits=limits)
+    driven = drive(program(Foreign(run, makes_calls=makes_calls)), inputs, lambda call: {}, limits=limits)
     assert driven.execution.finished is not None
     assert [error.text for error in driven.execution.finished.errors] == [
         "Node run takes more work than the limit max_node_work = 10000000"

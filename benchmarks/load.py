@@ -241,7 +241,7 @@ async def long_task(load: Load) -> list[Row]:
 
 
 async def _events(stream: Any, begun: Callable[[], None] = lambda: None) -> int:
-    """How many events a watch shows, told when the first ones have come. Raises where one is missing."""
+    """How many events a watch shows, called when the first ones have come. Raises where one is missing."""
     sequence = 0
     async for response in stream:
         if not sequence:

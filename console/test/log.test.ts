@@ -18,7 +18,7 @@ describe('TaskLog', () => {
     expect(run?.branch).toBe('if_1');
   });
 
-  it('gives a node that told its end alone the time in which it ran', () => {
+  it('gives a node that reported its end alone the time in which it ran', () => {
     const log = logOf(nodeStatus(1, 'a', 'succeeded', { at: 8, startedAt: 3 }));
     expect(log.run('', 'a')?.changes).toEqual([
       { sequence: 1, status: 'processing', time: time(3) },

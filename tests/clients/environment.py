@@ -171,7 +171,7 @@ class Environment:
 
 @asynccontextmanager
 async def environment_around(server: ServerProcess) -> AsyncIterator[Environment]:
-    """The world of one scenario; the server is left running."""
+    """The environment of one scenario; the server is left running."""
     await asyncio.to_thread(server.ensure_started)
     async with Gate() as gate:
         yield Environment(server, gate)

@@ -1,6 +1,6 @@
 """The contract of all clients: what each of them does, in whatever language, against the real server.
 
-A scenario is a function of a world (the server and what surrounds it) and a client. It knows a client by the protocol
+A scenario is a function of an environment (the server and what surrounds it) and a client. It knows a client by the protocol
 `surface.Client`, which a client in Python implements itself, a gateway by HTTP (`gateway_client`), and a client in another
 language by a *runner*: a small program that makes the calls that it reads, and writes what comes of them (`runner`).
 """

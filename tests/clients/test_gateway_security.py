@@ -185,11 +185,11 @@ async def test_a_watch_ends_with_its_key(guarded: Guarded, gateway: GatewayProce
         asyncio.timeout(30),
     ):
         assert response.status_code == 200
-        told = frames(response)
-        while json.loads((await anext(told)).get("data", "{}")).get("type") != "live":
+        received = frames(response)
+        while json.loads((await anext(received)).get("data", "{}")).get("type") != "live":
             pass
         change_keys(guarded.file, lambda keys: [])
-        last = [fields async for fields in told][-1]
+        last = [fields async for fields in received][-1]
     assert last["event"] == "failure"
     assert json.loads(last["data"])["code"] == "CREDENTIALS_INVALID"
 
@@ -275,7 +275,7 @@ async def outcome(*command: str) -> tuple[int, str]:
 
 
 async def test_safe_by_default(command: Command, guarded: Guarded, tmp_path: Path) -> None:
-    """Beyond this machine a gateway starts with a certificate only, or if it is told that it is meant so."""
+    """Beyond this machine a gateway starts with a certificate only, or if its settings say that this is meant."""
     target = ("--target", guarded.target)
     for listen in ("0.0.0.0:0", "[::]:0", "gateway.example.com:0"):
         code, said = await outcome(*command, *target, "--listen", listen)

@@ -93,7 +93,7 @@ async def play(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Async
     failures = os.environ.get("BROWSER_PICTURES", "")
 
     async def play(file: Path, name: str, pictures: Path | None = None) -> None:
-        world = {
+        browser_settings = {
             "chromium": chromium,
             "url": server.url,
             "model": model.base_url,
@@ -102,7 +102,7 @@ async def play(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Async
         if not server.serves:
             await server.start()  # a scenario that failed may have left it killed
         command = ("node", str(Path(__file__).with_name("browser.mjs")), str(file), name)
-        environment = {**os.environ, "WORLD": json.dumps(world)}
+        environment = {**os.environ, "WORLD": json.dumps(browser_settings)}
         browser = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, env=environment)
         assert browser.stdin is not None
         assert browser.stdout is not None

@@ -11,7 +11,7 @@ class KeepingObserver:
     """Keeps what it is notified of, as short texts in order.
 
     Attributes:
-        told: `accepted`, `ended STATUS`, for each event `TASK: STATUS` or `TASK/RUN: STATUS`, and so on.
+        recorded: `accepted`, `ended STATUS`, for each event `TASK: STATUS` or `TASK/RUN: STATUS`, and so on.
         traces: What was kept with each task that it was asked to observe.
     """
 

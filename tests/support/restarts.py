@@ -210,11 +210,11 @@ class Client:
     async def _look(self, application: Application) -> None:
         received = self.received()
         log = [event async for batch in application.log(self.task_id) for event in _lines(batch)]
-        assert log[: len(received)] == received, f"the log of {self.task_id} lacks what was told"
+        assert log[: len(received)] == received, f"the log of {self.task_id} lacks what was shown"
         page = await application.tasks(limit=100, before=None, statuses=frozenset(), labels={})
         (listed,) = [record for record in page if record.task_id == self.task_id]
         assert listed.last_sequence >= len(received), (
-            f"the list does not know what was told of {self.task_id}"
+            f"the list does not know what was shown of {self.task_id}"
         )
 
     def received(self) -> list[str]:
@@ -242,7 +242,7 @@ async def broken_promises(
         log = [event for batch in await journal.read(client.task_id, 0, 1 << 30) for event in _lines(batch)]
         received = client.received()
         if received != log:
-            found.append(f"{client.task_id}: told was {received}, and the log is {log}")
+            found.append(f"{client.task_id}: shown was {received}, and the log is {log}")
         found += [
             f"{key} was called again after its end was seen"
             for key, made in client.seen.items()
@@ -250,7 +250,7 @@ async def broken_promises(
         ]
     records: list[TaskRecord] = await journal.tasks(limit=100, before=None, statuses=frozenset(), labels={})
     if {record.task_id for record in records} - removable != {client.task_id for client in clients}:
-        found.append("other tasks are stored than were told of")
+        found.append("other tasks are stored than were shown")
     for record in records:
         log = await journal.read(record.task_id, 0, 1 << 30)
         if not log or log[-1].last_sequence != record.last_sequence:

@@ -1,4 +1,4 @@
-"""What a client was told about its tasks, and what it must therefore never be told again."""
+"""What a client has seen about its tasks, and what it must therefore never see again."""
 
 import json
 import time
@@ -32,7 +32,7 @@ class Violation(AssertionError):
 
 @dataclass
 class History:
-    """What was told about one task.
+    """What was reported about one task.
 
     Attributes:
         variant: What it runs.
@@ -41,11 +41,11 @@ class History:
         events: The bytes of each event, by sequence.
         ended_runs: The runs of nodes whose end was seen.
         terminated: Whether its last event was seen.
-        result: The bytes of its result, once that was told.
+        result: The bytes of its result, once that was reported.
         reports: All reports.
         canceled: Whether a cancel was answered with success.
         cancel_asked: Whether a cancel may have reached the server.
-        checked: How often something that was told before was told again, the same.
+        checked: How often something that was reported before was reported again, the same.
     """
 
     variant: Variant
@@ -90,7 +90,7 @@ class History:
         return after
 
     def settled(self, result: bytes) -> None:
-        """An answer told its result."""
+        """An answer had its result."""
         if self.result is not None:
             self.checked += 1
             if self.result != result:

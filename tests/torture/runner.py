@@ -1,4 +1,4 @@
-"""The torture: a server under mixed load is killed again and again; afterwards everything that was told must hold."""
+"""The torture: a server under mixed load is killed again and again; afterwards everything that was reported must hold."""
 
 import asyncio
 import random
@@ -42,7 +42,7 @@ class Result:
         while_starting: How many of them before they served.
         tasks: How many tasks were accepted, by how they ended.
         events: How many events were checked against the log.
-        told_again: How many events and results were told more than once, and compared.
+        told_again: How many events and results were reported more than once, and compared.
         reports: How many reports were checked against the log.
         calls: How many calls the peer got, and how many of them again after a kill.
         streams: How many watches were opened.
@@ -57,7 +57,7 @@ class Result:
     while_starting: int
     tasks: Counter[str]
     events: int
-    told_again: int
+    reported_again: int
     reports: int
     calls: tuple[int, int]
     streams: int
@@ -73,7 +73,7 @@ class Result:
             f"kills: {self.kills} ({self.while_starting} before the server was ready)",
             f"tasks: {self.tasks.total()} ({ended})",
             f"events checked: {self.events}",
-            f"told again, and compared: {self.told_again}",
+            f"read again, and compared: {self.reported_again}",
             f"reports checked: {self.reports}",
             f"calls: {self.calls[0]}, and {self.calls[1]} again because a kill came before their outcome",
             f"watches: {self.streams}, interrupted calls and watches: {self.interruptions}",
@@ -143,7 +143,7 @@ async def torture(
         while_starting=while_starting,
         tasks=Counter(_NAMES[record.status] for record, _ in stored.values()),
         events=sum(len(task.events) for task in history),
-        told_again=sum(task.checked for task in history),
+        reported_again=sum(task.checked for task in history),
         reports=sum(len(task.reports) for task in history),
         calls=(len(mock_server.calls) + repeated, repeated),
         streams=users.streams,

@@ -27,7 +27,7 @@ _STOPPED = 1.5 * HEARTBEAT_TIMEOUT
 _TIMEOUT = 120.0
 _READ_TIMEOUT = 30.0
 _LONGEST_LINE = 1 << 24
-_TOLD = {
+_REPORTED = {
     "not serving",  # the cluster was killed
     "waiting for Temporal",
     "temporal failed",
@@ -97,7 +97,7 @@ class _Part:
             except ValueError:
                 continue
             event = str(fields.get("event"))
-            if fields.get("level") in {"error", "critical"} and not event.startswith(tuple(_TOLD)):
+            if fields.get("level") in {"error", "critical"} and not event.startswith(tuple(_REPORTED)):
                 self.complaints.append(f"{self.name}: {text[:2000]}")
 
 

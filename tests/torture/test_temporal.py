@@ -9,7 +9,7 @@ SEED = 5
 
 
 @pytest.mark.timeout(600)
-async def test_nothing_that_was_told_is_lost() -> None:
+async def test_nothing_that_was_reported_is_lost() -> None:
     """After kills of each of them nothing is lost, repeated or missing, and both servers tell the same bytes."""
     require_temporal()
     result = await torture(kills=KILLS, seed=SEED, tell=lambda _: None, runtime="temporal")

@@ -1,4 +1,4 @@
-"""Users of the server: each starts tasks, watches, asks, cancels and repeats itself, and remembers all that it is told."""
+"""Users of the server: each starts tasks, watches, asks, cancels and repeats itself, and remembers all that it gets."""
 
 import asyncio
 import random
@@ -35,7 +35,7 @@ class Users:
         late: Whether a call may miss its deadline: a server whose store is away cannot say how a task is.
 
     Attributes:
-        history: What they were told, task by task.
+        history: What they were reported, task by task.
         interruptions: How many calls were cut off by a kill.
         streams: How many watches were opened.
     """
@@ -49,7 +49,7 @@ class Users:
         self._away = _AWAY | {grpc.StatusCode.DEADLINE_EXCEEDED} if late else _AWAY
         self._channel = grpc.aio.insecure_channel(target, _OPTIONS)
         self._stub: Any = WorkflowRuntimeServiceStub(self._channel)
-        # The bytes as they come: what is told is compared byte for byte.
+        # The bytes as they come: what is reported is compared byte for byte.
         self._watch = self._channel.unary_stream(
             _WATCH, request_serializer=service.WatchTaskRequest.SerializeToString, response_deserializer=bytes
         )

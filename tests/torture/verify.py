@@ -1,4 +1,4 @@
-"""What must hold in the end: everything that was told is in the log, and the tasks went as they should."""
+"""What must hold in the end: everything that was reported is in the log, and the tasks went as they should."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -43,7 +43,7 @@ def violations(
     """What was promised and does not hold, one text each.
 
     Args:
-        history: What users were told.
+        history: What users were reported.
         stored: The record and the events of each task.
         calls: When each call came.
         undisturbed: How tasks of each variant go.
@@ -51,7 +51,7 @@ def violations(
     """
     ids = {task.task_id for task in history}
     if extra := stored.keys() - ids:
-        yield f"{len(extra)} tasks are stored that nobody was told of"
+        yield f"{len(extra)} tasks are stored that nobody has seen"
     for task in history:
         if task.task_id not in stored:
             yield f"{task.tag}: was accepted as {task.task_id!r}, and is not stored"
@@ -73,12 +73,12 @@ def _of_the_log(history: History, record: TaskRecord, events: list[bytes]) -> It
         return
     for sequence, event in history.events.items():
         if sequence > len(events) or events[sequence - 1] != event:
-            yield f"event {sequence} was told, and is not in the log as it was"
+            yield f"event {sequence} was seen, and is not in the log as it was"
     last = event_pb2.TaskEvent.FromString(events[-1])
     if not last.task_status_changed.status.terminated:
         yield "it has not terminated"
     elif history.result is None:
-        yield "its result was never told"
+        yield "its result was never seen"
     else:
         result = service.TaskResultResponse.FromString(history.result)
         if result.status != last.task_status_changed.status:
@@ -86,7 +86,7 @@ def _of_the_log(history: History, record: TaskRecord, events: list[bytes]) -> It
         if result.outputs != last.task_status_changed.outputs:
             yield "its result has other outputs than its log"
     if len(history.events) != len(events):
-        yield f"{len(history.events)} of its {len(events)} events were told, although it was watched to its end"
+        yield f"{len(history.events)} of its {len(events)} events were seen, although it was watched to its end"
 
 
 def _of_the_outcome(history: History, events: list[bytes], expected: Outcome) -> Iterator[str]:

@@ -50,8 +50,8 @@ export async function get(operations: Operations, exchange: Exchange): Promise<v
 
 /** `GET /api/task/report` */
 export async function report(operations: Operations, exchange: Exchange): Promise<void> {
-  const told = await operations.report(taskIdOf(exchange), View.FULL, exchange.settings);
-  exchange.send(200, encode(reportShape(told)));
+  const received = await operations.report(taskIdOf(exchange), View.FULL, exchange.settings);
+  exchange.send(200, encode(reportShape(received)));
 }
 
 /** `GET /api/task/result` */

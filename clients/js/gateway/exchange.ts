@@ -36,13 +36,13 @@ export class Exchange {
     /** The credential of the session that the request belongs to, which counts where the request has none itself. */
     session: string | undefined,
     readonly stopping: AbortSignal,
-    /** Is told what goes wrong and is not for clients. */
+    /** Is notified of what goes wrong and is not for clients. */
     readonly log: (text: string, error: unknown) => void,
   ) {
     const left = new LinkedController();
     const either = new LinkedController(left.signal, stopping);
     response.once("close", () => left.abort());
-    response.on("error", () => undefined); // a client that has left is told of by "close"
+    response.on("error", () => undefined); // "close" says that a client has left
     this.controllers = [left, either];
     this.settings = { signal: left.signal, metadata: forwarded(request, forward, session) };
     this.untilStopping = either.signal;

@@ -47,7 +47,7 @@ export interface GatewayOptions extends ClientOptions {
   readonly certificate?: CertificateFiles;
   /** The file that gets a line of JSON for each request that the gateway itself refuses; "-": standard output. Default: none. */
   readonly auditLog?: string;
-  /** Is told what goes wrong and is not for clients. Default: the standard error stream. */
+  /** Is notified of what goes wrong and is not for clients. Default: the standard error stream. */
   readonly log?: (text: string, error: unknown) => void;
 }
 

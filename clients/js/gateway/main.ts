@@ -38,7 +38,7 @@ elsewhere.
   --max-body BYTES    of a request  [50331648]
   --max-connections COUNT
                       that are open at once; more are closed  [1000]
-  --grace DURATION    for requests under way, when it is told to stop  [10s]
+  --grace DURATION    for requests under way, when it is asked to stop  [10s]
   --help              show this text
 `;
 

@@ -79,9 +79,9 @@ export function watchTasks(watch: TasksWatch): () => void {
     address: () => address('/api/tasks/watch', watch.query),
     onEvents: (events) => {
       for (const event of events) {
-        const told = parseJson(event.data) as unknown as TasksChanged | WatchIsLive;
-        if (told.type === 'live') watch.onLive();
-        else if (told.type === 'tasks_changed') watch.onChange(told);
+        const received = parseJson(event.data) as unknown as TasksChanged | WatchIsLive;
+        if (received.type === 'live') watch.onLive();
+        else if (received.type === 'tasks_changed') watch.onChange(received);
       }
       return false;
     },

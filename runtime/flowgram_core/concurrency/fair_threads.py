@@ -66,8 +66,8 @@ class FairThreads:
             job = self._waiting.pop()
             if job.future.set_running_or_notify_cancel():
                 self._free -= 1
-                told = partial(self._tell_end, asyncio.get_running_loop())
-                self._executor.submit(job.run).add_done_callback(told)
+                received = partial(self._tell_end, asyncio.get_running_loop())
+                self._executor.submit(job.run).add_done_callback(received)
 
     def _tell_end(self, loop: asyncio.AbstractEventLoop, _: "Future[None]") -> None:
         with suppress(RuntimeError):  # the loop is closed: nothing waits

@@ -160,7 +160,7 @@ def _retention_finding(retention: timedelta, settings: RuntimeSettings) -> Findi
 def _size_finding(what: str, limit: int, least: int, key: str) -> Finding:
     if not limit:
         return Finding(
-            ok=True, text=f"the limit of {what} is not told by this server: {least} bytes are needed ({key})"
+            ok=True, text=f"the limit of {what} is not given by this server: {least} bytes are needed ({key})"
         )
     ok = limit >= least
     remedy = "" if ok else f"set {key} to {least} at least"

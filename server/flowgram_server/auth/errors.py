@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 class AuthFailure(StrEnum):
-    """Why a call was refused, in more detail than a caller is told: for metrics, logs and operators."""
+    """Why a call was refused, in more detail than a caller gets: for metrics, logs and operators."""
 
     MISSING = "missing"
     MALFORMED = "malformed"

@@ -171,13 +171,13 @@ def validate_command(connection: Connection, file: str, inputs: str | None, as_j
     workflow = read_workflow(file, inputs)
     found = connection.ask(lambda client: client.validate(workflow.schema, workflow.inputs))
     if as_json:
-        told = {
+        received = {
             "valid": found.valid,
             "errors": [each.description for each in found.violations],
             "problems": [each._asdict() for each in found.violations],
             "warnings": [each._asdict() for each in found.warnings],
         }
-        click.echo(json_output.dump(told))
+        click.echo(json_output.dump(received))
         return ExitStatus.SUCCEEDED if found.valid else ExitStatus.INVALID
     for each in found.violations:
         click.echo(clean(str(each)), err=True)

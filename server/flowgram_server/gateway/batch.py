@@ -222,16 +222,16 @@ def _line(outcome: service.BatchOutcome) -> bytes:
     if outcome.WhichOneof("result") == "rejected":
         error = answer_to(error_from_details(RichStatus.FromString(outcome.rejected.SerializeToString())))
         return _encoded({"key": outcome.key, "error": _error(error)})
-    told = outcome.outcome
+    received = outcome.outcome
     shaped: dict[str, Any] = {
         "key": outcome.key,
-        "taskID": told.task_id,
-        "workflowStatus": json_encoding.status(told.status),
+        "taskID": received.task_id,
+        "workflowStatus": json_encoding.status(received.status),
     }
-    if told.outputs:
-        shaped["outputs"] = json_encoding.json_object(told.outputs)
-    if told.errors:
-        shaped["messages"] = [json_encoding.message(each) for each in told.errors]
+    if received.outputs:
+        shaped["outputs"] = json_encoding.json_object(received.outputs)
+    if received.errors:
+        shaped["messages"] = [json_encoding.message(each) for each in received.errors]
     return _encoded(shaped)
 
 

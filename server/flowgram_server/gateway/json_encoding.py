@@ -56,7 +56,7 @@ MESSAGE_TYPES: dict[int, str] = {
 }
 """FlowGram's word for each type of message, by its number."""
 
-_Told = TypeVar("_Told")
+_Received = TypeVar("_Received")
 
 _PIECE: Final = 200
 """So many parts of a report are put in shape before others have their turn."""
@@ -77,18 +77,18 @@ def json_object(text: str) -> orjson.Fragment:
     return orjson.Fragment(text) if text else _EMPTY
 
 
-async def report(told: Report) -> dict[str, Any]:
+async def report(received: Report) -> dict[str, Any]:
     """The report of a task, which may be long: a piece at a time, so that others have their turn in between."""
     work = _Pieces()
-    reports = {node.node_id: await _node_report(node, work) for node in told.nodes}
+    reports = {node.node_id: await _node_report(node, work) for node in received.nodes}
     by_type: dict[str, list[Message]] = {word: [] for word in MESSAGE_TYPES.values()}
-    for each in told.messages:
+    for each in received.messages:
         by_type[MESSAGE_TYPES.get(each.type, "log")].append(each)
     return {
-        "id": told.task_id,
-        "inputs": json_object(told.inputs),
-        "outputs": json_object(told.outputs),
-        "workflowStatus": status(told.status),
+        "id": received.task_id,
+        "inputs": json_object(received.inputs),
+        "outputs": json_object(received.outputs),
+        "workflowStatus": status(received.status),
         "reports": reports,
         "messages": {word: await work.encoded(found, message) for word, found in by_type.items()},
     }
@@ -109,7 +109,7 @@ class _Pieces:
     def __init__(self) -> None:
         self._left = _PIECE
 
-    async def encoded(self, parts: Iterable[_Told], shape: Callable[[_Told], Any]) -> orjson.Fragment:
+    async def encoded(self, parts: Iterable[_Received], shape: Callable[[_Received], Any]) -> orjson.Fragment:
         """A list as JSON text. What has become text costs nothing when it is put into a larger one."""
         texts: list[bytes] = []
         remaining = iter(parts)
@@ -145,41 +145,41 @@ def status(info: StatusInfo) -> dict[str, Any]:
     return shaped
 
 
-def _whole_snapshot(told: Snapshot) -> dict[str, Any]:
+def _whole_snapshot(received: Snapshot) -> dict[str, Any]:
     """One run of a node, with the fields that FlowGram demands."""
     return {
-        "id": told.id,
-        "nodeID": told.node_id,
-        "inputs": json_object(told.inputs),
-        "data": json_object(told.data),
-        **_outcome(told),
+        "id": received.id,
+        "nodeID": received.node_id,
+        "inputs": json_object(received.inputs),
+        "data": json_object(received.data),
+        **_outcome(received),
     }
 
 
-def _outcome(told: Snapshot) -> dict[str, Any]:
+def _outcome(received: Snapshot) -> dict[str, Any]:
     shaped: dict[str, Any] = {}
-    if told.outputs:
-        shaped["outputs"] = orjson.Fragment(told.outputs)
-    if told.branch:
-        shaped["branch"] = told.branch
-    if told.error:
-        shaped["error"] = told.error
+    if received.outputs:
+        shaped["outputs"] = orjson.Fragment(received.outputs)
+    if received.branch:
+        shaped["branch"] = received.branch
+    if received.error:
+        shaped["error"] = received.error
     return shaped
 
 
-def message(told: Message) -> dict[str, Any]:
+def message(received: Message) -> dict[str, Any]:
     """Something that a task has to say."""
-    shaped = {"id": told.id, "type": MESSAGE_TYPES.get(told.type, "log"), "message": told.text}
-    if told.node_id:
-        shaped["nodeID"] = told.node_id
-    return {**shaped, "timestamp": milliseconds(told.time)}
+    shaped = {"id": received.id, "type": MESSAGE_TYPES.get(received.type, "log"), "message": received.text}
+    if received.node_id:
+        shaped["nodeID"] = received.node_id
+    return {**shaped, "timestamp": milliseconds(received.time)}
 
 
-def task_list(told: TaskListResponse) -> dict[str, Any]:
+def task_list(received: TaskListResponse) -> dict[str, Any]:
     """One page of tasks."""
-    shaped: dict[str, Any] = {"tasks": [task_summary(each) for each in told.tasks]}
-    if told.next_page_token:
-        shaped["nextPageToken"] = told.next_page_token
+    shaped: dict[str, Any] = {"tasks": [task_summary(each) for each in received.tasks]}
+    if received.next_page_token:
+        shaped["nextPageToken"] = received.next_page_token
     return shaped
 
 
@@ -211,12 +211,12 @@ def task(message: Task) -> dict[str, Any]:
     return shaped
 
 
-def task_changes(told: WatchTasksResponse) -> dict[str, Any]:
+def task_changes(received: WatchTasksResponse) -> dict[str, Any]:
     """Tasks that changed, and ids of those that were removed."""
     return {
         "type": "tasks_changed",
-        "tasks": [task_summary(each) for each in told.tasks],
-        "removedTaskIDs": list(told.removed_task_ids),
+        "tasks": [task_summary(each) for each in received.tasks],
+        "removedTaskIDs": list(received.removed_task_ids),
     }
 
 
@@ -235,30 +235,30 @@ def _problem(message: Problem) -> dict[str, str]:
     return {"field": message.field, "text": message.text}
 
 
-def caller(told: Caller) -> dict[str, Any]:
+def caller(received: Caller) -> dict[str, Any]:
     """Who calls."""
-    return {"name": told.name, "namespace": told.namespace, "role": told.role}
+    return {"name": received.name, "namespace": received.namespace, "role": received.role}
 
 
-def server_info(told: ServerInfoResponse) -> dict[str, Any]:
+def server_info(received: ServerInfoResponse) -> dict[str, Any]:
     """What a server says of itself."""
     shape: dict[str, Any] = {
-        "name": told.name,
-        "title": told.title,
-        "description": told.description,
-        "runtime": told.runtime,
-        "version": told.version,
-        "time": _rfc3339(told.time),
-        "nodeTypes": list(told.node_types),
-        "features": list(told.features),
+        "name": received.name,
+        "title": received.title,
+        "description": received.description,
+        "runtime": received.runtime,
+        "version": received.version,
+        "time": _rfc3339(received.time),
+        "nodeTypes": list(received.node_types),
+        "features": list(received.features),
         "limits": {
-            "maxMessageBytes": told.limits.max_message_bytes,
-            "maxSchemaBytes": told.limits.max_schema_bytes,
-            "maxInputsBytes": told.limits.max_inputs_bytes,
+            "maxMessageBytes": received.limits.max_message_bytes,
+            "maxSchemaBytes": received.limits.max_schema_bytes,
+            "maxInputsBytes": received.limits.max_inputs_bytes,
         },
     }
-    if told.HasField("caller"):
-        shape["caller"] = caller(told.caller)
+    if received.HasField("caller"):
+        shape["caller"] = caller(received.caller)
     return shape
 
 

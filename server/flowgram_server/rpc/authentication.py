@@ -178,8 +178,8 @@ async def _refuse(context: Context, error: AuthError) -> NoReturn:
 def _certificate(context: Context) -> bytes | None:
     """The certificate that the caller has shown, in PEM, or in DER where the gateway tells of it; None: it has none."""
     if context.peer().startswith(PRIVATE_PEER):
-        told = _told(context, CERTIFICATE_KEY)
-        return told if isinstance(told, bytes) else None
+        received = _recorded(context, CERTIFICATE_KEY)
+        return received if isinstance(received, bytes) else None
     shown = context.auth_context().get("x509_pem_cert")
     return next(iter(shown), None) if shown else None
 
@@ -187,8 +187,8 @@ def _certificate(context: Context) -> bytes | None:
 def _peer(context: Context) -> str:
     """Where a call comes from: HOST:PORT, or as gRPC writes it."""
     peer = context.peer()
-    return str(_told(context, PEER_KEY) or peer) if peer.startswith(PRIVATE_PEER) else peer
+    return str(_recorded(context, PEER_KEY) or peer) if peer.startswith(PRIVATE_PEER) else peer
 
 
-def _told(context: Context, wanted: str) -> str | bytes | None:
+def _recorded(context: Context, wanted: str) -> str | bytes | None:
     return next((value for key, value in context.invocation_metadata() or () if key == wanted), None)

@@ -75,7 +75,7 @@ function watchCards() {
   }).observe(document.querySelector('.flow-canvas'), { subtree: true, childList: true, attributes: true, characterData: true });
 }
 
-function told(what, seen) {
+function received(what, seen) {
   if (process.env.MEASURE === 'true') process.stderr.write(`${what}: ${JSON.stringify(seen)}\n`);
 }
 
@@ -94,7 +94,7 @@ export async function follows_sixty_changes_per_second({ world, open, run, ended
   proxy.begin();
   await until(() => page.evaluate(() => document.querySelectorAll('.flow-node[data-status="succeeded"]').length === 300), 'all nodes have succeeded');
   const seen = await page.evaluate(() => globalThis.seen);
-  told('live', seen);
+  received('live', seen);
   same([seen.cards, seen.idle], [NODES, 0], 'the cards that were touched, and those that were for nothing');
   // Beside the events' own commit there are clocks that tick, and the address that follows.
   if (seen.most > 4 || seen.commits > 2 * NODES) throw new Error(`too many commits: ${JSON.stringify(seen)}`);
@@ -122,7 +122,7 @@ export async function plays_sixty_changes_per_second({ world, open, run, ended, 
     }
   });
   const seen = await page.evaluate(() => globalThis.seen);
-  told('played', seen);
+  received('played', seen);
   same([seen.cards, seen.idle], [NODES, 0], 'the cards that were touched, and those that were for nothing');
   if (seen.most > 4 || seen.commits > 2 * NODES) throw new Error(`too many commits: ${JSON.stringify(seen)}`);
   const inspector = await page.context().newCDPSession(page);

@@ -1,4 +1,4 @@
-"""Admission: counts are asked for once in a second, however many tasks come, and limits are told by their names."""
+"""Admission: counts are asked for once in a second, however many tasks come, and limits are reported by their names."""
 
 import asyncio
 

@@ -86,13 +86,13 @@ def shape(event: TaskEvent) -> dict[str, Any] | None:
     shared = {"type": kind, **filled(sequence=event.sequence), "timestamp": milliseconds(event.time)}
     match kind:
         case "node_status_changed":
-            told = event.node_status_changed
-            snapshot = told.snapshot
+            received = event.node_status_changed
+            snapshot = received.snapshot
             iterations = [{"loopNodeID": one.loop_node_id, "index": one.index} for one in snapshot.iterations]
             return {
                 **shared,
-                "nodeID": told.node_id,
-                "nodeStatus": json_encoding.status(told.status),
+                "nodeID": received.node_id,
+                "nodeStatus": json_encoding.status(received.status),
                 "snapshot": {
                     "id": snapshot.id,
                     "nodeID": snapshot.node_id,

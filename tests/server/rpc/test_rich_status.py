@@ -28,7 +28,7 @@ from flowgram_server.rpc.errors import (
 from flowgram_server.rpc.rich_status import RichStatus, rich_status
 
 METADATA_LIMIT = 8192
-"""What clients accept of trailing metadata if nobody has told them otherwise."""
+"""What clients accept of trailing metadata if nobody has set another limit."""
 
 _Detail = TypeVar("_Detail", bound=Message)
 

@@ -65,7 +65,7 @@ func run(ctx context.Context, arguments []string) error {
 	heartbeat := flags.Duration("heartbeat", 15*time.Second, "after which a silent event stream sends a comment")
 	maxBody := flags.Int64("max-body", 48<<20, "`BYTES` of the body of a request")
 	maxConnections := flags.Int("max-connections", 1000, "`CONNECTIONS` that are open at once; more are closed")
-	grace := flags.Duration("grace", 10*time.Second, "for requests under way, when it is told to stop")
+	grace := flags.Duration("grace", 10*time.Second, "for requests under way, when it is asked to stop")
 	if err := flags.Parse(arguments); err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ func lastEventID(value string) []string {
 	return []string{"Last-Event-ID", value}
 }
 
-// A browser that has seen everything is told not to come back.
+// A browser that has seen everything is asked not to come back.
 func TestNothingMoreToTell(t *testing.T) {
 	withGateway(t, watched(tellAll), gateway.Settings{}, func(t *testing.T, b *browser) {
 		b.expect(http.StatusNoContent, "", "GET", "/api/task/watch?taskID=t1", "", "Last-Event-ID", "3")
@@ -114,7 +114,7 @@ func TestRefusedStreams(t *testing.T) {
 	}
 }
 
-// A server that is away at the beginning is told soon.
+// A server that is away at the beginning is reported soon.
 func TestServerAwayAtTheBeginning(t *testing.T) {
 	server := watched(tellAll)
 	withGateway(t, server, gateway.Settings{}, func(t *testing.T, b *browser) {
@@ -168,7 +168,7 @@ func TestRestartOfTheServer(t *testing.T) {
 	})
 }
 
-// What ends an open stream early is told in it.
+// What ends an open stream early is reported in it.
 func TestFailureInTheMiddle(t *testing.T) {
 	server := watched(func(r *watchRequest, s stream) error {
 		if err := scripted.Send(s, scripted.History(3)[0]); err != nil {

@@ -42,7 +42,7 @@ type Settings struct {
 	ReadTimeout time.Duration
 	// MinReadRate is how many bytes per second must come of a body on average. Default: 8192.
 	MinReadRate int64
-	// Audit is told of the requests that the gateway itself refuses; nil: nobody is.
+	// Audit is notified of the requests that the gateway itself refuses; nil: nobody is.
 	Audit *AuditLog
 	// WriteTimeout is how long a client of a stream may read nothing while something waits for it. Default: a minute.
 	WriteTimeout time.Duration

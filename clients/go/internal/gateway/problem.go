@@ -115,14 +115,14 @@ func problemOf(err error) *problem {
 	if failure.Reason == "MESSAGE_TOO_LARGE" && failure.Metadata["message"] == "request" {
 		status = http.StatusRequestEntityTooLarge
 	}
-	told := &problem{
+	received := &problem{
 		status: status, code: failure.Reason, message: inOwnWords(failure.Message, failure.Reason),
 		errors: violations(failure),
 	}
 	if failure.Reason == "" {
-		told.code, told.message = codeNames[failure.Code], transportTexts[status]
-		if told.message == "" {
-			told.message = "the runtime gave no proper answer"
+		received.code, received.message = codeNames[failure.Code], transportTexts[status]
+		if received.message == "" {
+			received.message = "the runtime gave no proper answer"
 		}
 		if !errors.Is(err, context.Canceled) { // by a client that has left
 			slog.Warn("the runtime gave no proper answer", "error", failure)
@@ -130,9 +130,9 @@ func problemOf(err error) *problem {
 	}
 	switch status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusInsufficientStorage:
-		told.retryAfter = max(failure.RetryAfter, time.Second)
+		received.retryAfter = max(failure.RetryAfter, time.Second)
 	}
-	return told
+	return received
 }
 
 // violations are texts: those of a workflow stand for themselves, others need the name of the field.

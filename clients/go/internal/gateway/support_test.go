@@ -132,13 +132,13 @@ func (b *browser) expect(status int, want, method, path, body string, headers ..
 func (b *browser) refused(status int, code string, problems []string, method, path, body string, headers ...string) http.Header {
 	b.t.Helper()
 	response := b.ask(method, path, body, headers...)
-	var told struct {
+	var received struct {
 		Code, Message string
 		Errors        []string
 	}
 	shown := text(b.t, response)
-	if err := json.Unmarshal([]byte(shown), &told); err != nil || response.StatusCode != status || told.Code != code ||
-		told.Message == "" || told.Errors == nil || !slices.Equal(told.Errors, problems) {
+	if err := json.Unmarshal([]byte(shown), &received); err != nil || response.StatusCode != status || received.Code != code ||
+		received.Message == "" || received.Errors == nil || !slices.Equal(received.Errors, problems) {
 		b.t.Errorf("%s %s %s\n got %d %s\nwant %d %s %q", method, path, body, response.StatusCode, shown, status, code, problems)
 	}
 	if response.Header.Get("X-Content-Type-Options") != "nosniff" || response.Header.Get("Cache-Control") != "no-store" {

@@ -31,10 +31,10 @@ const runBody = `{"schema":"{}","inputs":{}}`
 // What is to run arrives as it was sent, with the headers that are forwarded; the digits of numbers stay.
 func TestRun(t *testing.T) {
 	var asked *runRequest
-	var told metadata.MD
+	var received metadata.MD
 	server := &scripted.Server{OnRun: func(ctx context.Context, r *runRequest) (*runResponse, error) {
 		asked = r
-		told, _ = metadata.FromIncomingContext(ctx)
+		received, _ = metadata.FromIncomingContext(ctx)
 		return &runResponse{TaskId: "t1"}, nil
 	}}
 	settings := gateway.Settings{Forward: []string{"Authorization"}}
@@ -46,13 +46,13 @@ func TestRun(t *testing.T) {
 			asked.GetLabels()["a"] != "b" || asked.GetRequestId() != "r" || asked.GetDisplayName() != "d" || asked.GetWait() {
 			t.Error(asked)
 		}
-		if !slices.Equal(told["authorization"], []string{"Bearer x"}) || told["cookie"] != nil {
-			t.Error(told)
+		if !slices.Equal(received["authorization"], []string{"Bearer x"}) || received["cookie"] != nil {
+			t.Error(received)
 		}
 	})
 }
 
-// All that is wrong with a workflow is told, and not only what the status of a call has room for.
+// All that is wrong with a workflow is reported, and not only what the status of a call has room for.
 func TestRunOfAnInvalidWorkflow(t *testing.T) {
 	server := &scripted.Server{
 		OnRun: func(context.Context, *runRequest) (*runResponse, error) {

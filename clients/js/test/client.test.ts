@@ -180,8 +180,10 @@ test("no answer in time: DEADLINE_EXCEEDED, and the server knows the deadline", 
     },
   });
   const { client } = connect(t, server);
-  await assert.rejects(client.info({ timeoutMs: 60 }), DeadlineExceededError);
-  assert.equal(server.headers[0]?.get("grpc-timeout"), "60m");
+  await assert.rejects(client.info({ timeoutMs: 500 }), DeadlineExceededError);
+  // What is left when the request is made: less, where that takes a while.
+  const [, deadline] = /^(\d+)m$/.exec(server.headers[0]?.get("grpc-timeout") ?? "") ?? [];
+  assert.ok(Number(deadline) > 0 && Number(deadline) <= 500, deadline);
   await left.promise;
 });
 

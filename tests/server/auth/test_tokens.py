@@ -63,8 +63,8 @@ async def test_a_token_of_the_issuer(issuer: Issuer, key_id: str, algorithm: str
     ("changes", "expected"),
     [
         ({"exp": int(time.time()) - 10}, "has expired"),
-        ({"nbf": int(time.time()) + 600}, "not valid yet"),
-        ({"iat": int(time.time()) + 600}, "not valid yet"),
+        ({"nbf": int(time.time()) + 86_400}, "not valid yet"),
+        ({"iat": int(time.time()) + 86_400}, "not valid yet"),
         ({"aud": "another"}, "another audience"),
         ({"aud": []}, "aud"),
         ({"iss": "https://evil.example.com/"}, "another issuer"),

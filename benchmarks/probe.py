@@ -62,6 +62,7 @@ class Probe:
         gc.callbacks.append(self._collected)
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self._tell)
         self._running = asyncio.create_task(self._measure())
+        self._tell()  # a signal that came before would have ended the process
 
     async def _measure(self) -> None:
         excused = _excused()

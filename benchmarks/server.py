@@ -75,6 +75,8 @@ async def running_server(*, probed: bool = False, **environment: str) -> AsyncIt
             options = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 100)]
             async with grpc.aio.insecure_channel(target, options=options) as channel:
                 await _ready(channel, process)
+            if probed:
+                await process.stdout.readline()  # it measures from now on
             yield Server(target, psutil.Process(process.pid), process.stdout)
         finally:
             if process.returncode is None:

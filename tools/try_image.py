@@ -128,10 +128,7 @@ class Build:
         if not (base / "usr/local/bin/python").is_symlink():
             shutil.rmtree(base, ignore_errors=True)
             packages = "--include=python3,python3-venv,ca-certificates"
-            mirror = "http://deb.debian.org/debian"
-            subprocess.run(
-                ["debootstrap", "--variant=minbase", packages, self._suite, base, mirror], check=True
-            )
+            subprocess.run(["debootstrap", "--variant=minbase", packages, self._suite, base], check=True)
             (base / "usr/local/bin/python").symlink_to("/usr/bin/python3")
         root = self._work / f"stage-{number}"
         subprocess.run(["rm", "-rf", root], check=True)

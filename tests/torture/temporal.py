@@ -119,7 +119,7 @@ class TemporalProcesses:
         environment = {
             "FLOWGRAM_LOG_FORMAT": "json",
             "FLOWGRAM_ACCESS_LOG": "false",
-            "FLOWGRAM_METRICS_LISTEN": "",  # whoever got the default address would ask models for their usage, others not
+            "FLOWGRAM_METRICS_LISTEN": "",  # the process with the default address would ask models for their usage, others not
             "FLOWGRAM_CODE__WORKERS": "1",
             "FLOWGRAM_SHUTDOWN_GRACE": "5",
             "FLOWGRAM_TEMPORAL__ADDRESS": cluster,

@@ -1,3 +1,4 @@
+/** The namespace that the page is about, and for admins the way to another one. */
 import { useState, type SyntheticEvent } from 'react';
 import { tasksOf } from '../api/namespace';
 import type { Caller } from '../api/types';

@@ -78,14 +78,7 @@ function CardView({ entity, node, type, ports }: CardProps) {
   }, [entity, ports.length]);
   return (
     <div className={className} data-node={node.id} data-status={state.status}>
-      <div className="node-press" {...press}>
-        <span className={`type-icon type-${node.type}`}>
-          <Icon name={typeIcon(node.type)} size={22} />
-        </span>
-        <span className="node-title">{node.title}</span>
-        {source.withoutStatus ? <span /> : <StatusBadge status={state.status} quiet={state.status === 'idle'} />}
-        <Detail node={node} state={state} />
-      </div>
+      <CardHeader node={node} state={state} press={press} />
       {ports.length > 0 && (
         <ul className="node-ports">
           {ports.map((port) => (
@@ -97,6 +90,21 @@ function CardView({ entity, node, type, ports }: CardProps) {
         </ul>
       )}
       {source.extra?.(node)}
+    </div>
+  );
+}
+
+/** What a node is and how it is: the part that is pressed to select it. */
+function CardHeader({ node, state, press }: { node: FlowNode; state: NodeState; press: ReturnType<typeof useCard>['press'] }) {
+  const { withoutStatus } = useSource();
+  return (
+    <div className="node-press" {...press}>
+      <span className={`type-icon type-${node.type}`}>
+        <Icon name={typeIcon(node.type)} size={22} />
+      </span>
+      <span className="node-title">{node.title}</span>
+      {withoutStatus ? <span /> : <StatusBadge status={state.status} quiet={state.status === 'idle'} />}
+      <Detail node={node} state={state} />
     </div>
   );
 }
@@ -122,14 +130,7 @@ function LoopView({ node }: { node: FlowNode }) {
   useSyncNodeRenderSize(size);
   return (
     <div className={`${className} flow-loop`} style={{ height: size?.height }} data-node={node.id} data-status={state.status}>
-      <div className="node-press" {...press}>
-        <span className={`type-icon type-${node.type}`}>
-          <Icon name={typeIcon(node.type)} size={22} />
-        </span>
-        <span className="node-title">{node.title}</span>
-        {source.withoutStatus ? <span /> : <StatusBadge status={state.status} quiet={state.status === 'idle'} />}
-        <Detail node={node} state={state} />
-      </div>
+      <CardHeader node={node} state={state} press={press} />
       {source.extra?.(node)}
     </div>
   );

@@ -26,7 +26,6 @@ from flowgram_core.hosting.service import TaskRequest
 from flowgram_core.journal.errors import DuplicateRequest, JournalError
 from flowgram_core.journal.interface import NewTask, TaskRecord
 from flowgram_core.modeling.json_text import JSONObject, memory_bound
-from flowgram_core.modeling.status import Status
 
 _REFUSALS: Final = (
     InvalidWorkflow,
@@ -138,7 +137,7 @@ class Acceptance:
         )
         observer = services.observer
         trace = None if observer is None else observer.trace()
-        runner = TaskRunner(_record_of_new(task), execution, services, trace=trace)
+        runner = TaskRunner(task.record(), execution, services, trace=trace)
         return self._scheduler.admit(runner, task)
 
     def _check(self, request: TaskRequest, program: Program, inputs_memory: int) -> None:
@@ -180,24 +179,3 @@ class Acceptance:
         if record is None or record.request_hash != request.content_hash():
             raise RequestConflict(request.request_id)
         return await self._record_of(record.task_id, request.namespace)
-
-
-def _record_of_new(task: NewTask) -> TaskRecord:
-    """The record of a task that is about to be accepted."""
-    return TaskRecord(
-        task_id=task.task_id,
-        create_time=task.create_time,
-        inputs=task.inputs,
-        schema_hash=task.schema_hash,
-        labels=task.labels,
-        timeout=task.timeout,
-        status=Status.PENDING,
-        start_time=None,
-        end_time=None,
-        last_sequence=0,
-        result=None,
-        order=0,
-        request_hash=task.request_hash,
-        display_name=task.display_name,
-        namespace=task.namespace,
-    )

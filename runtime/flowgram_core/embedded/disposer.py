@@ -12,7 +12,7 @@ from typing import Any, Final
 from flowgram_core.modeling.disposal import dispose
 
 LARGE: Final = 1024 * 1024
-"""Bytes of memory. Less is freed in about a millisecond by whoever has it."""
+"""Bytes of memory. Less is freed in about a millisecond, in any thread."""
 
 _BREATH: Final = 0.0005
 """Seconds that the thread leaves the interpreter to others after some milliseconds of work."""

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
+from flowgram_core.modeling.status import Status
 
 
 class NewTask(NamedTuple):
@@ -40,6 +41,26 @@ class NewTask(NamedTuple):
     labels: Mapping[str, str] = MappingProxyType({})
     display_name: str = ""
     namespace: str = DEFAULT_NAMESPACE
+
+    def record(self, order: int = 0) -> "TaskRecord":
+        """The record of the task before its first step; `order` is known once it is stored."""
+        return TaskRecord(
+            task_id=self.task_id,
+            create_time=self.create_time,
+            inputs=self.inputs,
+            schema_hash=self.schema_hash,
+            labels=self.labels,
+            timeout=self.timeout,
+            status=Status.PENDING,
+            start_time=None,
+            end_time=None,
+            last_sequence=0,
+            result=None,
+            order=order,
+            request_hash=self.request_hash,
+            display_name=self.display_name,
+            namespace=self.namespace,
+        )
 
 
 class Batch(NamedTuple):

@@ -48,23 +48,8 @@ class _Task:
     size: int = 0
 
     def record(self) -> TaskRecord:
-        accepted = self.accepted
-        return TaskRecord(
-            task_id=accepted.task_id,
-            create_time=accepted.create_time,
-            inputs=accepted.inputs,
-            schema_hash=accepted.schema_hash,
-            labels=dict(accepted.labels),
-            timeout=accepted.timeout,
-            status=self.state.status,
-            start_time=self.start_time,
-            end_time=self.end_time,
-            last_sequence=self.state.last_sequence,
-            result=self.result,
-            order=self.order,
-            request_hash=accepted.request_hash,
-            display_name=accepted.display_name,
-            namespace=accepted.namespace,
+        return self.accepted.record(self.order).moved(
+            self.state.status, self.start_time, self.end_time, self.state.last_sequence, self.result
         )
 
 

@@ -1,4 +1,4 @@
-"""Texts by which secrets are known: many of them are looked for in small pieces of text, such as the deltas of a model."""
+"""A matcher of secret texts: finds many of them at once in small pieces of text, such as the deltas of a model."""
 
 import re
 from collections.abc import Mapping

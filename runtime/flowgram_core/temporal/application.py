@@ -34,7 +34,7 @@ from flowgram_core.hosting.service import Heartbeat, TaskRequest
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.hosting.task_changes import TaskChanges, TaskFilter
 from flowgram_core.journal.errors import JournalError, JournalUnavailable
-from flowgram_core.journal.interface import Batch, TaskRecord
+from flowgram_core.journal.interface import Batch, NewTask, TaskRecord
 from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
 from flowgram_core.modeling.status import Status
 from flowgram_core.nodes.registry import Registry
@@ -198,23 +198,18 @@ class TemporalApplication:
         self._admission.accepted(request.namespace)
         if self._observer is not None:
             self._observer.accepted()
-        return TaskRecord(
+        accepted = NewTask(
             task_id=task_id,
             create_time=task.create_time,
-            inputs=task.inputs,
             schema_hash=program.document.digest,
-            labels=task.labels,
+            schema=task.schema,
+            inputs=task.inputs,
             timeout=task.timeout,
-            status=Status.PENDING,
-            start_time=None,
-            end_time=None,
-            last_sequence=0,
-            result=None,
-            order=order_of(task.create_time, task_id),
-            request_hash=b"",
+            labels=task.labels,
             display_name=task.display_name,
             namespace=request.namespace,
         )
+        return accepted.record(order_of(task.create_time, task_id))
 
     async def run_many(self, requests: Sequence[TaskRequest]) -> list[TaskRecord | Exception]:
         """See `TaskService`: the workflows are started side by side."""

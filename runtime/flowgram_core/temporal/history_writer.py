@@ -1,4 +1,4 @@
-"""Puts the records of a task into the history of its workflow.
+"""The history writer: puts the records of a task into the history of its workflow.
 
 A record costs no event of its own where a call of the same step can carry it. Otherwise it is a marker: a local activity that
 gives the bytes back. (Not a memo: that would stay in every row of the cluster's visibility.) All of this runs in workflow code:

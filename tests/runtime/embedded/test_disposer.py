@@ -23,7 +23,7 @@ def value_with(gone: threading.Event) -> dict[str, Any]:
 
 
 def test_what_nobody_has_is_freed_in_the_thread() -> None:
-    """Whoever gave it has nothing to do with it any more."""
+    """The caller has nothing to do with it any more."""
     disposer, gone = Disposer(), threading.Event()
     values = [value_with(gone)]
     disposer.free(values)

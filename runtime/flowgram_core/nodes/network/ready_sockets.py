@@ -1,4 +1,4 @@
-"""Which sockets are ready, as libcurl wants to know it: watched by one file, which an event loop can watch in turn."""
+"""Socket readiness for libcurl: one object polls all of its sockets, and the event loop watches that object as one file."""
 
 import select
 import selectors
@@ -71,7 +71,7 @@ if sys.platform == "linux":
 
         def ready(self) -> Iterable[tuple[int, int]]:
             """See `ReadySockets`."""
-            # An error, or the end, is for whoever reads or writes.
+            # An error, or the end, shows when the socket is read or written.
             return [
                 (
                     descriptor,

@@ -1,11 +1,11 @@
 """Requests whose first attempt is made without the openai package: they are the package's requests, and fail as those do."""
 
 import json
-from collections.abc import Sequence
 
 import pytest
 from support.llm_node import KEY, inputs_of
 from support.node_calls import FakeContext, prepare
+from support.pieces import PieceResponse
 from support.raw_http import RawServer, Received, response
 
 from flowgram_core.engine.errors import NodeError
@@ -19,24 +19,7 @@ from flowgram_server.fake_openai import FakeOpenAI
 COMPLETION = response(b'{"choices": [{"message": {"content": "x"}}]}', Content_Type="application/json")
 
 
-class Pieces:
-    """A response whose body comes in these pieces."""
-
-    status_code = 200
-    headers: Sequence[tuple[bytes, bytes]] = [(b"content-type", b"Text/Event-Stream; charset=utf-8")]
-
-    def __init__(self, *pieces: bytes) -> None:
-        self._pieces = list(pieces)
-
-    @property
-    def is_over(self) -> bool:
-        return not self._pieces
-
-    async def read(self) -> bytes:
-        return self._pieces.pop(0) if self._pieces else b""
-
-    def close(self) -> None:
-        self._pieces.clear()
+EVENT_STREAM = [(b"content-type", b"Text/Event-Stream; charset=utf-8")]
 
 
 async def ask_twice(node: LLMNode, host: str, **second: object) -> dict[str, object]:
@@ -123,11 +106,11 @@ async def test_text_is_shown_as_it_comes() -> None:
     shown: list[str] = []
     words = [f'data: {{"choices": [{{"delta": {{"content": "{word}"}}}}]}}\n\n'.encode() for word in "abcd"]
     broken = b'data: {"error": {"message": "The model broke down."}}\n\n'
-    body = Pieces(words[0], words[1] + words[2][:9], words[2][9:], words[3] + broken)
+    body = PieceResponse(EVENT_STREAM, [words[0], words[1] + words[2][:9], words[2][9:], words[3] + broken])
     with pytest.raises(NodeError, match="The model broke down"):
         await Answer("host", 100, shown.append).read(APIResponse(body, at_once))
     assert shown == ["a", "b", "c", "d"]
     shown.clear()
-    body = Pieces(words[0] + words[1], words[2] + b"data: [DONE]\n\n")
+    body = PieceResponse(EVENT_STREAM, [words[0] + words[1], words[2] + b"data: [DONE]\n\n"])
     assert await Answer("host", 100, shown.append).read(APIResponse(body, at_once)) == "abc"
     assert shown == ["ab", "c"]

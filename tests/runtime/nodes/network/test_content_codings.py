@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import http_node, llm_node
+from support.pieces import PieceResponse
 from support.raw_http import RawServer, response
 
 from flowgram_core.engine.errors import NodeError
@@ -38,23 +39,9 @@ PACK = {
 }
 
 
-class FakeResponse:
-    """A response whose body comes in the pieces that a test gives."""
-
-    def __init__(self, coding: str, pieces: Sequence[bytes]) -> None:
-        self.status_code = 200
-        self.headers = [(b"content-encoding", coding.encode())]
-        self._pieces = list(pieces)
-
-    @property
-    def is_over(self) -> bool:
-        return not self._pieces
-
-    async def read(self) -> bytes:
-        return self._pieces.pop(0) if self._pieces else b""
-
-    def close(self) -> None:
-        self._pieces.clear()
+def coded(coding: str, pieces: Sequence[bytes]) -> PieceResponse:
+    """A response that is labeled with a coding."""
+    return PieceResponse([(b"content-encoding", coding.encode())], pieces)
 
 
 class Slices:
@@ -68,7 +55,7 @@ class Slices:
 
 
 async def unpack(coding: str, *pieces: bytes) -> bytes:
-    return b"".join([part async for part in read_decoded(FakeResponse(coding, pieces), Slices())])
+    return b"".join([part async for part in read_decoded(coded(coding, pieces), Slices())])
 
 
 @pytest.mark.parametrize("coding", PACK)
@@ -137,7 +124,7 @@ async def test_much_in_little_comes_in_small_pieces(coding: str) -> None:
     packed = PACK[coding](b"\0" * 20 * PIECE)
     slices = Slices()
     sizes = []
-    async for part in read_decoded(FakeResponse(coding, [packed]), slices):
+    async for part in read_decoded(coded(coding, [packed]), slices):
         sizes.append(len(part))
         assert slices.count >= len(sizes) - 1
     assert sum(sizes) == 20 * PIECE
@@ -148,7 +135,7 @@ async def test_layers_that_swell_inside_leave_time_for_others() -> None:
     """Though nothing comes out of them: a gzip of many empty gzip members."""
     inner = gzip.compress(b"") * 50_000
     slices = Slices()
-    parts = [part async for part in read_decoded(FakeResponse("gzip, gzip", [gzip.compress(inner)]), slices)]
+    parts = [part async for part in read_decoded(coded("gzip, gzip", [gzip.compress(inner)]), slices)]
     assert parts == []
     assert slices.count >= len(inner) // PIECE
 
@@ -173,7 +160,7 @@ def test_codings_are_read_from_all_their_headers() -> None:
 async def test_bodies_are_read_in_bounded_pieces() -> None:
     """What came as one piece is given in several, between which others may go on; the end is known once it was read."""
     slices = Slices()
-    body = DecodedBody(FakeResponse("identity", [bytes(2 * PIECE + 1), b"end"]), slices)
+    body = DecodedBody(coded("identity", [bytes(2 * PIECE + 1), b"end"]), slices)
     assert [len(await body.read()) for _ in range(3)] == [PIECE, PIECE, 1]
     assert slices.count == 2
     assert not body.is_over
@@ -183,7 +170,7 @@ async def test_bodies_are_read_in_bounded_pieces() -> None:
 
 async def test_compressed_bodies_are_read_in_bounded_pieces() -> None:
     """However much is packed into few bytes."""
-    body = DecodedBody(FakeResponse("gzip", [gzip.compress(bytes(3 * PIECE))]), Slices())
+    body = DecodedBody(coded("gzip", [gzip.compress(bytes(3 * PIECE))]), Slices())
     sizes = []
     while piece := await body.read():
         sizes.append(len(piece))

@@ -145,7 +145,10 @@ class CurlTransport:
         return easy
 
     def _recycle(self, kind: "_Kind", easy: Any) -> None:
-        """Keeps a handle whose exchange went well for the next request of its kind."""
+        """Keeps a handle whose exchange went well for the next request of its kind, without what it has sent."""
+        if kind.sends_body:
+            easy.setopt(pycurl.POSTFIELDS, b"")
+        easy.setopt(pycurl.HTTPHEADER, [])
         self._idle.setdefault(kind, []).append(easy)
         self._idle.move_to_end(kind)
         self._idle_count += 1

@@ -1,6 +1,7 @@
 """The transport over libcurl: connections, and how requests share the event loop."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -146,6 +147,15 @@ async def test_no_more_idle_connections_are_kept_than_may_be() -> None:
         for _ in range(4):
             await fetch(transport, f"{server.url}/p")
         assert server.connections == before
+
+
+async def test_a_body_that_was_sent_is_not_kept() -> None:
+    """The handle of its request is used again, and would hold megabytes until then."""
+    body = bytes(100_000)
+    before = sys.getrefcount(body)
+    async with RawServer() as server, transport_of() as transport:
+        await whole(await transport.send("POST", parse_url(server.url), [], body))
+        assert sys.getrefcount(body) == before
 
 
 async def test_many_requests_at_once() -> None:

@@ -1,5 +1,6 @@
 """Metrics of tasks and node runs: an `Observer` of the host."""
 
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -37,6 +38,7 @@ class TaskMetrics:
     def __init__(self, registry: CollectorRegistry, node_types: Iterable[str]) -> None:
         self._types = DocumentTypes()
         self._started = 0
+        self._ending = threading.Lock()  # on a worker of Temporal tasks end in several threads
         self._task_seconds = {status: HistogramTally(_TASK_SECONDS) for status in _ENDS}
         types = sorted({*node_types, OTHER})
         self._node_seconds = {
@@ -71,7 +73,8 @@ class TaskMetrics:
 
     def ended(self, status: int, seconds: float) -> None:
         """See `Observer`."""
-        self._task_seconds[int(status)].observe(max(0.0, seconds))
+        with self._ending:
+            self._task_seconds[int(status)].observe(max(0.0, seconds))
 
     def trace(self) -> None:
         """See `Observer`. Metrics keep nothing with a task."""

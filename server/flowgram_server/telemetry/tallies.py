@@ -1,7 +1,7 @@
 """Tallies: counters and histograms of one thread, as plain numbers that are read when somebody asks for the metrics.
 
 Those of prometheus-client take a lock for each number, and look through all buckets: two microseconds an observation, of which a
-small task makes ten. Only one thread may change a tally; any may read it, and finds at worst the sum of one observation less.
+small task makes ten. Only one thread at a time may change a tally; any may read it, and finds at worst the sum of one observation less.
 """
 
 from bisect import bisect_left

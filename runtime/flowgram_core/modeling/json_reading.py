@@ -1,0 +1,189 @@
+"""Reading of JSON text: strict, as `JSON.parse` is, and exact, so that integers of any size stay integers.
+
+orjson reads nearly all texts; those that it cannot read exactly take a slower way, and long ones are read in pieces.
+"""
+
+import json
+import math
+import re
+from typing import Final, NamedTuple, NoReturn
+
+import orjson
+
+from flowgram_core.modeling.errors import JSONTextError, NumberOutOfRange
+from flowgram_core.modeling.json_pieces import loads_in_pieces
+from flowgram_core.modeling.json_values import MAX_DEPTH, JSONValue, contains_digits
+
+_LARGE: Final = 256 * 1024
+_MOST_MEMORY: Final = 250
+"""No character of a text adds more bytes of memory."""
+_LONG: Final = 20_000_000
+"""Nanoseconds after which a text is read in pieces. Shorter texts than those of so many characters never take so long."""
+
+# Integers of up to 18 digits fit into 64 bits; orjson reads longer ones as floats if they do not. The first look is fast,
+# the second one spares fractions the slower way.
+_LONG_DIGITS: Final = b"0" * 19
+_LONG_INTEGER = re.compile(rb"(?<![0-9.])[0-9]{19}")
+# A string that does not end reaches to the end of the text: no quote in it begins another one.
+_STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"?'
+_BRACKETS = re.compile(rf"{_STRING}|[\[\]{{}}]", re.DOTALL)
+_WORDS = re.compile(rf"{_STRING}|[^\s,:\[\]{{}}\"]+", re.DOTALL)
+
+
+def loads(text: str | bytes, *, max_depth: int = MAX_DEPTH, max_memory: int | None = None) -> JSONValue:
+    """Reads a JSON text (bytes: UTF-8). Of members with the same name the last one wins.
+
+    What would take long is read in pieces: in a thread it then holds up no other.
+
+    Args:
+        text: The text.
+        max_depth: Arrays and objects may be nested so deeply.
+        max_memory: So many bytes of memory the value may take, about; None: as many as it takes.
+
+    Raises:
+        JSONTextError: The text is no JSON (`NaN` and `Infinity` are not), is nested more than `max_depth` levels deep,
+            has a number whose size no double can have, or takes more than `max_memory`.
+    """
+    if len(text) > _LARGE or (max_memory is not None and len(text) * _MOST_MEMORY > max_memory):
+        decoded = _decode(text)
+        counts = _Counts.of(decoded)
+        if counts.nanoseconds > _LONG or (max_memory is not None and counts.memory > max_memory):
+            return loads_in_pieces(decoded, _read_piece, max_depth, max_memory)  # type: ignore[no-any-return]  # it is JSON
+    return _loads(text, max_depth)
+
+
+def memory_bound(text: str) -> int:
+    """Bytes of memory that a JSON text takes as a value at most, about; found by counting characters, whatever they mean."""
+    objects, arrays, texts = text.count("{"), text.count("["), text.count('"') >> 1
+    return _memory_of(text, objects, arrays, texts, text.count(",") + objects + arrays, text.count(":"))
+
+
+def _memory_of(text: str, objects: int, arrays: int, texts: int, items: int, members: int) -> int:
+    return (
+        140 * objects
+        + 60 * arrays
+        + 60 * texts
+        + 40 * items
+        + 100 * members
+        + len(text) * (1 if text.isascii() else 4)
+    )
+
+
+class _Counts(NamedTuple):
+    """What a look at the characters of a text says about reading it: the time, and the memory of the value, at most."""
+
+    nanoseconds: int
+    memory: int
+
+    @classmethod
+    def of(cls, text: str) -> "_Counts":
+        objects, arrays, texts = text.count("{"), text.count("["), text.count('"') >> 1
+        items, members = text.count(",") + objects + arrays, text.count(":")
+        length = len(text)
+        return cls(
+            100 * objects + 60 * arrays + 30 * texts + 15 * items + (length >> 1),
+            _memory_of(text, objects, arrays, texts, items, members),
+        )
+
+
+def _read_piece(text: str, max_depth: int) -> JSONValue:
+    return _loads(text, max_depth)
+
+
+def _loads(text: str | bytes, max_depth: int) -> JSONValue:
+    try:
+        data = text.encode() if isinstance(text, str) else text
+        if contains_digits(data, _LONG_DIGITS) and _LONG_INTEGER.search(data):
+            return _read_exactly(text, max_depth)
+        value: JSONValue = orjson.loads(data)
+    except (orjson.JSONDecodeError, UnicodeEncodeError):
+        return _read_exactly(text, max_depth)
+    if data.count(b"[") + data.count(b"{") > max_depth and _is_deeper(value, max_depth):
+        _check_depth(_decode(text), max_depth)
+    return value
+
+
+def _is_deeper(value: JSONValue, max_depth: int) -> bool:
+    level: list[object] = [value]
+    for _ in range(max_depth):
+        level = [
+            member
+            for container in level
+            if container.__class__ is dict or container.__class__ is list
+            for member in (container.values() if container.__class__ is dict else container)
+            if member.__class__ is dict or member.__class__ is list
+        ]
+        if not level:
+            return False
+    return True
+
+
+class _NotRepresentable(Exception):
+    """A number that the decoder cannot represent; the caller knows the text, and so the position."""
+
+
+def _parse_int(digits: str) -> int:
+    # A double has at most 309 digits before the point; int() would take a time that grows with the square.
+    if len(digits) > 308 and math.isinf(float(digits)):
+        raise _NotRepresentable(digits)
+    return int(digits)
+
+
+def _parse_float(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise _NotRepresentable(digits)
+    return number
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise _NotRepresentable(name)
+
+
+_DECODER = json.JSONDecoder(parse_int=_parse_int, parse_float=_parse_float, parse_constant=_refuse_constant)
+
+
+def _read_exactly(text: str | bytes, max_depth: int) -> JSONValue:
+    decoded = _decode(text)
+    # First, because the decoder recurses.
+    _check_depth(decoded, max_depth)
+    try:
+        value: JSONValue = _DECODER.decode(decoded)
+    except json.JSONDecodeError as error:
+        raise JSONTextError(error.msg, (error.lineno, error.colno)) from None
+    except _NotRepresentable as error:
+        word = str(error)
+        # The decoder stops at the end of the number, where the text may go on: "1e999null".
+        index = next(match.start() for match in _WORDS.finditer(decoded) if match[0].startswith(word))
+        position = _position(decoded, index)
+        if word[-1].isdigit():
+            raise NumberOutOfRange(position) from None
+        raise JSONTextError(f"{word} is no JSON value", position) from None
+    return value
+
+
+def _decode(text: str | bytes) -> str:
+    if isinstance(text, str):
+        return text
+    try:
+        return text.decode()
+    except UnicodeDecodeError as error:
+        valid = text[: error.start].decode()
+        raise JSONTextError("Text is not valid UTF-8", _position(valid, len(valid))) from None
+
+
+def _check_depth(text: str, max_depth: int) -> None:
+    depth = 0
+    for match in _BRACKETS.finditer(text):
+        mark = match[0]
+        if mark in "[{":
+            depth += 1
+            if depth > max_depth:
+                reason = f"Nested too deeply: more than {max_depth} levels"
+                raise JSONTextError(reason, _position(text, match.start()))
+        elif mark in "]}":
+            depth -= 1
+
+
+def _position(text: str, index: int) -> tuple[int, int]:
+    return text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index)

@@ -4,30 +4,21 @@ Whatever its size, a group takes BEGIN, at most two look-ups, one INSERT per tab
 one for the sizes of namespaces, and COMMIT. A task that is accepted and finished in one group is inserted in its final state.
 """
 
-import json
 import sqlite3
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from flowgram_core.journal import crashes, retention, server_sessions
-from flowgram_core.journal.checksums import batch_checksum, inputs_checksum, result_checksum
 from flowgram_core.journal.encryption import Sealer
-from flowgram_core.journal.errors import DuplicateRequest, InvalidWrite, JournalError, WriteRejected
-from flowgram_core.journal.interface import Batch, NewTask, RemovedTask, ServerSession, Write
+from flowgram_core.journal.errors import InvalidWrite, JournalError, WriteRejected
+from flowgram_core.journal.group_rows import GroupRows, KnownTask, Row
+from flowgram_core.journal.interface import RemovedTask, ServerSession, Write
 from flowgram_core.journal.sqlite_errors import unavailable
-from flowgram_core.journal.stored_contents import (
-    cause_place,
-    events_place,
-    inputs_place,
-    result_place,
-    schema_place,
-)
 from flowgram_core.journal.transaction import transaction
-from flowgram_core.journal.write_validation import PENDING, UNFINISHED, TaskState, state_after
+from flowgram_core.journal.write_validation import UNFINISHED, TaskState
 
 _ROWS = 64
 """Rows per statement. Each number of rows is a separate statement to compile and cache, so it is bounded."""
@@ -66,17 +57,6 @@ _UPDATE_TASKS = """
     FROM ({values}) AS new WHERE number = new.column1
 """
 
-_Row = tuple[Any, ...]
-
-
-class _Known(NamedTuple):
-    """What the writer knows of a task: its number, the number of its namespace, and its state."""
-
-    number: int
-    namespace: int
-    state: TaskState
-
-
 _FAILURES_OF_ALL = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
@@ -108,7 +88,7 @@ class Writer:
         self._connection = connection
         self._path = path
         self._sealer = sealer
-        self._states: dict[str, _Known] = {}  # by task id
+        self._states: dict[str, KnownTask] = {}  # by task id
         self._schemas: set[bytes] = set()
         self._namespaces: dict[str, int] = dict(connection.execute(_NAMESPACES).fetchall())
         (self._next_number,) = connection.execute(_NEXT_NUMBER).fetchone()
@@ -203,7 +183,7 @@ class Writer:
         with transaction(connection):
             new_namespaces = self._new_namespaces(writes)
             namespaces = {**self._namespaces, **new_namespaces} if new_namespaces else self._namespaces
-            group = _Group(
+            group = GroupRows(
                 self._next_number,
                 self._look_up(writes),
                 self._taken_requests(writes, namespaces),
@@ -232,14 +212,14 @@ class Writer:
                 new.setdefault(name, len(known) + len(new) + 1)  # none is ever removed
         return new
 
-    def _look_up(self, writes: Sequence[Write]) -> dict[str, _Known]:
+    def _look_up(self, writes: Sequence[Write]) -> dict[str, KnownTask]:
         """What there is of each stored task among these writes. Tasks to accept are assumed to be new."""
         known = self._states
         states = {write.task_id: known[write.task_id] for write in writes if write.task_id in known}
         unknown = {write.task_id for write in writes if write.accept is None} - states.keys()
         rows = _query(self._connection, _STATES, [(task_id,) for task_id in unknown])
         for task_id, number, namespace, status, last_sequence in rows:
-            states[task_id] = _Known(number, namespace, TaskState(status, last_sequence))
+            states[task_id] = KnownTask(number, namespace, TaskState(status, last_sequence))
         return states
 
     def _taken_requests(self, writes: Sequence[Write], namespaces: Mapping[str, int]) -> set[tuple[int, str]]:
@@ -253,7 +233,7 @@ class Writer:
             (namespace, request_id) for namespace, request_id in _query(self._connection, _REQUESTS, requests)
         }
 
-    def _remember(self, group: "_Group") -> None:
+    def _remember(self, group: GroupRows) -> None:
         self._next_number = group.next_number
         for task_id, known in group.states.items():
             if known.state.status in UNFINISHED:
@@ -263,166 +243,6 @@ class Writer:
         if len(self._schemas) > _KNOWN_SCHEMAS:
             self._schemas.clear()
         self._schemas.update(group.schemas)
-
-
-class _Changes:
-    """The changed columns of a task's row."""
-
-    __slots__ = ("end_time", "namespace", "result", "start_time", "status")
-
-    def __init__(self, namespace: int) -> None:
-        self.namespace = namespace
-        self.status = PENDING
-        self.start_time: int | None = None
-        self.end_time: int | None = None
-        self.result: bytes | None = None
-
-    def columns(self) -> _Row:
-        result = self.result
-        return self.status, self.start_time, self.end_time, result, result_checksum(result)
-
-
-class _Group:
-    """The rows of a group of writes."""
-
-    def __init__(
-        self,
-        next_number: int,
-        states: dict[str, _Known],
-        requests: set[tuple[int, str]],
-        schemas: set[bytes],
-        namespaces: Mapping[str, int],
-        sealer: Sealer | None,
-    ) -> None:
-        self.next_number = next_number
-        self.states = states
-        self.schemas: dict[bytes, str] = {}
-        self.events: list[_Row] = []
-        self.sizes: Counter[int] = Counter()  # what is added, by namespace
-        self._namespaces = namespaces
-        self._sealer = sealer
-        self._accepted: dict[int, tuple[NewTask, _Changes]] = {}
-        self._updated: dict[int, _Changes] = {}
-        self._requests = requests
-        self._stored_schemas = schemas
-
-    def add(self, write: Write) -> WriteRejected | None:
-        """Adds a write, or returns the error that rejects it."""
-        task_id, accept, batches, started, finish = write
-        if (
-            accept is not None
-            and accept.request_id
-            and (self._namespaces[accept.namespace], accept.request_id) in self._requests
-        ):
-            return DuplicateRequest(accept.request_id)
-        known = self.states.get(task_id)
-        try:
-            state = state_after(None if known is None else known.state, write)
-        except InvalidWrite as error:
-            return error
-        number, namespace = self._accept(accept) if known is None else known[:2]
-        self.states[task_id] = _Known(number, namespace, state)
-        for first, last, at, cause, events in self._stored(number, batches):
-            self.events.append((number, first, last, at, batch_checksum(cause, events), cause, events))
-            self.sizes[namespace] += len(events)
-        if started is not None or finish is not None:
-            changes = self._changes(number, namespace)
-            changes.status = state.status
-            if started is not None:
-                changes.start_time = started
-            if finish is not None:
-                _, changes.end_time, changes.result = finish
-                if self._sealer is not None:
-                    changes.result = self._sealer.seal(finish.result, result_place(number))
-        return None
-
-    def _stored(self, number: int, batches: Sequence[Batch]) -> Iterable[tuple[int, int, int, Any, bytes]]:
-        """Batches as they are stored."""
-        sealer = self._sealer
-        if sealer is None:
-            return batches
-        return [
-            (
-                first,
-                last,
-                at,
-                None if cause is None else sealer.seal(cause.encode(), cause_place(number, last)),
-                sealer.seal(events, events_place(number, last)),
-            )
-            for first, last, at, cause, events in batches
-        ]
-
-    def new_schemas(self) -> list[_Row]:
-        """The rows of schemas that may not be stored yet."""
-        sealer = self._sealer
-        if sealer is None:
-            return [*self.schemas.items()]
-        return [
-            (hash_, sealer.seal(text.encode("utf-8", "surrogatepass"), schema_place(hash_)))
-            for hash_, text in self.schemas.items()
-        ]
-
-    def new_tasks(self) -> list[_Row]:
-        """The rows of tasks to insert."""
-        sealer, inputs = self._sealer, dict[int, str | bytes]()
-        for number, (task, changes) in self._accepted.items():
-            stored: str | bytes = task.inputs
-            if sealer is not None:
-                stored = sealer.seal(task.inputs.encode(), inputs_place(number))
-            inputs[number] = stored
-            self.sizes[changes.namespace] += len(stored) + len(changes.result or b"")
-        return [
-            (
-                number,
-                task.task_id,
-                task.create_time,
-                task.schema_hash,
-                task.request_id or None,
-                task.request_hash,
-                task.timeout,
-                json.dumps(task.labels, ensure_ascii=False) if task.labels else "{}",
-                *changes.columns(),
-                inputs[number],
-                inputs_checksum(inputs[number]),
-                changes.namespace,
-            )
-            for number, (task, changes) in self._accepted.items()
-        ]
-
-    def new_names(self) -> list[_Row]:
-        """The rows of the names of tasks that have one."""
-        return [
-            (number, task.display_name) for number, (task, _) in self._accepted.items() if task.display_name
-        ]
-
-    def updates(self) -> list[_Row]:
-        """The changed columns of tasks that were stored before."""
-        for changes in self._updated.values():
-            if changes.result is not None:
-                self.sizes[changes.namespace] += len(changes.result)
-        return [(number, *changes.columns()) for number, changes in self._updated.items()]
-
-    def _changes(self, number: int, namespace: int) -> _Changes:
-        accepted = self._accepted.get(number)
-        if accepted is not None:
-            return accepted[1]
-        changes = self._updated.get(number)
-        if changes is None:
-            changes = self._updated[number] = _Changes(namespace)
-        return changes
-
-    def _accept(self, task: NewTask | None) -> tuple[int, int]:
-        """The number of a new task, and that of its namespace."""
-        assert task is not None  # noqa: S101 - `state_after` has refused writes about unknown tasks
-        number = self.next_number
-        self.next_number += 1
-        namespace = self._namespaces[task.namespace]
-        self._accepted[number] = task, _Changes(namespace)
-        if task.schema_hash not in self._stored_schemas:
-            self.schemas.setdefault(task.schema_hash, task.schema)
-        if task.request_id:
-            self._requests.add((namespace, task.request_id))
-        return number, namespace
 
 
 def _concerns_all(error: Exception) -> bool:
@@ -436,22 +256,22 @@ def _statement(template: str, columns: int, rows: int) -> str:
     return template.format(values=f"VALUES {', '.join([row] * rows)}")
 
 
-def _statements(template: str, values: Sequence[_Row]) -> Iterator[tuple[str, list[Any]]]:
+def _statements(template: str, values: Sequence[Row]) -> Iterator[tuple[str, list[Any]]]:
     """A statement with these rows of values, or several if they are many."""
     for start in range(0, len(values), _ROWS):
         part = values[start : start + _ROWS]
         yield _statement(template, len(part[0]), len(part)), [*chain.from_iterable(part)]
 
 
-def _query(connection: sqlite3.Connection, template: str, values: Sequence[_Row]) -> list[_Row]:
+def _query(connection: sqlite3.Connection, template: str, values: Sequence[Row]) -> list[Row]:
     """The rows that a statement gives for these rows of values."""
-    found: list[_Row] = []
+    found: list[Row] = []
     for statement, parameters in _statements(template, values):
         found += connection.execute(statement, parameters)
     return found
 
 
-def _write(connection: sqlite3.Connection, template: str, values: Sequence[_Row]) -> None:
+def _write(connection: sqlite3.Connection, template: str, values: Sequence[Row]) -> None:
     """Writes these rows of values."""
     for statement, parameters in _statements(template, values):
         # Unlike `execute`, this does not look up the number of the last row, which would release the interpreter lock.

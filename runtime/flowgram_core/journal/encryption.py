@@ -5,7 +5,7 @@ The first key encrypts, all decrypt, so that keys can be changed. The Temporal h
 A sealed value holds all that it takes to open it, but the key: a mark, the name of the key, a salt, a number, the ciphertext. The key
 that encrypts is derived from the named one and the salt (HKDF-SHA256), which is new for each process; within one, values are numbered,
 and the number is the nonce: a key that is used for billions of values must not draw nonces at random. What surrounds the ciphertext, and
-the place where the value stands, are authenticated: a value that was moved does not open.
+the associated data, which names the row of the value, are authenticated: a value that was moved does not open.
 """
 
 import base64
@@ -80,17 +80,17 @@ class Keys:
         """Whether there are any."""
         return bool(self.names)
 
-    def encrypt(self, data: bytes, associated: bytes) -> bytes:
+    def encrypt(self, data: bytes, associated_data: bytes) -> bytes:
         """Data encrypted with the first key: a random nonce, and the ciphertext. For values that are not very many."""
         nonce = os.urandom(_NONCE_BYTES)
-        return nonce + self._ciphers[self.names[0]].encrypt(nonce, data, associated)
+        return nonce + self._ciphers[self.names[0]].encrypt(nonce, data, associated_data)
 
-    def decrypt(self, name: str, data: bytes, associated: bytes) -> bytes:
+    def decrypt(self, name: str, data: bytes, associated_data: bytes) -> bytes:
         """What `encrypt` was given. Raises `KeyMissing` and `NotDecrypted`."""
         cipher = self._ciphers.get(name)
         if cipher is None:
             raise KeyMissing(name)
-        return _decrypt(cipher, name, data[:_NONCE_BYTES], data[_NONCE_BYTES:], associated)
+        return _decrypt(cipher, name, data[:_NONCE_BYTES], data[_NONCE_BYTES:], associated_data)
 
     def derived(self, name: str, salt: bytes) -> "AESGCM":
         """The cipher of a key that is derived from a named one. Raises `KeyMissing`."""
@@ -126,11 +126,11 @@ def is_key_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def _decrypt(cipher: "AESGCM", name: str, nonce: bytes, data: bytes, associated: bytes) -> bytes:
+def _decrypt(cipher: "AESGCM", name: str, nonce: bytes, data: bytes, associated_data: bytes) -> bytes:
     from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - as above
 
     try:
-        return cipher.decrypt(nonce, data, associated)
+        return cipher.decrypt(nonce, data, associated_data)
     except (InvalidTag, ValueError):  # ValueError: there is less than a nonce
         raise NotDecrypted(name) from None
 
@@ -153,18 +153,18 @@ class Sealer:
         self._head = _MARK + bytes([len(self._name)]) + self._name.encode("ascii") + salt
         self._count = 0
 
-    def seal(self, data: bytes, place: str) -> bytes:
+    def seal(self, data: bytes, associated_data: str) -> bytes:
         """A sealed value.
 
         Args:
             data: The value.
-            place: Where it stands: it opens nowhere else.
+            associated_data: Authenticated with it, and no part of the sealed value: it opens with the same only.
         """
         if self._count == _VALUES_PER_SALT:
             self._begin()
         head = self._head + _NUMBER.pack(self._count)
         self._count += 1
-        return head + self._cipher.encrypt(_nonce(head), data, head + place.encode())
+        return head + self._cipher.encrypt(_nonce(head), data, head + associated_data.encode())
 
 
 def is_sealed(value: object) -> bool:
@@ -172,8 +172,8 @@ def is_sealed(value: object) -> bool:
     return isinstance(value, bytes) and value.startswith(_MARK)
 
 
-def unseal(keys: Keys, value: bytes, place: str) -> bytes:
-    """What was sealed for a place. Raises `KeyMissing` and `NotDecrypted`."""
+def unseal(keys: Keys, value: bytes, associated_data: str) -> bytes:
+    """What was sealed with this associated data. Raises `KeyMissing` and `NotDecrypted`."""
     start = len(_MARK) + 1
     end = start + value[len(_MARK)] if len(value) > len(_MARK) else start
     name = value[start:end].decode("ascii", "replace")
@@ -182,7 +182,7 @@ def unseal(keys: Keys, value: bytes, place: str) -> bytes:
         raise NotDecrypted(name)
     head = value[:length]
     cipher = keys.derived(name, value[end : end + _SALT_BYTES])
-    return _decrypt(cipher, name, _nonce(head), value[length:], head + place.encode())
+    return _decrypt(cipher, name, _nonce(head), value[length:], head + associated_data.encode())
 
 
 def _nonce(head: bytes) -> bytes:

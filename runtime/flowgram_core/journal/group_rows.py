@@ -5,17 +5,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from flowgram_core.journal.associated_data import (
+    cause_associated_data,
+    events_associated_data,
+    inputs_associated_data,
+    result_associated_data,
+    schema_associated_data,
+)
 from flowgram_core.journal.checksums import batch_checksum, inputs_checksum, result_checksum
 from flowgram_core.journal.encryption import Sealer
 from flowgram_core.journal.errors import DuplicateRequest, InvalidWrite, WriteRejected
 from flowgram_core.journal.interface import Batch, NewTask, Write
-from flowgram_core.journal.stored_contents import (
-    cause_place,
-    events_place,
-    inputs_place,
-    result_place,
-    schema_place,
-)
 from flowgram_core.journal.write_validation import PENDING, TaskState, state_after
 
 Row = tuple[Any, ...]
@@ -98,7 +98,7 @@ class GroupRows:
             if finish is not None:
                 _, changes.end_time, changes.result = finish
                 if self._sealer is not None:
-                    changes.result = self._sealer.seal(finish.result, result_place(number))
+                    changes.result = self._sealer.seal(finish.result, result_associated_data(number))
         return None
 
     def _stored(self, number: int, batches: Sequence[Batch]) -> Iterable[tuple[int, int, int, Any, bytes]]:
@@ -111,8 +111,8 @@ class GroupRows:
                 first,
                 last,
                 at,
-                None if cause is None else sealer.seal(cause.encode(), cause_place(number, last)),
-                sealer.seal(events, events_place(number, last)),
+                None if cause is None else sealer.seal(cause.encode(), cause_associated_data(number, last)),
+                sealer.seal(events, events_associated_data(number, last)),
             )
             for first, last, at, cause, events in batches
         ]
@@ -123,7 +123,7 @@ class GroupRows:
         if sealer is None:
             return [*self.schemas.items()]
         return [
-            (hash_, sealer.seal(text.encode("utf-8", "surrogatepass"), schema_place(hash_)))
+            (hash_, sealer.seal(text.encode("utf-8", "surrogatepass"), schema_associated_data(hash_)))
             for hash_, text in self.schemas.items()
         ]
 
@@ -133,7 +133,7 @@ class GroupRows:
         for number, (task, changes) in self._accepted.items():
             stored: str | bytes = task.inputs
             if sealer is not None:
-                stored = sealer.seal(task.inputs.encode(), inputs_place(number))
+                stored = sealer.seal(task.inputs.encode(), inputs_associated_data(number))
             inputs[number] = stored
             self.sizes[changes.namespace] += len(stored) + len(changes.result or b"")
         return [

@@ -6,6 +6,13 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from flowgram_core.journal.associated_data import (
+    cause_associated_data,
+    events_associated_data,
+    inputs_associated_data,
+    result_associated_data,
+    schema_associated_data,
+)
 from flowgram_core.journal.checksums import (
     batch_checksum,
     hash_of_schema,
@@ -16,14 +23,7 @@ from flowgram_core.journal.encryption import is_sealed
 from flowgram_core.journal.errors import JournalDamaged
 from flowgram_core.journal.interface import Batch, TaskRecord
 from flowgram_core.journal.sqlite_errors import is_damage
-from flowgram_core.journal.stored_contents import (
-    ContentReader,
-    cause_place,
-    events_place,
-    inputs_place,
-    result_place,
-    schema_place,
-)
+from flowgram_core.journal.stored_contents import ContentReader
 from flowgram_core.journal.write_validation import UNFINISHED
 
 _logger = logging.getLogger(__name__)
@@ -159,7 +159,7 @@ def schema(
     row = connection.execute(_SCHEMA, (schema_hash,)).fetchone()
     if row is None:
         return None
-    text = contents.text(row[0], schema_place(schema_hash), f"the schema {schema_hash.hex()}")
+    text = contents.text(row[0], schema_associated_data(schema_hash), f"the schema {schema_hash.hex()}")
     if hash_of_schema(text) != schema_hash:
         raise JournalDamaged(
             f"the journal is damaged: the schema {schema_hash.hex()} is not what was written"
@@ -195,8 +195,10 @@ def read(
                 break
             if is_sealed(events) or isinstance(cause, bytes):
                 what = f"the event {last} of task {task_id!r}"
-                events = contents.content(events, events_place(number, last), what)
-                cause = None if cause is None else contents.text(cause, cause_place(number, last), what)
+                events = contents.content(events, events_associated_data(number, last), what)
+                cause = (
+                    None if cause is None else contents.text(cause, cause_associated_data(number, last), what)
+                )
             batches.append(Batch(first, last, at, cause, events))
     finally:
         cursor.close()  # an unfinished statement would block checkpoints
@@ -317,9 +319,9 @@ def _record(row: tuple[Any, ...], contents: ContentReader = _PLAIN) -> TaskRecor
             f"the journal is damaged: the inputs of task {task_id!r} are not what was written"
         )
     if isinstance(inputs, bytes):
-        inputs = contents.text(inputs, inputs_place(number), f"the inputs of task {task_id!r}")
+        inputs = contents.text(inputs, inputs_associated_data(number), f"the inputs of task {task_id!r}")
     if is_sealed(result):
-        result = contents.content(result, result_place(number), f"the result of task {task_id!r}")
+        result = contents.content(result, result_associated_data(number), f"the result of task {task_id!r}")
     return TaskRecord(
         task_id=task_id,
         create_time=create_time,

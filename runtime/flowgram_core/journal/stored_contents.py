@@ -1,7 +1,7 @@
 """The contents of tasks as the SQLite journal stores them: as they are, or sealed.
 
-Contents are schemas, inputs, causes, events and results. Each is sealed for its own place in the file, and can be read whether it was
-sealed or not: a file may have been begun without encryption, or be continued without it.
+Contents are schemas, inputs, causes, events and results. Each is sealed with associated data of its own, and can be read whether it
+was sealed or not: a file may have been begun without encryption, or be continued without it.
 """
 
 import logging
@@ -9,6 +9,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
+from flowgram_core.journal.associated_data import proof_associated_data
 from flowgram_core.journal.encryption import (
     KeyMissing,
     Keys,
@@ -38,22 +39,22 @@ class ContentReader:
     def __init__(self, keys: Keys | None = None) -> None:
         self._keys = keys or Keys({})
 
-    def text(self, value: object, place: str, what: str) -> str:
+    def text(self, value: object, associated_data: str, what: str) -> str:
         """A text; see `content`."""
         if isinstance(value, str):
             return value
-        opened = self.content(value, place, what)
+        opened = self.content(value, associated_data, what)
         try:
             return opened.decode("utf-8", "surrogatepass")
         except UnicodeDecodeError:
             raise _damaged(what) from None
 
-    def content(self, value: object, place: str, what: str) -> bytes:
+    def content(self, value: object, associated_data: str, what: str) -> bytes:
         """A content.
 
         Args:
             value: As it is stored.
-            place: For which it was sealed.
+            associated_data: With which it was sealed.
             what: Names it in errors: "the inputs of task 'x'".
 
         Raises:
@@ -65,7 +66,7 @@ class ContentReader:
         if not is_sealed(value):
             return value
         try:
-            return unseal(self._keys, value, place)
+            return unseal(self._keys, value, associated_data)
         except KeyMissing as error:
             raise JournalUndecipherable(f"{what} cannot be read: {error}") from None
         except NotDecrypted:  # the key is right: that was looked at when the file was opened
@@ -74,31 +75,6 @@ class ContentReader:
 
 def _damaged(what: str) -> JournalDamaged:
     return JournalDamaged(f"the journal is damaged: {what} is not what was written")
-
-
-def schema_place(schema_hash: bytes) -> str:
-    """Where a schema stands."""
-    return f"schema/{schema_hash.hex()}"
-
-
-def inputs_place(number: int) -> str:
-    """Where the inputs of a task stand."""
-    return f"inputs/{number}"
-
-
-def result_place(number: int) -> str:
-    """Where the result of a task stands."""
-    return f"result/{number}"
-
-
-def cause_place(number: int, last_sequence: int) -> str:
-    """Where the cause of a batch stands."""
-    return f"cause/{number}/{last_sequence}"
-
-
-def events_place(number: int, last_sequence: int) -> str:
-    """Where the events of a batch stand."""
-    return f"events/{number}/{last_sequence}"
 
 
 def check_keys(connection: sqlite3.Connection, path: Path, keys: Keys | None, *, writable: bool) -> None:
@@ -126,16 +102,12 @@ def check_keys(connection: sqlite3.Connection, path: Path, keys: Keys | None, *,
     if keys and writable and keys.names[0] not in proofs:
         with transaction(connection):
             connection.execute(
-                _ADD_PROOF, (keys.names[0], Sealer(keys).seal(_PROOF, _proof_place(keys.names[0])))
+                _ADD_PROOF, (keys.names[0], Sealer(keys).seal(_PROOF, proof_associated_data(keys.names[0])))
             )
 
 
 def _is_proof(keys: Keys, proof: bytes, name: str) -> bool:
     try:
-        return unseal(keys, proof, _proof_place(name)) == _PROOF
+        return unseal(keys, proof, proof_associated_data(name)) == _PROOF
     except (KeyMissing, NotDecrypted):
         return False
-
-
-def _proof_place(name: str) -> str:
-    return f"key/{name}"

@@ -164,28 +164,28 @@ async def test_what_was_changed_or_moved_is_damage(path: Path) -> None:
 
 
 @given(st.binary(max_size=200), st.text(max_size=20))
-def test_what_is_sealed_opens_in_its_place(data: bytes, place: str) -> None:
-    """And nowhere else, with no other key, and not if a byte of it was changed."""
+def test_what_is_sealed_opens_with_its_associated_data(data: bytes, associated_data: str) -> None:
+    """And with no other data, with no other key, and not if a byte of it was changed."""
     keys = Keys(FIRST | SECOND)
-    sealed = Sealer(keys).seal(data, place)
+    sealed = Sealer(keys).seal(data, associated_data)
     assert is_sealed(sealed)
     assert not is_sealed(data) or data.startswith(b"\x00")
-    assert unseal(keys, sealed, place) == data
+    assert unseal(keys, sealed, associated_data) == data
     with pytest.raises(NotDecrypted):
-        unseal(keys, sealed, f"{place}/")
+        unseal(keys, sealed, f"{associated_data}/")
     with pytest.raises(KeyMissing):
-        unseal(Keys(SECOND), sealed, place)
+        unseal(Keys(SECOND), sealed, associated_data)
     with pytest.raises(NotDecrypted):
-        unseal(Keys(OTHER_FIRST), sealed, place)
+        unseal(Keys(OTHER_FIRST), sealed, associated_data)
     for position in (0, 5, len(sealed) - 1):
         changed = bytearray(sealed)
         changed[position] ^= 1
         if position:
             with pytest.raises((NotDecrypted, KeyMissing)):
-                unseal(keys, bytes(changed), place)
+                unseal(keys, bytes(changed), associated_data)
     for length in range(4, len(sealed)):
         with pytest.raises((NotDecrypted, KeyMissing)):
-            unseal(keys, sealed[:length], place)
+            unseal(keys, sealed[:length], associated_data)
 
 
 def test_no_nonce_is_used_twice() -> None:

@@ -74,6 +74,15 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def open_checkpointer(path: Path) -> sqlite3.Connection:
+    """Opens a connection that makes checkpoints and nothing else.
+
+    Raises:
+        sqlite3.Error: It cannot be opened.
+    """
+    return _connect(path.as_uri())
+
+
 def open_unwritable(path: Path, *, with_log: bool) -> sqlite3.Connection:
     """Opens a file that cannot be written, in a directory where no file can be created, while nobody else writes it.
 
@@ -118,9 +127,8 @@ def _configure(connection: sqlite3.Connection, synchronous: Synchronous) -> None
     connection.execute("PRAGMA secure_delete = FAST")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {synchronous.upper()}")
-    # The writer checkpoints every 4 MB, which takes some 5 ms. A separate checkpoint thread costs more in total, and
-    # never finds the moment to restart the log from its beginning while commits go on.
-    connection.execute("PRAGMA wal_autocheckpoint = 1000")
+    # For when the checkpointer cannot keep up, or cannot work; see `checkpoints`. In pages of 4 KB.
+    connection.execute("PRAGMA wal_autocheckpoint = 5000")
     connection.execute(f"PRAGMA journal_size_limit = {64 << 20}")
 
 

@@ -9,7 +9,8 @@ from typing import Any, Self
 
 from flowgram_core.concurrency.gil_handoff import GILHandoff
 from flowgram_core.journal import queries, retention
-from flowgram_core.journal.connection import Synchronous, open_writer, resolve
+from flowgram_core.journal.checkpoints import Checkpointer
+from flowgram_core.journal.connection import Synchronous, open_checkpointer, open_writer, resolve
 from flowgram_core.journal.encryption import Keys, Sealer
 from flowgram_core.journal.file_lock import FileLock
 from flowgram_core.journal.interface import RemovedTask, ServerSession, TaskRecord, Write
@@ -34,6 +35,7 @@ class SQLiteJournal(SQLiteReads):
         lock: FileLock,
         connection: sqlite3.Connection,
         writing: WriterThread,
+        checkpointer: Checkpointer,
         readers: ReaderPool,
         contents: ContentReader,
     ) -> None:
@@ -41,6 +43,7 @@ class SQLiteJournal(SQLiteReads):
         self._lock = lock
         self._connection = connection
         self._writing = writing
+        self._checkpointer = checkpointer
 
     @classmethod
     async def open(
@@ -87,8 +90,10 @@ class SQLiteJournal(SQLiteReads):
         except BaseException:
             lock.release()
             raise
+        checkpointer = Checkpointer(connection, partial(open_checkpointer, path))
         writing = WriterThread(writer, path, handoff, loop)
-        return cls(path, lock, connection, writing, reading_threads, ContentReader(keys))
+        writing.listen(checkpointer.committed)
+        return cls(path, lock, connection, writing, checkpointer, reading_threads, ContentReader(keys))
 
     def commit(self, write: Write) -> "asyncio.Future[None]":
         """See `Journal.commit`."""
@@ -141,7 +146,7 @@ class SQLiteJournal(SQLiteReads):
 
     def listen(self, on_commit: CommitListener) -> None:
         """Lets a listener know of each group of writes that is committed from now on."""
-        self._writing.on_commit = on_commit
+        self._writing.listen(on_commit)
 
     async def close(self) -> None:
         """See `Journal.close`."""
@@ -152,6 +157,7 @@ class SQLiteJournal(SQLiteReads):
     def _close(self) -> None:
         super()._close()
         self._writing.join()
+        self._checkpointer.close()
         # The last connection that closes checkpoints the write-ahead log and removes it.
         self._connection.close()
         self._lock.release()

@@ -44,11 +44,7 @@ _Answer = tuple["asyncio.Future[Any]", Any, Exception | None]
 
 
 class WriterThread:
-    """Applies writes in the order in which they are submitted. The event loop collects them, and hands them over in groups.
-
-    Attributes:
-        on_commit: Is notified of each group; None: nobody is.
-    """
+    """Applies writes in the order in which they are submitted. The event loop collects them, and hands them over in groups."""
 
     def __init__(
         self, writer: Writer, path: Path, handoff: GILHandoff, loop: asyncio.AbstractEventLoop
@@ -59,7 +55,7 @@ class WriterThread:
         self._loop = loop
         self._pending: list[_Request] = []
         self._pending_bytes = 0
-        self.on_commit: CommitListener | None = None
+        self._listeners: list[CommitListener] = []
         self._policy = BatchPolicy()
         self._scheduled: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -83,6 +79,10 @@ class WriterThread:
         else:
             self._hand_over()
         return future
+
+    def listen(self, on_commit: CommitListener) -> None:
+        """Lets a listener know of each group of writes that is committed from now on."""
+        self._listeners.append(on_commit)
 
     def finish(self) -> None:
         """Hands over what is left; nothing may be submitted any more. Called on the loop, as `submit` is."""
@@ -147,11 +147,12 @@ class WriterThread:
             _logger.exception("a group of writes failed")
             outcomes = [JournalUnavailable(f"the journal {self._path} failed on a write") for _ in writes]
         self._deliver([(future, None, error) for (future, _), error in zip(writes, outcomes, strict=True)])
-        if self.on_commit is not None:
+        if self._listeners:
             seconds = time.perf_counter() - began
             committed = [write for (_, write), error in zip(writes, outcomes, strict=True) if error is None]
-            if committed:
-                self.on_commit(len(committed), sum(map(_size, committed)), seconds)
+            size = sum(map(_size, committed))
+            for listener in self._listeners if committed else ():
+                listener(len(committed), size, seconds)
 
     def _act(self, future: "asyncio.Future[Any]", action: Action) -> _Answer:
         try:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from flowgram_core.concurrency.offload import run_in_thread_if_large
 from flowgram_core.embedded.recovery import Recovery
 from flowgram_core.embedded.scheduler import Scheduler
 from flowgram_core.embedded.services import Services
@@ -20,12 +21,11 @@ from flowgram_core.hosting.errors import (
     StorageFull,
     TooManyTasks,
 )
-from flowgram_core.hosting.program_cache import ProgramCache
+from flowgram_core.hosting.program_cache import Prepared, ProgramCache
 from flowgram_core.hosting.quotas import Quotas, StartRates
 from flowgram_core.hosting.service import TaskRequest
 from flowgram_core.journal.errors import DuplicateRequest, JournalError
 from flowgram_core.journal.interface import NewTask, TaskRecord
-from flowgram_core.modeling.json_text import JSONObject, memory_bound
 
 _REFUSALS: Final = (
     InvalidWorkflow,
@@ -114,24 +114,26 @@ class Acceptance:
 
     def _begin_at_once(self, request: TaskRequest) -> "asyncio.Future[TaskRecord] | None":
         """As `_begin`, for nearly all requests; None where something has to be waited for."""
-        if not self._services.fairness.is_free():
+        if not self._services.fairness.is_free() or request.is_large:
             return None
         prepared = self._programs.prepare_at_once(request.schema, request.inputs)
-        return None if prepared is None else self._admit(request, *prepared)
+        return None if prepared is None else self._admit(request, prepared, _hash_of(request))
 
     async def _begin(self, request: TaskRequest) -> "asyncio.Future[TaskRecord]":
         """Makes a task of a request, when there is time for it. What is returned is done once the task is durable."""
         await self._services.fairness.time_slice()
-        return self._admit(request, *await self._programs.prepare(request.schema, request.inputs))
+        prepared = await self._programs.prepare(request.schema, request.inputs)
+        size = len(request.schema) + len(request.inputs)
+        return self._admit(request, prepared, await run_in_thread_if_large(size, _hash_of, request))
 
     def _admit(
-        self, request: TaskRequest, program: Program, inputs: JSONObject
+        self, request: TaskRequest, prepared: Prepared, request_hash: bytes
     ) -> "asyncio.Future[TaskRecord]":
         services, settings = self._services, self._settings
+        program, inputs, inputs_memory = prepared
         self._check_open()
-        inputs_memory = memory_bound(request.inputs)
         self._check(request, program, inputs_memory)
-        task = self._new_task(request, program)
+        task = self._new_task(request, program, request_hash)
         execution = Execution(
             program, inputs, settings.limits, inputs_memory=inputs_memory, inline_work=settings.inline_work
         )
@@ -153,7 +155,7 @@ class Acceptance:
         if quotas:
             self._start_rates.take(namespace)  # last: what is refused for another reason is no start
 
-    def _new_task(self, request: TaskRequest, program: Program) -> NewTask:
+    def _new_task(self, request: TaskRequest, program: Program, request_hash: bytes) -> NewTask:
         schema, inputs, request_id, timeout, labels, display_name, namespace = request
         return NewTask(
             task_id=self._new_task_id(),
@@ -162,7 +164,7 @@ class Acceptance:
             schema=schema,
             inputs=inputs or "{}",
             request_id=request_id,
-            request_hash=request.content_hash() if request_id else b"",
+            request_hash=request_hash,
             timeout=self._default_timeout if timeout is None else timeout,
             labels=dict(labels),
             display_name=display_name,
@@ -176,6 +178,12 @@ class Acceptance:
         record = await self._services.journal.find_request(request.request_id, request.namespace)
         if record is None and not isinstance(error, DuplicateRequest):
             raise error
-        if record is None or record.request_hash != request.content_hash():
+        size = len(request.schema) + len(request.inputs)
+        if record is None or record.request_hash != await run_in_thread_if_large(size, _hash_of, request):
             raise RequestConflict(request.request_id)
         return await self._record_of(record.task_id, request.namespace)
+
+
+def _hash_of(request: TaskRequest) -> bytes:
+    """What a request is compared by where it comes again; nothing where it cannot."""
+    return request.content_hash() if request.request_id else b""

@@ -65,6 +65,20 @@ class Validation(NamedTuple):
     warnings: tuple[Problem, ...] = ()
 
 
+class Prepared(NamedTuple):
+    """A program and inputs for it.
+
+    Attributes:
+        program: The program.
+        inputs: Inputs that fit.
+        inputs_memory: Bytes of memory that they take at most, about.
+    """
+
+    program: Program
+    inputs: JSONObject
+    inputs_memory: int
+
+
 class ProgramCache:
     """Compiles schemas and checks inputs; keeps the programs that were used most recently.
 
@@ -90,7 +104,7 @@ class ProgramCache:
         # A pool of its own: a thread that still works for a caller who is gone must not block other users of threads.
         self._threads = ThreadPoolExecutor(_THREADS, "program-cache")
 
-    async def prepare(self, schema: str, inputs: str) -> tuple[Program, JSONObject]:
+    async def prepare(self, schema: str, inputs: str) -> Prepared:
         """The program of a schema's text, and the inputs for it that a text gives; see `program` and `inputs`."""
         prepared = self.prepare_at_once(schema, inputs)
         if prepared is not None:
@@ -100,21 +114,24 @@ class ProgramCache:
         else:
             program = await self._compile_once(schema)
         if _is_quick(program, inputs):
-            return program, self.inputs(program, inputs)
-        return program, await self._in_thread(lambda: self.inputs(program, inputs))
+            return self._prepare_inputs(program, inputs)
+        return await self._in_thread(partial(self._prepare_inputs, program, inputs))
 
-    def prepare_at_once(self, schema: str, inputs: str) -> tuple[Program, JSONObject] | None:
+    def prepare_at_once(self, schema: str, inputs: str) -> Prepared | None:
         """What `prepare` gives, as for nearly all tasks; None where something is large, and is to be done in a thread."""
         if len(schema) > _LARGE_SCHEMA and schema not in self._programs:
             return None
         program = self.program(schema)
-        return (program, self.inputs(program, inputs)) if _is_quick(program, inputs) else None
+        return self._prepare_inputs(program, inputs) if _is_quick(program, inputs) else None
+
+    def _prepare_inputs(self, program: Program, text: str) -> Prepared:
+        return Prepared(program, self.inputs(program, text), json_text.memory_bound(text))
 
     async def validate(self, schema: str, inputs: str) -> Validation:
         """What is wrong with a schema and inputs, and what is probably not meant; see `program` and `inputs`."""
         problems: tuple[Problem, ...] = ()
         try:
-            _, values = await self.prepare(schema, inputs)
+            values: JSONObject | None = (await self.prepare(schema, inputs)).inputs
         except InvalidWorkflow as error:
             if not error.in_inputs:
                 return Validation(error.problems)

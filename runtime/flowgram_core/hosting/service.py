@@ -6,13 +6,14 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
+from flowgram_core.concurrency.offload import LARGE
 from flowgram_core.hosting.live_log import OutputDelta
 from flowgram_core.hosting.observation import HostStatistics
 from flowgram_core.hosting.program_cache import Validation
 from flowgram_core.hosting.task_changes import TaskChanges, TaskFilter
 from flowgram_core.journal.interface import Batch, TaskRecord
 from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
-from flowgram_core.modeling.json_text import encode
+from flowgram_core.modeling.json_text import encode, writing_in_pieces
 
 
 class TaskRequest(NamedTuple):
@@ -36,8 +37,19 @@ class TaskRequest(NamedTuple):
     display_name: str = ""
     namespace: str = DEFAULT_NAMESPACE
 
+    @property
+    def is_large(self) -> bool:
+        """Whether to go over all of it takes more than some milliseconds, and belongs into a thread."""
+        return len(self.schema) + len(self.inputs) > LARGE
+
     def content_hash(self) -> bytes:
         """Equal for requests with the same content. Request ids are compared within a namespace, which is no part of it."""
+        if self.is_large:
+            with writing_in_pieces():
+                return self._content_hash()
+        return self._content_hash()
+
+    def _content_hash(self) -> bytes:
         content = [self.inputs, self.timeout, sorted(self.labels.items())]
         if self.display_name:  # requests of older versions have none, and keep their hash
             content.append(self.display_name)

@@ -153,7 +153,7 @@ class TemporalApplication:
         async with self._batcher:
             await self._fairness.time_slice()
         try:
-            program, _ = await self._programs.prepare(request.schema, request.inputs)
+            program = (await self._programs.prepare(request.schema, request.inputs)).program
             self._check_open()
             await self._admission.check(request.namespace)
         except (InvalidWorkflow, QuotaExceeded, ShuttingDown, TooManyTasks):

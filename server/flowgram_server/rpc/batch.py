@@ -7,7 +7,7 @@ is free: so a client that reads slowly slows down its own sending, and nothing p
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from typing import Final
+from typing import Final, cast
 
 from flowgram.runtime.v1.runtime_service_pb2 import BatchRun, TaskRunBatchRequest, TaskRunRequest
 from flowgram_core.hosting.errors import ShuttingDown
@@ -17,6 +17,7 @@ from flowgram_server.rpc import tags
 from flowgram_server.rpc.convert import arguments
 from flowgram_server.rpc.convert.requests import task_request
 from flowgram_server.rpc.errors import ArgumentInvalid, Violation
+from flowgram_server.rpc.large_requests import LargeMessage, rest_of
 from flowgram_server.rpc.rich_status import rich_status
 from flowgram_server.rpc.wire import delimited, utf8
 
@@ -70,7 +71,7 @@ class BatchDefaults:
         """What one run asks for. Raises `ArgumentInvalid`."""
         own = run.request
         base = self._base
-        if base is not None and {field.number for field, _ in own.ListFields()} <= _USUAL:
+        if base is not None and not own.schema and {field.number for field, _ in own.ListFields()} <= _USUAL:
             inputs, request_id = own.inputs, own.request_id
             if len(request_id) > arguments.MAX_REQUEST_ID:
                 violations: arguments.Violations = []
@@ -78,9 +79,10 @@ class BatchDefaults:
                 arguments.accept(violations)
             return TaskRequest(base.schema, inputs or base.inputs, request_id, *base[3:])
         merged = TaskRunRequest()
-        merged.CopyFrom(self._defaults)
-        merged.MergeFrom(own)
-        return task_request(merged, self._namespace)
+        merged.CopyFrom(rest_of(self._defaults))
+        merged.MergeFrom(rest_of(own))
+        texts = {"schema": own.schema or self._defaults.schema, "inputs": own.inputs or self._defaults.inputs}
+        return task_request(cast("TaskRunRequest", LargeMessage(merged, texts)), self._namespace)
 
 
 _USUAL: Final = frozenset(

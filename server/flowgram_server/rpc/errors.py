@@ -96,8 +96,8 @@ class RequestTooLarge(ServiceError):
         limit: So many bytes it may have.
     """
 
-    def __init__(self, size: int, limit: int) -> None:
-        super().__init__(f"the request has {size} bytes, more than the limit max_message_bytes = {limit}")
+    def __init__(self, size: int, limit: int, what: str = "the limit max_message_bytes =") -> None:
+        super().__init__(f"the request has {size} bytes, more than {what} {limit}")
         self.limit = limit
 
 

@@ -4,28 +4,25 @@ Requests are decoded here and not by gRPC, so that a malformed one is the caller
 be bytes already, and none is larger than allowed. Errors become rich statuses.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from itertools import islice
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import grpc
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import DecodeError, Message
-from google.protobuf.unknown_fields import UnknownFieldSet
 
 from flowgram.runtime.v1 import runtime_service_pb2 as service
 from flowgram_server.rpc.authentication import CallGuard
-from flowgram_server.rpc.convert.arguments import MAX_VIOLATIONS
 from flowgram_server.rpc.errors import (
     RAISE_THE_LIMIT,
     ArgumentInvalid,
     MessageTooLarge,
     RequestTooLarge,
-    Violation,
 )
 from flowgram_server.rpc.grpc_types import Context, Handler
+from flowgram_server.rpc.large_requests import MAX_REST, decode_in_pieces, parts_of
+from flowgram_server.rpc.malformed_requests import malformed_fields
 from flowgram_server.rpc.message_budget import LARGE, MessageBudget
 from flowgram_server.rpc.observed_calls import ObservedServer
 from flowgram_server.rpc.rich_status import abort
@@ -34,6 +31,13 @@ from flowgram_server.rpc.servicer import RuntimeServicer
 SERVICE_NAME: str = service.DESCRIPTOR.services_by_name["WorkflowRuntimeService"].full_name
 
 _Request = TypeVar("_Request", bound=Message)
+
+_WITH_TEXTS = frozenset({"schema", "defaults"})
+"""Requests with one of these fields may be large."""
+_FIRST_FIELDS = frozenset(
+    service.TaskRunBatchRequest.DESCRIPTOR.fields_by_name[name].number
+    for name in ("defaults", "max_in_flight")
+)
 
 
 def add_service(
@@ -77,7 +81,9 @@ def service_handlers(
                 else:
                     with messages.request(len(data)):
                         await servicer.time_slice()
-                        answer = await method(_decode(request_type, data, max_message_bytes), context)
+                        request = await _decode_large(request_type, data, max_message_bytes)
+                        del data  # what is in it was read
+                        answer = await method(request, context)
                 encoded = _encode(answer, max_message_bytes, advice)
                 return encoded if len(encoded) <= LARGE else messages.answer(encoded, context)
             except Exception as error:  # noqa: BLE001 - every error becomes a status; defects are logged there
@@ -90,6 +96,7 @@ def service_handlers(
     ) -> Handler:
         async def handle(data: bytes, context: Context) -> AsyncIterator[bytes]:
             try:
+                _check_is_small(request_type, data)
                 async with aclosing(
                     method(_decode(request_type, data, max_message_bytes), context)
                 ) as answers:
@@ -107,10 +114,13 @@ def service_handlers(
         async def handle(data: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
             async def requests() -> AsyncIterator[_Request]:
                 async for each in data:
-                    with messages.request(len(each)):
-                        if len(each) > LARGE:
-                            await servicer.time_slice()
+                    if len(each) <= LARGE:
                         yield _decode(request_type, each, max_message_bytes)
+                        continue
+                    with messages.request(len(each)):
+                        async for part in _decode_parts(request_type, each, max_message_bytes):
+                            yield part
+                            await servicer.time_slice()
 
             try:
                 async with aclosing(method(requests(), context)) as answers:
@@ -141,12 +151,41 @@ def service_handlers(
 
 def _decode(request_type: type[_Request], data: bytes, max_bytes: int) -> _Request:
     """The request that was sent. Raises `ArgumentInvalid` and `RequestTooLarge`."""
-    if len(data) > max_bytes:
-        raise RequestTooLarge(len(data), max_bytes)
+    _check_size(data, max_bytes)
     try:
         return request_type.FromString(data)
     except DecodeError:
-        raise ArgumentInvalid(*_malformed_fields(request_type, data)) from None
+        raise ArgumentInvalid(*malformed_fields(request_type, data)) from None
+
+
+async def _decode_large(request_type: type[_Request], data: bytes, max_bytes: int) -> _Request:
+    """The same of a large one, in a thread; other calls go on meanwhile. It may be something that stands for the request."""
+    _check_size(data, max_bytes)
+    _check_is_small(request_type, data)
+    return await asyncio.to_thread(decode_in_pieces, request_type, data)
+
+
+async def _decode_parts(
+    request_type: type[_Request], data: bytes, max_bytes: int
+) -> AsyncGenerator[_Request, None]:
+    """The same of a request whose parts can be read one after the other: a large one of many runs."""
+    _check_size(data, max_bytes)
+    for part in await asyncio.to_thread(parts_of, request_type, data, _FIRST_FIELDS):
+        if len(part) <= LARGE:
+            yield _decode(request_type, part, max_bytes)
+        else:
+            yield await _decode_large(request_type, part, max_bytes)
+
+
+def _check_size(data: bytes, max_bytes: int) -> None:
+    if len(data) > max_bytes:
+        raise RequestTooLarge(len(data), max_bytes)
+
+
+def _check_is_small(request_type: type[Message], data: bytes) -> None:
+    """Raises `RequestTooLarge` for a large request that has neither a schema nor inputs."""
+    if len(data) > MAX_REST and not _WITH_TEXTS.intersection(request_type.DESCRIPTOR.fields_by_name):
+        raise RequestTooLarge(len(data), MAX_REST, "a request without a schema may have:")
 
 
 def _encode(answer: Message | bytes, max_bytes: int, advice: str) -> bytes:
@@ -155,49 +194,3 @@ def _encode(answer: Message | bytes, max_bytes: int, advice: str) -> bytes:
     if len(encoded) > max_bytes:
         raise MessageTooLarge(max_bytes, advice)
     return encoded
-
-
-def _malformed_fields(request_type: type[Message], data: bytes) -> list[Violation]:
-    """What is wrong with a request that cannot be decoded: the fields that are malformed, or else all of it."""
-    name = request_type.DESCRIPTOR.full_name
-    try:
-        violations = list(
-            islice(_violations(cast("Descriptor", request_type.DESCRIPTOR), data), MAX_VIOLATIONS)
-        )
-    except DecodeError:
-        return [Violation("", f"the request is not a {name}")]
-    return violations or [Violation("", f"the request is not a {name}: is every text in it UTF-8?")]
-
-
-def _violations(message_type: Descriptor, data: bytes) -> Iterator[Violation]:
-    """The malformed texts and messages in the bytes of a message. Raises `DecodeError`."""
-    fields = UnknownFieldSet(Empty.FromString(data))
-    known = message_type.fields_by_number
-    for field in (fields[index] for index in range(len(fields))):
-        declared = known.get(field.field_number)
-        if declared is None or not isinstance(field.data, bytes):
-            continue
-        if declared.type == FieldDescriptor.TYPE_STRING:
-            position = _invalid_position(field.data)
-            if position is not None:
-                yield Violation(declared.name, f"must be UTF-8, and is not at byte {position}")
-        elif declared.message_type is not None:
-            yield from _violations_within(declared.name, declared.message_type, field.data)
-
-
-def _violations_within(name: str, message_type: Descriptor, data: bytes) -> Iterator[Violation]:
-    """The same of a field that is a message, or of an entry of a map; all have the name of the field."""
-    try:
-        for violation in _violations(message_type, data):
-            yield Violation(name, f"{violation.field}: {violation.description}")
-    except DecodeError:
-        yield Violation(name, f"is not a {message_type.full_name}")
-
-
-def _invalid_position(data: bytes) -> int | None:
-    """Where a text stops being UTF-8; None if it is."""
-    try:
-        data.decode()
-    except UnicodeDecodeError as error:
-        return error.start
-    return None

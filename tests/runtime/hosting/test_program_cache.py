@@ -89,7 +89,7 @@ async def test_a_schema_beyond_the_bytes_that_are_kept_works_all_the_same() -> N
     """It is compiled each time, and takes nothing from the others but their place."""
     shelf = program_cache(cached_schema_bytes=5_000)
     text = schema("x" * 200_000)
-    assert (await shelf.prepare(text, ""))[0] is not (await shelf.prepare(text, ""))[0]
+    assert (await shelf.prepare(text, "")).program is not (await shelf.prepare(text, "")).program
     assert shelf.program(schema()) is shelf.program(schema())
 
 
@@ -138,7 +138,7 @@ async def test_the_loop_goes_on_where_much_is_declared_for_many_values() -> None
     declared = {"type": "array", "items": {"type": "integer", "enum": numbers}}
     first = start(numbers=declared)
     text = json_text.dumps({"nodes": [first, end()], "edges": [edge("start_0", "end_0")]})
-    _, inputs = await shelf.prepare(text, json_text.dumps({"numbers": numbers}))
+    inputs = (await shelf.prepare(text, json_text.dumps({"numbers": numbers}))).inputs
     assert inputs == {"numbers": numbers}
 
 
@@ -170,7 +170,7 @@ async def test_the_loop_goes_on_while_a_large_schema_is_compiled() -> None:
     node_types = WaitingNodeTypes(Registry(pure_node_types()).node_types, asyncio.get_running_loop())
     shelf, text = ProgramCache(node_types, RuntimeSettings()), large_schema(1_000)
     programs = await asyncio.gather(*(shelf.prepare(text, "") for _ in range(5)))
-    assert len({id(program) for program, _ in programs}) == 1
+    assert len({id(each.program) for each in programs}) == 1
     assert shelf.program(text) is programs[0][0]
 
 
@@ -179,7 +179,7 @@ async def test_the_loop_goes_on_while_large_inputs_are_read() -> None:
     shelf = WaitingLibrary(Registry(pure_node_types()).node_types, RuntimeSettings())
     shelf.loop = asyncio.get_running_loop()
     numbers = list(range(300_000))
-    _, inputs = await shelf.prepare(schema(), json_text.dumps({"numbers": numbers}))
+    inputs = (await shelf.prepare(schema(), json_text.dumps({"numbers": numbers}))).inputs
     assert inputs == {"numbers": numbers}
     with pytest.raises(InvalidWorkflow) as caught:
         await shelf.prepare(schema(), "[" + "1," * 1_000_000)

@@ -113,6 +113,31 @@ async def test_a_malformed_watch(service: Service) -> None:
     assert (received.code, received.violations[0][0]) == (StatusCode.INVALID_ARGUMENT, "task_id")
 
 
+@pytest.mark.parametrize("method", ["TaskList", "TaskCancel", "TaskReport", "ServerInfo"])
+async def test_a_large_request_without_a_schema_is_refused(service: Service, method: str) -> None:
+    """There is nothing in it that may be large, and to decode a million labels takes long."""
+    received = await refused(raw(service, method)(b"\x1a\x00" * 150_000))
+    assert (received.code, received.reason) == (StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE")
+    call = service.channel.unary_stream(f"/{SERVICE_NAME}/WatchTasks")(b"\x1a\x00" * 150_000)
+    assert (await refused(call)).reason == "MESSAGE_TOO_LARGE"
+
+
+async def test_a_large_request_reaches_the_service_as_it_was_sent(service: Service) -> None:
+    """Its texts are decoded elsewhere."""
+    await service.stub.TaskRun(TaskRunRequest(schema=SCHEMA, inputs="ä" * 200_000, labels={"a": "b"}))
+    request = service.application.requests[-1]
+    assert (request.schema, request.inputs, request.labels) == (SCHEMA, "ä" * 200_000, {"a": "b"})
+
+
+async def test_a_large_request_that_is_malformed(service: Service) -> None:
+    """The caller gets to know which field is wrong."""
+    received = await refused(raw(service, "TaskRun")(b"\x0a\xc0\xb8\x02" + b"a" * 39_999 + b"\xff"))
+    assert (received.code, received.reason) == (StatusCode.INVALID_ARGUMENT, "ARGUMENT_INVALID")
+    text = b"a" * 199_999 + b"\xff"
+    received = await refused(raw(service, "TaskRun")(b"\x0a\xc0\x9a\x0c" + text))
+    assert received.violations == [("schema", "must be UTF-8, and is not at byte 199999")]
+
+
 async def test_unknown_fields_are_ignored(service: Service) -> None:
     """A request of a newer contract is understood as far as it is known."""
     assert await raw(service, "ServerInfo")(b"\xfa\x3e\x03abc")

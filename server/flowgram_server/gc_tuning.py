@@ -32,8 +32,7 @@ LONGEST: Final = 600.0
 async def tuned_gc(clock: Clock) -> AsyncIterator[None]:
     """Collects so while the block lasts. For processes that do nothing else."""
     thresholds = gc.get_threshold()
-    gc.collect()
-    gc.freeze()  # what was imported stays anyway
+    gc.freeze()  # what was imported stays anyway; to collect the little garbage in it takes longer than to listen
     gc.set_threshold(*_THRESHOLDS)
     quiet = sys.getallocatedblocks() + QUIET
     collecting = asyncio.create_task(_collect(clock, quiet), name="garbage collection")

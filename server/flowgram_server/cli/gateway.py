@@ -29,8 +29,9 @@ from flowgram_server.settings.gateway import (
 )
 from flowgram_server.stop_signals import StopSignals
 
+from .address_option import address
 from .exits import EPILOG, CommandError, ExitStatus
-from .options import Connection, address, reaches
+from .options import Connection, reaches
 from .outcomes import explain
 
 _log = structlog.get_logger(__name__)

@@ -12,7 +12,6 @@ import click
 import grpc
 
 from flowgram_client import Client, FlowgramError, RetryPolicy
-from flowgram_server.address import host_and_port
 
 from .exits import CommandError, ExitStatus
 from .interruptible import interruptible
@@ -96,15 +95,6 @@ def _read(path: Path | None) -> bytes | None:
         return None if path is None else path.read_bytes()
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}", ExitStatus.INVALID) from None
-
-
-def address(context: click.Context, option: click.Parameter, value: str) -> str:
-    """Check an option of the form HOST:PORT."""
-    try:
-        host_and_port(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), context, option) from None
-    return value
 
 
 def pairs(

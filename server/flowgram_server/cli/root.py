@@ -1,6 +1,5 @@
 """The root command: its sub-commands, imported when they are used, and the handling of all errors."""
 
-import gc
 import importlib
 import io
 import os
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import click
+
+from flowgram_server.quick_imports import quick_imports
 
 from .exits import EPILOG, CommandError, ExitStatus
 from .formatting import clean, line
@@ -59,11 +60,8 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as above
         if cmd_name not in _COMMANDS:
             return None
-        gc.disable()  # what an import makes stays, and looking for garbage in it takes a sixth of the time
-        try:
+        with quick_imports():
             module = importlib.import_module(f".{_COMMANDS[cmd_name][0]}", __package__)
-        finally:
-            gc.enable()
         command: click.Command = getattr(module, cmd_name.replace("-", "_") + "_command")
         return command
 

@@ -12,8 +12,8 @@ from flowgram_server.address import host_and_port
 from flowgram_server.settings.server import InvalidSettings, Settings, load_settings
 from flowgram_server.stop_signals import StopSignals
 
+from .address_option import address
 from .exits import EPILOG, CommandError, ExitStatus
-from .options import address
 
 _METAVARS = {
     "listen": "HOST:PORT",

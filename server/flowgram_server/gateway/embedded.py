@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from flowgram_client._raw import RawClient
 from flowgram_server.address import AddressUnusable, bind, from_within
+from flowgram_server.quick_imports import quick_imports
 from flowgram_server.security import Security
 from flowgram_server.settings.server import Settings
 from flowgram_server.telemetry.readiness import Readiness
@@ -60,9 +60,10 @@ async def open_embedded(
     if listener is None:
         yield None
         return
-    # Costs a server without it nothing.
-    from flowgram_server.gateway.forwarding import forwarded  # noqa: PLC0415
-    from flowgram_server.gateway.serve import RETRY, open_gateway  # noqa: PLC0415
+    with quick_imports():  # costs a server without it nothing, and keeps none from listening for gRPC first
+        from flowgram_client._raw import RawClient  # noqa: PLC0415
+        from flowgram_server.gateway.forwarding import forwarded  # noqa: PLC0415
+        from flowgram_server.gateway.serve import RETRY, open_gateway  # noqa: PLC0415
 
     client = RawClient(
         security.private_target or from_within(address),

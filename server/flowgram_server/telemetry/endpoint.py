@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from flowgram_server.address import AddressUnusable, bind
 from flowgram_server.http_listener import listening
+from flowgram_server.quick_imports import quick_imports
 from flowgram_server.settings.gateway import ConnectionLimits
 from flowgram_server.settings.server import Settings
 from flowgram_server.telemetry.probes import health_routes
@@ -62,7 +63,8 @@ async def open_telemetry(listener: socket.socket | None) -> AsyncIterator[Teleme
         if listener is None:
             yield Telemetry(tracing=tracing)
             return
-        from flowgram_server.telemetry.metrics import Metrics  # noqa: PLC0415 - costs a server without them nothing
+        with quick_imports():
+            from flowgram_server.telemetry.metrics import Metrics  # noqa: PLC0415 - costs a server without them nothing
 
         metrics = Metrics()
         telemetry = Telemetry(metrics, tracing)

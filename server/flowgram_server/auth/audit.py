@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,8 +36,13 @@ _FILE_MODE: Final = 0o600
 _log = structlog.get_logger(__name__)
 
 
-_Decision = tuple[int, Callable[[Any], dict[str, Any]], Any]
-"""When it was made, and what makes the fields of its line of the rest."""
+_Decision = tuple[int, Callable[[Any], str], Any]
+"""When it was made, and what makes the members of its line of the rest; see `write_later`."""
+
+
+def quoted(text: str | None) -> str:
+    """A text as JSON, in ASCII, whatever is in it; null for None."""
+    return "null" if text is None else encode_basestring_ascii(text)
 
 
 class AuditLog:
@@ -69,14 +75,19 @@ class AuditLog:
 
     def write(self, **fields: Any) -> None:
         """Adds a line, with its time; returns at once."""
-        self.write_later(dict, fields)
+        self.write_later(_members, fields)
 
-    def write_later(self, fields_of: Callable[[Any], dict[str, Any]], decision: Any) -> None:
-        """Adds a line, with its time, whose fields are made of a decision in the thread that writes; returns at once."""
+    def write_later(self, members_of: Callable[[Any], str], decision: Any) -> None:
+        """Adds a line, with its time; returns at once.
+
+        Args:
+            members_of: Makes the other members of its JSON object, without the braces, in the thread that writes.
+            decision: Of what.
+        """
         if len(self._waiting) >= _MAX_WAITING:
             self._lost += 1
             return
-        self._waiting.append((self._clock.now(), fields_of, decision))
+        self._waiting.append((self._clock.now(), members_of, decision))
         if not self._awake:
             self._awake = True
             self._news.set()
@@ -104,16 +115,16 @@ class AuditLog:
     def _write_waiting(self) -> None:
         lines = []
         while self._waiting:
-            time, fields_of, decision = self._waiting.popleft()
-            lines.append(self._line(time, fields_of(decision)))
+            time, members_of, decision = self._waiting.popleft()
+            lines.append(self._line(time, members_of(decision)))
         lost, self._lost = self._lost, 0
         if lost:
-            lines.append(self._line(self._clock.now(), {"lost": lost}))
+            lines.append(self._line(self._clock.now(), f'"lost":{lost}'))
         if not lines:
             return
         try:
             self._follow_rotation()
-            _write_all(self._descriptor, b"".join(lines))
+            _write_all(self._descriptor, "".join(lines).encode())
         except OSError as error:
             if not self._failed:
                 _log.error("the audit log cannot be written: lines are lost", reason=error.strerror)
@@ -121,13 +132,8 @@ class AuditLog:
         else:
             self._failed = False
 
-    def _line(self, time: int, fields: dict[str, Any]) -> bytes:
-        line = {"time": self._times.shown(time), **fields}
-        try:
-            return orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE)
-        except TypeError:  # half a surrogate pair, which no line may be lost for
-            readable = {name: str(value).encode("utf-8", "replace").decode() for name, value in line.items()}
-            return orjson.dumps(readable, option=orjson.OPT_APPEND_NEWLINE)
+    def _line(self, time: int, members: str) -> str:
+        return f'{{"time":"{self._times.shown(time)}",{members}}}\n'
 
     def _follow_rotation(self) -> None:
         """Opens the file anew where another one, or none, has its name now."""
@@ -170,6 +176,16 @@ class _Times:
             self._second = second
             self._text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
         return f"{self._text}.{rest // 1000:03d}Z"
+
+
+def _members(fields: dict[str, Any]) -> str:
+    try:
+        text = orjson.dumps(fields, default=str)
+    except TypeError:  # half a surrogate pair, which no line may be lost for
+        text = orjson.dumps(
+            {name: str(value).encode("utf-8", "replace").decode() for name, value in fields.items()}
+        )
+    return text.decode()[1:-1]
 
 
 def _open(path: Path) -> int:

@@ -5,7 +5,7 @@ One layer around a handler for all of them, since each costs every message of a 
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from contextvars import ContextVar
 from inspect import isasyncgenfunction, iscoroutinefunction
@@ -34,7 +34,19 @@ def note(**fields: str) -> None:
     notes = _notes.get()
     if notes is not None:
         for name, text in fields.items():
-            notes[name] = text if len(text) <= _MAX_NOTE else f"{text[: _MAX_NOTE - 1]}…"
+            notes[name] = noted(text)
+
+
+def note_all(fields: Mapping[str, str]) -> None:
+    """As `note`, for fields of which the same are added again and again: with texts as `noted` gives them."""
+    notes = _notes.get()
+    if notes is not None:
+        notes.update(fields)
+
+
+def noted(text: str) -> str:
+    """A text as observers get to know it."""
+    return text if len(text) <= _MAX_NOTE else f"{text[: _MAX_NOTE - 1]}…"
 
 
 class Method(NamedTuple):
@@ -90,11 +102,11 @@ class CallListener(Protocol):
         ...
 
     def received(self) -> None:
-        """A call got one of its messages."""
+        """A call got one message of a stream. Of a method that takes one alone, `begun` tells of it."""
         ...
 
     def sent(self) -> None:
-        """A call has sent one of its messages."""
+        """A call has sent one message of a stream. Of a method that gives one alone, `ended` tells of it."""
         ...
 
 
@@ -177,8 +189,11 @@ class _Calls:
             if observer.counts_messages:
                 self._received.append(listener.received)
                 self._sent.append(listener.sent)
+        if method.type in {"unary", "server_stream"}:
+            self._received.clear()
+        if method.type in {"unary", "client_stream"}:
+            self._sent.clear()
         self._ending = [*enumerate(self._listeners)][::-1]
-        self._streams_requests = method.type in {"client_stream", "bidi_stream"}
 
     @property
     def are_observed(self) -> bool:
@@ -190,10 +205,7 @@ class _Calls:
         async def handle(request: Any, context: Context) -> Any:
             call = self._begun(context)
             try:
-                request = self._taken(request)
-                answer = await behavior(request, context)
-                for count in self._sent:
-                    count()
+                answer = await behavior(self._counted(request) if self._received else request, context)
             except BaseException as error:
                 self._ended(call, _fallback(error, context))
                 raise
@@ -206,8 +218,8 @@ class _Calls:
         async def handle(request: Any, context: Context) -> AsyncGenerator[Any, None]:
             call = self._begun(context)
             try:
-                request = self._taken(request)
-                async with aclosing(behavior(request, context)) as answers:
+                given = self._counted(request) if self._received else request
+                async with aclosing(behavior(given, context)) as answers:
                     async for answer in answers:
                         for count in self._sent:
                             count()
@@ -218,16 +230,6 @@ class _Calls:
             self._ended(call, StatusCode.OK)
 
         return handle
-
-    def _taken(self, request: Any) -> Any:
-        """The request, which is counted; each of those of a stream when it comes."""
-        if not self._received:
-            return request
-        if self._streams_requests:
-            return self._counted(request)
-        for count in self._received:
-            count()
-        return request
 
     async def _counted(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         async for request in requests:

@@ -82,8 +82,9 @@ class _MethodMetrics:
     def __init__(self, metrics: CallMetrics, method: Method) -> None:
         self.labels = method.type, method.service, method.name
         self.started = 0
-        self.messages_received = 0
-        self.messages_sent = 0
+        self._received = self._sent = 0
+        self._takes_stream = method.type in {"client_stream", "bidi_stream"}
+        self._gives_stream = method.type in {"server_stream", "bidi_stream"}
         self.seconds = HistogramTally(_SECONDS)
         self._metrics = metrics
         self._answered = 0
@@ -94,12 +95,22 @@ class _MethodMetrics:
         self.started += 1
 
     def received(self) -> None:
-        """Counts a message."""
-        self.messages_received += 1
+        """Counts a message of a stream."""
+        self._received += 1
 
     def sent(self) -> None:
-        """Counts a message."""
-        self.messages_sent += 1
+        """Counts a message of a stream."""
+        self._sent += 1
+
+    @property
+    def messages_received(self) -> int:
+        """Messages that calls have received: one each, where they take no streams."""
+        return self._received if self._takes_stream else self.started
+
+    @property
+    def messages_sent(self) -> int:
+        """Messages that calls have sent: one for each that was answered, where they give no streams."""
+        return self._sent if self._gives_stream else self._answered
 
     def ended(self, call: Call, _: Any) -> None:
         """Counts what has ended."""

@@ -1,8 +1,8 @@
-"""The types of the nodes of documents, by their ids: events name nodes alone."""
+"""What is known of the types of the nodes of documents, by their ids: events name nodes alone."""
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, Generic, TypeVar
 
 from flowgram_core.modeling.document import Document, Graph
 
@@ -10,23 +10,35 @@ _KEPT_NODES: Final = 100_000
 """Nodes of all documents whose types are kept."""
 
 
-class DocumentTypes:
-    """Keeps the types of the documents that were looked at last."""
+_T = TypeVar("_T")
 
-    def __init__(self) -> None:
-        self._documents: OrderedDict[bytes, Mapping[str, str]] = OrderedDict()
+
+class DocumentTypes(Generic[_T]):
+    """Keeps what was made of the types of the documents that were looked at last.
+
+    Args:
+        make: Makes it of the type of each node of a document, blocks included.
+    """
+
+    def __init__(self, make: Callable[[Mapping[str, str]], _T]) -> None:
+        self._make = make
+        self._documents: OrderedDict[bytes, tuple[_T, int]] = OrderedDict()
         self._kept_nodes = 0
 
-    def of(self, document: Document) -> Mapping[str, str]:
-        """The type of each node of a document, blocks included."""
-        types = self._documents.get(document.digest)
-        if types is None:
-            types = self._documents[document.digest] = dict(_types_in(document.root))
-            self._kept_nodes += len(types)
-            while self._kept_nodes > _KEPT_NODES and len(self._documents) > 1:
-                _, oldest = self._documents.popitem(last=False)
-                self._kept_nodes -= len(oldest)
-        return types
+    def of(self, document: Document) -> _T:
+        """What was made for a document; all of its tasks share it."""
+        kept = self._documents.get(document.digest)
+        return self._add(document) if kept is None else kept[0]
+
+    def _add(self, document: Document) -> _T:
+        types = dict(_types_in(document.root))
+        made = self._make(types)
+        self._documents[document.digest] = made, len(types)
+        self._kept_nodes += len(types)
+        while self._kept_nodes > _KEPT_NODES and len(self._documents) > 1:
+            _, (_, nodes) = self._documents.popitem(last=False)
+            self._kept_nodes -= nodes
+        return made
 
 
 def _types_in(graph: Graph) -> Iterator[tuple[str, str]]:

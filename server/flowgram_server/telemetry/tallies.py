@@ -33,9 +33,10 @@ class HistogramTally:
         self.total = 0.0
 
     def observe(self, value: float) -> None:
-        """Counts a value."""
+        """Counts a value. Less than nothing, which a clock that was set back gives, is counted as nothing."""
+        if value > 0:
+            self.total += value
         self._counts[bisect_left(self._bounds, value)] += 1
-        self.total += value
 
     def buckets(self) -> Iterator[tuple[str, float]]:
         """How many values were at most as large as each bound, as the text format has it."""

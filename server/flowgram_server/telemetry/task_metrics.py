@@ -36,15 +36,14 @@ class TaskMetrics:
     """
 
     def __init__(self, registry: CollectorRegistry, node_types: Iterable[str]) -> None:
-        self._types = DocumentTypes()
         self._started = 0
         self._ending = threading.Lock()  # on a worker of Temporal tasks end in several threads
-        self._task_seconds = {status: HistogramTally(_TASK_SECONDS) for status in _ENDS}
-        types = sorted({*node_types, OTHER})
+        self._task_seconds = _EndTallies(_TASK_SECONDS)
         self._node_seconds = {
-            node_type: {status: HistogramTally(_NODE_SECONDS) for status in _ENDS} for node_type in types
+            node_type: _EndTallies(_NODE_SECONDS) for node_type in sorted({*node_types, OTHER})
         }
         self._other = self._node_seconds[OTHER]
+        self._runs = DocumentTypes(self._runs_of)
         collector = TallyCollector()
         collector.add_counter(
             "flowgram_tasks_started", "Tasks that were accepted.", (), lambda: [((), self._started)]
@@ -53,16 +52,16 @@ class TaskMetrics:
             "flowgram_task_seconds",
             "Seconds from the acceptance of a task to its end, by how it ended.",
             ("status",),
-            lambda: [((_ENDS[status],), tally) for status, tally in self._task_seconds.items()],
+            lambda: [((status,), tally) for status, tally in self._task_seconds.by_label()],
         )
         collector.add_histogram(
             "flowgram_node_seconds",
             "Seconds that a run of a node took, by its type and how it ended.",
             ("type", "status"),
             lambda: [
-                ((node_type, _ENDS[status]), tally)
+                ((node_type, status), tally)
                 for node_type, tallies in self._node_seconds.items()
-                for status, tally in tallies.items()
+                for status, tally in tallies.by_label()
             ],
         )
         registry.register(collector)
@@ -74,7 +73,7 @@ class TaskMetrics:
     def ended(self, status: int, seconds: float) -> None:
         """See `Observer`."""
         with self._ending:
-            self._task_seconds[int(status)].observe(max(0.0, seconds))
+            self._task_seconds.of[status].observe(seconds)
 
     def trace(self) -> None:
         """See `Observer`. Metrics keep nothing with a task."""
@@ -86,36 +85,58 @@ class TaskMetrics:
         try:
             yield timer
         finally:
-            self._node_ended(call.node.type, timer.status, time.monotonic() - began)
+            tallies = self._node_seconds.get(call.node.type, self._other)
+            tallies.of[timer.status].observe(time.monotonic() - began)
 
     def task(self, record: TaskRecord, document: Document, trace: str | None) -> "_NodeRuns":  # noqa: ARG002 - metrics know no tasks
         """See `Observer`."""
-        return _NodeRuns(self._types.of(document), self)
+        return self._runs.of(document)
 
-    def node_ended(self, event: NodeStatusChanged, node_type: str) -> None:
-        """A run of a node has ended."""
-        self._node_ended(node_type, event.status, (event.at - event.start_time) / 1e6)
+    def _runs_of(self, types: Mapping[str, str]) -> "_NodeRuns":
+        tallies = {
+            node_id: self._node_seconds.get(node_type, self._other).of for node_id, node_type in types.items()
+        }
+        return _NodeRuns(tallies, self._other.of)
 
-    def _node_ended(self, node_type: str, status: int, seconds: float) -> None:
-        # A plain number: a member of an enum would be hashed in Python.
-        tallies = self._node_seconds.get(node_type, self._other)
-        tallies[int(status)].observe(max(0.0, seconds))
+
+class _EndTallies:
+    """Seconds of what has ended, by how.
+
+    Attributes:
+        of: The tally of a status, at the place of its number: as a key, a member of an enum would be hashed in Python.
+    """
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.of = tuple(HistogramTally(bounds) for _ in range(max(_ENDS) + 1))
+
+    def by_label(self) -> Iterator[tuple[str, HistogramTally]]:
+        """Those of the statuses that are ends."""
+        return ((label, self.of[status]) for status, label in _ENDS.items())
 
 
 class _NodeRuns:
-    """The node runs of one task."""
+    """The node runs of all tasks of one document; nothing is kept of a task.
 
-    __slots__ = ("_metrics", "_types")
+    Args:
+        tallies: Those of each node, by statuses.
+        other: Those of what is not in the document.
+    """
 
-    def __init__(self, types: Mapping[str, str], metrics: TaskMetrics) -> None:
-        self._types = types
-        self._metrics = metrics
+    __slots__ = ("_other", "_tallies")
+
+    def __init__(
+        self, tallies: Mapping[str, Sequence[HistogramTally]], other: Sequence[HistogramTally]
+    ) -> None:
+        self._tallies = tallies
+        self._other = other
 
     def committed(self, _: TaskRecord, events: Sequence[Event]) -> None:
         """See `TaskObserver`."""
+        tallies, other = self._tallies, self._other
         for event in events:
             if isinstance(event, NodeStatusChanged) and event.end_time is not None:
-                self._metrics.node_ended(event, self._types.get(event.node_id, OTHER))
+                seconds = (event.at - event.start_time) / 1e6
+                tallies.get(event.node_id, other)[event.status].observe(seconds)
 
     def calling(self, _: Call) -> AbstractContextManager[None]:
         """See `TaskObserver`. The end of the run tells all."""

@@ -38,7 +38,7 @@ class TaskTraces:
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
-        self._types = DocumentTypes()
+        self._types: DocumentTypes[Mapping[str, str]] = DocumentTypes(lambda types: types)
 
     def trace(self) -> str | None:
         """See `Observer`: the `traceparent` of the call that is handled, and its `tracestate` behind a blank."""

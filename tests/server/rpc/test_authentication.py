@@ -99,6 +99,21 @@ async def test_two_authorizations(service: Service, keys: Keys) -> None:
     assert refusal.reason == "CREDENTIALS_INVALID"
 
 
+async def test_a_known_credential_gets_no_less_of_a_look(service: Service, keys: Keys) -> None:
+    """Once a credential was found valid, its calls are still held to its role, to one credential, and to the namespace that they name."""
+    request = ServerInfoRequest()
+    for role in ("reader", "admin", "reader", "admin"):
+        assert (await service.stub.ServerInfo(request, metadata=keys.bearer(role))).caller.role == role
+    run = service.stub.TaskRun(TaskRunRequest(schema="{}"), metadata=keys.bearer("reader"))
+    assert (await refused(run)).reason == "PERMISSION_DENIED"
+    for more, reason in (
+        (keys.bearer("admin"), "CREDENTIALS_INVALID"),
+        ((("flowgram-namespace", "team-b"),), "PERMISSION_DENIED"),
+    ):
+        call = service.stub.ServerInfo(request, metadata=keys.bearer("reader", *more))
+        assert (await refused(call)).reason == reason, more
+
+
 async def test_who_calls_is_known_to_the_service(service: Service, keys: Keys) -> None:
     """The principal of a call is set where it is answered, also in a stream."""
     seen: list[Principal] = []

@@ -21,9 +21,11 @@ from support.keys import add_key
 from support.workflows import ECHO, END, ENDLESS, START, chain, node
 
 from flowgram.runtime.v1.runtime_service_pb2 import (
+    BatchRun,
     TaskCancelRequest,
     TaskReportRequest,
     TaskResultRequest,
+    TaskRunBatchRequest,
     TaskRunRequest,
     WatchTaskRequest,
 )
@@ -186,6 +188,23 @@ async def test_what_runs_is_counted_while_it_runs(server: Observed) -> None:
     assert found.of("flowgram_node_seconds_count", type="code", status="canceled") == 1
     assert found.of("flowgram_watches") == 0
     assert found.of("flowgram_code_worker_restarts_total") == 1
+
+
+async def test_messages_of_a_stream_are_counted_one_by_one(server: Observed) -> None:
+    """In both directions of a batch; and a call that is refused has received one message, and sent none."""
+
+    def request(number: int) -> TaskRunBatchRequest:
+        run = BatchRun(key=str(number), request=TaskRunRequest(schema=ECHO, inputs='{"text": "hi"}'))
+        return TaskRunBatchRequest(runs=[run])
+
+    answers = [answer async for answer in server.stub.TaskRunBatch(map(request, range(3)))]
+    with pytest.raises(grpc.aio.AioRpcError):
+        await server.stub.TaskReport(TaskReportRequest(task_id="nowhere"))
+    found = await server.scrape()
+    assert found.of("grpc_server_msg_received_total", grpc_method="TaskRunBatch") == 3
+    assert found.of("grpc_server_msg_sent_total", grpc_method="TaskRunBatch") == len(answers) >= 1
+    assert found.of("grpc_server_msg_received_total", grpc_method="TaskReport") == 1
+    assert found.of("grpc_server_msg_sent_total", grpc_method="TaskReport") == 0
 
 
 async def test_refusals_have_their_reasons(server: Observed) -> None:

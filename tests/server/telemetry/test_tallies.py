@@ -33,6 +33,16 @@ def test_a_histogram(values: list[float]) -> None:
     assert samples(ours) == samples(theirs)
 
 
+def test_a_clock_that_was_set_back() -> None:
+    """What took less than nothing is counted as nothing: a sum that became smaller would look like a new process."""
+    tally = HistogramTally(BOUNDS)
+    tally.observe(2)
+    tally.observe(-5)
+    assert tally.total == 2
+    assert dict(tally.buckets())["0.001"] == 1
+    assert dict(tally.buckets())["+Inf"] == 2
+
+
 def test_a_counter() -> None:
     """Its value is read at each scrape, and its text is the same."""
     theirs, ours, collector = CollectorRegistry(), CollectorRegistry(), TallyCollector()

@@ -6,19 +6,22 @@ What it is compared with are the plainest workflows of Temporal's own package, s
 import asyncio
 import contextlib
 import json
+import os
 import statistics
 import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc
+import psutil
 from temporalio import activity, workflow
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryRequest
@@ -28,14 +31,16 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from benchmarks import workflows
 from benchmarks.server import Server, free_port, running_server
-from benchmarks.service import Client, in_flight, percentile, run_request
+from benchmarks.service import Call, Client, in_flight, percentile, run_request
 from benchmarks.slow_peer import SlowPeer
 from benchmarks.table import Row, at_least, at_most
 from flowgram.runtime.v1 import report_pb2, runtime_service_pb2
 
 _BINARY = Path("build/temporal-dev").absolute()
 _OPTIONS = [("grpc.max_receive_message_length", -1)]
-_SECONDS = 15.0
+_SLICES = 20
+_SLICE_SECONDS = 1.5
+"""Many short ones in turns: the speed of a shared machine changes within seconds."""
 _CALLS = 20
 _WATCHERS = 100
 _FOLLOWED = 100
@@ -73,7 +78,43 @@ class OneActivityWorkflow:
         return b""
 
 
-async def _rates(client: Client, temporal: TemporalClient) -> list[Row]:
+@dataclass(slots=True)
+class _Measured:
+    """What one kind of workflow did, slice by slice."""
+
+    rates: list[float] = field(default_factory=list)
+    done: int = 0
+    computed: float = 0.0
+
+    async def measure(self, call: Call, processes: Sequence[psutil.Process]) -> None:
+        """Keeps workflows in flight for a slice of time."""
+        before = _computed(processes)
+        count, seconds = await in_flight(call, seconds=_SLICE_SECONDS)
+        self.computed += _computed(processes) - before
+        self.done += count
+        self.rates.append(count / seconds)
+
+    @property
+    def rate(self) -> float:
+        """Workflows per second, the median."""
+        return statistics.median(self.rates)
+
+    @property
+    def cost(self) -> float:
+        """Milliseconds of processor time for each workflow, of the cluster and all that use it."""
+        return self.computed / self.done * 1e3
+
+    def over(self, other: "_Measured") -> float:
+        """The median of the ratios of slices that followed each other."""
+        return statistics.median(this / that for this, that in zip(self.rates, other.rates, strict=True))
+
+
+def _computed(processes: Sequence[psutil.Process]) -> float:
+    """Seconds of processor time."""
+    return sum(times.user + times.system for times in (process.cpu_times() for process in processes))
+
+
+async def _rates(client: Client, temporal: TemporalClient, processes: Sequence[psutil.Process]) -> list[Row]:
     """Tasks per second, each with the plain workflow that does as little; both in turns."""
 
     async def plain(name: str, *args: Any) -> None:
@@ -112,14 +153,17 @@ async def _rates(client: Client, temporal: TemporalClient) -> list[Row]:
         )
         rows = []
         for name, request, other, compared, goal in pairs:
-            both = (partial(ours, request), other)
-            totals = [(0, 0.0), (0, 0.0)]
-            for _ in range(_ROUNDS):
-                for index, call in enumerate(both):
-                    count, seconds = await in_flight(call, seconds=_SECONDS / _ROUNDS)
-                    totals[index] = totals[index][0] + count, totals[index][1] + seconds
-            this, that = (count / seconds for count, seconds in totals)
-            rows.append(at_least(name, f"{this:.1f}", f"{compared}: {that:.1f}", this / that, goal))
+            this, that = _Measured(), _Measured()
+            turns = [(this, partial(ours, request)), (that, other)]
+            for _, call in turns:
+                await in_flight(call, seconds=_SLICE_SECONDS)
+            for _ in range(_SLICES):
+                for measured, call in turns:
+                    await measured.measure(call, processes)
+                turns.reverse()  # what one leaves to do for the cluster is not always done beside the same one
+            costs = f"by processor time {that.cost:.0f} ms / {this.cost:.0f} ms = {that.cost / this.cost:.2f}"
+            text = f"{compared}: {that.rate:.1f}; {costs}"
+            rows.append(at_least(name, f"{this.rate:.1f}", text, this.over(that), goal))
     return rows
 
 
@@ -230,20 +274,23 @@ async def _memory(client: Client, server: Server) -> Row:
 
 
 @asynccontextmanager
-async def _cluster() -> AsyncIterator[str]:
+async def _cluster() -> AsyncIterator[tuple[str, psutil.Process]]:
     address = f"127.0.0.1:{free_port()}"
     attributes = ("FlowgramLabels=KeywordList", "FlowgramCreated=Datetime", "FlowgramNamespace=Keyword")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
+        # A pipe that nobody reads would stop it sooner or later, with the lock of a workflow in its hands.
         process = subprocess.Popen(  # noqa: ASYNC220, S603 - our own program, and it starts at once
             [_BINARY, "--port", address.rpartition(":")[2], "--db-filename", f"{folder}/temporal.sqlite3"]
             + [argument for name in attributes for argument in ("--search-attribute", name)],
-            stdout=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
         )
-        assert process.stdout is not None  # noqa: S101 - it was asked for
         try:
-            while b"serving" not in await asyncio.to_thread(process.stdout.readline):
-                pass
-            yield address
+            while b"serving" not in os.pread(log.fileno(), 1 << 20, 0):
+                if process.poll() is not None:
+                    raise RuntimeError("the Temporal server does not start")
+                await asyncio.sleep(0.05)
+            yield address, psutil.Process(process.pid)
         finally:
             process.kill()  # what it holds is thrown away; to stop in order takes it long
             await asyncio.to_thread(process.wait)
@@ -252,7 +299,7 @@ async def _cluster() -> AsyncIterator[str]:
 async def measure() -> list[Row]:
     """All comparisons of the service on Temporal, with SQLite; one server is a worker as well."""
     async with AsyncExitStack() as stack:
-        address = await stack.enter_async_context(_cluster())
+        address, cluster = await stack.enter_async_context(_cluster())
         environment = {
             "FLOWGRAM_RUNTIME": "temporal",
             "FLOWGRAM_ACCESS_LOG": "false",
@@ -279,7 +326,7 @@ async def measure() -> list[Row]:
         )
         with contextlib.suppress(grpc.aio.AioRpcError):  # until its worker polls
             await clients[0].run(run_request(workflows.echo(), wait=True))
-        rows = await _rates(clients[0], temporal)
+        rows = await _rates(clients[0], temporal, (cluster, first.process, psutil.Process()))
         rows += await _latencies(clients, temporal)
         rows.append(await _replay(clients[1]))
         rows.append(await _memory(clients[1], second))

@@ -43,7 +43,7 @@ async def open_temporal(parts: HostParts) -> AsyncIterator[TaskService]:
     temporal = settings.temporal_settings()
     converter = _converter(temporal)
     observer = parts.telemetry.observer(registry.names)
-    cluster = Cluster(await connect(temporal, converter), temporal.task_queue)
+    cluster = Cluster(await connect(temporal, converter), temporal.task_queue, clock)
     application = TemporalApplication(
         cluster=cluster,
         codec=parts.codec(),

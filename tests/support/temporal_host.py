@@ -55,7 +55,7 @@ class TemporalHost:
         """Another server."""
         clock = SystemClock()
         return TemporalApplication(
-            cluster=Cluster(client or self.client, self.temporal.task_queue),
+            cluster=Cluster(client or self.client, self.temporal.task_queue, clock),
             codec=Codec(Secrets(self.settings.secret_names)),
             registry=self.registry,
             settings=self.settings,

@@ -4,11 +4,14 @@ import os
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from support.ports import lasting_port
 
@@ -27,7 +30,7 @@ def require_temporal() -> None:
 
 
 class TemporalServer:
-    """A server on a port that stays the same, with a file that outlives it.
+    """A server on ports that stay the same, with a file that outlives it.
 
     Attributes:
         address: Where it listens.
@@ -39,6 +42,7 @@ class TemporalServer:
         self._settings = settings or {}
         self._process: subprocess.Popen[bytes] | None = None
         self._port = lasting_port()
+        self._metrics_port = lasting_port()
         self.address = f"127.0.0.1:{self._port}"
 
     @property
@@ -50,7 +54,8 @@ class TemporalServer:
         """Starts it, and returns when it serves."""
         log = self._folder / "temporal.log"
         before = log.stat().st_size if log.exists() else 0
-        arguments = ["--port", str(self._port), "--db-filename", str(self._folder / "temporal.sqlite3")]
+        arguments = ["--port", str(self._port), "--metrics-port", str(self._metrics_port)]
+        arguments += ["--db-filename", str(self._folder / "temporal.sqlite3")]
         # Made while it serves, they are known to all of it seconds later.
         for attribute in (
             "FlowgramLabels=KeywordList",
@@ -73,6 +78,23 @@ class TemporalServer:
             assert self._process.poll() is None, log.read_text("utf-8")
             time.sleep(0.1)
         raise AssertionError("the Temporal server does not start")
+
+    def counted(self, metric: str, **labels: str) -> Counter[str]:
+        """How often something has happened, by operation: the sums of one of its counters over what has these labels.
+
+        The server brings them up to date once in a second.
+        """
+        with urlopen(f"http://127.0.0.1:{self._metrics_port}/metrics") as answer:
+            wanted = "".join(
+                line for line in answer.read().decode().splitlines(keepends=True) if line.startswith(metric)
+            )
+        found: Counter[str] = Counter()
+        for sample in (
+            sample for family in text_string_to_metric_families(wanted) for sample in family.samples
+        ):
+            if sample.name == metric and labels.items() <= sample.labels.items():
+                found[sample.labels["operation"]] += round(sample.value)
+        return found
 
     def kill(self) -> None:
         """Ends it as a crash does."""

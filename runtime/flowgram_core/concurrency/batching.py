@@ -6,8 +6,6 @@ starts as soon as it holds half of all requests that are in flight: while one ha
 and neither side is idle. A lone request is more than half, and starts at once.
 """
 
-import asyncio
-from types import TracebackType
 from typing import Final
 
 _LARGEST_BATCH: Final = 16
@@ -52,54 +50,3 @@ class BatchPolicy:
             timed_out: Whether the batch started because it had waited long enough.
         """
         self._peak -= _DECAY_AFTER_TIMEOUT if timed_out else _DECAY
-
-
-class AdaptiveBatcher:
-    """Lets coroutines that enter it proceed in batches. A request counts as in flight until it leaves the block."""
-
-    def __init__(self) -> None:
-        self._policy = BatchPolicy()
-        self._waiting: list[asyncio.Future[None]] = []
-        self._processing = 0
-        self._timer: asyncio.TimerHandle | None = None
-
-    async def __aenter__(self) -> None:
-        waiting, policy = self._waiting, self._policy
-        policy.observe(1 + len(waiting) + self._processing)
-        if not waiting and policy.is_ready(1):
-            policy.batch_started(timed_out=False)
-            self._processing += 1
-            return
-        loop = asyncio.get_running_loop()
-        started: asyncio.Future[None] = loop.create_future()
-        waiting.append(started)
-        try:
-            if policy.is_ready(len(waiting)):
-                self._start_batch()
-                await asyncio.sleep(0)  # behind the earlier ones of the batch
-            elif self._timer is None:
-                self._timer = loop.call_later(policy.delay, self._time_out)
-            await started
-        except asyncio.CancelledError:
-            if not started.cancelled():  # it was cancelled after its batch had started
-                self._processing -= 1
-            raise
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._processing -= 1
-
-    def _time_out(self) -> None:
-        self._start_batch(timed_out=True)
-
-    def _start_batch(self, *, timed_out: bool = False) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        waiting, self._waiting = self._waiting, []
-        self._policy.batch_started(timed_out=timed_out)
-        for started in waiting:
-            if not started.done():  # or its waiter was cancelled
-                self._processing += 1
-                started.set_result(None)

@@ -4,6 +4,7 @@ import asyncio
 import hmac
 import logging
 import uuid
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, nullcontext
 from typing import Any, Final, TypeVar
@@ -11,7 +12,6 @@ from typing import Any, Final, TypeVar
 from temporalio.api.enums.v1 import WorkflowExecutionStatus
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 
-from flowgram_core.concurrency.batching import AdaptiveBatcher
 from flowgram_core.concurrency.clock import Clock
 from flowgram_core.concurrency.fairness import FairScheduler
 from flowgram_core.hosting.codec import Codec
@@ -39,7 +39,7 @@ from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
 from flowgram_core.modeling.status import Status
 from flowgram_core.nodes.registry import Registry
 from flowgram_core.temporal.admission import Admission
-from flowgram_core.temporal.cluster import Cluster, as_datetime
+from flowgram_core.temporal.cluster import Cluster, as_datetime, readable
 from flowgram_core.temporal.history import payloads_of
 from flowgram_core.temporal.names import REQUEST_MEMO
 from flowgram_core.temporal.record import Record
@@ -59,6 +59,7 @@ from flowgram_core.temporal.workflow_ids import task_id_of_request, workflow_id_
 _log = logging.getLogger(__name__)
 
 _RUNNING: Final = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
+_REMEMBERED_RUNS: Final = 1_000
 _SIGNING: Final = b"flowgram signing key"
 
 _Done = TypeVar("_Done")
@@ -114,7 +115,6 @@ class TemporalApplication:
         self._new_task_id = new_task_id
         self._fairness = fairness or FairScheduler()
         self._observer = observer
-        self._batcher = AdaptiveBatcher()
         self._programs = ProgramCache(registry.node_types, settings)
         self._pins = PinnedSettings.of(settings, registry.node_types).to_record()
         self.shape = Shape(
@@ -134,6 +134,7 @@ class TemporalApplication:
         quotas = Quotas(settings.quotas)
         self._admission = Admission(self._lists, temporal.max_open_tasks, quotas, clock)
         self._last_create_time = 0
+        self._first_runs: OrderedDict[str, str] = OrderedDict()  # of the tasks that were started here last
         self._closing = asyncio.Event()
 
     async def time_slice(self) -> None:
@@ -150,8 +151,7 @@ class TemporalApplication:
 
     async def run(self, request: TaskRequest) -> TaskRecord:
         """See `TaskService`."""
-        async with self._batcher:
-            await self._fairness.time_slice()
+        await self._fairness.time_slice()
         try:
             program = (await self._programs.prepare(request.schema, request.inputs)).program
             self._check_open()
@@ -181,8 +181,9 @@ class TemporalApplication:
             display_name=request.display_name,
             trace=None if self._observer is None else self._observer.trace(),
         )
-        started = await self._cluster.start(
-            workflow_id_of(task_id, request.namespace),
+        workflow_id = workflow_id_of(task_id, request.namespace)
+        run_id = await self._cluster.start(
+            workflow_id,
             [task.encode(), Position().encode(), b""],
             created=as_datetime(task.create_time),
             labels=request.labels,
@@ -191,10 +192,12 @@ class TemporalApplication:
             request_hash=request.content_hash() if request.request_id else b"",
             eager=self.eager,
         )
-        if not started:
+        if run_id is None:
             found = await self._same_request(request)
             if found is not None:
                 return found
+        else:
+            self._remember(workflow_id, run_id)
         self._admission.accepted(request.namespace)
         if self._observer is not None:
             self._observer.accepted()
@@ -237,9 +240,12 @@ class TemporalApplication:
     async def wait(self, task_id: str, *, namespace: str = DEFAULT_NAMESPACE) -> TaskRecord:
         """See `TaskService`. One long poll, for what ends the workflow, however many wait or watch."""
         workflow_id = workflow_id_of(task_id, namespace)
-        event = await self._until_closing(self._cluster.closing_event(workflow_id))
+        event = await self._until_closing(
+            self._cluster.closing_event(workflow_id, self._first_runs.get(workflow_id, ""))
+        )
         decoded = await self._cluster.decoded(payloads_of(event))
-        record = Record.decode(decoded[0]) if decoded else None
+        with readable(task_id):
+            record = Record.decode(decoded[0]) if decoded else None
         if record is None or not record.result:  # canceled, or ended from outside: the log says how
             return await self.task(task_id, namespace=namespace)
         return TaskRecord(
@@ -267,7 +273,7 @@ class TemporalApplication:
         if info.status != _RUNNING:
             return False
         identity = uuid.uuid4().hex
-        async with self._logs.opened(workflow_id) as log:
+        async with self._logs.opened(info) as log:
             if log.has_ended():
                 return False
             await self._cluster.request_cancel(workflow_id, identity, reason)
@@ -320,7 +326,7 @@ class TemporalApplication:
                 async for batch in batches:
                     yield batch
             return
-        async with self._logs.opened(workflow_id) as log:
+        async with self._logs.opened(info) as log:
             if after_sequence > log.record.last_sequence:
                 await log.catch_up()
             if after_sequence > log.record.last_sequence:
@@ -408,10 +414,16 @@ class TemporalApplication:
                 return None
             raise
         payload = info.memo.fields.get(REQUEST_MEMO)
-        kept = None if payload is None else await self._cluster.decoded_value(payload)
+        kept = None if payload is None else (await self._cluster.decoded_values([payload]))[0]
         if kept != request.content_hash().hex():
             raise RequestConflict(request.request_id)
         return await self.task(task_id, namespace=request.namespace)
+
+    def _remember(self, workflow_id: str, run_id: str) -> None:
+        """Most tasks are waited for where they were started: with the run's id the cluster finds it by one read less."""
+        self._first_runs[workflow_id] = run_id
+        if len(self._first_runs) > _REMEMBERED_RUNS:
+            self._first_runs.popitem(last=False)
 
     def _check_open(self) -> None:
         if self._closing.is_set():

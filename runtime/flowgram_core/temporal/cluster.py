@@ -36,9 +36,12 @@ from temporalio.common import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from flowgram_core.concurrency.clock import Clock
+from flowgram_core.concurrency.supervision import retry_delays
 from flowgram_core.hosting.errors import TaskNotFound
-from flowgram_core.journal.errors import JournalUnavailable
+from flowgram_core.journal.errors import JournalUnavailable, JournalUndecipherable
 from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
+from flowgram_core.temporal.errors import PayloadUndecipherable, TemporalError
 from flowgram_core.temporal.names import (
     CREATED_ATTRIBUTE,
     LABELS_ATTRIBUTE,
@@ -58,6 +61,7 @@ _CREATED: Final = SearchAttributeKey.for_datetime(CREATED_ATTRIBUTE)
 _TIMEOUT: Final = timedelta(seconds=10)
 _LONG_POLL: Final = timedelta(seconds=60)
 """The cluster answers a long poll after some 20 seconds, also where there is nothing new."""
+_BROKEN: Final = frozenset({RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED})
 _NAMESPACE_NOT_FOUND: Final = "NamespaceNotFoundFailure"
 
 
@@ -67,10 +71,12 @@ class Cluster:
     Args:
         client: The client.
         task_queue: Where tasks are put.
+        clock: Measures the delays between attempts.
     """
 
-    def __init__(self, client: Client, task_queue: str) -> None:
+    def __init__(self, client: Client, task_queue: str, clock: Clock) -> None:
         self._client = client
+        self._clock = clock
         self._task_queue = task_queue
         self._namespace = client.namespace
 
@@ -89,8 +95,8 @@ class Cluster:
         display_name: str,
         request_hash: bytes,
         eager: bool,
-    ) -> bool:
-        """Starts the workflow of a task; False if there is, or was, one with this id. Its namespace is kept to be found by.
+    ) -> str | None:
+        """Starts the workflow of a task. Its namespace is kept to be found by.
 
         Args:
             workflow_id: Of the task; see `workflow_ids`.
@@ -101,6 +107,9 @@ class Cluster:
             display_name: Its name for people, kept in the memo.
             request_hash: Of the request, where it has an id; kept in the memo.
             eager: Whether a worker on the same client may begin at once.
+
+        Returns:
+            The run that began; None if there is, or was, a workflow with this id.
         """
         attributes: list[SearchAttributePair[Any]] = [SearchAttributePair(_CREATED, created)]
         namespace, _ = owner_of(workflow_id)
@@ -116,7 +125,7 @@ class Cluster:
             memo[REQUEST_MEMO] = request_hash.hex()
         with self._errors():
             try:
-                await self._client.start_workflow(
+                started = await self._client.start_workflow(
                     WORKFLOW,
                     args=list(args),
                     id=workflow_id,
@@ -131,8 +140,8 @@ class Cluster:
                     rpc_timeout=_TIMEOUT,
                 )
             except WorkflowAlreadyStartedError:
-                return False
-        return True
+                return None
+        return started.first_execution_run_id
 
     async def describe(self, workflow_id: str) -> DescribeWorkflowExecutionResponse:
         """What the cluster knows of a task's newest run. Raises `TaskNotFound`."""
@@ -160,37 +169,36 @@ class Cluster:
             wait: Wait for more events while the run goes on; the answer may be empty all the same.
             page_size: So many events at most; 0: as many as the cluster gives.
         """
+        request = GetWorkflowExecutionHistoryRequest(
+            namespace=self._namespace,
+            execution=WorkflowExecution(workflow_id=workflow_id, run_id=run_id),
+            next_page_token=token,
+            maximum_page_size=page_size,
+            wait_new_event=wait,
+            skip_archival=True,
+        )
         with self._errors(workflow_id):
-            return await self._client.workflow_service.get_workflow_execution_history(
-                GetWorkflowExecutionHistoryRequest(
-                    namespace=self._namespace,
-                    execution=WorkflowExecution(workflow_id=workflow_id, run_id=run_id),
-                    next_page_token=token,
-                    maximum_page_size=page_size,
-                    wait_new_event=wait,
-                    skip_archival=True,
-                ),
-                retry=True,
-                timeout=_LONG_POLL,
-            )
+            return await (self._long_poll(request) if wait else self._history(request, _TIMEOUT))
 
-    async def closing_event(self, workflow_id: str) -> HistoryEvent:
-        """The event that ends a task, waiting for it over all runs that follow. Raises `TaskNotFound`."""
-        run_id, token = "", b""
+    async def closing_event(self, workflow_id: str, run_id: str = "") -> HistoryEvent:
+        """The event that ends a task, waiting for it over all runs that follow. Raises `TaskNotFound`.
+
+        Args:
+            workflow_id: Of the task; see `workflow_ids`.
+            run_id: A run of it; empty: the newest. Where it is given, the cluster need not look it up.
+        """
+        token = b""
         while True:
+            request = GetWorkflowExecutionHistoryRequest(
+                namespace=self._namespace,
+                execution=WorkflowExecution(workflow_id=workflow_id, run_id=run_id),
+                next_page_token=token,
+                wait_new_event=True,
+                history_event_filter_type=HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT,
+                skip_archival=True,
+            )
             with self._errors(workflow_id):
-                answer = await self._client.workflow_service.get_workflow_execution_history(
-                    GetWorkflowExecutionHistoryRequest(
-                        namespace=self._namespace,
-                        execution=WorkflowExecution(workflow_id=workflow_id, run_id=run_id),
-                        next_page_token=token,
-                        wait_new_event=True,
-                        history_event_filter_type=HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT,
-                        skip_archival=True,
-                    ),
-                    retry=True,
-                    timeout=_LONG_POLL,
-                )
+                answer = await self._long_poll(request)
             token = answer.next_page_token
             if answer.history.events:
                 event = answer.history.events[-1]
@@ -198,6 +206,34 @@ class Cluster:
                     return event
                 continued = event.workflow_execution_continued_as_new_event_attributes
                 run_id, token = continued.new_execution_run_id, b""
+
+    async def _long_poll(
+        self, request: GetWorkflowExecutionHistoryRequest
+    ) -> GetWorkflowExecutionHistoryResponse:
+        """Asks until there is an answer, or the cluster is away.
+
+        The client's own retries do not count for it: they end seconds after a request began, and this one lasts longer.
+        A cluster that has more to do than it can is asked again, less and less often; a connection that broke off, once.
+        """
+        delays, broken = retry_delays(), False
+        while True:
+            try:
+                return await self._history(request, _LONG_POLL)
+            except RPCError as error:
+                if error.status is RPCStatusCode.RESOURCE_EXHAUSTED:
+                    _log.debug("a long poll is asked again: %s", error.message)
+                    await self._clock.sleep(next(delays))
+                elif error.status in _BROKEN and not broken:
+                    broken = True
+                else:
+                    raise
+
+    async def _history(
+        self, request: GetWorkflowExecutionHistoryRequest, rpc_timeout: timedelta
+    ) -> GetWorkflowExecutionHistoryResponse:
+        return await self._client.workflow_service.get_workflow_execution_history(
+            request, retry=True, timeout=rpc_timeout
+        )
 
     async def request_cancel(self, workflow_id: str, identity: str, reason: str) -> None:
         """Asks for a task to be canceled; it may have ended. Raises `TaskNotFound`."""
@@ -276,19 +312,16 @@ class Cluster:
             )
 
     async def decoded(self, payloads: Sequence[Payload]) -> list[bytes]:
-        """Payloads that hold bytes. Raises `PayloadUnreadable`."""
+        """Payloads that hold bytes."""
         if not payloads:
             return []
-        return await self._client.data_converter.decode(payloads, [bytes] * len(payloads))
-
-    async def decoded_value(self, payload: Payload) -> Any:
-        """A payload that holds a JSON value. Raises `PayloadUnreadable`."""
-        (value,) = await self._client.data_converter.decode([payload])
-        return value
+        with readable():
+            return await self._client.data_converter.decode(payloads, [bytes] * len(payloads))
 
     async def decoded_values(self, payloads: Sequence[Payload]) -> Sequence[Any]:
-        """Payloads that hold JSON values. Raises `PayloadUnreadable`."""
-        return await self._client.data_converter.decode(payloads)
+        """Payloads that hold JSON values."""
+        with readable():
+            return await self._client.data_converter.decode(payloads)
 
     @contextmanager
     def _errors(self, workflow_id: str | None = None) -> Iterator[None]:
@@ -309,6 +342,22 @@ class Cluster:
             raise JournalUnavailable(text) from error
         except RuntimeError as error:  # a connection that was never there
             raise JournalUnavailable(f"Temporal cannot be reached: {error}") from error
+
+
+@contextmanager
+def readable(task_id: str | None = None) -> Iterator[None]:
+    """What the cluster holds and cannot be read here is as a store that cannot be read; the log says why.
+
+    Args:
+        task_id: The task that it is about, if one is.
+    """
+    try:
+        yield
+    except TemporalError as error:
+        extra = {} if task_id is None else {"task_id": task_id}
+        _log.error("what the cluster holds cannot be read: %s", error, extra=extra)
+        kind = JournalUndecipherable if isinstance(error, PayloadUndecipherable) else JournalUnavailable
+        raise kind(str(error)) from error
 
 
 def _is_about_namespace(error: RPCError) -> bool:

@@ -4,7 +4,8 @@ TemporalError                the text is for operators
 ├── TemporalNotInstalled     the extra `temporal` is not installed
 ├── ConnectionSettingsInvalid    how to reach the cluster is not given as it has to be
 ├── EncryptionKeyInvalid     a key is no key, or there is none and that was not asked for
-├── PayloadUnreadable        what the cluster holds was encrypted with a key that is not here, or is damaged
+├── PayloadUnreadable        what the cluster holds is damaged, or of a later release
+│   └── PayloadUndecipherable    it was encrypted with a key that is not here
 └── HistoryDiverged          this version does not get to the events that a history has
 
 What a caller of the service meets is in `flowgram_core.hosting.errors`.
@@ -31,7 +32,11 @@ class EncryptionKeyInvalid(TemporalError):
 
 
 class PayloadUnreadable(TemporalError):
-    """What the cluster holds was encrypted with a key that is not here, or is damaged."""
+    """What the cluster holds is damaged, or of a later release."""
+
+
+class PayloadUndecipherable(PayloadUnreadable):
+    """What the cluster holds was encrypted with a key that is not here. Damage may look like it."""
 
 
 class HistoryDiverged(TemporalError):

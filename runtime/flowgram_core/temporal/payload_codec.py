@@ -17,7 +17,7 @@ from temporalio.converter import (
 )
 
 from flowgram_core.journal.encryption import KeyInvalid, KeyMissing, Keys, NotDecrypted
-from flowgram_core.temporal.errors import EncryptionKeyInvalid, PayloadUnreadable
+from flowgram_core.temporal.errors import EncryptionKeyInvalid, PayloadUndecipherable, PayloadUnreadable
 
 _ENCRYPTED: Final = b"binary/flowgram-aes256gcm-1"
 _COMPRESSED: Final = b"binary/flowgram-zlib-1"
@@ -73,11 +73,11 @@ class TaskPayloadCodec(PayloadCodec):
         try:
             return self._keys.decrypt(name, payload.data, key_name)
         except KeyMissing:
-            raise PayloadUnreadable(
+            raise PayloadUndecipherable(
                 f"a payload was encrypted with the key {name!r}, which is not among the encryption keys here"
             ) from None
         except NotDecrypted:
-            raise PayloadUnreadable(
+            raise PayloadUndecipherable(
                 f"a payload cannot be decrypted with the key {name!r}: it is another key, or damaged"
             ) from None
 

@@ -8,8 +8,8 @@ from flowgram_core.hosting.settings import RuntimeSettings
 
 MAX_VALUE_BYTES: Final = 384 * 1024
 """Of the inputs and the outputs of one node run. One event may hold both; a history takes 2 MiB at once."""
-MAX_TEXT_BYTES: Final = 1024 * 1024
-"""Of a schema, and of a task's inputs: they begin the history together."""
+MAX_SCHEMA_BYTES: Final = 1024 * 1024
+"""Of a schema: it begins the history together with the task's inputs, which are those of a node run, too."""
 MAX_NODE_WORK: Final = 250_000_000
 """Of one node run: at most about half a second on the slowest machines that were measured.
 
@@ -84,6 +84,6 @@ def within_temporal(settings: RuntimeSettings) -> RuntimeSettings:
             max_node_work=min(limits.max_node_work, MAX_NODE_WORK),
         ),
         max_output_bytes=min(settings.max_output_bytes, MAX_VALUE_BYTES),
-        max_schema_bytes=min(settings.max_schema_bytes, MAX_TEXT_BYTES),
-        max_inputs_bytes=min(settings.max_inputs_bytes, MAX_TEXT_BYTES),
+        max_schema_bytes=min(settings.max_schema_bytes, MAX_SCHEMA_BYTES),
+        max_inputs_bytes=min(settings.max_inputs_bytes, MAX_VALUE_BYTES),
     )

@@ -21,7 +21,7 @@ from flowgram_core.hosting.live_log import LiveLog, OutputDelta, join
 from flowgram_core.journal.errors import JournalError, JournalUnavailable
 from flowgram_core.journal.interface import Batch, TaskRecord
 from flowgram_core.temporal.call_activity import AnswerSoFar
-from flowgram_core.temporal.cluster import Cluster
+from flowgram_core.temporal.cluster import Cluster, readable
 from flowgram_core.temporal.errors import TemporalError
 from flowgram_core.temporal.history import TaskHistory, payloads_of
 from flowgram_core.temporal.names import CALL
@@ -139,8 +139,8 @@ class HistoryReader:
         return page.history.events[0]
 
     async def _add(self, history: TaskHistory, events: Sequence[HistoryEvent]) -> list[Batch]:
-        try:
-            wanted = [payloads_of(event) for event in events]
+        wanted = [payloads_of(event) for event in events]
+        with readable(history.owner.task_id):
             decoded = await self._cluster.decoded([payload for payloads in wanted for payload in payloads])
             batches: list[Batch] = []
             begin = 0
@@ -150,9 +150,6 @@ class HistoryReader:
                 if batch is not None:
                     batches.append(batch)
                 begin = end
-        except TemporalError as error:
-            _log.error("a history cannot be read: %s", error, extra={"task_id": history.owner.task_id})
-            raise JournalUnavailable(str(error)) from error
         return batches
 
 
@@ -198,10 +195,9 @@ class TaskLog:
         """Who asked first for it to be canceled, since it is followed."""
         return self._history.cancel_requested_by
 
-    async def follow(self) -> None:
-        """Follows the task until it ends. What goes wrong is raised to those who use the log."""
+    async def follow(self, info: WorkflowExecutionInfo) -> None:
+        """Follows the task until it ends, from its newest run on. What goes wrong is raised to those who use the log."""
         try:
-            info = (await self._cluster.describe(self.workflow_id)).workflow_execution_info
             await self._follow(info)
         except (FlowgramError, JournalError) as error:
             self._error = error
@@ -312,18 +308,21 @@ class TaskLogs:
         return len(self._logs)
 
     @asynccontextmanager
-    async def opened(self, workflow_id: str) -> AsyncIterator[TaskLog]:
+    async def opened(self, info: WorkflowExecutionInfo) -> AsyncIterator[TaskLog]:
         """The log of a task, followed while it is entered.
+
+        Args:
+            info: What the cluster knows of the task: the log is ready when so much has been read.
 
         Raises:
             TaskNotFound: There is no such task.
             JournalUnavailable: It cannot be read at the moment.
         """
+        workflow_id = info.execution.workflow_id
         used = self._logs.get(workflow_id)
         if used is None or (used.following.done() and not used.has_ended):
-            used = self._logs[workflow_id] = _Used(
-                TaskLog(workflow_id, self._cluster, self._reader, self._clock)
-            )
+            log = TaskLog(workflow_id, self._cluster, self._reader, self._clock)
+            used = self._logs[workflow_id] = _Used(log, info)
         used.users += 1
         try:
             await used.log.ready()
@@ -342,10 +341,10 @@ class TaskLogs:
 
 
 class _Used:
-    def __init__(self, log: TaskLog) -> None:
+    def __init__(self, log: TaskLog, info: WorkflowExecutionInfo) -> None:
         self.log = log
         self.users = 0
-        self.following = asyncio.create_task(log.follow(), name=f"follow {log.workflow_id}")
+        self.following = asyncio.create_task(log.follow(info), name=f"follow {log.workflow_id}")
 
     @property
     def has_ended(self) -> bool:

@@ -70,7 +70,7 @@ def task_worker(
     shows_answers = temporal.delta_interval > 0
     activities = CallActivities(
         caller,
-        Cluster(client, temporal.task_queue).awaits,
+        Cluster(client, temporal.task_queue, clock).awaits,
         clock,
         shows_answers=shows_answers,
         observer=observer,

@@ -7,7 +7,7 @@ is read here, and handed on. Cancellation, a client's disconnect, ends a method 
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import aclosing, contextmanager, nullcontext
+from contextlib import aclosing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Final
@@ -20,6 +20,7 @@ from flowgram_core.hosting.errors import QuotaExceeded, ShuttingDown
 from flowgram_core.hosting.quotas import Quota, Quotas
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.service import TaskService
+from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.journal.interface import TaskRecord
 from flowgram_server.auth.principal import ANONYMOUS, Role, current_principal
 from flowgram_server.rpc.access_log import note
@@ -138,12 +139,10 @@ class RuntimeServicer:
         if request.wait and not record.ended:
             try:
                 record = await self._terminated(record.task_id, namespace, context)
-            except (
-                QuotaExceeded,
-                ShuttingDown,
-                TooManyWatches,
-            ):  # it was accepted, and the caller must get to know its id
-                record = await self._application.task(record.task_id, namespace=namespace)
+            except (JournalUnavailable, QuotaExceeded, ShuttingDown, TooManyWatches):
+                # It was accepted, and the caller must get to know its id.
+                with suppress(JournalUnavailable):
+                    record = await self._application.task(record.task_id, namespace=namespace)
         return task_run(record, self._clock.now(), self._limits.max_message_bytes)
 
     async def task_run_batch(

@@ -345,7 +345,14 @@ class Settings(BaseSettings):
 
     def service(self) -> ServiceLimits:
         """What concerns the service."""
-        return _pick(ServiceLimits, self, quotas=self._quotas())
+        runtime = self.runtime_settings()  # what a host takes may be less
+        return _pick(
+            ServiceLimits,
+            self,
+            quotas=self._quotas(),
+            max_schema_bytes=runtime.max_schema_bytes,
+            max_inputs_bytes=runtime.max_inputs_bytes,
+        )
 
     def _quotas(self) -> dict[str, Quota]:
         return {name: limits.quota() for name, limits in self.quotas.items()}
@@ -353,7 +360,9 @@ class Settings(BaseSettings):
     def gateway(self) -> GatewaySettings:
         """What concerns the REST gateway."""
         # What the service would refuse need not be read: a text may take twice its length in JSON, and some is left for names.
-        body = min(self.max_message_bytes, 2 * self.max_schema_bytes + self.max_inputs_bytes + _MAX_BODY_REST)
+        runtime = self.runtime_settings()
+        texts = 2 * runtime.max_schema_bytes + runtime.max_inputs_bytes
+        body = min(self.max_message_bytes, texts + _MAX_BODY_REST)
         connections = ConnectionLimits(
             max_connections=self.max_http_connections or self.connection_shares().http
         )

@@ -147,7 +147,7 @@ async def test_a_cluster_knows_which_attempts_it_awaits(cluster: TemporalServer)
     """It awaits an attempt while that runs; not when its call has ended, or its task was canceled or terminated."""
     calls = Tokens()
     async with temporal_host(cluster.address, calls) as host, host.worker(clock=Ahead()):
-        front, asked = host.front(), Cluster(host.client, "")
+        front, asked = host.front(), Cluster(host.client, "", SystemClock())
         task = await front.run(TaskRequest(call_schema("a")))
         await calls.running("a")
         assert await asked.awaits(calls.tokens[0])

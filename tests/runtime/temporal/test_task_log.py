@@ -40,12 +40,14 @@ class FakeCluster:
         self.newest = ("r1", 1)
         self.pages: asyncio.Queue[list[HistoryEvent]] = asyncio.Queue()
 
-    async def describe(self, workflow_id: str) -> DescribeWorkflowExecutionResponse:
+    @property
+    def info(self) -> WorkflowExecutionInfo:
         run_id, length = self.newest
-        info = WorkflowExecutionInfo(
-            execution=WorkflowExecution(workflow_id=workflow_id, run_id=run_id), history_length=length
-        )
-        return DescribeWorkflowExecutionResponse(workflow_execution_info=info)
+        execution = WorkflowExecution(workflow_id="t1", run_id=run_id)
+        return WorkflowExecutionInfo(execution=execution, history_length=length)
+
+    async def describe(self, workflow_id: str) -> DescribeWorkflowExecutionResponse:
+        return DescribeWorkflowExecutionResponse(workflow_execution_info=self.info)
 
     async def history(
         self, workflow_id: str, run_id: str, token: bytes, *, wait: bool, page_size: int = 0
@@ -82,7 +84,7 @@ async def followed() -> AsyncIterator[tuple[FakeCluster, TaskLog]]:
     cluster: Any = FakeCluster()
     reader = HistoryReader(cluster, Codec(Secrets()), FairScheduler())
     cluster.pages.put_nowait([started()])
-    async with TaskLogs(cluster, reader, FakeClock()).opened("t1") as log:
+    async with TaskLogs(cluster, reader, FakeClock()).opened(cluster.info) as log:
         yield cluster, log
 
 
@@ -98,8 +100,8 @@ async def test_nothing_is_left_of_a_task_that_nobody_watches() -> None:
     cluster: Any = FakeCluster()
     logs = TaskLogs(cluster, HistoryReader(cluster, Codec(Secrets()), FairScheduler()), FakeClock())
     cluster.pages.put_nowait([started()])
-    async with logs.opened("t1") as log:
-        async with logs.opened("t1") as same:
+    async with logs.opened(cluster.info) as log:
+        async with logs.opened(cluster.info) as same:
             assert same is log
             assert followers() == 1
         assert (len(logs), followers()) == (1, 1)

@@ -382,7 +382,7 @@ async def test_a_wrong_key_shows_nothing(cluster: TemporalServer) -> None:
 async def test_open_tasks_are_bounded(cluster: TemporalServer) -> None:
     """Beyond the limit new tasks are refused until others have ended; one that was accepted is found all the same."""
     async with temporal_host(cluster.address) as host:
-        others = await TaskLists(Cluster(host.client, ""), SystemClock()).open_tasks()
+        others = await TaskLists(Cluster(host.client, "", SystemClock()), SystemClock()).open_tasks()
         host.temporal = replace(host.temporal, max_open_tasks=others + 1)
         front = host.front()
         request = TaskRequest(echo_schema(), '{"x": 1}', request_id=host.temporal.task_queue)

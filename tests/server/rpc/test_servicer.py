@@ -27,6 +27,7 @@ from flowgram_core.engine.events import Finished, MessageLogged, MessageType, Ta
 from flowgram_core.hosting import errors as runtime
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.hosting.task_changes import TaskChanges, TaskFilter
+from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.modeling.errors import Problem
 from flowgram_core.modeling.status import Status as TaskStatus
 from flowgram_server.rpc.codec import Codec
@@ -115,6 +116,18 @@ async def test_run_tells_the_task_when_the_server_shuts_down(service: Service) -
 
     async def wait(task_id: str, *, namespace: str) -> None:
         raise runtime.ShuttingDown
+
+    service.application.wait = wait
+    answer = await service.stub.TaskRun(TaskRunRequest(schema="{}", wait=True))
+    assert (answer.task_id, answer.status.status) == ("t1", Status.STATUS_PROCESSING)
+
+
+async def test_run_tells_the_task_when_the_store_goes_away(service: Service) -> None:
+    """The id of an accepted task arrives, also where its outcome, or how it is now, cannot be read for the moment."""
+
+    async def wait(task_id: str, *, namespace: str) -> None:
+        service.application.raises = JournalUnavailable("away")
+        raise JournalUnavailable("away")
 
     service.application.wait = wait
     answer = await service.stub.TaskRun(TaskRunRequest(schema="{}", wait=True))

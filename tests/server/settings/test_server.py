@@ -376,6 +376,17 @@ def test_key_files_are_looked_at_at_start(tmp_path: Path) -> None:
     assert load_settings().encryption.keys() is None
 
 
+def test_what_a_host_takes_is_what_clients_are_told() -> None:
+    """On Temporal a schema and the inputs have less room; lower settings count, and bodies of REST have room for no more."""
+    settings = load_settings(flags={"runtime": "temporal", "max_schema_bytes": 1000})
+    service = settings.service()
+    assert (service.max_schema_bytes, service.max_inputs_bytes) == (1000, 384 * 1024)
+    assert settings.gateway().max_body_bytes == 2 * 1000 + 384 * 1024 + 1024 * 1024
+    runtime = load_settings(flags={"runtime": "temporal"}).runtime_settings()
+    assert (runtime.max_schema_bytes, runtime.max_inputs_bytes) == (1024 * 1024, 384 * 1024)
+    assert runtime.limits.max_snapshot_bytes == runtime.max_output_bytes == 384 * 1024
+
+
 @pytest.mark.parametrize(
     ("flags", "denied"),
     [

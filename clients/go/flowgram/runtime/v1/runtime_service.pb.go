@@ -96,9 +96,9 @@ type TaskRunRequest struct {
 	// Free labels to find the task by in TaskList. At most 64, with keys of 1 to
 	// 128 characters and values of at most 512, without NUL characters.
 	Labels map[string]string `protobuf:"bytes,5,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Answer with the outcome: one call runs a workflow. If the deadline or a
-	// shutdown of the server comes first, the answer says PENDING or PROCESSING,
-	// and the task goes on: ask TaskResult.
+	// Answer with the outcome: one call runs a workflow. If the deadline, a
+	// shutdown of the server, or a loss of its store comes first, the answer says
+	// PENDING or PROCESSING, and the task goes on: ask TaskResult.
 	Wait bool `protobuf:"varint,6,opt,name=wait,proto3" json:"wait,omitempty"`
 	// A name for people, shown in lists. At most 256 characters, without NUL
 	// characters; may be empty. It names nothing for programs, and need not be

@@ -67,9 +67,9 @@ export type TaskRunRequest = Message<"flowgram.runtime.v1.TaskRunRequest"> & {
   labels: { [key: string]: string };
 
   /**
-   * Answer with the outcome: one call runs a workflow. If the deadline or a
-   * shutdown of the server comes first, the answer says PENDING or PROCESSING,
-   * and the task goes on: ask TaskResult.
+   * Answer with the outcome: one call runs a workflow. If the deadline, a
+   * shutdown of the server, or a loss of its store comes first, the answer says
+   * PENDING or PROCESSING, and the task goes on: ask TaskResult.
    *
    * @generated from field: bool wait = 6;
    */
@@ -1033,8 +1033,9 @@ export const WorkflowRuntimeService: GenService<{
    * Starts one execution of a workflow. Answers once the task is durably
    * accepted: from then on it survives a crash of the server. With `wait`,
    * answers when the task has terminated, or shortly before the call's deadline,
-   * or when the server shuts down. An outcome that is larger than the server may
-   * send is left out of the answer but for its status, so that the id arrives.
+   * or when the server shuts down or loses its store. An outcome that is larger
+   * than the server may send is left out of the answer but for its status, so
+   * that the id arrives.
    *   INVALID_ARGUMENT   the schema is not valid (SCHEMA_INVALID), or the inputs
    *                      are not (INPUTS_INVALID), with all problems listed; or
    *                      another field is out of its range (ARGUMENT_INVALID)

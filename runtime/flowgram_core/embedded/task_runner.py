@@ -19,10 +19,10 @@ from flowgram_core.concurrency.clock import Timer
 from flowgram_core.concurrency.fair_queue import Owner
 from flowgram_core.concurrency.supervision import retry_delays
 from flowgram_core.concurrency.wake_up import WakeUp
+from flowgram_core.embedded.running_calls import RunningCalls
 from flowgram_core.embedded.services import Services
 from flowgram_core.engine.activations import (
     Activation,
-    CallSucceeded,
     Cancel,
     Fail,
     Queue,
@@ -32,10 +32,10 @@ from flowgram_core.engine.activations import (
 )
 from flowgram_core.engine.events import Event
 from flowgram_core.engine.execution import Execution
-from flowgram_core.engine.node_type import Call, Command
+from flowgram_core.engine.node_type import Command
 from flowgram_core.engine.step import Step
 from flowgram_core.hosting.errors import ShuttingDown, TaskOverLimit
-from flowgram_core.hosting.live_log import LiveLog, OutputDelta
+from flowgram_core.hosting.live_log import LiveLog
 from flowgram_core.hosting.observation import TaskObserver
 from flowgram_core.hosting.unexpected_errors import log_unexpected_error
 from flowgram_core.journal.errors import JournalUnavailable
@@ -52,9 +52,6 @@ _BREATH: Final = 0.0002
 _MEMORY_PER_CHARACTER: Final = 8
 """Bytes of memory that an outcome which waits takes for a character of its text, about."""
 
-_LARGE_OUTCOME: Final = 64 * 1024
-"""Characters of an outcome's text. The objects of shorter ones are freed in about a millisecond."""
-
 _KEPT_INPUTS: Final = 4096
 """Characters of inputs that a task keeps as text; longer ones are read from the journal when they are asked for."""
 
@@ -63,32 +60,6 @@ _FIRST_SLICE: Final = 0.004
 """Seconds that the core works without a pause; encoding the events takes about as long again. The first slice is longer:
 most workflows end in it, and one more commit would cost them more.
 """
-
-
-class _CallContext:
-    """The `CallContext` of one call."""
-
-    def __init__(self, runner: "TaskRunner", call: Call) -> None:
-        self._runner = runner
-        self._call = call
-
-    @property
-    def owner(self) -> Owner:
-        return self._runner.owner
-
-    @property
-    def task_id(self) -> str:
-        return self._runner.task_id
-
-    @property
-    def idempotency_key(self) -> str:
-        return f"{self._runner.task_id}/{self._call.key}"
-
-    def emit_delta(self, text: str) -> None:
-        runner = self._runner
-        runner.live_log.emit(
-            OutputDelta(self._call.node.id, self._call.key, text, runner.services.clock.now())
-        )
 
 
 class TaskRunner:
@@ -124,7 +95,7 @@ class TaskRunner:
         self._inbox: list[tuple[Activation, str]] = []  # a deque takes 760 bytes when it is empty
         self._interrupt: Cancel | TimeOut | Fail | None = None
         self._wake = WakeUp()
-        self._calls: dict[str, asyncio.Task[None]] = {}
+        self._calls: RunningCalls | None = None  # most tasks make none
         self._timer: Timer | None = None
         self._thread_work: Future[None] | None = None
         self._events: list[Event] = []  # what the observer is notified of once it is durable
@@ -225,15 +196,16 @@ class TaskRunner:
                 await self._step()
         finally:
             self.close()
-            if self._calls:
-                await self._stop_calls()
+            if self._calls is not None:
+                await self._calls.stop()
 
     def _resume(self) -> None:
         """Continues after a restart: calls without an outcome are made again, and the time-out is what was left of it."""
         self.accepted = True
         if self._execution.status is Status.PROCESSING:
             self._set_timer(earlier=True)
-        self._perform(self._execution.running_calls())
+        if calls := self._execution.running_calls():
+            self._perform(calls)
 
     def _post(self, given: Activation, text: str | None = None) -> None:
         self._inbox.append((given, text or to_json(given)))
@@ -270,9 +242,8 @@ class TaskRunner:
             await self._wake.wait()
             return
         if self._interrupt is None and not self._inbox and not self._execution.has_work:
-            await (
-                self._wake.wait()
-            )  # mostly for the outcome of a call; to look for work in vain costs as much as a short step
+            # Mostly for the outcome of a call; to look for work in vain costs as much as a short step.
+            await self._wake.wait()
             return
         step, fairness = self._new_step(), self.services.fairness
         await fairness.time_slice()
@@ -352,9 +323,9 @@ class TaskRunner:
         self.services.memory.update(self, held)
 
     def _log_unexpected_errors(self) -> None:
-        mistakes = self._execution.unexpected_errors
-        while mistakes:
-            node_id, inputs, error = mistakes.pop()
+        errors = self._execution.unexpected_errors
+        while errors:
+            node_id, inputs, error = errors.pop()
             secrets = self.services.secrets.values(inputs)
             log_unexpected_error(error, secrets, task_id=self.task_id, node_id=node_id)
 
@@ -426,29 +397,6 @@ class TaskRunner:
             self._interrupted()
 
     def _perform(self, commands: Sequence[Command]) -> None:
-        for command in commands:
-            if isinstance(command, Call):
-                self._calls[command.key] = asyncio.create_task(self._call(command), name=command.key)
-            elif (running := self._calls.get(command.key)) is not None:
-                running.cancel()
-
-    async def _call(self, call: Call) -> None:
-        """Makes one call, and posts its outcome."""
-        try:
-            if self._observer is None:
-                outcome, text = await self.services.caller.make(call, _CallContext(self, call))
-            else:
-                with self._observer.calling(call):
-                    outcome, text = await self.services.caller.make(call, _CallContext(self, call))
-        finally:
-            self._calls.pop(call.key, None)
-        self.live_log.forget_deltas(call.key)
-        if len(text) > _LARGE_OUTCOME and isinstance(outcome, CallSucceeded):
-            self.services.disposer.free([outcome.outputs])  # the task may drop them long before its end
-        self._post(outcome, text)
-
-    async def _stop_calls(self) -> None:
-        calls = list(self._calls.values())
-        for call in calls:
-            call.cancel()
-        await asyncio.wait(calls)
+        if self._calls is None:
+            self._calls = RunningCalls(self.owner, self.live_log, self.services, self._observer, self._post)
+        self._calls.perform(commands)

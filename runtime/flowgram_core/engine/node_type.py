@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from flowgram_core.modeling.bindings import Scope
 from flowgram_core.modeling.document import Node
 from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.modeling.scope import Scope
 from flowgram_core.modeling.values import Variable
 
 

@@ -11,14 +11,10 @@ from typing import Final, NamedTuple
 
 from flowgram_core.engine.isolation import bind
 from flowgram_core.engine.node_type import Behavior, CallBehavior, NodeTypes, PureBehavior
-from flowgram_core.modeling.bindings import (
-    Binding,
-    InputsResolver,
-    VariableBinding,
-    compile_reference,
-    no_inputs,
-)
+from flowgram_core.modeling.bindings import InputsResolver, compile_reference, no_inputs
 from flowgram_core.modeling.document import Declaration, Document, Graph, Node
+from flowgram_core.modeling.references import VariableBinding
+from flowgram_core.modeling.scope import Binding
 from flowgram_core.modeling.values import UNDEFINED
 
 Decisions = tuple[tuple[int, bool], ...]

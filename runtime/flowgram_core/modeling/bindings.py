@@ -4,14 +4,17 @@ Everything that does not depend on a run is computed when a binding is compiled.
 node that uses it, raised when the binding is resolved, as in FlowGram.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from flowgram_core.modeling import javascript, json_text
 from flowgram_core.modeling.errors import BindingError, JSONTextError
 from flowgram_core.modeling.json_text import JSONObject
-from flowgram_core.modeling.meter import PART, Meter
-from flowgram_core.modeling.sizes import dict_memory, size_of, text_memory
+from flowgram_core.modeling.meter import PART
+from flowgram_core.modeling.references import compile_path
+from flowgram_core.modeling.scope import Binding, Scope
+from flowgram_core.modeling.sizes import dict_memory
+from flowgram_core.modeling.templates import Template, compile_template
 from flowgram_core.modeling.values import (
     ARRAY,
     JSON_TYPES,
@@ -22,45 +25,10 @@ from flowgram_core.modeling.values import (
     Variable,
     type_of,
     types_equal,
-    variable_of,
 )
 
-_PLACEHOLDER: Final = 5 * PART
-"""Work of a part of a template, beside that of its value."""
 _FEW_INPUTS: Final = 16 * PART
 """Work that is not worth while counting."""
-
-
-_AS_JSON = "json "
-"""Before the path in a placeholder: its value is written as JSON. No node id that the editor makes begins so."""
-
-
-class Scope(Protocol):
-    """The variables that a running node can see."""
-
-    @property
-    def meter(self) -> Meter:
-        """Counts the work of resolving bindings, and the memory that they allocate."""
-        ...
-
-    def spend(self, size: int) -> int:
-        """Counts characters of text that a binding makes; returns how many more this node run may make.
-
-        Raises `BindingError` beyond the limit.
-        """
-        ...
-
-    def lookup(self, node_id: str, key: str) -> Variable | None:
-        """The variable of a node in the nearest scope that knows the node, or None."""
-        ...
-
-
-class Binding(Protocol):
-    """A compiled value binding."""
-
-    def resolve(self, scope: Scope, declared_type: str | None = None) -> Variable | None:
-        """The value with its type, or None where it is absent. Raises `BindingError`."""
-        ...
 
 
 class ConstantBinding:
@@ -84,62 +52,12 @@ class ConstantBinding:
         return variable
 
 
-class VariableBinding:
-    """`{"type": "ref", "content": [node, key]}`: a variable, which is found without any work that counts.
-
-    Attributes:
-        node_id: Its node.
-        key: Its key there.
-    """
-
-    __slots__ = ("key", "node_id")
-
-    def __init__(self, node_id: str, key: str) -> None:
-        self.node_id = node_id
-        self.key = key
-
-    def resolve(self, scope: Scope, declared_type: str | None = None) -> Variable | None:  # noqa: ARG002
-        """The variable."""
-        return scope.lookup(self.node_id, self.key)
-
-
-class PathBinding:
-    """`{"type": "ref", "content": [node, key, …path]}`: what lies inside a variable."""
-
-    __slots__ = ("_key", "_node_id", "_path")
-
-    def __init__(self, node_id: str, key: str, path: Sequence[Any]) -> None:
-        self._node_id = node_id
-        self._key = key
-        self._path = tuple(path)
-
-    def resolve(self, scope: Scope, declared_type: str | None = None) -> Variable | None:  # noqa: ARG002
-        """What lies there, with the type it really has."""
-        variable = scope.lookup(self._node_id, self._key)
-        if variable is None:
-            return None
-        value = javascript.get_path(variable.value, self._path, scope.meter)
-        if value is UNDEFINED:
-            return None
-        return variable_of(value)
-
-
-class AbsentBinding:
-    """A binding that never has a value, such as a reference that names no variable."""
-
-    __slots__ = ()
-
-    def resolve(self, scope: Scope, declared_type: str | None = None) -> None:  # noqa: ARG002
-        """None."""
-        return
-
-
 class TemplateBinding:
     """`{"type": "template", "content": "… {{node.key.path}} …"}`: a string."""
 
     __slots__ = ("_template",)
 
-    def __init__(self, template: "Template") -> None:
+    def __init__(self, template: Template) -> None:
         self._template = template
 
     def resolve(self, scope: Scope, declared_type: str | None = None) -> Variable | None:  # noqa: ARG002
@@ -181,138 +99,11 @@ class InvalidBinding:
         raise BindingError(self._message)
 
 
-class Template:
-    """A text with placeholders, cut into literal parts and references once."""
-
-    __slots__ = ("_parts",)
-
-    def __init__(self, parts: "Sequence[str | Binding | _JSONPlaceholder]") -> None:
-        self._parts = tuple(parts)
-
-    def render(self, scope: Scope) -> str | None:
-        """The text with every placeholder replaced, or None for an empty template.
-
-        Numbers and booleans as JavaScript prints them, null as `null`, objects and arrays as compact JSON; nothing for
-        what is absent or unset. `{{json …}}` gives every value as JSON, texts in quotes and escaped, and null for what is
-        absent or unset. Raises `BindingError` for a text that is too large.
-        """
-        if not self._parts:
-            return None
-        pieces: list[str] = []
-        meter = scope.meter
-        meter.spend(_PLACEHOLDER * len(self._parts))
-        for part in self._parts:
-            if isinstance(part, str):
-                piece = part
-            elif isinstance(part, _JSONPlaceholder):
-                piece = _inserted_json(part.binding.resolve(scope), scope)
-            else:
-                piece = _inserted(part.resolve(scope), scope)
-            scope.spend(len(piece))
-            pieces.append(piece)
-        text = "".join(pieces)
-        meter.allocated += text_memory(text)
-        return text
-
-
-def _inserted(variable: Variable | None, scope: Scope) -> str:
-    if variable is None or variable.value is UNDEFINED:
-        return ""
-    value = variable.value
-    if isinstance(value, dict | list):
-        left = scope.spend(0)
-        if (size := size_of(value, left, scope.meter)) > left:
-            scope.spend(size)
-        return json_text.dumps(value)
-    return javascript.to_string(value)
-
-
-class _JSONPlaceholder:
-    """A placeholder whose value is written as JSON."""
-
-    __slots__ = ("binding",)
-
-    def __init__(self, binding: Binding) -> None:
-        self.binding = binding
-
-
-def _inserted_json(variable: Variable | None, scope: Scope) -> str:
-    if variable is None or variable.value is UNDEFINED:
-        return "null"
-    value = variable.value
-    if isinstance(value, str):
-        if len(value) > scope.spend(0):
-            scope.spend(len(value))
-        return json_text.dumps(value)
-    return _inserted(variable, scope) if isinstance(value, dict | list) else json_text.dumps(value)
-
-
-def compile_template(content: Any) -> Template:
-    """Cuts a template's text into parts; anything but a non-empty text is the empty template."""
-    if not isinstance(content, str):
-        return Template(())
-    parts: list[str | Binding | _JSONPlaceholder] = []
-    end = 0
-    for start, inner, following in _placeholders(content):
-        if start > end:
-            parts.append(content[end:start])
-        path, is_json = _path_of(inner)
-        variable = _compile_variable(path)
-        parts.append(_JSONPlaceholder(variable) if is_json else variable)
-        end = following
-    if end < len(content):
-        parts.append(content[end:])
-    return Template(parts)
-
-
-def references_in(flow_value: JSONObject) -> Iterator[list[Any]]:
-    """The references `[node, key, …path]` in a single binding: that of a `ref`, and those of a template's placeholders."""
-    content = flow_value.get("content")
-    match flow_value.get("type"):
-        case "ref" if isinstance(content, list) and content:
-            yield content
-        case "template" if isinstance(content, str):
-            yield from (_path_of(inner)[0] for _, inner, _ in _placeholders(content))
-
-
-def _path_of(inner: str) -> tuple[list[str], bool]:
-    """The path in a placeholder, and whether its value is written as JSON."""
-    path = inner.strip(javascript.WHITESPACE)
-    if path.startswith(_AS_JSON):
-        return path[len(_AS_JSON) :].strip(javascript.WHITESPACE).split("."), True
-    return path.split("."), False
-
-
-def _placeholders(text: str) -> Iterator[tuple[int, str, int]]:
-    """Where each placeholder begins, what is in it, and where it has ended.
-
-    Source: FlowGram's pattern, which is two braces, anything but closing ones, and two closing ones. As a pattern it would
-    look for the end from every brace on, and take a time that grows with the square of the text.
-    """
-    position = 0
-    while (end := text.find("}", position)) >= 0:
-        start = text.find("{{", position, end)
-        if 0 <= start < end - 2 and text.startswith("}}", end):
-            position = end + 2
-            yield start, text[start + 2 : end], position
-        else:
-            position = end + 1
-
-
-def _compile_variable(content: Any) -> Binding:
-    if not isinstance(content, list) or len(content) < 2:
-        return AbsentBinding()
-    node_id, key, *path = content
-    if not isinstance(node_id, str) or not isinstance(key, str):
-        return AbsentBinding()
-    return PathBinding(node_id, key, path) if path else VariableBinding(node_id, key)
-
-
 def compile_reference(flow_value: Any) -> Binding:
     """A binding that must be a `ref`; any other is an error when resolved. Source: FlowGram's `parseRef`."""
     if not isinstance(flow_value, dict) or flow_value.get("type") != "ref":
         return InvalidBinding(f"Invalid ref value: {javascript.to_string(flow_value)}")
-    return _compile_variable(flow_value.get("content"))
+    return compile_path(flow_value.get("content"))
 
 
 def compile_value(flow_value: Any) -> Binding:
@@ -326,7 +117,7 @@ def compile_value(flow_value: Any) -> Binding:
     if kind == "constant":
         return ConstantBinding(flow_value.get("content"))
     if kind == "ref":
-        return _compile_variable(flow_value.get("content"))
+        return compile_path(flow_value.get("content"))
     if kind == "template":
         content = flow_value.get("content")
         if content and not isinstance(content, str):

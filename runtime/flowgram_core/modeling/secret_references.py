@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from flowgram_core.modeling.bindings import references_in
 from flowgram_core.modeling.errors import Problem
 from flowgram_core.modeling.json_text import JSONObject, to_well_formed
 from flowgram_core.modeling.schema import NodeSchema
+from flowgram_core.modeling.templates import references_in
 from flowgram_core.modeling.values import Variable
 
 SECRETS: Final = "secrets"

@@ -10,10 +10,11 @@ from typing import Any, Final
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.node_type import NodeResult, PureBehavior, RunScope, Trusted
 from flowgram_core.modeling import javascript
-from flowgram_core.modeling.bindings import Binding, compile_value
+from flowgram_core.modeling.bindings import compile_value
 from flowgram_core.modeling.document import Node
 from flowgram_core.modeling.json_text import JSONObject
 from flowgram_core.modeling.meter import PART, Meter
+from flowgram_core.modeling.scope import Binding
 from flowgram_core.modeling.sizes import dict_memory, list_memory
 from flowgram_core.modeling.values import UNDEFINED, Variable, type_of
 

@@ -8,9 +8,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.scopes import Variables
 
-from flowgram_core.modeling.bindings import compile_template, compile_value
+from flowgram_core.modeling.bindings import compile_value
 from flowgram_core.modeling.errors import BindingError
 from flowgram_core.modeling.json_text import loads
+from flowgram_core.modeling.templates import compile_template
 from flowgram_core.modeling.values import UNDEFINED, Variable
 
 SCOPE = Variables(

@@ -11,10 +11,11 @@ from typing import Any, Final, NamedTuple
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.node_type import NodeResult, PureBehavior, RunScope, Trusted
 from flowgram_core.modeling import javascript
-from flowgram_core.modeling.bindings import Binding, ConstantBinding, compile_reference, compile_value
+from flowgram_core.modeling.bindings import ConstantBinding, compile_reference, compile_value
 from flowgram_core.modeling.document import Node
 from flowgram_core.modeling.json_text import JSONObject
 from flowgram_core.modeling.meter import PART, Meter
+from flowgram_core.modeling.scope import Binding
 from flowgram_core.modeling.values import NULL, UNDEFINED, types_equal
 from flowgram_core.nodes.condition.operators import RULES, Holds
 

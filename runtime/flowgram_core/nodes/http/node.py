@@ -16,9 +16,11 @@ from flowgram_core.concurrency.fair_queue import Owner
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.node_type import Call, CallBehavior, RunScope, Trusted
 from flowgram_core.modeling import javascript, json_text
-from flowgram_core.modeling.bindings import Scope, compile_inputs, compile_template
+from flowgram_core.modeling.bindings import compile_inputs
 from flowgram_core.modeling.document import Node
 from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.modeling.scope import Scope
+from flowgram_core.modeling.templates import compile_template
 from flowgram_core.modeling.values import UNDEFINED
 from flowgram_core.nodes.errors import AttemptFailed
 from flowgram_core.nodes.executor import CallContext

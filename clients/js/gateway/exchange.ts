@@ -4,8 +4,8 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 
 import type { CallSettings } from "../src/connection.js";
 import { LinkedController } from "../src/timing.js";
+import type { ByteBudget } from "./byte_budget.js";
 import type { Problem } from "./problem.js";
-import type { ByteBudget } from "./request.js";
 
 /** Bounds of one body. */
 export interface BodyLimits {

@@ -15,9 +15,9 @@ import { AuditLog, isRefusal, peerOf, shownRequest } from "./audit.js";
 import { batch } from "./batch.js";
 import { type CertificateFiles, keepPair, MIN_VERSION, readPair } from "./certificates.js";
 import { watch, watchTasks } from "./events.js";
+import { ByteBudget } from "./byte_budget.js";
 import { Exchange, type BodyLimits } from "./exchange.js";
 import { Problem, problemOf } from "./problem.js";
-import { ByteBudget } from "./request.js";
 import { Sessions } from "./sessions.js";
 
 /** What a gateway takes: how it reaches its server, as any client does, and how it serves. */

@@ -1,6 +1,7 @@
 /** What a request says: its JSON body and the parameters of its query, with all that is wrong with them. */
 
 import { View, type Status } from "../src/contract.js";
+import type { ByteShare } from "./byte_budget.js";
 import { membersOf } from "./documents.js";
 import { STATUSES } from "./encoding.js";
 import type { Exchange } from "./exchange.js";
@@ -147,46 +148,6 @@ export function parseBody(bytes: Uint8Array): Body {
     throw invalid("the body must be a JSON object");
   }
   return new Body(value as Record<string, unknown>, membersOf(text));
-}
-
-/** Bytes that all bodies together may hold. */
-export class ByteBudget {
-  constructor(private left: number) {}
-
-  open(): ByteShare {
-    return new ByteShare(this);
-  }
-
-  /** Whether there was room for so many more. */
-  take(bytes: number): boolean {
-    if (bytes > this.left) {
-      return false;
-    }
-    this.left -= bytes;
-    return true;
-  }
-
-  giveBack(bytes: number): void {
-    this.left += bytes;
-  }
-}
-
-/** What one request holds of a budget. */
-export class ByteShare {
-  private bytes = 0;
-
-  constructor(private readonly budget: ByteBudget) {}
-
-  take(bytes: number): boolean {
-    const taken = this.budget.take(bytes);
-    this.bytes += taken ? bytes : 0;
-    return taken;
-  }
-
-  close(): void {
-    this.budget.giveBack(this.bytes);
-    this.bytes = 0;
-  }
 }
 
 async function readBytes(exchange: Exchange, share: ByteShare, maxBytes: number): Promise<Uint8Array> {

@@ -8,6 +8,7 @@ import type { TaskEvent } from "./gen/flowgram/runtime/v1/event_pb.js";
 import * as report_pb from "./gen/flowgram/runtime/v1/report_pb.js";
 import type * as service_pb from "./gen/flowgram/runtime/v1/runtime_service_pb.js";
 import { fromText } from "./json.js";
+import type { TaskMessage } from "./messages.js";
 import type * as models from "./models.js";
 
 const STATUSES = ["unspecified", "pending", "processing", "succeeded", "failed", "canceled"] as const;
@@ -62,7 +63,7 @@ function violation({ field, text }: service_pb.Problem): { field: string; descri
 }
 
 /** A message of a task. */
-export function message(received: report_pb.Message): models.TaskMessage {
+export function message(received: report_pb.Message): TaskMessage {
   return {
     id: received.id,
     type: MESSAGE_TYPES[received.type] ?? "unspecified",

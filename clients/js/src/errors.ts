@@ -24,7 +24,7 @@
  * A call that its AbortSignal ended throws the signal's own reason, as everywhere in JavaScript.
  */
 
-import type { TaskMessage } from "./models.js";
+import type { TaskMessage } from "./messages.js";
 
 /** The status codes of gRPC. */
 export type StatusCode =

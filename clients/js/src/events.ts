@@ -1,7 +1,8 @@
 /** What happens to a task, as a watch tells it. */
 
 import type { JsonObject } from "./json.js";
-import type { Snapshot, StatusInfo, TaskMessage } from "./models.js";
+import type { TaskMessage } from "./messages.js";
+import type { Snapshot, StatusInfo } from "./models.js";
 
 /** The task started or ended. */
 export interface TaskStatusChanged extends StatusInfo {

@@ -21,6 +21,7 @@ export * from "./errors.js";
 export type { Event, MessageLogged, NodeStatusChanged, OutputDelta, TaskStatusChanged } from "./events.js";
 export { parse, stringify } from "./json.js";
 export type { JsonObject, JsonSource, JsonValue } from "./json.js";
+export type * from "./messages.js";
 export { outputsOf } from "./models.js";
 export type * from "./models.js";
 export { RECONNECT, RETRY } from "./retry.js";

@@ -1,5 +1,5 @@
 /**
- * What the service tells, as plain values.
+ * The data of the service, as plain values.
  *
  * Times are `Date`, to the millisecond; durations are milliseconds. JSON documents come parsed (integers beyond 2^53
  * as BigInt), and beside them, in fields whose names end in `Text`, as the text that travelled. What is not (yet)
@@ -8,15 +8,13 @@
 
 import { TaskCanceledError, TaskFailedError, TaskUnfinishedError, type RequestError, type Violation } from "./errors.js";
 import type { JsonObject } from "./json.js";
+import type { TaskMessage } from "./messages.js";
 
 /** The status of a task, or of one run of a node; "unspecified" is one that came after this version. */
 export type Status = "unspecified" | "pending" | "processing" | "succeeded" | "failed" | "canceled";
 
-/** How much to tell: "basic" leaves the JSON of inputs and outputs out. */
+/** How much to receive: "basic" leaves the JSON of inputs and outputs out. */
 export type ViewName = "basic" | "full";
-
-/** How important a message is; "unspecified" is a kind that came after this version. */
-export type MessageType = "unspecified" | "log" | "info" | "debug" | "warning" | "error";
 
 /** A status and its times. */
 export interface StatusInfo {
@@ -54,16 +52,6 @@ export interface Snapshot {
   /** The output port that was taken, for nodes that branch. */
   readonly branch: string;
   readonly error: string;
-}
-
-/** Something that a task has to say. */
-export interface TaskMessage {
-  readonly id: string;
-  readonly type: MessageType;
-  readonly text: string;
-  /** Empty if it is about the whole task. */
-  readonly nodeId: string;
-  readonly time: Date | undefined;
 }
 
 /** All runs of one node. The status is that of the latest. */

@@ -41,13 +41,12 @@ from .errors import (
     Violation,
 )
 from .events import Event, MessageLogged, NodeStatusChanged, OutputDelta, TaskStatusChanged
+from .messages import Message, MessageType
 from .models import (
     BatchOutcome,
     BatchRow,
     Caller,
     Iteration,
-    Message,
-    MessageType,
     NodeReport,
     Report,
     Result,

@@ -18,7 +18,8 @@ from . import _convert, models
 from ._async_batch import AsyncBatch
 from ._channel import Credentials, Metadata, Token, channel_options
 from ._flow import Call, Emit, Flow, Open, Read, Sleep, Walk
-from ._operations import BatchSource, JSONSource, Operations, Seconds
+from ._operations import Operations
+from ._requests import BatchSource, JSONSource, Seconds
 from ._status import client_closed, error_from_rpc, silent
 from .errors import FlowgramError, RequestError
 from .events import Event

@@ -9,6 +9,7 @@ from flowgram.runtime.v1 import event_pb2, report_pb2, runtime_service_pb2
 from . import _json, models
 from .errors import Violation
 from .events import Event, MessageLogged, NodeStatusChanged, OutputDelta, TaskStatusChanged
+from .messages import Message, MessageType
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -37,11 +38,11 @@ def snapshot(message: report_pb2.Snapshot) -> models.Snapshot:
     )
 
 
-def message(logged: report_pb2.Message) -> models.Message:
+def message(logged: report_pb2.Message) -> Message:
     """A message of a task."""
-    return models.Message(
+    return Message(
         id=logged.id,
-        type=models.MessageType(logged.type),
+        type=MessageType(logged.type),
         text=logged.text,
         node_id=logged.node_id,
         time=logged.time.ToDatetime(tzinfo=UTC) if logged.HasField("time") else None,

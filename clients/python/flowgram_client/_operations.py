@@ -3,11 +3,9 @@
 import math
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from flowgram.runtime.v1 import event_pb2, report_pb2, runtime_service_pb2
@@ -15,28 +13,25 @@ from flowgram.runtime.v1 import event_pb2, report_pb2, runtime_service_pb2
 from . import _convert, _json, models
 from ._batch import BatchState
 from ._flow import Call, Emit, Flow, Open, Read, Sleep
+from ._requests import (
+    JSONSource,
+    Seconds,
+    duration_of,
+    inputs_text,
+    labels_of,
+    list_request,
+    make_request,
+    run_request,
+)
 from ._watch import Cursor, TaskTable, may_resume
 from .errors import DeadlineExceededError, InvalidValueError, RequestError, UnavailableError
 from .retry import RetryPolicy
-
-Seconds = float | timedelta
-"""A duration: a number of seconds, or a timedelta."""
-JSONSource = Mapping[str, Any] | str
-"""A JSON object: a mapping, or JSON text, which is sent as it is."""
-
-BatchSource = JSONSource | models.BatchRow | None
-"""A row of a batch: its inputs, or those with an id of its own."""
 
 _FOR_EVER = 1e9
 """Seconds, some thirty years: a deadline farther away is none, for gRPC cannot hold all of them."""
 
 _NEAR = 1.0
 """Seconds before the deadline of a wait at which servers answer at the latest."""
-
-_CANNOT_HOLD = (TypeError, ValueError, OverflowError)
-"""What Protocol Buffers raises for a value of another type, out of its range, or not Unicode."""
-
-_Request = TypeVar("_Request", bound=Message)
 
 _SILENT_HEARTBEATS = 3
 """So many heartbeats in a row that did not come mean that the connection is dead."""
@@ -78,7 +73,7 @@ class Operations:
         timeout: Seconds | None,
     ) -> Flow[str]:
         """Start a task; its id."""
-        request = _run_request(schema, inputs, request_id, task_timeout, labels, display_name)
+        request = run_request(schema, inputs, request_id, task_timeout, labels, display_name)
         response: runtime_service_pb2.TaskRunResponse = yield from self._quick("TaskRun", request, timeout)
         return response.task_id
 
@@ -94,7 +89,7 @@ class Operations:
         timeout: Seconds | None,
     ) -> Flow[models.Result]:
         """Start a task and wait for its outcome."""
-        request = _run_request(schema, inputs, request_id, task_timeout, labels, display_name)
+        request = run_request(schema, inputs, request_id, task_timeout, labels, display_name)
         request.wait = True
         deadline = self._deadline(timeout)
         response: runtime_service_pb2.TaskRunResponse
@@ -121,11 +116,11 @@ class Operations:
         display_name: str,
     ) -> BatchState:
         """The runs of a batch, none of which is sent yet."""
-        defaults = _request(
+        defaults = make_request(
             runtime_service_pb2.TaskRunRequest,
             schema=_json.dumps(schema, "schema"),
-            timeout=_duration("task_timeout", task_timeout),
-            labels=_labels(labels),
+            timeout=duration_of("task_timeout", task_timeout),
+            labels=labels_of(labels),
             display_name=display_name,
         )
         return BatchState(
@@ -143,7 +138,7 @@ class Operations:
         return self._result(task_id, timeout)
 
     def _result(self, task_id: str, timeout: Seconds | None) -> Flow[models.Result]:
-        request = _request(runtime_service_pb2.TaskResultRequest, task_id=task_id)
+        request = make_request(runtime_service_pb2.TaskResultRequest, task_id=task_id)
         response: runtime_service_pb2.TaskResultResponse = yield from self._quick(
             "TaskResult", request, timeout
         )
@@ -151,7 +146,7 @@ class Operations:
 
     def _wait(self, task_id: str, deadline: float | None) -> Flow[models.Result]:
         """The outcome of a task once it has ended, or as it is when the deadline is near."""
-        request = _request(runtime_service_pb2.TaskResultRequest, task_id=task_id, wait=True)
+        request = make_request(runtime_service_pb2.TaskResultRequest, task_id=task_id, wait=True)
         while True:
             response: runtime_service_pb2.TaskResultResponse
             response = yield from self._call("TaskResult", request, deadline, self._reconnect)
@@ -163,20 +158,22 @@ class Operations:
 
     def get(self, task_id: str, *, timeout: Seconds | None) -> Flow[models.Task]:
         """What a task is."""
-        request = _request(runtime_service_pb2.TaskGetRequest, task_id=task_id)
+        request = make_request(runtime_service_pb2.TaskGetRequest, task_id=task_id)
         response: runtime_service_pb2.TaskGetResponse = yield from self._quick("TaskGet", request, timeout)
         return _convert.task(response.task)
 
     def report(self, task_id: str, *, view: models.View, timeout: Seconds | None) -> Flow[models.Report]:
         """Everything known about a task."""
-        request = _request(runtime_service_pb2.TaskReportRequest, task_id=task_id, view=f"VIEW_{view.name}")
+        request = make_request(
+            runtime_service_pb2.TaskReportRequest, task_id=task_id, view=f"VIEW_{view.name}"
+        )
         response: runtime_service_pb2.TaskReportResponse
         response = yield from self._quick("TaskReport", request, timeout)
         return _convert.report(response.report)
 
     def cancel(self, task_id: str, *, reason: str, timeout: Seconds | None) -> Flow[bool]:
         """Stop a task; whether this call did."""
-        request = _request(runtime_service_pb2.TaskCancelRequest, task_id=task_id, reason=reason)
+        request = make_request(runtime_service_pb2.TaskCancelRequest, task_id=task_id, reason=reason)
         response: runtime_service_pb2.TaskCancelResponse = yield from self._quick(
             "TaskCancel", request, timeout
         )
@@ -187,7 +184,7 @@ class Operations:
     ) -> Flow[models.Validation]:
         """What is wrong with a schema and its inputs."""
         request = runtime_service_pb2.TaskValidateRequest(
-            schema=_json.dumps(schema, "schema"), inputs=_inputs_text(inputs)
+            schema=_json.dumps(schema, "schema"), inputs=inputs_text(inputs)
         )
         response: runtime_service_pb2.TaskValidateResponse
         response = yield from self._quick("TaskValidate", request, timeout)
@@ -202,7 +199,7 @@ class Operations:
         timeout: Seconds | None,
     ) -> Flow[None]:
         """Emits a TaskSummary for each task, newest first; a page is asked for when it is wanted."""
-        request = _list_request(runtime_service_pb2.TaskListRequest, statuses, labels, page_size=page_size)
+        request = list_request(runtime_service_pb2.TaskListRequest, statuses, labels, page_size=page_size)
         yield from self._pages(request, timeout, lambda tasks: map(_convert.summary, tasks))
 
     def _pages(
@@ -244,13 +241,13 @@ class Operations:
         timeout: Seconds | None,
     ) -> Flow[None]:
         """Emits what `convert` makes of the events after `after_sequence`, once and in order, those of a response together."""
-        request = _request(
+        request = make_request(
             runtime_service_pb2.WatchTaskRequest,
             task_id=task_id,
             after_sequence=after_sequence,
             view=f"VIEW_{view.name}",
             include_deltas=deltas,
-            heartbeat=_duration("heartbeat", heartbeat),
+            heartbeat=duration_of("heartbeat", heartbeat),
         )
         silence = _silence(heartbeat)
         deadline = self._deadline(timeout)
@@ -294,9 +291,7 @@ class Operations:
         """Emits a TaskSummary for each task of the list, then for each change, and a TaskRemoved for what is gone."""
         statuses = tuple(statuses)
         table = TaskTable(statuses)
-        request = _list_request(
-            runtime_service_pb2.TaskListRequest, statuses, labels, page_size=_LARGEST_PAGE
-        )
+        request = list_request(runtime_service_pb2.TaskListRequest, statuses, labels, page_size=_LARGEST_PAGE)
 
         def list_all() -> Flow[None]:
             request.page_token = ""
@@ -334,11 +329,11 @@ class Operations:
         convert: Callable[[runtime_service_pb2.WatchTasksResponse], Iterable[object]],
     ) -> Flow[None]:
         """Does `become_live` whenever a stream of changes has begun, and emits what `convert` makes of each response."""
-        request = _list_request(
+        request = list_request(
             runtime_service_pb2.WatchTasksRequest,
             statuses,
             labels,
-            heartbeat=_duration("heartbeat", heartbeat),
+            heartbeat=duration_of("heartbeat", heartbeat),
         )
         silence = _silence(heartbeat)
         deadline = self._deadline(timeout)
@@ -420,65 +415,3 @@ def _silence(heartbeat: Seconds | None) -> float | None:
     """Seconds of silence that mean that the connection is dead."""
     seconds = _convert.seconds(heartbeat)
     return None if seconds is None else _SILENT_HEARTBEATS * max(seconds, _SHORTEST_HEARTBEAT)
-
-
-def _list_request(
-    kind: type[_Request], statuses: Iterable[models.Status], labels: Mapping[str, str] | None, **fields: Any
-) -> _Request:
-    names = [f"STATUS_{each.name}" for each in statuses]
-    return _request(kind, statuses=names, labels=_labels(labels), **fields)
-
-
-def _run_request(
-    schema: JSONSource,
-    inputs: JSONSource | None,
-    request_id: str | None,
-    task_timeout: Seconds | None,
-    labels: Mapping[str, str] | None,
-    display_name: str,
-) -> runtime_service_pb2.TaskRunRequest:
-    return _request(
-        runtime_service_pb2.TaskRunRequest,
-        schema=_json.dumps(schema, "schema"),
-        inputs=_inputs_text(inputs),
-        # what makes a second attempt safe: the server answers it with the first one's task
-        request_id=request_id or str(uuid.uuid4()),
-        timeout=_duration("task_timeout", task_timeout),
-        labels=_labels(labels),
-        display_name=display_name,
-    )
-
-
-def _inputs_text(inputs: JSONSource | None) -> str:
-    return "" if inputs is None else _json.dumps(inputs, "inputs")
-
-
-def _request(kind: type[_Request], **fields: Any) -> _Request:
-    """A request of these fields. Raises `InvalidValueError`, naming the first field whose value it cannot hold."""
-    try:
-        return kind(**fields)
-    except _CANNOT_HOLD as error:
-        for name, value in fields.items():
-            try:
-                kind(**{name: value})
-            except _CANNOT_HOLD as wrong:
-                raise InvalidValueError(f"{name}: {wrong}") from None
-        raise InvalidValueError(str(error)) from None
-
-
-def _labels(labels: Mapping[str, str] | None) -> dict[str, str]:
-    try:
-        return dict(labels or {})
-    except _CANNOT_HOLD:
-        raise InvalidValueError(f"labels: expected a mapping of texts, not {type(labels).__name__}") from None
-
-
-def _duration(name: str, value: Seconds | None) -> Duration | None:
-    if value is None:
-        return None
-    duration = Duration()
-    try:
-        duration.FromTimedelta(value if isinstance(value, timedelta) else timedelta(seconds=value))
-    except _CANNOT_HOLD:
-        raise InvalidValueError(f"{name}: {value!r} is not a duration that can be sent") from None
-    return duration

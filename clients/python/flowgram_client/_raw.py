@@ -11,7 +11,7 @@ from flowgram.runtime.v1 import event_pb2, runtime_service_pb2
 from . import models
 from ._async import AsyncClient
 from ._channel import Metadata
-from ._operations import Seconds
+from ._requests import Seconds
 from ._status import error_from_rpc
 
 

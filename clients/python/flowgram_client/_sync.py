@@ -14,7 +14,8 @@ from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceS
 from . import _convert, models
 from ._channel import Credentials, Metadata, Token, channel_options
 from ._flow import Call, Emit, Flow, Open, Read, Sleep, Walk
-from ._operations import BatchSource, JSONSource, Operations, Seconds
+from ._operations import Operations
+from ._requests import BatchSource, JSONSource, Seconds
 from ._status import client_closed, error_from_rpc, silent
 from ._sync_batch import SyncBatch
 from ._watchdog import Watchdog

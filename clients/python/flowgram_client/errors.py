@@ -25,12 +25,11 @@ The names of 0.1 without `Error` (`TaskFailed` …), and `Problem` for `Violatio
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import grpc
 
-if TYPE_CHECKING:
-    from .models import Message
+from .messages import Message
 
 
 class FlowgramError(Exception):
@@ -143,7 +142,7 @@ class ServerError(RequestError):
 class OutcomeError(FlowgramError):
     """A task has no outputs."""
 
-    def __init__(self, message: str, task_id: str, errors: "Sequence[Message]" = ()) -> None:
+    def __init__(self, message: str, task_id: str, errors: Sequence[Message] = ()) -> None:
         super().__init__(message, task_id, errors)
         self.message = message
         self.task_id = task_id

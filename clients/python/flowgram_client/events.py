@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ._json import JSONObject
-from .models import Message, Snapshot, StatusInfo
+from .messages import Message
+from .models import Snapshot, StatusInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ._json import JSONObject
 from .errors import RequestError, TaskCanceledError, TaskFailedError, TaskUnfinishedError, Violation
+from .messages import Message
 
 
 class Status(IntEnum):
@@ -38,24 +39,6 @@ class View(IntEnum):
 
     BASIC = 1
     FULL = 2
-
-
-class MessageType(IntEnum):
-    """How important a message is. The numbers are the contract's."""
-
-    UNSPECIFIED = 0
-    LOG = 1
-    INFO = 2
-    DEBUG = 3
-    WARNING = 4
-    ERROR = 5
-
-    @classmethod
-    def _missing_(cls, value: object) -> "MessageType":  # noqa: ARG003 - one that came after this version
-        return cls.UNSPECIFIED
-
-    def __str__(self) -> str:
-        return self.name.lower()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,17 +82,6 @@ class Snapshot:
     branch: str = ""
     """The output port that was taken, for nodes that branch."""
     error: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """Something that a task has to say."""
-
-    id: str
-    type: MessageType
-    text: str
-    node_id: str = ""
-    time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,12 +8,12 @@ import click
 from flowgram_client import Event, Result
 
 from . import json_output
-from .formatting import clean, duration, line
+from .formatting import clean, line
 from .outcomes import outcome_lines, said
 from .progress import Change, Ended, Progress, Run, Said, Started, Wrote
-from .styles import dim, echo, in_style_of
+from .run_line import run_line
+from .styles import echo
 
-_LABEL_WIDTH = 28
 _TEXT_WIDTH = 100
 """A pipe gets a model's text in pieces of about so many characters, whole words where there are any."""
 
@@ -132,17 +132,6 @@ class PlainDisplay:
         """The outcome, and the outputs."""
         for text in outcome_lines(result):
             echo(text)
-
-
-def run_line(run: Run) -> str:
-    """Status, name with iterations, time, and what came of it, in styles."""
-    status = in_style_of(run.status, f"{run.status!s:<10} ")
-    cost = duration(run.time_cost) if run.status.terminated else ""
-    shown_cost = dim(f"{cost:>9}") if cost else " " * 9
-    more = f"  → {line(run.branch)}" if run.branch else ""
-    if run.error:
-        more = f"  {line(run.error)}"
-    return f"{status}{line(run.label):<{_LABEL_WIDTH}} {shown_cost}{more}".rstrip()
 
 
 def display_for(progress: Progress, *, as_json: bool = False, quiet: bool = False) -> Display:

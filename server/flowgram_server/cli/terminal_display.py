@@ -14,10 +14,10 @@ from rich.text import Text
 
 from flowgram_client import Event, Result
 
-from .display import run_line
 from .formatting import clean, line
 from .outcomes import outcome_lines, said
 from .progress import Change, Ended, Progress, Said
+from .run_line import run_line
 
 _TAIL_LINES = 3
 """So many lines of what a model is writing are shown under its node."""

@@ -64,6 +64,11 @@ class TimeOut(NamedTuple):
     at: int
     limit: int
 
+    @property
+    def error(self) -> str:
+        """What it means, for users."""
+        return f"Task timed out after {self.limit / 1e6:g} s"
+
 
 class Fail(NamedTuple):
     """The host ends the task as FAILED: it cannot let it go on. The error is a text for users."""

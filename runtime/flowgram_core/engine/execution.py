@@ -212,12 +212,7 @@ class Execution:
                 if activation.reason:
                     recorder.message(MessageType.INFO, activation.reason)
                 self._terminate(Status.CANCELED)
-            case TimeOut():
-                self._move(Status.FAILED)
-                recorder.move_on(activation.at)
-                recorder.message(MessageType.ERROR, f"Task timed out after {activation.limit / 1e6:g} s")
-                self._terminate(Status.FAILED)
-            case Fail():
+            case TimeOut() | Fail():
                 self._move(Status.FAILED)
                 recorder.move_on(activation.at)
                 recorder.message(MessageType.ERROR, activation.error)
@@ -423,7 +418,7 @@ class Execution:
                 return
         decisions, only = way
         recorder = self._recorder
-        recorder.ended(_SUCCEEDED, frame, step, key, started_at, inputs, outputs, branch)
+        recorder.ended(_SUCCEEDED, frame.iterations, step, key, started_at, inputs, outputs, branch)
         control = step.control
         if control is not _NO_CONTROL:
             if control is _END:
@@ -470,7 +465,7 @@ class Execution:
         run = NodeRun(frame, step, key, self._recorder.at)
         run.move(_PROCESSING)
         self._runs[key] = run
-        self._recorder.started(frame, step, key, inputs)
+        self._recorder.started(frame.iterations, step, key, inputs)
         return run
 
     def _end_run(self, run: NodeRun, status: Status) -> None:
@@ -560,7 +555,9 @@ class Execution:
     ) -> None:
         """A node has failed, and with it the loops around it; the task follows at the end of the wave. Rule 2."""
         self._failing = True
-        self._recorder.ended(Status.FAILED, frame, step, key, started_at, inputs, outputs, branch, error)
+        self._recorder.ended(
+            Status.FAILED, frame.iterations, step, key, started_at, inputs, outputs, branch, error
+        )
         self._recorder.message(MessageType.ERROR, error, step.id)
         frame.active -= 1
         outer = frame.loop
@@ -590,7 +587,7 @@ class Execution:
         runs = list(self._runs.values())
         for run in runs:
             self._end_run(run, Status.CANCELED)
-            self._recorder.ended(Status.CANCELED, run.frame, run.step, run.key, run.started_at)
+            self._recorder.ended(Status.CANCELED, run.frame.iterations, run.step, run.key, run.started_at)
         # A call that the host has not seen yet needs no cancellation.
         not_taken = {command.key for command in self._commands}
         calls = (run.key for run in runs if run.call is not None)

@@ -1,10 +1,11 @@
 """The recorder: the only place that numbers the events of a task; keeps them until the host takes them."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.events import (
     Event,
+    Iterations,
     MessageLogged,
     MessageType,
     NodeStatusChanged,
@@ -16,9 +17,6 @@ from flowgram_core.modeling.json_text import JSONObject
 from flowgram_core.modeling.meter import Meter
 from flowgram_core.modeling.sizes import size_of, too_large
 from flowgram_core.modeling.status import Status
-
-if TYPE_CHECKING:
-    from flowgram_core.engine.frame import Frame
 
 # A NamedTuple's own constructor costs twice as much, and every node run makes one. Members of enums are found by a search.
 _new = tuple.__new__
@@ -144,7 +142,7 @@ class Recorder:
             _new(TaskStatusChanged, (sequence, at, status, self.start_time, end_time, outputs))
         )
 
-    def started(self, frame: "Frame", step: Step, key: str, inputs: JSONObject) -> None:
+    def started(self, iterations: Iterations, step: Step, key: str, inputs: JSONObject) -> None:
         """A node run began that takes time. The text budget starts anew for the next run."""
         self._texts = 0
         self.sequence += 1
@@ -158,7 +156,7 @@ class Recorder:
                 at,
                 None,
                 key,
-                frame.iterations,
+                iterations,
                 inputs,
                 None,
                 "",
@@ -169,7 +167,7 @@ class Recorder:
     def ended(
         self,
         status: Status,
-        frame: "Frame",
+        iterations: Iterations,
         step: Step,
         key: str,
         started_at: int,
@@ -193,7 +191,7 @@ class Recorder:
                     started_at,
                     at,
                     key,
-                    frame.iterations,
+                    iterations,
                     inputs,
                     outputs,
                     branch,

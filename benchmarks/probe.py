@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flowgram_server.app import Server, run
-from flowgram_server.settings.server import load_settings
+from flowgram_server.settings.loading import load_settings
 
 _INTERVAL = 0.002
 

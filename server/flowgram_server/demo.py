@@ -28,7 +28,9 @@ from flowgram_server.cli.root import run_command
 from flowgram_server.cli.run import follow
 from flowgram_server.cli.workflow_file import Workflow, read_workflow
 from flowgram_server.logs import configure_logs
-from flowgram_server.settings.server import InvalidSettings, Settings, load_settings
+from flowgram_server.settings.errors import InvalidSettings
+from flowgram_server.settings.loading import load_settings
+from flowgram_server.settings.server import Settings
 from flowgram_server.stop_signals import StopSignals
 
 _EXAMPLE = "examples/question_loop.json"

@@ -20,7 +20,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from flowgram_server.app import run
-from flowgram_server.settings.server import load_settings
+from flowgram_server.settings.loading import load_settings
 flags = {"listen": sys.argv[1], "data": Path(sys.argv[2]), "access_log": False, "http": {"trust_env": False}}
 if sys.argv[3]:
     temporal = {"address": sys.argv[3], "encryption_keys": {"test": "A" * 43 + "="}, "worker_grace": 0.5}

@@ -31,7 +31,8 @@ from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_server.app import ListenError, Server, _options, open_server, serve
 from flowgram_server.hosts import JOURNAL_FILE
 from flowgram_server.rpc.handlers import SERVICE_NAME
-from flowgram_server.settings.server import Settings, load_settings
+from flowgram_server.settings.loading import load_settings
+from flowgram_server.settings.server import Settings
 from flowgram_server.stop_signals import StopSignals
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -213,7 +214,7 @@ import asyncio, sys
 import grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from flowgram_server.app import open_server
-from flowgram_server.settings.server import load_settings
+from flowgram_server.settings.loading import load_settings
 
 async def main():
     flags = {"listen": "127.0.0.1:0", "storage": "memory", "access_log": False}

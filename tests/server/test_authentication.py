@@ -25,7 +25,9 @@ from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoRequest, TaskListR
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
 from flowgram_server.app import open_server
 from flowgram_server.auth.errors import CredentialFileUnusable
-from flowgram_server.settings.server import InvalidSettings, Settings, load_settings
+from flowgram_server.settings.errors import InvalidSettings
+from flowgram_server.settings.loading import load_settings
+from flowgram_server.settings.server import Settings
 
 
 def settings_for(data: Path, **flags: Any) -> Settings:

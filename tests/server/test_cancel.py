@@ -21,7 +21,7 @@ from flowgram.runtime.v1.runtime_service_pb2 import (
 )
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
 from flowgram_server.app import open_server
-from flowgram_server.settings.server import load_settings
+from flowgram_server.settings.loading import load_settings
 
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
 

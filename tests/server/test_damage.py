@@ -27,7 +27,8 @@ from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceS
 from flowgram_server.app import Server, open_server
 from flowgram_server.cli.exits import ExitStatus
 from flowgram_server.hosts import JOURNAL_FILE
-from flowgram_server.settings.server import Settings, load_settings
+from flowgram_server.settings.loading import load_settings
+from flowgram_server.settings.server import Settings
 
 LONG = '{"text": "' + "x" * 3000 + '"}'
 

@@ -12,7 +12,8 @@ from flowgram.runtime.v1.runtime_service_pb2 import TaskRunRequest
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
 from flowgram_core.nodes.network.own_ports import OwnPorts
 from flowgram_server.app import Server, open_server
-from flowgram_server.settings.server import Settings, load_settings
+from flowgram_server.settings.loading import load_settings
+from flowgram_server.settings.server import Settings
 
 
 def fetching(url: str) -> str:

@@ -15,7 +15,8 @@ from flowgram.runtime.v1.report_pb2 import Status
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
 from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_server.app import open_server
-from flowgram_server.settings.server import Settings, load_settings
+from flowgram_server.settings.loading import load_settings
+from flowgram_server.settings.server import Settings
 
 CANARY = "canary-0123456789"
 INPUTS = f'{{"text": "{CANARY}"}}'

@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from flowgram_server.app import _options
-from flowgram_server.settings.server import load_settings
+from flowgram_server.settings.loading import load_settings
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS, PING, GOAWAY = 4, 6, 7

@@ -17,7 +17,8 @@ from support.workflows import ECHO
 from flowgram.runtime.v1 import runtime_service_pb2 as service
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
 from flowgram_client import AsyncClient, ResourceExhaustedError, RetryPolicy
-from flowgram_server.settings.server import InvalidSettings, load_settings
+from flowgram_server.settings.errors import InvalidSettings
+from flowgram_server.settings.loading import load_settings
 
 RUN = service.TaskRunRequest(schema=ECHO, inputs='{"text": "a"}')
 

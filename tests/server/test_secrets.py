@@ -15,7 +15,7 @@ from flowgram.runtime.v1.runtime_service_pb2 import TaskReportRequest, TaskRunRe
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
 from flowgram_core.modeling.json_text import dumps, loads
 from flowgram_server.app import Server, open_server
-from flowgram_server.settings.server import load_settings
+from flowgram_server.settings.loading import load_settings
 
 TOKEN = "Bearer sk-" + "0123456789abcdef"
 KEY = "key-" + "fedcba9876543210"

@@ -15,7 +15,8 @@ from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceS
 from flowgram_core.temporal.errors import EncryptionKeyInvalid, TemporalError
 from flowgram_server.app import open_server
 from flowgram_server.rpc.handlers import SERVICE_NAME
-from flowgram_server.settings.server import Settings, load_settings
+from flowgram_server.settings.loading import load_settings
+from flowgram_server.settings.server import Settings
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

@@ -29,7 +29,7 @@ from flowgram_client._raw import RawClient
 from flowgram_server.auth.api_keys import RoleName, change_keys, new_key
 from flowgram_server.gateway.endpoints import Endpoints
 from flowgram_server.settings.gateway import GatewaySettings
-from flowgram_server.settings.server import load_settings
+from flowgram_server.settings.loading import load_settings
 
 METHODS: Final = sorted(
     method.name for method in service.DESCRIPTOR.services_by_name["WorkflowRuntimeService"].methods

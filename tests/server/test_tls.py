@@ -14,7 +14,8 @@ from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoRequest
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
 from flowgram_server.app import open_server
 from flowgram_server.auth.errors import CredentialFileUnusable
-from flowgram_server.settings.server import InvalidSettings, load_settings
+from flowgram_server.settings.errors import InvalidSettings
+from flowgram_server.settings.loading import load_settings
 
 
 async def test_both_ports_are_encrypted(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from flowgram_server.app import open_server
 from flowgram_server.cli.exits import ExitStatus
 from flowgram_server.hosts import JOURNAL_FILE
 from flowgram_server.rpc.handlers import SERVICE_NAME
-from flowgram_server.settings.server import load_settings
+from flowgram_server.settings.loading import load_settings
 
 KNOWN = TaskRunRequest(schema=ECHO, inputs='{"text": "x"}', request_id="known", wait=True)
 

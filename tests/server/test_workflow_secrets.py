@@ -22,7 +22,8 @@ from flowgram.runtime.v1.runtime_service_pb2 import (
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
 from flowgram_core.modeling.json_text import dumps, loads
 from flowgram_server.app import open_server
-from flowgram_server.settings.server import Settings, load_settings
+from flowgram_server.settings.loading import load_settings
+from flowgram_server.settings.server import Settings
 from flowgram_server.telemetry.metrics import Metrics
 from flowgram_server.telemetry.telemetry import Telemetry
 from flowgram_server.telemetry.tracing import Tracing

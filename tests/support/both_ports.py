@@ -14,7 +14,8 @@ from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceS
 from flowgram_server.address import address_of, bind
 from flowgram_server.app import Server, open_server
 from flowgram_server.gateway.embedded import open_embedded
-from flowgram_server.settings.server import Settings, load_settings
+from flowgram_server.settings.loading import load_settings
+from flowgram_server.settings.server import Settings
 from flowgram_server.telemetry.readiness import Readiness
 from support.authority import Signed
 

@@ -14,7 +14,7 @@ _PROGRAM = """
 import sys
 from pathlib import Path
 from flowgram_server.app import run
-from flowgram_server.settings.server import load_settings
+from flowgram_server.settings.loading import load_settings
 flags = {"listen": "127.0.0.1:0", "data": Path(sys.argv[1]), "shutdown_grace": float(sys.argv[2])}
 run(load_settings(flags={**flags, "log_format": "json", "code": {"workers": 1}}))
 """

@@ -20,7 +20,8 @@ from flowgram_core.journal.sqlite import SQLiteJournal
 from flowgram_core.modeling.status import Status
 from flowgram_server.hosts import JOURNAL_FILE
 from flowgram_server.rpc.codec import Codec
-from flowgram_server.settings.server import InvalidSettings, load_settings
+from flowgram_server.settings.errors import InvalidSettings
+from flowgram_server.settings.loading import load_settings
 
 from .data_directory import journal_folder
 from .exits import EPILOG, CommandError, ExitStatus

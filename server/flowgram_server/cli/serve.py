@@ -9,7 +9,9 @@ from pydantic.fields import FieldInfo
 
 from flowgram_server import app, fake_openai
 from flowgram_server.address import host_and_port
-from flowgram_server.settings.server import InvalidSettings, Settings, load_settings
+from flowgram_server.settings.errors import InvalidSettings
+from flowgram_server.settings.loading import load_settings
+from flowgram_server.settings.server import Settings
 from flowgram_server.stop_signals import StopSignals
 
 from .address_option import address

@@ -13,7 +13,9 @@ from flowgram_core.temporal.errors import TemporalError, TemporalNotInstalled
 from flowgram_server import app
 from flowgram_server.address import AddressUnusable
 from flowgram_server.logs import LogFormat, LogLevel, configure_logs
-from flowgram_server.settings.server import InvalidSettings, Settings, load_settings
+from flowgram_server.settings.errors import InvalidSettings
+from flowgram_server.settings.loading import load_settings
+from flowgram_server.settings.server import Settings
 from flowgram_server.stop_signals import StopSignals
 from flowgram_server.telemetry.endpoint import bind_metrics, open_telemetry
 from flowgram_server.telemetry.tracing import TracingUnusable

@@ -1,28 +1,15 @@
-"""Settings of the server, from flags, the environment, and a TOML file.
+"""Settings of the server: all of them with their defaults and bounds, and the plain dataclasses that its parts take.
 
-Flags override the environment, which overrides the file, which overrides the defaults here. They spell a setting alike:
-`--max-nodes`, `FLOWGRAM_MAX_NODES`, `max_nodes`; one of a group is `FLOWGRAM_LLM__READ_TIMEOUT`, and `read_timeout` in the
-table `[llm]`.
-
-Durations are in seconds, sizes in bytes. The runtime takes plain dataclasses, which come out of here.
+Durations are in seconds, sizes in bytes. `loading` says where the values come from.
 """
 
-import os
-import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-)
+from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from flowgram_core.engine.limits import Limits
 from flowgram_core.hosting.quotas import Quota
@@ -37,13 +24,8 @@ from flowgram_server.logs import LogFormat, LogLevel
 from flowgram_server.rpc.servicer import ServiceLimits
 from flowgram_server.settings.egress import Egress
 from flowgram_server.settings.encryption import Encryption
-from flowgram_server.settings.environment import (
-    CONFIG_VARIABLE,
-    PREFIX,
-    problem_with,
-    undecoded,
-    unknown_variables,
-)
+from flowgram_server.settings.environment import PREFIX
+from flowgram_server.settings.errors import InvalidSettings
 from flowgram_server.settings.gateway import ConnectionLimits, GatewaySettings, host_name_of, origin_of
 from flowgram_server.settings.groups import HTTP, LLM, Code, Count, MessageBytes, Seconds, Temporal
 from flowgram_server.settings.quotas import NamespaceName, NamespaceQuota
@@ -64,12 +46,8 @@ _MAX_BODY_REST = 1024 * 1024
 _Dataclass = TypeVar("_Dataclass", bound="DataclassInstance")
 
 
-class InvalidSettings(Exception):
-    """Settings that the server cannot start with; the text names each and what was expected."""
-
-
 class Settings(BaseSettings):
-    """All settings of the server; see the module for where they come from."""
+    """All settings of the server."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, allow_inf_nan=False
@@ -435,56 +413,6 @@ class Settings(BaseSettings):
     def code_settings(self) -> CodeSettings:
         """What concerns code nodes."""
         return _pick(CodeSettings, self.code)
-
-
-def load_settings(config: Path | None = None, flags: Mapping[str, Any] | None = None) -> Settings:
-    """The settings from flags, the environment and a TOML file.
-
-    Args:
-        config: The file; None: the one that `FLOWGRAM_CONFIG` names, if it does.
-        flags: What was given by hand, by the names of `Settings`; None as a value stands for "not given".
-
-    Raises:
-        InvalidSettings: A setting is not as it should be, or unknown, or the file cannot be read.
-    """
-    if config is None and (named := os.environ.get(CONFIG_VARIABLE)):
-        config = Path(named)
-    table = {} if config is None else _read(config)
-
-    class WithFile(Settings):
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
-            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return init_settings, env_settings, InitSettingsSource(settings_cls, table)
-
-    problems = unknown_variables(os.environ, Settings)
-    try:
-        settings = WithFile(**{name: value for name, value in (flags or {}).items() if value is not None})
-    except ValidationError as error:
-        problems += [
-            problem_with(found["loc"], found["type"], found["msg"], Settings) for found in error.errors()
-        ]
-    except SettingsError as error:
-        problems.append(undecoded(str(error)))
-    else:
-        if not problems:
-            return settings
-    raise InvalidSettings("\n".join(problems))
-
-
-def _read(config: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(config.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidSettings(f"{config}: {error.strerror}") from None
-    except ValueError as error:  # not UTF-8, or not TOML
-        raise InvalidSettings(f"{config}: {error}") from None
 
 
 def _asked_for(group: BaseModel, *names: str) -> int:

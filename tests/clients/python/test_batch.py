@@ -13,7 +13,8 @@ from support.workflows import chain, node
 import flowgram_client as fc
 from flowgram_server.app import Server, open_server
 from flowgram_server.auth.api_keys import change_keys
-from flowgram_server.settings.server import Settings, load_settings
+from flowgram_server.settings.loading import load_settings
+from flowgram_server.settings.server import Settings
 
 OUTPUTS = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 ECHO = chain(

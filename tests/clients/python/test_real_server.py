@@ -9,7 +9,8 @@ import pytest
 import flowgram_client as fc
 from flowgram_server.app import open_server
 from flowgram_server.fake_openai import FakeOpenAI
-from flowgram_server.settings.server import Settings, load_settings
+from flowgram_server.settings.loading import load_settings
+from flowgram_server.settings.server import Settings
 
 
 def workflow(api_host: str) -> dict[str, Any]:

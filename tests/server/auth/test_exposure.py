@@ -1,7 +1,8 @@
 import pytest
 
 from flowgram_server.auth.exposure import exposure_problems
-from flowgram_server.settings.server import InvalidSettings, load_settings
+from flowgram_server.settings.errors import InvalidSettings
+from flowgram_server.settings.loading import load_settings
 
 
 def problems(

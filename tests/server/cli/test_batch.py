@@ -16,7 +16,7 @@ from support.workflows import chain, node
 from flowgram_server.app import Server, open_server
 from flowgram_server.cli.batch_rows import Row, input_types, read_rows
 from flowgram_server.cli.exits import CommandError, ExitStatus
-from flowgram_server.settings.server import load_settings
+from flowgram_server.settings.loading import load_settings
 
 INPUTS = {
     "type": "object",

@@ -21,7 +21,7 @@ from flowgram.runtime.v1 import runtime_service_pb2
 from flowgram_client import AsyncClient, RetryPolicy, TaskNotFoundError, UnavailableError
 from flowgram_server.app import Server, open_server
 from flowgram_server.cli.root import run
-from flowgram_server.settings.server import load_settings
+from flowgram_server.settings.loading import load_settings
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "order_triage.json"
 FULL = Path("/dev/full")

@@ -6,7 +6,7 @@ from support.gateway import GatewayUnderTest, gateway_to
 from support.scripted_server import ScriptedServer
 
 from flowgram_server.app import Server, open_server
-from flowgram_server.settings.server import load_settings
+from flowgram_server.settings.loading import load_settings
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoResponse
 from flowgram_server.address import address_of
 from flowgram_server.app import ListenError, Server, serve
 from flowgram_server.gateway.embedded import bind_embedded
-from flowgram_server.settings.server import Settings, load_settings
+from flowgram_server.settings.loading import load_settings
+from flowgram_server.settings.server import Settings
 from flowgram_server.stop_signals import StopSignals
 
 

@@ -19,7 +19,7 @@ from flowgram_server.app import open_server
 from flowgram_server.gateway.serve import RETRY
 from flowgram_server.gateway.watch import Outbox, WatchQuery, WatchResponse, event_frames
 from flowgram_server.settings.gateway import GatewaySettings
-from flowgram_server.settings.server import load_settings
+from flowgram_server.settings.loading import load_settings
 
 KINDS = ["task_status_changed", "node_status_changed", "node_status_changed", "task_status_changed"]
 

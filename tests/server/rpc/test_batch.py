@@ -31,7 +31,7 @@ from flowgram_core.hosting.service import TaskRequest
 from flowgram_core.journal.interface import TaskRecord
 from flowgram_server.app import Server, open_server
 from flowgram_server.rpc.batch import Batch
-from flowgram_server.settings.server import load_settings
+from flowgram_server.settings.loading import load_settings
 
 OUTPUTS = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 ECHO = chain(

@@ -16,11 +16,13 @@ from flowgram_server.descriptors import connection_shares, raise_limit
 from flowgram_server.rpc.servicer import ServiceLimits
 from flowgram_server.settings.egress import Egress
 from flowgram_server.settings.encryption import Encryption
+from flowgram_server.settings.errors import InvalidSettings
 from flowgram_server.settings.gateway import GatewaySettings
 from flowgram_server.settings.groups import Temporal
+from flowgram_server.settings.loading import load_settings
 from flowgram_server.settings.secrets import Secret
 from flowgram_server.settings.security import TLS, Auth
-from flowgram_server.settings.server import HTTP, LLM, Code, InvalidSettings, Settings, load_settings
+from flowgram_server.settings.server import HTTP, LLM, Code, Settings
 
 NOT_SETTINGS = {"inline_work", "step_budget", "step_bytes", "tail_bytes", "limits"}
 """Fields of the runtime's settings that are no settings of the server: tuning, and a group that is flat here."""

@@ -34,7 +34,8 @@ from flowgram_core.nodes.llm.usage import TokenUsage
 from flowgram_server.address import address_of
 from flowgram_server.app import ListenError, Server, open_server, serve
 from flowgram_server.fake_openai import FakeOpenAI
-from flowgram_server.settings.server import Settings, load_settings
+from flowgram_server.settings.loading import load_settings
+from flowgram_server.settings.server import Settings
 from flowgram_server.stop_signals import StopSignals
 from flowgram_server.telemetry.endpoint import bind_metrics, open_telemetry
 from flowgram_server.telemetry.metrics import Metrics

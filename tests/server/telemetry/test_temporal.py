@@ -13,7 +13,7 @@ from support.workflows import END, START, chain, node
 from flowgram.runtime.v1.runtime_service_pb2 import TaskRunRequest
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
 from flowgram_server.app import open_server
-from flowgram_server.settings.server import load_settings
+from flowgram_server.settings.loading import load_settings
 from flowgram_server.telemetry.metrics import Metrics
 from flowgram_server.telemetry.telemetry import Telemetry
 from flowgram_server.telemetry.tracing import open_tracing

@@ -21,7 +21,7 @@ from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceS
 from flowgram_server.app import open_server
 from flowgram_server.fake_openai import FakeOpenAI
 from flowgram_server.logs import configure_logs
-from flowgram_server.settings.server import load_settings
+from flowgram_server.settings.loading import load_settings
 from flowgram_server.telemetry import tracing
 from flowgram_server.telemetry.endpoint import open_telemetry
 from flowgram_server.telemetry.tracing import TracingUnusable, is_wanted, open_tracing

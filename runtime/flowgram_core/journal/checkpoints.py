@@ -3,6 +3,10 @@
 A checkpoint flushes two files to the disk, which takes 15 to 30 ms for 4 MB: too long for the commits that would wait for it in the
 writer's thread. Here it holds up nobody. Only where the log is to start over from its beginning must no commit be made meanwhile.
 So that one is the writer's, after every other checkpoint, when little is left to copy.
+
+SQLite before 3.51.3 can lose a commit that starts the log over while a checkpoint runs that began when nothing was left to copy
+(https://sqlite.org/wal.html, "The WAL-Reset Bug"). So checkpoints are made here only, one at a time, and the thread begins none
+before something was committed since the last one: then no commit can start the log over before that checkpoint has ended.
 """
 
 import logging
@@ -15,11 +19,14 @@ _logger = logging.getLogger(__name__)
 
 _PAGES: Final = 1000
 """After so many pages a checkpoint is made."""
+_MOST_PAGES: Final = 5000
+"""After so many pages without one the writer makes it: the thread cannot keep up, or cannot work."""
 _PAGES_PER_COMMIT: Final = 7
 _PAGE_BYTES: Final = 4096
 _LONG_LOG: Final = 2000
 """Pages of a log that is to start over: after a crash all of it is checked, which takes 0.1 s for 4 MB."""
 
+_NO_OTHER_CHECKPOINTS: Final = "PRAGMA wal_autocheckpoint = 0"
 _CHECKPOINT: Final = "PRAGMA wal_checkpoint(PASSIVE)"
 
 
@@ -27,27 +34,36 @@ class Checkpointer:
     """Makes a checkpoint whenever about 4 MB have been committed since the last one.
 
     Args:
-        writer: The writer's connection; used in its thread only.
+        writer: The writer's connection; from now on used in its thread only.
         open_connection: Opens another one. It may raise `sqlite3.Error`.
     """
 
     def __init__(self, writer: sqlite3.Connection, open_connection: Callable[[], sqlite3.Connection]) -> None:
         self._writer = writer
         self._open_connection = open_connection
+        self._is_free = threading.Lock()  # held while a checkpoint is made
+        self._commits = 0
+        self._commits_at_last = -1  # so many had been counted when the last checkpoint ended
         self._pages = 0  # about so many were committed since the last one was asked for
+        self._pages_left = 0  # and so many since one was made
         self._log_is_long = False
         self._is_due = threading.Event()
         self._closing = False
+        writer.execute(_NO_OTHER_CHECKPOINTS)
         self._thread = threading.Thread(target=self._run, name="journal-checkpoints", daemon=True)
         self._thread.start()
 
     def committed(self, writes: int, size: int, seconds: float) -> None:  # noqa: ARG002 - it is a `CommitListener`
-        """Counts a commit of so many writes and bytes. Called by the writer's thread."""
-        self._pages += _PAGES_PER_COMMIT + writes + size // _PAGE_BYTES
-        if self._log_is_long:
-            self._log_is_long = (
-                self._checkpoint(self._writer) <= 0
-            )  # the other thread may be about to make one more
+        """Counts a commit of so many writes and bytes. Called by the writer's thread, once for each."""
+        self.changed(_PAGES_PER_COMMIT + writes + size // _PAGE_BYTES)
+
+    def changed(self, pages: int) -> None:
+        """Counts a transaction that has changed about so many pages. Called by the writer's thread, once for each."""
+        self._commits += 1
+        self._pages += pages
+        self._pages_left += pages
+        if self._log_is_long or self._pages_left >= _MOST_PAGES:
+            self._try_in_writer()
         elif self._pages >= _PAGES:
             self._pages = 0
             self._is_due.set()
@@ -57,6 +73,21 @@ class Checkpointer:
         self._closing = True
         self._is_due.set()
         self._thread.join()
+
+    def _try_in_writer(self) -> None:
+        """Makes a checkpoint that may leave nothing to copy, unless the thread makes one."""
+        if self._is_free.acquire(blocking=False):
+            try:
+                self._log_is_long = self._checkpoint(self._writer) <= 0
+            finally:
+                self._is_free.release()
+
+    def _make_beside_writer(self, connection: sqlite3.Connection) -> None:
+        """Makes a checkpoint, unless all may have been copied already."""
+        with self._is_free:
+            # One commit may have been in the log when the last checkpoint was made, and be counted since.
+            if self._commits - self._commits_at_last > 1:
+                self._log_is_long = self._checkpoint(connection) >= _LONG_LOG
 
     def _run(self) -> None:
         connection: sqlite3.Connection | None = None
@@ -70,15 +101,18 @@ class Checkpointer:
             except sqlite3.Error as error:
                 _logger.warning("no checkpoint of the journal can be made: %s", error)
                 continue
-            self._log_is_long = self._checkpoint(connection) >= _LONG_LOG
+            self._make_beside_writer(connection)
         if connection is not None:
             connection.close()
 
     def _checkpoint(self, connection: sqlite3.Connection) -> int:
         """Makes a checkpoint; gives the pages of the log, or less than 1 where it was not possible: the log grows until the next one."""
+        self._pages_left = 0
         try:
             _, pages, _ = connection.execute(_CHECKPOINT).fetchone()
         except sqlite3.Error as error:
             _logger.warning("a checkpoint of the journal has failed: %s", error)
             return 0
+        finally:
+            self._commits_at_last = self._commits
         return int(pages)

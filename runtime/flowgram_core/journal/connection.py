@@ -127,8 +127,6 @@ def _configure(connection: sqlite3.Connection, synchronous: Synchronous) -> None
     connection.execute("PRAGMA secure_delete = FAST")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {synchronous.upper()}")
-    # For when the checkpointer cannot keep up, or cannot work; see `checkpoints`. In pages of 4 KB.
-    connection.execute("PRAGMA wal_autocheckpoint = 5000")
     connection.execute(f"PRAGMA journal_size_limit = {64 << 20}")
 
 

@@ -19,8 +19,8 @@ SLICE = 50
 _ROWS = 200
 """Batches removed in one transaction: 1 ms for small ones, 10 ms for 20 kB each."""
 
-_PAGES = 250
-"""Free pages returned to the file system in one transaction."""
+PAGES = 250
+"""Free pages returned to the file system in one transaction; the others change about as many."""
 
 _START_OF_TIME = -(2**63)
 _END_OF_TIME = 2**63 - 1
@@ -104,7 +104,7 @@ def free_pages(connection: sqlite3.Connection) -> bool:
     undo_left_over(connection)  # `executescript` would commit it
     before = _count_free(connection)
     # Not `execute`: it would stop after the first page, for which SQLite reports a row without columns.
-    connection.executescript(f"PRAGMA incremental_vacuum({_PAGES})")
+    connection.executescript(f"PRAGMA incremental_vacuum({PAGES})")
     return 0 < _count_free(connection) < before
 
 

@@ -110,7 +110,7 @@ class SQLiteJournal(SQLiteReads):
         removed: list[RemovedTask] = []
         while len(removed) < limit:
             size = min(retention.SLICE, limit - len(removed))
-            tasks = await self._write(
+            tasks = await self._remove(
                 partial(
                     Writer.remove_finished, ended_before=ended_before, keep_newest=keep_newest, limit=size
                 )
@@ -118,11 +118,19 @@ class SQLiteJournal(SQLiteReads):
             removed += tasks
             if len(tasks) < size:
                 break
-        while await self._write(Writer.remove_logs):
+        while await self._remove(Writer.remove_logs):
             pass
-        while await self._write(Writer.free_pages):
+        while await self._remove(Writer.free_pages):
             pass
         return removed
+
+    def _remove(self, remove: Action) -> "asyncio.Future[Any]":
+        def act(writer: Writer) -> Any:
+            removed = remove(writer)
+            self._checkpointer.changed(retention.PAGES)
+            return removed
+
+        return self._write(act)
 
     async def begin_session(self, at: int) -> list[ServerSession]:
         """See `Journal.begin_session`."""

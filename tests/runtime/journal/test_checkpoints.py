@@ -121,7 +121,7 @@ def test_a_long_log_starts_over(writer: sqlite3.Connection, path: Path, made: Ma
         return connection
 
     with _checkpointer(writer, open_connection) as checkpointer:
-        _commit(writer, checkpointer, 5000)
+        _commit(writer, checkpointer, 2500)
         before = _header_of_log(path)
         made.get(timeout=_TIMEOUT)
         for _ in range(500):
@@ -130,6 +130,71 @@ def test_a_long_log_starts_over(writer: sqlite3.Connection, path: Path, made: Ma
                 break
         else:
             pytest.fail("the log goes on")
+
+
+def test_none_begins_where_all_may_have_been_copied(
+    writer: sqlite3.Connection, path: Path, made: Made
+) -> None:
+    """Beside such a checkpoint a commit would start the log over, and older versions of SQLite could lose it."""
+    beside = _open(path, made)
+    with _checkpointer(writer, lambda: _open(path, made)) as checkpointer:
+        _commit(writer, checkpointer, 1000)
+        made.get(timeout=_TIMEOUT)
+        checkpointer._make_beside_writer(beside)
+        assert made.empty()
+        _commit(writer, checkpointer, 1)  # as if it had been made before the checkpoint, and is counted now
+        checkpointer._make_beside_writer(beside)
+        assert made.empty()
+        _commit(writer, checkpointer, 1)
+        checkpointer._make_beside_writer(beside)
+        assert made.qsize() == 1
+    beside.close()
+
+
+def test_only_the_checkpointer_makes_checkpoints(writer: sqlite3.Connection, path: Path, made: Made) -> None:
+    """A commit makes none by itself, however long the log is."""
+    writer.execute("PRAGMA wal_autocheckpoint = 1000")
+    with _checkpointer(writer, lambda: _open(path, made)):
+        assert writer.execute("PRAGMA wal_autocheckpoint").fetchone() == (0,)
+
+
+def test_the_writer_makes_what_the_thread_cannot(writer: sqlite3.Connection, path: Path, made: Made) -> None:
+    """A log that nobody else copies does not grow for ever."""
+
+    def open_connection() -> sqlite3.Connection:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    with _checkpointer(writer, open_connection) as checkpointer:
+        for _ in range(6):
+            _commit(writer, checkpointer, 1000)
+    thread, (_, pages, copied) = made.get(timeout=_TIMEOUT)
+    assert thread == threading.get_ident()
+    assert copied == pages > 5000
+
+
+def test_the_writer_makes_none_beside_the_thread(writer: sqlite3.Connection, path: Path, made: Made) -> None:
+    """While the thread makes one, the writer goes on with its commits."""
+    entered, leave = threading.Event(), threading.Event()
+
+    class _Slow(_Connection):
+        def execute(self, *args: Any) -> sqlite3.Cursor:
+            entered.set()
+            assert leave.wait(_TIMEOUT)
+            return super().execute(*args)
+
+    def open_connection() -> sqlite3.Connection:
+        connection = sqlite3.connect(path, factory=_Slow, isolation_level=None, check_same_thread=False)
+        connection.made = made
+        return connection
+
+    with _checkpointer(writer, open_connection) as checkpointer:
+        _commit(writer, checkpointer, 1000)
+        assert entered.wait(_TIMEOUT)
+        _commit(writer, checkpointer, 6000)
+        assert made.empty()
+        leave.set()
+        thread, _ = made.get(timeout=_TIMEOUT)
+        assert thread != threading.get_ident()
 
 
 def _header_of_log(path: Path) -> bytes:

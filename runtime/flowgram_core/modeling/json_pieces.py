@@ -16,27 +16,40 @@ from flowgram_core.modeling.sizes import memory_of
 PIECE: Final = 32_768
 """Characters after which a piece ends with the next run."""
 
-_SPACE = r"[ \t\n\r]*+"
-_STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+# All repetitions have a bound, so that no match takes more than some milliseconds. What is longer is read by itself.
+_SPACE = r"[ \t\n\r]{0,256}+"
+_STRING = r'"[^"\\]{0,4096}+(?:\\.[^"\\]{0,128}+){0,64}+"'
+_SHORT_STRING = r'"[^"\\]{0,64}+(?:\\.[^"\\]{0,16}+){0,8}+"'
 # What is inside no other brackets, and not long.
-_FLAT = rf'[\[{{](?:[^"\[\]{{}}]{{1,128}}+|{_STRING}){{0,128}}+[\]}}]'
+_FLAT = rf'[\[{{](?:[^"\[\]{{}}]{{1,128}}+|{_SHORT_STRING}){{0,128}}+[\]}}]'
 _VALUE = rf'(?:{_STRING}|[^\s,:\[\]{{}}"]{{1,400}}+|{_FLAT})'
 _NAME = rf"{_STRING}{_SPACE}:{_SPACE}"
+
+_WINDOW: Final = 64 * 1024
+"""Characters of a long text, or of blanks, that are looked at in one go."""
+_LONGEST_SCALAR: Final = 64 * 1024
+"""Characters of a number, or of a word."""
 
 
 def _token(name: str, opens: str) -> re.Pattern[str]:
     """What may come next in an array, or an object: a run of things with their commas, the last one, an end, or a beginning."""
     item = rf"{_SPACE}{name}{_VALUE}{_SPACE}"
     return re.compile(
-        rf"(?P<run>(?:{item},){{1,64}}+)|(?P<last>{item})(?=[\]}}])|{_SPACE}(?:(?P<closes>[\]}}])|(?P<opens>{opens}))",
+        rf"(?P<run>(?:{item},){{1,32}}+)|(?P<last>{item})(?=[\]}}])|{_SPACE}(?:(?P<closes>[\]}}])|(?P<opens>{opens}))",
         re.DOTALL,
     )
 
 
-_IN_ARRAY = _token("", r"\[+|\{")
+_IN_ARRAY = _token("", r"\[{1,256}+|\{")
 _IN_OBJECT = _token(_NAME, rf"{_NAME}[\[{{]")
-_AFTER = re.compile(rf"{_SPACE}(?:(?P<closes>[\]}}]+)|,)")
-_SPACES = re.compile(_SPACE)
+_AFTER = re.compile(r"(?P<closes>[\]}]{1,256}+)|,")
+_SPACES = re.compile(rf"[ \t\n\r]{{1,{_WINDOW}}}+")
+_STRING_PART = re.compile(r'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_SCALAR = re.compile(rf'[^\s,:\[\]{{}}"]{{1,{_LONGEST_SCALAR + 1}}}+')
+# Behind these a string must not be cut: an escape that goes on, and the first half of a surrogate pair.
+_UNFINISHED = re.compile(r"\\u(?:[0-9a-fA-F]{0,3}|[dD][89abAB][0-9a-fA-F]{2})\Z")
+_ESCAPE: Final = 6
+"""Characters of an escape like `\\ud83d`."""
 
 ReadPiece = Callable[[str, int], Any]
 """Reads a text that is nested no deeper than a number of levels. Raises `JSONTextError`."""
@@ -77,17 +90,26 @@ class _Reader:
 
     def read(self) -> Any:
         text = self._text
-        position = _end(_SPACES.match(text))
+        position = self._skip_blanks(0)
         if text[position : position + 1] not in ("[", "{"):
-            return self._read_piece(text, self._max_depth)
+            return self._read_lone_value(position)
         self._open(text[position], None, position)
         position += 1
         while len(self._around) > 1:
             position = self._read_some(position)
-        position = _end(_SPACES.match(text, position))
-        if position < len(text):
-            raise self._error("Extra data", position)
+        self._check_end(position)
         return self._whole[0]
+
+    def _check_end(self, position: int) -> None:
+        position = self._skip_blanks(position)
+        if position < len(self._text):
+            raise self._error("Extra data", position)
+
+    def _read_lone_value(self, position: int) -> Any:
+        """Reads a text that is neither an array nor an object."""
+        value, position = self._read_long_value(position)
+        self._check_end(position)
+        return value
 
     def dispose(self) -> None:
         """Frees what was read, a part at a time."""
@@ -108,7 +130,7 @@ class _Reader:
         if start < position:
             self._add(container, start, position - 1)
         if token is None:
-            raise self._error("Expecting a value, a name or an end", position)
+            return self._read_by_itself(container, position)
         end = token.end()
         if token.lastgroup == "last":
             self._add(container, position, end)
@@ -126,6 +148,82 @@ class _Reader:
                 self._open(mark, None, end - len(opens) + index)
         return end
 
+    def _read_by_itself(self, container: Any, position: int) -> int:
+        """Reads one element or member, however long it is, and what is behind it; returns where it has come to."""
+        position = self._skip_blanks(position)
+        name = None
+        mark = self._text[position : position + 1]
+        if mark in ("]", "}"):
+            if container:
+                raise self._error("Illegal trailing comma", position)
+            return self._close(position)
+        if type(container) is dict:
+            if mark != '"':
+                raise self._error("Expecting a name or an end", position)
+            name, position = self._read_string(position)
+            position = self._skip_blanks(position)
+            if self._text[position : position + 1] != ":":
+                raise self._error("Expecting ':' delimiter", position)
+            position = self._skip_blanks(position + 1)
+            mark = self._text[position : position + 1]
+        if mark in ("[", "{"):
+            self._open(mark, name, position)
+            return position + 1
+        value, end = self._read_long_value(position)
+        if self._max_memory is not None:
+            self._count(memory_of((value,), self._max_memory, Meter()), position)
+        if name is None:
+            container.append(value)
+        else:
+            container[name] = value
+        end = self._skip_blanks(end)
+        if self._text[end : end + 1] == ",":
+            return end + 1
+        return self._close(end)
+
+    def _read_long_value(self, position: int) -> tuple[Any, int]:
+        """Reads a string, a number or a word; returns it, and the position behind it."""
+        if self._text[position : position + 1] == '"':
+            return self._read_string(position)
+        scalar = _SCALAR.match(self._text, position)
+        if scalar is None:
+            raise self._error("Expecting a value, a name or an end", position)
+        if scalar.end() - position > _LONGEST_SCALAR:
+            raise self._error(f"A number or word has more than {_LONGEST_SCALAR} characters", position)
+        return self._read_at(scalar[0], position), scalar.end()
+
+    def _read_string(self, start: int) -> tuple[str, int]:
+        """Reads a string; returns it, and the position behind it."""
+        text = self._text
+        parts: list[str] = []
+        position = start + 1
+        while True:
+            window_end = position + _WINDOW
+            end = _end(_STRING_PART.match(text, position, window_end))
+            is_last = text[end : end + 1] == '"'
+            if not is_last:
+                if end == position or end >= len(text):
+                    raise self._error("Unterminated string starting at", start)
+                end = _cut(text, position, end)
+            parts.append(self._read_at(f'"{text[position:end]}"', position - 1))
+            if is_last:
+                return "".join(parts), end + 1
+            position = end
+
+    def _read_at(self, piece: str, position: int) -> Any:
+        """Reads a piece of the text that is a value; raises errors with the place in the text."""
+        try:
+            return self._read_piece(piece, 1)
+        except NumberOutOfRange:
+            raise NumberOutOfRange(self._position(position)) from None
+        except JSONTextError as error:
+            raise self._error(error.reason, position + _index(piece, error.position)) from None
+
+    def _skip_blanks(self, position: int) -> int:
+        while (blanks := _SPACES.match(self._text, position)) is not None:
+            position = blanks.end()
+        return position
+
     def _open(self, mark: str, name: str | None, position: int) -> None:
         if len(self._around) > self._max_depth:
             raise self._error(f"Nested too deeply: more than {self._max_depth} levels", position)
@@ -141,6 +239,7 @@ class _Reader:
     def _close(self, position: int) -> int:
         """Leaves the innermost array or object, and those around it that end here as well."""
         while len(self._around) > 1:
+            position = self._skip_blanks(position)
             after = _AFTER.match(self._text, position)
             closes = None if after is None else after["closes"]
             if after is None:
@@ -186,6 +285,17 @@ class _Reader:
 
     def _position(self, index: int) -> tuple[int, int]:
         return self._text.count("\n", 0, index) + 1, index - self._text.rfind("\n", 0, index)
+
+
+def _cut(text: str, begin: int, end: int) -> int:
+    """Where to cut a string that is read from `begin`, and has no end before `end`: there, or before an escape."""
+    tail_begin = max(begin, end - _ESCAPE)
+    unfinished = _UNFINISHED.search(text[tail_begin:end])
+    if unfinished is None:
+        return end
+    found = tail_begin + unfinished.start()
+    # The backslash may be the second one of two.
+    return found if found > begin and _end(_STRING_PART.match(text, begin, found)) == found else end
 
 
 def _end(match: re.Match[str] | None) -> int:

@@ -6,6 +6,7 @@ orjson reads nearly all texts; those that it cannot read exactly take a slower w
 import json
 import math
 import re
+from codecs import getincrementaldecoder
 from typing import Final, NamedTuple, NoReturn
 
 import orjson
@@ -15,18 +16,24 @@ from flowgram_core.modeling.json_pieces import loads_in_pieces
 from flowgram_core.modeling.json_values import MAX_DEPTH, JSONValue, contains_digits
 
 _LARGE: Final = 256 * 1024
+_LARGEST: Final = 1024 * 1024
+"""Characters, or bytes, of a text that is read in one go, whatever is in it."""
+_SLICE: Final = 1024 * 1024
+"""Characters that are counted, or decoded, in one go."""
 _MOST_MEMORY: Final = 250
 """No character of a text adds more bytes of memory."""
-_LONG: Final = 20_000_000
+_LONG: Final = 10_000_000
 """Nanoseconds after which a text is read in pieces. Shorter texts than those of so many characters never take so long."""
 
 # Integers of up to 18 digits fit into 64 bits; orjson reads longer ones as floats if they do not. The first look is fast,
 # the second one spares fractions the slower way.
 _LONG_DIGITS: Final = b"0" * 19
-_LONG_INTEGER = re.compile(rb"(?<![0-9.])[0-9]{19}")
+_LONG_NUMBER = re.compile(rb"[0-9.]{19,}+")
+_LONGEST_INTEGER: Final = 309
+"""Digits of the largest double."""
 # A string that does not end reaches to the end of the text: no quote in it begins another one.
 _STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"?'
-_BRACKETS = re.compile(rf"{_STRING}|[\[\]{{}}]", re.DOTALL)
+_BRACKETS = re.compile(rf"[^\"\[\]{{}}]*+({_STRING}|[\[\]{{}}])", re.DOTALL)
 _WORDS = re.compile(rf"{_STRING}|[^\s,:\[\]{{}}\"]+", re.DOTALL)
 
 
@@ -46,27 +53,14 @@ def loads(text: str | bytes, *, max_depth: int = MAX_DEPTH, max_memory: int | No
     """
     if len(text) > _LARGE or (max_memory is not None and len(text) * _MOST_MEMORY > max_memory):
         decoded = _decode(text)
-        counts = _Counts.of(decoded)
-        if counts.nanoseconds > _LONG or (max_memory is not None and counts.memory > max_memory):
+        if len(text) > _LARGEST or _Counts.of(decoded).are_much(max_memory):
             return loads_in_pieces(decoded, _read_piece, max_depth, max_memory)  # type: ignore[no-any-return]  # it is JSON
     return _loads(text, max_depth)
 
 
 def memory_bound(text: str) -> int:
     """Bytes of memory that a JSON text takes as a value at most, about; found by counting characters, whatever they mean."""
-    objects, arrays, texts = text.count("{"), text.count("["), text.count('"') >> 1
-    return _memory_of(text, objects, arrays, texts, text.count(",") + objects + arrays, text.count(":"))
-
-
-def _memory_of(text: str, objects: int, arrays: int, texts: int, items: int, members: int) -> int:
-    return (
-        140 * objects
-        + 60 * arrays
-        + 60 * texts
-        + 40 * items
-        + 100 * members
-        + len(text) * (1 if text.isascii() else 4)
-    )
+    return _Counts.of(text).memory
 
 
 class _Counts(NamedTuple):
@@ -77,13 +71,26 @@ class _Counts(NamedTuple):
 
     @classmethod
     def of(cls, text: str) -> "_Counts":
+        length = len(text)
+        if length <= _SLICE:
+            return cls._of(text, 1 if text.isascii() else 4)
+        width = 1 if text.isascii() else 4
+        parts = [cls._of(text[start : start + _SLICE], width) for start in range(0, length, _SLICE)]
+        return cls(sum(part.nanoseconds for part in parts), sum(part.memory for part in parts))
+
+    @classmethod
+    def _of(cls, text: str, width: int) -> "_Counts":
         objects, arrays, texts = text.count("{"), text.count("["), text.count('"') >> 1
         items, members = text.count(",") + objects + arrays, text.count(":")
         length = len(text)
         return cls(
-            100 * objects + 60 * arrays + 30 * texts + 15 * items + (length >> 1),
-            _memory_of(text, objects, arrays, texts, items, members),
+            100 * objects + 60 * arrays + 30 * texts + 15 * items + 3 * length,
+            140 * objects + 60 * arrays + 60 * texts + 40 * items + 100 * members + width * length,
         )
+
+    def are_much(self, max_memory: int | None) -> bool:
+        """Whether the text is to be read in pieces."""
+        return self.nanoseconds > _LONG or (max_memory is not None and self.memory > max_memory)
 
 
 def _read_piece(text: str, max_depth: int) -> JSONValue:
@@ -93,7 +100,7 @@ def _read_piece(text: str, max_depth: int) -> JSONValue:
 def _loads(text: str | bytes, max_depth: int) -> JSONValue:
     try:
         data = text.encode() if isinstance(text, str) else text
-        if contains_digits(data, _LONG_DIGITS) and _LONG_INTEGER.search(data):
+        if contains_digits(data, _LONG_DIGITS) and _has_long_integer(data):
             return _read_exactly(text, max_depth)
         value: JSONValue = orjson.loads(data)
     except (orjson.JSONDecodeError, UnicodeEncodeError):
@@ -101,6 +108,10 @@ def _loads(text: str | bytes, max_depth: int) -> JSONValue:
     if data.count(b"[") + data.count(b"{") > max_depth and _is_deeper(value, max_depth):
         _check_depth(_decode(text), max_depth)
     return value
+
+
+def _has_long_integer(data: bytes) -> bool:
+    return any(number[0][: len(_LONG_DIGITS)].isdigit() for number in _LONG_NUMBER.finditer(data))
 
 
 def _is_deeper(value: JSONValue, max_depth: int) -> bool:
@@ -123,8 +134,9 @@ class _NotRepresentable(Exception):
 
 
 def _parse_int(digits: str) -> int:
-    # A double has at most 309 digits before the point; int() would take a time that grows with the square.
-    if len(digits) > 308 and math.isinf(float(digits)):
+    # int() would take a time that grows with the square.
+    count = len(digits) - digits.startswith("-")
+    if count > _LONGEST_INTEGER or (count == _LONGEST_INTEGER and math.isinf(float(digits))):
         raise _NotRepresentable(digits)
     return int(digits)
 
@@ -165,22 +177,28 @@ def _read_exactly(text: str | bytes, max_depth: int) -> JSONValue:
 def _decode(text: str | bytes) -> str:
     if isinstance(text, str):
         return text
+    decoder = getincrementaldecoder("utf-8")()
+    parts: list[str] = []
     try:
-        return text.decode()
+        for start in range(0, max(len(text), 1), _SLICE):
+            part = decoder.decode(text[start : start + _SLICE], start + _SLICE >= len(text))
+            parts.append(part)
     except UnicodeDecodeError as error:
-        valid = text[: error.start].decode()
+        # What was kept of the slice before is a part of what the error is about.
+        valid = "".join(parts) + error.object[: error.start].decode()
         raise JSONTextError("Text is not valid UTF-8", _position(valid, len(valid))) from None
+    return "".join(parts)
 
 
 def _check_depth(text: str, max_depth: int) -> None:
-    depth = 0
-    for match in _BRACKETS.finditer(text):
-        mark = match[0]
+    depth = position = 0
+    while (match := _BRACKETS.match(text, position)) is not None:
+        position, mark = match.end(), match[1]
         if mark in "[{":
             depth += 1
             if depth > max_depth:
                 reason = f"Nested too deeply: more than {max_depth} levels"
-                raise JSONTextError(reason, _position(text, match.start()))
+                raise JSONTextError(reason, _position(text, match.start(1)))
         elif mark in "]}":
             depth -= 1
 

@@ -151,3 +151,92 @@ def test_numbers_at_any_place_of_a_long_text_are_exact(place: int) -> None:
     assert f',1e-7,3,{2**70},"b' in written
     assert json_text.loads(written) == ["a" * place, 1e-7, 3, 2**70, "b" * 600_000]
     assert json_text.dumps(["a" * place, 1e-7, 3.0]).endswith(",1e-7,3]")
+
+
+WINDOW = 64 * 1024
+
+
+@pytest.mark.parametrize(
+    "escape", ['\\"', "\\\\", "\\ud83d\\ude00", "\\u00e9", "\\ud83d", "\\n", "\\\\ud83d", "\U0001f600"]
+)
+@pytest.mark.parametrize(
+    "before", [WINDOW - 14, WINDOW - 7, WINDOW - 6, WINDOW - 5, WINDOW - 2, WINDOW - 1, WINDOW]
+)
+def test_a_long_string_is_cut_where_nothing_is_lost(escape: str, before: int) -> None:
+    """Escapes, and the pairs of them that stand for one character, stay whole wherever they are."""
+    text = json.dumps(["", {"b": 1}])[:2] + "a" * before + escape * 30_000 + 'z", {"b": 1}]'
+    assert in_pieces(text) == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"' + "n" * 200_000 + '": "v", "b": 2}',
+        '{"' + '\\"' * 100_000 + '"' + " " * 100_000 + ":" + "\n" * 100_000 + '[1, "x"]}',
+        "[" + " " * 200_000 + "]",
+        "[1" + " " * 100_000 + "," + " " * 100_000 + "[2" + " " * 100_000 + "]" + " " * 100_000 + "]" + " " * 100_000,
+        '[{"a":' + "\t" * 100_000 + '{}}, "' + "s" * 100_000 + '"' + " " * 1000 + "]",
+        "[" + "0" + "." + "1" * 60_000 + ", " + "1" * 309 + "]",
+        " " * 100_000 + '"' + "é" * 100_000 + '"' + " " * 100_000,
+        '["' + "a" * 5000 + '", "' + "\\n" * 5000 + '", "' + "b" * 100_000 + '"]',
+    ],
+    ids=["a name", "a name of escapes", "blanks", "blanks everywhere", "blanks in an object", "digits", "no container", "strings"],
+)  # fmt: skip
+def test_what_is_longer_than_a_piece(text: str) -> None:
+    """Is read by itself, whatever it is."""
+    assert in_pieces(text) == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "words"),
+    [
+        ('["' + "a" * 200_000, JSONTextError, "Unterminated string starting at .line 1, column 2"),
+        ('["' + "\\\\" * 200_000 + "\\", JSONTextError, "Unterminated string"),
+        ('["' + "a" * 100_000 + '\n"]', JSONTextError, "column 100003"),
+        ('["' + "a" * 100_000 + '" 1]', JSONTextError, "Expecting ',' delimiter"),
+        ('["' + "a" * 100_000 + '",]', JSONTextError, "trailing comma"),
+        ('["x",' + " " * 100_000 + "]", JSONTextError, "trailing comma"),
+        ('{"' + "a" * 100_000 + '" 1}', JSONTextError, "Expecting ':' delimiter"),
+        ("{" + " " * 100_000 + "1}", JSONTextError, "Expecting a name"),
+        ("[" + "1" * 60_000 + "]", NumberOutOfRange, "column 2"),
+        ("[" + "1" * 70_000 + "]", JSONTextError, "more than 65536 characters"),
+        ("[" + "z" * 10_000 + "]", JSONTextError, "column 2"),
+        ('"' + "a" * 100_000 + '"' + " " * 100_000 + "x", JSONTextError, "Extra data"),
+    ],
+)  # fmt: skip
+def test_errors_in_what_is_longer_than_a_piece(text: str, error: type[JSONTextError], words: str) -> None:
+    """Have their position, too."""
+    with pytest.raises(error, match=words):
+        in_pieces(text)
+
+
+def test_a_long_string_counts_as_it_is_read() -> None:
+    """A text takes four bytes for each character as soon as one is beyond the BMP."""
+    with pytest.raises(JSONTooLarge):
+        in_pieces('["' + "a" * 100_000 + '\U0001f600"]', max_memory=300_000)
+    assert in_pieces('["' + "a" * 100_000 + '"]', max_memory=300_000)
+
+
+@given(st.text(alphabet='ab"\\é\U0001f600\ud83d\n', max_size=40), st.integers(1, 4))
+def test_long_strings_are_read_as_at_once(text: str, ends: int) -> None:
+    """Of whatever characters, and escapes."""
+    value = ["x" * 4090 + text * (9000 // (len(text) + 1)) + "y" * ends, text]
+    for ascii_only in (True, False):
+        written = json.dumps(value, ensure_ascii=ascii_only)
+        assert outcome(in_pieces, written) == outcome(json_text.loads, written)
+
+
+@pytest.mark.parametrize("size", [1_048_570, 1_048_575, 1_048_576, 1_048_577, 2_100_000])
+def test_long_bytes_are_decoded_in_pieces(size: int) -> None:
+    """A character may be cut in two, and an error has its position."""
+    value = ["a" * size + "é\U0001f600", "\u4e2d" * 400_000]
+    assert json_text.loads(json.dumps(value, ensure_ascii=False).encode()) == value
+    with pytest.raises(JSONTextError, match=f"not valid UTF-8 .line 2, column {size + 4}"):
+        json_text.loads(b'\n["' + b"a" * size + "é".encode() + b'\xff"]')
+
+
+def test_a_long_text_is_counted_in_pieces() -> None:
+    """The bound of its memory is that of the whole."""
+    small, times = '{"a":["b",1]},', 200_000
+    assert json_text.memory_bound(small * times) >= json_text.memory_bound(small) * times * 0.99
+    assert json_text.memory_bound("é" + "a" * 2_000_000) >= 8_000_000

@@ -84,9 +84,10 @@ class Application:
         self.signing_keys: Sequence[bytes] = ()
         self._journal = journal
         self._clock = clock
-        self._program_cache = ProgramCache(registry.node_types, settings)
+        disposer = Disposer()
+        self._program_cache = ProgramCache(registry.node_types, settings, free=disposer.free)
         self._fairness = fairness = fairness or FairScheduler()
-        secrets, disposer = Secrets(settings.secret_names), Disposer()
+        secrets = Secrets(settings.secret_names)
         calls = Caller(
             registry.executors, settings, secrets, clock, fairness, workflow_secrets, disposer.free
         )

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from flowgram_core.engine.isolation import bind
 from flowgram_core.engine.node_type import Behavior, CallBehavior, NodeTypes, PureBehavior
 from flowgram_core.modeling.bindings import InputsResolver, compile_reference, no_inputs
+from flowgram_core.modeling.disposal import Disposable
 from flowgram_core.modeling.document import Declaration, Document, Graph, Node
 from flowgram_core.modeling.references import VariableBinding
 from flowgram_core.modeling.scope import Binding
@@ -25,6 +26,7 @@ _LEAVES: Final = frozenset({"end", "block-end", "break", "continue"})
 
 
 _FEW_PORTS: Final = 16
+_FEW_DECISIONS: Final = 4096
 """For more, a node's way out is computed each time that it runs: kept for all, they take ports times edges."""
 
 VARIABLE_BYTES: Final = 160
@@ -119,7 +121,7 @@ class Step:
     def link(self, waits: Sequence[int]) -> None:
         """Computes the ways out of the node, given how many decisions each node of the graph waits for."""
         ways = self.ways = {}
-        if len(self._ports) <= _FEW_PORTS:
+        if len(self._ports) <= _FEW_PORTS and len(self._ports) * len(self._edges) <= _FEW_DECISIONS:
             for port in self._ports:
                 ways[port] = _way(self._decisions(port), waits)
         ways.pop("", None)
@@ -182,7 +184,7 @@ def _escape(node_id: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Program:
+class Program(Disposable):
     """A document, linked."""
 
     document: Document

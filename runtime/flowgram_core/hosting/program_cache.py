@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Final, NamedTuple, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from flowgram_core.engine.limits import UNLIMITED
 from flowgram_core.engine.node_type import NodeTypes, PinningNodeType
@@ -18,7 +18,7 @@ from flowgram_core.engine.program import Program, link
 from flowgram_core.hosting.errors import InvalidWorkflow
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.modeling import json_text
-from flowgram_core.modeling.compiler import compile_schema
+from flowgram_core.modeling.compiler import compile_schema, too_many_nodes
 from flowgram_core.modeling.disposal import dispose
 from flowgram_core.modeling.document import Document
 from flowgram_core.modeling.errors import (
@@ -42,6 +42,8 @@ _MUCH: Final = 16 * 1024 * 1024
 """Characters of inputs times bytes of their declaration: everything in the one may have to be looked for in all of the other."""
 _SHARE: Final = 8
 """A program takes about so many times the memory of a schema's text, unless the text is made to take more."""
+_LARGE_PROGRAM: Final = 1024 * 1024
+"""Bytes of memory of a program, at most. Less is freed in about a millisecond."""
 _THREADS: Final = 2
 """More would only compete with the event loop for the interpreter."""
 
@@ -89,11 +91,18 @@ class ProgramCache:
         node_types: The node types that workflows may use.
         settings: The limits.
         with_secrets: Whether workflows may name secrets of the server.
+        free: Takes large programs that are kept no longer, to free them once no task uses them; None: they go in one go.
     """
 
     def __init__(
-        self, node_types: NodeTypes, settings: RuntimeSettings, *, with_secrets: bool = True
+        self,
+        node_types: NodeTypes,
+        settings: RuntimeSettings,
+        *,
+        with_secrets: bool = True,
+        free: Callable[[list[Any]], None] | None = None,
     ) -> None:
+        self._free = free
         self._node_types = node_types
         self._with_secrets = with_secrets
         self._settings = settings
@@ -157,7 +166,7 @@ class ProgramCache:
             else node_type
             for name, node_type in self._node_types.items()
         }
-        return ProgramCache(node_types, self._settings, with_secrets=with_secrets)
+        return ProgramCache(node_types, self._settings, with_secrets=with_secrets, free=self._free)
 
     def program(self, schema: str, *, accepted: bool = False) -> Program:
         """The program of a schema's text; of an accepted task, whatever the limits are now.
@@ -172,8 +181,8 @@ class ProgramCache:
             program = self._compile(schema, accepted=accepted)
             self._keep(schema, program)
             return program
-        if not accepted:
-            self._check_nodes(kept.program.document)
+        if not accepted and (problems := self._problems_of_document(kept.program.document)):
+            raise InvalidWorkflow(problems)
         return kept.program
 
     def _find(self, schema: str) -> _Kept | None:
@@ -205,6 +214,7 @@ class ProgramCache:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def _keep(self, schema: str, program: Program) -> None:
+        dropped: list[Any] = []
         with self._lock:
             if schema in self._programs:  # it was compiled twice at the same time
                 return
@@ -217,17 +227,27 @@ class ProgramCache:
                 len(self._programs) > settings.cached_documents
                 or self._kept_bytes > settings.cached_schema_bytes
             ):
-                _, dropped = self._programs.popitem(last=False)
-                self._kept_bytes -= dropped.size
+                _, oldest = self._programs.popitem(last=False)
+                self._kept_bytes -= oldest.size
+                if oldest.program.document.memory >= _LARGE_PROGRAM:
+                    dropped.append(oldest.program)
+        if dropped and self._free is not None:
+            self._free(dropped)
 
     def _compile(self, schema: str, *, accepted: bool = False) -> Program:
         try:
             memory = None if accepted else self._settings.limits.max_task_memory
-            document = compile_schema(schema, max_memory=memory, with_secrets=self._with_secrets)
+            nodes = None if accepted else self._settings.max_nodes
+            document = compile_schema(
+                schema, max_memory=memory, max_nodes=nodes, with_secrets=self._with_secrets
+            )
         except SchemaInvalid as error:
             raise InvalidWorkflow(error.problems) from None
-        if not accepted:
-            self._check_nodes(document)
+        if not accepted and (problems := self._problems_of_document(document)):
+            refused: list[Any] = [document]
+            del document
+            dispose(refused)
+            raise InvalidWorkflow(problems)
         return link(document, self._node_types)
 
     def inputs(self, program: Program, text: str, *, accepted: bool = False) -> JSONObject:
@@ -271,13 +291,12 @@ class ProgramCache:
         except WorkLimitExceeded as error:
             return (Problem("inputs", str(error)),)
 
-    def _check_nodes(self, document: Document) -> None:
+    def _problems_of_document(self, document: Document) -> tuple[Problem, ...]:
+        """Problems that only new tasks have: names that are too long, secrets that are not there, too many nodes."""
         if problems := document.name_problems + document.secret_problems:
-            raise InvalidWorkflow(problems)
+            return problems
         nodes, limit = document.nodes, self._settings.max_nodes
-        if nodes > limit:
-            text = f"Workflow schema has {nodes} nodes, more than the limit max_nodes = {limit}"
-            raise InvalidWorkflow((Problem("schema.nodes", text),))
+        return (too_many_nodes(nodes, limit),) if nodes > limit else ()
 
     @staticmethod
     def _check_size(name: str, text: str, limit: int, *, in_inputs: bool = False) -> None:

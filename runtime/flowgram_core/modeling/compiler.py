@@ -37,20 +37,33 @@ from flowgram_core.modeling.values import UNDEFINED, UNKNOWN
 MAX_NAME: Final = 256
 """Characters of the id of a node, of a port, and of the name of an input, output or variable."""
 
+_SLICE: Final = 1024 * 1024
+"""Characters that are looked at in one go: about a millisecond."""
+
 _DECLARATIONS = ("title", "inputs", "inputsValues", "outputs")
 
 
 def digest(schema_text: str) -> bytes:
     """The identity of a schema: the SHA-256 of its text (32 bytes)."""
-    return hashlib.sha256(schema_text.encode("utf-8", "surrogatepass")).digest()
+    found = hashlib.sha256()
+    for start in range(0, len(schema_text), _SLICE):
+        found.update(schema_text[start : start + _SLICE].encode("utf-8", "surrogatepass"))
+    return found.digest()
 
 
-def compile_schema(schema_text: str, *, max_memory: int | None = None, with_secrets: bool = True) -> Document:
-    """Compiles the text of a workflow schema.
+def compile_schema(
+    schema_text: str,
+    *,
+    max_memory: int | None = None,
+    max_nodes: int | None = None,
+    with_secrets: bool = True,
+) -> Document:
+    """Compiles the text of a workflow schema. Large ones, in a thread, hold up no other for long.
 
     Args:
         schema_text: The text.
         max_memory: So many bytes of memory it may take, read as JSON; None: as many as it takes.
+        max_nodes: So many nodes it may have; None: any number.
         with_secrets: Whether it may name secrets of the server; else `secrets` is a node id like any other.
 
     Raises:
@@ -63,7 +76,7 @@ def compile_schema(schema_text: str, *, max_memory: int | None = None, with_secr
     except JSONTextError as error:
         raise SchemaInvalid((Problem("schema", f"Workflow schema is not valid JSON: {error}"),)) from None
     schema = normalize(schema)
-    problems = validate_schema(schema)
+    problems = _too_many_nodes(schema, max_nodes) or validate_schema(schema)
     if problems:
         refused = [schema]
         del schema
@@ -71,12 +84,12 @@ def compile_schema(schema_text: str, *, max_memory: int | None = None, with_secr
         raise SchemaInvalid(problems)
     workflow = WorkflowSchema.model_validate(schema)
     # Most workflows name none; in JSON, the word may hide behind escapes.
-    may_name = with_secrets and ("secrets" in schema_text or "\\u" in schema_text)
+    may_name = with_secrets and (_contains(schema_text, "secrets") or _contains(schema_text, "\\u"))
     secrets = find_secret_references(workflow.nodes) if may_name else SecretReferences()
     root = _compile_graph(workflow.nodes, workflow.edges, "start", secrets.uses)
     declared = next(node.data.get("outputs") for node in workflow.nodes if node.type == "start")
     inputs_schema = declared if isinstance(declared, dict) else {}
-    return Document(
+    document = Document(
         digest=digest(schema_text),
         root=root,
         nodes=_count(root),
@@ -88,6 +101,39 @@ def compile_schema(schema_text: str, *, max_memory: int | None = None, with_secr
         memory=2 * json_text.memory_bound(schema_text),
         global_variables=compile_declarations(workflow.global_variable),
         secrets=secrets.names,
+    )
+    read: list[Any] = [workflow, schema]
+    del workflow, schema
+    dispose(read)
+    return document
+
+
+def _contains(text: str, word: str) -> bool:
+    """Whether a text contains a word; of a long one a slice at a time."""
+    overlap = len(word) - 1
+    return any(word in text[start : start + _SLICE + overlap] for start in range(0, len(text), _SLICE))
+
+
+def _too_many_nodes(schema: Any, limit: int | None) -> tuple[Problem, ...]:
+    """The problem that there are, found before anything is made of each node."""
+    if limit is None or not isinstance(schema, dict):
+        return ()
+    found = 0
+    pending = [schema.get("nodes")]
+    while pending:
+        nodes = pending.pop()
+        if isinstance(nodes, list):
+            found += len(nodes)
+            pending += [
+                node.get("blocks") for node in nodes if isinstance(node, dict) and node.get("type") == "loop"
+            ]
+    return (too_many_nodes(found, limit),) if found > limit else ()
+
+
+def too_many_nodes(nodes: int, limit: int) -> Problem:
+    """What is wrong with a schema that has more nodes than it may."""
+    return Problem(
+        "schema.nodes", f"Workflow schema has {nodes} nodes, more than the limit max_nodes = {limit}"
     )
 
 

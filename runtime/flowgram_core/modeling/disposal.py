@@ -4,8 +4,10 @@ When the last reference to a value of millions of parts goes, the interpreter fr
 of a second for 200 MB. What nobody needs any more is taken apart here instead, which takes longer, and holds up nobody.
 """
 
+import gc
 import sys
 from collections.abc import Callable
+from types import FunctionType, ModuleType
 from typing import Any, Final
 
 _ONLY_HERE: Final = 2
@@ -15,40 +17,66 @@ _CHUNK: Final = 1000
 _PAUSE: Final = 20_000
 """Parts between two chances to pause: about two milliseconds."""
 _SCALARS: Final = frozenset({int, float, bool, type(None)})
+_LEAVES: Final = _SCALARS | {str, bytes}
+
+
+class Disposable:
+    """An object of many parts, such as a compiled workflow: once nothing else refers to it, it is taken apart, and they are."""
+
+    __slots__ = ()
 
 
 def dispose(values: list[Any], pause: Callable[[], None] | None = None) -> list[Any]:
-    """Frees JSON values, and tuples of them. Containers that something else refers to stay as they are.
+    """Frees JSON values, tuples of them, and `Disposable` objects. What something else refers to stays as it is.
 
     Args:
         values: Those to free. The list is emptied.
         pause: Called every now and then.
 
     Returns:
-        The arrays and objects that stay, once each.
+        The arrays, objects and disposables that stay, once each.
     """
     in_use: dict[int, Any] = {}
+    inside: list[
+        Any
+    ] = []  # what disposables refer to: where something else does so too, it is that which frees it
     done = 0
-    while values:
-        value = values.pop()
+    while values or inside:
+        stack = values or inside
+        value = stack.pop()
         done += 1
         if pause is not None and done >= _PAUSE:
             done = 0
             pause()
         kind = type(value)
-        if kind is list or kind is dict:
-            if not value:
-                continue
-            if sys.getrefcount(value) > _ONLY_HERE:
-                in_use[id(value)] = value
+        if kind in _LEAVES:
+            continue
+        is_used = sys.getrefcount(value) > _ONLY_HERE
+        if kind is list or kind is dict or isinstance(value, Disposable):
+            if is_used:
+                if value and stack is values:
+                    in_use[id(value)] = value
             elif kind is dict:
                 while value:
-                    values.append(value.popitem()[1])
+                    stack.append(value.popitem()[1])
+            elif kind is list:
+                done += _take_apart(value, stack)
             else:
-                done += _take_apart(value, values)
+                inside += gc.get_referents(value)
         elif isinstance(value, tuple):
-            values += value
+            stack += value
+        elif stack is inside and not is_used:
+            stack += _referents(value)
     return [*in_use.values()]
+
+
+def _referents(value: Any) -> list[Any]:
+    """What an object refers to, and may be the last to do so."""
+    if isinstance(value, FunctionType):
+        return [*(value.__closure__ or ())]
+    if isinstance(value, type | ModuleType) or not gc.is_tracked(value):
+        return []
+    return gc.get_referents(value)
 
 
 def _take_apart(array: list[Any], values: list[Any]) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flowgram_core.modeling.bindings import InputsResolver
+from flowgram_core.modeling.disposal import Disposable
 from flowgram_core.modeling.errors import Problem
 from flowgram_core.modeling.json_text import JSONObject
 from flowgram_core.modeling.secret_references import SecretUses
@@ -99,7 +100,7 @@ class Graph:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Document:
+class Document(Disposable):
     """A compiled workflow.
 
     Attributes:

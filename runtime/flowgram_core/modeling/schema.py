@@ -22,6 +22,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from flowgram_core.modeling import javascript
+from flowgram_core.modeling.disposal import Disposable
 from flowgram_core.modeling.json_text import JSONObject
 
 NOT_UNICODE = "not_unicode"
@@ -63,7 +64,7 @@ IfPresent = BeforeValidator(_refuse_null)
 """Marks a member that may be missing, but not null. None stands for the missing one."""
 
 
-class _Model(BaseModel):
+class _Model(Disposable, BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 

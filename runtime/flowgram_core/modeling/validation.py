@@ -5,12 +5,13 @@ what it leaves unchecked (unique ids) is checked. A schema that is broken in one
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
 from flowgram_core.modeling import javascript
+from flowgram_core.modeling.disposal import dispose
 from flowgram_core.modeling.errors import Problem
 from flowgram_core.modeling.inputs_validation import MAX_PROBLEMS
 from flowgram_core.modeling.json_text import to_well_formed
@@ -116,18 +117,20 @@ def validate_schema(schema: Any) -> tuple[Problem, ...]:
 
 def _problems(schema: Any) -> Iterator[Problem]:
     graphs = list(graphs_of(schema))
-    for graph in graphs:
-        if graph.depth > MAX_BLOCK_DEPTH:
-            # Alone, for the models recurse.
-            text = f"Workflow schema blocks must not be nested more than {MAX_BLOCK_DEPTH} levels deep"
-            yield Problem(graph.path, text)
-            return
+    too_deep = next((graph for graph in graphs if graph.depth > MAX_BLOCK_DEPTH), None)
+    if too_deep is not None:
+        # Alone, for the models recurse.
+        text = f"Workflow schema blocks must not be nested more than {MAX_BLOCK_DEPTH} levels deep"
+        yield Problem(too_deep.path, text)
+        return
     yield from _format_problems(schema)
     for rule in (_cycle_problems, _edge_problems, _end_problems):
-        for graph in graphs:
-            yield from rule(graph)
+        yield from chain.from_iterable(map(rule, graphs))
     yield from _identity_problems(graphs)
     yield from _inputs_problems(graphs)
+    found: list[Any] = [graphs]
+    del graphs
+    dispose(found)
 
 
 def graphs_of(schema: Any) -> Iterator[Graph]:
@@ -172,10 +175,13 @@ def _objects(members: Any, path: str) -> list[tuple[str, dict[str, Any]]]:
 def _format_problems(schema: Any) -> Iterator[Problem]:
     """Format problems: for each graph, before those inside it, of its nodes and then of its edges."""
     try:
-        WorkflowSchema.model_validate(schema)
+        found = WorkflowSchema.model_validate(schema)
     except ValidationError:
         pass  # it has only the first error of each list
     else:
+        parts = [found]
+        del found
+        dispose(parts)
         return
     yield from _errors_of(schema, WorkflowFormat, _WORKFLOW_TEXTS, "schema")
     pending = [("schema", "nodes", schema)]
@@ -220,6 +226,14 @@ def _cycle_problems(graph: Graph) -> Sequence[Problem]:
         source, target = _key(edge, "sourceNodeID"), _key(edge, "targetNodeID")
         if source in targets and target in targets:
             targets[source].append((path, target))
+    problem = _first_cycle(targets)
+    found: list[Any] = [targets]
+    del targets
+    dispose(found)
+    return problem
+
+
+def _first_cycle(targets: dict[Any, list[tuple[str, Any]]]) -> Sequence[Problem]:
     done: set[Any] = set()
     for first, first_edges in targets.items():
         if first in done:

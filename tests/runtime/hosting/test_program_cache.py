@@ -101,6 +101,28 @@ def large_schema(nodes: int) -> str:
     return json_text.dumps({"nodes": parts, "edges": edges})
 
 
+def test_a_large_program_that_is_kept_no_longer_is_given_away() -> None:
+    """Its millions of objects must not be freed in one go; small ones may."""
+    given: list[Any] = []
+    settings = RuntimeSettings(cached_documents=1)
+    cache = ProgramCache(Registry(pure_node_types()).node_types, settings, free=given.extend)
+    large = cache.program(large_schema(4_000))
+    assert cache.program(schema()) is not large
+    assert given == [large]
+    cache.program(large_schema(1))
+    assert given == [large]
+
+
+def test_too_many_nodes_are_refused_before_anything_is_made_of_them() -> None:
+    """The nodes need not even be valid: one look at the lists is enough."""
+    cache = program_cache(max_nodes=10)
+    text = json_text.dumps({"nodes": [{"type": "loop", "blocks": [1] * 6}, *[2] * 5], "edges": []})
+    with pytest.raises(InvalidWorkflow, match="has 12 nodes, more than the limit max_nodes = 10"):
+        cache.program(text)
+    with pytest.raises(InvalidWorkflow, match="has 12 nodes"):
+        cache.program(large_schema(10))
+
+
 class BlockedLibrary(ProgramCache):
     """Reads inputs once it may, and counts how many are being read."""
 

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowgram_core.modeling.disposal import dispose
+from flowgram_core.modeling.disposal import Disposable, dispose
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
@@ -53,3 +53,53 @@ def test_what_somebody_has_stays(value: Any) -> None:
     text = json.dumps(value)
     dispose([value, {"a": [value], "b": value}, [[value]]])
     assert json.dumps(value) == text
+
+
+class Whole(Disposable):
+    """Something that is made of many objects."""
+
+    def __init__(self, parts: Any) -> None:
+        self.parts = parts
+
+
+class Part:
+    """One of them, in slots, with a closure."""
+
+    __slots__ = ("__weakref__", "compute", "data")
+
+    def __init__(self, number: int) -> None:
+        self.data = {"number": [number]}
+        self.compute = lambda: self.data["number"]
+
+
+def test_an_object_of_many_parts_is_taken_apart() -> None:
+    """One part after the other, whatever holds them: no part waits for a collection that is not its own garbage."""
+    pauses: list[int] = []
+    values: list[Any] = [Whole(tuple((number, {"a": [number]}) for number in range(50_000)))]
+    left = containers()
+    assert dispose(values, lambda: pauses.append(left - containers())) == []
+    assert left - containers() >= 100_000
+    assert len(pauses) >= 5
+    assert pauses[0] < 50_000, "they went in one go"
+
+
+def test_an_object_that_is_in_use_stays_whole() -> None:
+    """So do parts of it that something else has, once it is taken apart."""
+    part = Part(3)
+    whole = Whole([part, Part(4)])
+    values: list[Any] = [whole]
+    [stays] = dispose(values)
+    assert stays is whole
+    assert [each.compute() for each in whole.parts] == [[3], [4]]
+    values = [stays]
+    del whole, stays
+    assert dispose(values) == []
+    assert part.compute() == [3]
+
+
+def test_nothing_that_a_program_shares_is_touched() -> None:
+    """Neither modules nor classes nor functions of modules, to which everything leads."""
+    before = len(vars(json)), len(globals())
+    assert dispose([Whole([json, Part, json.dumps, containers, [json.loads]])]) == []
+    assert (len(vars(json)), len(globals())) == before
+    assert json.loads(json.dumps([1])) == [1]

@@ -67,6 +67,28 @@ def finished(task_id: str, *, end_time: int = 9_000, status: int = 3, **changes:
     )
 
 
+def every_call(journal: Journal) -> list[Callable[[], Awaitable[object]]]:
+    """A call of each method of a journal, but for `close`."""
+    session = ServerSession(1, 2)
+    return [
+        lambda: journal.commit(accepted("late")),
+        lambda: journal.task("a"),
+        lambda: journal.find_request("r", DEFAULT_NAMESPACE),
+        lambda: journal.schema(b"hash"),
+        lambda: journal.read("a", 0, 1),
+        lambda: journal.tasks(
+            limit=1, before=None, statuses=frozenset(), labels={}, namespace=DEFAULT_NAMESPACE
+        ),
+        journal.unfinished,
+        lambda: journal.remove_finished(ended_before=None, keep_newest=0, limit=1),
+        lambda: journal.begin_session(1),
+        lambda: journal.extend_session(session),
+        lambda: journal.record_crashes(["a"], 1),
+        journal.usage,
+        journal.signing_key,
+    ]
+
+
 def make_fifth_version(path: Path) -> None:
     """Makes a file what the fifth version had: no namespaces, and no encryption."""
     connection = sqlite3.connect(path)

@@ -73,6 +73,9 @@ async def test_a_backup_is_one_moment_of_a_journal_in_use(path: Path, copy: Path
     await journal.close()
     assert mode_of(copy) == 0o600
     assert names_in(tmp_path) == {"data", "copy"}
+    assert (
+        content_of(copy)[18:20] == b"\x01\x01"
+    )  # read without a write-ahead log, which would be a second file
 
     restored = tmp_path / "other" / "journal.db"
     restore(copy, restored)

@@ -1,4 +1,5 @@
 import asyncio
+import os
 import random
 import sqlite3
 import stat
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from support.journals import accepted, batch, finished, make_third_version
 
+from flowgram_core.journal.connection import Synchronous
 from flowgram_core.journal.errors import JournalDamaged, JournalUnavailable
 from flowgram_core.journal.interface import ServerSession, Write
 from flowgram_core.journal.migrations import APPLICATION_ID, VERSION
@@ -80,10 +82,23 @@ async def test_files_that_others_may_read_become_private(path: Path, sqlite: SQL
     await journal.close()
 
 
-async def test_a_second_server_is_refused(path: Path, sqlite: SQLiteJournal) -> None:
-    """While one has the journal open another gets an error that names the file; afterwards it may have it."""
+@pytest.mark.parametrize(("synchronous", "level"), [("normal", 1), ("full", 2)])
+async def test_the_file_is_used_as_it_is_documented(path: Path, synchronous: Synchronous, level: int) -> None:
+    """Commits are flushed as was asked for, removed contents are overwritten, and the write-ahead log is bounded."""
+    journal = await SQLiteJournal.open(path, synchronous=synchronous)
+    pragmas = ("synchronous", "secure_delete", "wal_autocheckpoint", "journal_size_limit", "busy_timeout")
+    found = [journal._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas]
+    assert found == [level, 2, 1_000, 64 << 20, 5_000]
+    await journal.close()
+
+
+async def test_a_second_server_is_refused(path: Path) -> None:
+    """While one has the journal open another gets an error that names the file and the process; afterwards it may have it."""
+    path.parent.mkdir(mode=0o700)
+    path.with_name(path.name + ".lock").write_text("12345678901234\n")  # of a former process
+    sqlite = await SQLiteJournal.open(path)
     await sqlite.commit(accepted("a"))
-    assert "in use by another server (process " in await refused(path)
+    assert f"in use by another server (process {os.getpid()})" in await refused(path)
     alias = path.parent.parent / "alias.db"
     alias.symlink_to(path)
     with pytest.raises(JournalUnavailable, match="in use by another server"):
@@ -154,6 +169,22 @@ async def test_the_lock_ends_with_a_failed_opening(path: Path) -> None:
     overwrite(path, b"")
     journal = await SQLiteJournal.open(path)
     await journal.close()
+
+
+async def test_a_refused_opening_leaves_sqlites_locks(path: Path, sqlite: SQLiteJournal) -> None:
+    """A descriptor of the file that is closed would release them for the whole process, and another program might reset the log."""
+    await sqlite.commit(accepted("a"))
+    path.with_name(path.name + ".lock").unlink()
+    await refused(path)
+    with pytest.raises(JournalUnavailable, match="in use by another server"):
+        await ReadOnlyJournal.open(path, OSError("read-only"))
+    # The range of shared locks: https://sqlite.org/src/file/src/os.h
+    script = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+b'), fcntl.LOCK_EX | fcntl.LOCK_NB, 510, 0x40000002)"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", "-S", "-c", script, str(path), stderr=asyncio.subprocess.PIPE
+    )
+    _, errors = await process.communicate()
+    assert b"BlockingIOError" in errors
 
 
 @pytest.mark.parametrize("kept", [100, 5_000, 0.5, 0.9])

@@ -1,7 +1,7 @@
 import asyncio
 
 import pytest
-from support.journals import SCHEMA, accepted, batch, finished, ids_of, new_task
+from support.journals import SCHEMA, accepted, batch, every_call, finished, ids_of, new_task
 
 from flowgram_core.journal.checksums import hash_of_schema
 from flowgram_core.journal.errors import DuplicateRequest, InvalidWrite, JournalClosed
@@ -195,14 +195,17 @@ async def test_a_request_id_belongs_to_one_task(journal: Journal) -> None:
     assert found.task_id == "b"
 
 
-async def test_a_cancelled_waiter_does_not_cancel_the_write(journal: Journal) -> None:
-    """The write is made although nobody waits for it any more, and what follows finds it."""
+async def test_a_cancelled_waiter_does_not_cancel_the_write(
+    journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The write is made although nobody waits for it any more, what follows finds it, and no error is logged."""
     waiter = journal.commit(accepted("a", batch(1)))
     waiter.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiter
     await journal.commit(Write("a", batches=(batch(2),)))
     assert len(await journal.read("a", 0, EVERYTHING)) == 2
+    assert not caplog.records
 
 
 async def test_pages_are_newest_first(journal: Journal) -> None:
@@ -307,11 +310,13 @@ async def test_removal_by_age(journal: Journal) -> None:
 
 
 async def test_removal_by_count(journal: Journal) -> None:
-    """All but the newest finished tasks go; unfinished ones neither go nor count."""
+    """All but the newest finished tasks go, at most as many as the limit says; unfinished ones neither go nor count."""
     for index in range(120):
         await journal.commit(finished(f"task-{index}", end_time=1_000 + index // 7))
     await journal.commit(accepted("running"))
-    removed = await journal.remove_finished(ended_before=None, keep_newest=3, limit=1_000)
+    removed = await journal.remove_finished(ended_before=None, keep_newest=3, limit=60)
+    assert len(removed) == 60
+    removed += await journal.remove_finished(ended_before=None, keep_newest=3, limit=1_000)
     assert ids_of(removed) == [f"task-{index}" for index in range(117)]
     assert await page(journal) == ["running", "task-119", "task-118", "task-117"]
     assert ids_of(await journal.remove_finished(ended_before=None, keep_newest=3, limit=1_000)) == []
@@ -371,12 +376,9 @@ async def test_close_commits_what_was_asked_for(journal: Journal) -> None:
     await asyncio.gather(journal.close(), journal.close())
     await asyncio.gather(*writes)
     await journal.close()
-    with pytest.raises(JournalClosed):
-        await journal.commit(accepted("late"))
-    with pytest.raises(JournalClosed):
-        await journal.task("task-0")
-    with pytest.raises(JournalClosed):
-        await journal.remove_finished(ended_before=None, keep_newest=0, limit=1)
+    for call in every_call(journal):
+        with pytest.raises(JournalClosed):
+            await call()
 
 
 async def test_server_sessions_are_reported_as_long_as_a_task_needs_them(journal: Journal) -> None:

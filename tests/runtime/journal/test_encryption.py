@@ -198,6 +198,17 @@ def test_no_nonce_is_used_twice() -> None:
     assert len(heads) == 300
 
 
+def test_a_derived_key_is_used_for_so_many_values() -> None:
+    """After 2³² of them comes another salt, and so another key; what both have sealed opens."""
+    keys = Keys(FIRST)
+    sealer = Sealer(keys)
+    sealer._count = (1 << 32) - 1
+    last, following = sealer.seal(b"last", "p"), sealer.seal(b"following", "p")
+    salts = [sealed[10:26] for sealed in (last, following)]  # behind the mark and the name
+    assert salts[0] != salts[1]
+    assert [unseal(keys, sealed, "p") for sealed in (last, following)] == [b"last", b"following"]
+
+
 @pytest.mark.parametrize("key", ["", "short", base64.b64encode(b"1" * 31).decode(), "ü" * 44])
 def test_what_is_no_key_is_refused(key: str) -> None:
     """With its name, and not shown."""

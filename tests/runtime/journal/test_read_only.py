@@ -1,19 +1,22 @@
 """A journal that cannot be written: it shows what is stored, adds nothing, and touches no file."""
 
+import base64
 import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.journals import accepted, batch, finished, ids_of
+from support.journals import accepted, batch, every_call, finished, ids_of
 
 from flowgram_core.journal.checksums import hash_of_schema
+from flowgram_core.journal.encryption import Keys
 from flowgram_core.journal.errors import (
     DuplicateRequest,
     JournalClosed,
     JournalDamaged,
     JournalUnavailable,
+    JournalUndecipherable,
 )
 from flowgram_core.journal.interface import ServerSession, Write
 from flowgram_core.journal.migrations import VERSION
@@ -87,9 +90,11 @@ async def test_it_adds_nothing(stored: Path) -> None:
     assert await journal.begin_session(5) == []
     await journal.extend_session(ServerSession(5, 6))
     assert ids_of(await journal.remove_finished(ended_before=10**18, keep_newest=0, limit=9)) == []
+    assert await journal.record_crashes(["running"], 1) == {}
     await journal.close()
-    with pytest.raises(JournalClosed):
-        await journal.commit(accepted("new"))
+    for call in every_call(journal):
+        with pytest.raises(JournalClosed):
+            await call()
     assert files(stored) == before
 
 
@@ -140,6 +145,21 @@ async def test_another_version_is_refused(path: Path, statement: str, text: str)
             await ReadOnlyJournal.open(path, REASON)
 
 
+async def test_a_wrong_key_is_refused(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As where the file can be written; one that is missing is logged, and what needs none is read."""
+    first, other = (base64.b64encode(byte * 32).decode() for byte in (b"1", b"2"))
+    journal = await SQLiteJournal.open(path, keys=Keys({"first": first}))
+    await journal.commit(finished("a"))
+    await journal.close()
+    with pytest.raises(JournalUnavailable, match="'first' is not the one of that name"):
+        await ReadOnlyJournal.open(path, REASON, keys=Keys({"first": other}))
+    read_only = await ReadOnlyJournal.open(path, REASON, keys=Keys({"other": other}))
+    assert "keys that are not given: first" in caplog.text
+    with pytest.raises(JournalUndecipherable, match="'first'"):
+        await read_only.task("a")
+    await read_only.close()
+
+
 async def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     """A file that is no database cannot be read either."""
     garble(tmp_path / "journal.db")
@@ -160,6 +180,12 @@ async def test_a_file_that_can_be_written_is_written(path: Path, caplog: pytest.
     assert not caplog.records
 
 
+def sqlite_error(code: int) -> sqlite3.Error:
+    error = sqlite3.OperationalError()
+    error.sqlite_errorcode = code
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
@@ -168,6 +194,12 @@ async def test_a_file_that_can_be_written_is_written(path: Path, caplog: pytest.
         (OSError(30, "Read-only file system"), True),
         (BlockingIOError(11, "Resource temporarily unavailable"), False),
         (IsADirectoryError(21, "Is a directory"), False),
+        (sqlite_error(sqlite3.SQLITE_READONLY_DIRECTORY), True),
+        (sqlite_error(sqlite3.SQLITE_FULL), True),
+        (sqlite_error(sqlite3.SQLITE_CANTOPEN_ISDIR), True),
+        (sqlite_error(sqlite3.SQLITE_BUSY), False),
+        (sqlite_error(sqlite3.SQLITE_CORRUPT), False),
+        (ValueError(), False),
         (None, False),
     ],
 )

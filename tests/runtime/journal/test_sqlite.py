@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.journals import accepted, batch, finished, ids_of, new_task
+from support.journals import SCHEMA, accepted, batch, finished, ids_of, new_task
 
 from flowgram_core.journal import queries
 from flowgram_core.journal.errors import InvalidWrite, JournalUnavailable
@@ -293,7 +293,7 @@ async def test_removal_makes_the_file_smaller(path: Path) -> None:
 
 
 async def test_a_removal_ends_where_pages_cannot_be_given_back(path: Path) -> None:
-    """In a file that another program has made anew; they are used for what comes next."""
+    """In a file that another program has made anew; they count as free, and are used for what comes next."""
     journal = await SQLiteJournal.open(path)
     await journal.commit(finished("a", inputs="x" * 100_000))
     await journal.close()
@@ -303,6 +303,8 @@ async def test_a_removal_ends_where_pages_cannot_be_given_back(path: Path) -> No
     before = size_of(path)
     async with asyncio.timeout(30):
         assert ids_of(await journal.remove_finished(ended_before=None, keep_newest=0, limit=10)) == ["a"]
+    journal._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert (await journal.usage()).used_bytes < before - 90_000
     await journal.commit(finished("b", inputs="x" * 90_000))
     await journal.close()
     assert size_of(path) <= before
@@ -361,3 +363,51 @@ async def test_the_writer_forgets_finished_tasks(sqlite: SQLiteJournal) -> None:
     await sqlite.commit(accepted("a"))
     writer: Writer = await sqlite._writing.submit(lambda writer: writer)
     assert [*writer._states] == ["a"]
+
+
+async def test_the_writer_remembers_so_many_schemas(sqlite: SQLiteJournal) -> None:
+    """Beyond that it begins anew, and a schema that it has forgotten is stored once all the same."""
+    await sqlite.commit(accepted("a"))
+    writer: Writer = await sqlite._writing.submit(lambda writer: writer)
+    writer._schemas.update(number.to_bytes(4) for number in range(10_000))
+    await sqlite.commit(accepted("b", schema="another"))
+    assert len(writer._schemas) == 1
+    await sqlite.commit(accepted("c"))
+    assert await sqlite.schema(new_task("c").schema_hash) == SCHEMA
+
+
+async def test_forgotten_crashes_do_not_count(sqlite: SQLiteJournal) -> None:
+    """Those of one task; what was counted of others stays."""
+    for task_id in ("a", "b"):
+        await sqlite.commit(accepted(task_id))
+    await sqlite.record_crashes(["a", "b"], 1)
+    await sqlite.forget_crashes("a")
+    assert await sqlite.record_crashes([], 2) == {"b": 1}
+
+
+async def test_a_listener_gets_to_know_each_group(sqlite: SQLiteJournal) -> None:
+    """How many writes were committed and the bytes of their texts, schemas included; rejected ones do not count."""
+    groups: list[tuple[int, int]] = []
+    sqlite.listen(lambda count, size, seconds: groups.append((count, size)))
+    async with Held(sqlite):
+        commits = [
+            sqlite.commit(accepted("a", batch(1, events=b"123"), inputs="{}")),
+            sqlite.commit(Write("unknown", batches=(batch(1),))),
+            sqlite.commit(Write("a", batches=(batch(2, events=b"4567"),), finish=Finish(3, 9, b"89"))),
+        ]
+    await asyncio.gather(*commits, return_exceptions=True)
+    with pytest.raises(InvalidWrite):
+        await sqlite.commit(Write("unknown", batches=(batch(1),)))
+    await sqlite.commit(Write("b", accept=new_task("b"), finish=Finish(5, 9, b"")))
+    await sqlite.begin_session(1)  # the listener is called after the waiters have their answers
+    assert groups == [(2, len(SCHEMA) + 2 + 3 + 4 + 2), (1, len(SCHEMA) + 2)]
+
+
+async def test_the_loop_waits_for_threads_only_while_they_work(sqlite: SQLiteJournal) -> None:
+    """Once all is answered, also with errors, nothing counts as outstanding."""
+    await asyncio.gather(*(sqlite.commit(accepted(f"task-{index}")) for index in range(5)))
+    with pytest.raises(InvalidWrite):
+        await sqlite.commit(accepted("task-0"))
+    await sqlite.task("task-0")
+    await sqlite.begin_session(1)
+    assert sqlite._writing._handoff._outstanding == 0

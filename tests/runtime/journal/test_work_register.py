@@ -12,6 +12,7 @@ def test_what_was_being_worked_on_is_found_by_the_next_process() -> None:
     buffer = bytearray(SIZE)
     register = WorkRegister(buffer)
     assert (register.session, register.crashed) == (0, ())
+    assert register.begin("too early") == NO_SLOT
     register.start(7)
     register.end(register.begin("done"))
     first, second = register.begin("a"), register.begin("b")
@@ -59,6 +60,8 @@ def test_a_file_that_is_none_is_taken_over(tmp_path: Path) -> None:
     path = tmp_path / "work"
     path.write_bytes(b"noise" * 10_000)
     assert WorkRegister.open(path).crashed == ()
+    like_one = WorkRegister(bytearray(b"\x05") * SIZE)
+    assert (like_one.session, like_one.crashed) == (0, ())
     register = WorkRegister.open(tmp_path / "missing" / "work")
     register.start(1)
     register.end(register.begin("a"))

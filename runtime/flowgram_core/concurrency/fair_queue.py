@@ -7,7 +7,7 @@ other either. Within one key the order is first in, first out.
 
 import asyncio
 import sys
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Hashable, Iterator
 from itertools import chain
 from typing import Generic, NamedTuple, TypeVar
@@ -143,7 +143,7 @@ class FairSemaphore:
     def __init__(self, slots: int, *, max_per_key: int = 0) -> None:
         self._free = slots
         self._max_per_key = max_per_key or sys.maxsize
-        self._held: Counter[Hashable] = Counter()
+        self._held: dict[Hashable, int] = {}
         self._waiting: FairQueue[asyncio.Future[None]] = FairQueue()
         self._keys: dict[asyncio.Future[None], Hashable] = {}
 
@@ -164,7 +164,7 @@ class FairSemaphore:
 
     async def acquire(self, key: Hashable) -> None:
         """Waits for a slot; returns at once if one is free for this key. `release` gives it back."""
-        if self._free > 0 and self._held[key] < self._max_per_key and not self._waiting.has_next:
+        if self._free > 0 and self._held.get(key, 0) < self._max_per_key and not self._waiting.has_next:
             self._take(key)
             return
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -181,7 +181,7 @@ class FairSemaphore:
 
     def release(self, key: Hashable) -> None:
         """Gives a slot back. Raises `RuntimeError` if the key holds none."""
-        held = self._held[key]
+        held = self._held.get(key, 0)
         if not held:
             raise RuntimeError(f"{key!r} holds no slot")
         if held == 1:
@@ -198,8 +198,8 @@ class FairSemaphore:
 
     def _take(self, key: Hashable) -> None:
         self._free -= 1
-        self._held[key] += 1
-        if self._held[key] >= self._max_per_key:
+        self._held[key] = held = self._held.get(key, 0) + 1
+        if held >= self._max_per_key:
             self._waiting.pause(key)
 
     def _grant(self) -> None:

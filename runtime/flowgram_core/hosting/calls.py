@@ -10,6 +10,7 @@ from flowgram_core.concurrency.clock import Clock
 from flowgram_core.concurrency.fair_queue import FairSemaphore, Owner
 from flowgram_core.concurrency.fairness import FairScheduler
 from flowgram_core.concurrency.offload import LARGE, run_in_thread_if_large
+from flowgram_core.concurrency.time_limit import TimeLimit
 from flowgram_core.engine.activations import CallFailed, CallSucceeded, from_json, to_json
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.isolation import copy_call
@@ -166,17 +167,12 @@ class Caller:
                 call = copy_call(call)
             if limit is None:
                 return await executor.execute(call, context)
-            loop = asyncio.get_running_loop()
-            timeout = asyncio.timeout(None)
+            time_limit = TimeLimit(self._clock.call_later, limit)
             try:
-                async with timeout:
-                    timer = self._clock.call_later(limit, lambda: timeout.reschedule(loop.time()))
-                    try:
-                        return await executor.execute(call, context)
-                    finally:
-                        timer.cancel()
+                with time_limit:
+                    return await executor.execute(call, context)
             except TimeoutError:
-                if not timeout.expired():
+                if not time_limit.is_over:
                     raise
         raise NodeError(f'Node timed out after {limit:g} s (setting call_timeouts, node type "{node_type}")')
 

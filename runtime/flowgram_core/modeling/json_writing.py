@@ -18,7 +18,13 @@ from flowgram_core.modeling import javascript
 from flowgram_core.modeling.json_values import MAX_DEPTH, JSONValue, contains_digits
 from flowgram_core.modeling.sizes import size_of
 
-_writing = threading.local()
+
+class _Writing(threading.local):
+    in_pieces = False
+    """Whether this thread must not keep others waiting."""
+
+
+_writing = _Writing()
 _PIECE: Final = 64 * 1024
 """Bytes that are written at once, about, where it is done in pieces."""
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -38,7 +44,7 @@ def encode(value: JSONValue) -> bytes:
     Raises:
         TypeError: The value is no JSON value, or contains itself.
     """
-    if getattr(_writing, "in_pieces", False) and isinstance(value, dict | list):
+    if _writing.in_pieces and isinstance(value, dict | list):
         return b"".join(_write_in_pieces(value, MAX_DEPTH))
     return _encode(value)
 

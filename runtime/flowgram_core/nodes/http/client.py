@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from flowgram_core.concurrency.fair_queue import Owner
 from flowgram_core.concurrency.overflow import OverflowSemaphore
+from flowgram_core.concurrency.time_limit import TimeLimit
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.nodes.errors import AttemptFailed
 from flowgram_core.nodes.network.charsets import decode_text
@@ -90,7 +91,7 @@ class HTTPClient:
         async with self._slots.slot(owner):
             await self._time_slice()
             try:
-                async with asyncio.timeout(timeout):
+                with TimeLimit(asyncio.get_running_loop().call_later, timeout):
                     return await self._follow(request, check)
             except TimeoutError as error:
                 place, milliseconds = request.url.netloc.decode("ascii"), f"{timeout * 1000:g}"

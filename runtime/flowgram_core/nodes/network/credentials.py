@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Final
 
 _KEY_OF: Final = (
@@ -17,9 +18,16 @@ _NO_CREDENTIAL: Final = re.compile(
     r"^(?:(?:www|proxy)-authenticate|:?authority|authors?|x-authors?|access-control-.*)$|ratelimit|^max[-_].*tokens$"
 )
 """What a server asks for or counts, and who wrote something, is no secret."""
+_COMMON: Final = 64
+"""Characters of names that are remembered: the same ones come again and again."""
 
 
 def is_credential(name: str, more: Collection[str] = ()) -> bool:
     """Whether a header or parameter carries a credential: by its name, or since `more` has it in lower case."""
     name = name.lower()
-    return name in more or (_CREDENTIAL.search(name) is not None and _NO_CREDENTIAL.search(name) is None)
+    return name in more or (_is_known if len(name) <= _COMMON else _is_known.__wrapped__)(name)
+
+
+@lru_cache(maxsize=4096)
+def _is_known(name: str) -> bool:
+    return _CREDENTIAL.search(name) is not None and _NO_CREDENTIAL.search(name) is None

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.ports import lasting_port
 
 BINARY = Path(__file__).parents[2] / "build" / "temporal-dev"
+ATTRIBUTES = ("FlowgramLabels=KeywordList", "FlowgramCreated=Datetime", "FlowgramNamespace=Keyword")
 _ATTEMPTS = 600
 
 
@@ -36,10 +37,20 @@ class TemporalServer:
         address: Where it listens.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, object] | None = None,
+        attributes: Sequence[str] = ATTRIBUTES,
+    ) -> None:
+        """Takes values of the server's dynamic configuration, and search attributes as `NAME=TYPE`.
+
+        Attributes that are made while it serves are known to all of it seconds later.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._settings = settings or {}
+        self._attributes = attributes
         self._process: subprocess.Popen[bytes] | None = None
         self._port = lasting_port()
         self._metrics_port = lasting_port()
@@ -56,12 +67,7 @@ class TemporalServer:
         before = log.stat().st_size if log.exists() else 0
         arguments = ["--port", str(self._port), "--metrics-port", str(self._metrics_port)]
         arguments += ["--db-filename", str(self._folder / "temporal.sqlite3")]
-        # Made while it serves, they are known to all of it seconds later.
-        for attribute in (
-            "FlowgramLabels=KeywordList",
-            "FlowgramCreated=Datetime",
-            "FlowgramNamespace=Keyword",
-        ):
+        for attribute in self._attributes:
             arguments += ["--search-attribute", attribute]
         for name, value in self._settings.items():
             arguments += ["--dynamic-config-value", f"{name}={value}"]
@@ -111,10 +117,12 @@ class TemporalServer:
 
 
 @contextmanager
-def temporal_server(folder: Path, settings: Mapping[str, object] | None = None) -> Iterator[TemporalServer]:
+def temporal_server(
+    folder: Path, settings: Mapping[str, object] | None = None, attributes: Sequence[str] = ATTRIBUTES
+) -> Iterator[TemporalServer]:
     """A server for as long as the block lasts; skips the test where there can be none."""
     require_temporal()
-    server = TemporalServer(folder, settings)
+    server = TemporalServer(folder, settings, attributes)
     server.start()
     try:
         yield server

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from temporalio.api.enums.v1 import IndexedValueType, TaskQueueType
+from temporalio.api.enums.v1 import IndexedValueType, TaskQueueType, WorkerVersioningMode
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
-from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.taskqueue.v1 import PollerInfo, TaskQueue
 from temporalio.api.workflowservice.v1 import (
     DescribeNamespaceRequest,
     DescribeTaskQueueRequest,
@@ -42,7 +42,7 @@ class Finding:
     Attributes:
         ok: Whether it is as it should be.
         text: What was found.
-        remedy: What to do where it is not.
+        remedy: What to do where it is not: lines of text.
     """
 
     ok: bool
@@ -55,9 +55,9 @@ async def ensure_attributes(client: Client) -> list[Finding]:
     try:
         known = await _attributes(client)
     except RPCError as error:
-        return [
-            Finding(ok=False, text=f"search attributes cannot be listed: {error.message}", remedy="see below")
-        ]
+        commands = "\n".join(_command(client, name) for name in ATTRIBUTES)
+        text = f"search attributes cannot be listed: {error.message}"
+        return [Finding(ok=False, text=text, remedy=commands)]
     missing = {name: kind for name, kind in ATTRIBUTES.items() if name not in known}
     findings = [_attribute_finding(name, known[name]) for name in ATTRIBUTES if name in known]
     if not missing:
@@ -131,12 +131,14 @@ def _attribute_finding(name: str, kind: IndexedValueType.ValueType) -> Finding:
 
 
 def _missing_finding(client: Client, name: str, error: RPCError) -> Finding:
+    text = f"search attribute {name} is missing, and may not be made from here: {error.message}"
+    return Finding(ok=False, text=text, remedy=_command(client, name))
+
+
+def _command(client: Client, name: str) -> str:
+    """What makes a search attribute, for somebody who may."""
     kind = _TYPE_NAMES[ATTRIBUTES[name]]
-    return Finding(
-        ok=False,
-        text=f"search attribute {name} is missing, and may not be made from here: {error.message}",
-        remedy=f"temporal operator search-attribute create --namespace {client.namespace} --name {name} --type {kind}",
-    )
+    return f"temporal operator search-attribute create --namespace {client.namespace} --name {name} --type {kind}"
 
 
 def _retention_finding(retention: timedelta, settings: RuntimeSettings) -> Finding:
@@ -186,6 +188,23 @@ async def _worker_finding(client: Client, temporal: TemporalSettings) -> Finding
             text=f"no worker on the queue {temporal.task_queue}",
             remedy="start one: flowgram worker",
         )
+    text = f"{count} {'worker' if count == 1 else 'workers'} on the queue {temporal.task_queue}"
+    current = found.versioning_info.current_deployment_version.build_id
+    # Workers without a version run what begins while no version is current.
+    versions = {_version_of(poller) for poller in found.pollers}
+    if current in versions:
+        return Finding(ok=True, text=text)
+    there = ", ".join(sorted(version or "without a version" for version in versions))
     return Finding(
-        ok=True, text=f"{count} {'worker' if count == 1 else 'workers'} on the queue {temporal.task_queue}"
+        ok=False,
+        text=f"{text}, but new tasks wait for one {f'of version {current}' if current else 'without a version'}: there are {there}",
+        remedy="make the version of these workers the current one: flowgram worker --make-current, "
+        "or temporal worker deployment set-current-version",
     )
+
+
+def _version_of(poller: PollerInfo) -> str:
+    """The build id of a worker; empty where it has none, or does not go by it."""
+    options = poller.deployment_options
+    versioned = WorkerVersioningMode.WORKER_VERSIONING_MODE_VERSIONED
+    return options.build_id if options.worker_versioning_mode == versioned else ""

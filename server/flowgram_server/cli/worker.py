@@ -105,8 +105,8 @@ def check_command(config: Path | None, **temporal: Any) -> int:
         raise CommandError(str(error), ExitStatus.INVALID) from None
     for ok, text, remedy in findings:
         click.echo(f"{'ok ' if ok else 'NOT'}  {text}")
-        if remedy:
-            click.echo(f"     {remedy}")
+        for line in remedy.splitlines():
+            click.echo(f"     {line}")
     return ExitStatus.SUCCEEDED if all(ok for ok, _, _ in findings) else ExitStatus.FAILED
 
 

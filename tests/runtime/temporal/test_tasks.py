@@ -11,7 +11,7 @@ import pytest
 from support.applications import call_schema, echo_schema, reached
 from support.fakes import ScriptedCalls
 from support.graphs import constant, declare, edge, end, node, ref, start
-from support.temporal_host import KEYS, events_of, temporal_host, texts
+from support.temporal_host import events_of, temporal_host, texts
 from support.temporal_server import TemporalServer
 
 from flowgram.runtime.v1.runtime_service_pb2 import WatchTaskResponse
@@ -19,7 +19,6 @@ from flowgram_core.concurrency.clock import SystemClock
 from flowgram_core.hosting.errors import RequestConflict, SequenceOutOfRange, TaskNotFound, TooManyTasks
 from flowgram_core.hosting.live_log import OutputDelta
 from flowgram_core.hosting.service import TaskRequest
-from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.journal.interface import Batch
 from flowgram_core.modeling.status import Status
 from flowgram_core.nodes.code.node import CodeNode
@@ -359,24 +358,6 @@ async def test_histories_hold_nothing_readable(cluster: TemporalServer) -> None:
         shown = history + str((await handle.describe()).raw_description)
         for secret in ("sk-1234567890", "apiKey", "ACME-4711", "start_0", "of a"):
             assert secret not in shown, secret
-
-
-async def test_a_wrong_key_shows_nothing(cluster: TemporalServer) -> None:
-    """A server without the key says so for operators, and answers as for a store that cannot be read; keys can be changed."""
-    other_key = {"second": "QkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkI="}
-    async with temporal_host(cluster.address) as host, host.worker():
-        task = await host.front().run(TaskRequest(echo_schema(), '{"x": 1}'))
-        await host.front().wait(task.task_id)
-        blind = host.front(
-            await connect(host.temporal, data_converter(other_key, unencrypted=False), lazy=False)
-        )
-        with pytest.raises(JournalUnavailable, match="the key 'first'"):
-            await blind.task(task.task_id)
-        with pytest.raises(JournalUnavailable, match="the key 'first'"):
-            await events_of(blind, task.task_id)
-        rotated = data_converter(other_key | KEYS, unencrypted=False)
-        seeing = host.front(await connect(host.temporal, rotated, lazy=False))
-        assert (await seeing.task(task.task_id)).inputs == '{"x": 1}'
 
 
 async def test_open_tasks_are_bounded(cluster: TemporalServer) -> None:

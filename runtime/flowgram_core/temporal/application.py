@@ -4,7 +4,6 @@ import asyncio
 import hmac
 import logging
 import uuid
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, nullcontext
 from typing import Any, Final, TypeVar
@@ -50,6 +49,7 @@ from flowgram_core.temporal.settings import (
     MAX_STEP_WORK,
     TemporalSettings,
 )
+from flowgram_core.temporal.task_ends import TaskEnds
 from flowgram_core.temporal.task_input import Position, Shape, TaskInput
 from flowgram_core.temporal.task_log import HistoryReader, TaskLog, TaskLogs
 from flowgram_core.temporal.task_poll import TaskPoll
@@ -59,7 +59,6 @@ from flowgram_core.temporal.workflow_ids import task_id_of_request, workflow_id_
 _log = logging.getLogger(__name__)
 
 _RUNNING: Final = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
-_REMEMBERED_RUNS: Final = 1_000
 _SIGNING: Final = b"flowgram signing key"
 
 _Done = TypeVar("_Done")
@@ -129,12 +128,12 @@ class TemporalApplication:
         )
         self._reader = HistoryReader(cluster, codec, self._fairness)
         self._logs = TaskLogs(cluster, self._reader, clock)
+        self._ends = TaskEnds(cluster)
         self._lists = TaskLists(cluster, clock)
         self._poll = TaskPoll(self._lists.changed_since, clock, self._check_open)
         quotas = Quotas(settings.quotas)
         self._admission = Admission(self._lists, temporal.max_open_tasks, quotas, clock)
         self._last_create_time = 0
-        self._first_runs: OrderedDict[str, str] = OrderedDict()  # of the tasks that were started here last
         self._closing = asyncio.Event()
 
     async def time_slice(self) -> None:
@@ -197,7 +196,7 @@ class TemporalApplication:
             if found is not None:
                 return found
         else:
-            self._remember(workflow_id, run_id)
+            self._ends.began(workflow_id, run_id)
         self._admission.accepted(request.namespace)
         if self._observer is not None:
             self._observer.accepted()
@@ -238,11 +237,9 @@ class TemporalApplication:
         return history.record
 
     async def wait(self, task_id: str, *, namespace: str = DEFAULT_NAMESPACE) -> TaskRecord:
-        """See `TaskService`. One long poll, for what ends the workflow, however many wait or watch."""
+        """See `TaskService`. One long poll for the end of the workflow, however many wait."""
         workflow_id = workflow_id_of(task_id, namespace)
-        event = await self._until_closing(
-            self._cluster.closing_event(workflow_id, self._first_runs.get(workflow_id, ""))
-        )
+        event = await self._until_closing(self._ends.closing_event(workflow_id))
         decoded = await self._cluster.decoded(payloads_of(event))
         with readable(task_id):
             record = Record.decode(decoded[0]) if decoded else None
@@ -418,12 +415,6 @@ class TemporalApplication:
         if kept != request.content_hash().hex():
             raise RequestConflict(request.request_id)
         return await self.task(task_id, namespace=request.namespace)
-
-    def _remember(self, workflow_id: str, run_id: str) -> None:
-        """Most tasks are waited for where they were started: with the run's id the cluster finds it by one read less."""
-        self._first_runs[workflow_id] = run_id
-        if len(self._first_runs) > _REMEMBERED_RUNS:
-            self._first_runs.popitem(last=False)
 
     def _check_open(self) -> None:
         if self._closing.is_set():

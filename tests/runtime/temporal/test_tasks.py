@@ -7,7 +7,6 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-import pytest
 from support.applications import call_schema, echo_schema, reached
 from support.fakes import ScriptedCalls
 from support.graphs import constant, declare, edge, end, node, ref, start
@@ -15,17 +14,12 @@ from support.temporal_host import events_of, temporal_host, texts
 from support.temporal_server import TemporalServer
 
 from flowgram.runtime.v1.runtime_service_pb2 import WatchTaskResponse
-from flowgram_core.concurrency.clock import SystemClock
-from flowgram_core.hosting.errors import RequestConflict, SequenceOutOfRange, TaskNotFound, TooManyTasks
 from flowgram_core.hosting.live_log import OutputDelta
 from flowgram_core.hosting.service import TaskRequest
-from flowgram_core.journal.interface import Batch
 from flowgram_core.modeling.status import Status
 from flowgram_core.nodes.code.node import CodeNode
-from flowgram_core.temporal.cluster import Cluster
 from flowgram_core.temporal.connection import connect
 from flowgram_core.temporal.payload_codec import data_converter
-from flowgram_core.temporal.visibility import TaskLists
 
 
 def loop_schema(*block: str, node_type: str = "code") -> str:
@@ -53,61 +47,6 @@ class Answering(ScriptedCalls):
     async def execute(self, call: Any, context: Any) -> dict[str, Any]:
         self.made.append(call.key)
         return {"v": f"of {call.key}"}
-
-
-async def test_one_request_is_one_task_on_all_servers(cluster: TemporalServer) -> None:
-    """The same request id gives the same task wherever it comes in; with other content it is refused."""
-    async with temporal_host(cluster.address) as host, host.worker():
-        fronts = [host.front(), host.front()]
-        request = TaskRequest(echo_schema(), '{"x": 1}', request_id="only once", labels={"a": "b"})
-        records = await asyncio.gather(*(fronts[index % 2].run(request) for index in range(8)))
-        assert len({record.task_id for record in records}) == 1
-        for front in fronts:
-            with pytest.raises(RequestConflict):
-                await front.run(request._replace(inputs='{"x": 2}'))
-        ended = await fronts[1].wait(records[0].task_id)
-        assert ended.status == Status.SUCCEEDED
-        assert (await fronts[0].run(request)).status == Status.SUCCEEDED
-
-
-async def test_all_watchers_see_the_same(cluster: TemporalServer) -> None:
-    """Watchers on two servers, from the beginning and from the middle, get the same events; the report's log, too."""
-    calls = ScriptedCalls()
-    async with temporal_host(cluster.address, calls) as host, host.worker():
-        fronts = [host.front(), host.front()]
-        task = await fronts[0].run(TaskRequest(call_schema("a", "b")))
-        watches = [
-            asyncio.create_task(events_of(fronts[index % 2], task.task_id, after))
-            for index, after in enumerate((0, 0, 0, 0))
-        ]
-        await calls.running("a", "b")
-        calls.answer("b", {"v": "second"})
-        await reached(fronts[1], task.task_id, 5)
-        late = asyncio.create_task(events_of(fronts[1], task.task_id, 4))
-        calls.answer("a", {"v": "first"})
-        seen = [await watch for watch in watches]
-        assert all(events == seen[0] for events in seen)
-        assert await late == seen[0][4:]
-        logged = [batch async for batch in fronts[1].log(task.task_id)]
-        watched = [item async for item in fronts[0].watch(task.task_id, 0) if isinstance(item, Batch)]
-        assert b"".join(batch.events for batch in logged) == b"".join(batch.events for batch in watched)
-
-
-async def test_a_server_that_is_behind_catches_up(cluster: TemporalServer) -> None:
-    """Who has seen an event on one server goes on after it on another, however far that one is."""
-    calls = ScriptedCalls()
-    async with temporal_host(cluster.address, calls) as host, host.worker():
-        front, other = host.front(), host.front()
-        task = await front.run(TaskRequest(call_schema("a", "b")))
-        keeping = asyncio.create_task(events_of(other, task.task_id))
-        await calls.running("a", "b")
-        for name in ("a", "b"):
-            calls.answer(name, {"v": name})
-        last = (await events_of(front, task.task_id))[-1].sequence
-        assert await events_of(other, task.task_id, last) == []
-        with pytest.raises(SequenceOutOfRange):
-            await events_of(other, task.task_id, last + 1)
-        await keeping
 
 
 async def test_of_many_cancels_one_did_it(cluster: TemporalServer) -> None:
@@ -179,29 +118,6 @@ async def test_a_time_out_ends_a_task(cluster: TemporalServer) -> None:
         ended = await front.wait(task.task_id)
         assert ended.status == Status.FAILED
         assert texts(await events_of(front, task.task_id)) == ["Task timed out after 0.3 s"]
-
-
-async def test_ended_from_outside(cluster: TemporalServer) -> None:
-    """What an operator terminates is reported as failed, alike by all servers; what is deleted is not found."""
-    calls = ScriptedCalls()
-    async with temporal_host(cluster.address, calls, heartbeat_timeout=1.0) as host, host.worker():
-        front, other = host.front(), host.front()
-        task = await front.run(TaskRequest(call_schema("a")))
-        await calls.running("a")
-        watching = asyncio.create_task(events_of(front, task.task_id))
-        handle = host.client.get_workflow_handle(task.task_id)
-        await handle.terminate(reason="maintenance")
-        events = await watching
-        assert texts(events) == ["Task was terminated by an operator: maintenance"]
-        assert events[-1].task_status_changed.status.status == Status.FAILED
-        assert await events_of(other, task.task_id) == events
-        record = await other.wait(task.task_id)
-        assert record == await front.wait(task.task_id)
-        assert (record.status, record.last_sequence) == (Status.FAILED, events[-1].sequence)
-    with pytest.raises(TaskNotFound):
-        await front.task("there-is-none")
-    with pytest.raises(TaskNotFound):
-        await events_of(front, "x" * 2000)
 
 
 async def test_three_hundred_calls_at_once(cluster: TemporalServer) -> None:
@@ -358,53 +274,6 @@ async def test_histories_hold_nothing_readable(cluster: TemporalServer) -> None:
         shown = history + str((await handle.describe()).raw_description)
         for secret in ("sk-1234567890", "apiKey", "ACME-4711", "start_0", "of a"):
             assert secret not in shown, secret
-
-
-async def test_open_tasks_are_bounded(cluster: TemporalServer) -> None:
-    """Beyond the limit new tasks are refused until others have ended; one that was accepted is found all the same."""
-    async with temporal_host(cluster.address) as host:
-        others = await TaskLists(Cluster(host.client, "", SystemClock()), SystemClock()).open_tasks()
-        host.temporal = replace(host.temporal, max_open_tasks=others + 1)
-        front = host.front()
-        request = TaskRequest(echo_schema(), '{"x": 1}', request_id=host.temporal.task_queue)
-        await until_listed(front, (await front.run(request)).task_id)
-        full = host.front()
-        with pytest.raises(TooManyTasks, match="max_open_tasks"):
-            await full.run(TaskRequest(echo_schema(), '{"x": 1}'))
-        assert (await full.run(request)).status == Status.PENDING
-        async with host.worker():
-            await full.wait((await full.run(request)).task_id)
-
-
-async def until_listed(front: Any, task_id: str) -> None:
-    """Returns once the visibility store shows a task."""
-    while task_id not in {  # noqa: ASYNC110 - the cluster tells nobody
-        record.task_id for record in await front.tasks(limit=5, before=None, statuses=frozenset(), labels={})
-    }:
-        await asyncio.sleep(0.05)
-
-
-async def test_lists_go_through_all_pages(cluster: TemporalServer) -> None:
-    """Newest first, page by page, by status and by labels; a task that was started while paging does not shift it."""
-    async with temporal_host(cluster.address) as host, host.worker():
-        front = host.front()
-        labels = {"list": host.temporal.task_queue}
-        ids = []
-        for _ in range(12):
-            task = await front.run(TaskRequest(echo_schema(), '{"x": 1}', labels=labels))
-            await front.wait(task.task_id)
-            ids.append(task.task_id)
-        await until_listed(front, ids[-1])
-        seen: list[str] = []
-        before = None
-        while page := await front.tasks(limit=5, before=before, statuses=frozenset({3}), labels=labels):
-            seen += (record.task_id for record in page)
-            before = page[-1].order
-            assert all(record.labels == labels and record.end_time for record in page)
-            await front.run(TaskRequest(echo_schema(), '{"x": 1}', labels=labels))
-        assert seen == ids[::-1]
-        for statuses in ({1}, {4, 5}):
-            assert await front.tasks(limit=5, before=None, statuses=frozenset(statuses), labels=labels) == []
 
 
 async def test_pinned_settings_hold(cluster: TemporalServer) -> None:

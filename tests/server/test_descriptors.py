@@ -35,12 +35,13 @@ async def test_scarcity_is_logged_once(tmp_path: Path, capsys: pytest.CaptureFix
         (tmp_path / str(number)).touch()
     watching = asyncio.create_task(watch_descriptors(10, clock, tmp_path))
     for _ in range(3):
-        await asyncio.sleep(0)
+        await clock.sleeping()
         clock.advance(5)
     (tmp_path / "0").unlink()
     for _ in range(3):
-        await asyncio.sleep(0)
+        await clock.sleeping()
         clock.advance(5)
+    await clock.sleeping()
     watching.cancel()
     out = capsys.readouterr().out
     assert out.count("running out") == 1

@@ -47,8 +47,11 @@ class TimeLimit:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._timer.cancel()
+        canceled = self.is_over and self._task.uncancel() <= self._cancelling
+        # The error, which the task may keep, refers to this object by the caller's variables: that would be a cycle.
+        del self._task
         # The task may have been cancelled by others besides, which then counts.
-        if self.is_over and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+        if canceled and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     def _expire(self) -> None:

@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Final
 
+from flowgram_core.concurrency.cancellation import is_canceled
 from flowgram_core.concurrency.clock import Timer
 from flowgram_core.concurrency.fair_queue import Owner
 from flowgram_core.concurrency.supervision import retry_delays
@@ -198,6 +199,7 @@ class TaskRunner:
             self.close()
             if self._calls is not None:
                 await self._calls.stop()
+                self._calls = None  # it refers to this object: thousands of tasks that end at once are no garbage to look for
 
     def _resume(self) -> None:
         """Continues after a restart: calls without an outcome are made again, and the time-out is what was left of it."""
@@ -308,8 +310,7 @@ class TaskRunner:
             await asyncio.wrap_future(running)
         except asyncio.CancelledError:
             stopped = True
-            current = asyncio.current_task()
-            if not running.cancelled() or (current is not None and current.cancelling()):
+            if not running.cancelled() or is_canceled():
                 raise
         finally:
             self._thread_work = None

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
+from flowgram_core.concurrency.cancellation import is_canceled
 from flowgram_core.concurrency.clock import Clock
 from flowgram_core.concurrency.fair_queue import FairSemaphore, Owner
 from flowgram_core.concurrency.fairness import FairScheduler
@@ -111,8 +112,7 @@ class Caller:
         except NodeError as error:
             text = str(error)
         except asyncio.CancelledError as error:
-            running = asyncio.current_task()
-            if running is None or running.cancelling():
+            if is_canceled():
                 raise
             text = self._unexpected(
                 call, context, error

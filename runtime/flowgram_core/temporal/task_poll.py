@@ -5,15 +5,19 @@ noticed.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
 from flowgram_core.concurrency.clock import Clock
-from flowgram_core.concurrency.supervision import run_forever
+from flowgram_core.concurrency.supervision import retry_delays, run_forever
 from flowgram_core.hosting.task_changes import TaskChangeLog, TaskChanges, TaskFilter
+from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.journal.interface import TaskRecord
 from flowgram_core.modeling.status import Status
+
+_log = logging.getLogger(__name__)
 
 _INTERVAL: Final = 1.0
 _OVERLAP: Final = 10_000_000
@@ -67,9 +71,16 @@ class TaskPoll:
     async def _poll(self) -> None:
         since = self._clock.now() - _OVERLAP
         known: dict[str, int] = {}  # the statuses of the tasks that the poll before found
+        delays = retry_delays()
         while True:
             now = self._clock.now()
-            found = await self._changed_since(since)
+            try:
+                found = await self._changed_since(since)
+            except JournalUnavailable as error:  # what happens meanwhile is found later
+                _log.warning("changes of tasks cannot be asked for: %s", error)
+                await self._clock.sleep(next(delays))
+                continue
+            delays = retry_delays()
             for record in found:
                 former = known.get(record.task_id)
                 if former is None and record.ended:

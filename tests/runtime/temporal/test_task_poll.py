@@ -6,6 +6,7 @@ from support.fake_application import record
 from support.fakes import FakeClock
 
 from flowgram_core.hosting.task_changes import TaskChanges, TaskFilter
+from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.journal.interface import TaskRecord
 
 pytest.importorskip("temporalio")
@@ -13,14 +14,17 @@ from flowgram_core.temporal.task_poll import TaskPoll
 
 
 class Store:
-    """A visibility store that finds what the test puts there."""
+    """A visibility store that finds what the test puts there, unless it is away."""
 
     def __init__(self) -> None:
         self.found: list[TaskRecord] = []
         self.asked: list[int] = []
+        self.away = False
 
     async def changed_since(self, since: int) -> Sequence[TaskRecord]:
         self.asked.append(since)
+        if self.away:
+            raise JournalUnavailable("away")
         return list(self.found)
 
 
@@ -43,6 +47,25 @@ async def test_what_a_poll_finds_is_given_once() -> None:
     assert await following(watch, clock) == ["a 2"]
     store.found = [record("a", status=3, end_time=5), record("b"), record("c", status=4, end_time=5)]
     assert await following(watch, clock) == ["a 3", "b 2", "c 4"]
+    await watch.aclose()
+
+
+async def test_what_happens_while_the_store_is_away_is_found_later() -> None:
+    """However long that is: the first poll that is answered begins where the last one before has ended."""
+    store, clock = Store(), FakeClock()
+    watch = TaskPoll(store.changed_since, clock, lambda: None).watch(TaskFilter(), None)
+    await anext(watch)
+    store.found = [record("a")]
+    assert await following(watch, clock) == ["a 2"]
+    store.away = True
+    reading = asyncio.ensure_future(following(watch, clock))
+    while len(store.asked) < 12:  # noqa: ASYNC110 - the time goes on meanwhile
+        await asyncio.sleep(0)
+    assert not reading.done()
+    store.away, store.found = False, [record("a", status=3, end_time=5), record("b", status=4, end_time=5)]
+    assert await reading == ["a 3", "b 4"]
+    assert clock.now() - store.asked[-1] > 60_000_000
+    assert len(set(store.asked[2:])) == 1
     await watch.aclose()
 
 

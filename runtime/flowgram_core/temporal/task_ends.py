@@ -6,6 +6,8 @@ from typing import Final, Protocol
 
 from temporalio.api.history.v1 import HistoryEvent
 
+from flowgram_core.hosting.errors import TaskNotFound
+
 _REMEMBERED_RUNS: Final = 1_000
 
 
@@ -44,10 +46,7 @@ class TaskEnds:
         """
         poll = self._polls.get(workflow_id)
         if poll is None or poll.asking.done():
-            run_id = self._first_runs.get(workflow_id, "")
-            asking = asyncio.create_task(
-                self._cluster.closing_event(workflow_id, run_id), name=f"end of {workflow_id}"
-            )
+            asking = asyncio.create_task(self._ask(workflow_id), name=f"end of {workflow_id}")
             poll = self._polls[workflow_id] = _Poll(asking)
         poll.waiting += 1
         try:
@@ -58,6 +57,15 @@ class TaskEnds:
                 poll.asking.cancel()
                 if self._polls.get(workflow_id) is poll:
                     del self._polls[workflow_id]
+
+    async def _ask(self, workflow_id: str) -> HistoryEvent:
+        run_id = self._first_runs.get(workflow_id)
+        if run_id is not None:
+            try:
+                return await self._cluster.closing_event(workflow_id, run_id)
+            except TaskNotFound:  # that run was removed; the same request may have come again elsewhere
+                self._first_runs.pop(workflow_id, None)
+        return await self._cluster.closing_event(workflow_id)
 
 
 class _Poll:

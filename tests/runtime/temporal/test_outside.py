@@ -5,7 +5,7 @@ import contextlib
 from functools import partial
 
 import pytest
-from support.applications import call_schema
+from support.applications import call_schema, reached
 from support.fakes import ScriptedCalls
 from support.temporal_host import events_of, temporal_host, texts
 from support.temporal_server import TemporalServer
@@ -57,6 +57,8 @@ async def test_removed_from_outside(cluster: TemporalServer) -> None:
         request = TaskRequest(call_schema("a"), request_id=host.temporal.task_queue, labels=labels)
         task = await front.run(request)
         await calls.running("a")
+        while not await front.tasks(limit=5, before=None, statuses=frozenset(), labels=labels):  # noqa: ASYNC110 - as below
+            await asyncio.sleep(0.05)
         watching = asyncio.create_task(events_of(front, task.task_id))
         waiting = asyncio.create_task(other.wait(task.task_id))
         await host.client.workflow_service.delete_workflow_execution(
@@ -85,4 +87,8 @@ async def test_removed_from_outside(cluster: TemporalServer) -> None:
             await asyncio.sleep(0.05)
         again = await other.run(request)
         assert (again.task_id, again.status) == (task.task_id, Status.PENDING)
+        watching = asyncio.create_task(events_of(front, task.task_id))
+        await reached(other, task.task_id, 3)
         assert await other.cancel(again.task_id, "")
+        assert (await front.wait(task.task_id)).status == Status.CANCELED
+        assert (await watching)[-1].task_status_changed.status.status == Status.CANCELED

@@ -110,3 +110,19 @@ async def test_the_run_that_began_here_is_named() -> None:
     for task in found:
         task.cancel()
     await settle()
+
+
+async def test_a_run_that_is_gone_is_not_asked_for_again() -> None:
+    """The task may have been begun anew by another server."""
+    cluster = Polled()
+    ends = TaskEnds(cluster)
+    ends.began("a", "first")
+    (found,) = await waiting(ends, "a")
+    cluster.end("a", TaskNotFound("a"))
+    await settle()
+    cluster.end("a", HistoryEvent(event_id=4))
+    assert (await found).event_id == 4
+    (again,) = await waiting(ends, "a")
+    assert cluster.asked == [("a", "first"), ("a", ""), ("a", "")]
+    again.cancel()
+    await settle()

@@ -61,8 +61,14 @@ async function collect(outcomes: AsyncIterable<BatchOutcome>): Promise<number[]>
 const upTo = (count: number) => Array.from({ length: count }, (_, index) => index);
 
 test("every run of a batch has one outcome, and no more are under way than may be", async (t) => {
-  let open = 0;
-  let most = 0;
+  let taken = 0;
+  function* counted(): Generator<BatchRun> {
+    for (const run of rows(100)) {
+      taken++;
+      yield run;
+    }
+  }
+  let takenWhenFull = 0;
   const server = await serve(t, {
     async *taskRunBatch(requests) {
       let held: Outcome[] = [];
@@ -72,20 +78,46 @@ test("every run of a batch has one outcome, and no more are under way than may b
         }
         for (const run of runs) {
           held.push(done(run));
-          most = Math.max(most, ++open);
-          if (open >= 5 || run.key === "99") {
+          if (held.length >= 10 || run.key === "99") {
+            takenWhenFull ||= taken;
             yield { outcomes: held.reverse() };
             held = [];
-            open = 0;
           }
         }
       }
     },
   });
   const { client } = connect(t, server);
-  assert.deepEqual(await collect(client.runBatch("{}", rows(100), { maxInFlight: 10 })), upTo(100));
-  assert.ok(most <= 10);
+  assert.deepEqual(await collect(client.runBatch("{}", counted(), { maxInFlight: 10 })), upTo(100));
+  assert.equal(takenWhenFull, 11); // one waits for its place
   assert.deepEqual(await collect(client.runBatch("{}", [], { maxInFlight: 10 })), []);
+});
+
+test("messages are bounded by the number of their runs and by their length", async (t) => {
+  const sizes: number[] = [];
+  const server = await serve(t, {
+    taskRunBatch: (requests) =>
+      each(
+        (async function* () {
+          for await (const request of requests) {
+            sizes.push(request.runs.length);
+            yield request;
+          }
+        })(),
+        done,
+      ),
+  });
+  const { client } = connect(t, server);
+  assert.deepEqual(await collect(client.runBatch({}, rows(200))), upTo(200));
+  assert.ok(sizes.every((size) => size <= 64), String(sizes));
+  assert.ok(sizes.includes(64), String(sizes));
+
+  sizes.length = 0;
+  const inputs = { n: 0, text: "x".repeat(600_000) };
+  for await (const { result } of client.runBatch({}, [{ inputs }, { inputs }, { inputs }, { inputs }])) {
+    assert.equal(result?.outputs?.["n"], 0);
+  }
+  assert.ok(sizes.every((size) => size <= 2), String(sizes));
 });
 
 test("a batch goes on over broken connections with the runs that have no outcome, under the same request ids", async (t) => {

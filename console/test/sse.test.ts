@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { EventParser, readEvents } from '../src/api/sse';
+import { readBody } from '../src/api/body';
+import { EventParser } from '../src/api/sse';
 
 const TEXT = 'retry: 1000\n\nid: 1\ndata: {"a":1}\n\n: heartbeat\n\nevent: failure\r\ndata: one\r\ndata: two\r\n\r\n';
 
@@ -8,7 +9,7 @@ describe('EventParser', () => {
     for (let size = 1; size <= TEXT.length; size += 1) {
       const parser = new EventParser();
       const events = [];
-      for (let at = 0; at < TEXT.length; at += size) events.push(...parser.push(TEXT.slice(at, at + size)));
+      for (let at = 0; at < TEXT.length; at += size) events.push(...parser.pushText(TEXT.slice(at, at + size)));
       expect(events).toEqual([
         { event: 'message', id: '1', data: '{"a":1}' },
         { event: 'failure', id: '', data: 'one\ntwo' },
@@ -17,11 +18,11 @@ describe('EventParser', () => {
   });
 
   it('does not give an event that was cut off', () => {
-    expect(new EventParser().push('data: 1\n')).toEqual([]);
+    expect(new EventParser().pushText('data: 1\n')).toEqual([]);
   });
 });
 
-describe('readEvents', () => {
+describe('readBody', () => {
   it('reads a body to its end, with characters cut in two', async () => {
     const bytes = new TextEncoder().encode('data: "é…"\n\n');
     const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
@@ -30,14 +31,25 @@ describe('readEvents', () => {
         controller.close();
       },
     });
+    const parser = new EventParser();
     const found: string[] = [];
-    await readEvents(new Response(body), 1000, (events) => found.push(...events.map((event) => event.data)));
+    await readBody(new Response(body), 1000, (piece) => {
+      found.push(...parser.push(piece).map((event) => event.data));
+      return false;
+    });
     expect(found).toEqual(['"é…"']);
+  });
+
+  it('reads no more than is wanted', async () => {
+    const body = new ReadableStream<Uint8Array<ArrayBuffer>>({ pull: (controller) => controller.enqueue(new Uint8Array([1])) });
+    let count = 0;
+    await readBody(new Response(body), 1000, () => ++count === 3);
+    expect(count).toBe(3);
   });
 
   it('rejects when nothing comes', async () => {
     const body = new ReadableStream<Uint8Array<ArrayBuffer>>();
-    await expect(readEvents(new Response(body), 5, () => undefined)).rejects.toThrow('silent');
+    await expect(readBody(new Response(body), 5, () => false)).rejects.toThrow('silent');
   });
 
   it('rejects when the connection breaks', async () => {
@@ -46,6 +58,6 @@ describe('readEvents', () => {
         controller.error(new Error('reset'));
       },
     });
-    await expect(readEvents(new Response(body), 1000, () => undefined)).rejects.toThrow('reset');
+    await expect(readBody(new Response(body), 1000, () => false)).rejects.toThrow('reset');
   });
 });

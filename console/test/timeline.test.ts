@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { TaskLog } from '../src/model/log';
-import { axisStep, barsOf, timelineRows } from '../src/model/timeline';
+import { axisStep, barsIn, barsOf, timelineRows } from '../src/model/timeline';
 import { iteration, nodeStatus, taskStatus, time } from './events';
 
 const OPTIONS = { failedOnly: false, toggled: new Set<string>(), createTime: 0 };
@@ -21,7 +21,9 @@ function logOfLoop(): TaskLog {
 
 describe('timelineRows', () => {
   it('nests runs by iteration, after the time in the queue', () => {
-    const rows = timelineRows(logOfLoop(), OPTIONS);
+    const log = logOfLoop();
+    const rows = timelineRows(log, OPTIONS);
+    const bars = rows.map((row) => barsIn(log, row, OPTIONS.createTime));
     expect(rows.map((row) => [row.kind, row.key, row.depth])).toEqual([
       ['queue', 'queue', 0],
       ['run', 'loop', 0],
@@ -30,8 +32,8 @@ describe('timelineRows', () => {
       ['iteration', 'loop[1]', 1],
       ['run', 'loop[1]/a', 2],
     ]);
-    expect(rows[0]?.bars).toMatchObject([{ status: 'pending', from: time(0), to: time(5) }]);
-    expect(rows[4]?.bars).toMatchObject([{ outcome: 'failed', from: time(5), to: time(6) }]);
+    expect(bars[0]).toMatchObject([{ status: 'pending', from: time(0), to: time(5) }]);
+    expect(bars[4]).toMatchObject([{ outcome: 'failed', from: time(5), to: time(6) }]);
   });
 
   it('shows failed runs only, and what they are in', () => {

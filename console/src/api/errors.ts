@@ -42,3 +42,13 @@ export class SignedOut extends RequestFailed {
 export class NotFound extends RequestFailed {
   override name = 'NotFound';
 }
+
+/** What the body of an error says to people. */
+export function messageOf(body: string): string {
+  try {
+    const { message } = JSON.parse(body) as { message?: unknown };
+    return typeof message === 'string' ? message : body;
+  } catch {
+    return body;
+  }
+}

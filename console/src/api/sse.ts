@@ -1,4 +1,4 @@
-/** Reads Server-Sent Events from the body of a response: `EventSource` can neither send headers nor tell a status. */
+/** Reads Server-Sent Events: `EventSource` can neither send headers nor tell a status. */
 
 export interface SentEvent {
   event: string;
@@ -12,9 +12,15 @@ export class EventParser {
   #event = '';
   #id = '';
   #data: string | undefined;
+  readonly #decoder = new TextDecoder();
+
+  /** The events that end in this piece of a body. */
+  push(bytes: Uint8Array): SentEvent[] {
+    return this.pushText(this.#decoder.decode(bytes, { stream: true }));
+  }
 
   /** The events that end in this piece of text. */
-  push(text: string): SentEvent[] {
+  pushText(text: string): SentEvent[] {
     const events: SentEvent[] = [];
     const lines = (this.#rest + text).split('\n');
     this.#rest = lines.pop() ?? '';
@@ -36,36 +42,5 @@ export class EventParser {
     if (name === 'data') this.#data = this.#data === undefined ? value : `${this.#data}\n${value}`;
     else if (name === 'event') this.#event = value;
     else if (name === 'id') this.#id = value;
-  }
-}
-
-/** Calls back with the events of each piece that comes, until the end. An empty list: a sign of life.
- *
- * Rejects if the connection breaks, or is silent for `silence` milliseconds, which is longer than the server's heartbeat.
- */
-export async function readEvents(response: Response, silence: number, onEvents: (events: SentEvent[]) => void): Promise<void> {
-  if (!response.body) return;
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  const parser = new EventParser();
-  try {
-    for (;;) {
-      const { done, value } = await within(silence, reader.read());
-      if (done) return;
-      onEvents(parser.push(value));
-    }
-  } finally {
-    reader.cancel().catch(() => undefined); // it is over either way
-  }
-}
-
-async function within<T>(milliseconds: number, promise: Promise<T>): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error('silent')), milliseconds);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }

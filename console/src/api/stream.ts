@@ -1,12 +1,12 @@
-/** A stream of events that goes on: connects again after breaks, and pauses while nobody can see the page.
+/** A stream that goes on: connects again after breaks, and pauses while nobody can see the page.
  *
  * Browsers allow six HTTP/1.1 connections per host, for all tabs together. So each tab has one stream at most, a hidden tab has
  * none, and where too many windows are open the further ones look in every few seconds instead of staying.
  */
 
+import { readBody } from './body';
 import { RequestFailed, ServerAway } from './errors';
 import { send } from './request';
-import { readEvents, type SentEvent } from './sse';
 
 const SILENCE = 40_000;
 const FIRST_PAUSE = 500;
@@ -20,8 +20,10 @@ export type StreamState = 'connecting' | 'live' | 'away' | 'ended';
 export interface StreamOptions {
   /** Where to go on from, asked before each connection. */
   address: () => string;
-  /** What came; returns true once nothing more will come. */
-  onEvents: (events: SentEvent[]) => boolean;
+  /** The media type that is asked for. */
+  accept: string;
+  /** A connection begins; gives what takes each piece of its body, and returns true once nothing more will come. */
+  receive: () => (bytes: Uint8Array) => boolean;
   /** A connection begins: what was live only is void. */
   onConnect?: () => void;
   onState: (state: StreamState) => void;
@@ -82,7 +84,7 @@ async function connect(options: StreamOptions, signal: AbortSignal, stays: boole
   let looked = false;
   let ended = false;
   try {
-    const response = await send(options.address(), { signal: connection.signal, headers: { Accept: 'text/event-stream' } });
+    const response = await send(options.address(), { signal: connection.signal, headers: { Accept: options.accept } });
     if (response.status === 204) return 'ended';
     onOpen();
     options.onConnect?.();
@@ -98,14 +100,11 @@ async function connect(options: StreamOptions, signal: AbortSignal, stays: boole
     };
     quiet();
     try {
-      await readEvents(response, SILENCE, (events) => {
+      const receive = options.receive();
+      await readBody(response, SILENCE, (bytes) => {
         quiet();
-        const failed = events.find((event) => event.event === 'failure');
-        if (failed) throw new ServerAway(failed.data);
-        if (events.length > 0 && options.onEvents(events)) {
-          ended = true;
-          stop();
-        }
+        ended = receive(bytes);
+        return ended;
       });
     } finally {
       clearTimeout(timer);

@@ -96,8 +96,12 @@ export interface OutputDelta extends Happened {
   fromStart?: boolean;
 }
 
-/** An event. Kinds that came after this version have another `type`, and are skipped. */
-export type TaskEvent = TaskStatusChanged | NodeStatusChanged | MessageSaid | OutputDelta;
+/** Of a kind that came after this version: it has a place in the log, and is skipped. */
+export interface UnknownEvent extends Happened {
+  type: 'unknown';
+}
+
+export type TaskEvent = TaskStatusChanged | NodeStatusChanged | MessageSaid | OutputDelta | UnknownEvent;
 
 export interface TasksChanged {
   type: 'tasks_changed';

@@ -125,7 +125,8 @@ export class TaskLog {
         this.messages.push({ ...at, id, type, text: message, nodeID: nodeID ?? '' });
         break;
       }
-      default: // a kind that came later
+      case 'unknown':
+        break;
     }
   }
 

@@ -1,4 +1,4 @@
-/** The rows of the time line: one per run, nested by iteration, each with bars. */
+/** The rows of the time line: one per run, nested by iteration; and their bars. */
 
 import type { StatusWord } from '../api/types';
 import { innerScope, isTerminated, type Change, type Run, type Scope, type TaskLog } from './log';
@@ -24,7 +24,6 @@ export interface Row {
   index: number;
   run: Run | undefined;
   scope: string;
-  bars: Bar[];
   /** undefined: nothing inside. */
   open: boolean | undefined;
 }
@@ -42,23 +41,22 @@ const MANY_RUNS = 400;
 export function timelineRows(log: TaskLog, options: TimelineOptions): Row[] {
   const rows: Row[] = [];
   const queued = queueBar(log, options.createTime);
-  if (queued && !options.failedOnly) rows.push(row('queue', 'queue', 0, '', [queued]));
+  if (queued && !options.failedOnly) rows.push(row('queue', 'queue', 0, ''));
   const root = log.scopes.get('');
   const byDefault = log.runs.size <= MANY_RUNS;
 
   const runs = (scope: Scope, depth: number): void => {
     for (const run of scope.runs) {
       const iterations = log.iterations(scope.key, run.nodeID);
-      const fails = run.changes.some((change) => change.status === 'failed');
-      if (options.failedOnly && !fails) continue;
+      if (options.failedOnly && !run.changes.some((change) => change.status === 'failed')) continue;
       const open = iterations.length > 0 ? !options.toggled.has(run.id) : undefined;
-      rows.push({ ...row(run.id, 'run', depth, run.nodeID, barsOf(run.changes)), run, scope: scope.key, open });
+      rows.push({ ...row(run.id, 'run', depth, run.nodeID), run, scope: scope.key, open });
       if (!open) continue;
       for (const iteration of iterations) {
         if (options.failedOnly && !iteration.runs.some((each) => each.changes.some((change) => change.status === 'failed'))) continue;
         const key = innerScope(scope.key, run.nodeID, iteration.index);
         const shown = (byDefault || options.failedOnly) !== options.toggled.has(key);
-        const entry = row(key, 'iteration', depth + 1, run.nodeID, iterationBars(iteration));
+        const entry = row(key, 'iteration', depth + 1, run.nodeID);
         rows.push({ ...entry, index: iteration.index, scope: key, open: shown });
         if (shown) runs(iteration, depth + 2);
       }
@@ -68,8 +66,16 @@ export function timelineRows(log: TaskLog, options: TimelineOptions): Row[] {
   return rows;
 }
 
-function row(key: string, kind: Row['kind'], depth: number, nodeID: string, bars: Bar[]): Row {
-  return { key, kind, depth, nodeID, index: 0, run: undefined, scope: '', bars, open: undefined };
+function row(key: string, kind: Row['kind'], depth: number, nodeID: string): Row {
+  return { key, kind, depth, nodeID, index: 0, run: undefined, scope: '', open: undefined };
+}
+
+/** What a row shows. It is asked only of the rows that are in sight, for there may be many thousands. */
+export function barsIn(log: TaskLog, of: Row, createTime: number): Bar[] {
+  if (of.run) return barsOf(of.run.changes);
+  if (of.kind === 'queue') return [queueBar(log, createTime)].filter((bar) => bar !== undefined);
+  const iteration = log.scopes.get(of.scope);
+  return iteration ? iterationBars(iteration) : [];
 }
 
 /** The time that the task waited before it ran. */

@@ -2,7 +2,7 @@ import { useEffect, useMemo, useRef, useState, type CSSProperties, type ReactNod
 import { useNow } from '../app/clock';
 import { useKeys } from '../app/keys';
 import { duration } from '../model/format';
-import { axisStep, timelineRows, type Bar, type Row } from '../model/timeline';
+import { axisStep, barsIn, timelineRows, type Bar, type Row } from '../model/timeline';
 import { texts } from '../texts';
 import { Icon, typeIcon } from '../ui/Icon';
 import { useSessionVersion } from './hooks';
@@ -130,7 +130,7 @@ export function Timeline({ session, selected, onSelect }: { session: TaskSession
                 if (row.run) onSelect(row.run.id);
               }}
             >
-              {known && row.bars.map((bar, each) => <BarView key={each} bar={bar} row={row} from={from} span={span} now={end} moment={moment} at={session.at} name={title(session, row)} />)}
+              {known && barsIn(log, row, createTime).map((bar, each) => <BarView key={each} bar={bar} row={row} from={from} span={span} now={end} moment={moment} at={session.at} name={title(session, row)} />)}
             </TimelineRow>
           ))}
           {moment !== undefined && known && (

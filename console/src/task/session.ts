@@ -14,6 +14,9 @@ const NO_MOMENT: Moment = { nodes: new Map(), edges: new Map() };
 const AGAIN = 2000;
 /** While the page is hidden no frame comes; the log grows all the same. */
 const HIDDEN_FLUSH = 1000;
+/** While so many events come at once, a long log is being read: showing each part of it would take longer than reading it. */
+const MANY = 200;
+const CATCH_UP_FLUSH = 150;
 
 export type Problem = 'not-found' | 'removed' | RequestFailed;
 
@@ -44,6 +47,7 @@ export class TaskSession {
   #ending = new AbortController();
   #waiting: TaskEvent[] = [];
   #scheduled = false;
+  #flushed = -Infinity;
   #momentOf = '';
   #stopWatch: (() => void) | undefined;
 
@@ -65,7 +69,7 @@ export class TaskSession {
       values: this.options.values ?? false,
       after: () => this.log.lastSequence,
       onEvents: (events) => {
-        this.#waiting.push(...events);
+        for (const event of events) this.#waiting.push(event); // spread, a hundred thousand are too many arguments
         this.#schedule();
       },
       onConnect: () => {
@@ -168,7 +172,8 @@ export class TaskSession {
     this.#scheduled = true;
     const flush = () => {
       this.#scheduled = false;
-      this.#flush();
+      if (this.#waiting.length < MANY || performance.now() - this.#flushed >= CATCH_UP_FLUSH) this.#flush();
+      else this.#schedule();
     };
     if (document.hidden) setTimeout(flush, HIDDEN_FLUSH);
     else requestAnimationFrame(flush);
@@ -178,6 +183,7 @@ export class TaskSession {
     if (this.#waiting.length === 0) return;
     const events = this.#waiting;
     this.#waiting = [];
+    this.#flushed = performance.now();
     this.log.apply(events);
     this.options.onChange?.();
     this.#changed();

@@ -19,9 +19,13 @@ from flowgram_server.byte_budget import ByteBudget
 from flowgram_server.gateway import json_encoding, openapi_models
 from flowgram_server.gateway.batch import BatchResponse, Lines, check_content_type
 from flowgram_server.gateway.errors import RequestInvalid, answer_to
+from flowgram_server.gateway.event_encoding import serialized
 from flowgram_server.gateway.request_body import Body, parse_body, read_body
 from flowgram_server.gateway.responses import error_answer, json_answer
 from flowgram_server.gateway.watch import (
+    PROTOBUF,
+    SERVER_SENT_EVENTS,
+    Encoding,
     Frames,
     WatchQuery,
     WatchResponse,
@@ -75,8 +79,9 @@ _RUN_ERRORS: dict[int | str, dict[str, Any]] = {
 }
 _WATCH_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The events. `id` is the sequence, `data` a JSON object with `type`, `sequence` and `timestamp`.",
-        "content": {"text/event-stream": {"schema": {}}},
+        "description": "The events. `id` is the sequence, `data` a JSON object with `type`, `sequence` and `timestamp`. To "
+        "those who accept protobuf: one WatchTaskResponse that grows.",
+        "content": {"text/event-stream": {"schema": {}}, PROTOBUF.media_type: {"schema": {}}},
     },
     204: {"description": "The task has ended, and all its events were seen."},
     416: {"model": openapi_models.Error, "description": "The position is beyond the last event."},
@@ -254,6 +259,7 @@ class Endpoints:
 
     async def watch(
         self,
+        request: Request,
         task_id: _TaskID,
         after: Annotated[_Sequence, Query(description="The sequence of the last event that was seen.")] = 0,
         deltas: Annotated[
@@ -277,6 +283,10 @@ class Endpoints:
         """The events of a task as Server-Sent Events: those that were, then each new one, until its last."""
         start = after if last_event_id is None else last_event_id
         query = WatchQuery(task_id, start, deltas, View[view.upper()], until)
+        if PROTOBUF.media_type in request.headers.get("accept", ""):
+            return self._watch_response(
+                partial(event_frames, self._client, query, lambda events: [serialized(events)]), PROTOBUF
+            )
         return self._watch_response(partial(event_frames, self._client, query))
 
     async def watch_tasks(self, status: _Statuses = [], label: _Labels = []) -> Response:  # noqa: B006 - FastAPI copies them
@@ -290,8 +300,11 @@ class Endpoints:
         labels = dict(map(_label, label))
         return self._watch_response(partial(change_frames, self._client, statuses, labels))
 
-    def _watch_response(self, frames: Frames) -> WatchResponse:
-        return WatchResponse(self._client, frames, stopping=self.stopping, heartbeat=self._settings.heartbeat)
+    def _watch_response(self, frames: Frames, encoding: Encoding = SERVER_SENT_EVENTS) -> WatchResponse:
+        heartbeat = self._settings.heartbeat
+        return WatchResponse(
+            self._client, frames, stopping=self.stopping, heartbeat=heartbeat, encoding=encoding
+        )
 
     async def tasks(
         self,

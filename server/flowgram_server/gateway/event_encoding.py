@@ -1,6 +1,7 @@
-"""Event encoding: the events of a task as Server-Sent Events, put together from byte strings.
+"""Event encoding: the events of a task as the bytes that a watch sends.
 
-A task has tens of thousands of events, and a page that opens it waits for all of them. So an event is not made into a
+For those who can read it there is the contract's own encoding, which costs next to nothing. Server-Sent Events are put together
+from byte strings: a task has tens of thousands of events, and a page that opens it waits for all of them. So an event is not made into a
 dictionary first, as the other answers are: its members are written into templates, each attribute of a message is read once, and
 what many events share (nodes, statuses, iterations) is encoded once. The shapes are those of docs/rest.md.
 """
@@ -13,13 +14,36 @@ import orjson
 
 from flowgram.runtime.v1.event_pb2 import NodeStatusChanged, OutputDelta, TaskEvent, TaskStatusChanged
 from flowgram.runtime.v1.report_pb2 import Snapshot, StatusInfo
+from flowgram.runtime.v1.runtime_service_pb2 import WatchTaskResponse
 from flowgram_server.gateway import json_encoding
 from flowgram_server.gateway.json_encoding import LINE_ENDS, milliseconds
 
 _PIECE: Final = 500
 """So many events are encoded at once, in some milliseconds; then others have their turn."""
 
+_FAILURE: Final = 1000
+"""The field that says why a watch ended, in the encoding of the contract, which has no such field: clients skip it."""
+
 _text = orjson.dumps
+
+
+def serialized(events: Sequence[TaskEvent]) -> bytes:
+    """Events as a serialized `WatchTaskResponse`. What several calls give makes one such response, put together."""
+    return WatchTaskResponse(events=events).SerializeToString()
+
+
+def serialized_failure(body: bytes) -> bytes:
+    """The body of an error, as a part of a serialized `WatchTaskResponse`."""
+    return _varint(_FAILURE << 3 | 2) + _varint(len(body)) + body
+
+
+def _varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
 
 
 def pieces(events: Sequence[TaskEvent]) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Watches as Server-Sent Events: the events of a task, and the changes of tasks.
+"""Watches: the events of a task, and the changes of tasks, as Server-Sent Events; the former also in the contract's own encoding.
 
     reader: gRPC stream -> outbox        writer: outbox -> HTTP connection
 
@@ -8,26 +8,25 @@ the last event when the server was restarted; so does a browser, by `Last-Event-
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
+from flowgram.runtime.v1.event_pb2 import TaskEvent
 from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoRequest
 from flowgram_client import RequestError, Status, View
 from flowgram_client._raw import RawClient
 from flowgram_server.gateway import json_encoding
 from flowgram_server.gateway.errors import answer_to
-from flowgram_server.gateway.event_encoding import pieces
+from flowgram_server.gateway.event_encoding import pieces, serialized, serialized_failure
 from flowgram_server.gateway.responses import error_body
 
 HEARTBEAT: Final = b": heartbeat\n\n"
-
-_RETRY: Final = b"retry: 1000\n\n"
-"""Browsers come back so many milliseconds after the connection broke. It also shows at once that the watch is on."""
 
 _FIRST: Final = 1.0
 """Seconds in which a refusal of the watch, or its end, may still become the status of the answer."""
@@ -55,6 +54,34 @@ class WatchQuery(NamedTuple):
     deltas: bool
     view: View = View.FULL
     until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How an answer is written.
+
+    Attributes:
+        media_type: Its name.
+        beginning: Comes first.
+        heartbeat: Comes when there was silence.
+        failure: What says, at the end, that an error ended the watch; it is given the body of that error.
+    """
+
+    media_type: str
+    beginning: bytes
+    heartbeat: bytes
+    failure: Callable[[bytes], bytes]
+
+
+SERVER_SENT_EVENTS: Final = Encoding(
+    "text/event-stream",
+    # Browsers come back so many milliseconds after the connection broke. It also shows at once that the watch is on.
+    b"retry: 1000\n\n",
+    HEARTBEAT,
+    lambda body: b"event: failure\ndata: %b\n\n" % body,
+)
+PROTOBUF: Final = Encoding("application/x-protobuf", b"", serialized([TaskEvent()]), serialized_failure)
+"""One `WatchTaskResponse` that grows. A heartbeat is an event in which nothing happened."""
 
 
 class Outbox:
@@ -117,7 +144,7 @@ class Outbox:
 
 
 Frames = Callable[[], AsyncGenerator[bytes, None]]
-"""Opens a watch, and gives what to send, each part a whole number of Server-Sent Events."""
+"""Opens a watch, and gives what to send, each part a whole number of events."""
 
 
 class WatchResponse(Response):
@@ -127,15 +154,21 @@ class WatchResponse(Response):
         client: Tells whether the server is there.
         frames: Opens the watch.
         stopping: Ends the answer; the client is to come back then.
-        heartbeat: Seconds of silence after which a comment is sent.
+        heartbeat: Seconds of silence after which a sign of life is sent.
+        encoding: How `frames` are encoded.
     """
 
-    media_type = "text/event-stream"
-
     def __init__(
-        self, client: RawClient, frames: Frames, *, stopping: asyncio.Event, heartbeat: float
+        self,
+        client: RawClient,
+        frames: Frames,
+        *,
+        stopping: asyncio.Event,
+        heartbeat: float,
+        encoding: Encoding = SERVER_SENT_EVENTS,
     ) -> None:
-        super().__init__(headers=_HEADERS)
+        super().__init__(headers=_HEADERS, media_type=encoding.media_type)
+        self._encoding = encoding
         del self.headers["content-length"]
         self._client = client
         self._frames = frames
@@ -179,7 +212,7 @@ class WatchResponse(Response):
     async def _come_back(self, send: Send) -> None:
         """Answers with a stream that ends: to any refusal, a browser would not come back."""
         await self._begin(send)
-        await send({"type": "http.response.body", "body": _RETRY, "more_body": False})
+        await send({"type": "http.response.body", "body": self._encoding.beginning, "more_body": False})
 
     async def _begin(self, send: Send) -> None:
         self._started = True
@@ -207,15 +240,22 @@ class WatchResponse(Response):
         await self._begin(send)
         if self.status_code == HTTPStatus.NO_CONTENT:
             return
-        await _send_part(send, _RETRY)
+        encoding = self._encoding
+        if encoding.beginning:
+            await _send_part(send, encoding.beginning)
         while not outbox.finished:
-            await _send_part(send, outbox.take() if await outbox.wait(self._heartbeat) else HEARTBEAT)
+            await _send_part(
+                send, outbox.take() if await outbox.wait(self._heartbeat) else encoding.heartbeat
+            )
         if outbox.error is not None:
-            body = error_body(answer_to(outbox.error))
-            await _send_part(send, b"event: failure\ndata: %b\n\n" % body)
+            await _send_part(send, encoding.failure(error_body(answer_to(outbox.error))))
 
 
-async def event_frames(client: RawClient, query: WatchQuery) -> AsyncGenerator[bytes, None]:
+async def event_frames(
+    client: RawClient,
+    query: WatchQuery,
+    encode: Callable[[Sequence[TaskEvent]], Iterable[bytes]] = pieces,
+) -> AsyncGenerator[bytes, None]:
     """The events of a task."""
     watch = client.watch_events(
         query.task_id, after_sequence=query.after, view=query.view, deltas=query.deltas
@@ -225,7 +265,7 @@ async def event_frames(client: RawClient, query: WatchQuery) -> AsyncGenerator[b
             wanted = (
                 batch if query.until is None else [each for each in batch if each.sequence <= query.until]
             )
-            for piece in pieces(wanted):
+            for piece in encode(wanted):
                 yield piece
             if query.until is not None and max(each.sequence for each in batch) >= query.until:
                 return

@@ -186,7 +186,7 @@ async def test_documentation(gateway: GatewayUnderTest) -> None:
     assert "422" not in str(described)
     watch = described["paths"]["/api/task/watch"]["get"]["responses"]
     assert [list(watch[status]["content"]) for status in ("200", "404")] == [
-        ["text/event-stream"],
+        ["text/event-stream", "application/x-protobuf"],
         ["application/json"],
     ]
 

@@ -38,6 +38,7 @@ export const texts = {
   },
   errors: {
     away: 'The server does not answer.',
+    notTheServer: 'The answer did not come from the server, but from something in between.',
     unexpected: (status: number) => `The server answered with status ${status}.`,
     awayBanner: 'The server is away. This page goes on by itself as soon as it is back.',
     crashed: 'This part of the page failed.',

@@ -2,7 +2,7 @@
 
 import { texts } from '../texts';
 import { NotFound, RequestFailed, ServerAway, SignedOut } from './errors';
-import { isObject, parseJson, toJson } from './json';
+import { isObject, parseJson, toJson, type Json } from './json';
 import { currentNamespace } from './namespace';
 
 const SECOND = 1000;
@@ -47,6 +47,11 @@ export async function send(path: string, options: RequestInit = {}): Promise<Res
   throw await failure(response);
 }
 
+/** Throws ServerAway unless a response is of a media type: something in between has answered then. */
+export function checkType(response: Response, type: string): void {
+  if (!response.headers.get('Content-Type')?.startsWith(type)) throw new ServerAway(texts.errors.notTheServer);
+}
+
 async function failure(response: Response): Promise<RequestFailed> {
   const { status } = response;
   let code = String(status);
@@ -76,7 +81,7 @@ async function failure(response: Response): Promise<RequestFailed> {
 
 export async function getJson<T>(path: string, query?: Query, signal?: AbortSignal): Promise<T> {
   const response = await send(address(path, query), signal ? { signal } : {});
-  return parseJson(await response.text()) as T;
+  return answerOf(await response.text()) as T;
 }
 
 export async function sendJson<T>(method: 'POST' | 'PUT', path: string, body: unknown, signal?: AbortSignal): Promise<T> {
@@ -87,5 +92,14 @@ export async function sendJson<T>(method: 'POST' | 'PUT', path: string, body: un
     ...(signal && { signal }),
   });
   const text = await response.text();
-  return (text ? parseJson(text) : null) as T;
+  return (text ? answerOf(text) : null) as T;
+}
+
+/** What is no JSON was not sent by the server, but by a proxy or a sign-in page in between. */
+function answerOf(text: string): Json {
+  try {
+    return parseJson(text);
+  } catch {
+    throw new ServerAway(texts.errors.notTheServer);
+  }
 }

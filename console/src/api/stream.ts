@@ -6,7 +6,8 @@
 
 import { readBody } from './body';
 import { RequestFailed, ServerAway } from './errors';
-import { send } from './request';
+import { texts } from '../texts';
+import { checkType, send } from './request';
 
 const SILENCE = 40_000;
 const FIRST_PAUSE = 500;
@@ -86,9 +87,9 @@ async function connect(options: StreamOptions, signal: AbortSignal, stays: boole
   try {
     const response = await send(options.address(), { signal: connection.signal, headers: { Accept: options.accept } });
     if (response.status === 204) return 'ended';
-    onOpen();
+    checkType(response, options.accept);
     options.onConnect?.();
-    options.onState('live');
+    let came = false;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const quiet = () => {
       clearTimeout(timer);
@@ -102,6 +103,11 @@ async function connect(options: StreamOptions, signal: AbortSignal, stays: boole
     try {
       const receive = options.receive();
       await readBody(response, SILENCE, (bytes) => {
+        if (!came) {
+          came = true;
+          onOpen();
+          options.onState('live');
+        }
         quiet();
         ended = receive(bytes);
         return ended;
@@ -109,6 +115,7 @@ async function connect(options: StreamOptions, signal: AbortSignal, stays: boole
     } finally {
       clearTimeout(timer);
     }
+    if (!came) throw new ServerAway(texts.errors.away);
     return ended ? 'ended' : 'broken';
   } catch (error) {
     if (ended) return 'ended';

@@ -4,7 +4,7 @@ import { readBody } from './body';
 import { messageOf, NotFound, ServerAway, type RequestFailed } from './errors';
 import { EventDecoder, PROTOBUF } from './events';
 import { parseJson } from './json';
-import { address, send, type Query } from './request';
+import { address, checkType, send, type Query } from './request';
 import { EventParser } from './sse';
 import { openStream, type StreamState } from './stream';
 import type { TaskEvent, TasksChanged, WatchIsLive } from './types';
@@ -49,6 +49,7 @@ export async function eventAt(taskID: string, sequence: number, signal: AbortSig
   const path = address('/api/task/watch', { taskID, after: sequence - 1, until: sequence });
   const response = await send(path, { signal, headers: { Accept: PROTOBUF } });
   if (response.status === 204) return undefined;
+  checkType(response, PROTOBUF);
   const decoder = new EventDecoder();
   let found: TaskEvent | undefined;
   await readBody(response, SILENCE, (bytes) => {

@@ -3,9 +3,8 @@ import type { WorkflowNodeEntity } from '@flowgram.ai/free-layout-editor';
 import { useLayoutEffect, type KeyboardEvent, type ReactNode } from 'react';
 import type { NodeState } from '../model/moment';
 import type { FlowNode } from '../model/workflow';
-import { texts } from '../texts';
 import { Icon, typeIcon } from '../ui/Icon';
-import { StatusBadge } from '../ui/StatusBadge';
+import { StatusBadge, statusText } from '../ui/StatusBadge';
 import { canvasType, outgoingPorts, type CanvasType } from './canvasData';
 import { portSides } from './registries';
 import { useOfSource, useSource } from './source';
@@ -118,7 +117,7 @@ function Detail({ node, state }: { node: FlowNode; state: NodeState }) {
 function DotView({ node, type }: { node: FlowNode; type: CanvasType }) {
   const { press, className, state } = useCard(node, type);
   return (
-    <div className={`${className} flow-dot`} data-node={node.id} data-status={state.status} aria-label={`${node.title}, ${texts.status[state.status]}`} {...press}>
+    <div className={`${className} flow-dot`} data-node={node.id} data-status={state.status} aria-label={`${node.title}, ${statusText(state.status)}`} {...press}>
       <Icon name={typeIcon(node.type)} size={24} />
     </div>
   );

@@ -5,6 +5,7 @@ import { duration } from '../model/format';
 import { axisStep, barsIn, timelineRows, type Bar, type Row } from '../model/timeline';
 import { texts } from '../texts';
 import { Icon, typeIcon } from '../ui/Icon';
+import { statusText } from '../ui/StatusBadge';
 import { useSessionVersion } from './hooks';
 import type { TaskSession } from './session';
 
@@ -96,7 +97,7 @@ export function Timeline({ session, selected, onSelect }: { session: TaskSession
         <Tool name="fit" label={texts.timeline.fit} disabled={zoom === 1} onClick={() => zoomTo(1)} />
       </div>
       <div
-        className="timeline-scroll"
+        className={zoom > 1 ? 'timeline-scroll zoomed' : 'timeline-scroll'}
         ref={scroller}
         tabIndex={0}
         role="group"
@@ -233,7 +234,7 @@ function BarView({ bar, row, from, span, now, moment, at, name }: BarProps) {
   const goesOn = moment !== undefined && !future && bar.toSequence > at;
   const status = goesOn ? bar.status : bar.outcome;
   const until = goesOn && moment < to ? moment : to;
-  const words = bar.status === 'pending' ? texts.timeline.waiting : texts.status[status];
+  const words = bar.status === 'pending' ? texts.timeline.waiting : statusText(status);
   return (
     <span
       className={`bar status-${status}${future ? ' bar-future' : ''}${bar.status === 'pending' ? ' bar-waiting' : ''}${row.kind === 'iteration' ? ' bar-iteration' : ''}`}

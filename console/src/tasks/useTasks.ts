@@ -7,6 +7,7 @@ import { isUnknownPath, watchTasks } from '../api/watch';
 import { serverNow } from '../app/clock';
 import { setAway } from '../app/connection';
 import { fits, SPANS, TaskCollection, type TaskFilter } from '../model/tasks';
+import { texts } from '../texts';
 
 const PAGE = 50;
 /** While a filter that the server does not know leaves too little, so many older tasks are looked through at once. */
@@ -188,7 +189,8 @@ class Loader {
         if (!this.#ending.signal.aborted) await this.#load(token);
         return;
       }
-      this.#update({ loading: false, searching: false, ...(error instanceof RequestFailed && { error }) });
+      const shown = error instanceof RequestFailed ? error : new RequestFailed(texts.errors.notTheServer, 'ODD', 0);
+      this.#update({ loading: false, searching: false, error: shown });
     }
   }
 

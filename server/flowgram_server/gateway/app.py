@@ -1,6 +1,7 @@
 """The ASGI application: the endpoints with error answers, CORS and OpenAPI around them."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
@@ -17,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flowgram_client import RequestError
 from flowgram_server.auth.audit import AuditLog
-from flowgram_server.gateway.console import File, add_console
+from flowgram_server.gateway.console import File, add_console, not_found_page
 from flowgram_server.gateway.endpoints import Endpoints, problems_of
 from flowgram_server.gateway.errors import (
     INTERNAL_MESSAGE,
@@ -82,7 +83,7 @@ def create_app(
             GatewayError: _on_error,
             RequestError: _on_error,
             RequestValidationError: _on_invalid_parameters,
-            HTTPException: _on_http_error,
+            HTTPException: partial(_on_http_error, console or {}),
             ClientDisconnect: _on_disconnect,
         },
         generate_unique_id_function=lambda route: route.name,
@@ -184,9 +185,12 @@ async def _on_invalid_parameters(_: Request, error: Any) -> Response:
     return error_answer(answer_to(RequestInvalid(*problems)))
 
 
-async def _on_http_error(request: Request, error: Any) -> Response:
-    """Answers for a path or a method that does not exist."""
+async def _on_http_error(console: Mapping[str, File], request: Request, error: Any) -> Response:
+    """Answers for a path or a method that does not exist: people get a page that says so."""
     status = HTTPStatus(error.status_code)
+    page = not_found_page(request, console) if status == HTTPStatus.NOT_FOUND else None
+    if page is not None:
+        return page
     shown = f"{request.method} {request.url.path}: {status.phrase}"
     return error_answer(ErrorAnswer(status, status.name, shown), error.headers)
 

@@ -130,6 +130,16 @@ def add_console(app: FastAPI, files: Mapping[str, File]) -> None:
             app.add_route(path, asset, methods=["GET"], include_in_schema=False)
 
 
+def not_found_page(request: Request, files: Mapping[str, File]) -> Response | None:
+    """The page, which says that it does not know its address; None for what is asked for by no person, or of the API."""
+    page = files.get("/index.html")
+    by_person = request.method == "GET" and "text/html" in request.headers.get("Accept", "")
+    if page is None or not by_person or request.url.path.startswith("/api/"):
+        return None
+    headers = {**_HEADERS, "Cache-Control": _PAGE_CACHE}
+    return Response(page.content, HTTPStatus.NOT_FOUND, headers, media_type=page.media_type)
+
+
 def _answer(request: Request, file: File | None) -> Response:
     if file is None:
         return Response(_NOT_BUILT, HTTPStatus.NOT_FOUND, _HEADERS, media_type="text/html")

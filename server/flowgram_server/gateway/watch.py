@@ -80,8 +80,9 @@ SERVER_SENT_EVENTS: Final = Encoding(
     HEARTBEAT,
     lambda body: b"event: failure\ndata: %b\n\n" % body,
 )
-PROTOBUF: Final = Encoding("application/x-protobuf", b"", serialized([TaskEvent()]), serialized_failure)
-"""One `WatchTaskResponse` that grows. A heartbeat is an event in which nothing happened."""
+_NOTHING_HAPPENED: Final = serialized([TaskEvent()])
+PROTOBUF: Final = Encoding("application/x-protobuf", _NOTHING_HAPPENED, _NOTHING_HAPPENED, serialized_failure)
+"""One `WatchTaskResponse` that grows. A heartbeat is an event in which nothing happened; one comes first."""
 
 
 class Outbox:
@@ -241,8 +242,7 @@ class WatchResponse(Response):
         if self.status_code == HTTPStatus.NO_CONTENT:
             return
         encoding = self._encoding
-        if encoding.beginning:
-            await _send_part(send, encoding.beginning)
+        await _send_part(send, encoding.beginning)
         while not outbox.finished:
             await _send_part(
                 send, outbox.take() if await outbox.wait(self._heartbeat) else encoding.heartbeat

@@ -100,6 +100,24 @@ def test_nothing_else_is_served(browser: Browser, bundle: dict[str, File], path:
     assert browser(bundle).get(path).status_code == 404
 
 
+@pytest.mark.parametrize("path", ["/nothing", "/tasks/a%2Fb"])
+def test_people_get_a_page_for_what_is_not_there(
+    browser: Browser, bundle: dict[str, File], path: str
+) -> None:
+    """A link with a mistake in it leads to the page, which says that it has no such part; programs get JSON."""
+    by_person = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    answer = browser(bundle).get(path, headers=by_person)
+    assert (answer.status_code, answer.content) == (404, PAGE)
+    assert answer.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
+    for answer in (
+        browser(bundle).get(path),
+        browser(bundle).post(path, headers=by_person),
+        browser(bundle).get("/api" + path, headers=by_person),
+        browser({}).get(path, headers=by_person),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
+
+
 @pytest.mark.parametrize("path", ["/", "/api/docs"])
 def test_a_server_without_console_says_so(browser: Browser, path: str) -> None:
     """Where the bundle was not built, its pages say how to build it, and the API is as ever."""

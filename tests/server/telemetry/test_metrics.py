@@ -195,8 +195,8 @@ async def test_messages_of_a_stream_are_counted_one_by_one(server: Observed) -> 
     """In both directions of a batch; and a call that is refused has received one message, and sent none."""
 
     def request(number: int) -> TaskRunBatchRequest:
-        run = BatchRun(key=str(number), request=TaskRunRequest(schema=ECHO, inputs='{"text": "hi"}'))
-        return TaskRunBatchRequest(runs=[run])
+        run = BatchRun(key=str(number), request=TaskRunRequest(inputs='{"text": "hi"}'))
+        return TaskRunBatchRequest(runs=[run], defaults=None if number else TaskRunRequest(schema=ECHO))
 
     answers = [answer async for answer in server.stub.TaskRunBatch(map(request, range(3)))]
     with pytest.raises(grpc.aio.AioRpcError):

@@ -34,10 +34,17 @@ Action = Callable[[Writer], Any]
 
 
 class _Request(NamedTuple):
-    """A request to the writer thread."""
+    """A request to the writer thread.
+
+    Attributes:
+        future: Its answer.
+        work: What is to be done.
+        size: Bytes that a write adds.
+    """
 
     future: "asyncio.Future[Any]"
     work: Write | Action
+    size: int
 
 
 _Answer = tuple["asyncio.Future[Any]", Any, Exception | None]
@@ -72,9 +79,10 @@ class WriterThread:
             otherwise. Cancelling it stops neither.
         """
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._pending.append(_Request(future, work))
+        size = _size(work) if isinstance(work, Write) else 0
+        self._pending.append(_Request(future, work, size))
         if isinstance(work, Write):
-            self._pending_bytes += _size(work)
+            self._pending_bytes += size
             self._schedule()
         else:
             self._hand_over()
@@ -126,33 +134,32 @@ class WriterThread:
 
     def _run(self) -> None:
         while (group := self._queue.get()) is not None:
-            writes: list[tuple[asyncio.Future[Any], Write]] = []
-            for future, work in group:
+            writes: list[tuple[asyncio.Future[Any], Write, int]] = []
+            for future, work, size in group:
                 if isinstance(work, Write):
-                    writes.append((future, work))
+                    writes.append((future, work, size))
                     continue
                 self._commit(writes)
                 writes = []
                 self._deliver([self._act(future, work)])
             self._commit(writes)
 
-    def _commit(self, writes: list[tuple["asyncio.Future[Any]", Write]]) -> None:
+    def _commit(self, writes: list[tuple["asyncio.Future[Any]", Write, int]]) -> None:
         if not writes:
             return
         outcomes: list[Any]
         began = time.perf_counter()
         try:
-            outcomes = self._writer.apply([write for _, write in writes])
+            outcomes = self._writer.apply([write for _, write, _ in writes])
         except Exception:  # the thread must go on, and each waiter must get an error
             _logger.exception("a group of writes failed")
             outcomes = [JournalUnavailable(f"the journal {self._path} failed on a write") for _ in writes]
-        self._deliver([(future, None, error) for (future, _), error in zip(writes, outcomes, strict=True)])
+        self._deliver([(future, None, error) for (future, _, _), error in zip(writes, outcomes, strict=True)])
         if self._listeners:
             seconds = time.perf_counter() - began
-            committed = [write for (_, write), error in zip(writes, outcomes, strict=True) if error is None]
-            size = sum(map(_size, committed))
-            for listener in self._listeners if committed else ():
-                listener(len(committed), size, seconds)
+            sizes = [size for (_, _, size), error in zip(writes, outcomes, strict=True) if error is None]
+            for listener in self._listeners if sizes else ():
+                listener(len(sizes), sum(sizes), seconds)
 
     def _act(self, future: "asyncio.Future[Any]", action: Action) -> _Answer:
         try:

@@ -46,6 +46,9 @@ class KeySet:
 
     Args:
         keys: All of them; those that do not sign are left out.
+
+    Attributes:
+        identities: What each key is, its id included: an id alone may be given to a new key.
     """
 
     def __init__(self, keys: Iterable[PyJWK]) -> None:
@@ -53,6 +56,7 @@ class KeySet:
         usable = [key for key in keys if key.public_key_use in (None, "sig") and key.key_type in _KINDS]
         self._by_id: Mapping[str | None, PyJWK] = {key.key_id: key for key in usable}
         self._only = usable[0] if len(usable) == 1 else None
+        self.identities = {_identity(key) for key in self._by_id.values()}
 
     def get(self, key_id: str | None) -> PyJWK | None:
         """The key with an id; the only one there is, where a token names none."""
@@ -153,7 +157,7 @@ class RemoteKeys:
                     max_age=self._max_age,
                 )
             return False
-        gone = self._keys.ids - keys.ids
+        gone = self._keys.identities - keys.identities
         self._keys = keys
         self._fetched = self._clock.now()
         if gone:
@@ -233,6 +237,10 @@ def _key_set(data: Any) -> KeySet:
     if not found.ids:
         raise ValueError("there is no key that can be used")
     return found
+
+
+def _identity(key: PyJWK) -> str:
+    return json.dumps(key._jwk_data, sort_keys=True)  # noqa: SLF001 - PyJWK does not show what it was made of
 
 
 def _found(key: PyJWK | None) -> PyJWK:

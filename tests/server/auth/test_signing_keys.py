@@ -67,6 +67,18 @@ async def test_a_key_that_is_gone(issuer: Issuer, address: str) -> None:
         await remote.keys.find("one")
 
 
+async def test_a_key_that_is_replaced_under_its_id(issuer: Issuer, address: str) -> None:
+    """The former one is known no more, and neither are tokens that it signed; what is fetched again as it was changes nothing."""
+    remote = Remote(address)
+    former = await remote.keys.find("one")
+    assert await remote.keys.refresh()
+    assert remote.changes == 0
+    issuer.keys["one"] = ec.generate_private_key(ec.SECP256R1())
+    assert await remote.keys.refresh()
+    assert remote.changes == 1
+    assert (await remote.keys.find("one")).key != former.key
+
+
 async def test_an_issuer_that_is_away(issuer: Issuer, address: str) -> None:
     """Keys that were fetched serve for the time that the settings say, and then no token is valid until it is back."""
     remote = Remote(address, max_age=3600)

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from flowgram_core.concurrency.offload import run_in_thread_if_large
+from flowgram_core.embedded.disposer import LARGE
 from flowgram_core.embedded.recovery import Recovery
 from flowgram_core.embedded.scheduler import Scheduler
 from flowgram_core.embedded.services import Services
@@ -123,8 +124,13 @@ class Acceptance:
         """Makes a task of a request, when there is time for it. What is returned is done once the task is durable."""
         await self._services.fairness.time_slice()
         prepared = await self._programs.prepare(request.schema, request.inputs)
-        size = len(request.schema) + len(request.inputs)
-        return self._admit(request, prepared, await run_in_thread_if_large(size, _hash_of, request))
+        try:
+            size = len(request.schema) + len(request.inputs)
+            return self._admit(request, prepared, await run_in_thread_if_large(size, _hash_of, request))
+        except BaseException:
+            if prepared.inputs_memory >= LARGE:
+                self._services.disposer.free([prepared.inputs])
+            raise
 
     def _admit(
         self, request: TaskRequest, prepared: Prepared, request_hash: bytes

@@ -91,6 +91,7 @@ class TaskRunner:
         self.record = record if self.inputs_size <= _KEPT_INPUTS else record._replace(inputs="")
         self.live_log = LiveLog(services.settings.tail_bytes, record.last_sequence)
         self.accepted = False
+        self._is_stopped = False
         self._execution = execution
         self._log_bytes = log_bytes
         self._inbox: list[tuple[Activation, str]] = []  # a deque takes 760 bytes when it is empty
@@ -138,9 +139,9 @@ class TaskRunner:
         """Wakes everybody who waits for the task: it is no longer active."""
         self.live_log.end()
         self.services.memory.remove(self, self._execution.program)
-        if self._execution.remains:
-            self.services.disposer.free(self._execution.remains)
-            self._execution.remains = []
+        # Where it was stopped, a thread may still work on it; the process is about to end.
+        if not self._is_stopped and (remains := self._execution.release()):
+            self.services.disposer.free(remains)
         if self._observer is not None:
             self._observer.closed()
         if self._timer is not None:
@@ -195,6 +196,9 @@ class TaskRunner:
                 self._resume()
             while self._execution.finished is None:
                 await self._step()
+        except asyncio.CancelledError:
+            self._is_stopped = True
+            raise
         finally:
             self.close()
             if self._calls is not None:

@@ -34,7 +34,7 @@ from flowgram_core.engine.errors import NodeError, NodeTypeError, ProtocolError,
 from flowgram_core.engine.events import Event, Finished, MessageType
 from flowgram_core.engine.frame import Frame
 from flowgram_core.engine.limits import UNLIMITED, Limits
-from flowgram_core.engine.memory import TaskMemory, containers_of, values_of
+from flowgram_core.engine.memory import TaskMemory, values_of
 from flowgram_core.engine.node_runs import LoopItems, LoopRun, NodeRun
 from flowgram_core.engine.node_type import Call, CancelCall, Command
 from flowgram_core.engine.program import Control, Decisions, LoopPlan, Program, Step
@@ -68,7 +68,6 @@ class Execution:
         finished: How the task ended, once it has.
         is_suspended: Whether work is left that takes a checkpoint.
         work: What all node runs have done since the execution was made or restored. See `meter`.
-        remains: Containers with the values that a large task held when it ended: the host frees them piece by piece.
         unexpected_errors: What node types were not supposed to raise; the host logs these and clears the list.
     """
 
@@ -84,7 +83,7 @@ class Execution:
         self.finished: Finished | None = None
         self.is_suspended = False
         self.work = 0
-        self.remains: list[Any] = []
+        self._remains: list[Any] = []  # containers with the values that a large task held when it ended
         self.unexpected_errors: list[UnexpectedError] = []
         self.program = program
         self._inputs = inputs
@@ -573,15 +572,19 @@ class Execution:
     def _terminate(self, status: Status) -> None:
         """Ends the task: cancels what still runs, and drops pending work."""
         recorder = self._recorder
-        if self._memory.is_large and self._root is not None:
-            self._position = 0
-            self.remains = containers_of([self._root, *self._frames()], self._runs.values())
+        self._position = 0
+        self._remains = self._memory.remains(self._root, self._frames(), self._runs.values())
         if self._runs:
             self._cancel_runs()
         self._wave, self._ready, self._position, self._ending, self._root = [], [], 0, None, None
         outputs = self._outputs if status is _SUCCEEDED else None
         self.finished = Finished(status, outputs, tuple(recorder.errors), recorder.start_time, recorder.at)
         recorder.task(status, outputs)
+
+    def release(self) -> list[Any]:
+        """What a large task holds, or held at its end: the host frees it piece by piece, once it has dropped the execution."""
+        frames, runs = self._frames(), self._runs.values()
+        return self._remains + self._memory.remains(self._root, frames, runs, self._inputs, self._outputs)
 
     def _cancel_runs(self) -> None:
         runs = list(self._runs.values())

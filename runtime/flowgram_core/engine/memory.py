@@ -77,6 +77,25 @@ class TaskMemory:
         self.threshold = self._next_threshold()
         return found <= self._limit
 
+    def remains(
+        self, root: Frame | None, frames: Iterable[Frame], runs: Iterable[NodeRun], *values: Any
+    ) -> list[Any]:
+        """If it is large: the dicts and lists in which frames, those around them, and node runs hold their values; and these values."""
+        if not self.is_large:
+            return []
+        around = [*_with_outer(frames if root is None else (root, *frames))]
+        found: list[Any] = [
+            *(frame.task_inputs for frame in around[:1]),
+            *(frame.variables for frame in around),
+        ]
+        for run in runs:
+            if run.call is not None:
+                found.append(run.call.inputs)
+            if run.loop is not None:
+                progress = run.loop.progress
+                found += (progress.items, progress.collected)
+        return found + [value for value in values if value]
+
     def _next_threshold(self) -> int:
         """Not before as much was allocated as is alive; earlier near the limit, but never for little."""
         room = max(self._limit - self._measured, self._limit // 8, 1)
@@ -101,19 +120,6 @@ def values_of(frames: Iterable[Frame], runs: Iterable[NodeRun]) -> tuple[list[An
                 overhead += COLLECTED_BYTES * len(collected)
                 values += [found.value for found in collected if found is not None]
     return values, overhead
-
-
-def containers_of(frames: Iterable[Frame], runs: Iterable[NodeRun]) -> list[Any]:
-    """The dicts and lists in which frames, those around them, and node runs hold their values; the task's inputs first."""
-    around = [*_with_outer(frames)]
-    found: list[Any] = [*(frame.task_inputs for frame in around[:1]), *(frame.variables for frame in around)]
-    for run in runs:
-        if run.call is not None:
-            found.append(run.call.inputs)
-        if run.loop is not None:
-            progress = run.loop.progress
-            found += (progress.items, progress.collected)
-    return found
 
 
 def _with_outer(frames: Iterable[Frame]) -> Iterator[Frame]:

@@ -124,7 +124,22 @@ class ProgramCache:
             program = await self._compile_once(schema)
         if _is_quick(program, inputs):
             return self._prepare_inputs(program, inputs)
-        return await self._in_thread(partial(self._prepare_inputs, program, inputs))
+        abandoned = threading.Event()
+
+        def prepare() -> Prepared:
+            prepared = self._prepare_inputs(program, inputs)
+            if abandoned.is_set():
+                unused = [prepared.inputs]
+                del prepared
+                dispose(unused)
+                raise asyncio.CancelledError
+            return prepared
+
+        try:
+            return await self._in_thread(prepare)
+        except asyncio.CancelledError:
+            abandoned.set()
+            raise
 
     def prepare_at_once(self, schema: str, inputs: str) -> Prepared | None:
         """What `prepare` gives, as for nearly all tasks; None where something is large, and is to be done in a thread."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from flowgram_core.modeling.disposal import dispose
 from flowgram_core.modeling.errors import JSONTextError, JSONTooLarge, NumberOutOfRange
+from flowgram_core.modeling.garbage import LARGE, forget
 from flowgram_core.modeling.meter import Meter
 from flowgram_core.modeling.sizes import memory_of
 
@@ -272,8 +273,11 @@ class _Reader:
             self._count(memory_of((found,), self._max_memory, Meter()), start)
         if is_object:
             container.update(found)
-        else:
-            container += found
+            return
+        was_small = len(container) <= LARGE
+        container += found
+        if was_small and len(container) > LARGE:
+            forget(container)
 
     def _count(self, memory: int, position: int) -> None:
         self._memory += memory

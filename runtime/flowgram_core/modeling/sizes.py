@@ -4,8 +4,10 @@ Values share their parts: a workflow can put a large one many times into another
 """
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any, Final
 
+from flowgram_core.modeling.garbage import forget
 from flowgram_core.modeling.meter import PART, SCALAR, Meter
 
 _SCALAR = 4
@@ -117,6 +119,7 @@ def memory_of(roots: Iterable[Any], limit: int, meter: Meter, max_parts: int = 2
     # Long texts, and what has arrays or objects inside: nothing else that is shared can grow beyond all bounds.
     seen: set[int] = set()
     stack = list(roots)
+    forget(stack)
     while stack and left >= 0:
         part = stack.pop()
         kind = type(part)
@@ -143,8 +146,9 @@ def memory_of(roots: Iterable[Any], limit: int, meter: Meter, max_parts: int = 2
         if len(part) > _FEW and kind is list and _holds_scalars_alone(items, meter):
             left -= _NUMBER * len(items)
             continue
-        inner = [item for item in items if type(item) is dict or type(item) is list]
-        if len(inner) < len(items):
+        # A slice at a time, so that nothing is done with millions of items in one go.
+        inner = sum(map(_count_containers, _slices(part)))
+        if inner < len(part):
             for item in items:
                 if type(item) is str:
                     if len(item) > _LONG_TEXT:
@@ -155,5 +159,18 @@ def memory_of(roots: Iterable[Any], limit: int, meter: Meter, max_parts: int = 2
                     left -= _NUMBER
         if inner and id(part) not in seen:
             seen.add(id(part))
-            stack += inner
+            for some in _slices(part):
+                stack += [item for item in some if type(item) is dict or type(item) is list]
     return limit - left
+
+
+def _slices(container: dict[str, Any] | list[Any]) -> Iterable[Iterable[Any]]:
+    """The items of a container, some thousands at a time."""
+    if len(container) <= _SLICE:
+        return (container.values() if isinstance(container, dict) else container,)
+    items = iter(container.values() if isinstance(container, dict) else container)
+    return iter(lambda: list(islice(items, _SLICE)), [])
+
+
+def _count_containers(items: Iterable[Any]) -> int:
+    return sum(1 for item in items if type(item) is dict or type(item) is list)

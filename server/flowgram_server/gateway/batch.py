@@ -21,6 +21,7 @@ from flowgram.runtime.v1 import runtime_service_pb2 as service
 from flowgram_client import RequestError
 from flowgram_client._raw import RawClient
 from flowgram_client._status import error_from_details
+from flowgram_core.concurrency.offload import run_in_thread_if_large
 from flowgram_server.gateway import json_encoding
 from flowgram_server.gateway.errors import (
     BodyTimedOut,
@@ -31,7 +32,7 @@ from flowgram_server.gateway.errors import (
     answer_to,
 )
 from flowgram_server.gateway.openapi_models import BatchDefaultsBody, BatchRunBody
-from flowgram_server.gateway.request_body import parse_body
+from flowgram_server.gateway.request_body import Body, parse_body
 from flowgram_server.gateway.responses import NEVER_KEPT
 
 MEDIA_TYPE: Final = "application/x-ndjson"
@@ -185,23 +186,28 @@ class BatchResponse(Response):
             try:
                 body = await parse_body(line, self._time_slice)
                 wanted = _validated(BatchRunBody, body.value, self._problems_of)
+                request = await run_in_thread_if_large(body.size, _request_of, wanted, body, number)
             except RequestInvalid as error:
                 self._wrong.append(_encoded({"line": number, "error": _error(answer_to(error))}))
                 await self._time_slice()
                 if len(self._wrong) >= _MOST_WRONG:
                     await self._write(send)
                 continue
-            request = service.TaskRunRequest(
-                inputs=body.member_text("inputs"),
-                request_id=wanted.request_id,
-                labels=wanted.labels,
-                display_name=wanted.display_name,
-            )
-            run = service.BatchRun(key=wanted.key or str(number), request=request)
-            yield service.TaskRunBatchRequest(runs=[run])
+            yield request
 
     async def _checked(self, shape: type[BatchDefaultsBody], line: bytes) -> BatchDefaultsBody:
         return _validated(shape, (await parse_body(line)).value, self._problems_of)
+
+
+def _request_of(wanted: BatchRunBody, body: Body, number: int) -> service.TaskRunBatchRequest:
+    request = service.TaskRunRequest(
+        inputs=body.member_text("inputs"),
+        request_id=wanted.request_id,
+        labels=wanted.labels,
+        display_name=wanted.display_name,
+    )
+    run = service.BatchRun(key=wanted.key or str(number), request=request)
+    return service.TaskRunBatchRequest(runs=[run])
 
 
 def _validated(shape: type[_Shape], value: Any, problems_of: Invalid) -> _Shape:

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Annotated, Any, TypeVar
@@ -15,6 +15,7 @@ from flowgram.runtime.v1 import runtime_service_pb2 as service
 from flowgram_client import InvalidWorkflowError, Status, View
 from flowgram_client._raw import RawClient
 from flowgram_core.concurrency.fairness import FairScheduler
+from flowgram_core.concurrency.offload import run_in_thread_if_large
 from flowgram_server.byte_budget import ByteBudget
 from flowgram_server.gateway import json_encoding, openapi_models
 from flowgram_server.gateway.batch import BatchResponse, Lines, check_content_type
@@ -192,20 +193,12 @@ class Endpoints:
         """Starts a workflow. Answers once the task is durably accepted: from then on it survives a crash."""
         async with self._body(request) as body:
             wanted = _checked(openapi_models.RunBody, body)
-            inputs = body.member_text("inputs")
-            call = service.TaskRunRequest(
-                schema=wanted.schema_text,
-                inputs=inputs,
-                # What makes it safe that the client repeats the call when the server was away.
-                request_id=wanted.request_id or str(uuid.uuid4()),
-                labels=wanted.labels,
-                display_name=wanted.display_name,
-            )
+            check = await run_in_thread_if_large(body.size, _to_validate, wanted, body)
+            call = await run_in_thread_if_large(body.size, _to_run, wanted, check)
             try:
                 accepted = await self._call("TaskRun", call, service.TaskRunResponse)
             except InvalidWorkflowError as error:
                 # The status of a call has room for the first problems only.
-                check = service.TaskValidateRequest(schema=wanted.schema_text, inputs=inputs)
                 validation = await self._call("TaskValidate", check, service.TaskValidateResponse)
                 answer = answer_to(error)
                 return error_answer(answer._replace(errors=tuple(validation.errors) or answer.errors))
@@ -228,26 +221,27 @@ class Endpoints:
         """Checks a workflow and its inputs without running it. Problems are the answer, not an error."""
         async with self._body(request) as body:
             wanted = _checked(openapi_models.ValidateBody, body)
-            call = service.TaskValidateRequest(schema=wanted.schema_text, inputs=body.member_text("inputs"))
+            call = await run_in_thread_if_large(body.size, _to_validate, wanted, body)
             validation = await self._call("TaskValidate", call, service.TaskValidateResponse)
             return json_answer(json_encoding.validation(validation))
 
     async def get(self, task_id: _TaskID) -> Response:
         """What a task is: its schema and inputs with secrets masked, its labels, name, times and status."""
         answer = await self._call("TaskGet", service.TaskGetRequest(task_id=task_id), service.TaskGetResponse)
-        return json_answer(json_encoding.task(answer.task))
+        return await _json_answer(answer, lambda: json_encoding.task(answer.task))
 
     async def report(self, task_id: _TaskID) -> Response:
         """Everything known about a task now: its status, inputs and outputs, the runs of its nodes, its messages."""
         call = service.TaskReportRequest(task_id=task_id)
         answer = await self._call("TaskReport", call, service.TaskReportResponse)
-        return json_answer(await json_encoding.report(answer.report))
+        shape = await json_encoding.report(answer.report)
+        return await _json_answer(answer, lambda: shape)
 
     async def result(self, task_id: _TaskID) -> Response:
         """The outputs of a task; an empty object unless it has succeeded."""
         call = service.TaskResultRequest(task_id=task_id)
         answer = await self._call("TaskResult", call, service.TaskResultResponse)
-        return json_answer(json_encoding.json_object(answer.outputs))
+        return await _json_answer(answer, lambda: json_encoding.json_object(answer.outputs))
 
     async def cancel(self, request: Request) -> Response:
         """Stops a task and its running nodes."""
@@ -348,6 +342,26 @@ class Endpoints:
         """The response of a call, of the type that is named."""
         response: _Message = await self._client.call(method, request)
         return response
+
+
+async def _json_answer(received: Message, shape: Callable[[], Any]) -> Response:
+    """An answer with a shape that is made of what was received; of a large message in a thread."""
+    return await run_in_thread_if_large(received.ByteSize(), lambda: json_answer(shape()))
+
+
+def _to_validate(wanted: openapi_models.ValidateBody, body: Body) -> service.TaskValidateRequest:
+    return service.TaskValidateRequest(schema=wanted.schema_text, inputs=body.member_text("inputs"))
+
+
+def _to_run(wanted: openapi_models.RunBody, checked: service.TaskValidateRequest) -> service.TaskRunRequest:
+    return service.TaskRunRequest(
+        schema=wanted.schema_text,
+        inputs=checked.inputs,
+        # What makes it safe that the client repeats the call when the server was away.
+        request_id=wanted.request_id or str(uuid.uuid4()),
+        labels=wanted.labels,
+        display_name=wanted.display_name,
+    )
 
 
 def _checked(shape: type[_Body], body: Body) -> _Body:

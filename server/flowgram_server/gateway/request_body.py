@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from codecs import getincrementaldecoder
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -27,6 +28,11 @@ _SMALL: Final = 64 * 1024
 _MAX_OTHER_MEMBER: Final = 1024 * 1024
 """Bytes of a member that is parsed here: of all but the workflow's inputs and a text."""
 
+_SLICE: Final = 256 * 1024
+"""Bytes that are decoded in one go."""
+
+_NOT_UTF_8: Final = "the body is no JSON: it is not UTF-8"
+
 _DISCARDED = 4
 """So many times the limit is read of a body that is too large: a client that still sends may not see the answer."""
 
@@ -44,9 +50,27 @@ class Body:
         self._members = members
 
     def member_text(self, name: str) -> str:
-        """The text of a member's value, as it was sent; of members with the same name the last one's. It must exist."""
+        """The text of a member's value, as it was sent; of members with the same name the last one's. It must exist.
+
+        Raises:
+            RequestInvalid: It is not UTF-8.
+        """
         member = self._members[name]
-        return self._data[member.begin : member.end].decode()
+        decoder = getincrementaldecoder("utf-8")()
+        try:
+            return "".join(
+                decoder.decode(
+                    self._data[start : min(start + _SLICE, member.end)], start + _SLICE >= member.end
+                )
+                for start in range(member.begin, member.end, _SLICE)
+            )
+        except UnicodeDecodeError:
+            raise RequestInvalid(_NOT_UTF_8) from None
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has as text."""
+        return len(self._data)
 
 
 async def _at_once() -> None:
@@ -71,11 +95,11 @@ async def parse_body(data: bytes, time_slice: Callable[[], Awaitable[None]] = _a
                 raise RequestInvalid("the body must be a JSON object")
             return Body(data, value, await _members(data, time_slice))
         members = await _members(data, time_slice)
-        return Body(data, {name: _parsed(data, name, member) for name, member in members.items()}, members)
+        return Body(data, await asyncio.to_thread(_values, data, members), members)
     except JSONTextError as error:
         raise RequestInvalid(f"the body is no JSON: {error}") from None
     except UnicodeDecodeError:
-        raise RequestInvalid("the body is no JSON: it is not UTF-8") from None
+        raise RequestInvalid(_NOT_UTF_8) from None
 
 
 async def read_body(
@@ -141,6 +165,10 @@ async def _members(data: bytes, time_slice: Callable[[], Awaitable[None]]) -> di
             return members
         await asyncio.sleep(0)
         await time_slice()
+
+
+def _values(data: bytes, members: dict[str, Member]) -> dict[str, Any]:
+    return {name: _parsed(data, name, member) for name, member in members.items()}
 
 
 def _parsed(data: bytes, name: str, member: Member) -> Any:

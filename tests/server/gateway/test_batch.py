@@ -54,6 +54,16 @@ async def test_wrong_lines_are_outcomes(gateway: GatewayUnderTest) -> None:
     assert by_key["5"]["outputs"] == {"n": 4}
 
 
+async def test_a_large_line_that_is_no_utf_8(gateway: GatewayUnderTest) -> None:
+    """Is wrong like any other; the runs behind it have their outcomes."""
+    wrong = b'{"inputs": {"x": "' + b"a" * 300_000 + b'\xff"}}'
+    found = await batch(gateway, b"\n".join([DEFAULTS.encode(), wrong, b'{"inputs": {"n": 4}}']))
+    assert [line["error"]["message"] for line in found if "line" in line] == [
+        "the body is no JSON: it is not UTF-8"
+    ]
+    assert [line["outputs"] for line in found if "key" in line] == [{"n": 4}]
+
+
 async def test_the_same_run_again(gateway: GatewayUnderTest) -> None:
     """Under one requestID it is one task."""
     line = '{"inputs": {"n": 1}, "requestID": "r"}'

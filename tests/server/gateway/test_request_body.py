@@ -132,6 +132,18 @@ async def test_a_byte_order_mark_is_passed_over() -> None:
     assert (body.value, body.member_text("inputs")) == ({"inputs": {"a": 1}}, '{"a": 1}')
 
 
+@pytest.mark.parametrize("before", range(4))
+async def test_large_inputs_are_decoded_in_slices(before: int) -> None:
+    """Wherever a character is cut in two; what is no UTF-8 is the caller's mistake."""
+    text = json.dumps({"a": "x" * before + "\U0001f600" * 200_000}, ensure_ascii=False)
+    data = f'{{"inputs": {text}, "schema": "s"}}'.encode()
+    body = await parse_body(data)
+    assert (body.member_text("inputs"), body.size) == (text, len(data))
+    body = await parse_body(data.replace(b'\x80"}', b'\xff"}'))
+    with pytest.raises(RequestInvalid, match="not UTF-8"):
+        body.member_text("inputs")
+
+
 async def test_large_inputs_are_not_parsed() -> None:
     """They are passed on as they came, errors included: their parser says what is wrong."""
     text = '{"a": [' + "{}," * LARGE + "nonsense]}"

@@ -16,7 +16,6 @@ import type {
   TaskRunResponse,
 } from "./gen/flowgram/runtime/v1/runtime_service_pb.js";
 import { toText, type JsonSource } from "./json.js";
-import { delayAfter } from "./retry.js";
 import { errorFromStatus, unavailable } from "./status.js";
 import { mayResume, ResponseStream } from "./watch.js";
 
@@ -117,6 +116,8 @@ interface Pending {
   readonly message: Run;
   /** For now, in a row. */
   refusals: number;
+  /** It was refused for now, and is sent again a little later. */
+  waiting: boolean;
 }
 
 /** The runs of one batch, and which of them have no outcome yet. */
@@ -172,6 +173,9 @@ class Batch {
   /** What is sent on one stream: what has no outcome yet, and then what comes, until the stream is closed. */
   async *requests(closed: AbortSignal): AsyncGenerator<BatchRequest, void> {
     this.outgoing = [...this.pending.keys()];
+    for (const run of this.pending.values()) {
+      run.waiting = false;
+    }
     yield this.first;
     while (!closed.aborted && !this.ended) {
       if (this.failure !== undefined) {
@@ -227,7 +231,7 @@ class Batch {
       displayName,
       requestId: requestId || `${this.id}/${index}`,
     };
-    this.pending.set(index, { key, message: { key: String(index), request }, refusals: 0 });
+    this.pending.set(index, { key, message: { key: String(index), request }, refusals: 0, waiting: false });
     this.outgoing.push(index);
     this.wake();
   }
@@ -270,13 +274,17 @@ class Batch {
       refusal instanceof UnavailableError ||
       (refusal instanceof ResourceExhaustedError && refusal.retryAfterMs !== undefined);
     const { reconnect } = this.connection;
-    const delay = forNow ? delayAfter(reconnect, ++run.refusals, Math.random, refusal.retryAfterMs) : undefined;
+    const delay = forNow ? this.connection.delay(refusal, ++run.refusals, reconnect) : undefined;
     if (delay === undefined) {
       return false;
     }
+    run.waiting = true;
     const again = () => {
-      this.outgoing.push(index);
-      this.wake();
+      if (run.waiting) {
+        run.waiting = false; // else a new stream has sent it already
+        this.outgoing.push(index);
+        this.wake();
+      }
     };
     this.connection.sleep(delay, this.signal).then(again, () => undefined); // the batch has ended
     return true;

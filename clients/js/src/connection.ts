@@ -149,6 +149,11 @@ export class Connection {
     return this.closing.signal.aborted ? clientClosed() : errorFrom(thrown);
   }
 
+  /** Milliseconds until what has failed so often in a row is tried again; undefined to give up. */
+  delay(error: RequestError, failures: number, policy: RetryPolicy): number | undefined {
+    return delayAfter(policy, failures, this.timing.random, error.retryAfterMs);
+  }
+
   /**
    * Wait for the next attempt.
    *
@@ -161,7 +166,7 @@ export class Connection {
     deadline: Deadline,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const delay = delayAfter(policy, failures, this.timing.random, error.retryAfterMs);
+    const delay = this.delay(error, failures, policy);
     if (delay === undefined || delay >= deadline.remaining) {
       throw error;
     }

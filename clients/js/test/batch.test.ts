@@ -1,16 +1,25 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { anyPack, durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Code } from "@connectrpc/connect";
 
-import { InvalidArgumentError, InvalidValueError, type BatchOutcome, type BatchRun } from "../src/index.js";
+import {
+  InvalidArgumentError,
+  InvalidValueError,
+  ResourceExhaustedError,
+  UnavailableError,
+  type BatchOutcome,
+  type BatchRun,
+} from "../src/index.js";
 import type {
   BatchOutcomeSchema,
   BatchRun as WireRun,
   TaskRunBatchRequest,
   TaskRunBatchResponseSchema,
 } from "../src/contract.js";
+import { RetryInfoSchema } from "../src/gen/google/rpc/error_details_pb.js";
 import { hang, refusal, Signal } from "./support/scripted_server.js";
 import { connect, serve } from "./support/serving.js";
 
@@ -31,10 +40,11 @@ const done = ({ key, request }: WireRun): Outcome => ({
   },
 });
 
-const rejected = ({ key }: WireRun, code: Code, message = ""): Outcome => ({
-  key,
-  result: { case: "rejected", value: { code, message } },
-});
+const rejected = ({ key }: WireRun, code: Code, message = "", retryAfterMs?: number): Outcome => {
+  const retry = create(RetryInfoSchema, { retryDelay: durationFromMs(retryAfterMs ?? 0) });
+  const details = retryAfterMs === undefined ? [] : [anyPack(RetryInfoSchema, retry)];
+  return { key, result: { case: "rejected", value: { code, message, details } } };
+};
 
 async function* each(
   requests: AsyncIterable<TaskRunBatchRequest>,
@@ -168,6 +178,128 @@ test("a run that is refused is an outcome; one that is refused for now is sent a
   assert.deepEqual([refusals.get(1), refusals.get(2), tries.get("0"), tries.get("1")], [undefined, undefined, 1, 3]);
 });
 
+test("a run that stays refused for now is an outcome in the end, and one without advice at once", async (t) => {
+  const tries = new Map<string, number>();
+  const server = await serve(t, {
+    taskRunBatch: (requests) =>
+      each(requests, (run) => {
+        const count = (tries.get(run.key) ?? 0) + 1;
+        tries.set(run.key, count);
+        switch (run.key) {
+          case "0":
+            return rejected(run, Code.Unavailable);
+          case "1":
+            return rejected(run, Code.ResourceExhausted);
+          default:
+            return count === 1 ? rejected(run, Code.ResourceExhausted, "", 7000) : done(run);
+        }
+      }),
+  });
+  const { client, waits } = connect(t, server, { reconnect: { attempts: 3 } });
+  const refusals: unknown[] = [];
+  for await (const { index, refusal: refused } of client.runBatch({}, rows(3))) {
+    refusals[index] = refused;
+  }
+  assert.ok(refusals[0] instanceof UnavailableError);
+  assert.ok(refusals[1] instanceof ResourceExhaustedError);
+  assert.equal(refusals[2], undefined);
+  assert.deepEqual(Object.fromEntries(tries), { 0: 3, 1: 1, 2: 2 });
+  assert.deepEqual(waits.toSorted((a, b) => a - b), [50, 100, 7000]);
+});
+
+test("a run that waits to be sent again is sent once on a new stream", async (t) => {
+  const release = new Signal();
+  const keys: string[] = [];
+  let streams = 0;
+  const server = await serve(t, {
+    async *taskRunBatch(requests) {
+      const first = ++streams === 1;
+      for await (const { runs } of requests) {
+        for (const run of runs) {
+          if (first) {
+            yield { outcomes: [rejected(run, Code.Unavailable)] };
+            server.cut();
+            return;
+          }
+          keys.push(run.key);
+          release.set();
+          if (run.key === "1") {
+            yield { outcomes: [done({ ...run, key: "0" }), done(run)] };
+          }
+        }
+      }
+    },
+  });
+  let sleeps = 0;
+  const sleep = () => (++sleeps === 1 ? release.promise : Promise.resolve());
+  const { client } = connect(t, server, { timing: { sleep, random: () => 0 } });
+  async function* source(): AsyncGenerator<BatchRun> {
+    yield {};
+    await release.promise;
+    await new Promise((resolve) => setImmediate(resolve));
+    yield {};
+  }
+  const indices: number[] = [];
+  for await (const { index } of client.runBatch({}, source())) {
+    indices.push(index);
+  }
+  assert.deepEqual(indices, [0, 1]);
+  assert.deepEqual(keys, ["0", "1"]);
+});
+
+test("failures are counted anew after an outcome", async (t) => {
+  let streams = 0;
+  const server = await serve(t, {
+    async *taskRunBatch(requests) {
+      streams++;
+      let answered = false;
+      for await (const { runs } of requests) {
+        if (answered) {
+          server.cut();
+        } else if (runs.length > 0) {
+          answered = true;
+          yield { outcomes: runs.map(done) };
+        }
+      }
+    },
+  });
+  const { client } = connect(t, server, { reconnect: { attempts: 2 } });
+  assert.deepEqual(await collect(client.runBatch({}, rows(6), { maxInFlight: 2 })), upTo(6));
+  assert.ok(streams > 2, String(streams));
+});
+
+test("a batch waits for a source that takes its time, and its runs arrive as they were given", async (t) => {
+  const seen: [string, string, Record<string, string>][] = [];
+  let streams = 0;
+  const server = await serve(t, {
+    taskRunBatch: (requests) => {
+      streams++;
+      return each(requests, (run) => {
+        const { requestId = "", displayName = "", labels = {} } = run.request ?? {};
+        seen.push([requestId, displayName, labels]);
+        return done(run);
+      });
+    },
+  });
+  const { client } = connect(t, server);
+  const answered = new Signal();
+  async function* source(): AsyncGenerator<BatchRun> {
+    yield { requestId: "own", displayName: "a name", labels: { a: "b" } };
+    await answered.promise;
+    await new Promise((resolve) => setImmediate(resolve));
+    yield {};
+  }
+  const indices: number[] = [];
+  for await (const { index } of client.runBatch({}, source(), { requestId: "b" })) {
+    indices.push(index);
+    answered.set();
+  }
+  assert.deepEqual(indices, [0, 1]);
+  assert.equal(streams, 1);
+  assert.deepEqual(seen[0], ["own", "a name", { a: "b" }]);
+  assert.deepEqual(seen[1], ["b/1", "", {}]);
+});
+
 test("a batch that is refused as a whole ends with the error, and inputs that are not JSON end it too", async (t) => {
   const server = await serve(t, {
     async *taskRunBatch(requests) {
@@ -186,10 +318,15 @@ test("a batch that is refused as a whole ends with the error, and inputs that ar
 test("leaving the loop ends the batch, and takes no further runs", async (t) => {
   const left = new Signal();
   let taken = 0;
+  const ended = new Signal();
   function* endless(): Generator<BatchRun> {
-    for (;;) {
-      taken++;
-      yield {};
+    try {
+      for (;;) {
+        taken++;
+        yield {};
+      }
+    } finally {
+      ended.set();
     }
   }
   const server = await serve(t, {
@@ -203,5 +340,6 @@ test("leaving the loop ends the batch, and takes no further runs", async (t) => 
     break;
   }
   await left.promise;
+  await ended.promise; // what the source holds is let go of
   assert.ok(taken < 40, String(taken));
 });

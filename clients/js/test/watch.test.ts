@@ -3,7 +3,16 @@ import { test } from "node:test";
 
 import { Code } from "@connectrpc/connect";
 
-import { SequenceOutOfRangeError, TaskNotFoundError, UnavailableError } from "../src/index.js";
+import {
+  ResourceExhaustedError,
+  SequenceOutOfRangeError,
+  ServerError,
+  TaskNotFoundError,
+  UnauthenticatedError,
+  UnavailableError,
+  type RequestError,
+} from "../src/index.js";
+import { mayResume } from "../src/watch.js";
 import { delta, hang, refusal, said, succeeded, watched } from "./support/scripted_server.js";
 import { all, connect, serve } from "./support/serving.js";
 
@@ -169,6 +178,39 @@ test("ends well once the last event was seen, however the stream ends", async (t
   server.watches.push([watched(succeeded(1)), refusal(Code.Internal)]);
   const { client } = connect(t, server);
   assert.equal((await all(client.watch("t"))).length, 1);
+});
+
+test("what a stream ended with tells whether it is opened again", () => {
+  const full = new ResourceExhaustedError({ code: "RESOURCE_EXHAUSTED", text: "", retryAfterMs: 9 });
+  const behind = new ResourceExhaustedError({ code: "RESOURCE_EXHAUSTED", text: "", reason: "WATCH_BEHIND" });
+  const expired = new UnauthenticatedError({ code: "UNAUTHENTICATED", text: "", reason: "CREDENTIALS_INVALID" });
+  const brokenOff = new ServerError({ code: "INTERNAL", text: "" });
+  const unknown = new ServerError({ code: "UNKNOWN", text: "" });
+  const defect = new ServerError({ code: "INTERNAL", text: "", reason: "INTERNAL" });
+  const away = new UnavailableError({ code: "UNAVAILABLE", text: "" });
+  // before anything came; after that, as the first failure in a row, and as a later one
+  const resumed = (error: RequestError) => [
+    mayResume(error, false, 0),
+    mayResume(error, true, 0),
+    mayResume(error, true, 3),
+  ];
+  for (const error of [away, behind]) {
+    assert.deepEqual(resumed(error), [true, true, true]);
+  }
+  for (const error of [full, brokenOff, unknown]) {
+    assert.deepEqual(resumed(error), [false, true, true]);
+  }
+  assert.deepEqual(resumed(expired), [false, true, false]);
+  assert.deepEqual(resumed(defect), [false, false, false]);
+});
+
+test("ends after the last event though the stream does not", { timeout: 20_000 }, async (t) => {
+  const server = await serve(t);
+  server.watches.push([watched(succeeded(1)), watched(), hang], [watched(succeeded(1)), hang]);
+  const { client } = connect(t, server);
+  for (const heartbeatMs of [60_000, 60_000]) {
+    assert.equal((await all(client.watch("t", { heartbeatMs }))).length, 1);
+  }
 });
 
 test("a consumer that takes its time loses nothing", async (t) => {

@@ -82,9 +82,9 @@ def layers(nodes: int, width: int) -> tuple[JSON, JSON]:
     ids = [f"condition_{index}" for index in range(nodes)]
     edges = [_edge("start_0", name) for name in ids[:width]]
     for index, name in enumerate(ids):
-        layer, place = divmod(index, width)
+        layer, column = divmod(index, width)
         following = ids[(layer + 1) * width : (layer + 2) * width]
-        targets = (following[place], following[(place + 1) % width]) if following else ("end_0",)
+        targets = (following[column], following[(column + 1) % width]) if following else ("end_0",)
         edges += [_edge(name, target, "yes") for target in targets]
     return {
         "nodes": [_start(x=_NUMBER), *(_condition(name, _X) for name in ids), _end(x=("number", _X))],

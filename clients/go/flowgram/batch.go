@@ -46,7 +46,7 @@ type BatchRun struct {
 
 // BatchOutcome is what became of one run.
 type BatchOutcome struct {
-	// Index is the place of the run in the batch, from 0.
+	// Index is the position of the run in the batch, from 0.
 	Index int
 	// Key is that of the run.
 	Key string

@@ -68,7 +68,7 @@ var kinds = map[codes.Code]error{
 
 // Violation is one thing that is wrong with a request.
 type Violation struct {
-	// Field is the place, as in `schema.nodes[2].id`.
+	// Field is the path of the field, as in `schema.nodes[2].id`.
 	Field string
 	// Description is what is wrong there.
 	Description string

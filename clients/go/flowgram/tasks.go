@@ -193,7 +193,7 @@ func (c *Client) Validate(ctx context.Context, schema, inputs json.RawMessage) (
 	if response.GetValid() || len(validation.Violations) > 0 {
 		return validation, nil
 	}
-	for _, text := range response.GetErrors() { // of a server that does not tell their places
+	for _, text := range response.GetErrors() { // of a server that does not send their fields
 		validation.Violations = append(validation.Violations, Violation{Description: text})
 	}
 	if validation.Valid() {

@@ -353,7 +353,7 @@ func TestOtherCalls(t *testing.T) {
 				return &runtimev1.TaskValidateResponse{
 					Errors: []string{"a"}, Problems: []*runtimev1.Problem{{Field: "inputs", Text: "a"}},
 				}, nil
-			case "1": // a server that tells no places
+			case "1": // a server that sends no fields
 				return &runtimev1.TaskValidateResponse{Errors: []string{"a", "b"}}, nil
 			}
 			return &runtimev1.TaskValidateResponse{}, nil

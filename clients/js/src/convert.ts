@@ -48,7 +48,7 @@ export function snapshot(received: report_pb.Snapshot): models.Snapshot {
   };
 }
 
-/** What a check found. A server that does not tell the places of problems has their texts. */
+/** What a check found. Of a server that does not send the fields of problems: their texts. */
 export function validation(received: service_pb.TaskValidateResponse): models.Validation {
   const violations = received.problems.map(violation);
   if (!received.valid && violations.length === 0) {

@@ -47,7 +47,7 @@ export type StatusCode =
 
 /** One thing that is wrong with a request. */
 export interface Violation {
-  /** The place, as in `schema.nodes[2].id`. */
+  /** The field, as in `schema.nodes[2].id`. */
   readonly field: string;
   /** What is wrong there. */
   readonly description: string;
@@ -60,7 +60,7 @@ export class FlowgramError extends Error {
   }
 }
 
-/** A value cannot be sent; the text names the place. Nothing was sent. */
+/** A value cannot be sent; the text names the field. Nothing was sent. */
 export class InvalidValueError extends FlowgramError {}
 
 /** What is known about a call that failed. */

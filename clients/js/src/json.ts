@@ -73,7 +73,7 @@ export function endOfString(text: string, start: number): number {
  * The JSON text of a value; BigInt as digits. What JSON cannot hold is refused, where `JSON.stringify` would make
  * something else of it: NaN, Infinity, functions, Map and Set, what contains itself.
  *
- * @throws InvalidValueError with the place in its text, beginning with `name`
+ * @throws InvalidValueError with the path in its text, beginning with `name`
  */
 export function stringify(value: unknown, name = "value"): string {
   const mark = `${randomUUID()}:`;

@@ -111,7 +111,7 @@ export interface Task extends TaskSummary {
 
 /** What became of one run of a batch: it has a result or a refusal. */
 export interface BatchOutcome {
-  /** The place of the run in the batch, from 0. */
+  /** The index of the run in the batch, from 0. */
   readonly index: number;
   /** That of the run. */
   readonly key: string;

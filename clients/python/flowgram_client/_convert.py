@@ -112,7 +112,7 @@ def task(message: report_pb2.Task) -> models.Task:
 
 
 def validation(response: runtime_service_pb2.TaskValidateResponse) -> models.Validation:
-    """What a check found. Servers of version 0.1 do not send the places."""
+    """What a check found. Servers of version 0.1 do not send the fields."""
     violations = [Violation(problem.field, problem.text) for problem in response.problems]
     if not response.valid and not violations:
         violations = [Violation("", text) for text in response.errors or ("not valid",)]

@@ -15,7 +15,7 @@ class ErrorInfo(NamedTuple):
 
 
 class BadRequest(NamedTuple):
-    """What is wrong with a request: places and descriptions."""
+    """What is wrong with a request: fields and descriptions."""
 
     violations: tuple[tuple[str, str], ...]
 

@@ -16,7 +16,7 @@ def dumps(value: Mapping[str, Any] | str, name: str) -> str:
     """The JSON text of an object; a text is taken as it is, for the server to judge.
 
     Raises:
-        InvalidValueError: something in it is not JSON; the text names the place, beginning with `name`.
+        InvalidValueError: something in it is not JSON; the text names the path, beginning with `name`.
     """
     if isinstance(value, str):
         _require_unicode(value, name)

@@ -39,7 +39,7 @@ class FlowgramError(Exception):
 class InvalidValueError(FlowgramError, ValueError):
     """A value cannot be sent: it is not JSON, not Unicode, of another type or out of its range.
 
-    The text names the place. Nothing was sent.
+    The text names the field. Nothing was sent.
     """
 
 
@@ -47,7 +47,7 @@ class Violation(NamedTuple):
     """One thing that is wrong with a request."""
 
     field: str
-    """The place, as in `schema.nodes[2].id`."""
+    """The field, as in `schema.nodes[2].id`."""
     description: str
     """What is wrong there."""
 

@@ -155,7 +155,7 @@ class BatchOutcome:
     """What became of one row of a batch."""
 
     index: int
-    """The place of the row among the rows given, from 0."""
+    """The index of the row among the rows given, from 0."""
     row_id: str
     """The id of the row: its own, or its index."""
     result: Result | None

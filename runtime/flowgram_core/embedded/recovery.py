@@ -61,11 +61,11 @@ class Recovery:
     def _in_order(self, found: Sequence[TaskRecord]) -> list[TaskRecord]:
         """Tasks in the order in which they are rebuilt: those with crashes last; else in turns of the namespaces, oldest first."""
         before: Counter[str] = Counter()
-        places: dict[str, tuple[int, int]] = {}
+        order: dict[str, tuple[int, int]] = {}
         for record in found:
-            places[record.task_id] = self._crashes.get(record.task_id, 0), before[record.namespace]
+            order[record.task_id] = self._crashes.get(record.task_id, 0), before[record.namespace]
             before[record.namespace] += 1
-        return sorted(found, key=lambda record: places[record.task_id])
+        return sorted(found, key=lambda record: order[record.task_id])
 
     async def run(self) -> None:
         """Rebuilds all tasks and resumes them, then retries those for which that failed, with backoff."""
@@ -122,7 +122,7 @@ class Recovery:
             settled.set_result(None)
 
     def _reserves(self, record: TaskRecord) -> bool:
-        """Whether a task gets a place among those that run before new tasks do."""
+        """Whether a task gets a slot before new tasks do."""
         return record.status == Status.PROCESSING and record.task_id not in self._crashes
 
     async def _count_crashes(self) -> Mapping[str, int]:

@@ -54,7 +54,7 @@ class Scheduler:
         self._first_owner: str | None = None
         self._is_shared = False  # whether there was a second owner
         self._running = 0
-        self._reserved = 0  # places of tasks that ran when the former process ended, and are not rebuilt yet
+        self._reserved = 0  # slots of tasks that ran when the former process ended, and are not rebuilt yet
         self._inputs_size = 0
         self._closing = False
         self._closed = False
@@ -87,7 +87,7 @@ class Scheduler:
 
         Args:
             inputs_size: Characters of its inputs.
-            owner: Whose task it is. As soon as there was more than one, each may have as many tasks waiting as there are places
+            owner: Whose task it is. As soon as there was more than one, each may have as many tasks waiting as there are slots
                 left, so that whatever one does, there are some for the next.
         """
         if self._first_owner is None:
@@ -133,12 +133,12 @@ class Scheduler:
         self._add(runner, waits=not runner.started)
         self._run_in_background(runner)
 
-    def reserve(self, places: int) -> None:
-        """Keeps places among those that run for tasks that are to be resumed."""
-        self._reserved += places
+    def reserve(self, slots: int) -> None:
+        """Reserves slots for tasks that are to be resumed."""
+        self._reserved += slots
 
     def release(self) -> None:
-        """Gives up one reserved place: its task was resumed, or cannot be."""
+        """Gives up one reserved slot: its task was resumed, or cannot be."""
         self._reserved -= 1
 
     def start_waiting(self) -> None:

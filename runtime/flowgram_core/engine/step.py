@@ -2,7 +2,7 @@
 
 A step ends when nothing is left to do, or when it has done so many node runs, so much work, or made events of so many bytes. It reads no
 clock: where work goes on by itself the host says what time it is, and a host that shares its thread with others may pause.
-The same inputs at the same places always give the same events; where a step ends decides only what becomes durable at once.
+The same activations at the same positions of the log always give the same events; where a step ends decides only what becomes durable at once.
 """
 
 from collections.abc import Callable, Sequence

@@ -31,11 +31,11 @@ class ModelingError(Exception):
 
 
 class JSONTextError(ModelingError, ValueError):
-    """A text is not JSON, or is JSON that cannot be represented. The text of the error names the place.
+    """A text is not JSON, or is JSON that cannot be represented. The text of the error names the position.
 
     Attributes:
-        reason: What is wrong, without the place.
-        position: Line and column of the place, both from 1; the column in characters.
+        reason: What is wrong, without the position.
+        position: Line and column, both from 1; the column in characters.
     """
 
     def __init__(self, reason: str, position: tuple[int, int]) -> None:
@@ -52,7 +52,7 @@ class NumberOutOfRange(JSONTextError):
 
 
 class JSONTooLarge(JSONTextError):
-    """A JSON text would take more memory than it may, read as far as to a place."""
+    """A JSON text would take more memory than it may, read as far as to a position."""
 
     def __init__(self, limit: int, position: tuple[int, int]) -> None:
         super().__init__(f"more than {limit} bytes of memory for its arrays, objects and texts", position)

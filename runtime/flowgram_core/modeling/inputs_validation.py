@@ -41,9 +41,9 @@ SimpleTypes: TypeAlias = Mapping[str, frozenset[type]]
 """By the name of an input, the classes that its value may have."""
 
 
-# The place of a value: the place of its container, and its name or index there. The outermost value is at None. It becomes
+# The location of a value: that of its container, and its name or index there. That of the outermost value is None. It becomes
 # a path only where there is a problem.
-_Place: TypeAlias = "tuple[_Place, str | int] | None"
+_Location: TypeAlias = "tuple[_Location, str | int] | None"
 
 
 class _MalformedDeclaration(Exception):
@@ -63,12 +63,12 @@ class _Findings(list[Problem]):
         self._characters = 0
         self._members: dict[int, frozenset[Any]] = {}
 
-    def add(self, place: _Place, text: str) -> None:
-        """Adds a problem of the value at a place. Raises `_Enough` beyond the number that is reported."""
+    def add(self, location: _Location, text: str) -> None:
+        """Adds a problem of the value at a location. Raises `_Enough` beyond the number that is reported."""
         if len(self) == MAX_PROBLEMS or self._characters > MAX_PROBLEM_CHARACTERS:
             raise _Enough
         self._characters += len(text)
-        self._append(_field(place), text)
+        self._append(_field(location), text)
 
     def includes(self, declared: list[Any], value: Any) -> bool:
         """`declared.includes(value)`, for many values, each in the same time however many are declared."""
@@ -138,17 +138,17 @@ def validate_inputs(declared: Any, inputs: Any, meter: Meter | None = None) -> t
     return tuple(findings)
 
 
-def _check(value: Any, schema: Any, place: _Place, findings: _Findings) -> None:
+def _check(value: Any, schema: Any, location: _Location, findings: _Findings) -> None:
     findings.meter.spend(PART)
     try:
-        text = _check_value(value, schema, place, findings)
+        text = _check_value(value, schema, location, findings)
     except _MalformedDeclaration as error:
         text = f"Validation error: {error}"
     if text is not None:
-        findings.add(place, text)
+        findings.add(location, text)
 
 
-def _check_value(value: Any, schema: Any, place: _Place, findings: _Findings) -> str | None:
+def _check_value(value: Any, schema: Any, location: _Location, findings: _Findings) -> str | None:
     """The problem of the value itself, or None; problems of its members are added to the findings."""
     if schema is None or schema is UNDEFINED:
         raise _MalformedDeclaration(
@@ -164,38 +164,40 @@ def _check_value(value: Any, schema: Any, place: _Place, findings: _Findings) ->
         return None
     allowed = schema.get("enum")
     if allowed is not None and _is_filled(allowed) and not _includes(allowed, value, "schema.enum", findings):
-        return f"Value at {_path(place)} must be one of: {_join(allowed)}, but got: {_shown(value)}"
+        return f"Value at {_path(location)} must be one of: {_join(allowed)}, but got: {_shown(value)}"
     declared = schema.get("type", UNDEFINED)
     match declared:
         case "boolean":
-            return None if isinstance(value, bool) else _expected(declared, place, javascript.typeof(value))
+            return (
+                None if isinstance(value, bool) else _expected(declared, location, javascript.typeof(value))
+            )
         case "string":
-            return None if isinstance(value, str) else _expected(declared, place, javascript.typeof(value))
+            return None if isinstance(value, str) else _expected(declared, location, javascript.typeof(value))
         case "integer":
             whole = _is_number(value) and (isinstance(value, int) or value.is_integer())
-            return None if whole else _expected(declared, place, _shown(value))
+            return None if whole else _expected(declared, location, _shown(value))
         case "number":
             number = _is_number(value) and not math.isnan(value)
-            return None if number else _expected(declared, place, _shown(value))
+            return None if number else _expected(declared, location, _shown(value))
         case "object":
-            return _check_object(value, schema, place, findings)
+            return _check_object(value, schema, location, findings)
         case "array":
-            return _check_array(value, schema, place, findings)
+            return _check_array(value, schema, location, findings)
         case "map":
-            return _check_map(value, schema, place, findings)
+            return _check_map(value, schema, location, findings)
         case "date-time":
             dated = type_of(value) == DATE_TIME
-            return None if dated else _expected(declared, place, _shown(value))
+            return None if dated else _expected(declared, location, _shown(value))
         case "unknown":
             return None
-    if declared is UNDEFINED and place is not None and is_declaration:
+    if declared is UNDEFINED and location is not None and is_declaration:
         return None
-    return f'Unknown type "{javascript.to_string(declared)}" at {_path(place)}'
+    return f'Unknown type "{javascript.to_string(declared)}" at {_path(location)}'
 
 
-def _check_object(value: Any, schema: dict[str, Any], place: _Place, findings: _Findings) -> str | None:
+def _check_object(value: Any, schema: dict[str, Any], location: _Location, findings: _Findings) -> str | None:
     if not isinstance(value, dict):
-        return _expected("object", place, _kind(value))
+        return _expected("object", location, _kind(value))
     required = schema.get("required", UNDEFINED)
     properties = schema.get("properties")
     missing = set()
@@ -204,74 +206,74 @@ def _check_object(value: Any, schema: dict[str, Any], place: _Place, findings: _
         for name in map(javascript.to_string, _iterate(required)):
             if name not in value and name not in missing:
                 missing.add(name)
-                _add_missing(name, place, findings)
+                _add_missing(name, location, findings)
     entries = properties if isinstance(properties, dict) else dict(_entries(properties))
     if required is not None and required is not UNDEFINED:
         for name in entries:
             findings.meter.spend(PART)
             declared = _includes(required, name, "schema.required?", findings)
             if declared and name not in value and name not in missing:
-                _add_missing(name, place, findings)
+                _add_missing(name, location, findings)
     findings.meter.spend(PART * len(entries))
     for name, schema_of_property in entries.items():
         if name in value:
-            _check(value[name], schema_of_property, (place, name), findings)
+            _check(value[name], schema_of_property, (location, name), findings)
     additional = schema.get("additionalProperties")
     if additional is not None and javascript.truthy(additional):
-        _check_members(value, additional, place, entries, findings)
+        _check_members(value, additional, location, entries, findings)
     return None
 
 
-def _check_map(value: Any, schema: dict[str, Any], place: _Place, findings: _Findings) -> str | None:
+def _check_map(value: Any, schema: dict[str, Any], location: _Location, findings: _Findings) -> str | None:
     if not isinstance(value, dict):
-        return _expected("map", place, _kind(value))
+        return _expected("map", location, _kind(value))
     additional = schema.get("additionalProperties")
     if javascript.truthy(additional):
-        _check_members(value, additional, place, {}, findings)
+        _check_members(value, additional, location, {}, findings)
     return None
 
 
 def _check_members(
-    value: dict[str, Any], schema: Any, place: _Place, named: dict[str, Any], findings: _Findings
+    value: dict[str, Any], schema: Any, location: _Location, named: dict[str, Any], findings: _Findings
 ) -> None:
     findings.meter.spend(PART * len(value))
     for name, member in value.items():
         if name not in named:
-            _check(member, schema, (place, name), findings)
+            _check(member, schema, (location, name), findings)
 
 
-def _check_array(value: Any, schema: dict[str, Any], place: _Place, findings: _Findings) -> str | None:
+def _check_array(value: Any, schema: dict[str, Any], location: _Location, findings: _Findings) -> str | None:
     if not isinstance(value, list):
-        return _expected("array", place, javascript.typeof(value))
+        return _expected("array", location, javascript.typeof(value))
     items = schema.get("items")
     if javascript.truthy(items):
         for index, item in enumerate(value):
-            _check(item, items, (place, index), findings)
+            _check(item, items, (location, index), findings)
     return None
 
 
-def _add_missing(name: str, place: _Place, findings: _Findings) -> None:
-    findings.add((place, name), f'Missing required property "{name}" at {_path(place)}')
+def _add_missing(name: str, location: _Location, findings: _Findings) -> None:
+    findings.add((location, name), f'Missing required property "{name}" at {_path(location)}')
 
 
-def _expected(declared: str, place: _Place, found: str) -> str:
-    return f"Expected {declared} at {_path(place)}, but got: {found}"
+def _expected(declared: str, location: _Location, found: str) -> str:
+    return f"Expected {declared} at {_path(location)}, but got: {found}"
 
 
-def _members(place: _Place) -> list[str | int]:
-    """The members that lead to a place, from the outermost value on."""
+def _members(location: _Location) -> list[str | int]:
+    """The members that lead to a location, from the outermost value on."""
     members: list[str | int] = []
-    while place is not None:
-        place, member = place
+    while location is not None:
+        location, member = location
         members.append(member)
     members.reverse()
     return members
 
 
-def _path(place: _Place) -> str:
-    """A place as FlowGram names it: without the root, but for what lies in it directly."""
+def _path(location: _Location) -> str:
+    """A location as FlowGram names it: without the root, but for what lies in it directly."""
     path = _ROOT
-    for member in _members(place):
+    for member in _members(location):
         if isinstance(member, int):
             path = f"{path}[{member}]"
         else:
@@ -279,9 +281,9 @@ def _path(place: _Place) -> str:
     return path
 
 
-def _field(place: _Place) -> str:
-    """A place as a path of field names."""
-    names = (f"[{member}]" if isinstance(member, int) else f".{member}" for member in _members(place))
+def _field(location: _Location) -> str:
+    """A location as a path of field names."""
+    names = (f"[{member}]" if isinstance(member, int) else f".{member}" for member in _members(location))
     return "inputs" + "".join(names)
 
 

@@ -85,7 +85,7 @@ class _Reader:
         self._max_memory = max_memory
         self._memory = 0
         self._whole: list[Any] = []
-        # The arrays and objects around the place that was reached.
+        # The arrays and objects around the position that was reached.
         self._around: list[Any] = [self._whole]
         self._name: str | None = None
 
@@ -265,10 +265,10 @@ class _Reader:
         try:
             found = self._read_piece(wrapped, self._max_depth - len(self._around) + 2)
         except JSONTextError as error:
-            place = start + _index(wrapped, error.position) - 1
+            index = start + _index(wrapped, error.position) - 1
             if isinstance(error, NumberOutOfRange):
-                raise NumberOutOfRange(self._position(place)) from None
-            raise self._error(error.reason, place) from None
+                raise NumberOutOfRange(self._position(index)) from None
+            raise self._error(error.reason, index) from None
         if self._max_memory is not None:
             self._count(memory_of((found,), self._max_memory, Meter()), start)
         if is_object:

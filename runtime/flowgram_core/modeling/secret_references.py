@@ -63,26 +63,26 @@ def is_secret_name(name: str) -> bool:
 
 def find_secret_references(nodes: Sequence[NodeSchema]) -> SecretReferences:
     """The references to secrets in the nodes of a workflow, blocks included."""
-    placed = list(_placed(nodes, "schema.nodes"))
-    if any(node.id == SECRETS for _, node in placed):
+    nodes_with_paths = list(_placed(nodes, "schema.nodes"))
+    if any(node.id == SECRETS for _, node in nodes_with_paths):
         return SecretReferences()
     names: dict[str, None] = {}
     uses: dict[str, SecretUses] = {}
     problems: list[Problem] = []
-    for path, node in placed:
+    for path, node in nodes_with_paths:
         fields = _fields(node)
         found: dict[str, list[str]] = {}
-        for place, reference in _references(node.data, ""):
-            field = fields.get(place)
+        for inner, reference in _references(node.data, ""):
+            field = fields.get(inner)
             if len(reference) != 1 or not isinstance(reference[0], str) or not is_secret_name(reference[0]):
                 text = (
                     f"a reference to a secret is [{SECRETS}, NAME], where NAME has letters, digits, _ and -"
                 )
-                problems.append(Problem(f"{path}.data{place}", text))
+                problems.append(Problem(f"{path}.data{inner}", text))
             elif field is None:
                 shown = to_well_formed(reference[0])
                 text = f'The secret "{shown}" cannot be used here: secrets may stand in {_ALLOWED}'
-                problems.append(Problem(f"{path}.data{place}", text))
+                problems.append(Problem(f"{path}.data{inner}", text))
             else:
                 names[reference[0]] = None
                 found.setdefault(field, []).append(reference[0])
@@ -99,7 +99,7 @@ def _placed(nodes: Sequence[NodeSchema], path: str) -> Iterator[tuple[str, NodeS
 
 
 def _fields(node: NodeSchema) -> dict[str, str]:
-    """The places in a node's data where secrets may stand, and the fields of the call that they become."""
+    """The paths in a node's data where secrets may stand, and the fields of the call that they become."""
     data = node.data
     if node.type == "llm":
         return {f".inputsValues.{_API_KEY}": _API_KEY}
@@ -124,17 +124,17 @@ def _object(value: Any) -> JSONObject:
 
 
 def _references(data: Any, path: str) -> Iterator[tuple[str, list[Any]]]:
-    """What stands behind `secrets` in all references of a node's data, with the place of the binding."""
+    """What stands behind `secrets` in all references of a node's data, with the path of the binding."""
     pending = [(path, data)]
     while pending:
-        place, value = pending.pop()
+        path, value = pending.pop()
         if isinstance(value, dict):
             kind = value.get("type")
             if kind in {"constant", "ref", "template"} and "content" in value:
                 for node_id, *rest in references_in(value):
                     if node_id == SECRETS:
-                        yield place, rest
+                        yield path, rest
             else:
-                pending += [(f"{place}.{name}", member) for name, member in reversed(value.items())]
+                pending += [(f"{path}.{name}", member) for name, member in reversed(value.items())]
         elif isinstance(value, list):
-            pending += reversed([(f"{place}[{index}]", member) for index, member in enumerate(value)])
+            pending += reversed([(f"{path}[{index}]", member) for index, member in enumerate(value)])

@@ -117,7 +117,7 @@ def _replace(value: Any, path: Sequence[Any], new: Any, meter: Meter) -> Any:
     """The value with what lies at the path replaced: copies along the path, since values are shared between variables."""
     whole = [value]
     container: Any = whole
-    place: int | str = 0
+    member: int | str = 0
     for key in path:
         copy: Any
         inner: int | str
@@ -135,7 +135,7 @@ def _replace(value: Any, path: Sequence[Any], new: Any, meter: Meter) -> Any:
             meter.allocated += dict_memory(len(members) + 1)
             copy, inner = {**members}, javascript.to_string(key)
             value = copy.get(inner)
-        container[place] = copy
-        container, place = copy, inner
-    container[place] = new
+        container[member] = copy
+        container, member = copy, inner
+    container[member] = new
     return whole[0]

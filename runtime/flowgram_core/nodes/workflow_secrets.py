@@ -174,10 +174,10 @@ class OpenSecrets(NamedTuple):
         """Raises `NodeError` where a request to an address may not carry one of them."""
         for name, hosts in self.hosts.items():
             if not any(host.has(url) for host in hosts):
-                place = url.netloc.decode("ascii")
+                host_and_port = url.netloc.decode("ascii")
                 named = any(host._replace(plain=True).has(url) for host in hosts)
                 why = "without TLS" if named else "which it is not for"
-                raise NodeError(f'The secret "{name}" is not sent to "{place}", {why}')
+                raise NodeError(f'The secret "{name}" is not sent to "{host_and_port}", {why}')
 
     def check_host_header(self, url: httpx2.URL, header: str | None) -> None:
         """Raises `NodeError` where a request is addressed to one host, and its header `Host` names another that may not get them.

@@ -60,7 +60,7 @@ def label_key(name: str, value: str) -> str:
 
 
 def order_of(create_time: int, task_id: str) -> int:
-    """The place of a task in lists: by its creation, then by its id."""
+    """The position of a task in lists: by its creation, then by its id."""
     low = int.from_bytes(hashlib.sha256(task_id.encode("utf-8", "surrogatepass")).digest()[:2], "big")
     return create_time << _ID_BITS | low >> (16 - _ID_BITS)
 

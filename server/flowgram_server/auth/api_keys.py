@@ -139,9 +139,9 @@ def read_keys(path: Path) -> list[APIKey]:
         return _KeyFile.model_validate_json(text).keys
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
+        field = ".".join(map(str, first["loc"]))
         raise CredentialFileUnusable(
-            f"{path}: is no file of keys: {f'{place}: ' if place else ''}{first['msg']}"
+            f"{path}: is no file of keys: {f'{field}: ' if field else ''}{first['msg']}"
         ) from None
 
 

@@ -156,8 +156,8 @@ def _follow_to_exit(
 
 
 def _come_back(connection: Connection, task_id: str, progress: Progress) -> str:
-    place = "".join(f" {option}" for option in connection.options())
+    options = "".join(f" {option}" for option in connection.options())
     return (
-        f"\nThe task goes on. Watch it again: flowgram watch {task_id} --after {progress.sequence}{place}\n"
-        f"Stop it: flowgram cancel {task_id}{place}"
+        f"\nThe task goes on. Watch it again: flowgram watch {task_id} --after {progress.sequence}{options}\n"
+        f"Stop it: flowgram cancel {task_id}{options}"
     )

@@ -26,7 +26,7 @@ def read_workflow(file: str, inputs: str | None) -> Workflow:
         inputs: JSON text, or `@` and a path; they replace the inputs that the file holds.
 
     Raises:
-        CommandError: a file cannot be read, or is not JSON; the message names the place.
+        CommandError: a file cannot be read, or is not JSON; the message names the position.
     """
     text = _read(file)
     value = _parse(text, "the standard input" if file == "-" else file)
@@ -64,8 +64,8 @@ def _parse(text: str, name: str) -> Any:
     try:
         return json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise CommandError(f"{name}: not JSON: {error.msg} at {place}", ExitStatus.INVALID) from None
+        position = f"line {error.lineno}, column {error.colno}"
+        raise CommandError(f"{name}: not JSON: {error.msg} at {position}", ExitStatus.INVALID) from None
     except ValueError as error:
         raise CommandError(f"{name}: not JSON: {error}", ExitStatus.INVALID) from None
     except RecursionError:

@@ -373,7 +373,7 @@ def _checked(shape: type[_Body], body: Body) -> _Body:
 
 
 def problems_of(errors: Any) -> list[str]:
-    """What pydantic found, one text for each problem, with the place first."""
+    """What pydantic found, one text for each problem, with the field first."""
     return [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in errors]
 
 

@@ -32,7 +32,7 @@ class RequestInvalid(GatewayError):
     """The body or the parameters of a request are not as they should be.
 
     Attributes:
-        problems: All of them, each naming the place.
+        problems: All of them, each naming its field.
     """
 
     def __init__(self, *problems: str) -> None:

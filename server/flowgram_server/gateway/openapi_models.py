@@ -94,7 +94,9 @@ class TaskID(_Shape):
 class Problem(_Shape):
     """One thing that is wrong."""
 
-    field: str = Field(description="The place, such as `schema.nodes[2].id`; empty if there is no one place.")
+    field: str = Field(
+        description="The field, such as `schema.nodes[2].id`; empty if it is none in particular."
+    )
     text: str
 
 
@@ -103,7 +105,7 @@ class Validation(_Shape):
 
     valid: bool
     errors: list[str] = Field(default=[], description="All problems, in order; only if it is not valid.")
-    problems: list[Problem] = Field(default=[], description="The same, each with its place.")
+    problems: list[Problem] = Field(default=[], description="The same, each with its field.")
     warnings: list[Problem] = Field(
         default=[],
         description="What does not keep it from running, and is probably not meant; only if there is any.",

@@ -27,7 +27,7 @@ class Violation(NamedTuple):
     """One thing that is wrong with a request.
 
     Attributes:
-        field: The place, as a path of field names: `page_size`, `schema.nodes[2].id`.
+        field: The field, as a path of field names: `page_size`, `schema.nodes[2].id`.
         description: What was expected there, and what was found.
     """
 

@@ -53,9 +53,9 @@ def unknown_variables(environment: Iterable[str], settings: type[BaseModel]) -> 
     return problems
 
 
-def problem_with(place: Sequence[int | str], kind: str, message: str, settings: type[BaseModel]) -> str:
+def problem_with(location: Sequence[int | str], kind: str, message: str, settings: type[BaseModel]) -> str:
     """What is wrong with a setting, as pydantic found it: where, of which kind, and in which words."""
-    name = ".".join(map(str, place))
+    name = ".".join(map(str, location))
     if kind != "extra_forbidden":
         text = message.removeprefix("Value error, ")
         return f"{name}: {text}" if name else text  # of several settings together

@@ -235,17 +235,17 @@ def _failed(message: str) -> NodeError:
 
 
 def _locate(error: Any, source: str) -> str:
-    """What a syntax error says, with its place in the user's script.
+    """What a syntax error says, with its position in the user's script.
 
     Args:
         error: Its `message`, and its `stack`, which begins with `at <input>:LINE:COLUMN`.
         source: The script. Where it ends too early, the engine finds the error in what follows it.
     """
     message, stack = error["message"], error["stack"]
-    place = str(stack).strip().partition("\n")[0].removesuffix(")").rsplit(":", 2)
-    if len(place) < 3 or not (place[1].isdecimal() and place[2].isdecimal()):
+    position = str(stack).strip().partition("\n")[0].removesuffix(")").rsplit(":", 2)
+    if len(position) < 3 or not (position[1].isdecimal() and position[2].isdecimal()):
         return str(message)
-    line, column = int(place[1]), int(place[2])
+    line, column = int(position[1]), int(position[2])
     lines = source.split("\n")
     if line > len(lines):
         return f"{message} (at the end of the script)"

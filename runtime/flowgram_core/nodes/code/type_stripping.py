@@ -67,8 +67,8 @@ _CALLS = frozenset({"call_expression", "member_expression", "subscript_expressio
 class Refused(Exception):
     """The script cannot be made JavaScript. The text is for users."""
 
-    def __init__(self, problem: str, place: "tuple[int, int]") -> None:
-        row, column = place
+    def __init__(self, problem: str, position: "tuple[int, int]") -> None:
+        row, column = position
         super().__init__(f"{problem} (line {row + 1}, column {column + 1})")
 
 

@@ -1,7 +1,7 @@
 """The condition node: chooses a branch by comparing values.
 
 `data.conditions` gives one condition for each branch; the editor's multi-condition node gives `data.branch`, where each
-branch has several, joined by `and` or `or`, and is named by its place: `branch.0`, `branch.1` …
+branch has several, joined by `and` or `or`, and is named by its position: `branch.0`, `branch.1` …
 """
 
 from collections.abc import Callable

@@ -94,8 +94,8 @@ class HTTPClient:
                 with TimeLimit(asyncio.get_running_loop().call_later, timeout):
                     return await self._follow(request, check)
             except TimeoutError as error:
-                place, milliseconds = request.url.netloc.decode("ascii"), f"{timeout * 1000:g}"
-                raise AttemptFailed(f'no response from "{place}" within {milliseconds} ms') from error
+                host_and_port, milliseconds = request.url.netloc.decode("ascii"), f"{timeout * 1000:g}"
+                raise AttemptFailed(f'no response from "{host_and_port}" within {milliseconds} ms') from error
 
     async def _follow(self, request: Request, check: URLCheck | None) -> Response:
         for _ in range(self._settings.max_redirects + 1):

@@ -1,4 +1,4 @@
-"""The secrets in the prepared inputs of an http node: their values take the places of their placeholders."""
+"""The secrets in the prepared inputs of an http node: their values replace their placeholders."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -28,19 +28,19 @@ def with_secrets(inputs: JSONObject, uses: SecretUses, secrets: OpenSecrets) -> 
     Raises:
         NodeError: What stands beside a secret has a placeholder itself.
     """
-    by_place: dict[str, dict[str, Sequence[str]]] = {}
+    by_section: dict[str, dict[str, Sequence[str]]] = {}
     for field, names in uses.items():
-        place, _, name = field.partition(".")
-        by_place.setdefault(place, {})[name] = names
+        section, _, name = field.partition(".")
+        by_section.setdefault(section, {})[name] = names
     filled = dict(inputs)
-    for place in ("headers", "params"):
-        filled[place] = _filled(inputs[place], by_place.get(place, {}), secrets)
+    for section in ("headers", "params"):
+        filled[section] = _filled(inputs[section], by_section.get(section, {}), secrets)
     body, body_type = inputs["body"], inputs["bodyType"]
     if not isinstance(body, str) or not isinstance(body_type, str):
         return filled
     if in_text := uses.get(_TEXTS.get(body_type, "")):
         filled["body"] = secrets.fill(body, in_text, in_json=body_type == request.JSON)
-    elif fields := by_place.get(_FORMS.get(body_type, "")):
+    elif fields := by_section.get(_FORMS.get(body_type, "")):
         form = json_text.loads(body)
         filled["body"] = json_text.dumps(_filled(form, fields, secrets))
     return filled

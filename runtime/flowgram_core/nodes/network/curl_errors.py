@@ -17,38 +17,38 @@ _REASON: Final = re.compile(
 )
 
 
-def explain(code: int, message: str, os_error: int, *, place: str, host: str) -> TransportError:
+def explain(code: int, message: str, os_error: int, *, host_and_port: str, host: str) -> TransportError:
     """The error that a failed exchange ends with.
 
     Args:
         code: A number of the `CURLcode` type.
         message: What libcurl says besides.
         os_error: The last errno of connecting, or 0.
-        place: Host and port.
+        host_and_port: Of the server, as messages name it.
         host: The host alone.
     """
     match code:
         case pycurl.E_OPERATION_TIMEDOUT:
-            return TransportTimeout(f'no connection to "{place}" in time')
+            return TransportTimeout(f'no connection to "{host_and_port}" in time')
         case pycurl.E_COULDNT_RESOLVE_HOST | pycurl.E_URL_MALFORMAT:
             return TransportError(f'unknown host "{host}"')
         case pycurl.E_COULDNT_RESOLVE_PROXY:
-            return TransportError(f'unknown proxy for "{place}"')
+            return TransportError(f'unknown proxy for "{host_and_port}"')
         case pycurl.E_COULDNT_CONNECT if os_error == errno.ECONNREFUSED:
-            return TransportError(f'"{place}" refused the connection')
+            return TransportError(f'"{host_and_port}" refused the connection')
         case pycurl.E_COULDNT_CONNECT if os_error in _UNREACHABLE:
-            return TransportError(f'"{place}" cannot be reached')
+            return TransportError(f'"{host_and_port}" cannot be reached')
         case _ if code in {pycurl.E_COULDNT_CONNECT, _PROXY_ERROR}:
-            return TransportError(f'no connection to "{place}"')
+            return TransportError(f'no connection to "{host_and_port}"')
         case pycurl.E_PEER_FAILED_VERIFICATION:
             return TransportError(
-                f'the certificate of "{place}" is not trusted: {_REASON.sub("", message) or "unknown reason"}'
+                f'the certificate of "{host_and_port}" is not trusted: {_REASON.sub("", message) or "unknown reason"}'
             )
         case pycurl.E_SSL_CONNECT_ERROR:
             return TransportError(
-                f'no secure connection to "{place}": {_REASON.sub("", message) or "TLS failed"}'
+                f'no secure connection to "{host_and_port}": {_REASON.sub("", message) or "TLS failed"}'
             )
         case _ if code in _BROKEN:
-            return TransportError(f'the connection to "{place}" broke')
+            return TransportError(f'the connection to "{host_and_port}" broke')
         case _:
-            return TransportError(f'no complete HTTP response from "{place}"')
+            return TransportError(f'no complete HTTP response from "{host_and_port}"')

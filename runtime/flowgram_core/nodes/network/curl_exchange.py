@@ -56,7 +56,7 @@ class CurlExchange:
 
     Args:
         easy: The handle, with all that the request says.
-        place: Host and port, for messages.
+        host_and_port: Of the server, as messages name it.
         host: The host, for messages.
         connections: Of all exchanges whose handles share a pool.
         refusal: Says why an address is not connected to; None: every one is.
@@ -74,10 +74,10 @@ class CurlExchange:
         "_abandon",
         "_connections",
         "_host",
+        "_host_and_port",
         "_is_done",
         "_is_paused",
         "_opened",
-        "_place",
         "_read_timeout",
         "_recycle",
         "_refusal",
@@ -102,7 +102,7 @@ class CurlExchange:
         self,
         easy: Any,
         *,
-        place: str,
+        host_and_port: str,
         host: str,
         connections: Connections,
         refusal: Callable[[str], str | None] | None,
@@ -116,7 +116,7 @@ class CurlExchange:
         self.is_added = False
         self.is_stale = False
         self.failure: Exception | None = None
-        self._place = place
+        self._host_and_port = host_and_port
         self._host = host
         self._connections = connections
         self._refusal = refusal
@@ -227,12 +227,12 @@ class CurlExchange:
         """The exchange has ended, with a code and message of libcurl where it has failed."""
         if error is not None and self.failure is None:
             if self._refused is not None and not self._sendings:
-                self.failure = NodeError(f'"{self._place}" {self._refused}')
+                self.failure = NodeError(f'"{self._host_and_port}" {self._refused}')
             else:
                 os_error = int(self.easy.getinfo(pycurl.OS_ERRNO))
-                self.failure = explain(*error, os_error, place=self._place, host=self._host)
+                self.failure = explain(*error, os_error, host_and_port=self._host_and_port, host=self._host)
         elif not self.has_head and self.failure is None:
-            self.failure = TransportError(f'no complete HTTP response from "{self._place}"')
+            self.failure = TransportError(f'no complete HTTP response from "{self._host_and_port}"')
         elif error is None and self.failure is None and self._recycle is not None:
             self._recycle(self.easy)
             self.easy = None
@@ -312,7 +312,7 @@ class CurlExchange:
         try:
             await waiter
         except TimeoutError as error:
-            raise TransportTimeout(f'"{self._place}" was silent for too long') from error
+            raise TransportTimeout(f'"{self._host_and_port}" was silent for too long') from error
         finally:
             self._waiter = None
 

@@ -80,22 +80,22 @@ class CurlTransport:
     ) -> HTTPResponse:
         """See `HTTPTransport`."""
         await self._time_slice()
-        place = url.netloc.decode("ascii")
+        host_and_port = url.netloc.decode("ascii")
         host, port = url.raw_host.decode("ascii"), url.port or _PORTS[url.scheme]
         if self._egress is not None and (refused := self._egress.refusal_of_host(host, port)) is not None:
-            raise NodeError(f'"{place}" {refused}')
+            raise NodeError(f'"{host_and_port}" {refused}')
         loop = self._loop
         if loop is None:
             loop = self._loop = CurlLoop(self._max_keepalive)
         for is_fresh in (False, True):
             proxy = None if self._proxies is None else self._proxies.find(url)
-            origin = f"{url.scheme}://{place}"
+            origin = f"{url.scheme}://{host_and_port}"
             kind = _Kind(origin, proxy, connect_timeout, method, body is not None, is_fresh)
             easy = self._handle(kind)
             _set_request(easy, kind, url.raw_path.decode("ascii"), headers, body)
             exchange = CurlExchange(
                 easy,
-                place=place,
+                host_and_port=host_and_port,
                 host=url.host,
                 connections=loop.connections,
                 refusal=None if proxy is not None else self._refusal_of_addresses(host, port),
@@ -112,7 +112,7 @@ class CurlTransport:
                 raise
             if exchange.has_head:
                 return exchange
-        raise TransportTimeout(f'no connection to "{place}"')
+        raise TransportTimeout(f'no connection to "{host_and_port}"')
 
     async def aclose(self) -> None:
         """See `HTTPTransport`."""

@@ -73,6 +73,6 @@ def sources_of(registry: Registry, application: TaskService | None) -> Sources:
         runtime="worker" if application is None else application.runtime,
         node_types=frozenset(registry.names),
         host=None if application is None else application.statistics,
-        workers=None if code is None else lambda: len(code.worker_pids),
+        workers=None if code is None else lambda: len(code.worker_process_ids),
         ended_workers=None if code is None else lambda: code.ended_workers,
     )

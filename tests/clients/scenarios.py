@@ -288,7 +288,7 @@ async def follows_tasks(environment: Environment, client: Client) -> None:
             pass
 
 
-async def tells_mistakes_apart(environment: Environment, client: Client) -> None:
+async def distinguishes_errors(environment: Environment, client: Client) -> None:
     """Each mistake is an error of its own kind, and no mistake is tried again."""
     for call in (
         client.result("nobody"),
@@ -397,7 +397,7 @@ SCENARIOS: Sequence[Scenario] = (
     runs_a_batch,
     a_batch_goes_on_with_the_next_server,
     follows_tasks,
-    tells_mistakes_apart,
+    distinguishes_errors,
     finds_the_server_away,
     keeps_deadlines,
     carries_large_outputs,

@@ -328,7 +328,7 @@ def _plain(rng: Random, scope: list[Known]) -> JSON:
 
 def _body(rng: Random, scope: list[Known], style: Style) -> JSON:
     kind = rng.choice(("none", "JSON", "raw-text", "binary", "form-data", "x-www-form-urlencoded"))
-    content = template('{"told": "' + text(rng, scope, style).replace('"', "") + '"}')
+    content = template('{"text": "' + text(rng, scope, style).replace('"', "") + '"}')
     match kind:
         case "JSON":
             return {"bodyType": kind, "json": content} if rng.random() > style.faults else {"bodyType": kind}

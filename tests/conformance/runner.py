@@ -1,4 +1,4 @@
-"""A campaign: many random cases through both runtimes, compared, counted, and what disagrees made small."""
+"""The runner: many random cases through both runtimes, compared, counted, and what disagrees made small."""
 
 import asyncio
 import json
@@ -64,7 +64,7 @@ def _text(value: object) -> str:
 
 @dataclass
 class Result:
-    """What a campaign found.
+    """What a run found.
 
     Attributes:
         seconds: How long it took.

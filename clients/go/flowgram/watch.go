@@ -216,7 +216,7 @@ func streamFailure(ctx context.Context, err error, silence time.Duration) *Error
 	return errorFrom(ctx, err)
 }
 
-// mayResume reports whether opening a stream again may help. One that was connected has more patience: the service may
+// mayResume reports whether opening a stream again may help. One that was connected is tried for longer: the service may
 // have too many watchers just now, when all of them come back after a restart. Where none has failed before, in a row, a token
 // that has expired during the stream may have been renewed.
 func (c *Client) mayResume(ctx context.Context, failure *Error, connected bool, failures int) bool {

@@ -372,8 +372,8 @@ test("what the server refuses is reported with the fitting status", async (t) =>
     const response = await fetch(`${url}/api/task/report?taskID=t`);
     const { code, errors } = (await response.json()) as { code: string; errors?: string[] };
     assert.deepEqual([response.status, code, errors?.[0]], [next[1], next[2], next[3]]);
-    const patience = { TOO_MANY_TASKS: "3", SHUTTING_DOWN: "1" }[code as string] ?? null;
-    assert.equal(response.headers.get("retry-after"), patience);
+    const retryAfter = { TOO_MANY_TASKS: "3", SHUTTING_DOWN: "1" }[code as string] ?? null;
+    assert.equal(response.headers.get("retry-after"), retryAfter);
   }
 });
 

@@ -291,7 +291,7 @@ def test_outputs_that_the_answer_has_no_room_for(timeout: float | None) -> None:
 
 
 def test_a_long_wait_that_breaks_is_not_a_failure_in_a_row() -> None:
-    """A server that restarts every now and then never exhausts the patience of one that waits."""
+    """A server that restarts every now and then never ends a wait: failures do not add up."""
     time = Time()
     done = runtime_service_pb2.TaskResultResponse(status={"status": report_pb2.STATUS_SUCCEEDED})
     answers = iter([UNAVAILABLE] * 20 + [done])

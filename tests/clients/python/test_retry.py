@@ -29,7 +29,7 @@ def test_jitter_takes_at_most_half(failures: int, luck: float) -> None:
 
 
 def test_the_servers_advice_is_a_lower_bound() -> None:
-    """A server that asks for more patience gets it."""
+    """A server that asks for a longer delay gets it."""
     assert RetryPolicy().delay(1, lambda: 0.0, advice=7.0) == 7.0
 
 

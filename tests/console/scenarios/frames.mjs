@@ -149,6 +149,6 @@ export async function plays_sixty_changes_per_second({ world, open, run, ended, 
   });
   await inspector.send('LayerTree.enable');
   await page.keyboard.press('Home');
-  await until(() => layers > 0, 'the layers are told');
+  await until(() => layers > 0, 'the layers are reported');
   if (layers > 100) throw new Error(`${layers} layers: each node has one of its own`);
 }

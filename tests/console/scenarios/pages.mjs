@@ -147,7 +147,7 @@ export async function fills_in_a_form({ world, open, ended, same }) {
   same((await (await fetch(`${world.url}/api/task?taskID=${again}`)).text()).includes('12345678901234567890'), true, 'all digits again');
 }
 
-/** Files that are no workflows are refused in words; of those that are not valid, each problem is told and its node marked. */
+/** Files that are no workflows are refused in words; of those that are not valid, each problem is shown and its node marked. */
 export async function tells_what_is_wrong_with_a_workflow({ world, open, same, until, expected }) {
   expected.push(/400/);
   const page = await open();

@@ -114,7 +114,7 @@ export async function shows_why_a_task_failed({ world, open, run, ended, same })
   same(await page.locator('.timeline-row').count(), 1, 'the rows that failed');
 }
 
-/** Two runs of one workflow: what differs is marked, on the graph and in the table, and values are told apart. */
+/** Two runs of one workflow: what differs is marked, on the graph and in the table, and different values differ. */
 export async function compares_two_runs({ world, open, run, ended, same, until }) {
   const { schema, inputs } = example('order_triage', world.model);
   const one = await run(schema, inputs);

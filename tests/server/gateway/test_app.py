@@ -117,7 +117,7 @@ async def test_refusals_of_the_service(
 
 
 async def test_a_server_that_is_away(scripted: ScriptedServer, before_scripted: GatewayUnderTest) -> None:
-    """503; a gateway that has more patience is answered when it is back."""
+    """503; a gateway that retries for longer is answered when it is back."""
     await scripted.stop()
     answer = await before_scripted.http.get("/api/info")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")

@@ -74,7 +74,7 @@ class CodeNode(Trusted):
             await pool.aclose()
 
     @property
-    def worker_pids(self) -> frozenset[int]:
+    def worker_process_ids(self) -> frozenset[int]:
         """The processes that run scripts, or wait to."""
         pool = self._pools.get(_JAVASCRIPT)
         return frozenset() if pool is None else pool.pids

@@ -222,12 +222,12 @@ async def test_scripts_do_not_see_each_other(node: CodeNode) -> None:
     await run(
         node, "function main() { globalThis.left = 1; Object.prototype.left = 2; Array.prototype.map = null }"
     )
-    pids = node.worker_pids
+    pids = node.worker_process_ids
     content = (
         "function main() { return {left: typeof left, own: typeof ({}).left, map: [1].map(x => x + 1)} }"
     )
     assert await run(node, content) == {"left": "undefined", "own": "undefined", "map": [2]}
-    assert node.worker_pids == pids
+    assert node.worker_process_ids == pids
 
 
 async def test_tampering_with_built_ins_does_not_forge_an_outcome(node: CodeNode) -> None:
@@ -253,7 +253,7 @@ async def test_a_script_must_be_there(node: CodeNode, data: dict[str, Any], mess
     with pytest.raises(NodeError) as caught:
         prepare(node, data)
     assert str(caught.value) == message
-    assert node.worker_pids == frozenset()
+    assert node.worker_process_ids == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ async def test_endless_work_is_killed_at_the_time_limit(body: str) -> None:
             await failure(node, f"function main() {{ {body} }}")
             == "Code execution failed: it took longer than the limit code.time_limit = 0.3 s"
         )
-        assert node.worker_pids == frozenset()
+        assert node.worker_process_ids == frozenset()
     async with CodeNode(CodeSettings(workers=1, time_limit=30)) as node:
         assert await run(node, "function main() { return 1 }") == {"result": 1}
 
@@ -282,7 +282,7 @@ async def test_a_large_result_is_refused() -> None:
     async with CodeNode(CodeSettings(workers=1, max_result_bytes=1000)) as node:
         exact = "x" * 998
         assert await run(node, "function main() { return 'x'.repeat(998) }") == {"result": exact}
-        pids = node.worker_pids
+        pids = node.worker_process_ids
         for content in (
             "function main() { return 'x'.repeat(999) }",
             "function main() { return 'x'.repeat(5e6) }",
@@ -291,7 +291,7 @@ async def test_a_large_result_is_refused() -> None:
                 await failure(node, content)
                 == "Code execution failed: the result is larger than the limit code.max_result_bytes = 1000"
             )
-        assert node.worker_pids == pids
+        assert node.worker_process_ids == pids
 
 
 async def test_a_deep_result_is_refused(node: CodeNode) -> None:
@@ -305,7 +305,7 @@ async def test_cancelling_kills_the_process_and_harms_no_other_task() -> None:
     async with CodeNode(CodeSettings(workers=2, time_limit=30)) as node:
         both = await asyncio.gather(*(run(node, "function main() { return 1 }") for _ in range(2)))
         assert both == [{"result": 1}, {"result": 1}]
-        pids = node.worker_pids
+        pids = node.worker_process_ids
         assert len(pids) == 2
         endless = asyncio.create_task(run(node, "function main() { for (;;); }"))
         patient = asyncio.create_task(
@@ -319,8 +319,8 @@ async def test_cancelling_kills_the_process_and_harms_no_other_task() -> None:
         with pytest.raises(asyncio.CancelledError):
             await endless
         assert await patient == {"result": "done"}
-        assert len(node.worker_pids & pids) == 1
-        (killed,) = pids - node.worker_pids
+        assert len(node.worker_process_ids & pids) == 1
+        (killed,) = pids - node.worker_process_ids
         assert not alive(killed)
 
 
@@ -332,19 +332,19 @@ def cpu_seconds(pid: int) -> float:
 async def test_an_idle_process_that_died_is_replaced_unnoticed(node: CodeNode) -> None:
     """A process killed from outside between two scripts costs the second nothing."""
     await run(node, "function main() {}")
-    (pid,) = node.worker_pids
+    (pid,) = node.worker_process_ids
     os.kill(pid, signal.SIGKILL)
     assert await run(node, "function main() { return 2 }") == {"result": 2}
-    assert pid not in node.worker_pids
+    assert pid not in node.worker_process_ids
 
 
 async def test_a_process_killed_while_it_works_fails_its_script_only() -> None:
     """The script that lost its process fails with a text that says so; the next one runs."""
     async with CodeNode(CodeSettings(workers=1, time_limit=30)) as node:
         endless = asyncio.create_task(run(node, "function main() { for (;;); }"))
-        while not node.worker_pids:  # noqa: ASYNC110 - a process tells nobody that it was started
+        while not node.worker_process_ids:  # noqa: ASYNC110 - a process tells nobody that it was started
             await asyncio.sleep(0)
-        (pid,) = node.worker_pids
+        (pid,) = node.worker_process_ids
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(NodeError, match=r"^Code execution failed: its process ended unexpectedly$"):
             await endless
@@ -364,7 +364,7 @@ async def test_more_scripts_than_processes_wait_in_order() -> None:
 
         await asyncio.gather(*(one(number) for number in range(20)))
         assert ended == list(range(20))
-        assert len(node.worker_pids) == 1
+        assert len(node.worker_process_ids) == 1
 
 
 async def test_processes_can_be_replaced_after_so_many_scripts() -> None:
@@ -373,7 +373,7 @@ async def test_processes_can_be_replaced_after_so_many_scripts() -> None:
         seen: list[int] = []
         for _ in range(4):
             await run(node, "function main() {}")
-            seen += node.worker_pids
+            seen += node.worker_process_ids
         assert len(seen) == len(set(seen)) == 2
 
 
@@ -388,7 +388,7 @@ def alive(pid: int) -> bool:
 async def test_processes_end_with_the_node_type(node: CodeNode) -> None:
     """None is left."""
     await run(node, "function main() {}")
-    (pid,) = node.worker_pids
+    (pid,) = node.worker_process_ids
     assert alive(pid)
     await node.__aexit__()
     assert not alive(pid)
@@ -504,7 +504,7 @@ async def test_endless_scripts_do_not_keep_a_short_one_waiting() -> None:
 async def test_processes_are_poor(node: CodeNode) -> None:
     """A worker has no environment, no files but its pipes, and may open none; nor may it start processes."""
     await run(node, "function main() {}")
-    (pid,) = node.worker_pids
+    (pid,) = node.worker_process_ids
     environment, files, limits, status = look_at(pid)
     assert environment == b""
     assert files == ["0", "1", "2"]

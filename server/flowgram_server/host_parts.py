@@ -1,4 +1,4 @@
-"""What a host, or a worker, is composed of, whichever kind it is."""
+"""The parts that every host and every worker is composed of."""
 
 from dataclasses import dataclass
 from typing import Self

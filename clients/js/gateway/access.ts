@@ -1,4 +1,4 @@
-/** Who may use a gateway: the names that it is known by, and the origins of pages. */
+/** Access to a gateway: its host names, and the origins of pages that may call it. */
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { isIP, isIPv6 } from "node:net";

@@ -1,4 +1,4 @@
-/** Why a request is not answered as it was meant, as the client gets to know it. */
+/** Problems: why a request is refused, and the error answer that says so. */
 
 import { InvalidWorkflowError, RequestError, type StatusCode } from "../src/errors.js";
 

@@ -1,4 +1,4 @@
-/** What a request says: its JSON body and the parameters of its query, with all that is wrong with them. */
+/** The contents of a request: its JSON body and the parameters of its query, with all that is wrong with them. */
 
 import { View, type Status } from "../src/contract.js";
 import type { ByteShare } from "./byte_budget.js";

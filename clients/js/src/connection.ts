@@ -1,4 +1,4 @@
-/** Calls as the contract has them, made again where that is safe, with errors that say what they mean. */
+/** Calls of the contract: made again where that is safe, with typed errors. */
 
 import {
   createClient,

@@ -1,5 +1,5 @@
 /**
- * What can go wrong between a program and the service.
+ * The errors of the client.
  *
  *     FlowgramError
  *     ├── InvalidValueError             refused before anything was sent: NaN, a Map, a circular object …

@@ -1,4 +1,4 @@
-/** What happens to a task, as a watch tells it. */
+/** The events of a task, as a watch yields them. */
 
 import type { JsonObject } from "./json.js";
 import type { TaskMessage } from "./messages.js";

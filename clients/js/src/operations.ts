@@ -1,4 +1,4 @@
-/** What a client does, in the contract's own messages: for the client that programs use, and for gateways. */
+/** The operations of a client, on the contract's own messages: for the client that programs use, and for gateways. */
 
 import { randomUUID } from "node:crypto";
 

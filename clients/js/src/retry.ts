@@ -1,4 +1,4 @@
-/** When to try again, and when to give up. */
+/** Retry policies: backoff with jitter, and when to give up. */
 
 /** Exponential backoff with jitter; gives up after so many failures in a row. */
 export interface RetryPolicy {

@@ -1,5 +1,5 @@
 /**
- * From a call's failure to the error that says what it means.
+ * Translation of failed calls into the errors of this package.
  *
  * The service puts google.rpc.ErrorInfo, BadRequest and RetryInfo into the details of every status that it sends; a
  * failure without them was made on the way.

@@ -1,4 +1,4 @@
-/** How to connect: gRPC over HTTP/2, with the settings that every connection of this package has. */
+/** The transport: gRPC over HTTP/2, with the settings that every connection of this package has. */
 
 import type { ClientHttp2Stream, Http2Session } from "node:http2";
 import type { SecureContextOptions } from "node:tls";

@@ -1,4 +1,4 @@
-"""Observation: what a host lets others know of its tasks and calls, for metrics and traces.
+"""Observers: the interface by which metrics and traces follow the tasks and calls of a host.
 
 Observers are notified of what is durable, and never of a replay. Their methods must be quick, and must not raise. They are called
 on the event loop; on a worker of Temporal `ended` comes from the threads of workflows. A host without an observer does nothing for it.

@@ -1,4 +1,4 @@
-"""Quotas: what one namespace may have, whatever others have."""
+"""Quotas: the limits of one namespace, independent of all others."""
 
 import math
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Secrets: what is masked before anybody sees it.
+"""Secrets of nodes: which inputs and headers are masked in snapshots, messages and logs, and how.
 
 Masked are, in snapshots, reports, messages and logs: the values of node inputs and outputs with certain names, HTTP headers
 and query parameters that carry credentials by their names, and what a server or a model sends back of them. The engine keeps

@@ -1,4 +1,4 @@
-"""Calls as activities: a worker makes one, and tells while it lasts that it lives and what there is of an answer.
+"""The activity of a call: a worker makes the call, sends heartbeats while it lasts, and passes its deltas on.
 
 An activity that has begun says nothing of whether its call should: on a worker that is slow, or waits for a slot, its task
 may have ended since, or the cluster may have taken the worker for dead and begun the activity again elsewhere. So a call that

@@ -1,4 +1,4 @@
-"""How the cluster is reached: Temporal's own configuration, with the address and the namespace of the settings over it."""
+"""The connection to the cluster: Temporal's own configuration, in which the settings override address and namespace."""
 
 import logging
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What a workflow's history says of a task. Pure: events of the history in, batches of the log out.
+"""Reading of workflow histories: events of a history in, batches of a task's log out. Pure.
 
 A record of a step stands in one of four places: in a marker; in what a call carries; and the last one in the workflow's result
 or in the details of its failure. A workflow that was ended past its code, by an operator or a time-out of the cluster, gets

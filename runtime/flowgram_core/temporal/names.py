@@ -1,4 +1,4 @@
-"""Names that stand in histories and in the cluster: changing one strands what was written with it."""
+"""Names that are part of histories and of the cluster: after a change of one, what was written with it is not found any more."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Whether a cluster is fit for tasks: what is missing is made where that is allowed, and named where it is not."""
+"""Readiness of a cluster: checks what tasks need there, and creates what is missing where that is allowed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

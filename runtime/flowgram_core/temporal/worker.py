@@ -1,4 +1,4 @@
-"""The worker: runs the workflows of tasks, and makes their calls, for whatever servers put tasks on its queue."""
+"""The worker: runs the workflows of tasks and makes their calls, for all servers that put tasks on its task queue."""
 
 import logging
 from collections.abc import AsyncIterator

@@ -1,1 +1,1 @@
-"""Who calls: credentials, roles and namespaces."""
+"""Authentication and authorization: credentials, roles and namespaces."""

@@ -1,4 +1,4 @@
-"""The authenticator: whose credential it is that a call carries.
+"""The authenticator: finds the principal of the credential that a call carries.
 
 A credential that was found valid is known for a while, by its hash: then a check costs a hash and a look into a table, whatever
 kind of credential it is. What is known is forgotten when keys change, when it expires, and after a time anyway.

@@ -1,4 +1,4 @@
-"""The claims of a token: what they say of its bearer."""
+"""The claims of a token: the subject, the role and the namespaces of its bearer."""
 
 import re
 from collections.abc import Mapping

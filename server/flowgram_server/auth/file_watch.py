@@ -1,4 +1,4 @@
-"""The file watch: tells when files of keys and certificates have changed, so that no restart is needed for them."""
+"""The file watch: notices when files of keys and certificates change, so that no restart is needed for them."""
 
 import asyncio
 from collections.abc import Callable, Sequence

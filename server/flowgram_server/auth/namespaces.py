@@ -1,4 +1,4 @@
-"""The names of namespaces: who may name one other than its own."""
+"""The choice of a namespace: which callers may name one other than their own."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""The open streams, and the check of their credentials: a stream ends when the credential that began it is valid no more.
+"""The open streams: each ends when the credential that it was opened with is no longer valid.
 
 A call is checked when it begins. Watches and batches may last for days after that, and must not outlive a key that was revoked, or
 a token that has expired.

@@ -1,4 +1,4 @@
-"""The upkeep: what is kept up to date while a program runs, such as files that are read again when they change."""
+"""Background refreshes while a program runs: files of keys and certificates are read again when they change."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence

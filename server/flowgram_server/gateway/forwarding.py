@@ -1,4 +1,4 @@
-"""Forwarding: what the gateway sends on of its caller to the service, as metadata of the calls that it makes for it."""
+"""Forwarding: which headers of a request become metadata of the calls that the gateway makes for it."""
 
 import re
 from collections.abc import Callable

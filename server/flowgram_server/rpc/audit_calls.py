@@ -1,4 +1,4 @@
-"""The audit of calls: what is written of each call of the contract when it has ended."""
+"""The audit of calls: writes the audit line of each call of the contract when the call has ended."""
 
 from collections.abc import Mapping
 

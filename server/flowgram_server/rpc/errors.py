@@ -1,4 +1,4 @@
-"""Errors of the service, and what every error means to a client.
+"""Errors of the service, and the table from every error to a gRPC status and a reason.
 
 ServiceError
 ├── ArgumentInvalid     fields of a request are missing or out of their range; carries all of them

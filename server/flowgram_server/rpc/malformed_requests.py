@@ -1,4 +1,4 @@
-"""What is wrong with requests that cannot be decoded: which of their fields are malformed, and where."""
+"""Diagnosis of requests that cannot be decoded: which of their fields are malformed, and where."""
 
 from collections.abc import Iterator
 from itertools import islice

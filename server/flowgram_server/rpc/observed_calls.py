@@ -1,4 +1,4 @@
-"""Observed calls: lets any number of observers know of gRPC calls: access log, metrics, traces.
+"""Observed calls: notifies the access log, metrics and traces of every gRPC call.
 
 One layer around a handler for all of them, since each costs every message of a stream some time.
 """

@@ -1,1 +1,1 @@
-"""Telemetry: what an operator sees of a server from outside: metrics, health, traces."""
+"""Telemetry: metrics, health and traces of a server."""

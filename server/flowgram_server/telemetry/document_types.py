@@ -1,4 +1,4 @@
-"""What is known of the types of the nodes of documents, by their ids: events name nodes alone."""
+"""The types of nodes by their ids, kept per document: events have the ids only, and metrics need the types."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Event-loop lag: how much later than it should the event loop gets to something."""
+"""Event-loop lag: by how much the event loop is late."""
 
 import asyncio
 from collections.abc import Callable

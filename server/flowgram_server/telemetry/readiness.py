@@ -1,4 +1,4 @@
-"""Readiness: whether a program can be given work, and in which words it says that it cannot."""
+"""Readiness: whether a program can take work, and the reason if it cannot."""
 
 from typing import Final
 

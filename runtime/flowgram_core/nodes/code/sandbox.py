@@ -1,4 +1,4 @@
-"""The sandbox of a worker process: what it gives up, for good, before it takes its first job.
+"""The sandbox of a worker process: the rights, resources and system calls that it gives up before its first job.
 
 Everything here is one-way: a script that broke out of its engine could not undo it. What a system does not offer is left
 out and reported; the limits of the JavaScript engine hold everywhere.

@@ -1,4 +1,4 @@
-"""How a worker process and the server talk: jobs come in on its standard input, answers go out on its standard output.
+"""The protocol between the server and a worker process: jobs on its standard input, answers on its standard output.
 
 A job is four bytes that identify it, four bytes of length (big-endian), and so many bytes. It comes in pieces of up to
 `PIECE` bytes, each read by one call, so that a job that the process has not begun to read can be taken back by the server.

@@ -1,4 +1,4 @@
-"""What the pool of workers knows of a job, and of a process."""
+"""The state of jobs and of worker processes, as the pool of workers keeps it."""
 
 import asyncio
 from collections import deque

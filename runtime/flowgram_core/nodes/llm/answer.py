@@ -1,4 +1,4 @@
-"""What an OpenAI-compatible API answers: a chat completion in chunks, or in one piece, of which memory holds a bounded part."""
+"""The answer of an OpenAI-compatible API: reads a chat completion, streamed or in one piece, within bounded memory."""
 
 import asyncio
 from collections.abc import Callable

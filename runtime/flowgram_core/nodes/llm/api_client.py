@@ -1,4 +1,4 @@
-"""The client of one OpenAI-compatible API, by the openai package, which takes longer to import than the rest of the server.
+"""The client of one OpenAI-compatible API, made with the openai package, which is imported on demand because that takes long.
 
 The package makes the first request of a client, and every other one whose first attempt has failed: it knows when and how
 often to try again, and what an error says. The first attempts of all others are made here, with the headers that the package

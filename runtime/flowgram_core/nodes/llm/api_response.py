@@ -1,4 +1,4 @@
-"""What an API has answered to a request: the kind of its body, and the body in pieces."""
+"""The response of a model API to one request: the kind of its body, and the body in pieces."""
 
 from flowgram_core.nodes.network.content_codings import DecodedBody
 from flowgram_core.nodes.network.transport import HTTPResponse, TimeSlice

@@ -1,4 +1,4 @@
-"""Token usage: what an OpenAI-compatible API says that an answer has used."""
+"""Token usage: the numbers of tokens that a model API reports with an answer."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""How http and llm nodes reach the web: one way to make a transport, so that what protects the one protects the other."""
+"""The HTTP transports of http and llm nodes: one function makes both, so that both are protected alike."""
 
 from flowgram_core.nodes.network.authorities import find_authorities
 from flowgram_core.nodes.network.curl_transport import CurlTransport

@@ -1,4 +1,4 @@
-"""What the errors of libcurl mean to users."""
+"""Translation of libcurl's errors into texts for users."""
 
 import errno
 import re

@@ -32,6 +32,7 @@ _FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "keep
 """Headers that say how a message travels: they follow from the message, whatever the user says."""
 
 _BOUNDARY = re.compile(r"""^multipart/.*;\s*boundary=(?:"([^"\r\n]{1,70})"|([^\s;"]{1,70}))""", re.IGNORECASE)
+_FIRST_DELIMITER = re.compile(rb"--([^\r\n]{0,69}[^\r\n ])[ \t]*\r?\n")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
@@ -50,6 +51,7 @@ def build_request(inputs: JSONObject) -> Request:
             body, headers["content-type"] = _encode_form_data(inputs["body"], headers.get("content-type", ""))
         else:
             body = _encode_body(inputs["body"], inputs["bodyType"])
+            headers = _with_boundary_of(body, headers)
     if content_type is not None and not headers.get("content-type"):
         headers["content-type"] = content_type
     return Request(method, url, headers, body)
@@ -58,14 +60,19 @@ def build_request(inputs: JSONObject) -> Request:
 def _params(params: Mapping[str, Any]) -> dict[str, list[str]]:
     """The values of each name: those of an array are its members, an object is JSON; what is empty is left out."""
     values = {
-        name: [
-            json_text.dumps(member) if isinstance(member, dict | list) else javascript.to_string(member)
-            for member in (value if isinstance(value, list) else [value])
-            if member is not None and member != ""
-        ]
+        name: [_text(member) for member in _members(value) if member is not None and member != ""]
         for name, value in params.items()
     }
     return {name: texts for name, texts in values.items() if texts}
+
+
+def _members(value: Any) -> list[Any]:
+    """The members of an array; any other value alone."""
+    return value if isinstance(value, list) else [value]
+
+
+def _text(value: Any) -> str:
+    return json_text.dumps(value) if isinstance(value, dict | list) else javascript.to_string(value)
 
 
 def _headers(values: Mapping[str, Any]) -> dict[str, str]:
@@ -98,13 +105,24 @@ def _encode_form_data(body: str, content_type: str) -> tuple[bytes, str]:
     return encode_multipart(_form_fields(body), boundary), content_type
 
 
+def _with_boundary_of(body: bytes, headers: dict[str, str]) -> dict[str, str]:
+    """The headers, where a multipart type without a boundary gets the one of a body that was written by hand."""
+    content_type = headers.get("content-type", "")
+    if not content_type.lower().startswith("multipart/") or _BOUNDARY.search(content_type):
+        return headers
+    found = _FIRST_DELIMITER.match(body)
+    if found is None or not found[1].isascii() or b'"' in found[1]:
+        return headers
+    kind = content_type.partition(";")[0].strip()
+    return {**headers, "content-type": f'{kind}; boundary="{found[1].decode("ascii")}"'}
+
+
 def _form_fields(body: str) -> list[tuple[str, str]]:
+    """The fields of a form: an array gives its name once for each of its members, an object is JSON."""
     fields = json_text.loads(body)
-    return (
-        [(name, javascript.to_string(value)) for name, value in fields.items()]
-        if isinstance(fields, dict)
-        else []
-    )
+    if not isinstance(fields, dict):
+        return []
+    return [(name, _text(member)) for name, value in fields.items() for member in _members(value)]
 
 
 def encode_multipart(fields: Iterable[tuple[str, str]], boundary: str) -> bytes:

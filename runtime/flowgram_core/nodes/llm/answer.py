@@ -26,8 +26,10 @@ _BOM: Final = b"\xef\xbb\xbf"
 _BLANKS: Final = b" \t\r\n"
 _COMPLETION_EVENTS: Final = frozenset({b"", b"message"})
 _TEXT_PARTS: Final = frozenset({"text", "output_text"})
-_MESSAGES: Final = ("message", "msg", "error_msg", "errmsg", "err_msg", "error_message", "errorMessage")
-_CODES: Final = ("code", "error_code", "errcode", "err_code", "errorCode")
+_MESSAGES: Final = (
+    "message", "msg", "error_msg", "errmsg", "err_msg", "error_message", "errorMessage", "status_msg",
+)  # fmt: skip
+_CODES: Final = ("code", "error_code", "errcode", "err_code", "errorCode", "status_code")
 _FINE: Final = (None, 0, "0", 200, "200", "", "ok", "OK", "success", "SUCCESS", "Success")
 """Codes that tell of no error."""
 _DRAINED_FOR: Final = 0.1
@@ -266,10 +268,21 @@ def _error_of(value: JSONObject) -> Any:
         return value
     if error := value.get("error"):
         return error
-    if "choices" not in value and any(value.get(name) not in _FINE for name in _CODES):
-        # Gateways answer so with status 200.
-        return value if any(isinstance(value.get(name), str) for name in _MESSAGES) else None
-    return None
+    if value.get("choices"):
+        return None
+    # Gateways answer so with status 200: an object with a code and a message, in a member of its own (MiniMax), or in a list.
+    errors = value.get("errors")
+    candidates = (value, value.get("base_resp"), *(errors if isinstance(errors, list) else ()))
+    return next((candidate for candidate in candidates if _is_coded_error(candidate)), None)
+
+
+def _is_coded_error(value: Any) -> bool:
+    """Whether a value is an object with a code that stands for an error, and a message."""
+    return (
+        isinstance(value, dict)
+        and any(value.get(name) not in _FINE for name in _CODES)
+        and any(isinstance(value.get(name), str) for name in _MESSAGES)
+    )
 
 
 def _message_of(error: Any) -> str:

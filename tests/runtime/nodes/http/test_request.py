@@ -215,6 +215,50 @@ def test_a_boundary_that_is_given_is_used(boundary: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given_type", "body", "sent_type"),
+    [
+        ("multipart/form-data", "--zz\r\nX: y\r\n\r\n1\r\n--zz--\r\n", 'multipart/form-data; boundary="zz"'),
+        ("Multipart/mixed; x=y", "--a b\nX: y\n\n1\n--a b--\n", 'Multipart/mixed; boundary="a b"'),
+        ("multipart/form-data; boundary=q", "--zz\r\n", "multipart/form-data; boundary=q"),
+        ("multipart/form-data", "no parts", "multipart/form-data"),
+        ("multipart/form-data", "--é\r\n", "multipart/form-data"),
+        ("multipart/form-data", "-- \r\n", "multipart/form-data"),
+        ("text/markdown", "--zz\r\n", "text/markdown"),
+    ],
+)
+@pytest.mark.parametrize("body_type", ["raw-text", "binary"])
+def test_a_form_that_was_written_by_hand_gets_its_own_boundary(
+    body_type: str, given_type: str, body: str, sent_type: str
+) -> None:
+    """Its first line says which that is; a type that names one, or a body that has none, stays as it is."""
+    inputs = request_inputs(bodyType=body_type, body=body, headers={"Content-Type": given_type})
+    request = build_request(inputs)
+    assert (request.headers["content-type"], request.body) == (sent_type, body.encode())
+
+
+def test_arrays_in_forms_repeat_and_objects_are_json() -> None:
+    """As in params; but what is empty is sent, for a form says that a field was left empty."""
+    fields = '{"a":[1,"x",{"y":[2]}],"o":{"k":["v"]},"n":12345678901234567890,"e":"","none":[]}'
+    urlencoded = build_request(request_inputs(bodyType="x-www-form-urlencoded", body=fields))
+    assert urlencoded.body == (
+        b"a=1&a=x&a=%7B%22y%22%3A%5B2%5D%7D&o=%7B%22k%22%3A%5B%22v%22%5D%7D&n=12345678901234567890&e="
+    )
+    headers = {"Content-Type": "multipart/form-data; boundary=X"}
+    form = build_request(request_inputs(bodyType="form-data", body=fields, headers=headers))
+    assert form.body == encode_multipart(
+        [
+            ("a", "1"),
+            ("a", "x"),
+            ("a", '{"y":[2]}'),
+            ("o", '{"k":["v"]}'),
+            ("n", "12345678901234567890"),
+            ("e", ""),
+        ],
+        "X",
+    )
+
+
+@pytest.mark.parametrize(
     ("body_type", "content_type"),
     [
         ("none", None),

@@ -70,7 +70,7 @@ async def ends_a_browsers_reconnection(_: Environment, __: GatewayProcess, clien
 
 
 async def refuses_bad_bodies(_: Environment, __: GatewayProcess, client: GatewayClient) -> None:
-    """A body that is not what it should be is a bad request, with what is wrong with it."""
+    """A body that is not what it should be is a bad request, with all that is wrong with it, in the same words everywhere."""
     for body in (b"{", b"[]", b"", b"{}", b'{"schema": 1}', b'{"schema": "{}"}', b'{"schema": {}, "inputs": {}}',
                  b'{"schema": "", "inputs": {}}', b'{"schema": "{}", "inputs": []}', b'{"schema": "{}", "inputs": {}} {}',
                  b'{"schema": "{}", "inputs": {}, "labels": {"a": 1}}', b'{"schema": "\xff", "inputs": {}}',
@@ -87,6 +87,23 @@ async def refuses_bad_bodies(_: Environment, __: GatewayProcess, client: Gateway
     refused(await client.http.delete("/api/tasks"), 405, "METHOD_NOT_ALLOWED")
     for query in ("status=DONE", "label=x", "pageSize=0", "pageSize=1001", "pageSize=x"):
         assert refused(await client.http.get(f"/api/tasks?{query}"), 400, "ARGUMENT_INVALID")["errors"], query
+    many = '{"inputs": [], "labels": {"a": null}, "displayName": 5, "requestID": {}}'
+    response = await client.http.post(
+        "/api/task/run", content=many, headers={"Content-Type": "application/json"}
+    )
+    assert refused(response, 400, "ARGUMENT_INVALID")["errors"] == [
+        "displayName: must not be number",
+        "inputs: must be an object",
+        "labels.a: must not be null",
+        "requestID: must not be object",
+        "schema: is required",
+    ]
+    response = await client.http.get("/api/tasks?status=x&label=b&pageSize=1.0")
+    assert refused(response, 400, "ARGUMENT_INVALID")["errors"] == [
+        "label: must be KEY=VALUE",
+        "pageSize: must be a number from 1 to 1000",
+        "status: must be pending, processing, succeeded, failed or canceled",
+    ]
     refused(await client.http.get("/api/tasks?pageToken=x"), 400, "PAGE_TOKEN_INVALID")
 
 

@@ -64,7 +64,7 @@ export class Body extends Problems {
 
   /** A string that need not be there, and must be short. */
   name(name: string): string {
-    const value = this.values[name] ?? "";
+    const { [name]: value = "" } = this.values;
     if (typeof value !== "string") {
       this.add(`${name}: must not be ${kindOf(value)}`);
       return "";
@@ -77,7 +77,7 @@ export class Body extends Problems {
 
   /** A whole number from 0 on that need not be there. */
   integer(name: string, largest: number): number {
-    const value = this.values[name] ?? 0;
+    const { [name]: value = 0 } = this.values;
     if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value > largest) {
       this.add(`${name}: must be a whole number from 0 to ${largest}`);
       return 0;
@@ -98,8 +98,8 @@ export class Body extends Problems {
 
   /** An object of strings. */
   strings(name: string): Record<string, string> {
-    const value = this.values[name] ?? {};
-    if (typeof value !== "object" || Array.isArray(value)) {
+    const { [name]: value = {} } = this.values;
+    if (typeof value !== "object" || value === null || Array.isArray(value)) {
       this.add(`${name}: must not be ${kindOf(value)}`);
       return {};
     }

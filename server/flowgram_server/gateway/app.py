@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from flowgram_client import RequestError
 from flowgram_server.auth.audit import AuditLog
 from flowgram_server.gateway.console import File, add_console, not_found_page
-from flowgram_server.gateway.endpoints import Endpoints, problems_of
+from flowgram_server.gateway.endpoints import Endpoints
 from flowgram_server.gateway.errors import (
     INTERNAL_MESSAGE,
     ErrorAnswer,
@@ -27,6 +27,7 @@ from flowgram_server.gateway.errors import (
     RequestInvalid,
     answer_to,
 )
+from flowgram_server.gateway.field_problems import problems_of
 from flowgram_server.gateway.host_check import AllowedHosts, HostCheck, is_own_origin
 from flowgram_server.gateway.refusal_log import RefusalLog, leave_to_service
 from flowgram_server.gateway.responses import error_answer

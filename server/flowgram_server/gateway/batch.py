@@ -31,13 +31,12 @@ from flowgram_server.gateway.errors import (
     RequestInvalid,
     answer_to,
 )
+from flowgram_server.gateway.field_problems import problems_of
 from flowgram_server.gateway.openapi_models import BatchDefaultsBody, BatchRunBody
 from flowgram_server.gateway.request_body import Body, parse_body
 from flowgram_server.gateway.responses import NEVER_KEPT
 
 MEDIA_TYPE: Final = "application/x-ndjson"
-
-Invalid = Callable[[Any], list[str]]
 
 _Shape = TypeVar("_Shape", bound=BaseModel)
 
@@ -104,7 +103,6 @@ class BatchResponse(Response):
         client: Runs the batch.
         lines: The lines of the request.
         first_timeout: Seconds in which the first line must come.
-        problems_of: What pydantic found, as texts.
         time_slice: Waits for the next slice of the event loop's time.
     """
 
@@ -116,7 +114,6 @@ class BatchResponse(Response):
         lines: Lines,
         *,
         first_timeout: float,
-        problems_of: Invalid,
         time_slice: Callable[[], Awaitable[None]],
     ) -> None:
         super().__init__(headers={**NEVER_KEPT, "X-Accel-Buffering": "no"})
@@ -124,7 +121,6 @@ class BatchResponse(Response):
         self._client = client
         self._lines = lines
         self._first_timeout = first_timeout
-        self._problems_of = problems_of
         self._time_slice = time_slice
         self._wrong: list[bytes] = []
         self._writing = asyncio.Lock()
@@ -185,7 +181,7 @@ class BatchResponse(Response):
             number = self._lines.number
             try:
                 body = await parse_body(line, self._time_slice)
-                wanted = _validated(BatchRunBody, body.value, self._problems_of)
+                wanted = _validated(BatchRunBody, body.value)
                 request = await run_in_thread_if_large(body.size, _request_of, wanted, body, number)
             except RequestInvalid as error:
                 self._wrong.append(_encoded({"line": number, "error": _error(answer_to(error))}))
@@ -196,7 +192,7 @@ class BatchResponse(Response):
             yield request
 
     async def _checked(self, shape: type[BatchDefaultsBody], line: bytes) -> BatchDefaultsBody:
-        return _validated(shape, (await parse_body(line)).value, self._problems_of)
+        return _validated(shape, (await parse_body(line)).value)
 
 
 def _request_of(wanted: BatchRunBody, body: Body, number: int) -> service.TaskRunBatchRequest:
@@ -210,7 +206,7 @@ def _request_of(wanted: BatchRunBody, body: Body, number: int) -> service.TaskRu
     return service.TaskRunBatchRequest(runs=[run])
 
 
-def _validated(shape: type[_Shape], value: Any, problems_of: Invalid) -> _Shape:
+def _validated(shape: type[_Shape], value: Any) -> _Shape:
     try:
         return shape.model_validate(value, strict=True)
     except ValidationError as error:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from google.protobuf.message import Message
-from pydantic import BaseModel, Field, ValidationError, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, WithJsonSchema
 
 from flowgram.runtime.v1 import runtime_service_pb2 as service
 from flowgram_client import InvalidWorkflowError, Status, View
@@ -21,6 +21,7 @@ from flowgram_server.gateway import json_encoding, openapi_models
 from flowgram_server.gateway.batch import BatchResponse, Lines, check_content_type
 from flowgram_server.gateway.errors import RequestInvalid, answer_to
 from flowgram_server.gateway.event_encoding import serialized
+from flowgram_server.gateway.field_problems import problems_of
 from flowgram_server.gateway.request_body import Body, parse_body, read_body
 from flowgram_server.gateway.responses import error_answer, json_answer
 from flowgram_server.gateway.watch import (
@@ -38,13 +39,23 @@ from flowgram_server.settings.gateway import GatewaySettings
 _Body = TypeVar("_Body", bound=BaseModel)
 _Message = TypeVar("_Message", bound=Message)
 
-_Sequence = Annotated[int, Field(ge=0, le=2**63 - 1)]
+
+def _digits(text: str) -> str:
+    """A whole number as digits; pydantic would take `1.0` for one."""
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError("not a whole number")
+    return text
+
+
+_Digits = BeforeValidator(_digits)
+_Sequence = Annotated[int, _Digits, Field(ge=0, le=2**63 - 1)]
 _SequenceOrNone = Annotated[
     int | None,
+    _Digits,
     Field(ge=0, le=2**63 - 1),
     WithJsonSchema({"type": "integer", "minimum": 0, "maximum": 2**63 - 1}),  # a header is there, or is not
 ]
-_Label = Annotated[str, Field(json_schema_extra={"pattern": "^[^=]+="})]
+_Label = Annotated[str, Field(pattern="^[^=]+=")]
 _Statuses = Annotated[
     list[openapi_models.StatusWord], Query(description="Only tasks in one of these; may be repeated.")
 ]
@@ -213,7 +224,6 @@ class Endpoints:
             self._client,
             lines,
             first_timeout=settings.read_timeout,
-            problems_of=problems_of,
             time_slice=self._fairness.time_slice,
         )
 
@@ -304,7 +314,7 @@ class Endpoints:
         self,
         status: _Statuses = [],  # noqa: B006 - FastAPI copies it
         label: _Labels = [],  # noqa: B006 - as above
-        page_size: Annotated[int, Query(alias="pageSize", ge=1, le=1000)] = 100,
+        page_size: Annotated[int, _Digits, Query(alias="pageSize", ge=1, le=1000)] = 100,
         page_token: Annotated[
             str, Query(alias="pageToken", description="The `nextPageToken` of the page before.")
         ] = "",
@@ -372,15 +382,8 @@ def _checked(shape: type[_Body], body: Body) -> _Body:
         raise RequestInvalid(*problems_of(error.errors())) from None
 
 
-def problems_of(errors: Any) -> list[str]:
-    """What pydantic found, one text for each problem, with the field first."""
-    return [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in errors]
-
-
 def _label(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise RequestInvalid("label: must be KEY=VALUE")
+    key, _, value = text.partition("=")
     return key, value
 
 

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from fastapi import Request
 
-from flowgram_core.modeling.json_text import MAX_DEPTH, JSONTextError, loads
+from flowgram_core.modeling.errors import JSONTextError, NumberOutOfRange
+from flowgram_core.modeling.json_text import MAX_DEPTH, loads
 from flowgram_server.byte_budget import BudgetExceeded, Share
 from flowgram_server.gateway.errors import (
     BodyTimedOut,
@@ -96,6 +97,8 @@ async def parse_body(data: bytes, time_slice: Callable[[], Awaitable[None]] = _a
             return Body(data, value, await _members(data, time_slice))
         members = await _members(data, time_slice)
         return Body(data, await asyncio.to_thread(_values, data, members), members)
+    except NumberOutOfRange as error:  # it is JSON
+        raise RequestInvalid(f"the body cannot be read: {error}") from None
     except JSONTextError as error:
         raise RequestInvalid(f"the body is no JSON: {error}") from None
     except UnicodeDecodeError:

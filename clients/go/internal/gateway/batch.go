@@ -25,20 +25,33 @@ var linesOfJSON = []string{"application/x-ndjson", "application/jsonl", "applica
 
 type (
 	batchBody struct {
-		Schema      *string           `json:"schema"`
-		Labels      map[string]string `json:"labels"`
-		DisplayName string            `json:"displayName"`
-		Timeout     int64             `json:"timeout"` // milliseconds
-		MaxInFlight int32             `json:"maxInFlight"`
+		Schema      *string
+		Labels      map[string]string
+		DisplayName string
+		Timeout     int64 // milliseconds
+		MaxInFlight int32
 	}
 	batchRunBody struct {
-		Key         string            `json:"key"`
-		Inputs      json.RawMessage   `json:"inputs"`
-		RequestID   string            `json:"requestID"`
-		Labels      map[string]string `json:"labels"`
-		DisplayName string            `json:"displayName"`
+		Key         string
+		Inputs      json.RawMessage
+		RequestID   string
+		Labels      map[string]string
+		DisplayName string
 	}
 )
+
+func (b *batchBody) fields() map[string]any {
+	return map[string]any{
+		"schema": &b.Schema, "labels": &b.Labels, "displayName": &b.DisplayName,
+		"timeout": &b.Timeout, "maxInFlight": &b.MaxInFlight,
+	}
+}
+
+func (b *batchRunBody) fields() map[string]any {
+	return map[string]any{
+		"key": &b.Key, "inputs": &b.Inputs, "requestID": &b.RequestID, "labels": &b.Labels, "displayName": &b.DisplayName,
+	}
+}
 
 // A timeout has room in a duration of this language.
 const longestTimeout = int64(1<<63-1) / int64(time.Millisecond)

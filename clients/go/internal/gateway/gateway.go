@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"path"
 	"strings"
 	"time"
 
@@ -74,8 +75,8 @@ func New(client *flowgram.Client, settings Settings) *Gateway {
 	g := &Gateway{client: client, settings: settings, bodies: &budget{left: settings.MaxBodiesBytes}, sessions: newSessions()}
 	g.stopping, g.stop = context.WithCancel(context.Background())
 	mux := http.NewServeMux()
-	handle := func(path string, byMethod methods) {
-		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { g.answer(w, r, byMethod) })
+	handle := func(route string, byMethod methods) {
+		mux.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) { g.answer(w, r, byMethod) })
 	}
 	handle("/api/task/run", methods{http.MethodPost: g.run})
 	handle("/api/task/validate", methods{http.MethodPost: g.validate})
@@ -94,11 +95,13 @@ func New(client *flowgram.Client, settings Settings) *Gateway {
 	handle("/healthz", methods{http.MethodGet: func(w http.ResponseWriter, _ *http.Request) error {
 		return writeJSON(w, map[string]string{"status": "ok"})
 	}})
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, &problem{status: http.StatusNotFound, code: "NOT_FOUND", message: r.URL.Path + ": there is nothing here"})
-	})
+	mux.HandleFunc("/", notFound)
 	g.handler = mux
 	return g
+}
+
+func notFound(w http.ResponseWriter, r *http.Request) {
+	writeProblem(w, &problem{status: http.StatusNotFound, code: "NOT_FOUND", message: r.URL.Path + ": there is nothing here"})
 }
 
 func orDefault[T time.Duration | int64](value, standard T) T {
@@ -117,6 +120,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if answered := g.checkOrigin(w, r); answered {
+		return
+	}
+	if path.Clean(r.URL.Path) != r.URL.Path && r.URL.Path != "/" {
+		notFound(w, r) // the mux would send the client to another path
 		return
 	}
 	g.handler.ServeHTTP(w, r.WithContext(g.forward(r)))

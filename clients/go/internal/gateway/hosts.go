@@ -29,7 +29,7 @@ func (g *Gateway) allowsHost(host string) bool {
 }
 
 func hostName(host string) string {
-	if name, _, err := net.SplitHostPort(host); err == nil {
+	if name, port, err := net.SplitHostPort(host); err == nil && strings.Trim(port, "0123456789") == "" {
 		return name
 	}
 	return strings.Trim(host, "[]")

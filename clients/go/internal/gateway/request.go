@@ -24,19 +24,32 @@ const (
 
 type (
 	validateBody struct {
-		Schema *string         `json:"schema"`
-		Inputs json.RawMessage `json:"inputs"`
+		Schema *string
+		Inputs json.RawMessage
 	}
 	runBody struct {
 		validateBody
-		Labels      map[string]string `json:"labels"`
-		RequestID   string            `json:"requestID"`
-		DisplayName string            `json:"displayName"`
+		Labels      map[string]string
+		RequestID   string
+		DisplayName string
 	}
 	cancelBody struct {
-		TaskID *string `json:"taskID"`
+		TaskID *string
 	}
 )
+
+func (b *validateBody) fields() map[string]any {
+	return map[string]any{"schema": &b.Schema, "inputs": &b.Inputs}
+}
+
+func (b *runBody) fields() map[string]any {
+	return map[string]any{
+		"schema": &b.Schema, "inputs": &b.Inputs,
+		"labels": &b.Labels, "requestID": &b.RequestID, "displayName": &b.DisplayName,
+	}
+}
+
+func (b *cancelBody) fields() map[string]any { return map[string]any{"taskID": &b.TaskID} }
 
 func (b *validateBody) problems() []string {
 	var all []string
@@ -77,6 +90,8 @@ func (b *cancelBody) problems() []string {
 
 // body is what a request carries.
 type body interface {
+	// fields are pointers to what its members are read into, by their names.
+	fields() map[string]any
 	// problems is all that is wrong with it.
 	problems() []string
 }
@@ -116,27 +131,100 @@ func parseBody(encoded []byte, v body) error {
 		return invalid("the body is no JSON: it is not UTF-8")
 	}
 	decoder := json.NewDecoder(bytes.NewReader(encoded))
-	if err := decoder.Decode(v); err != nil {
+	var members map[string]json.RawMessage
+	if err := decoder.Decode(&members); err != nil {
 		return bodyProblem(err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return invalid("the body is no JSON: it is more than one value")
 	}
-	if problems := v.problems(); len(problems) > 0 {
+	if members == nil {
+		return invalid("the body must be a JSON object")
+	}
+	if problems := allProblems(members, v); len(problems) > 0 {
 		slices.Sort(problems)
 		return invalid(problems...)
 	}
 	return nil
 }
 
+// allProblems reads the members of an object into the fields of v, and gives all that is wrong with them.
+func allProblems(members map[string]json.RawMessage, v body) []string {
+	var all []string
+	mistyped := map[string]bool{}
+	for name, target := range v.fields() {
+		if member, ok := members[name]; ok {
+			found := readMember(name, member, target)
+			mistyped[name] = len(found) > 0
+			all = append(all, found...)
+		}
+	}
+	for _, text := range v.problems() {
+		if name, _, _ := strings.Cut(text, ":"); !mistyped[name] {
+			all = append(all, text)
+		}
+	}
+	return all
+}
+
+// readMember reads the JSON of one member into a field, and gives what is wrong with it.
+func readMember(name string, member json.RawMessage, target any) []string {
+	switch field := target.(type) {
+	case *json.RawMessage:
+		*field = member // `problems` looks at it
+		return nil
+	case *map[string]string:
+		var texts map[string]json.RawMessage
+		if json.Unmarshal(member, &texts) != nil || texts == nil {
+			return []string{name + ": must not be " + kindOf(member)}
+		}
+		*field = make(map[string]string, len(texts))
+		var all []string
+		for key, text := range texts {
+			var value *string
+			if json.Unmarshal(text, &value) != nil || value == nil {
+				all = append(all, name+"."+key+": must not be "+kindOf(text))
+				continue
+			}
+			(*field)[key] = *value
+		}
+		return all
+	case *int32, *int64:
+		if json.Unmarshal(member, field) != nil || kindOf(member) != "number" {
+			return []string{name + ": must be a whole number"}
+		}
+		return nil
+	default:
+		if json.Unmarshal(member, field) != nil || kindOf(member) == "null" {
+			return []string{name + ": must not be " + kindOf(member)}
+		}
+		return nil
+	}
+}
+
+// kindOf is what a JSON value is, in the words that all gateways use.
+func kindOf(value json.RawMessage) string {
+	switch value[0] {
+	case '{':
+		return "object"
+	case '[':
+		return "an array"
+	case '"':
+		return "string"
+	case 't', 'f':
+		return "boolean"
+	case 'n':
+		return "null"
+	default:
+		return "number"
+	}
+}
+
 func bodyProblem(err error) error {
 	var mismatch *json.UnmarshalTypeError
 	switch {
-	case errors.As(err, &mismatch) && mismatch.Field == "":
-		return invalid("the body must be a JSON object")
 	case errors.As(err, &mismatch):
-		field := strings.TrimPrefix(mismatch.Field, "validateBody.") // which is embedded
-		return invalid(fmt.Sprintf("%s: must not be %s", field, mismatch.Value))
+		return invalid("the body must be a JSON object")
 	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
 		return invalid("the body is no JSON: it ends too early")
 	default:
@@ -213,7 +301,7 @@ func (p *parameters) pageSize() int32 {
 		return 0
 	}
 	size, err := strconv.ParseInt(text, 10, 32)
-	if err != nil || size < 1 || size > maxPageSize {
+	if err != nil || !isDigit(text[0]) || size < 1 || size > maxPageSize {
 		p.problems = append(p.problems, fmt.Sprintf("pageSize: must be a number from 1 to %d", maxPageSize))
 	}
 	return int32(size)

@@ -157,18 +157,20 @@ func sessionName(r *http.Request) string {
 	return ""
 }
 
-type signInBody map[string]json.RawMessage
+type signInBody struct{ Key json.RawMessage }
+
+func (b *signInBody) fields() map[string]any { return map[string]any{"key": &b.Key} }
 
 func (b *signInBody) key() string {
 	var key string
-	if len(*b) != 1 || json.Unmarshal((*b)["key"], &key) != nil {
+	if json.Unmarshal(b.Key, &key) != nil {
 		return ""
 	}
 	return strings.TrimSpace(key)
 }
 
 func (b *signInBody) problems() []string {
-	if raw := (*b)["key"]; len(*b) != 1 || len(raw) == 0 || raw[0] != '"' {
+	if len(b.Key) == 0 || b.Key[0] != '"' {
 		return []string{"key: must be a text"}
 	}
 	if key := b.key(); len(key) > maxBearer || !bearerKey.MatchString(key) {

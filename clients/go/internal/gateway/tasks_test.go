@@ -85,14 +85,28 @@ func TestBadBodies(t *testing.T) {
 			`{"schema": "", "inputs": {}}`:   "schema: must not be empty",
 			`{"schema": "{}"}`:               "inputs: is required",
 			`{"schema": "{}", "inputs": []}`: "inputs: must be an object",
-			`{"schema": "{}", "inputs": {}, "labels": 1}`: "labels: must not be number",
-			`{"schema": "{}", "inputs": {}} {}`:           "the body is no JSON: it is more than one value",
-			`{"schema": "` + "\xff" + `", "inputs": {}}`:  "the body is no JSON: it is not UTF-8",
+			`{"schema": "{}", "inputs": {}, "labels": 1}`:           "labels: must not be number",
+			`{"schema": "{}", "inputs": {}, "labels": null}`:        "labels: must not be null",
+			`{"schema": "{}", "inputs": {}, "labels": {"a": [1]}}`:  "labels.a: must not be an array",
+			`{"schema": "{}", "inputs": {}, "labels": {"a": null}}`: "labels.a: must not be null",
+			`{"schema": null, "inputs": {}}`:                        "schema: must not be null",
+			`{"schema": "{}", "inputs": null}`:                      "inputs: must be an object",
+			`{"SCHEMA": "{}", "schema": "{}", "inputs": true}`:      "inputs: must be an object",
+			`null`:                              "the body must be a JSON object",
+			`{"schema": "{}", "inputs": {}} {}`: "the body is no JSON: it is more than one value",
+			`{"schema": "` + "\xff" + `", "inputs": {}}`: "the body is no JSON: it is not UTF-8",
 		} {
 			b.refused(http.StatusBadRequest, "ARGUMENT_INVALID", []string{problem}, "POST", "/api/task/run", body)
 		}
 		b.refused(http.StatusBadRequest, "ARGUMENT_INVALID", []string{"inputs: is required", "schema: is required"},
 			"POST", "/api/task/validate", "{}")
+		b.refused(http.StatusBadRequest, "ARGUMENT_INVALID",
+			[]string{"displayName: must not be number", "labels: must not be string", "requestID: must not be an array", "schema: is required"},
+			"POST", "/api/task/run", `{"inputs": {}, "displayName": 5, "labels": "x", "requestID": []}`)
+		b.refused(http.StatusBadRequest, "ARGUMENT_INVALID",
+			[]string{"maxInFlight: must be a whole number", "schema: must not be number", "timeout: must be a whole number"},
+			"POST", "/api/tasks/batch", `{"schema": 5, "maxInFlight": "x", "timeout": 1.5}`)
+		b.refused(http.StatusNotFound, "NOT_FOUND", nil, "POST", "//api/task/run", "{}")
 		b.refused(http.StatusBadRequest, "ARGUMENT_INVALID",
 			[]string{"displayName: must have at most 256 characters"}, "POST", "/api/task/run",
 			`{"schema": "{}", "inputs": {}, "displayName": "`+strings.Repeat("x", 257)+`"}`)

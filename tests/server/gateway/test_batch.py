@@ -126,9 +126,7 @@ async def test_lines_that_are_all_wrong_are_answered_while_more_come() -> None:
         slices += 1
 
     client = cast("RawClient", Runner())
-    response = BatchResponse(
-        client, Lines(parts(), 10_000), first_timeout=1, problems_of=lambda _: [], time_slice=time_slice
-    )
+    response = BatchResponse(client, Lines(parts(), 10_000), first_timeout=1, time_slice=time_slice)
     await response({"type": "http"}, never, send)
     found = [json.loads(line) for line in b"".join(sent).splitlines()]
     assert [line["line"] for line in found] == list(range(2, lines + 2))

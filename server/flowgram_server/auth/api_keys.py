@@ -29,6 +29,7 @@ from pydantic import (
 )
 
 from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
+from flowgram_server.auth.credential_file import read_credentials
 from flowgram_server.auth.errors import AuthFailure, CredentialFileUnusable, CredentialsInvalid
 from flowgram_server.auth.namespaces import checked_namespace
 from flowgram_server.auth.principal import Principal, Role, Verified
@@ -38,7 +39,6 @@ KEY_PREFIX: Final = "fgk_"
 
 _KEY: Final = re.compile(rf"{KEY_PREFIX}([a-z2-7]{{12}})_([a-z2-7]{{52}})")
 _FILE_MODE: Final = 0o600
-_MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 
 MAX_NOTE: Final = 256
 """Characters of what people write about a key."""
@@ -128,13 +128,7 @@ class APIKeys:
 
 def read_keys(path: Path) -> list[APIKey]:
     """The keys in a file. Raises `CredentialFileUnusable`."""
-    try:
-        with path.open("rb") as file:
-            text = file.read(_MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise CredentialFileUnusable(f"{path}: {error.strerror}") from None
-    if len(text) > _MAX_FILE_BYTES:
-        raise CredentialFileUnusable(f"{path}: a file of keys has at most {_MAX_FILE_BYTES} bytes")
+    text = read_credentials(path)
     try:
         return _KeyFile.model_validate_json(text).keys
     except ValidationError as error:

@@ -17,6 +17,7 @@ from jwt.exceptions import PyJWTError
 from flowgram_core.concurrency.clock import Clock
 from flowgram_core.concurrency.supervision import retry_delays
 from flowgram_server.address import is_protected
+from flowgram_server.auth.credential_file import read_credentials
 from flowgram_server.auth.errors import AuthFailure, CredentialFileUnusable, CredentialsInvalid
 
 _REFRESH: Final = 300.0
@@ -175,11 +176,7 @@ class RemoteKeys:
 
 def read_key_set(path: Path) -> KeySet:
     """The keys in a file. Raises `CredentialFileUnusable`."""
-    try:
-        with path.open("rb") as file:
-            text = file.read(_MAX_BYTES)
-    except OSError as error:
-        raise CredentialFileUnusable(f"{path}: {error.strerror}") from None
+    text = read_credentials(path, _MAX_BYTES)
     try:
         return _key_set(json.loads(text))
     except (ValueError, PyJWTError, RecursionError):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import grpc
 
+from flowgram_server.auth.credential_file import read_credentials
 from flowgram_server.auth.errors import CredentialFileUnusable
 
 
@@ -90,7 +91,7 @@ def _load(files: TLSFiles) -> _Loaded:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    pair = _read(files.certificate), _read(files.key)
+    pair = read_credentials(files.certificate), read_credentials(files.key)
     try:
         context.load_cert_chain(files.certificate, files.key, password=_no_password)
     except (ssl.SSLError, ValueError) as error:
@@ -104,11 +105,14 @@ def _load(files: TLSFiles) -> _Loaded:
         raise CredentialFileUnusable(text) from None
     except OSError as error:
         raise CredentialFileUnusable(f"{files.certificate}, {files.key}: {error.strerror}") from None
-    if pair != (_read(files.certificate), _read(files.key)):  # gRPC would get others than those that fit
+    if pair != (
+        read_credentials(files.certificate),
+        read_credentials(files.key),
+    ):  # gRPC would get others than those that fit
         raise CredentialFileUnusable(f"{files.certificate}, {files.key}: have changed while they were read")
     authorities = None
     if files.client_authorities is not None:
-        authorities = _read(files.client_authorities)
+        authorities = read_credentials(files.client_authorities)
         try:
             context.load_verify_locations(cadata=authorities.decode("ascii", "replace"))
         except ssl.SSLError:
@@ -121,13 +125,6 @@ def _load(files: TLSFiles) -> _Loaded:
         context.options |= ssl.OP_NO_TICKET
     configuration = grpc.ssl_server_certificate_configuration([(pair[1], pair[0])], authorities)
     return _Loaded(context, configuration)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise CredentialFileUnusable(f"{path}: {error.strerror}") from None
 
 
 def _no_password() -> str:

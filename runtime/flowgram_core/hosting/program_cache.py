@@ -33,6 +33,7 @@ from flowgram_core.modeling.inputs_validation import have_types, validate_inputs
 from flowgram_core.modeling.json_text import JSONObject, JSONValue
 from flowgram_core.modeling.meter import Meter
 from flowgram_core.modeling.normalization import normalize
+from flowgram_core.modeling.sizes import utf8_length
 from flowgram_core.modeling.warnings import find_warnings
 
 _LARGE_SCHEMA: Final = 64 * 1024
@@ -316,7 +317,7 @@ class ProgramCache:
     @staticmethod
     def _check_size(name: str, text: str, limit: int, *, in_inputs: bool = False) -> None:
         # A character takes one to four bytes: most texts need not be encoded to know that they fit.
-        if len(text) * 4 > limit and (size := len(text.encode("utf-8", "surrogatepass"))) > limit:
+        if len(text) * 4 > limit and (size := utf8_length(text)) > limit:
             problem = Problem(
                 name, f"{size} bytes of workflow {name} are more than the limit max_{name}_bytes = {limit}"
             )

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any, Final
 
-from flowgram_core.modeling.garbage import forget
+from flowgram_core.modeling.garbage import LARGE, forget
 from flowgram_core.modeling.meter import PART, SCALAR, Meter
 
 _SCALAR = 4
@@ -22,6 +22,8 @@ _SMALL: Final = 4096
 """Bytes whose work is not worth while counting."""
 
 _LONG_TEXT: Final = 1024
+_LARGE_TEXT: Final = 256 * 1024
+"""Characters of a text that are encoded in one go."""
 
 _TEXT: Final = 56
 _NUMBER: Final = 32
@@ -40,19 +42,21 @@ def size_of(value: Any, limit: int, meter: Meter | None = None) -> int:
     """
     left = limit
     stack = [value]
-    counted = 0
+    counted = spent = 0
     while stack:
         part = stack.pop()
         kind = type(part)
         if kind is str:
-            # Most texts are short enough to be sure of without encoding them.
             left -= len(part) + 2
             if not part.isascii():
-                left -= len(part.encode("utf-8", "surrogatepass")) - len(part)
+                if meter is not None and len(part) > _LARGE_TEXT:
+                    meter.spend(len(part))  # before it is done
+                    spent += len(part)
+                left -= utf8_length(part) - len(part)
         elif kind is dict:
-            left -= 2 + sum(map(len, part)) + 4 * len(part)
+            left -= 2 + sum(sum(map(len, some)) for some in _slices(part, part)) + 4 * len(part)
             if left >= 0:
-                stack.extend(part.values())
+                _push(stack, part)
         elif kind is list:
             left -= 2 + len(part)
             if left >= 0:
@@ -60,7 +64,7 @@ def size_of(value: Any, limit: int, meter: Meter | None = None) -> int:
                 if len(part) > _FEW and _holds_scalars_alone(part, meter):
                     left -= _SCALAR * len(part)
                 else:
-                    stack.extend(part)
+                    _push(stack, part)
         else:
             left -= _SCALAR
         if left < 0:
@@ -71,8 +75,23 @@ def size_of(value: Any, limit: int, meter: Meter | None = None) -> int:
             counted = 0
     # What was found was looked at, and will be written.
     if meter is not None and (counted > _FEW or limit - left > _SMALL):
-        meter.spend(PART * counted + limit - left)
+        meter.spend(PART * counted + limit - left - spent)
     return limit - left
+
+
+def utf8_length(text: str) -> int:
+    """Bytes of a text in UTF-8; of a long one found a slice at a time."""
+    if len(text) <= _LARGE_TEXT:
+        return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    return sum(utf8_length(text[start : start + _LARGE_TEXT]) for start in range(0, len(text), _LARGE_TEXT))
+
+
+def _push(stack: list[Any], container: dict[str, Any] | list[Any]) -> None:
+    """Puts what is in a container on a stack, some thousands at a time."""
+    if len(container) > LARGE:
+        forget(stack)
+    for some in _slices(container):
+        stack += some
 
 
 def _holds_scalars_alone(items: list[Any], meter: Meter | None) -> bool:
@@ -164,12 +183,16 @@ def memory_of(roots: Iterable[Any], limit: int, meter: Meter, max_parts: int = 2
     return limit - left
 
 
-def _slices(container: dict[str, Any] | list[Any]) -> Iterable[Iterable[Any]]:
-    """The items of a container, some thousands at a time."""
+def _slices(
+    container: dict[str, Any] | list[Any], items: Iterable[Any] | None = None
+) -> Iterable[Iterable[Any]]:
+    """The items of a container, or others, as many as it has, some thousands at a time."""
+    if items is None:
+        items = container.values() if isinstance(container, dict) else container
     if len(container) <= _SLICE:
-        return (container.values() if isinstance(container, dict) else container,)
-    items = iter(container.values() if isinstance(container, dict) else container)
-    return iter(lambda: list(islice(items, _SLICE)), [])
+        return (items,)
+    iterator = iter(items)
+    return iter(lambda: list(islice(iterator, _SLICE)), [])
 
 
 def _count_containers(items: Iterable[Any]) -> int:

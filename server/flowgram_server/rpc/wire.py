@@ -85,14 +85,19 @@ def timestamp(microseconds: int) -> bytes:
     return duration(microseconds)
 
 
-def following_numbers(message: bytes) -> bytes:
-    """A message with every field's number one higher. All are texts or messages with numbers below 15."""
-    renumbered = bytearray(message)
+def following_numbers(message: bytes, before: bytes = b"") -> bytes:
+    """A message with every field's number one higher, behind other bytes. All are texts or messages with numbers below 15.
+
+    What is large is copied once.
+    """
+    view = memoryview(message)
+    parts: list[bytes | memoryview] = [before]
     position, size = 0, len(message)
     while position < size:
-        renumbered[position] += 1 << 3
-        position = skip_delimited(message, 1, position)
-    return bytes(renumbered)
+        end = skip_delimited(message, 1, position)
+        parts += bytes((message[position] + (1 << 3),)), view[position + 1 : end]
+        position = end
+    return b"".join(parts)
 
 
 def skip_delimited(data: bytes, count: int, position: int = 0) -> int:

@@ -11,7 +11,8 @@ from support.driving import drive, link_schema
 from support.graphs import declare, edge, end, node, ref, start
 
 from flowgram_core.engine.limits import Limits
-from flowgram_core.modeling.sizes import size_of, too_large
+from flowgram_core.modeling.meter import PART, Meter, WorkSuspended
+from flowgram_core.modeling.sizes import size_of, too_large, utf8_length
 from flowgram_core.modeling.status import Status
 
 VALUES = st.recursive(
@@ -162,3 +163,23 @@ def test_a_step_with_long_names_has_few_runs() -> None:
     driven = drive(link_schema(schema), {"n": list(range(20))}, lambda call: {}, max_bytes=30_000)
     assert driven.execution.status is Status.SUCCEEDED
     assert max(len(events) for _, events in driven.log) <= 4
+
+
+@pytest.mark.parametrize("text", ["é", "\U0001f600a", "\ud83d", "ab\u4e2d"])
+def test_long_texts_are_measured_as_short_ones_are(text: str) -> None:
+    """In slices, before each of which the work is counted; it is as much in the end."""
+    long = text * 300_000
+    assert utf8_length(long) == 300_000 * len(text.encode("utf-8", "surrogatepass"))
+    meter = Meter()
+    assert size_of([long], 10**9, meter) == utf8_length(long) + 2 + 3
+    assert meter.used == size_of([long], 10**9) + 2 * PART
+    meter.begin(200_000)
+    with pytest.raises(WorkSuspended):
+        size_of([long], 10**9, meter)
+    assert meter.used < 200_000 + len(long)
+
+
+def test_large_objects_are_measured_as_small_ones_are() -> None:
+    """A slice of their members at a time."""
+    value = {f"key_{number:06}": [number] for number in range(40_000)}
+    assert size_of(value, 10**9) == 2 + 40_000 * (10 + 4 + 2 + 1 + 4)

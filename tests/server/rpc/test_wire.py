@@ -79,3 +79,4 @@ def test_numbers_go_up_by_one(fields: list[tuple[int, bytes]]) -> None:
         return b"".join(bytes([(number + step) << 3 | 2]) + delimited(content) for number, content in fields)
 
     assert following_numbers(message(0)) == message(1)
+    assert following_numbers(message(0), b"before") == b"before" + message(1)

@@ -53,7 +53,7 @@ def task_run(record: TaskRecord, now: int, max_bytes: int) -> bytes:
     """
     task_id, result = tags.RUN_TASK_ID + delimited(record.task_id.encode()), record.result
     if result is not None and len(task_id) + len(result) <= max_bytes:
-        return task_id + following_numbers(result)
+        return following_numbers(result, task_id)
     return task_id + TaskRunResponse(status=status_info(record, now)).SerializeToString()
 
 

@@ -4,9 +4,9 @@ import asyncio
 import hmac
 import logging
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, nullcontext
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from temporalio.api.enums.v1 import WorkflowExecutionStatus
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
@@ -60,8 +60,6 @@ _log = logging.getLogger(__name__)
 
 _RUNNING: Final = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
 _SIGNING: Final = b"flowgram signing key"
-
-_Done = TypeVar("_Done")
 
 
 class TemporalApplication:
@@ -239,7 +237,7 @@ class TemporalApplication:
     async def wait(self, task_id: str, *, namespace: str = DEFAULT_NAMESPACE) -> TaskRecord:
         """See `TaskService`. One long poll for the end of the workflow, however many wait."""
         workflow_id = workflow_id_of(task_id, namespace)
-        event = await self._until_closing(self._ends.closing_event(workflow_id))
+        event = await self._ends.closing_event(workflow_id)
         decoded = await self._cluster.decoded(payloads_of(event))
         with readable(task_id):
             record = Record.decode(decoded[0]) if decoded else None
@@ -343,6 +341,7 @@ class TemporalApplication:
     async def drain(self, grace: float) -> None:  # noqa: ARG002 - tasks do not run here
         """Takes no new tasks, and ends all watches; tasks run on in the cluster."""
         self._closing.set()
+        self._ends.close()
         self._logs.nudge()
         self._poll.wake()
 
@@ -353,6 +352,7 @@ class TemporalApplication:
             yield self
         finally:
             self._closing.set()
+            self._ends.close()
             self._logs.nudge()
             self._poll.wake()
 
@@ -424,16 +424,3 @@ class TemporalApplication:
         """The time; each task of this server gets one of its own."""
         self._last_create_time = time = max(self._clock.now(), self._last_create_time + 1)
         return time
-
-    async def _until_closing(self, work: Coroutine[Any, Any, _Done]) -> _Done:
-        """What comes of something that may take long. Raises `ShuttingDown` where the server ends before."""
-        self_closing = asyncio.create_task(self._closing.wait())
-        working = asyncio.create_task(work)
-        try:
-            await asyncio.wait((working, self_closing), return_when=asyncio.FIRST_COMPLETED)
-            if working.done():
-                return working.result()
-            raise ShuttingDown
-        finally:
-            self_closing.cancel()
-            working.cancel()

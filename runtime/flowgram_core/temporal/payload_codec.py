@@ -23,6 +23,9 @@ _ENCRYPTED: Final = b"binary/flowgram-aes256gcm-1"
 _COMPRESSED: Final = b"binary/flowgram-zlib-1"
 _LEVEL: Final = 1
 """Of zlib: higher ones take twice the time for a tenth of the size."""
+_SMALL: Final = 4096
+_SMALL_WINDOW_BITS: Final = 12
+_SMALL_MEMORY: Final = 4
 _MAX_BYTES: Final = 64 * 1024 * 1024
 """A payload that would grow beyond this is damaged, or an attack."""
 
@@ -46,7 +49,7 @@ class TaskPayloadCodec(PayloadCodec):
         return [self._decode(payload) for payload in payloads]
 
     def _encode(self, payload: Payload) -> Payload:
-        data = zlib.compress(payload.SerializeToString(), _LEVEL)
+        data = _compressed(payload.SerializeToString())
         if not self._keys:
             return Payload(metadata={"encoding": _COMPRESSED}, data=data)
         key_name = self._keys.names[0].encode()
@@ -80,6 +83,14 @@ class TaskPayloadCodec(PayloadCodec):
             raise PayloadUndecipherable(
                 f"a payload cannot be decrypted with the key {name!r}: it is another key, or damaged"
             ) from None
+
+
+def _compressed(data: bytes) -> bytes:
+    """The same for all who read it: a small window is made faster than the usual one, and small values need no more."""
+    if len(data) > _SMALL:
+        return zlib.compress(data, _LEVEL)
+    compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, _SMALL_WINDOW_BITS, _SMALL_MEMORY)
+    return compressor.compress(data) + compressor.flush()
 
 
 def data_converter(keys: Mapping[str, str], *, unencrypted: bool) -> DataConverter:

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import OrderedDict
-from typing import Final, Protocol
+from collections.abc import Coroutine
+from typing import Any, Final, Protocol
 
 from temporalio.api.history.v1 import HistoryEvent
 
-from flowgram_core.hosting.errors import TaskNotFound
+from flowgram_core.hosting.errors import ShuttingDown, TaskNotFound
 
 _REMEMBERED_RUNS: Final = 1_000
 
@@ -30,6 +31,7 @@ class TaskEnds:
         self._cluster = cluster
         self._polls: dict[str, _Poll] = {}
         self._first_runs: OrderedDict[str, str] = OrderedDict()
+        self._closed = False
 
     def began(self, workflow_id: str, run_id: str) -> None:
         """A task was started here. Most are waited for where they were: with the run, the cluster finds it by one read less."""
@@ -43,20 +45,29 @@ class TaskEnds:
         Raises:
             TaskNotFound: There is no such task.
             JournalUnavailable: The cluster cannot be asked at the moment.
+            ShuttingDown: The service ends before the task.
         """
+        if self._closed:
+            raise ShuttingDown
         poll = self._polls.get(workflow_id)
-        if poll is None or poll.asking.done():
-            asking = asyncio.create_task(self._ask(workflow_id), name=f"end of {workflow_id}")
-            poll = self._polls[workflow_id] = _Poll(asking)
+        if poll is None or poll.outcome.done():
+            poll = self._polls[workflow_id] = _Poll(self._ask(workflow_id))
         poll.waiting += 1
         try:
-            return await asyncio.shield(poll.asking)
+            return await asyncio.shield(poll.outcome)
         finally:
             poll.waiting -= 1
             if not poll.waiting:
                 poll.asking.cancel()
                 if self._polls.get(workflow_id) is poll:
                     del self._polls[workflow_id]
+
+    def close(self) -> None:
+        """Ends all waiting."""
+        self._closed = True
+        for poll in self._polls.values():
+            if not poll.outcome.done():
+                poll.outcome.set_exception(ShuttingDown())
 
     async def _ask(self, workflow_id: str) -> HistoryEvent:
         run_id = self._first_runs.get(workflow_id)
@@ -69,6 +80,19 @@ class TaskEnds:
 
 
 class _Poll:
-    def __init__(self, asking: "asyncio.Task[HistoryEvent]") -> None:
-        self.asking = asking
+    """A long poll, and what comes of it for those who wait."""
+
+    def __init__(self, asking: Coroutine[Any, Any, HistoryEvent]) -> None:
+        self.outcome: asyncio.Future[HistoryEvent] = asyncio.get_running_loop().create_future()
+        self.asking = asyncio.create_task(asking, name="end of a task")
+        self.asking.add_done_callback(self._asked)
         self.waiting = 0
+
+    def _asked(self, asking: "asyncio.Task[HistoryEvent]") -> None:
+        if asking.cancelled() or self.outcome.done():
+            return
+        error = asking.exception()
+        if error is None:
+            self.outcome.set_result(asking.result())
+        else:
+            self.outcome.set_exception(error)

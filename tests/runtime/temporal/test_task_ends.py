@@ -9,7 +9,7 @@ pytest.importorskip("temporalio")
 
 from temporalio.api.history.v1 import HistoryEvent
 
-from flowgram_core.hosting.errors import TaskNotFound
+from flowgram_core.hosting.errors import ShuttingDown, TaskNotFound
 from flowgram_core.temporal.task_ends import TaskEnds
 
 
@@ -126,3 +126,16 @@ async def test_a_run_that_is_gone_is_not_asked_for_again() -> None:
     assert cluster.asked == [("a", "first"), ("a", ""), ("a", "")]
     again.cancel()
     await settle()
+
+
+async def test_a_service_that_ends_lets_nobody_wait() -> None:
+    """Neither those who do, nor those who come."""
+    cluster = Polled()
+    ends = TaskEnds(cluster)
+    found = await waiting(ends, "a", "a", "b")
+    ends.close()
+    for task in (*found, *await waiting(ends, "a")):
+        with pytest.raises(ShuttingDown):
+            await task
+    await settle()
+    assert (cluster.open, len(cluster.asked)) == (0, 2)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager
 
 import uvicorn
@@ -66,6 +66,7 @@ async def listening(
     grace: int = _GRACE,
     limits: ConnectionLimits | None = None,
     tls: ssl.SSLContext | None = None,
+    trusted_proxies: Collection[str] = (),
 ) -> AsyncIterator[None]:
     """Serves while the block lasts; then answers under way get `grace` seconds to end, and the socket is closed.
 
@@ -75,6 +76,8 @@ async def listening(
         grace: Seconds.
         limits: Bounds of the connections.
         tls: Encrypts them; None: they are not.
+        trusted_proxies: Networks of proxies that are believed whom they forward a request for. Of others, nothing of the kind is
+            believed, also from this machine: who calls would be free to say so.
     """
     server = _Server(
         uvicorn.Config(
@@ -86,6 +89,8 @@ async def listening(
             log_level="warning",
             access_log=False,
             server_header=False,
+            proxy_headers=bool(trusted_proxies),
+            forwarded_allow_ips=[*trusted_proxies],
             timeout_keep_alive=_KEEP_ALIVE,
             timeout_graceful_shutdown=grace,
         ),

@@ -74,6 +74,28 @@ async def test_decisions(tmp_path: Path) -> None:
     assert listed["namespace"] == "team-b"
 
 
+@pytest.mark.parametrize(
+    ("trusted", "expected"),
+    [("", "127.0.0.1"), ("10.0.0.0/8", "127.0.0.1"), ("127.0.0.0/8,::1", "192.0.2.7")],
+)
+async def test_only_trusted_proxies_say_where_a_request_comes_from(
+    tmp_path: Path, trusted: str, expected: str
+) -> None:
+    """By default nobody does: a caller could write any address into the log, and be slowed down for none."""
+    keys, audit = tmp_path / "keys.json", tmp_path / "audit.jsonl"
+    add_key(keys)
+    settings = settings_for(tmp_path, auth={"api_keys_file": keys}, audit_log=audit, trusted_proxies=trusted)
+    async with (
+        serving(settings) as ports,
+        httpx2.AsyncClient(base_url=f"http://{ports.http}", trust_env=False) as http,
+    ):
+        headers = {"X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "https"}
+        await http.get("/api/tasks", headers={**headers, "Authorization": "Bearer fgk_x"})
+        await http.get("/api/tasks", headers={**headers, "Host": "evil.example.com"})
+    found = [json.loads(line)["peer"].rpartition(":")[0] for line in audit.read_text().splitlines()]
+    assert found == [expected] * 2
+
+
 async def test_without_authentication(tmp_path: Path) -> None:
     """Decisions are written there as well: everybody may, and nobody has a name."""
     audit = tmp_path / "audit.jsonl"

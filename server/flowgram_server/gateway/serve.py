@@ -74,7 +74,13 @@ async def open_gateway(
         audit,
     )
     serving = Forwarding(app, sessions.authorization, private=private) if forwards else app
-    async with listening(serving, listener, limits=settings.connections, tls=tls):
+    async with listening(
+        serving,
+        listener,
+        limits=settings.connections,
+        tls=tls,
+        trusted_proxies=settings.trusted_proxies,
+    ):
         try:
             yield gateway
         finally:

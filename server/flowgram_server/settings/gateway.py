@@ -62,6 +62,7 @@ class GatewaySettings:
         cors_origins: The origins whose pages may use it; `*` stands for all, `loopback` for those on this machine.
         allowed_hosts: Names in a Host header that are answered, beside those of this machine and the address that is
             listened on; `*` stands for all.
+        trusted_proxies: The addresses and networks of proxies that are believed whom they forward a request for.
         max_body_bytes: No request body is larger.
         max_bodies_bytes: All request bodies together hold no more; one beyond that is refused for now.
         read_timeout: Seconds in which some of a body must come.
@@ -72,6 +73,7 @@ class GatewaySettings:
 
     cors_origins: frozenset[str] = frozenset({LOOPBACK})
     allowed_hosts: frozenset[str] = frozenset()
+    trusted_proxies: frozenset[str] = frozenset()
     max_body_bytes: int = 48 * 1024 * 1024
     max_bodies_bytes: int = 256 * 1024 * 1024
     read_timeout: float = 10.0

@@ -3,6 +3,7 @@
 Durations are in seconds, sizes in bytes. `loading` says where the values come from.
 """
 
+import ipaddress
 from collections.abc import Collection
 from dataclasses import fields
 from pathlib import Path
@@ -74,6 +75,10 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[frozenset[str], NoDecode] = Field(
         default=_GATEWAY.allowed_hosts,
         description="Names in a Host header that the REST gateway answers, beside this machine's; *: all.",
+    )
+    trusted_proxies: Annotated[frozenset[str], NoDecode] = Field(
+        default=_GATEWAY.trusted_proxies,
+        description="Addresses and networks of proxies whose X-Forwarded-For the REST gateway believes.",
     )
     insecure_remote: bool = Field(
         default=False, description="Allows to listen beyond loopback without TLS and authentication."
@@ -256,7 +261,7 @@ class Settings(BaseSettings):
         """Types that are not named keep their defaults."""
         return {**_RUNTIME.call_timeouts, **timeouts} if isinstance(timeouts, dict) else timeouts
 
-    @field_validator("secret_names", "cors_origins", "allowed_hosts", mode="before")
+    @field_validator("secret_names", "cors_origins", "allowed_hosts", "trusted_proxies", mode="before")
     @classmethod
     def _split_names(cls, names: Any) -> Any:
         return (
@@ -272,6 +277,11 @@ class Settings(BaseSettings):
     @classmethod
     def _are_host_names(cls, names: frozenset[str]) -> frozenset[str]:
         return frozenset(map(host_name_of, names))
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, networks: frozenset[str]) -> frozenset[str]:
+        return frozenset(str(ipaddress.ip_network(network)) for network in networks)
 
     def check_node_types(self, calling: Collection[str]) -> None:
         """Raises `InvalidSettings` where a setting by node type names one that makes no calls: it would limit nothing."""

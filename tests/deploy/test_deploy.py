@@ -349,6 +349,21 @@ def test_what_is_unsafe_or_unknown_is_refused(helm: str, flags: tuple[str, ...])
     assert "set " in done.stderr or "must be" in done.stderr
 
 
+# Their tools
+
+
+def test_a_tool_that_cannot_be_had_in_time_is_left_out() -> None:
+    """Continuous integration goes on without it, and says so."""
+    done = subprocess.run(
+        [ROOT / "tools/build_deploy_tools.sh", "--within", "30", "no-such-tool"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert "no no-such-tool within 30 s: its tests will be skipped" in done.stderr
+
+
 # systemd
 
 

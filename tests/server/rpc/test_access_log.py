@@ -92,11 +92,11 @@ async def test_a_refused_call(lines: Lines, access_log: AccessLog) -> None:
 )
 async def test_an_endless_task_id(lines: Lines, access_log: AccessLog, request_type: Any) -> None:
     """It is refused by its length, and does not fill the log."""
-    request = request_type(task_id="x" * 1_000_000)
+    request = request_type(task_id="x" * 200_000)
     method = request_type.__name__.removesuffix("Request")
     async with logging(access_log) as service:
         refusal = await refused(getattr(service.stub, method)(request))
-        assert refusal.violations == [("task_id", "must have at most 256 characters, not 1000000")]
+        assert refusal.violations == [("task_id", "must have at most 256 characters, not 200000")]
         received = await lines.line()
         assert (received["code"], received["reason"]) == ("INVALID_ARGUMENT", "ARGUMENT_INVALID")
         assert received.get("task_id") in {None, "x" * 127 + "…"}

@@ -261,8 +261,9 @@ def _edge_problems(graph: Graph) -> Iterator[Problem]:
     ids = {_key(node, "id") for _, node in graph.nodes}
     for path, edge in graph.edges:
         for end, member in (("source", "sourceNodeID"), ("target", "targetNodeID")):
-            if _key(edge, member) not in ids and not isinstance(edge.get(member), list | dict):
-                named = javascript.to_string(edge.get(member, UNDEFINED))
+            named = edge.get(member)
+            # One that is malformed has been reported for that.
+            if named and isinstance(named, str) and _key(edge, member) not in ids:
                 yield Problem(f"{path}.{member}", f'Workflow schema edge {end} node "{named}" not exist')
 
 

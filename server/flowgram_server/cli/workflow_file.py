@@ -1,12 +1,16 @@
 """Workflow files: a schema, or `{"schema": …, "inputs": …}`, as in examples/."""
 
 import json
+import math
 import os
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .exits import CommandError, ExitStatus
+
+_SHOWN_DIGITS = 40
+"""Of a number that is too large."""
 
 
 class Workflow(NamedTuple):
@@ -62,14 +66,25 @@ def _read(file: str) -> str:
 
 def _parse(text: str, name: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except json.JSONDecodeError as error:
         position = f"line {error.lineno}, column {error.colno}"
         raise CommandError(f"{name}: not JSON: {error.msg} at {position}", ExitStatus.INVALID) from None
+    except OverflowError as error:
+        raise CommandError(f"{name}: {error}", ExitStatus.INVALID) from None
     except ValueError as error:
         raise CommandError(f"{name}: not JSON: {error}", ExitStatus.INVALID) from None
     except RecursionError:
         raise CommandError(f"{name}: nested too deeply", ExitStatus.INVALID) from None
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise OverflowError(
+            f"{digits[:_SHOWN_DIGITS]} is larger than {sys.float_info.max}, the largest number that is read"
+        )
+    return number
 
 
 def _refuse_constant(name: str) -> None:

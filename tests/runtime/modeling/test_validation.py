@@ -104,6 +104,15 @@ def test_members_that_are_missing() -> None:
     ]
 
 
+@pytest.mark.parametrize("end", [None, "", 5, True, [], {}])
+def test_an_edge_with_a_malformed_end_is_reported_once(end: Any) -> None:
+    """It is no edge to a node that does not exist as well."""
+    problems = validate_schema({**workflow(), "edges": [{"sourceNodeID": end, "targetNodeID": "e"}]})
+    assert [problem.text for problem in problems if problem.path.endswith("sourceNodeID")] == [
+        "edges[0].sourceNodeID must be a non-empty string"
+    ]
+
+
 @pytest.mark.parametrize("member", [None, [], 5, "x"])
 def test_nodes_and_edges_are_objects(member: Any) -> None:
     """Whatever else lies in the arrays is named by its position."""
@@ -150,7 +159,6 @@ def test_all_problems_are_reported_in_order() -> None:
         Problem("schema.nodes[0].edges[1].sourcePortID", "edges[1].sourcePortID must be a string if present"),
         Problem("schema.edges[1]", CYCLE),
         Problem("schema.nodes[0].edges[0]", CYCLE),
-        Problem("schema.edges[0].sourceNodeID", 'Workflow schema edge source node "" not exist'),
         Problem(
             "schema.nodes[0].edges[1].targetNodeID", 'Workflow schema edge target node "nowhere" not exist'
         ),

@@ -273,6 +273,11 @@ async def test_a_text_that_is_written_anew(
     [
         (b'{"nodes": [}', None, "workflow.json: not JSON: Expecting value at line 1, column 12"),
         (b'{"nodes": NaN}', None, "workflow.json: not JSON: NaN is no JSON number"),
+        (
+            b'{"schema": {}, "inputs": {"n": -1.5e400}}',
+            None,
+            "workflow.json: -1.5e400 is larger than 1.7976931348623157e+308",
+        ),
         (b"\xff", None, "workflow.json: not UTF-8, at byte 0"),
         (b"[" * 100_000, None, "workflow.json: nested too deeply"),
         (

@@ -5,6 +5,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"path"
 	"strings"
@@ -126,7 +127,15 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		notFound(w, r) // the mux would send the client to another path
 		return
 	}
-	g.handler.ServeHTTP(w, r.WithContext(g.forward(r)))
+	ctx := g.forward(r)
+	if sent, _ := metadata.FromOutgoingContext(ctx); sizeOf(sent) > maxForwardedBytes {
+		g.refuse(w, r, &problem{
+			status: http.StatusRequestHeaderFieldsTooLarge, code: "HEADERS_TOO_LARGE",
+			message: fmt.Sprintf("the headers that are sent on to the server have more than %d bytes", maxForwardedBytes),
+		})
+		return
+	}
+	g.handler.ServeHTTP(w, r.WithContext(ctx))
 }
 
 // Stop ends event streams, so that the HTTP server can shut down; browsers come back to another gateway, or
@@ -159,6 +168,20 @@ func (g *Gateway) forward(r *http.Request) context.Context {
 		}
 	}
 	return g.withSession(ctx, r)
+}
+
+// A server takes 16 KiB of metadata, of which gRPC itself needs some.
+const maxForwardedBytes = 15 << 10
+
+// sizeOf is what metadata takes, as HTTP/2 counts it: names, values, and 32 bytes for each.
+func sizeOf(sent metadata.MD) int {
+	size := 0
+	for name, values := range sent {
+		for _, value := range values {
+			size += len(name) + len(value) + 32
+		}
+	}
+	return size
 }
 
 func printable(text string) bool {

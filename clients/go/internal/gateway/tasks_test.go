@@ -49,6 +49,8 @@ func TestRun(t *testing.T) {
 		if !slices.Equal(received["authorization"], []string{"Bearer x"}) || received["cookie"] != nil {
 			t.Error(received)
 		}
+		b.refused(http.StatusRequestHeaderFieldsTooLarge, "HEADERS_TOO_LARGE", nil, "GET", "/api/task?taskID=t1", "",
+			"Authorization", "Bearer "+strings.Repeat("a", 16_000))
 	})
 }
 

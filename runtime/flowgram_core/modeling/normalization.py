@@ -1,6 +1,6 @@
 """Normalization of a workflow schema: the shapes that the editor also saves become the ones that the rules are about.
 
-- Nodes of the picture (comments, groups) may lack `meta` and `data`.
+- Nodes of the picture (comments, groups) may lack `meta` and `data`; null is as if they lacked them.
 - Port ids may be numbers.
 - A group may hold its nodes and edges as blocks; they belong to the graph around it.
 """
@@ -64,9 +64,14 @@ def _holds_blocks(node: Any) -> bool:
 
 def _complete(node: dict[str, Any]) -> None:
     kind = node.get("type")
-    if isinstance(kind, str) and kind in LAYOUT_TYPES:
-        node.setdefault("meta", {})
-        node.setdefault("data", {})
+    if not isinstance(kind, str) or kind not in LAYOUT_TYPES:
+        return
+    for member in ("meta", "data"):
+        if node.get(member) is None:
+            node[member] = {}
+    for member in ("blocks", "edges"):
+        if member in node and node[member] is None:
+            del node[member]
 
 
 def _name_ports(edge: dict[str, Any]) -> None:

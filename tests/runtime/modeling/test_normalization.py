@@ -66,3 +66,15 @@ def test_only_nodes_of_the_picture_may_lack_parts() -> None:
         "schema.nodes[1].meta",
         "schema.nodes[1].data",
     ]
+
+
+@pytest.mark.parametrize("kind", ["comment", "group"])
+def test_null_in_a_node_of_the_picture_is_as_if_absent(kind: str) -> None:
+    """It says nothing that anybody needs; in other nodes null is malformed."""
+    nulls = dict.fromkeys(("meta", "data", "blocks", "edges"))
+    picture = {"id": "p", "type": kind, **nulls}
+    assert normalize({"nodes": [picture], "edges": []})["nodes"] == [
+        {"id": "p", "type": kind, "meta": {}, "data": {}}
+    ]
+    other = {"id": "n", "type": "code", **nulls}
+    assert normalize({"nodes": [dict(other)], "edges": []})["nodes"] == [other]

@@ -8,9 +8,11 @@ import (
 	"io"
 	"iter"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -98,9 +100,117 @@ func upTo(count int) []int {
 	return all
 }
 
+// On a new stream the runs without an outcome are sent in order, and once: also one that waits to be sent again.
+func TestBatchOnANewStream(t *testing.T) {
+	streams := 0
+	var keys []string
+	server := &scripted.Server{OnBatch: func(stream scripted.BatchStream) error {
+		streams++
+		var runs []*runtimev1.BatchRun
+		for len(runs) < 8 {
+			request, err := stream.Recv()
+			if err != nil {
+				return err
+			}
+			runs = append(runs, request.GetRuns()...)
+		}
+		response := &runtimev1.TaskRunBatchResponse{}
+		if streams == 1 {
+			refusal := scripted.Refusal(codes.Unavailable, "SHUTTING_DOWN", 10*time.Second)
+			response.Outcomes = append(response.Outcomes, rejected(runs[3], refusal))
+			_ = stream.Send(response)
+			return scripted.Refusal(codes.Unavailable, "SHUTTING_DOWN", 0)
+		}
+		time.Sleep(20 * time.Second) // the wait of the refused run ends
+		for _, run := range runs {
+			keys = append(keys, run.GetKey())
+			response.Outcomes = append(response.Outcomes, done(run))
+		}
+		_ = stream.Send(response)
+		if request, err := stream.Recv(); err == nil {
+			t.Error("sent again:", request)
+		}
+		return nil
+	}}
+	withServer(t, server, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
+		indices, err := collectBatch(t, client.RunBatch(ctx, flowgram.BatchRequest{}, rows(8)))
+		if err != nil || !slices.Equal(indices, upTo(8)) {
+			t.Error(indices, err)
+		}
+	})
+	if !slices.IsSorted(keys) || len(keys) != 8 || streams != 2 {
+		t.Error(keys, streams)
+	}
+}
+
+// Each outcome begins the count of failures anew.
+func TestBatchGoesOnWithProgress(t *testing.T) {
+	server := &scripted.Server{OnBatch: func(stream scripted.BatchStream) error {
+		for {
+			request, err := stream.Recv()
+			if err != nil {
+				return err
+			}
+			if runs := request.GetRuns(); len(runs) > 0 {
+				outcomes := []*runtimev1.BatchOutcome{done(runs[0])}
+				_ = stream.Send(&runtimev1.TaskRunBatchResponse{Outcomes: outcomes})
+				return scripted.Refusal(codes.Unavailable, "SHUTTING_DOWN", 0)
+			}
+		}
+	}}
+	withServer(t, server, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
+		indices, err := collectBatch(t, client.RunBatch(ctx, flowgram.BatchRequest{}, rows(30)))
+		if err != nil || !slices.Equal(indices, upTo(30)) {
+			t.Error(indices, err)
+		}
+	})
+}
+
+// Messages are bounded by the number of their runs and by their size.
+func TestBatchMessages(t *testing.T) {
+	var sizes []int
+	server := &scripted.Server{OnBatch: func(stream scripted.BatchStream) error {
+		for {
+			request, err := stream.Recv()
+			if err != nil {
+				return nil
+			}
+			sizes = append(sizes, len(request.GetRuns()))
+			response := &runtimev1.TaskRunBatchResponse{}
+			for _, run := range request.GetRuns() {
+				response.Outcomes = append(response.Outcomes, rejected(run, scripted.Refusal(codes.NotFound, "", 0)))
+			}
+			if err := stream.Send(response); err != nil {
+				return nil
+			}
+		}
+	}}
+	large := json.RawMessage(`{"text":"` + strings.Repeat("x", 600_000) + `"}`)
+	for most, runs := range map[int]iter.Seq[flowgram.BatchRun]{
+		64: rows(200),
+		2:  slices.Values([]flowgram.BatchRun{{Key: "k0", Inputs: large}, {Key: "k1", Inputs: large}, {Key: "k2", Inputs: large}}),
+	} {
+		withServer(t, server, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
+			sizes = nil
+			outcomes := client.RunBatch(ctx, flowgram.BatchRequest{}, runs)
+			if _, err := collectBatch(t, outcomes); err != nil || slices.Max(sizes) > most {
+				t.Error(err, sizes)
+			}
+		})
+	}
+}
+
 // Every run has one outcome, and no more runs are under way than may be.
 func TestRunBatch(t *testing.T) {
-	var open, most int
+	var taken, takenWhenFull int
+	counted := func(yield func(flowgram.BatchRun) bool) {
+		for run := range rows(100) {
+			taken++
+			if !yield(run) {
+				return
+			}
+		}
+	}
 	server := &scripted.Server{OnBatch: func(stream scripted.BatchStream) error {
 		first, err := stream.Recv()
 		if err != nil || first.GetDefaults().GetSchema() != "{}" || first.GetDefaults().GetRequestId() != "" ||
@@ -110,23 +220,28 @@ func TestRunBatch(t *testing.T) {
 		var held []*runtimev1.BatchOutcome
 		return each(stream, func(run *runtimev1.BatchRun) *runtimev1.BatchOutcome {
 			held = append(held, done(run))
-			open++
-			most = max(most, open)
-			if open < 5 && run.GetKey() != "99" {
+			if len(held) < 10 && run.GetKey() != "99" {
 				return nil
+			}
+			if takenWhenFull == 0 {
+				synctest.Wait() // until nothing more comes
+				takenWhenFull = taken
 			}
 			// the oldest go, in another order than they came
 			slices.Reverse(held)
 			_ = stream.Send(&runtimev1.TaskRunBatchResponse{Outcomes: held})
-			open, held = 0, nil
+			held = nil
 			return nil
 		})
 	}}
 	withServer(t, server, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
 		request := flowgram.BatchRequest{RunRequest: flowgram.RunRequest{Schema: json.RawMessage("{}")}, MaxInFlight: 10}
-		indices, err := collectBatch(t, client.RunBatch(ctx, request, rows(100)))
-		if err != nil || !slices.Equal(indices, upTo(100)) || most > 10 {
-			t.Error(indices, err, most)
+		indices, err := collectBatch(t, client.RunBatch(ctx, request, counted))
+		if err != nil || !slices.Equal(indices, upTo(100)) {
+			t.Error(indices, err)
+		}
+		if takenWhenFull != 11 { // one waits for its place
+			t.Error(takenWhenFull)
 		}
 		indices, err = collectBatch(t, client.RunBatch(ctx, request, rows(0)))
 		if err != nil || len(indices) != 0 {

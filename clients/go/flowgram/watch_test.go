@@ -193,18 +193,40 @@ func TestWatchStopsAtADefect(t *testing.T) {
 
 // A server that does not come back is given up after twelve attempts in a row; progress begins the count anew.
 func TestWatchGivesUp(t *testing.T) {
+	t.Run("event", func(t *testing.T) { testGivingUp(t, scripted.History(3)[:1]) })
+	t.Run("heartbeat", func(t *testing.T) { testGivingUp(t, nil) })
+}
+
+func testGivingUp(t *testing.T, progress []*flowgram.Event) {
+	t.Helper()
 	calls := 0
 	server := &scripted.Server{OnWatch: func(r *watchRequest, s stream) error {
 		calls++
-		if calls == 11 { // the eleventh brings an event
-			_ = scripted.Send(s, scripted.History(3)[0])
+		if calls == 11 { // the eleventh brings an event, or a sign of life
+			_ = scripted.Send(s, progress...)
 		}
 		return scripted.Refusal(codes.Unavailable, "SHUTTING_DOWN", 0)
 	}}
 	withServer(t, server, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
 		events, err := collect(client.Watch(ctx, "t1"))
-		if !errors.Is(err, flowgram.ErrUnavailable) || len(events) != 1 || calls != 11+11 {
+		if !errors.Is(err, flowgram.ErrUnavailable) || len(events) != len(progress) || calls != 11+11 {
 			t.Fatal(events, err, calls)
+		}
+	})
+}
+
+// After the event that ends the task a stream that stays open is left within a second.
+func TestWatchEndsBeforeItsStream(t *testing.T) {
+	server := &scripted.Server{OnWatch: func(r *watchRequest, s stream) error {
+		_ = scripted.Send(s, scripted.History(3)...)
+		<-s.Context().Done()
+		return s.Context().Err()
+	}}
+	withServer(t, server, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
+		began := time.Now()
+		events, err := collect(client.Watch(ctx, "t1", flowgram.WithHeartbeat(time.Minute)))
+		if err != nil || len(events) != 3 || time.Since(began) > time.Second {
+			t.Fatal(events, err, time.Since(began))
 		}
 	})
 }

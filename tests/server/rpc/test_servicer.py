@@ -358,6 +358,17 @@ async def test_list_in_pages(service: Service) -> None:
     assert pages == 3
 
 
+async def test_a_long_list_gives_others_their_turn(service: Service) -> None:
+    """A page with many labels has megabytes: it is encoded some tasks at a time, and is whole in the end."""
+    labels = {str(n): "v" * 500 for n in range(64)}
+    service.application.records = {f"t{n}": record(f"t{n}", order=n, labels=labels) for n in range(1, 102)}
+    page = await service.stub.TaskList(TaskListRequest(page_size=100))
+    assert [task.task_id for task in page.tasks] == [f"t{n}" for n in range(101, 1, -1)]
+    assert dict(page.tasks[-1].labels) == labels
+    assert page.next_page_token
+    assert service.application.time_slices == 4
+
+
 async def test_list_of_exactly_one_page(service: Service) -> None:
     """A page that is full and the last one promises no other."""
     service.application.records = {f"t{n}": record(f"t{n}", order=n) for n in range(1, 4)}

@@ -208,6 +208,7 @@ export const texts = {
     notJson: (why: string) => `This is no JSON: ${why}`,
     notWorkflow: 'This is JSON, but no workflow: it needs an object with "nodes" and "edges", or one with "schema" in it.',
     tooLarge: 'This file is too large.',
+    tooDeep: 'This is nested too deep to be a workflow.',
     nodes: (count: number) => plural(count, 'node', 'nodes'),
     inputs: 'Inputs',
     noInputs: 'This workflow takes no inputs.',

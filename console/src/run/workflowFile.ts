@@ -12,27 +12,39 @@ export interface WorkflowFile {
   description: string;
 }
 
+/** Deeper is no workflow, and more than what reads it can stand. */
+const DEEPEST = 500;
+
 /** Throws an Error whose message is for people. */
 export function readWorkflowFile(text: string): WorkflowFile {
-  let json: Json;
-  try {
-    json = parseJson(text);
-  } catch (error) {
-    throw new Error(texts.run.notJson((error as Error).message), { cause: error });
-  }
+  const json = read(text);
   if (!isObject(json)) throw new Error(texts.run.notWorkflow);
   let schema: Json | undefined = 'schema' in json && !('nodes' in json) ? json['schema'] : json;
-  if (typeof schema === 'string') {
-    try {
-      schema = parseJson(schema);
-    } catch (error) {
-      throw new Error(texts.run.notJson((error as Error).message), { cause: error });
-    }
-  }
+  if (typeof schema === 'string') schema = read(schema);
   if (!isObject(schema) || !('nodes' in schema)) throw new Error(texts.run.notWorkflow);
   const inputs = schema !== json && isObject(json['inputs']) ? json['inputs'] : undefined;
   const description = schema !== json && typeof json['description'] === 'string' ? json['description'] : '';
   return { workflow: workflowOf(schema), schema: toJson(schema), inputs, description };
+}
+
+function read(text: string): Json {
+  if (isDeeper(text, DEEPEST)) throw new Error(texts.run.tooDeep);
+  try {
+    return parseJson(text);
+  } catch (error) {
+    throw new Error(texts.run.notJson((error as Error).message), { cause: error });
+  }
+}
+
+/** Whether brackets outside of texts are nested deeper. What opens is counted, so that a text that is no JSON may be told so. */
+function isDeeper(text: string, most: number): boolean {
+  let depth = 0;
+  for (const [found] of text.matchAll(/"(?:[^"\\]|\\.)*"|[[\]{}]/gs)) {
+    if (found === '[' || found === '{') depth += 1;
+    else if (found === ']' || found === '}') depth -= 1;
+    if (depth > most) return true;
+  }
+  return false;
 }
 
 /** Labels from lines of `key=value`. */

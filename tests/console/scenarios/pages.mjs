@@ -1,6 +1,6 @@
 // The pages themselves: the list, the form, the keyboard, and who cannot see or has a small screen.
 import { readFileSync } from 'node:fs';
-import { example, picture, script, silentModel } from './workflows.mjs';
+import { example, loop, picture, script, silentModel } from './workflows.mjs';
 
 const axe = readFileSync(new URL('../../../console/node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
 
@@ -160,6 +160,15 @@ export async function tells_what_is_wrong_with_a_workflow({ world, open, same, u
   await page.getByText('This is no JSON', { exact: false }).waitFor();
   await give('{"a": 1}');
   await page.getByText('This is JSON, but no workflow', { exact: false }).waitFor();
+  const file = async (buffer) => page.locator('input[type=file]').setInputFiles({ name: 'some.json', mimeType: 'application/json', buffer });
+  await file(Buffer.alloc(5e6, 0xff));
+  await page.getByText('This is no JSON', { exact: false }).waitFor();
+  await file(Buffer.from(`{"nodes": ${'['.repeat(1e5)}${']'.repeat(1e5)}}`));
+  await page.getByText('This is nested too deep to be a workflow.').waitFor();
+  await file(Buffer.from(JSON.stringify({ nodes: [{ id: 'odd', type: '<i>', data: { title: 'x'.repeat(5e6) } }, 7], edges: 'none' })));
+  await page.locator('.flow-node[data-node="odd"]').waitFor();
+  await page.getByRole('alert').first().waitFor();
+  await page.getByRole('button', { name: 'Another workflow' }).click();
   const workflow = script('function main() {}');
   workflow.edges.push({ sourceNodeID: 'code_0', targetNodeID: 'gone' }, { sourceNodeID: 'end_0', targetNodeID: 'start_0' });
   await give(JSON.stringify(workflow));
@@ -168,6 +177,67 @@ export async function tells_what_is_wrong_with_a_workflow({ world, open, same, u
   await page.getByRole('button', { name: 'Run', exact: true }).click();
   await page.getByRole('alert').getByText('"gone"', { exact: false }).waitFor();
   same(new URL(page.url()).pathname, '/run', 'the page');
+}
+
+/** Whatever is answered in place of the server's own answers, the page says calmly what it knows, and goes on when they are back. */
+export async function stays_calm({ world, open, run, ended, same, until, expected }) {
+  expected.push(/40[04]|500/);
+  const taskID = await run(loop(), { items: Array.from({ length: 200 }, (_, index) => index) }, { displayName: 'calm' });
+  await ended(taskID);
+  const page = await open();
+  const badge = page.locator('.task-title .badge');
+  const banner = page.getByText('The server is away.', { exact: false });
+  // A proxy's page, bytes that mean nothing, and an answer that is cut in the middle of an event; then the server itself.
+  const answers = [
+    { contentType: 'text/html', body: '<html>Please sign in to the network</html>' },
+    { contentType: 'application/x-protobuf', body: Buffer.from([0x0a, 0x05, 0xff, 0xff, 0xff, 0xff, 0xff]) },
+    { contentType: 'application/x-protobuf', body: '' },
+  ];
+  let cut = 0;
+  await page.route('**/api/task/watch?*', async (route) => {
+    const answer = answers.shift();
+    if (answer) return route.fulfill(answer);
+    if (cut === 3) return route.continue();
+    cut += 1;
+    const response = await route.fetch();
+    const body = await response.body();
+    return route.fulfill({ response, body: body.subarray(0, Math.floor(body.length / 4) + 7) });
+  });
+  await page.goto(`${world.url}/tasks/${taskID}`);
+  await banner.waitFor();
+  await until(async () => (await page.locator('.timeline-tools .hint').textContent()) === '603 runs', 'all is read, without a gap');
+  await until(async () => (await badge.textContent()) === 'Succeeded', 'the end is seen');
+  await banner.waitFor({ state: 'hidden' });
+  same([answers.length, cut], [0, 3], 'the answers that were none, and those that were cut');
+  // What came after this version: statuses and types of nodes as they are called, and what has no form is left out.
+  await page.route('**/api/task?*', async (route) => {
+    const task = await (await route.fetch()).json();
+    const workflow = JSON.parse(task.schema);
+    workflow.nodes.push({ id: 'later_0', type: 'from-the-future', meta: { position: { x: 1e300, y: null } } }, 7, { id: 8 });
+    return route.fulfill({ json: { ...task, schema: JSON.stringify(workflow), labels: { '<b>': '</b>' } } });
+  });
+  await page.goto(`${world.url}/tasks/${taskID}?at=9999&it=loop_0:777,zz:3&node=zzz&view=odd`);
+  await page.locator('.flow-node[data-node="later_0"]').getByText('from-the-future').waitFor({ state: 'attached' });
+  await page.unroute('**/api/task?*');
+  await page.route('**/api/tasks?*', async (route) => {
+    const list = await (await route.fetch()).json();
+    list.tasks[0].workflowStatus.status = 'paused';
+    return route.fulfill({ json: list });
+  });
+  await page.goto(`${world.url}/?status=odd&label=x&created=zz&name=calm`);
+  await page.locator('tr[data-task] .badge').filter({ hasText: 'paused' }).waitFor();
+  await page.route('**/api/tasks?*', (route) => route.fulfill({ contentType: 'text/html', body: '<html>' }));
+  await page.goto(`${world.url}/`);
+  await banner.waitFor();
+  await page.unroute('**/api/tasks?*');
+  await page.locator(`tr[data-task="${taskID}"]`).waitFor();
+  for (const path of ['/nothing', '/tasks/a%2Fb/c']) {
+    await page.goto(world.url + path);
+    await page.getByRole('heading', { name: 'There is no such page.' }).waitFor();
+  }
+  // A task that was removed cannot be run again.
+  await page.goto(`${world.url}/run?from=nothing`);
+  await page.getByRole('alert').waitFor();
 }
 
 /** axe finds nothing serious on any page, light and dark, wide and at 360 pixels, where nothing must be scrolled sideways. */

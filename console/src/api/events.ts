@@ -17,6 +17,21 @@ const FAILURE = 1000;
 const STATUSES: readonly StatusWord[] = ['pending', 'pending', 'processing', 'succeeded', 'failed', 'canceled'];
 const MESSAGE_TYPES: readonly MessageWord[] = ['log', 'log', 'info', 'debug', 'warning', 'error'];
 
+/** A longer text would keep the piece that it was cut out of in memory for little. */
+const LONGEST_ID = 200;
+const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+const oneByte = new TextDecoder('latin1');
+
+class Reader extends PbfReader {
+  /** All bytes as characters; what is not ASCII among them means nothing. */
+  readonly ascii: string;
+
+  constructor(bytes: Uint8Array) {
+    super(bytes);
+    this.ascii = oneByte.decode(bytes);
+  }
+}
+
 /** Collects the pieces of a body into events. */
 export class EventDecoder {
   #pieces: Uint8Array[] = [];
@@ -30,7 +45,7 @@ export class EventDecoder {
     this.#size += piece.length;
     if (this.#size < this.#needed) return [];
     const bytes = joined(this.#pieces, this.#size);
-    const reader = new PbfReader(bytes);
+    const reader = new Reader(bytes);
     const events: TaskEvent[] = [];
     let complete = 0;
     this.#needed = 0;
@@ -46,7 +61,7 @@ export class EventDecoder {
         const event = readEvent(reader, field.end);
         if (event) events.push(event);
       } else if (field.number === FAILURE) {
-        throw new ServerAway(messageOf(new TextDecoder().decode(bytes.subarray(field.begin, field.end))));
+        throw new ServerAway(messageOf(utf8.decode(bytes.subarray(field.begin, field.end))));
       }
       complete = field.end;
     }
@@ -88,7 +103,7 @@ function varint(bytes: Uint8Array, at: number): { value: number; end: number } |
 }
 
 /** An event; of a kind that came later only its place in the log; undefined for what is no event but a sign of life. */
-function readEvent(reader: PbfReader, end: number): TaskEvent | undefined {
+function readEvent(reader: Reader, end: number): TaskEvent | undefined {
   let sequence = 0;
   let timestamp = 0;
   let event: TaskEvent | undefined;
@@ -122,22 +137,22 @@ function readEvent(reader: PbfReader, end: number): TaskEvent | undefined {
   return event;
 }
 
-function readTaskStatus(reader: PbfReader): TaskEvent {
+function readTaskStatus(reader: Reader): TaskEvent {
   const end = messageEnd(reader);
   let workflowStatus = NO_STATUS;
   let outputs = '';
   for (let field = reader.nextField(end); field; field = reader.nextField(end)) {
     if (field === 1) workflowStatus = readStatus(reader);
-    else if (field === 2) outputs = reader.readString();
+    else if (field === 2) outputs = readText(reader);
   }
   return { type: 'task_status_changed', timestamp: 0, workflowStatus, ...(outputs !== '' && { outputs: parseJson(outputs) as JsonObject }) };
 }
 
-function readNodeStatus(reader: PbfReader): NodeStatusChanged {
+function readNodeStatus(reader: Reader): NodeStatusChanged {
   const end = messageEnd(reader);
   const event: NodeStatusChanged = { type: 'node_status_changed', timestamp: 0, nodeID: '', nodeStatus: NO_STATUS, snapshot: { id: '', nodeID: '' } };
   for (let field = reader.nextField(end); field; field = reader.nextField(end)) {
-    if (field === 1) event.nodeID = reader.readString();
+    if (field === 1) event.nodeID = readText(reader);
     else if (field === 2) event.nodeStatus = readStatus(reader);
     else if (field === 3) event.snapshot = readSnapshot(reader);
   }
@@ -147,7 +162,7 @@ function readNodeStatus(reader: PbfReader): NodeStatusChanged {
 
 const NO_STATUS: StatusInfo = { status: 'pending', terminated: false, startTime: 0, timeCost: 0 };
 
-function readStatus(reader: PbfReader): StatusInfo {
+function readStatus(reader: Reader): StatusInfo {
   const end = messageEnd(reader);
   const info: StatusInfo = { ...NO_STATUS };
   for (let field = reader.nextField(end); field; field = reader.nextField(end)) {
@@ -160,16 +175,16 @@ function readStatus(reader: PbfReader): StatusInfo {
   return info;
 }
 
-function readSnapshot(reader: PbfReader): SnapshotNews {
+function readSnapshot(reader: Reader): SnapshotNews {
   const end = messageEnd(reader);
   const snapshot: SnapshotNews = { id: '', nodeID: '' };
   for (let field = reader.nextField(end); field; field = reader.nextField(end)) {
-    if (field === 1) snapshot.id = reader.readString();
+    if (field === 1) snapshot.id = readText(reader);
     else if (field === 3) (snapshot.iterations ??= []).push(readIteration(reader));
-    else if (field === 4) setJson(snapshot, 'inputs', reader.readString());
-    else if (field === 5) setJson(snapshot, 'outputs', reader.readString());
-    else if (field === 7) snapshot.branch = reader.readString();
-    else if (field === 8) snapshot.error = reader.readString();
+    else if (field === 4) setJson(snapshot, 'inputs', readText(reader));
+    else if (field === 5) setJson(snapshot, 'outputs', readText(reader));
+    else if (field === 7) snapshot.branch = readText(reader);
+    else if (field === 8) snapshot.error = readText(reader);
   }
   return snapshot;
 }
@@ -178,43 +193,43 @@ function setJson(snapshot: { inputs?: Json; outputs?: Json }, name: 'inputs' | '
   if (text !== '') snapshot[name] = parseJson(text);
 }
 
-function readIteration(reader: PbfReader): Iteration {
+function readIteration(reader: Reader): Iteration {
   const end = messageEnd(reader);
   const iteration: Iteration = { loopNodeID: '', index: 0 };
   for (let field = reader.nextField(end); field; field = reader.nextField(end)) {
-    if (field === 1) iteration.loopNodeID = reader.readString();
+    if (field === 1) iteration.loopNodeID = readText(reader);
     else if (field === 2) iteration.index = reader.readVarint();
   }
   return iteration;
 }
 
-function readMessage(reader: PbfReader): TaskEvent {
+function readMessage(reader: Reader): TaskEvent {
   const end = messageEnd(reader);
   const message = { id: '', type: 'log' as MessageWord, message: '', nodeID: '', timestamp: 0 };
   for (let field = reader.nextField(end); field; field = reader.nextField(end)) {
-    if (field === 1) message.id = reader.readString();
+    if (field === 1) message.id = readText(reader);
     else if (field === 2) message.type = MESSAGE_TYPES[reader.readVarint()] ?? 'log';
-    else if (field === 3) message.message = reader.readString();
-    else if (field === 4) message.nodeID = reader.readString();
+    else if (field === 3) message.message = readText(reader);
+    else if (field === 4) message.nodeID = readText(reader);
     else if (field === 5) message.timestamp = readTime(reader);
   }
   return { type: 'message', timestamp: 0, message };
 }
 
-function readDelta(reader: PbfReader): TaskEvent {
+function readDelta(reader: Reader): TaskEvent {
   const end = messageEnd(reader);
   const event = { type: 'output_delta' as const, timestamp: 0, nodeID: '', snapshotID: '', text: '', fromStart: false };
   for (let field = reader.nextField(end); field; field = reader.nextField(end)) {
-    if (field === 1) event.nodeID = reader.readString();
-    else if (field === 2) event.snapshotID = reader.readString();
-    else if (field === 3) event.text = reader.readString();
+    if (field === 1) event.nodeID = readText(reader);
+    else if (field === 2) event.snapshotID = readText(reader);
+    else if (field === 3) event.text = readText(reader);
     else if (field === 4) event.fromStart = reader.readBoolean();
   }
   return event;
 }
 
 /** A moment or a span: seconds and nanoseconds, as whole milliseconds. */
-function readTime(reader: PbfReader): number {
+function readTime(reader: Reader): number {
   const end = messageEnd(reader);
   let seconds = 0;
   let nanos = 0;
@@ -225,6 +240,19 @@ function readTime(reader: PbfReader): number {
   return seconds * 1000 + Math.trunc(nanos / 1_000_000);
 }
 
-function messageEnd(reader: PbfReader): number {
+/** Texts that are ASCII, as ids are, are cut out of the piece as a whole: to decode each by itself takes longer. */
+function readText(reader: Reader): string {
+  const end = messageEnd(reader);
+  const { buf: bytes, pos: begin } = reader;
+  reader.pos = end;
+  if (end - begin <= LONGEST_ID) {
+    let at = begin;
+    while (at < end && (bytes[at] ?? 0) < 0x80) at += 1;
+    if (at === end) return reader.ascii.slice(begin, end);
+  }
+  return utf8.decode(bytes.subarray(begin, end));
+}
+
+function messageEnd(reader: Reader): number {
   return reader.readVarint() + reader.pos;
 }

@@ -34,10 +34,14 @@ export interface Scope {
   index: number;
   /** Of the first event in it. */
   sequence: number;
+  iterations: readonly Iteration[];
   /** In the order in which they started. */
   runs: Run[];
-  byNode: Map<string, Run>;
+  /** Of many runs only: a log may have tens of thousands of iterations with a few. */
+  byNode: Map<string, Run> | undefined;
 }
+
+const FEW_RUNS = 8;
 
 export interface Said {
   id: string;
@@ -78,7 +82,7 @@ export class TaskLog {
   readonly messages: Said[] = [];
   /** By their id. */
   readonly runs = new Map<string, Run>();
-  readonly scopes = new Map<string, Scope>([['', emptyScope('', '', 0, 0)]]);
+  readonly scopes = new Map<string, Scope>([['', emptyScope('', [], 0)]]);
   /** Text of models as it comes, by run; live only. */
   readonly texts = new Map<string, string>();
   /** Sequences at which something failed. */
@@ -149,9 +153,10 @@ export class TaskLog {
 
   #newRun(id: string, nodeID: string, iterations: readonly Iteration[], sequence: number): Run {
     const scope = this.#scope(iterations, sequence);
-    const run: Run = { id, nodeID, scope: scope.key, iterations, changes: [], branch: '', error: '' };
+    const run: Run = { id, nodeID, scope: scope.key, iterations: scope.iterations, changes: [], branch: '', error: '' };
     scope.runs.push(run);
-    scope.byNode.set(nodeID, run);
+    if (scope.byNode) scope.byNode.set(nodeID, run);
+    else if (scope.runs.length > FEW_RUNS) scope.byNode = new Map(scope.runs.map((each) => [each.nodeID, each]));
     this.runs.set(id, run);
     return run;
   }
@@ -170,7 +175,7 @@ export class TaskLog {
     const last = iterations.at(-1);
     if (!last) throw new RangeError('the root is always known');
     const parent = this.#scopeOf(iterations.slice(0, -1), sequence);
-    const scope = emptyScope(key, last.loopNodeID, last.index, sequence);
+    const scope = emptyScope(key, iterations, sequence);
     this.scopes.set(key, scope);
     const siblings = loopKey(parent.key, last.loopNodeID);
     const list = this.#iterations.get(siblings);
@@ -189,7 +194,8 @@ export class TaskLog {
   }
 
   run(scope: string, nodeID: string): Run | undefined {
-    return this.scopes.get(scope)?.byNode.get(nodeID);
+    const found = this.scopes.get(scope);
+    return found?.byNode ? found.byNode.get(nodeID) : found?.runs.findLast((run) => run.nodeID === nodeID);
   }
 
   status(sequence: number): StatusWord {
@@ -228,8 +234,9 @@ function sameIterations(one: readonly Iteration[], other: readonly Iteration[]):
   return one.length === other.length && one.every((each, depth) => each.index === other[depth]?.index && each.loopNodeID === other[depth].loopNodeID);
 }
 
-function emptyScope(key: string, loopID: string, index: number, sequence: number): Scope {
-  return { key, loopID, index, sequence, runs: [], byNode: new Map() };
+function emptyScope(key: string, iterations: readonly Iteration[], sequence: number): Scope {
+  const last = iterations.at(-1);
+  return { key, loopID: last?.loopNodeID ?? '', index: last?.index ?? 0, sequence, iterations, runs: [], byNode: undefined };
 }
 
 /** The last change at a moment. Runs have two or three, so looking from the end is the quickest. */

@@ -17,6 +17,8 @@ VENV       := .venv/.stamp
 PYTEST_SET := -n $(WORKERS) --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
 
 export BUF := $(BIN)/buf
+# Hundreds of processes start in a test run: each would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -166,6 +166,23 @@ func TestBatchGoesOnWithProgress(t *testing.T) {
 	})
 }
 
+// A run that a limit keeps out is an outcome at once where the server does not advise to try again.
+func TestBatchRefusalsWithoutAdvice(t *testing.T) {
+	tries := 0
+	server := &scripted.Server{OnBatch: func(stream scripted.BatchStream) error {
+		return each(stream, func(run *runtimev1.BatchRun) *runtimev1.BatchOutcome {
+			tries++
+			return rejected(run, scripted.Refusal(codes.ResourceExhausted, "MESSAGE_TOO_LARGE", 0))
+		})
+	}}
+	withServer(t, server, func(t *testing.T, ctx context.Context, client *flowgram.Client) {
+		indices, err := collectBatch(t, client.RunBatch(ctx, flowgram.BatchRequest{}, rows(1)))
+		if err != nil || len(indices) != 1 || tries != 1 {
+			t.Error(indices, err, tries)
+		}
+	})
+}
+
 // Messages are bounded by the number of their runs and by their size.
 func TestBatchMessages(t *testing.T) {
 	var sizes []int

@@ -47,9 +47,13 @@ async def tuned_gc(clock: Clock) -> AsyncIterator[None]:
 
 async def _collect(clock: Clock, quiet: int) -> None:
     waited = 0.0
+    is_first = True
     while True:
         await clock.sleep(INTERVAL)
         waited += INTERVAL
         if waited >= LONGEST or sys.getallocatedblocks() < quiet:
             gc.collect()
             waited = 0.0
+            if is_first:
+                is_first = False
+                gc.freeze()  # what was imported and made since the start, such as the REST gateway, stays as well

@@ -41,6 +41,21 @@ async def test_a_quiet_process_is_collected_at_each_look() -> None:
         assert garbage() is None
 
 
+async def test_what_a_server_has_after_its_start_is_looked_at_once() -> None:
+    """Most of it stays: later collections have only what came since. What goes later is found as ever."""
+    clock = FakeClock()
+    async with tuned_gc(clock):
+        imported = [[] for _ in range(1000)]  # type: list[list[object]]
+        before = gc.get_freeze_count()
+        await pass_time(clock, gc_tuning.INTERVAL)
+        frozen = gc.get_freeze_count()
+        assert frozen >= before + len(imported)
+        garbage = old_garbage()
+        await pass_time(clock, gc_tuning.INTERVAL)
+        assert garbage() is None
+        assert gc.get_freeze_count() <= frozen
+
+
 async def test_a_busy_process_is_collected_once_in_a_while() -> None:
     """With much in memory, whether tasks or the values of a single one, only when it was not for long."""
     clock = FakeClock()

@@ -42,7 +42,7 @@ func (c *Client) List(ctx context.Context, request ListRequest) iter.Seq2[*TaskS
 }
 
 // ListPage gives one page of tasks, and the token of the next one, which is empty after the last. The first page has
-// the empty token. For those who hand pages on; [Client.List] goes through all of them.
+// the empty token. For programs that hand pages on; [Client.List] goes through all of them.
 //
 // Errors: [ErrInvalidArgument] if the token is not of a list with these filters, and those of any call.
 func (c *Client) ListPage(ctx context.Context, request ListRequest, token string) ([]*TaskSummary, string, error) {

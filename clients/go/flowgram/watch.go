@@ -139,7 +139,7 @@ func (w *watch) run(ctx context.Context, policy RetryPolicy) error {
 	}
 }
 
-// stream gives what one stream tells. It returns nil when the stream has ended well.
+// stream yields the responses of one stream. It returns nil when the stream has ended well.
 func (w *watch) stream(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -60,7 +60,7 @@ class FairScheduler:
         self._slice_began = self._monotonic()
 
     def _next_slice(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Wakes those who run in the next iteration; runs behind those of this one, so that the order stays."""
+        """Wakes the coroutines that run in the next iteration; runs behind those of this one, so that the order stays."""
         waiting = self._waiting
         if not waiting and not self._late:
             self._slice_began = None

@@ -2,7 +2,7 @@
 
 A task that cannot be rebuilt is ended as FAILED; one that cannot be read at the moment is retried. A task is parked, which
 ends it as FAILED too, when so many processes in a row died while they worked on it: else it would end every process to come.
-Tasks with any such death come last. Else they come in turns of the namespaces, so that nobody waits for all tasks of another.
+Tasks with any such death come last. Otherwise they come round-robin from the namespaces, so that nobody waits for all tasks of another.
 """
 
 import asyncio
@@ -59,7 +59,7 @@ class Recovery:
         self._scheduler.reserve(sum(map(self._reserves, found)))
 
     def _in_order(self, found: Sequence[TaskRecord]) -> list[TaskRecord]:
-        """Tasks in the order in which they are rebuilt: those with crashes last; else in turns of the namespaces, oldest first."""
+        """Tasks in the order in which they are rebuilt: those with crashes last; otherwise round-robin from the namespaces, oldest first."""
         before: Counter[str] = Counter()
         order: dict[str, tuple[int, int]] = {}
         for record in found:

@@ -28,7 +28,7 @@ class Scheduler:
         max_waiting: How many may wait.
         max_inputs_bytes: About how many bytes the inputs of all of them may have.
         fail_task: Ends a task whose runner raised an unexpected error; gets its last record and a text for users.
-        owner_of: Whose a task is; those that wait are started in turns of the owners.
+        owner_of: Whose a task is; those that wait are started round-robin between owners.
     """
 
     def __init__(

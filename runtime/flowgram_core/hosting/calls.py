@@ -226,7 +226,7 @@ def _without_placeholders(call: Call, secrets: list[str]) -> list[str]:
 
 
 class CallSlots:
-    """Bounds the calls that run at once; others wait, and get free slots in turns of the namespaces, and of their tasks.
+    """Bounds the calls that run at once; others wait, and get free slots round-robin: between namespaces, then between tasks.
 
     Args:
         total: Over all node types; 0: no limit.

@@ -135,7 +135,7 @@ class Cluster:
                     memo=memo or None,
                     search_attributes=TypedSearchAttributes(attributes),
                     request_eager_start=eager,
-                    # Where the cluster has fairness switched on, it serves namespaces in turns; calls inherit the key.
+                    # Where the cluster has fairness switched on, it serves namespaces round-robin; calls inherit the key.
                     priority=Priority(fairness_key=namespace),
                     rpc_timeout=_TIMEOUT,
                 )

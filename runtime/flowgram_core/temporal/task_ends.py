@@ -80,7 +80,7 @@ class TaskEnds:
 
 
 class _Poll:
-    """A long poll, and what comes of it for those who wait."""
+    """A long poll, and its outcome, for all that wait for it."""
 
     def __init__(self, asking: Coroutine[Any, Any, HistoryEvent]) -> None:
         self.outcome: asyncio.Future[HistoryEvent] = asyncio.get_running_loop().create_future()

@@ -196,7 +196,7 @@ class TaskLog:
         return self._history.cancel_requested_by
 
     async def follow(self, info: WorkflowExecutionInfo) -> None:
-        """Follows the task until it ends, from its newest run on. What goes wrong is raised to those who use the log."""
+        """Follows the task until it ends, from its newest run on. Errors are raised to the users of the log."""
         try:
             await self._follow(info)
         except (FlowgramError, JournalError) as error:
@@ -204,7 +204,7 @@ class TaskLog:
         except asyncio.CancelledError:
             self._error = ShuttingDown()
             raise
-        except Exception as error:  # noqa: BLE001 - raised to those who use the log
+        except Exception as error:  # noqa: BLE001 - raised to the users of the log
             _log.exception("a task cannot be followed", extra={"task_id": self._history.owner.task_id})
             self._error = error
         finally:

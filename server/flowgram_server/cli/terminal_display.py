@@ -1,4 +1,4 @@
-"""The display of a task's progress on a terminal: what runs moves, what has ended scrolls by."""
+"""The display of a task's progress on a terminal: running nodes are shown live, finished ones scroll by."""
 
 import shutil
 import sys
@@ -24,7 +24,7 @@ _TAIL_LINES = 3
 
 
 class TerminalDisplay:
-    """For people: what has ended scrolls by, what runs is shown below and moves."""
+    """For people: finished runs scroll by, running ones are shown live below."""
 
     def __init__(
         self, console: Console, progress: Progress, clock: Callable[[], float] = time.monotonic
@@ -102,7 +102,7 @@ class TerminalDisplay:
 
 
 class _Console(Console):
-    """A console that leaves it to the command to deal with a reader who has gone."""
+    """A console that leaves a closed pipe to the command."""
 
     def on_broken_pipe(self) -> None:
         raise  # noqa: PLE0704 - rich calls this while it handles the BrokenPipeError

@@ -91,8 +91,8 @@ _RUN_ERRORS: dict[int | str, dict[str, Any]] = {
 }
 _WATCH_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The events. `id` is the sequence, `data` a JSON object with `type`, `sequence` and `timestamp`. To "
-        "those who accept protobuf: one WatchTaskResponse that grows.",
+        "description": "The events. `id` is the sequence, `data` a JSON object with `type`, `sequence` and `timestamp`. For "
+        "clients that accept protobuf: one WatchTaskResponse that grows.",
         "content": {"text/event-stream": {"schema": {}}, PROTOBUF.media_type: {"schema": {}}},
     },
     204: {"description": "The task has ended, and all its events were seen."},

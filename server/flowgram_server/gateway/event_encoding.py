@@ -1,6 +1,6 @@
 """Event encoding: the events of a task as the bytes that a watch sends.
 
-For those who can read it there is the contract's own encoding, which costs next to nothing. Server-Sent Events are put together
+For clients that can read it there is the contract's own encoding, which costs next to nothing. Server-Sent Events are put together
 from byte strings: a task has tens of thousands of events, and a page that opens it waits for all of them. So an event is not made into a
 dictionary first, as the other answers are: its members are written into templates, each attribute of a message is read once, and
 what many events share (nodes, statuses, iterations) is encoded once. The shapes are those of docs/rest.md.

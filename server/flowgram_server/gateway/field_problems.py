@@ -27,7 +27,7 @@ def problems_of(errors: Sequence[Any]) -> list[str]:
 
 
 def _names(location: Sequence[int | str]) -> list[str]:
-    # A parameter that may be repeated is one to those who send it.
+    # A parameter that may be repeated is one for its sender.
     shown = location[:1] if location and location[0] in _PARAMETERS else location
     return [str(name) for name in shown]
 

@@ -129,7 +129,7 @@ class ObservedServer:
 
     Args:
         server: A server that has not started.
-        observers: Whom to notify; the first is notified first of what begins, and last of what has ended.
+        observers: Whom to notify; the first is notified first when a call begins, and last when one ends.
         clock: Seconds, from any beginning.
     """
 

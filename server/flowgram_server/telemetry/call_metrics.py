@@ -113,7 +113,7 @@ class _MethodMetrics:
         return self._sent if self._gives_stream else self._answered
 
     def ended(self, call: Call, _: Any) -> None:
-        """Counts what has ended."""
+        """Counts a call that has ended."""
         if call.code is StatusCode.OK:  # the code as a key would be hashed in Python
             self._answered += 1
         else:

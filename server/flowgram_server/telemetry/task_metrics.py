@@ -100,7 +100,7 @@ class TaskMetrics:
 
 
 class _EndTallies:
-    """Seconds of what has ended, by how.
+    """Durations of runs that have ended, in seconds, by status.
 
     Attributes:
         of: The tally of a status, at the place of its number: as a key, a member of an enum would be hashed in Python.

@@ -47,9 +47,11 @@ export async function send(path: string, options: RequestInit = {}): Promise<Res
   throw await failure(response);
 }
 
-/** Throws ServerAway unless a response is of a media type: something in between has answered then. */
-export function checkType(response: Response, type: string): void {
-  if (!response.headers.get('Content-Type')?.startsWith(type)) throw new ServerAway(texts.errors.notTheServer);
+/** Which of the media types a response has; one that has none of them is from something else than the server. */
+export function typeOf(response: Response, types: readonly string[]): string {
+  const found = types.find((type) => response.headers.get('Content-Type')?.startsWith(type));
+  if (found === undefined) throw new ServerAway(texts.errors.notTheServer);
+  return found;
 }
 
 async function failure(response: Response): Promise<RequestFailed> {

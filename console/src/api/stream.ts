@@ -7,7 +7,7 @@
 import { readBody } from './body';
 import { RequestFailed, ServerAway } from './errors';
 import { texts } from '../texts';
-import { checkType, send } from './request';
+import { send, typeOf } from './request';
 
 const SILENCE = 40_000;
 const FIRST_PAUSE = 500;
@@ -21,10 +21,10 @@ export type StreamState = 'connecting' | 'live' | 'away' | 'ended';
 export interface StreamOptions {
   /** Where to go on from, asked before each connection. */
   address: () => string;
-  /** The media type that is asked for. */
-  accept: string;
-  /** A connection begins; gives what takes each piece of its body, and returns true once nothing more will come. */
-  receive: () => (bytes: Uint8Array) => boolean;
+  /** The media types that can be read, the best first. */
+  accept: readonly string[];
+  /** A connection begins, in one of these types; gives what takes each piece of its body, and returns true once nothing more will come. */
+  receive: (type: string) => (bytes: Uint8Array) => boolean;
   /** A connection begins: what was live only is void. */
   onConnect?: () => void;
   onState: (state: StreamState) => void;
@@ -85,9 +85,9 @@ async function connect(options: StreamOptions, signal: AbortSignal, stays: boole
   let looked = false;
   let ended = false;
   try {
-    const response = await send(options.address(), { signal: connection.signal, headers: { Accept: options.accept } });
+    const response = await send(options.address(), { signal: connection.signal, headers: { Accept: options.accept.join(', ') } });
     if (response.status === 204) return 'ended';
-    checkType(response, options.accept);
+    const type = typeOf(response, options.accept);
     options.onConnect?.();
     let came = false;
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -101,7 +101,7 @@ async function connect(options: StreamOptions, signal: AbortSignal, stays: boole
     };
     quiet();
     try {
-      const receive = options.receive();
+      const receive = options.receive(type);
       await readBody(response, SILENCE, (bytes) => {
         if (!came) {
           came = true;

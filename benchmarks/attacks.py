@@ -140,12 +140,12 @@ async def heavy_nodes(victim: Victim) -> list[Row]:
 async def hostile_schemas(victim: Victim) -> list[Row]:
     """Schemas and inputs that cost much to check."""
     collisions = json.dumps(workflows.enumerated([index * (2**61 - 1) for index in range(60_000)]))
-    objects = "[" + ",".join(["{}"] * 5_000_000) + "]"
+    objects = "[" + ",".join(["{}"] * 4_000_000) + "]"
     rows: list[Row] = []
     for name, schema, inputs in (
         ("numbers of one hash", collisions, ""),
-        ("15 MB of empty objects", json.dumps(workflows.echo()[0]), f'{{"x": {objects}}}'),
-        ("15 MB that are no schema", objects, ""),
+        ("12 MB of empty objects", json.dumps(workflows.echo()[0]), f'{{"x": {objects}}}'),
+        ("12 MB that are no schema", objects, ""),
     ):
         with contextlib.suppress(grpc.aio.AioRpcError):
             await victim.stub.TaskValidate(

@@ -319,7 +319,7 @@ async def _serving(
     max_connections = settings.max_connections or settings.connection_shares().grpc
     server = grpc.aio.server(options=_options(settings, max_connections))
     services = ObservedServer(server, observers)
-    add_service(services, servicer, settings.max_message_bytes, guard=security.guard)
+    add_service(services, servicer, settings.service(), guard=security.guard)
     health_servicer = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, services)  # type: ignore[no-untyped-call]  # generated without types
     add_reflection(services, (SERVICE_NAME, health.SERVICE_NAME))
@@ -349,7 +349,7 @@ async def _serving(
 def _options(settings: Settings, max_connections: int) -> list[tuple[str, int]]:
     return [
         # A request that is a little too large is refused by the handlers, with a reason; gRPC itself gives none.
-        ("grpc.max_receive_message_length", settings.max_message_bytes + _REFUSED_WITH_A_REASON),
+        ("grpc.max_receive_message_length", settings.service().max_request_bytes + _REFUSED_WITH_A_REASON),
         ("grpc.max_send_message_length", settings.max_message_bytes),
         # Two servers on one port would share the calls between them, each with its own tasks.
         ("grpc.so_reuseport", 0),

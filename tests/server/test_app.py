@@ -155,6 +155,16 @@ async def test_oversize_requests(tmp_path: Path) -> None:
             assert answer.task_id
 
 
+async def test_requests_larger_than_all_that_is_accepted(tmp_path: Path) -> None:
+    """A request that could hold no schema and no inputs within their limits is refused, however large messages may be."""
+    settings = settings_for(tmp_path, max_schema_bytes=300_000, max_inputs_bytes=100_000)
+    async with open_server(settings) as server, grpc.aio.insecure_channel(server.address) as channel:
+        stub: Any = WorkflowRuntimeServiceStub(channel)
+        received = await refused(stub.TaskRun(TaskRunRequest(schema=ECHO, inputs="x" * 1_500_000)))
+    assert (received.code, received.reason) == (StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE")
+    assert "max_schema_bytes and max_inputs_bytes allow: 1448576" in received.text
+
+
 async def test_oversize_watches(tmp_path: Path) -> None:
     """A stream is refused in the same way."""
     settings = settings_for(tmp_path, max_message_bytes=100_000)

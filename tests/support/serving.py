@@ -49,7 +49,7 @@ async def serving(
     application = FakeApplication()
     servicer = RuntimeServicer(application, FakeClock(), Secrets(), limits)
     server = grpc.aio.server()
-    add_service(ObservedServer(server, observers, clock), servicer, limits.max_message_bytes, guard=guard)
+    add_service(ObservedServer(server, observers, clock), servicer, limits, guard=guard)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     try:

@@ -52,8 +52,8 @@ class RuntimeSettings:
     limits: Limits = field(default_factory=Limits)
     max_running_tasks: int = 10_000
     max_waiting_tasks: int = 10_000
-    max_schema_bytes: int = 16 * 1024 * 1024
-    max_inputs_bytes: int = 16 * 1024 * 1024
+    max_schema_bytes: int = 12 * 1024 * 1024
+    max_inputs_bytes: int = 12 * 1024 * 1024
     max_held_inputs_bytes: int = 512 * 1024 * 1024
     max_memory: int = 1024 * 1024 * 1024
     inline_work: int = 4_000_000

@@ -26,7 +26,7 @@ from flowgram_server.rpc.malformed_requests import malformed_fields
 from flowgram_server.rpc.message_budget import LARGE, MessageBudget
 from flowgram_server.rpc.observed_calls import ObservedServer
 from flowgram_server.rpc.rich_status import abort
-from flowgram_server.rpc.servicer import RuntimeServicer
+from flowgram_server.rpc.servicer import RuntimeServicer, ServiceLimits
 
 SERVICE_NAME: str = service.DESCRIPTOR.services_by_name["WorkflowRuntimeService"].full_name
 
@@ -43,18 +43,18 @@ _FIRST_FIELDS = frozenset(
 def add_service(
     server: ObservedServer,
     servicer: RuntimeServicer,
-    max_message_bytes: int,
+    limits: ServiceLimits,
     max_held_bytes: int | None = None,
     guard: CallGuard | None = None,
 ) -> None:
     """Lets a server that has not started answer the methods of the service; see `service_handlers`."""
-    handlers = service_handlers(servicer, max_message_bytes, max_held_bytes, guard)
+    handlers = service_handlers(servicer, limits, max_held_bytes, guard)
     server.add_registered_method_handlers(SERVICE_NAME, handlers)
 
 
 def service_handlers(
     servicer: RuntimeServicer,
-    max_message_bytes: int,
+    limits: ServiceLimits,
     max_held_bytes: int | None = None,
     guard: CallGuard | None = None,
 ) -> dict[str, Handler]:
@@ -62,11 +62,12 @@ def service_handlers(
 
     Args:
         servicer: Does the work.
-        max_message_bytes: No request and no answer is larger. gRPC should let in requests that are a little larger, for
-            it refuses them without a reason.
+        limits: How large requests and answers may be. gRPC should let in requests that are a little larger, for it refuses
+            them without a reason.
         max_held_bytes: What large requests and answers may hold together; None for a default.
         guard: Finds out who calls, before anything else is done; None: everybody may call.
     """
+    max_message_bytes = limits.max_message_bytes
     messages = MessageBudget(max_message_bytes, max_held_bytes)
 
     def unary(
@@ -77,11 +78,11 @@ def service_handlers(
         async def handle(data: bytes, context: Context) -> bytes:
             try:
                 if len(data) <= LARGE:
-                    answer = await method(_decode(request_type, data, max_message_bytes), context)
+                    answer = await method(_decode(request_type, data, limits), context)
                 else:
                     with messages.request(len(data)):
                         await servicer.time_slice()
-                        request = await _decode_large(request_type, data, max_message_bytes)
+                        request = await _decode_large(request_type, data, limits)
                         del data  # what is in it was read
                         answer = await method(request, context)
                 encoded = _encode(answer, max_message_bytes, advice)
@@ -97,9 +98,7 @@ def service_handlers(
         async def handle(data: bytes, context: Context) -> AsyncIterator[bytes]:
             try:
                 _check_is_small(request_type, data)
-                async with aclosing(
-                    method(_decode(request_type, data, max_message_bytes), context)
-                ) as answers:
+                async with aclosing(method(_decode(request_type, data, limits), context)) as answers:
                     async for answer in answers:
                         yield answer
             except Exception as error:  # noqa: BLE001 - as above
@@ -115,10 +114,10 @@ def service_handlers(
             async def requests() -> AsyncIterator[_Request]:
                 async for each in data:
                     if len(each) <= LARGE:
-                        yield _decode(request_type, each, max_message_bytes)
+                        yield _decode(request_type, each, limits)
                         continue
                     with messages.request(len(each)):
-                        async for part in _decode_parts(request_type, each, max_message_bytes):
+                        async for part in _decode_parts(request_type, each, limits):
                             yield part
                             await servicer.time_slice()
 
@@ -149,37 +148,41 @@ def service_handlers(
     return handlers
 
 
-def _decode(request_type: type[_Request], data: bytes, max_bytes: int) -> _Request:
+def _decode(request_type: type[_Request], data: bytes, limits: ServiceLimits) -> _Request:
     """The request that was sent. Raises `ArgumentInvalid` and `RequestTooLarge`."""
-    _check_size(data, max_bytes)
+    _check_size(data, limits)
     try:
         return request_type.FromString(data)
     except DecodeError:
         raise ArgumentInvalid(*malformed_fields(request_type, data)) from None
 
 
-async def _decode_large(request_type: type[_Request], data: bytes, max_bytes: int) -> _Request:
+async def _decode_large(request_type: type[_Request], data: bytes, limits: ServiceLimits) -> _Request:
     """The same of a large one, in a thread; other calls go on meanwhile. It may be something that stands for the request."""
-    _check_size(data, max_bytes)
+    _check_size(data, limits)
     _check_is_small(request_type, data)
     return await asyncio.to_thread(decode_in_pieces, request_type, data)
 
 
 async def _decode_parts(
-    request_type: type[_Request], data: bytes, max_bytes: int
+    request_type: type[_Request], data: bytes, limits: ServiceLimits
 ) -> AsyncGenerator[_Request, None]:
     """The same of a request whose parts can be read one after the other: a large one of many runs."""
-    _check_size(data, max_bytes)
+    _check_size(data, limits)
     for part in await asyncio.to_thread(parts_of, request_type, data, _FIRST_FIELDS):
         if len(part) <= LARGE:
-            yield _decode(request_type, part, max_bytes)
+            yield _decode(request_type, part, limits)
         else:
-            yield await _decode_large(request_type, part, max_bytes)
+            yield await _decode_large(request_type, part, limits)
 
 
-def _check_size(data: bytes, max_bytes: int) -> None:
-    if len(data) > max_bytes:
-        raise RequestTooLarge(len(data), max_bytes)
+def _check_size(data: bytes, limits: ServiceLimits) -> None:
+    size, limit = len(data), limits.max_request_bytes
+    if size <= limit:
+        return
+    if limit == limits.max_message_bytes:
+        raise RequestTooLarge(size, limit)
+    raise RequestTooLarge(size, limit, "max_schema_bytes and max_inputs_bytes allow:")
 
 
 def _check_is_small(request_type: type[Message], data: bytes) -> None:

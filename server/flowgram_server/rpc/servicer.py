@@ -52,6 +52,9 @@ from flowgram_server.rpc.report import ReportFold, fold_report, node_data
 _REPORTS: Final = 8
 """Reports and tasks that are put together at once: each takes up to some times `max_message_bytes`."""
 
+_REQUEST_REST: Final = 1024 * 1024
+"""Bytes that a request may have beside a schema and inputs."""
+
 _LONG_REPORT: Final = 20_000
 """Reports of so many events are put together one after the other: each takes some hundred bytes of memory per event."""
 
@@ -84,9 +87,14 @@ class ServiceLimits:
     max_message_bytes: int = 64 * 1024 * 1024
     max_watches: int = 20_000
     max_report_events: int = 200_000
-    max_schema_bytes: int = 16 * 1024 * 1024
-    max_inputs_bytes: int = 16 * 1024 * 1024
+    max_schema_bytes: int = 12 * 1024 * 1024
+    max_inputs_bytes: int = 12 * 1024 * 1024
     quotas: Mapping[str, Quota] = field(default_factory=dict)
+
+    @property
+    def max_request_bytes(self) -> int:
+        """No request is larger: what is beyond it could hold no schema and no inputs that are accepted."""
+        return min(self.max_message_bytes, self.max_schema_bytes + self.max_inputs_bytes + _REQUEST_REST)
 
 
 def _namespace() -> str:

@@ -232,7 +232,7 @@ async def test_the_server_says_what_it_is(gateway: GatewayUnderTest) -> None:
         if name not in {"nodeTypes", "features", "limits"}
     )
     assert "condition" in info["nodeTypes"]
-    assert info["limits"]["maxInputsBytes"] == 16 * 1024 * 1024
+    assert info["limits"]["maxInputsBytes"] == 12 * 1024 * 1024
 
 
 async def test_a_task_is_shown_without_its_events(gateway: GatewayUnderTest) -> None:

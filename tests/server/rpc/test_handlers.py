@@ -42,7 +42,7 @@ def raw(service: Service, method: str) -> grpc.aio.UnaryUnaryMultiCallable:
 
 def test_every_method_of_the_contract_has_a_handler() -> None:
     """The contract's methods are all there, unary or streaming as the contract has them."""
-    handlers = service_handlers(RuntimeServicer(None, None, None, ServiceLimits()), 1)  # type: ignore[arg-type]
+    handlers = service_handlers(RuntimeServicer(None, None, None, ServiceLimits()), ServiceLimits())  # type: ignore[arg-type]
     for method in service_pb2.DESCRIPTOR.services_by_name["WorkflowRuntimeService"].methods:
         handler = handlers[method.name]
         assert (handler.request_streaming, handler.response_streaming) == (
@@ -193,7 +193,7 @@ class Abandoned:
 
 def handler_of(application: FakeApplication, method: str) -> Any:
     servicer = RuntimeServicer(application, FakeClock(), Secrets(), ServiceLimits())
-    return service_handlers(servicer, 1_000_000)[method]
+    return service_handlers(servicer, ServiceLimits(max_message_bytes=1_000_000))[method]
 
 
 @pytest.mark.parametrize("left", [None, 3600.0])
@@ -244,7 +244,9 @@ async def test_large_messages_share_a_budget() -> None:
     application = FakeApplication()
     servicer = RuntimeServicer(application, FakeClock(), Secrets(), ServiceLimits())
     server = grpc.aio.server()
-    add_service(ObservedServer(server), servicer, 10**6, max_held_bytes=500_000)
+    add_service(
+        ObservedServer(server), servicer, ServiceLimits(max_message_bytes=10**6), max_held_bytes=500_000
+    )
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     async with grpc.aio.insecure_channel(address) as channel:

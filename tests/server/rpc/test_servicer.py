@@ -434,7 +434,7 @@ async def test_server_info(service: Service) -> None:
     assert info.time.ToMicroseconds() == NOW
     assert list(info.node_types) == ["end", "start"]
     assert info.limits.max_message_bytes == 64 * 1024 * 1024
-    assert info.limits.max_schema_bytes == info.limits.max_inputs_bytes == 16 * 1024 * 1024
+    assert info.limits.max_schema_bytes == info.limits.max_inputs_bytes == 12 * 1024 * 1024
 
 
 async def test_few_reports_are_put_together_at_once(service: Service) -> None:

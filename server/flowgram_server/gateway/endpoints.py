@@ -48,11 +48,11 @@ def _digits(text: str) -> str:
 
 
 _Digits = BeforeValidator(_digits)
-_Sequence = Annotated[int, _Digits, Field(ge=0, le=2**63 - 1)]
+_Sequence = Annotated[int, Field(ge=0, le=2**63 - 1), _Digits]  # in this order OpenAPI has the bounds
 _SequenceOrNone = Annotated[
     int | None,
-    _Digits,
     Field(ge=0, le=2**63 - 1),
+    _Digits,
     WithJsonSchema({"type": "integer", "minimum": 0, "maximum": 2**63 - 1}),  # a header is there, or is not
 ]
 _Label = Annotated[str, Field(pattern="^[^=]+=")]

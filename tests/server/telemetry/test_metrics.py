@@ -372,7 +372,7 @@ async def test_without_metrics_nothing_is_there(tmp_path: Path) -> None:
     program = (
         "import asyncio, sys\n"
         "from flowgram_server.app import open_server\n"
-        "from flowgram_server.settings.server import load_settings\n"
+        "from flowgram_server.settings.loading import load_settings\n"
         "async def main():\n"
         f"    flags = {{'listen': '127.0.0.1:0', 'data': {str(tmp_path)!r}}}\n"
         "    async with open_server(load_settings(flags=flags)): pass\n"

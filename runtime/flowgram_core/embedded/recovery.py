@@ -140,7 +140,8 @@ class Recovery:
             if runner is not None:
                 self._scheduler.resume(runner)
         except Exception:  # noqa: BLE001 - one task's error must not stop the others
-            _log.exception("a task cannot continue for now", extra={"task_id": record.task_id})
+            if not self._stopped:  # a stop ends replays with errors
+                _log.exception("a task cannot continue for now", extra={"task_id": record.task_id})
             return False
         return True
 

@@ -131,6 +131,45 @@ async def test_a_task_that_cannot_be_ended_for_now_is_tried_again() -> None:
         await end(application, calls, "b", good)
 
 
+class _HeldJournal(MemoryJournal):
+    """While it is held, no log is read to its end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free = asyncio.Event()
+        self.free.set()
+        self.reading = asyncio.Event()
+        self.read_again = asyncio.Event()
+
+    async def read(self, task_id: str, after_sequence: int, max_bytes: int) -> list[Batch]:
+        self.reading.set()
+        await self.free.wait()
+        self.read_again.set()
+        return await super().read(task_id, after_sequence, max_bytes)
+
+
+async def test_a_stop_during_a_replay_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    """The task goes on after the next start, and the log tells of no failure."""
+    journal = _HeldJournal()
+    (task_id,) = await leave_running(journal, "a")
+    journal.free.clear()
+    journal.reading.clear()
+    journal.read_again.clear()
+    async with running_application(
+        ScriptedCalls(), journal=journal, settings=quiet(), recovered=False
+    ) as application:
+        await journal.reading.wait()
+        await application.drain(0)
+        journal.free.set()
+        await journal.read_again.wait()
+        for _ in range(10):  # until what reads has gone on
+            await asyncio.sleep(0)
+    assert "cannot continue" not in caplog.text
+    calls = ScriptedCalls()
+    async with running_application(calls, journal=journal, settings=quiet()) as application:
+        await end(application, calls, "a", task_id)
+
+
 async def test_a_start_without_any_list_of_tasks_fails_with_a_clear_error() -> None:
     """If it is unknown which tasks there are, nothing is served in their stead."""
     journal = FaultyJournal(MemoryJournal(), lambda operation, number: Fault.ERROR)

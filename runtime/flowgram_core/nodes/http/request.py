@@ -118,11 +118,12 @@ def _with_boundary_of(body: bytes, headers: dict[str, str]) -> dict[str, str]:
 
 
 def _form_fields(body: str) -> list[tuple[str, str]]:
-    """The fields of a form: an array gives its name once for each of its members, an object is JSON."""
     fields = json_text.loads(body)
-    if not isinstance(fields, dict):
-        return []
-    return [(name, _text(member)) for name, value in fields.items() for member in _members(value)]
+    return (
+        [(name, javascript.to_string(value)) for name, value in fields.items()]
+        if isinstance(fields, dict)
+        else []
+    )
 
 
 def encode_multipart(fields: Iterable[tuple[str, str]], boundary: str) -> bytes:

@@ -236,28 +236,6 @@ def test_a_form_that_was_written_by_hand_gets_its_own_boundary(
     assert (request.headers["content-type"], request.body) == (sent_type, body.encode())
 
 
-def test_arrays_in_forms_repeat_and_objects_are_json() -> None:
-    """As in params; but what is empty is sent, for a form says that a field was left empty."""
-    fields = '{"a":[1,"x",{"y":[2]}],"o":{"k":["v"]},"n":12345678901234567890,"e":"","none":[]}'
-    urlencoded = build_request(request_inputs(bodyType="x-www-form-urlencoded", body=fields))
-    assert urlencoded.body == (
-        b"a=1&a=x&a=%7B%22y%22%3A%5B2%5D%7D&o=%7B%22k%22%3A%5B%22v%22%5D%7D&n=12345678901234567890&e="
-    )
-    headers = {"Content-Type": "multipart/form-data; boundary=X"}
-    form = build_request(request_inputs(bodyType="form-data", body=fields, headers=headers))
-    assert form.body == encode_multipart(
-        [
-            ("a", "1"),
-            ("a", "x"),
-            ("a", '{"y":[2]}'),
-            ("o", '{"k":["v"]}'),
-            ("n", "12345678901234567890"),
-            ("e", ""),
-        ],
-        "X",
-    )
-
-
 @pytest.mark.parametrize(
     ("body_type", "content_type"),
     [

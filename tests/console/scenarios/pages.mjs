@@ -81,8 +81,10 @@ export async function works_with_the_keyboard({ world, open, run, ended, same })
   await page.keyboard.press('Enter');
   await page.waitForURL(new RegExp(`/tasks/${ids[1]}`));
   await page.locator('.timeline-row').first().waitFor();
-  await page.keyboard.press('j');
-  await page.keyboard.press('j');
+  for (let presses = 0; !page.url().includes('node=') && presses < 60; presses += 1) {
+    await page.keyboard.press('j'); // not heard before the page has all its parts
+    await page.waitForURL(/node=/, { timeout: 500 }).catch(() => undefined);
+  }
   await page.waitForURL(/node=/);
   await page.keyboard.press('Escape');
   await page.locator('.details-pane').getByRole('heading', { name: 'Task', exact: true }).waitFor();

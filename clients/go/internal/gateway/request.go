@@ -96,6 +96,9 @@ type body interface {
 	problems() []string
 }
 
+// closedBody is a body that has no members but its fields.
+type closedBody interface{ closed() }
+
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
 // readBody reads the JSON object in the body of a request into v.
@@ -152,7 +155,15 @@ func parseBody(encoded []byte, v body) error {
 func allProblems(members map[string]json.RawMessage, v body) []string {
 	var all []string
 	mistyped := map[string]bool{}
-	for name, target := range v.fields() {
+	fields := v.fields()
+	if _, closed := v.(closedBody); closed {
+		for name := range members {
+			if _, known := fields[name]; !known {
+				all = append(all, name+": is no field of this request")
+			}
+		}
+	}
+	for name, target := range fields {
 		if member, ok := members[name]; ok {
 			found := readMember(name, member, target)
 			mistyped[name] = len(found) > 0

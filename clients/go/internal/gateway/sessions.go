@@ -161,6 +161,8 @@ type signInBody struct{ Key json.RawMessage }
 
 func (b *signInBody) fields() map[string]any { return map[string]any{"key": &b.Key} }
 
+func (b *signInBody) closed() {}
+
 func (b *signInBody) key() string {
 	var key string
 	if json.Unmarshal(b.Key, &key) != nil {

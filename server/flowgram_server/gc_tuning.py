@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from flowgram_core.concurrency.clock import Clock
+from flowgram_server.memory_tuning import keep_memory_mapped
 
 _THRESHOLDS: Final = (2_000, 10, 1_000_000)
 """The last one stands for never."""
@@ -32,6 +33,7 @@ LONGEST: Final = 600.0
 async def tuned_gc(clock: Clock) -> AsyncIterator[None]:
     """Collects so while the block lasts. For processes that do nothing else."""
     thresholds = gc.get_threshold()
+    keep_memory_mapped()
     gc.freeze()  # what was imported stays anyway; to collect the little garbage in it takes longer than to listen
     gc.set_threshold(*_THRESHOLDS)
     quiet = sys.getallocatedblocks() + QUIET

@@ -15,6 +15,9 @@ from structlog.typing import EventDict, Processor
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "json", "console"]
 
+_MAX_FIELD = 128
+"""Characters of a field that a client has sent: it must not fill the disk."""
+
 _QUIET = ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "asyncio", "uvicorn.access")
 """Libraries that tell at level info what an access log of theirs would."""
 
@@ -23,6 +26,11 @@ _TRACEBACK = "exception"
 
 _GRPC_SERVER = "grpc._cython.cygrpc"
 _DISCONNECT = "ExecuteBatchError raised in core by servicer method"
+
+
+def shortened(text: str) -> str:
+    """A text of a client as logs show it: of a long one, its beginning."""
+    return text if len(text) <= _MAX_FIELD else f"{text[: _MAX_FIELD - 1]}…"
 
 
 _more_fields: Callable[[], Mapping[str, str]] | None = None

@@ -12,6 +12,7 @@ from flowgram_core.concurrency.clock import Clock
 from flowgram_server.auth.api_keys import KEY_PREFIX, APIKeys
 from flowgram_server.auth.errors import AuthFailure, CredentialsInvalid, CredentialsMissing
 from flowgram_server.auth.principal import Principal, Verified
+from flowgram_server.logs import shortened
 
 MAX_KNOWN: Final = 10_000
 """So many valid credentials are known at once; beyond that, the ones that were found first are checked again."""
@@ -55,7 +56,8 @@ class Known(NamedTuple):
     @classmethod
     def of(cls, principal: Principal, until: int) -> "Known":
         """That of a bearer."""
-        return cls(principal, until, {"principal": principal.name, "namespace": principal.namespace})
+        fields = {"principal": shortened(principal.name), "namespace": shortened(principal.namespace)}
+        return cls(principal, until, fields)
 
 
 class Authenticator:

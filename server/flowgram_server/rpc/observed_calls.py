@@ -14,10 +14,9 @@ from typing import Any, Final, NamedTuple, Protocol
 import grpc
 from grpc import StatusCode
 
+from flowgram_server.logs import shortened
 from flowgram_server.rpc.grpc_types import Context, Handler
 
-_MAX_NOTE: Final = 128
-"""Characters of a field: what a client sends must not fill the disk."""
 _ARITIES: Final = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 _TYPES: Final = {
     "unary_unary": "unary",
@@ -34,19 +33,14 @@ def note(**fields: str) -> None:
     notes = _notes.get()
     if notes is not None:
         for name, text in fields.items():
-            notes[name] = noted(text)
+            notes[name] = shortened(text)
 
 
 def note_all(fields: Mapping[str, str]) -> None:
-    """As `note`, for fields of which the same are added again and again: with texts as `noted` gives them."""
+    """As `note`, for fields of which the same are added again and again: with texts that are `shortened` already."""
     notes = _notes.get()
     if notes is not None:
         notes.update(fields)
-
-
-def noted(text: str) -> str:
-    """A text as observers get to know it."""
-    return text if len(text) <= _MAX_NOTE else f"{text[: _MAX_NOTE - 1]}…"
 
 
 class Method(NamedTuple):

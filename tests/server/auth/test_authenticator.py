@@ -4,7 +4,7 @@ import pytest
 from support.fakes import FakeClock
 
 from flowgram_server.auth.api_keys import APIKeys, new_key
-from flowgram_server.auth.authenticator import MAX_KNOWN, Authenticator
+from flowgram_server.auth.authenticator import MAX_KNOWN, Authenticator, Known
 from flowgram_server.auth.errors import CredentialsInvalid
 from flowgram_server.auth.failure_delay import FailureDelay
 from flowgram_server.auth.principal import Principal, Role, Verified
@@ -35,6 +35,12 @@ async def test_a_credential_is_checked_once() -> None:
     clock.advance(0.1)
     assert authenticator.known("Bearer t") is None
     assert tokens.checked == ["t"]
+
+
+def test_logs_show_the_beginning_of_a_long_name() -> None:
+    """The subject of a token is its issuer's to choose, and stands in a line of each call."""
+    known = Known.of(Principal("token:" + "s" * 5_000, "team-a", Role.READER), 1)
+    assert known.fields == {"principal": "token:" + "s" * 121 + "…", "namespace": "team-a"}
 
 
 async def test_what_has_expired_is_known_no_more() -> None:

@@ -7,12 +7,11 @@ SQLite, as for users. The load generator is a program in Go (`loadgen/`), and is
 import asyncio
 import json
 import shutil
-import statistics
 import subprocess
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +19,7 @@ import psutil
 
 from benchmarks import workflows
 from benchmarks.server import running_server
+from benchmarks.slices import Slices
 from benchmarks.table import Row, at_least, at_most, informative
 
 IN_FLIGHT: Final = 32
@@ -66,34 +66,6 @@ class PeersUnavailable(Exception):
     """Something that this comparison needs is not installed; the text says what."""
 
 
-@dataclass(slots=True)
-class _Measured:
-    """What one mode did with one kind of task, slice by slice."""
-
-    rates: list[float] = field(default_factory=list)
-    done: int = 0
-    computed: float = 0.0
-
-    @property
-    def rate(self) -> float:
-        """Tasks per second, the median."""
-        return statistics.median(self.rates)
-
-    @property
-    def cost(self) -> float:
-        """Milliseconds of processor time for each task."""
-        return self.computed / self.done * 1e3
-
-    def over(self, other: "_Measured") -> float:
-        """The median of the ratios of slices that followed each other."""
-        return statistics.median(
-            this / that for this, that in zip(self.rates, other.rates, strict=True) if that
-        )
-
-    def __str__(self) -> str:
-        return f"{self.rate:,.0f}/s, {self.cost:.2f} ms"
-
-
 @dataclass(frozen=True, slots=True)
 class _Peers:
     """All three processes."""
@@ -114,9 +86,7 @@ class _Peers:
             raise RuntimeError(f"{order['mode']}: {outcome['error']}")
         return outcome
 
-    async def measure(
-        self, measured: _Measured, mode: str, workflow: tuple[Any, Any], in_flight: int
-    ) -> None:
+    async def measure(self, measured: Slices, mode: str, workflow: tuple[Any, Any], in_flight: int) -> None:
         """Runs a workflow for a slice of time."""
         schema, inputs = workflow
         process = self.reference if mode == "reference" else self.service
@@ -128,9 +98,7 @@ class _Peers:
             seconds=SLICE_SECONDS,
             in_flight=BATCH_IN_FLIGHT if mode == "batch" else in_flight,
         )
-        measured.computed += _computed(process) - before
-        measured.done += outcome["done"]
-        measured.rates.append(outcome["done"] / outcome["seconds"])
+        measured.add(outcome["done"], outcome["seconds"], _computed(process) - before)
 
 
 def _computed(process: psutil.Process) -> float:
@@ -147,10 +115,10 @@ def _computed(process: psutil.Process) -> float:
 
 async def _in_turns(
     peers: _Peers, modes: tuple[str, ...], workflow: tuple[Any, Any], in_flight: int, rounds: int
-) -> dict[str, _Measured]:
-    measured = {mode: _Measured() for mode in modes}
+) -> dict[str, Slices]:
+    measured = {mode: Slices() for mode in modes}
     for mode in modes:
-        await peers.measure(_Measured(), mode, workflow, in_flight)
+        await peers.measure(Slices(), mode, workflow, in_flight)
     for _ in range(rounds):
         for mode in modes:
             await peers.measure(measured[mode], mode, workflow, in_flight)
@@ -175,7 +143,7 @@ async def _compare_with_an_empty_call(peers: _Peers, rounds: int) -> list[Row]:
     ]
 
 
-def _row(name: str, this: _Measured, other_name: str, other: _Measured, goal: float | None) -> Row:
+def _row(name: str, this: Slices, other_name: str, other: Slices, goal: float | None) -> Row:
     ratio = this.over(other)
     compared = f"{other_name} {other}; by processor time {other.cost / this.cost:.2f}"
     if goal is None:

@@ -14,7 +14,6 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -32,6 +31,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from benchmarks import workflows
 from benchmarks.server import Server, free_port, running_server
 from benchmarks.service import Call, Client, in_flight, percentile, run_request
+from benchmarks.slices import Slices
 from benchmarks.slow_peer import SlowPeer
 from benchmarks.table import Row, at_least, at_most
 from flowgram.runtime.v1 import report_pb2, runtime_service_pb2
@@ -78,35 +78,11 @@ class OneActivityWorkflow:
         return b""
 
 
-@dataclass(slots=True)
-class _Measured:
-    """What one kind of workflow did, slice by slice."""
-
-    rates: list[float] = field(default_factory=list)
-    done: int = 0
-    computed: float = 0.0
-
-    async def measure(self, call: Call, processes: Sequence[psutil.Process]) -> None:
-        """Keeps workflows in flight for a slice of time."""
-        before = _computed(processes)
-        count, seconds = await in_flight(call, seconds=_SLICE_SECONDS)
-        self.computed += _computed(processes) - before
-        self.done += count
-        self.rates.append(count / seconds)
-
-    @property
-    def rate(self) -> float:
-        """Workflows per second, the median."""
-        return statistics.median(self.rates)
-
-    @property
-    def cost(self) -> float:
-        """Milliseconds of processor time for each workflow, of the cluster and all that use it."""
-        return self.computed / self.done * 1e3
-
-    def over(self, other: "_Measured") -> float:
-        """The median of the ratios of slices that followed each other."""
-        return statistics.median(this / that for this, that in zip(self.rates, other.rates, strict=True))
+async def _measure(measured: Slices, call: Call, processes: Sequence[psutil.Process]) -> None:
+    """Keeps workflows in flight for a slice of time. The processor time is that of the cluster and all that use it."""
+    before = _computed(processes)
+    count, seconds = await in_flight(call, seconds=_SLICE_SECONDS)
+    measured.add(count, seconds, _computed(processes) - before)
 
 
 def _computed(processes: Sequence[psutil.Process]) -> float:
@@ -153,13 +129,13 @@ async def _rates(client: Client, temporal: TemporalClient, processes: Sequence[p
         )
         rows = []
         for name, request, other, compared, goal in pairs:
-            this, that = _Measured(), _Measured()
+            this, that = Slices(), Slices()
             turns = [(this, partial(ours, request)), (that, other)]
             for _, call in turns:
                 await in_flight(call, seconds=_SLICE_SECONDS)
             for _ in range(_SLICES):
                 for measured, call in turns:
-                    await measured.measure(call, processes)
+                    await _measure(measured, call, processes)
                 turns.reverse()  # what one leaves to do for the cluster is not always done beside the same one
             costs = f"by processor time {that.cost:.0f} ms / {this.cost:.0f} ms = {that.cost / this.cost:.2f}"
             text = f"{compared}: {that.rate:.1f}; {costs}"

@@ -1,6 +1,6 @@
 # Everything that developers and continuous integration do. `make` alone lists it.
 #
-#   PYTHON   the interpreter to set up with; default: the first Python 3.11 or newer on PATH
+#   PYTHON   the interpreter to set up with; default: the first Python 3.11 or newer on PATH that was built with optimizations
 #   RUNTIME  embedded, or temporal: on a Temporal cluster of this machine (run, torture)
 #   CI=true  what a test needs beyond Python is then required, where otherwise the test is skipped
 

@@ -39,7 +39,7 @@ if not (3, 11) <= sys.version_info[:2] <= tuple(map(int, sys.argv[1].split("."))
     sys.exit(1)
 if not all(map(importlib.util.find_spec, ("venv", "ensurepip"))):
     print(1)
-elif  "--enable-optimizations" not in (sysconfig.get_config_var("CONFIG_ARGS") or ""):
+elif sys.base_prefix != "/usr" and "--enable-optimizations" not in (sysconfig.get_config_var("CONFIG_ARGS") or ""):
     print(2)
 else:
     print(4 if os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")) else 3)

@@ -18,11 +18,12 @@ PIECE: Final = 32_768
 """Characters after which a piece ends with the next run."""
 
 # All repetitions have a bound, so that no match takes more than some milliseconds. What is longer is read by itself.
+# Groups are repeated within atomic ones: before Python 3.11.5 a possessive one keeps the half of a repetition that fails.
 _SPACE = r"[ \t\n\r]{0,256}+"
-_STRING = r'"[^"\\]{0,4096}+(?:\\.[^"\\]{0,128}+){0,64}+"'
-_SHORT_STRING = r'"[^"\\]{0,64}+(?:\\.[^"\\]{0,16}+){0,8}+"'
+_STRING = r'"[^"\\]{0,4096}+(?>(?:\\.[^"\\]{0,128}+){0,64})"'
+_SHORT_STRING = r'"[^"\\]{0,64}+(?>(?:\\.[^"\\]{0,16}+){0,8})"'
 # What is inside no other brackets, and not long.
-_FLAT = rf'[\[{{](?:[^"\[\]{{}}]{{1,128}}+|{_SHORT_STRING}){{0,128}}+[\]}}]'
+_FLAT = rf'[\[{{](?>(?:[^"\[\]{{}}]{{1,128}}+|{_SHORT_STRING}){{0,128}})[\]}}]'
 _VALUE = rf'(?:{_STRING}|[^\s,:\[\]{{}}"]{{1,400}}+|{_FLAT})'
 _NAME = rf"{_STRING}{_SPACE}:{_SPACE}"
 
@@ -36,7 +37,7 @@ def _token(name: str, opens: str) -> re.Pattern[str]:
     """What may come next in an array, or an object: a run of things with their commas, the last one, an end, or a beginning."""
     item = rf"{_SPACE}{name}{_VALUE}{_SPACE}"
     return re.compile(
-        rf"(?P<run>(?:{item},){{1,32}}+)|(?P<last>{item})(?=[\]}}])|{_SPACE}(?:(?P<closes>[\]}}])|(?P<opens>{opens}))",
+        rf"(?P<run>(?>(?:{item},){{1,32}}))|(?P<last>{item})(?=[\]}}])|{_SPACE}(?:(?P<closes>[\]}}])|(?P<opens>{opens}))",
         re.DOTALL,
     )
 
@@ -45,7 +46,7 @@ _IN_ARRAY = _token("", r"\[{1,256}+|\{")
 _IN_OBJECT = _token(_NAME, rf"{_NAME}[\[{{]")
 _AFTER = re.compile(r"(?P<closes>[\]}]{1,256}+)|,")
 _SPACES = re.compile(rf"[ \t\n\r]{{1,{_WINDOW}}}+")
-_STRING_PART = re.compile(r'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_STRING_PART = re.compile(r'(?>(?:[^"\\]++|\\.)*)', re.DOTALL)
 _SCALAR = re.compile(rf'[^\s,:\[\]{{}}"]{{1,{_LONGEST_SCALAR + 1}}}+')
 # Behind these a string must not be cut: an escape that goes on, and the first half of a surrogate pair.
 _UNFINISHED = re.compile(r"\\u(?:[0-9a-fA-F]{0,3}|[dD][89abAB][0-9a-fA-F]{2})\Z")

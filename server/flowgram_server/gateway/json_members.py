@@ -16,14 +16,22 @@ _WINDOW: Final = 16 * 1024
 _BRACKETS: Final = 2048
 """Runs of brackets that are looked at between two chances to pause: about a millisecond."""
 
+
+def _repeated(pattern: bytes) -> bytes:
+    """As often as it matches. Before Python 3.11.5 `*+` behind a group would keep the half of a repetition that fails."""
+    return rb"(?>(?:%b)*)" % pattern
+
+
+def _nested(inner: bytes) -> bytes:
+    return rb"(?:%b|\[%b\]|\{%b\})" % (inner, _repeated(inner), _repeated(inner))
+
+
 _BLANKS = re.compile(rb"[ \t\n\r]*+")
-_STRING_PART = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_STRING = _repeated(rb'[^"\\]++|\\.')
+_STRING_PART = re.compile(_STRING, re.DOTALL)
 _SCALAR = re.compile(rb'[^\s,:"\[\]{}]++')
-_FLAT = rb'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")'
-_NESTED = rb"(?:%(inner)b|\[%(inner)b*+\]|\{%(inner)b*+\})"
-_TWICE = _NESTED % {b"inner": _NESTED % {b"inner": _FLAT}}
 # What changes no depth: scalars, texts, and containers that nest little.
-_SHALLOW = re.compile(_TWICE + rb"*+", re.DOTALL)
+_SHALLOW = re.compile(_repeated(_nested(_nested(rb'[^"\[\]{}]++|"%b"' % _STRING))), re.DOTALL)
 _BRACKET = re.compile(rb"(?P<opens>[\[{]++)|[\]}]++")
 
 Pauses = Generator[None, None, int]

@@ -1,6 +1,7 @@
 """The shape of the source tree: which package may import which, and how long a file may be."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ SOURCE_ROOTS = (ROOT / "runtime", ROOT / "server", ROOT / "clients/python")
 OTHER_ROOTS = (ROOT / "tests", ROOT / "benchmarks", ROOT / "tools")
 GENERATED = ROOT / "clients/python/flowgram"
 LONGEST_FILE = 600
+
+_POSSESSIVE_GROUP = re.compile(r"\)(?:[*+?]|\{{1,2}\d+(?:,\d*)?\}{1,2})\+")
 
 OURS = ("flowgram", "flowgram_client", "flowgram_core", "flowgram_server")
 
@@ -187,3 +190,15 @@ def test_files_stay_short(root: Path) -> None:
         str(path.relative_to(ROOT)): len(path.read_text("utf-8").splitlines()) for path in sources(root)
     }
     assert {name: length for name, length in lengths.items() if length > LONGEST_FILE} == {}
+
+
+@pytest.mark.parametrize("root", SOURCE_ROOTS, ids=lambda root: root.name)
+def test_no_pattern_repeats_a_group_possessively(root: Path) -> None:
+    """Before Python 3.11.5 such a repetition ends in the midst of its last attempt (python/cpython#106052)."""
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in sorted(root.rglob("*.py"))
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if _POSSESSIVE_GROUP.search(line)
+    ]
+    assert not found

@@ -48,10 +48,10 @@ _AFTER = re.compile(r"(?P<closes>[\]}]{1,256}+)|,")
 _SPACES = re.compile(rf"[ \t\n\r]{{1,{_WINDOW}}}+")
 _STRING_PART = re.compile(r'(?>(?:[^"\\]++|\\.)*)', re.DOTALL)
 _SCALAR = re.compile(rf'[^\s,:\[\]{{}}"]{{1,{_LONGEST_SCALAR + 1}}}+')
-# Behind these a string must not be cut: an escape that goes on, and the first half of a surrogate pair.
-_UNFINISHED = re.compile(r"\\u(?:[0-9a-fA-F]{0,3}|[dD][89abAB][0-9a-fA-F]{2})\Z")
-_ESCAPE: Final = 6
-"""Characters of an escape like `\\ud83d`."""
+# Behind these a string must not be cut: an escape that goes on, and the first half of a surrogate pair, with some of the second.
+_UNFINISHED = re.compile(r"\\u(?:[0-9a-fA-F]{0,3}|[dD][89abAB][0-9a-fA-F]{2}(?:\\u[0-9a-fA-F]{0,3})?)\Z")
+_PAIR: Final = 12
+"""Characters of two escapes like `\\ud83d`."""
 
 ReadPiece = Callable[[str, int], Any]
 """Reads a text that is nested no deeper than a number of levels. Raises `JSONTextError`."""
@@ -294,13 +294,14 @@ class _Reader:
 
 def _cut(text: str, begin: int, end: int) -> int:
     """Where to cut a string that is read from `begin`, and has no end before `end`: there, or before an escape."""
-    tail_begin = max(begin, end - _ESCAPE)
-    unfinished = _UNFINISHED.search(text[tail_begin:end])
-    if unfinished is None:
-        return end
-    found = tail_begin + unfinished.start()
-    # The backslash may be the second one of two.
-    return found if found > begin and _end(_STRING_PART.match(text, begin, found)) == found else end
+    start = max(begin, end - _PAIR)
+    while (unfinished := _UNFINISHED.search(text, start, end)) is not None:
+        start = unfinished.start()
+        # The backslash may be the second one of two.
+        if start > begin and _end(_STRING_PART.match(text, begin, start)) == start:
+            return start
+        start += 1
+    return end
 
 
 def _end(match: re.Match[str] | None) -> int:

@@ -226,6 +226,14 @@ def test_long_strings_are_read_as_at_once(text: str, ends: int) -> None:
         assert outcome(in_pieces, written) == outcome(json_text.loads, written)
 
 
+@pytest.mark.parametrize("offset", range(14))
+@pytest.mark.parametrize("text", ["\U0001f600", "\\\U0001f600", '"\\ud83d'])
+def test_no_pair_of_escapes_is_cut_in_two(text: str, offset: int) -> None:
+    """Wherever the part of a long string ends: both escapes are of one part."""
+    written = json.dumps(["a" * offset + text * 15_000])
+    assert in_pieces(written) == json.loads(written)
+
+
 @pytest.mark.parametrize("size", [1_048_570, 1_048_575, 1_048_576, 1_048_577, 2_100_000])
 def test_long_bytes_are_decoded_in_pieces(size: int) -> None:
     """A character may be cut in two, and an error has its position."""

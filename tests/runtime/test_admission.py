@@ -110,6 +110,27 @@ async def test_draining_waits_for_what_runs_and_not_for_what_waits() -> None:
         await after.running("b")
 
 
+async def test_a_grace_ends_also_in_a_task_that_is_cancelled() -> None:
+    """As by Ctrl-C, where the rest of what ends the application must still be done."""
+    calls = ScriptedCalls()
+    async with running_application(calls) as application:
+        await application.run(TaskRequest(call_schema("a")))
+        await calls.running("a")
+
+        async def canceled() -> str:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                await application.drain(0.001)
+                return "drained"
+            return "not cancelled"
+
+        assert await asyncio.create_task(canceled()) == "drained"
+
+
 async def test_a_waiting_task_is_canceled_also_after_a_restart() -> None:
     """It ends without ever having started."""
     journal, settings = MemoryJournal(), RuntimeSettings(max_running_tasks=1)

@@ -431,11 +431,19 @@ class _Performer:
         raise AssertionError(f"no such effect: {effect!r}")
 
     async def _read(self, silence: float | None) -> Any:
+        time_limit = asyncio.timeout(silence)
+        task = asyncio.current_task()
+        cancellations = task.cancelling() if task is not None else 0
         try:
-            async with asyncio.timeout(silence):
+            async with time_limit:
                 response = await self._stream.read()
         except TimeoutError:
             raise silent(silence) from None
+        except asyncio.CancelledError:
+            # Before Python 3.11.3 a task that was being cancelled when it began to read gets this instead.
+            if time_limit.expired() and task is not None and task.cancelling() <= cancellations:
+                raise silent(silence) from None
+            raise
         return None if response is grpc.aio.EOF else response
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Final
 
 from flowgram_core.concurrency.fair_queue import FairQueue
+from flowgram_core.concurrency.time_limit import TimeLimit
 from flowgram_core.embedded.task_runner import TaskRunner
 from flowgram_core.hosting.errors import TaskOverLimit, TooManyTasks
 from flowgram_core.journal.interface import NewTask, TaskRecord
@@ -165,10 +166,10 @@ class Scheduler:
             runner.live_log.nudge()
         if grace > 0:
             waiting = set(self._waiting)  # none of them starts any more
-            with suppress(TimeoutError):
-                async with asyncio.timeout(grace):
-                    while running := [each for runner, each in self._active.items() if runner not in waiting]:
-                        await asyncio.wait(running)
+            # Not `asyncio.timeout`, whose `TimeoutError` a task that is being cancelled does not get before Python 3.11.3.
+            with suppress(TimeoutError), TimeLimit(asyncio.get_running_loop().call_later, grace):
+                while running := [each for runner, each in self._active.items() if runner not in waiting]:
+                    await asyncio.wait(running)
 
     async def close(self) -> None:
         """Stops all tasks; each is left as its log has it."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from flowgram_core.concurrency.time_limit import TimeLimit
 from flowgram_server import logs
 
 if TYPE_CHECKING:
@@ -146,7 +147,8 @@ async def _shut_down(provider: "TracerProvider") -> None:
 
     threading.Thread(target=end, name="otel-shutdown", daemon=True).start()
     try:
-        async with asyncio.timeout(_SHUTDOWN_SECONDS):
+        # Not `asyncio.timeout`, whose `TimeoutError` a task that is being cancelled does not get before Python 3.11.3.
+        with TimeLimit(loop.call_later, _SHUTDOWN_SECONDS):
             await ended.wait()
     except TimeoutError:
         _log.warning("the last spans could not be sent")

@@ -226,6 +226,26 @@ async def test_a_silent_server_is_left(server: Any, client: fc.AsyncClient) -> N
     await server.servicer.left.wait()
 
 
+async def test_a_silent_server_is_left_also_while_the_task_is_cancelled(
+    server: Any, client: fc.AsyncClient
+) -> None:
+    """In what it does before it ends, a watch works as ever."""
+    log = history(3)
+    server.on("WatchTask", [watched(log[0]), HANG], [watched(*log[1:])])
+
+    async def canceled() -> list[int]:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            return [event.sequence async for event in client.watch("t1", heartbeat=0.02)]
+        raise AssertionError("it was not cancelled")
+
+    assert await asyncio.create_task(canceled()) == [1, 2, 3]
+
+
 async def test_leaving_a_watch_ends_its_call(server: Any, client: fc.AsyncClient) -> None:
     """The server learns that a watcher has gone."""
     server.on("WatchTask", [watched(history(2)[0]), HANG])

@@ -88,7 +88,7 @@ generate: $(VENV) ## generate the code of the protos, for all languages
 	@tools/generate_go.sh
 	@tools/generate_js.sh
 
-bench: setup ## measure, and print the table of docs/performance.md (ARGS=peers: against FlowGram's runtime; temporal: on a cluster)
+bench: setup ## measure, and print the table of docs/performance.md (ARGS=peers: against FlowGram's runtime; temporal: on a cluster; protection; console)
 	@$(if $(filter temporal,$(ARGS)),tools/build_temporal.sh --required)
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 

@@ -1,13 +1,14 @@
-"""Runs the benchmarks that are named: `python -m benchmarks [core] [service] [peers] [temporal] [load] [attacks]`.
+"""Runs the benchmarks that are named: `python -m benchmarks [core] [service] [protection] [console] [peers] [temporal] [load] [attacks]`.
 
-Without names, core and service: peers needs go and node, temporal a Temporal server, and load and attacks take some minutes.
+Without names, core and service: console needs chromium and node, peers go and node, temporal a Temporal server, and load and attacks
+take some minutes.
 """
 
 import asyncio
 import gc
 import sys
 
-from benchmarks import attacks, core, load, peers, service
+from benchmarks import attacks, console, core, load, peers, protection, service
 from benchmarks.table import render
 
 
@@ -23,6 +24,18 @@ def main(names: list[str]) -> int:
         rows = asyncio.run(service.measure())
         print(render("The service", rows))  # noqa: T201
         met &= all(row.met for row in rows)
+    if "protection" in names:
+        rows = asyncio.run(protection.measure())
+        print(render("What protection costs", rows))  # noqa: T201
+        met &= all(row.met for row in rows)
+    if "console" in names:
+        try:
+            rows = asyncio.run(console.measure())
+        except console.BrowserUnavailable as error:
+            print(f"console: left out, {error}", file=sys.stderr)  # noqa: T201
+        else:
+            print(render("The console in a browser", rows))  # noqa: T201
+            met &= all(row.met for row in rows)
     if "peers" in names:
         try:
             rows = asyncio.run(peers.measure())

@@ -18,7 +18,7 @@ from typing import Any, Final
 import psutil
 
 from benchmarks import workflows
-from benchmarks.server import running_server
+from benchmarks.server import computed, running_server
 from benchmarks.slices import Slices
 from benchmarks.table import Row, at_least, at_most, informative
 
@@ -90,7 +90,7 @@ class _Peers:
         """Runs a workflow for a slice of time."""
         schema, inputs = workflow
         process = self.reference if mode == "reference" else self.service
-        before = _computed(process)
+        before = computed(process)
         outcome = await self.order(
             mode=mode,
             schema=schema,
@@ -98,19 +98,7 @@ class _Peers:
             seconds=SLICE_SECONDS,
             in_flight=BATCH_IN_FLIGHT if mode == "batch" else in_flight,
         )
-        measured.add(outcome["done"], outcome["seconds"], _computed(process) - before)
-
-
-def _computed(process: psutil.Process) -> float:
-    """Seconds of processor time of a process and of those that it has started."""
-    total = 0.0
-    for each in (process, *process.children(recursive=True)):
-        try:
-            times = each.cpu_times()
-        except psutil.NoSuchProcess:  # a worker was replaced
-            continue
-        total += times.user + times.system
-    return total
+        measured.add(outcome["done"], outcome["seconds"], computed(process) - before)
 
 
 async def _in_turns(

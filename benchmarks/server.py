@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -40,6 +40,18 @@ class Server:
         return measured
 
 
+def computed(process: psutil.Process) -> float:
+    """Seconds of processor time of a process and of those that it has started."""
+    total = 0.0
+    for each in (process, *process.children(recursive=True)):
+        try:
+            times = each.cpu_times()
+        except psutil.NoSuchProcess:  # a worker was replaced
+            continue
+        total += times.user + times.system
+    return total
+
+
 _TIMEOUT = 120.0
 """Seconds until it must serve: a restart with many tasks takes some."""
 
@@ -52,9 +64,28 @@ def free_port() -> int:
         return port
 
 
+def connected(
+    target: str,
+    credentials: grpc.ChannelCredentials | None = None,
+    options: Sequence[tuple[str, int]] | None = None,
+) -> grpc.aio.Channel:
+    """A channel to a server; None: in the clear."""
+    if credentials is None:
+        return grpc.aio.insecure_channel(target, options=options)
+    return grpc.aio.secure_channel(target, credentials, options=options)
+
+
 @asynccontextmanager
-async def running_server(*, probed: bool = False, **environment: str) -> AsyncIterator[Server]:
-    """Starts a server with the defaults of users, and stops it at the end."""
+async def running_server(
+    *, probed: bool = False, credentials: grpc.ChannelCredentials | None = None, **environment: str
+) -> AsyncIterator[Server]:
+    """Starts a server with the defaults of users, and stops it at the end.
+
+    Args:
+        probed: Whether its event loop is measured.
+        credentials: What its clients need to connect; None: it has no TLS.
+        environment: Settings besides, as variables of its environment.
+    """
     target = f"127.0.0.1:{free_port()}"
     command = ("benchmarks.probe",) if probed else ("flowgram_server.cli", "serve")
     with tempfile.TemporaryDirectory() as folder:
@@ -73,7 +104,7 @@ async def running_server(*, probed: bool = False, **environment: str) -> AsyncIt
         assert process.stdout is not None  # noqa: S101 - it was asked for
         try:
             options = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 100)]
-            async with grpc.aio.insecure_channel(target, options=options) as channel:
+            async with connected(target, credentials, options) as channel:
                 await _ready(channel, process)
             if probed:
                 await process.stdout.readline()  # it measures from now on

@@ -92,6 +92,25 @@ def layers(nodes: int, width: int) -> tuple[JSON, JSON]:
     }, {"x": 1}
 
 
+def columns(nodes: int, height: int) -> tuple[JSON, JSON]:
+    """So many nodes that do nothing, with start and end, in columns of so many, each at a place of its own."""
+    ids = [f"step_{index}" for index in range(nodes - 2)]
+    steps = [
+        _placed(_node(name, "variable", {"assign": []}), 1 + index // height, index % height)
+        for index, name in enumerate(ids)
+    ]
+    edges = [
+        _edge("start_0" if index < height else ids[index - height], name) for index, name in enumerate(ids)
+    ]
+    edges += [_edge(name, "end_0") for name in ids[-height:]]
+    start, end = _placed(_start(), 0, height // 2), _placed(_end(), 2 + len(ids) // height, height // 2)
+    return {"nodes": [start, *steps, end], "edges": edges}, {}
+
+
+def _placed(node: JSON, column: int, row: int) -> JSON:
+    return {**node, "meta": {"position": {"x": column * 460, "y": row * 160}}}
+
+
 def loop(items: int) -> tuple[JSON, JSON]:
     """A loop with one condition in its block."""
     blocks = [

@@ -26,6 +26,8 @@ LARGE_JOB: Final = PIECE - HEADER
 _READ: Final = 64 * 1024
 """Bytes that are read at once. For much more, each read would get its memory from the system and give it back."""
 _LOWER_PRIORITY: Final = 10
+"""How much nicer than the server a process is that has a long job."""
+_LOWEST_PRIORITY: Final = 19
 _END_TIMEOUT: Final = 1
 """Seconds after which a process is killed that has closed its channel and not ended."""
 
@@ -148,7 +150,8 @@ class WorkerProcess:
     def lower_priority(self) -> None:
         """From now on the processes of other jobs, and the server itself, come first."""
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, self.pid, _LOWER_PRIORITY)
+            own = os.getpriority(os.PRIO_PROCESS, 0)
+            os.setpriority(os.PRIO_PROCESS, self.pid, min(own + _LOWER_PRIORITY, _LOWEST_PRIORITY))
 
     def kill(self) -> None:
         """Ends the process at once. What it has answered before is still reported."""

@@ -215,7 +215,9 @@ async def test_a_long_job_makes_room_for_others(files: Files) -> None:
         (pid,) = workers.pids
         assert await workers.ask("other", b"echo b") == b"b"
         assert not slow.done()
-        assert os.getpriority(os.PRIO_PROCESS, pid) > os.getpriority(os.PRIO_PROCESS, 0)
+        # These tests may run at a lower priority themselves.
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        assert os.getpriority(os.PRIO_PROCESS, pid) == min(own + 10, 19)
         files.release("a")
         await slow
         assert files.begun()["a"] == 1

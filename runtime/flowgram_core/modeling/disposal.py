@@ -13,7 +13,7 @@ from typing import Any, Final
 _ONLY_HERE: Final = 2
 """References to an object that only one name has: this name, and the argument of the function that counts."""
 _CHUNK: Final = 1000
-"""Elements that are freed at once, where they are nothing but scalars."""
+"""Elements that are taken out of an array, or an object, at once."""
 _PAUSE: Final = 20_000
 """Parts between two chances to pause: about two milliseconds."""
 _SCALARS: Final = frozenset({int, float, bool, type(None)})
@@ -56,11 +56,8 @@ def dispose(values: list[Any], pause: Callable[[], None] | None = None) -> list[
             if is_used:
                 if value and stack is values:
                     in_use[id(value)] = value
-            elif kind is dict:
-                while value:
-                    stack.append(value.popitem()[1])
-            elif kind is list:
-                done += _take_apart(value, stack)
+            elif kind is dict or kind is list:
+                done += _take_from(value, stack)
             else:
                 inside += gc.get_referents(value)
         elif isinstance(value, tuple):
@@ -79,14 +76,24 @@ def _referents(value: Any) -> list[Any]:
     return gc.get_referents(value)
 
 
-def _take_apart(array: list[Any], values: list[Any]) -> int:
-    """Empties an array: what may be large goes to the values; returns how many parts were freed."""
-    freed = 0
-    while array:
-        part = array[-_CHUNK:]
-        del array[-_CHUNK:]
-        if _SCALARS.issuperset(map(type, part)):
-            freed += len(part) >> 3
-        else:
-            values += part
-    return freed
+def _take_from(container: dict[Any, Any] | list[Any], stack: list[Any]) -> int:
+    """Takes some parts of a container: what may be large goes to the stack, below it the container with the others.
+
+    Returns:
+        How many parts were freed.
+    """
+    part: list[Any]
+    if len(container) <= _CHUNK:
+        part = [*container.values()] if isinstance(container, dict) else container[:]
+        container.clear()
+    elif isinstance(container, dict):
+        part = [container.popitem()[1] for _ in range(_CHUNK)]
+    else:
+        part = container[-_CHUNK:]
+        del container[-_CHUNK:]
+    if container:
+        stack.append(container)
+    if _SCALARS.issuperset(map(type, part)):
+        return len(part) >> 3
+    stack += part
+    return 0

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from flowgram_core.modeling.disposal import dispose
 from flowgram_core.modeling.errors import JSONTextError, JSONTooLarge, NumberOutOfRange
+from flowgram_core.modeling import large_lists
 from flowgram_core.modeling.garbage import LARGE, forget
 from flowgram_core.modeling.meter import Meter
 from flowgram_core.modeling.sizes import memory_of
@@ -275,10 +276,12 @@ class _Reader:
         if is_object:
             container.update(found)
             return
-        was_small = len(container) <= LARGE
+        before = len(container)
         container += found
-        if was_small and len(container) > LARGE:
+        if before <= LARGE < len(container):
             forget(container)
+        if before <= large_lists.LARGE < len(container):
+            large_lists.let_grow(container)
 
     def _count(self, memory: int, position: int) -> None:
         self._memory += memory

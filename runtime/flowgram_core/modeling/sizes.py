@@ -3,11 +3,11 @@
 Values share their parts: a workflow can put a large one many times into another at no cost; only the text would be large.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
-from flowgram_core.modeling.garbage import LARGE, forget
+from flowgram_core.modeling.garbage import forget
 from flowgram_core.modeling.meter import PART, SCALAR, Meter
 
 _SCALAR = 4
@@ -65,6 +65,9 @@ def size_of(value: Any, limit: int, meter: Meter | None = None) -> int:
                     left -= _SCALAR * len(part)
                 else:
                     _push(stack, part)
+        elif kind is _Rest:
+            part.go_on(stack)
+            continue
         else:
             left -= _SCALAR
         if left < 0:
@@ -86,12 +89,33 @@ def utf8_length(text: str) -> int:
     return sum(utf8_length(text[start : start + _LARGE_TEXT]) for start in range(0, len(text), _LARGE_TEXT))
 
 
+class _Rest:
+    """What is still to be looked at in a container of many items: it stands on the stack below some thousands of them.
+
+    Args:
+        items: The items, the last one first.
+    """
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Iterator[Any]) -> None:
+        self._items = items
+
+    def go_on(self, stack: list[Any]) -> None:
+        """Puts itself back on a stack, and on top of it the next items, as they would lie there if all had been put."""
+        some = list(islice(self._items, _SLICE))
+        if some:
+            stack.append(self)
+            some.reverse()
+            stack += some
+
+
 def _push(stack: list[Any], container: dict[str, Any] | list[Any]) -> None:
     """Puts what is in a container on a stack, some thousands at a time."""
-    if len(container) > LARGE:
-        forget(stack)
-    for some in _slices(container):
-        stack += some
+    if len(container) <= _SLICE:
+        stack += container.values() if isinstance(container, dict) else container
+    else:
+        _Rest(_reversed(container)).go_on(stack)
 
 
 def _holds_scalars_alone(items: list[Any], meter: Meter | None) -> bool:
@@ -155,6 +179,9 @@ def memory_of(roots: Iterable[Any], limit: int, meter: Meter, max_parts: int = 2
         elif kind is list:
             left -= list_memory(len(part))
             items = part
+        elif kind is _Rest:
+            part.go_on(stack)
+            continue
         else:
             left -= _NUMBER
             continue
@@ -178,8 +205,10 @@ def memory_of(roots: Iterable[Any], limit: int, meter: Meter, max_parts: int = 2
                     left -= _NUMBER
         if inner and id(part) not in seen:
             seen.add(id(part))
-            for some in _slices(part):
-                stack += [item for item in some if type(item) is dict or type(item) is list]
+            if len(part) <= _SLICE:
+                stack += [item for item in items if type(item) is dict or type(item) is list]
+            else:
+                _Rest(filter(_is_container, _reversed(part))).go_on(stack)
     return limit - left
 
 
@@ -193,6 +222,14 @@ def _slices(
         return (items,)
     iterator = iter(items)
     return iter(lambda: list(islice(iterator, _SLICE)), [])
+
+
+def _reversed(container: dict[str, Any] | list[Any]) -> Iterator[Any]:
+    return reversed(container.values() if isinstance(container, dict) else container)
+
+
+def _is_container(item: Any) -> bool:
+    return type(item) is dict or type(item) is list
 
 
 def _count_containers(items: Iterable[Any]) -> int:

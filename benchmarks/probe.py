@@ -2,7 +2,7 @@
 
 On SIGUSR1 it writes a line of JSON to its output, what was measured since the line before, and begins anew:
 `held`, the longest time in milliseconds that the loop did not get to its timers, but for the time that its thread was ready
-to run and had no processor; `late`, the same by the wall clock; `collected`, the longest garbage collection. So a wait for a
+to run and had no processor; `late`, the same by the wall clock; `collected`, what the longest garbage collection computed. So a wait for a
 lock, for the interpreter's lock or for a disk counts as held, and other processes do not. Where the kernel does not tell
 how long a thread waited for a processor, `held` is what the thread computed.
 """
@@ -76,9 +76,9 @@ class Probe:
 
     def _collected(self, phase: str, _: dict[str, Any]) -> None:
         if phase == "start":
-            self._collecting = time.perf_counter()
-        else:
-            self._note("collected", time.perf_counter() - self._collecting)
+            self._collecting = time.thread_time()
+        else:  # by the wall clock it would take in how long this thread waits for the interpreter's lock
+            self._note("collected", time.thread_time() - self._collecting)
 
     def _note(self, name: str, seconds: float) -> None:
         self._worst[name] = max(self._worst[name], seconds)

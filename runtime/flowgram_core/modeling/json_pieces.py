@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
+from flowgram_core.modeling import large_lists
 from flowgram_core.modeling.disposal import dispose
 from flowgram_core.modeling.errors import JSONTextError, JSONTooLarge, NumberOutOfRange
-from flowgram_core.modeling import large_lists
 from flowgram_core.modeling.garbage import LARGE, forget
 from flowgram_core.modeling.meter import Meter
 from flowgram_core.modeling.sizes import memory_of

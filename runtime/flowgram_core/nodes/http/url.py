@@ -16,6 +16,8 @@ _FORBIDDEN_IN_HOST = re.compile(r"[\x00-\x20<>^|%\x7f]")
 _DOT = frozenset({".", "%2e"})
 _DOT_DOT = frozenset({"..", ".%2e", "%2e.", "%2e%2e"})
 MAX_PORT = 65535
+MAX_URL_LENGTH = 65_536
+"""Characters of an address: the HTTP library takes no longer one."""
 _LONGEST_KNOWN = 2048
 """Characters of an address whose parts are remembered."""
 
@@ -47,6 +49,8 @@ def parse_url(text: str) -> httpx2.URL:
 
 
 def _parse_url(text: str) -> httpx2.URL:
+    if len(text) > MAX_URL_LENGTH:
+        raise NodeError(f"The URL has more than {MAX_URL_LENGTH} characters")
     text = to_utf8(text).decode().strip(_AROUND)
     text = text.replace("\t", "").replace("\n", "").replace("\r", "")
     scheme = scheme_of(text)

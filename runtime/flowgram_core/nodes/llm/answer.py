@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.modeling import json_text
+from flowgram_core.modeling.disposal import dispose
 from flowgram_core.modeling.json_text import JSONObject
 from flowgram_core.nodes.llm.api_response import APIResponse
-from flowgram_core.nodes.llm.event_stream import Event, EventStream
+from flowgram_core.nodes.llm.event_stream import EventStream
 from flowgram_core.nodes.llm.usage import TokenUsage, usage_of
 from flowgram_core.nodes.network.transport import TransportError
 from flowgram_core.nodes.node_settings import MIB
@@ -20,6 +22,13 @@ MAX_ERROR_LENGTH: Final = 2000
 _ESCAPED: Final = 6
 """Bytes of JSON for a byte of text, at most: `\\u0000`."""
 _BESIDE_THE_TEXT: Final = MIB
+_CHARACTER: Final = 4
+"""Bytes of memory that a character takes at most."""
+_MEMORY_BESIDE_THE_TEXT: Final = 64 * MIB
+_PIECE: Final = 8 * 1024
+"""Bytes of a stream after which others have their turn: about a thousand of the smallest events."""
+_LARGE: Final = 32 * 1024
+"""Bytes of JSON that are read in a thread: on the loop they would take more than a millisecond."""
 _DONE: Final = b"[DONE]"
 _UNKNOWN_ERROR: Final = "An error occurred during streaming"
 _BOM: Final = b"\xef\xbb\xbf"
@@ -55,11 +64,14 @@ class Answer:
         self._host = host
         self._max_bytes = max_bytes
         self._max_unread = max_bytes * _ESCAPED + _BESIDE_THE_TEXT
+        self._max_memory = max_bytes * _CHARACTER + _MEMORY_BESIDE_THE_TEXT
         self._emit = emit
         self._parts: list[str] = []
         self._shown = 0
         self._size = 0
-        self._message = ""
+        self._message: list[str] = []
+        self._message_length = 0
+        self._message_size = 0
         self._has_choice = False
         self._is_finished = False
         self._other_error: str | None = None
@@ -81,7 +93,7 @@ class Answer:
             else:
                 await self._read_events(start, response)
             if not self._parts:
-                self._add(self._message)
+                self._add("".join(self._message))
         finally:
             self._show()
         return "".join(self._parts)
@@ -92,29 +104,45 @@ class Answer:
         while piece := await response.read():
             body += piece
             self._check_unread(len(body))
-        completion = self._parse(bytes(body))
-        self._refuse_error(_error_of(completion))
-        self.usage = usage_of(completion) or self.usage
+        await self._take_in_thread_if_large(self._take_completion, body)
+
+    async def _take_in_thread_if_large(self, take: Callable[[bytes], None], text: bytes | bytearray) -> None:
+        data = bytes(text)
+        if len(data) > _LARGE:
+            await asyncio.to_thread(take, data)
+        else:
+            take(data)
+
+    def _take_completion(self, data: bytes) -> None:
+        completion = self._parse(data)
         try:
-            choice = completion["choices"][0]
-            content = (choice["message"] if "message" in choice else choice["delta"])["content"]
-        except (LookupError, TypeError) as error:
-            raise self._no_completion() from error
-        self._add(self._text_of(content))
+            self._refuse_error(_error_of(completion))
+            self.usage = usage_of(completion) or self.usage
+            try:
+                choice = completion["choices"][0]
+                content = (choice["message"] if "message" in choice else choice["delta"])["content"]
+            except (LookupError, TypeError) as error:
+                raise self._no_completion() from error
+            self._add(self._text_of(content))
+        finally:
+            _dispose_if_large(data, completion)
 
     async def _read_events(self, start: bytes, response: APIResponse) -> None:
         events = EventStream()
         is_stream = False
         piece = start
         while piece:
-            for event in events.feed(piece):
-                is_stream = True
-                if event.data.startswith(_DONE):
-                    self._show()
-                    await _drain(response)
-                    self._check_end(is_done=True)
-                    return
-                self._take(event)
+            for position in range(0, len(piece), _PIECE):
+                if position:
+                    await response.pause()
+                for event in events.feed(piece[position : position + _PIECE]):
+                    is_stream = True
+                    if event.data.startswith(_DONE):
+                        self._show()
+                        await _drain(response)
+                        self._check_end(is_done=True)
+                        return
+                    await self._take_in_thread_if_large(partial(self._take, event.type), event.data)
             self._show()
             self._check_unread(events.held)
             piece = await response.read()
@@ -128,20 +156,25 @@ class Answer:
             )
         self._check_end(is_done=unfinished.startswith(_DONE))
 
-    def _take(self, event: Event) -> None:
-        if event.type in _COMPLETION_EVENTS:
-            chunk = self._parse(event.data)
-            self._refuse_error(_error_of(chunk))
-        elif event.type == b"error":
-            self._refuse_error_event(event)
+    def _take(self, kind: bytes, data: bytes) -> None:
+        """Takes an event."""
+        if kind == b"error":
+            self._refuse_error_event(data)
             return
-        else:
+        chunk = self._parse(data) if kind in _COMPLETION_EVENTS else self._other_event(data)
+        try:
+            if kind in _COMPLETION_EVENTS:
+                self._refuse_error(_error_of(chunk))
+                self._take_chunk(chunk)
+            elif "choices" in chunk:
+                self._take_chunk(chunk)
             # An event of the API's own, such as a verdict of a filter: its errors are not those of the answer.
-            chunk = _other_event(event.data)
-            if "choices" not in chunk:
-                if (error := _error_of(chunk)) and self._other_error is None:
-                    self._other_error = _message_of(error)
-                return
+            elif (error := _error_of(chunk)) and self._other_error is None:
+                self._other_error = _message_of(error)
+        finally:
+            _dispose_if_large(data, chunk)
+
+    def _take_chunk(self, chunk: JSONObject) -> None:
         if "usage" in chunk:
             self.usage = usage_of(chunk) or self.usage
         choices = chunk.get("choices") or ()
@@ -163,9 +196,16 @@ class Answer:
         self._add(self._text_of(delta.get("content")))
         if isinstance(message, dict) and not self._parts:
             # All of the text again, or all of it at last, or the next piece of it: it counts if no delta brings any.
-            text = self._text_of(message.get("content"))
-            self._message = text if text.startswith(self._message) else self._message + text
-            self._check_size(len(self._message.encode("utf-8", "surrogatepass")))
+            self._add_to_message(self._text_of(message.get("content")))
+
+    def _add_to_message(self, text: str) -> None:
+        if len(text) >= self._message_length and text.startswith("".join(self._message)):
+            self._message.clear()
+            self._message_length = self._message_size = 0
+        self._message.append(text)
+        self._message_length += len(text)
+        self._message_size += _size_of(text)
+        self._check_size(self._message_size)
 
     def _text_of(self, content: Any) -> str:
         """The text of a content: a text, or parts, of which those that show the model's thinking are left out."""
@@ -195,7 +235,7 @@ class Answer:
     def _add(self, text: str) -> None:
         if not text:
             return
-        self._size += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+        self._size += _size_of(text)
         self._check_size(self._size)
         self._parts.append(text)
 
@@ -211,18 +251,25 @@ class Answer:
 
     def _parse(self, text: bytes) -> JSONObject:
         try:
-            value = json_text.loads(text)
+            value = json_text.loads(text, max_memory=self._max_memory)
         except json_text.JSONTextError as error:
             raise self._no_completion() from error
         if not isinstance(value, dict):
             raise self._no_completion()
         return value
 
-    def _refuse_error_event(self, event: Event) -> None:
+    def _other_event(self, data: bytes) -> JSONObject:
         try:
-            value = json_text.loads(event.data)
+            value = json_text.loads(data, max_memory=self._max_memory)
         except json_text.JSONTextError:
-            value = event.data.decode("utf-8", "replace")
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    def _refuse_error_event(self, data: bytes) -> None:
+        try:
+            value = json_text.loads(data, max_memory=self._max_memory)
+        except json_text.JSONTextError:
+            value = data[: _CHARACTER * MAX_ERROR_LENGTH].decode("utf-8", "replace")
         self._refuse_error((isinstance(value, dict) and _error_of(value)) or value or _UNKNOWN_ERROR)
 
     def _refuse_error(self, error: Any) -> None:
@@ -299,12 +346,17 @@ def _message_of(error: Any) -> str:
     return (text if text and isinstance(text, str) else _UNKNOWN_ERROR)[:MAX_ERROR_LENGTH]
 
 
-def _other_event(data: bytes) -> JSONObject:
-    try:
-        value = json_text.loads(data)
-    except json_text.JSONTextError:
-        return {}
-    return value if isinstance(value, dict) else {}
+def _size_of(text: str) -> int:
+    """Its bytes in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _dispose_if_large(data: bytes, value: JSONObject) -> None:
+    """Frees what a text was read to, a part at a time; in a thread, that holds up no other."""
+    if len(data) > _LARGE:
+        values = [*value.values()]
+        value.clear()
+        dispose(values)
 
 
 async def _drain(response: APIResponse) -> None:

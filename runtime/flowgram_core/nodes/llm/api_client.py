@@ -87,12 +87,12 @@ class APIClient:
             "authorization": f"Bearer {api_key}" if api_key else "",
             "idempotency-key": idempotency_key,
         }
+        content = await run_in_thread_if_large(size_of(body["messages"], LARGE), json_text.encode, body)
         first: HTTPResponse | TransportError | None = None
         if self._transport.headers is not None:
             sent = {**self._transport.headers, **headers}
             if not api_key:
                 del sent["authorization"]
-            content = await run_in_thread_if_large(size_of(body["messages"], LARGE), json_text.encode, body)
             try:
                 first = await self._transport.send(Request("POST", self._url, sent, content), check)
             except TransportError as error:
@@ -103,21 +103,22 @@ class APIClient:
         call = PackageCall(check, headers.keys(), first)
         token = current_call.set(call)
         try:
-            response = await self._by_package(body, headers)
+            response = await self._by_package(content, headers)
         finally:
             current_call.reset(token)
             if call.first is not None and not isinstance(call.first, TransportError):
                 call.first.close()
         return APIResponse(response, self._transport.time_slice)
 
-    async def _by_package(self, body: JSONObject, headers: Mapping[str, str]) -> HTTPResponse:
+    async def _by_package(self, content: bytes, headers: Mapping[str, str]) -> HTTPResponse:
         """See `complete`."""
         try:
-            # The package's typed methods would look through all of the body, which costs several times as much.
+            # The package's typed methods would look through all of the body, which costs several times as much, and it would
+            # write it on the event loop.
             response = await self._openai.post(
                 str(self._url),
                 cast_to=httpx2.Response,
-                body=body,
+                content=content,
                 options={
                     "headers": {
                         **headers,

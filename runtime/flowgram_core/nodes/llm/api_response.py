@@ -13,13 +13,15 @@ class APIResponse:
 
     Attributes:
         media_type: As it is labeled, in lower case; empty without a label.
+        pause: Lets others go on, if they wait.
     """
 
-    __slots__ = ("_body", "_response", "media_type")
+    __slots__ = ("_body", "_response", "media_type", "pause")
 
     def __init__(self, response: HTTPResponse, time_slice: TimeSlice) -> None:
         label = next((value for name, value in response.headers if name == b"content-type"), b"")
         self.media_type = label.partition(b";")[0].strip().lower().decode("latin-1")
+        self.pause = time_slice
         self._response = response
         self._body = DecodedBody(response, time_slice)
 

@@ -21,7 +21,9 @@ class EventStream:
         self._line = bytearray()
         self._after_carriage_return = False
         self._type = b""
-        self._data: list[bytes] = []
+        self._data = (
+            bytearray()
+        )  # each line with its end: a list of as many empty lines as may come would take much longer
         self._data_size = 0
 
     @property
@@ -33,8 +35,7 @@ class EventStream:
     def unfinished(self) -> bytes:
         """The data of an event that has not ended, in the end one without the empty line after it."""
         last = bytes(self._line)
-        data = [*self._data, _value(last)] if last.startswith(b"data") else self._data
-        return b"\n".join(data)
+        return bytes(self._data + _value(last) if last.startswith(b"data") else self._data[:-1])
 
     def feed(self, piece: bytes) -> Iterator[Event]:
         """The events that end in this piece."""
@@ -58,12 +59,13 @@ class EventStream:
     def _take(self, line: bytes) -> Event | None:
         """Takes a line; the empty one ends an event. An event without data is none."""
         if not line:
-            event = Event(self._type, b"\n".join(self._data))
-            self._type, self._data, self._data_size = b"", [], 0
-            return event if event.data else None
+            event = Event(self._type, bytes(self._data[:-1])) if len(self._data) > 1 else None
+            self._type, self._data, self._data_size = b"", bytearray(), 0
+            return event
         name = line.partition(b":")[0]
         if name == b"data":
-            self._data.append(_value(line))
+            self._data += _value(line)
+            self._data += b"\n"
             self._data_size += len(line)
         elif name == b"event":
             self._type = _value(line)

@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.parse import quote
 
+from flowgram_core.concurrency.offload import LARGE, run_in_thread_if_large
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.node_type import Call, CallBehavior, RunScope, Trusted
 from flowgram_core.modeling import javascript, json_text
 from flowgram_core.modeling.document import Node
 from flowgram_core.modeling.json_text import JSONObject
+from flowgram_core.modeling.sizes import size_of
 from flowgram_core.nodes.errors import APIRefusal, APITimeout, APIUnreachable
 from flowgram_core.nodes.executor import CallContext
 from flowgram_core.nodes.http.url import parse_url, scheme_of, to_utf8
@@ -141,7 +143,7 @@ class LLMNode(Trusted):
         answer = Answer(host, self._settings.max_answer_bytes, context.emit_delta)
         body: JSONObject = {
             "model": _sendable(javascript.to_string(inputs["modelName"])),
-            "messages": _messages(inputs),
+            "messages": await run_in_thread_if_large(size_of(inputs["prompt"], LARGE), _messages, inputs),
             "temperature": _sendable(inputs["temperature"]),
             "stream": True,
         }

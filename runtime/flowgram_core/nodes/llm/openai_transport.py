@@ -7,6 +7,8 @@ from typing import Final
 
 import httpx2
 
+from flowgram_core.nodes.http.url import to_utf8
+from flowgram_core.nodes.network.charsets import decode_text
 from flowgram_core.nodes.network.content_codings import ACCEPTED, DecodedBody
 from flowgram_core.nodes.network.redirects import Request, URLCheck, is_redirect, redirect
 from flowgram_core.nodes.network.transport import (
@@ -23,8 +25,9 @@ RAW_RESPONSE: Final = "x-stainless-raw-response"
 _MOST_REDIRECTS: Final = 20
 _MAX_ERROR_BYTES: Final = MIB
 """Of an error's body, which the package reads whole: all that an honest API says, and far more than is shown."""
-_DECODED: Final = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
-"""Headers of a response that no longer hold when its body has been unpacked."""
+_CONTENT_TYPE: Final = b"content-type"
+_DECODED: Final = frozenset({b"content-encoding", b"content-length", _CONTENT_TYPE, b"transfer-encoding"})
+"""Headers of a response that no longer hold when its body has been unpacked, and is text in UTF-8."""
 
 
 _OF_ONE_ATTEMPT: Final = frozenset(
@@ -160,12 +163,21 @@ class PackageBody(httpx2.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         size = 0
         body = DecodedBody(self.response, self._time_slice)
+        pieces: list[bytes] = []
         try:
             while size < _MAX_ERROR_BYTES and (piece := await body.read()):
                 size += len(piece)
-                yield piece
+                pieces.append(piece)
         except TransportError as error:
             raise _translated(error, self._request) from error
+        text = await decode_text(b"".join(pieces), self._content_type, self._time_slice)
+        yield to_utf8(text)
+
+    @property
+    def _content_type(self) -> str:
+        return next(
+            (value.decode("latin-1") for name, value in self.response.headers if name == _CONTENT_TYPE), ""
+        )
 
     async def aclose(self) -> None:
         """Ends the exchange."""

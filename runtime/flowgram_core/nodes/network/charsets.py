@@ -8,7 +8,8 @@ import webencodings
 
 from flowgram_core.nodes.network.transport import TimeSlice
 
-_LABEL: Final = re.compile(r"""charset\s*=\s*["']?\s*([^\s"';]+)""", re.IGNORECASE)
+# No repetition gives back what it has: however many blanks there are, they are looked at once.
+_LABEL: Final = re.compile(r"""charset\s*+=\s*+["']?+\s*+([^\s"';]++)""", re.IGNORECASE)
 _BYTE_ORDER_MARKS: Final = (
     (b"\xef\xbb\xbf", "utf-8"),
     (b"\xfe\xff", "utf-16-be"),
@@ -22,6 +23,7 @@ async def decode_text(body: bytes, content_type: str, time_slice: TimeSlice) -> 
     """A body as text: by its byte order mark, else by the label, else as UTF-8. What has no meaning becomes U+FFFD."""
     label = _LABEL.search(content_type)
     encoding = webencodings.lookup(label[1]) if label else None
+    # Of the labels, only those of the web are known: Python's own have codecs that take hours, or unpack a gigabyte.
     codec = codecs.lookup("utf-8") if encoding is None else encoding.codec_info
     for mark, name in _BYTE_ORDER_MARKS:
         if body.startswith(mark):
@@ -37,3 +39,8 @@ async def decode_text(body: bytes, content_type: str, time_slice: TimeSlice) -> 
         await time_slice()
     parts.append(decoder.decode(b"", final=True))
     return "".join(parts)
+
+
+def is_charset(label: str) -> bool:
+    """Whether a text is the label of an encoding. Python itself would look for a module, and remember every text it was asked for."""
+    return webencodings.lookup(label) is not None

@@ -1,6 +1,5 @@
 """Content codings: bodies that came compressed, unpacked in small pieces, however much a server has packed into few bytes."""
 
-import codecs
 import sys
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -9,6 +8,7 @@ from typing import Any, Final
 import brotli
 
 from flowgram_core.engine.errors import NodeError
+from flowgram_core.nodes.network.charsets import is_charset
 from flowgram_core.nodes.network.transport import HTTPResponse, TimeSlice
 
 if sys.version_info >= (3, 14):
@@ -20,7 +20,11 @@ ACCEPTED: Final = "gzip, deflate"
 """What requests ask for. More is understood."""
 PIECE: Final = 65_536
 """Bytes that are unpacked in one go, about."""
+_INPUT: Final = 16_384
+"""Bytes that a coding gets in one go."""
 _MOST_CODINGS: Final = 5
+_MOST_PACKED: Final = 64 * 1024 * 1024
+"""Bytes that a body may have where it is still packed, once the outermost coding is undone: what is in it may be nothing at all."""
 _NO_CODING: Final = frozenset({"", "identity", "none", "binary", "7bit", "8bit", "aws-chunked"})
 """What servers say of bodies that are not compressed."""
 _GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
@@ -115,16 +119,9 @@ def codings_of(headers: Sequence[tuple[bytes, bytes]]) -> list[str]:
         for name, value in headers
         if name == b"content-encoding"
         for coding in (part.strip().lower() for part in value.decode("latin-1").split(","))
-        if coding not in _NO_CODING and not _is_charset(coding)
+        # Some servers mistake the one encoding for the other.
+        if coding not in _NO_CODING and not is_charset(coding)
     ]
-
-
-def _is_charset(coding: str) -> bool:
-    """Whether a server has mistaken the one encoding for the other."""
-    try:
-        return codecs.lookup(coding)._is_text_encoding  # noqa: SLF001 - `bytes.decode` looks at it, too
-    except LookupError:
-        return False
 
 
 def _make_layers(codings: Sequence[str]) -> list[_Layer]:
@@ -136,16 +133,29 @@ def _make_layers(codings: Sequence[str]) -> list[_Layer]:
     return [_LAYERS[coding]() for coding in reversed(codings)]
 
 
-def _unpack(layers: Sequence[_Layer], piece: bytes) -> Iterator[bytes]:
-    """What is in a piece. After each step of a layer there is something, though it be empty."""
-    if not layers:
-        yield piece
-        return
-    for inner in layers[0](piece):
-        if inner:
-            yield from _unpack(layers[1:], inner)
-        else:
-            yield b""
+class _Unpacker:
+    """Undoes codings, one after the other."""
+
+    def __init__(self, codings: Sequence[str]) -> None:
+        self._layers = _make_layers(codings)
+        self._packed = 0
+
+    def unpack(self, piece: bytes, done: int = 0) -> Iterator[bytes]:
+        """What is in a piece, of which so many codings are undone. After each step there is something, though it be empty."""
+        if done == len(self._layers):
+            yield piece
+            return
+        for inner in self._layers[done](piece):
+            if not inner:
+                yield b""
+                continue
+            if done + 1 < len(self._layers):
+                self._packed += len(inner)
+                if self._packed > _MOST_PACKED:
+                    raise NodeError(
+                        f"The response has more than {_MOST_PACKED} bytes where it is still compressed"
+                    )
+            yield from self.unpack(inner, done + 1)
 
 
 class DecodedBody:
@@ -194,15 +204,18 @@ async def read_decoded(response: HTTPResponse, time_slice: TimeSlice) -> AsyncIt
         TransportError: The connection broke.
     """
     codings = codings_of(response.headers)
-    layers = _make_layers(codings)
-    while piece := await response.read():
-        if not layers:
+    if not codings:
+        while piece := await response.read():
             yield piece
-            continue
+        return
+    unpacker = _Unpacker(codings)
+    while piece := await response.read():
         try:
-            for part in _unpack(layers, piece):
-                if part:
-                    yield part
-                await time_slice()
+            # Of what a layer leaves of its input it makes a copy, each time.
+            for start in range(0, len(piece), _INPUT):
+                for part in unpacker.unpack(piece[start : start + _INPUT]):
+                    if part:
+                        yield part
+                    await time_slice()
         except _ERRORS as error:
             raise NodeError("HTTP response cannot be decompressed") from error

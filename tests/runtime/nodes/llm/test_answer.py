@@ -383,3 +383,78 @@ async def test_the_connection_is_used_again() -> None:
     await closed.wait()
     server.close()
     assert connections == 1
+
+
+@pytest.mark.parametrize("is_stream", [True, False])
+async def test_an_answer_of_too_many_parts_is_none(is_stream: bool) -> None:
+    """It would take far more memory than the longest text, and most of it would be thrown away."""
+    settings = LLMSettings(max_answer_bytes=MIB)
+    text = b'{"choices": [], "x": [' + b",".join([b"{}"] * 1_200_000) + b"]}"
+    body = b"data: " + text + b"\n\n" if is_stream else text
+    async with RawServer(response(body, Content_Type=EVENTS)) as server:
+        assert await failure(server.url, settings) == NO_COMPLETION.format(host=server.url)
+
+
+@pytest.mark.parametrize("padding", [0, 100_000])
+@pytest.mark.parametrize("is_stream", [True, False])
+async def test_large_pieces_of_an_answer_are_taken_like_small_ones(is_stream: bool, padding: int) -> None:
+    """Though that is done in a thread."""
+    more: dict[str, Any] = {"padding": "x" * padding, "parts": [{}] * padding}
+    if is_stream:
+        body = event(choice("a"), **more) + event(choice("b", finish_reason="stop"), usage={}, **more)
+    else:
+        body = json.dumps({"choices": [{"message": {"content": "ab"}}], **more}).encode()
+    async with RawServer(response(body)) as server:
+        assert await ask(server.url) == {"result": "ab"}
+    body = (
+        event(error={"message": "no", **more})
+        if is_stream
+        else json.dumps({"error": {"message": "no"}, **more}).encode()
+    )
+    async with RawServer(response(body)) as server:
+        assert await failure(server.url) == "no"
+
+
+async def test_messages_are_put_together() -> None:
+    """Whether each has all that came so far, or the next piece."""
+    texts = ["a", "ab", "abcd", "e", "abcdef", "g"]
+    body = b"".join(event({"index": 0, "message": {"content": text}}) for text in texts) + DONE
+    async with RawServer(response(body, Content_Type=EVENTS)) as server:
+        assert await ask(server.url) == {"result": "abcdefg"}
+
+
+@pytest.mark.parametrize(
+    ("label", "shown"),
+    [("gbk", "中文"), ("utf-8", "\ufffd\ufffd\ufffd\ufffd"), ("punycode", "\ufffd\ufffd\ufffd\ufffd")]
+    + [
+        (label, "\ufffd\ufffd\ufffd\ufffd")
+        for label in ("zip", "bz2", "hex", "idna", "undefined", "x" * 50_000)
+    ],
+)
+async def test_errors_are_decoded_by_the_labels_of_the_web(label: str, shown: str) -> None:
+    """Python has codecs of its own that unpack, need hours, or fail."""
+    body = b'{"error": {"message": "no: ' + "中文".encode("gbk") + b'"}}'
+    headers = {"Content_Type": f"application/json; charset={label}"}
+    async with RawServer(response(body, "400 Bad Request", **headers)) as server:
+        assert await failure(server.url) == f"400 no: {shown}"
+
+
+async def test_a_stream_of_small_lines_is_read_in_turns() -> None:
+    """Even where they come as one: between some thousand of them, others go on."""
+    turns = 0
+
+    async def time_slice() -> None:
+        nonlocal turns
+        turns += 1
+
+    counts = []
+    for pings in (0, 40_000):
+        turns = 0
+        body = b":\n" * pings + event(choice("x")) + DONE
+        async with (
+            RawServer(response(body, Content_Type=EVENTS)) as server,
+            LLMNode(time_slice=time_slice) as node,
+        ):
+            await node.execute(prepare(node, {}, inputs_of(server.url)), FakeContext())
+        counts.append(turns)
+    assert counts[1] >= counts[0] + 5

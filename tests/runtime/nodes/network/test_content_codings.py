@@ -1,5 +1,6 @@
 """Content codings: every one that servers use, one in another, and packed so that little holds much."""
 
+import encodings
 import gzip
 import zlib
 from collections.abc import Sequence
@@ -176,3 +177,18 @@ async def test_compressed_bodies_are_read_in_bounded_pieces() -> None:
         sizes.append(len(piece))
     assert max(sizes) <= PIECE
     assert sum(sizes) == 3 * PIECE
+
+
+async def test_what_is_still_packed_is_bounded() -> None:
+    """A coding in another may unpack to nothing, for as long as the server likes."""
+    empty_blocks = b"\x00\x00\x00\xff\xff" * (14 * 1024 * 1024)
+    with pytest.raises(NodeError, match="bytes where it is still compressed"):
+        await unpack("deflate, gzip", gzip.compress(empty_blocks, 1))
+
+
+def test_no_name_of_a_coding_is_kept() -> None:
+    """Python keeps every encoding that it was asked for."""
+    asked = "coding-" + "x" * 50_000
+    assert codings_of([(b"content-encoding", asked.encode())]) == [asked]
+    assert asked.replace("-", "_") not in encodings._cache  # type: ignore[attr-defined]  # what it keeps them in
+    assert codings_of([(b"content-encoding", b"utf-8, gbk")]) == []

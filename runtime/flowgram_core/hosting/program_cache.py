@@ -92,7 +92,8 @@ class ProgramCache:
         node_types: The node types that workflows may use.
         settings: The limits.
         with_secrets: Whether workflows may name secrets of the server.
-        free: Takes large programs that are kept no longer, to free them once no task uses them; None: they go in one go.
+        free: Takes large programs that are kept no longer, and inputs that were only checked, to free them once nothing uses them;
+            None: they may go in one go.
     """
 
     def __init__(
@@ -164,9 +165,12 @@ class ProgramCache:
         work = partial(_warnings, schema, values)
         warnings = work() if len(schema) <= _LARGE_SCHEMA else await self._in_thread(work)
         if len(inputs) > _LARGE_INPUTS:
-            checked = [values]
+            checked: list[Any] = [values]
             del work, values
-            await self._in_thread(partial(dispose, checked))
+            if self._free is not None:
+                self._free(checked)  # the thread that read them may have them for a moment yet
+            else:
+                await self._in_thread(partial(dispose, checked))
         return Validation(problems, warnings)
 
     def pinned(self, pins: Mapping[str, JSONObject], *, with_secrets: bool) -> "ProgramCache":
@@ -216,7 +220,12 @@ class ProgramCache:
             compiling = self._compiling[schema] = asyncio.create_task(self._compile_in_thread(schema))
             # All callers may be gone before the result: then nobody retrieves its exception.
             compiling.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return await asyncio.shield(compiling)
+        try:
+            return await asyncio.shield(compiling)
+        finally:
+            del (
+                compiling
+            )  # its error would keep this frame, and the frame it: with the text, until the next collection
 
     async def _compile_in_thread(self, schema: str) -> Program:
         try:
@@ -283,9 +292,10 @@ class ProgramCache:
                 if isinstance(error, JSONTooLarge | NumberOutOfRange)
                 else "are not valid JSON"
             )
-            problem = Problem("inputs", f"Workflow inputs {wrong}: {error}")
-            raise InvalidWorkflow((problem,), in_inputs=True) from None
-        problems = self._problems_of(program, inputs, accepted=accepted)
+            problems: tuple[Problem, ...] = (Problem("inputs", f"Workflow inputs {wrong}: {error}"),)
+            inputs = None
+        else:
+            problems = self._problems_of(program, inputs, accepted=accepted)
         if problems:
             refused = [inputs]
             del inputs

@@ -69,13 +69,7 @@ def compile_schema(
     Raises:
         SchemaInvalid: It has problems; with all of them.
     """
-    try:
-        schema = json_text.loads(schema_text, max_memory=max_memory)
-    except (JSONTooLarge, NumberOutOfRange) as error:
-        raise SchemaInvalid((Problem("schema", f"Workflow schema cannot be read: {error}"),)) from None
-    except JSONTextError as error:
-        raise SchemaInvalid((Problem("schema", f"Workflow schema is not valid JSON: {error}"),)) from None
-    schema = normalize(schema)
+    schema = normalize(_read(schema_text, max_memory))
     problems = _too_many_nodes(schema, max_nodes) or validate_schema(schema)
     if problems:
         refused = [schema]
@@ -106,6 +100,16 @@ def compile_schema(
     del workflow, schema
     dispose(read)
     return document
+
+
+def _read(text: str, max_memory: int | None) -> json_text.JSONValue:
+    try:
+        return json_text.loads(text, max_memory=max_memory)
+    except (JSONTooLarge, NumberOutOfRange) as error:
+        problem = f"Workflow schema cannot be read: {error}"
+    except JSONTextError as error:
+        problem = f"Workflow schema is not valid JSON: {error}"
+    raise SchemaInvalid((Problem("schema", problem),))
 
 
 def _contains(text: str, word: str) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from flowgram_core.modeling import javascript, json_text
+from flowgram_core.modeling.disposal import dispose
 from flowgram_core.modeling.errors import Problem
 from flowgram_core.modeling.meter import PART, Meter
 from flowgram_core.modeling.sizes import size_of
@@ -338,4 +339,7 @@ def _entries(value: Any) -> Iterable[tuple[str, Any]]:
 
 def _shown(value: Any) -> str:
     """What `JSON.stringify` prints."""
-    return json_text.dumps(javascript.in_property_order(value))
+    ordered = [javascript.in_property_order(value)]
+    text = json_text.dumps(ordered[0])
+    dispose(ordered)
+    return text

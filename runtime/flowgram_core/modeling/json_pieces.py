@@ -74,9 +74,15 @@ def loads_in_pieces(text: str, read_piece: ReadPiece, max_depth: int, max_memory
     try:
         return reader.read()
     except JSONTextError as error:
-        refusal = error.with_traceback(None)  # its frames would keep what was read
+        refusal = error.with_traceback(
+            None
+        )  # its frames, and those of what led to it, would keep what was read
+        refusal.__context__ = None
     reader.dispose()
-    raise refusal
+    try:
+        raise refusal
+    finally:
+        del refusal  # or it and this frame, with the text, would keep each other until the next collection
 
 
 class _Reader:

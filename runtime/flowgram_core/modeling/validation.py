@@ -117,6 +117,15 @@ def validate_schema(schema: Any) -> tuple[Problem, ...]:
 
 def _problems(schema: Any) -> Iterator[Problem]:
     graphs = list(graphs_of(schema))
+    try:
+        yield from _problems_of(graphs, schema)
+    finally:  # also where enough problems were found
+        found: list[Any] = [graphs]
+        del graphs
+        dispose(found)
+
+
+def _problems_of(graphs: list[Graph], schema: Any) -> Iterator[Problem]:
     too_deep = next((graph for graph in graphs if graph.depth > MAX_BLOCK_DEPTH), None)
     if too_deep is not None:
         # Alone, for the models recurse.
@@ -128,9 +137,6 @@ def _problems(schema: Any) -> Iterator[Problem]:
         yield from chain.from_iterable(map(rule, graphs))
     yield from _identity_problems(graphs)
     yield from _inputs_problems(graphs)
-    found: list[Any] = [graphs]
-    del graphs
-    dispose(found)
 
 
 def graphs_of(schema: Any) -> Iterator[Graph]:

@@ -5,6 +5,7 @@ import copy
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Final
 
 from flowgram_core.concurrency.cancellation import is_canceled
 from flowgram_core.concurrency.clock import Clock
@@ -30,6 +31,10 @@ from flowgram_core.nodes.workflow_secrets import WorkflowSecrets
 Outcome = CallSucceeded | CallFailed
 IsWanted = Callable[[], Awaitable[bool]]
 """Whether a call that can begin now still should."""
+
+_MOST_SECRETS: Final = 1000
+"""Secret texts of one call, in all their forms, that are looked for in what it gives: each is a look at all of that."""
+_TOO_MANY_SECRETS: Final = f"The inputs of the node have more than {_MOST_SECRETS} secret texts"
 
 
 class Caller:
@@ -122,7 +127,8 @@ class Caller:
         else:
             return await self._recorded(call, context, CallSucceeded(self._clock.now(), call.key, outputs))
         text = scrub(text, self._workflow_secrets.known_texts())
-        text = mask_urls(scrub(text, await self._own_secrets(call, self._secrets.values)))
+        own = await self._own_secrets(call, self._secrets.values)
+        text = mask_urls(scrub(text, own)) if len(own) <= _MOST_SECRETS else _TOO_MANY_SECRETS
         failed = CallFailed(self._clock.now(), call.key, text)
         return failed, to_json(failed)
 
@@ -134,6 +140,8 @@ class Caller:
             return await self._execute(call, context, is_wanted)
         known = self._workflow_secrets
         own = await self._own_secrets(call, self._secrets.echoes)
+        if len(own) > _MOST_SECRETS:
+            raise NodeError(_TOO_MANY_SECRETS)
         if not own and not known:
             return await self._execute(call, context, is_wanted)
         scrubbed = ScrubbedContext(context, own, known.known_texts)

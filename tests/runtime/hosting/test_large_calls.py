@@ -8,7 +8,7 @@ from support.node_calls import FakeContext
 
 from flowgram_core.concurrency.clock import SystemClock
 from flowgram_core.concurrency.fairness import FairScheduler
-from flowgram_core.engine.activations import CallSucceeded
+from flowgram_core.engine.activations import CallFailed, CallSucceeded
 from flowgram_core.engine.node_type import Call
 from flowgram_core.hosting.calls import Caller
 from flowgram_core.hosting.secrets import Secrets
@@ -59,3 +59,13 @@ async def test_what_is_large_is_looked_through_in_a_thread(size: int) -> None:
     assert text.startswith('["succeeded"')
     assert (secrets.thread is threading.current_thread()) is (size < LARGE)
     assert [each is outputs for each in freed] == [True] * (size == LARGE)
+
+
+async def test_a_call_has_no_more_secrets_than_can_be_looked_for() -> None:
+    """Each is a look at all that a server has sent; a node with tens of thousands of them fails, and shows none."""
+    caller = Caller({"http": Answering({})}, RuntimeSettings(), Secrets(), SystemClock(), FairScheduler())
+    cookies = "; ".join(f"c{number}=secret-{number:05}" for number in range(2000))
+    call = Call("http_0", Node("http_0", "http", "", {}, no_inputs), {"headers": {"cookie": cookies}})
+    outcome, _ = await caller.make(call, FakeContext())
+    assert isinstance(outcome, CallFailed)
+    assert outcome.error == "The inputs of the node have more than 1000 secret texts"

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, Final, Self
 
 from flowgram_core.concurrency.fair_queue import Owner
+from flowgram_core.concurrency.offload import LARGE, run_in_thread_if_large
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.node_type import Call, CallBehavior, RunScope, Trusted
 from flowgram_core.modeling import javascript, json_text
@@ -20,6 +21,7 @@ from flowgram_core.modeling.bindings import compile_inputs
 from flowgram_core.modeling.document import Node
 from flowgram_core.modeling.json_text import JSONObject
 from flowgram_core.modeling.scope import Scope
+from flowgram_core.modeling.sizes import size_of
 from flowgram_core.modeling.templates import compile_template
 from flowgram_core.modeling.values import UNDEFINED
 from flowgram_core.nodes.errors import AttemptFailed
@@ -150,7 +152,7 @@ class HTTPNode(Trusted):
         opened = self._secrets.open(uses, context.owner.namespace)
         if opened is not None:
             inputs = with_secrets(inputs, uses, opened)
-        request = http_request.build_request(inputs)
+        request = await run_in_thread_if_large(size_of(inputs, LARGE), http_request.build_request, inputs)
         if opened is not None:
             opened.check_host_header(request.url, request.headers.get("host"))
         timeout = javascript.to_number(call.inputs["timeout"])

@@ -8,7 +8,14 @@ from typing import Any
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.modeling import javascript, json_text
 from flowgram_core.modeling.json_text import JSONObject
-from flowgram_core.nodes.http.url import encode_form, parse_url, set_query, to_utf8
+from flowgram_core.nodes.http.url import (
+    MAX_URL_LENGTH,
+    encode_form,
+    parse_url,
+    set_query,
+    to_utf8,
+    url_too_long,
+)
 from flowgram_core.nodes.network.redirects import Request
 
 NONE = "none"
@@ -30,6 +37,10 @@ _CONTENT_TYPES = {
 
 _FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "expect"})
 """Headers that say how a message travels: they follow from the message, whatever the user says."""
+
+_MAX_HEADERS = 512 * 1024
+"""Bytes of all headers of a request: libcurl sends no more than twice as many."""
+_AROUND_HEADER = 4
 
 _BOUNDARY = re.compile(r"""^multipart/.*;\s*boundary=(?:"([^"\r\n]{1,70})"|([^\s;"]{1,70}))""", re.IGNORECASE)
 _FIRST_DELIMITER = re.compile(rb"--([^\r\n]{0,69}[^\r\n ])[ \t]*\r?\n")
@@ -59,11 +70,19 @@ def build_request(inputs: JSONObject) -> Request:
 
 def _params(params: Mapping[str, Any]) -> dict[str, list[str]]:
     """The values of each name: those of an array are its members, an object is JSON; what is empty is left out."""
-    values = {
-        name: [_text(member) for member in _members(value) if member is not None and member != ""]
-        for name, value in params.items()
-    }
-    return {name: texts for name, texts in values.items() if texts}
+    values: dict[str, list[str]] = {}
+    left = MAX_URL_LENGTH
+    for name, value in params.items():
+        texts = []
+        for member in _members(value):
+            if member is not None and member != "":
+                texts.append(_text(member))
+                left -= len(name) + len(texts[-1]) + 1
+                if left < 0:
+                    raise url_too_long()
+        if texts:
+            values[name] = texts
+    return values
 
 
 def _members(value: Any) -> list[Any]:
@@ -78,8 +97,12 @@ def _text(value: Any) -> str:
 def _headers(values: Mapping[str, Any]) -> dict[str, str]:
     """Headers by lower-case name; values under names that differ in case only are joined, as `Headers` does."""
     headers: dict[str, str] = {}
+    left = _MAX_HEADERS
     for name, value in values.items():
         text = javascript.to_string(value).strip("\t\n\r ")
+        left -= len(name) + len(text) + _AROUND_HEADER
+        if left < 0:
+            raise NodeError(f"The headers of the HTTP request have more than {_MAX_HEADERS} bytes")
         # The value is not shown: it may be a secret.
         if not _HEADER_NAME.fullmatch(name):
             raise NodeError(f'Invalid HTTP header name "{name}"')
@@ -139,4 +162,4 @@ def encode_multipart(fields: Iterable[tuple[str, str]], boundary: str) -> bytes:
 
 
 def _with_crlf(text: str) -> str:
-    return re.sub(r"\r\n?|\n", "\r\n", text)
+    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")

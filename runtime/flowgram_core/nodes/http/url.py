@@ -30,6 +30,11 @@ def to_utf8(text: str) -> bytes:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
 
 
+def url_too_long() -> NodeError:
+    """The error of an address that is longer than it may be."""
+    return NodeError(f"The URL has more than {MAX_URL_LENGTH} characters")
+
+
 def scheme_of(text: str) -> str:
     """The scheme of an address, in lower case. Raises `NodeError` (`Invalid URL`) where there is none."""
     match = _SCHEME.match(text.strip(_AROUND))
@@ -50,7 +55,7 @@ def parse_url(text: str) -> httpx2.URL:
 
 def _parse_url(text: str) -> httpx2.URL:
     if len(text) > MAX_URL_LENGTH:
-        raise NodeError(f"The URL has more than {MAX_URL_LENGTH} characters")
+        raise url_too_long()
     text = to_utf8(text).decode().strip(_AROUND)
     text = text.replace("\t", "").replace("\n", "").replace("\r", "")
     scheme = scheme_of(text)
@@ -107,7 +112,10 @@ def set_query(url: httpx2.URL, params: Mapping[str, Sequence[str]]) -> httpx2.UR
         else:
             fields.extend((name, new) for new in left.pop(name, ()))
     fields.extend((name, value) for name, values in left.items() for value in values)
-    return url.copy_with(query=encode_form(fields))
+    try:
+        return url.copy_with(query=encode_form(fields))
+    except httpx2.InvalidURL as error:
+        raise url_too_long() from error
 
 
 def encode_form(fields: Iterable[tuple[str, str]]) -> bytes:

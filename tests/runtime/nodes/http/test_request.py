@@ -271,6 +271,14 @@ def test_get_and_head_send_no_body(method: str) -> None:
         ({"headers": {"a b": "1"}}, 'Invalid HTTP header name "a b"'),
         ({"headers": {"x": "secret\r\nInjected: 1"}}, 'Invalid value of the HTTP header "x"'),
         ({"headers": {"x": "€"}}, 'Invalid value of the HTTP header "x"'),
+        ({"headers": {"x": "a" * 600_000}}, "The headers of the HTTP request have more than 524288 bytes"),
+        (
+            {"headers": {f"x{i}": "" for i in range(80_000)}},
+            "The headers of the HTTP request have more than 524288 bytes",
+        ),
+        ({"url": "http://h/" + "/." * 40_000}, "The URL has more than 65536 characters"),
+        ({"params": {"x": ["1"] * 40_000}}, "The URL has more than 65536 characters"),
+        ({"params": {"x": "é" * 20_000}}, "The URL has more than 65536 characters"),
     ],
 )
 def test_requests_that_cannot_be_are_refused(more: dict[str, Any], message: str) -> None:

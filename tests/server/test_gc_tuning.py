@@ -1,4 +1,4 @@
-"""Garbage collection: no full one while much is going on, and one all the same after a while."""
+"""Garbage collection: while much is in memory, only what came since the last look is looked at."""
 
 import asyncio
 import gc
@@ -56,21 +56,42 @@ async def test_what_a_server_has_after_its_start_is_looked_at_once() -> None:
         assert gc.get_freeze_count() <= frozen
 
 
-async def test_a_busy_process_is_collected_once_in_a_while() -> None:
-    """With much in memory, whether tasks or the values of a single one, only when it was not for long."""
+async def test_a_busy_process_is_collected_for_what_is_new() -> None:
+    """With much in memory, whether tasks or the values of a single one: neither is looked at again, and new garbage is found."""
     clock = FakeClock()
     gc.collect()  # what earlier tests have left is not to count
     async with tuned_gc(clock):
         much: list[list[object]] = [[] for _ in range(gc_tuning.QUIET)]
-        garbage = old_garbage()
-        await pass_time(clock, gc_tuning.LONGEST - gc_tuning.INTERVAL)
-        assert garbage() is not None
+        assert gc.get_count()[2] > gc_tuning.FEW
         await pass_time(clock, gc_tuning.INTERVAL)
-        assert garbage() is None
+        assert len(gc.get_objects()) < 1_000
+        for _ in range(3):
+            garbage = old_garbage()
+            await pass_time(clock, gc_tuning.INTERVAL)
+            assert garbage() is None
+            assert len(gc.get_objects()) < 1_000
+        more: list[list[object]] = [[] for _ in range(gc_tuning.QUIET)]
+        await pass_time(clock, gc_tuning.INTERVAL)
+        assert len(gc.get_objects()) < 1_000
         much.clear()
+        more.clear()
         garbage = old_garbage()
         await pass_time(clock, gc_tuning.INTERVAL)
         assert garbage() is None
+
+
+async def test_many_new_objects_are_not_looked_at() -> None:
+    """The look would take longer than the loop may be held; the young ones are."""
+    clock = FakeClock()
+    gc.collect()  # as above
+    async with tuned_gc(clock):
+        garbage = old_garbage()
+        much: list[list[object]] = [[] for _ in range(gc_tuning.QUIET)]
+        young = weakref.ref(Knot())
+        await pass_time(clock, gc_tuning.INTERVAL)
+        assert garbage() is not None
+        assert young() is None
+        assert len(much) == gc_tuning.QUIET
 
 
 async def test_the_settings_of_the_process_are_put_back() -> None:

@@ -50,13 +50,18 @@ async def tuned_gc(clock: Clock) -> AsyncIterator[None]:
 
 
 async def _collect(clock: Clock, quiet: int) -> None:
+    looked_at = sys.getallocatedblocks()
     is_first = True
     while True:
         await clock.sleep(INTERVAL)
-        is_quiet = sys.getallocatedblocks() < quiet
-        gc.collect(2 if is_quiet or gc.get_count()[2] <= FEW else 1)
+        blocks = sys.getallocatedblocks()
+        is_quiet = blocks < quiet
+        # What came since may be few objects that refer to many blocks, such as texts, which are looked at as well.
+        is_little = gc.get_count()[2] <= FEW and blocks < looked_at + QUIET
+        gc.collect(2 if is_quiet or is_little else 1)
         if (
             is_first or not is_quiet
         ):  # what a server has made since its start, such as the REST gateway, stays as well
             gc.freeze()
+            looked_at = blocks
         is_first = False

@@ -94,6 +94,19 @@ async def test_many_new_objects_are_not_looked_at() -> None:
         assert len(much) == gc_tuning.QUIET
 
 
+async def test_long_lists_of_texts_are_not_looked_at() -> None:
+    """They are one object for the collector, which goes over all of its items."""
+    clock = FakeClock()
+    gc.collect()  # as above
+    async with tuned_gc(clock):
+        garbage = old_garbage()
+        texts = [f"text {number}" for number in range(gc_tuning.QUIET + 10_000)]
+        assert gc.get_count()[2] <= gc_tuning.FEW
+        await pass_time(clock, gc_tuning.INTERVAL)
+        assert garbage() is not None
+        assert len(texts) > gc_tuning.QUIET
+
+
 async def test_the_settings_of_the_process_are_put_back() -> None:
     """Afterwards all is as before."""
     before = gc.get_threshold(), gc.get_freeze_count()

@@ -104,7 +104,7 @@ def to_json(activation: Activation) -> str:
 def from_json(text: str) -> Activation:
     """The activation that `to_json` wrote as this text. Raises `ProtocolError` for any other text."""
     try:
-        recorded = json_text.loads(text, max_depth=_MAX_DEPTH)
+        recorded = json_text.loads(text, max_depth=_MAX_DEPTH, max_members=None)
         if isinstance(recorded, list):
             name, *fields = recorded
             activation = _KINDS[str(name)](*fields)

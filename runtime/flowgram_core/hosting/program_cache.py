@@ -285,7 +285,8 @@ class ProgramCache:
             self._check_size("inputs", text, self._settings.max_inputs_bytes, in_inputs=True)
         try:
             memory = None if accepted else self._settings.limits.max_task_memory
-            inputs = json_text.loads(text, max_memory=memory) if text else {}
+            members = None if accepted else json_text.MAX_MEMBERS
+            inputs = json_text.loads(text, max_memory=memory, max_members=members) if text else {}
         except JSONTextError as error:
             wrong = (
                 "cannot be read"
@@ -340,4 +341,4 @@ def _is_quick(program: Program, inputs: str) -> bool:
 
 
 def _warnings(schema: str, inputs: JSONObject | None) -> tuple[Problem, ...]:
-    return find_warnings(normalize(json_text.loads(schema)), inputs)
+    return find_warnings(normalize(json_text.loads(schema, max_members=None)), inputs)

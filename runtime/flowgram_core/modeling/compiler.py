@@ -62,7 +62,7 @@ def compile_schema(
 
     Args:
         schema_text: The text.
-        max_memory: So many bytes of memory it may take, read as JSON; None: as many as it takes.
+        max_memory: So many bytes of memory it may take, read as JSON; None: as many as it takes, and any number of members.
         max_nodes: So many nodes it may have; None: any number.
         with_secrets: Whether it may name secrets of the server; else `secrets` is a node id like any other.
 
@@ -104,7 +104,8 @@ def compile_schema(
 
 def _read(text: str, max_memory: int | None) -> json_text.JSONValue:
     try:
-        return json_text.loads(text, max_memory=max_memory)
+        max_members = None if max_memory is None else json_text.MAX_MEMBERS
+        return json_text.loads(text, max_memory=max_memory, max_members=max_members)
     except (JSONTooLarge, NumberOutOfRange) as error:
         problem = f"Workflow schema cannot be read: {error}"
     except JSONTextError as error:

@@ -58,6 +58,13 @@ class JSONTooLarge(JSONTextError):
         super().__init__(f"more than {limit} bytes of memory for its arrays, objects and texts", position)
 
 
+class JSONTooManyMembers(JSONTooLarge):
+    """A JSON text has an object of more members than one may have."""
+
+    def __init__(self, limit: int, position: tuple[int, int]) -> None:
+        JSONTextError.__init__(self, f"an object has more than {limit} members", position)
+
+
 class SchemaInvalid(ModelingError):
     """A workflow schema breaks the rules.
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from flowgram_core.modeling import large_lists
 from flowgram_core.modeling.disposal import dispose
-from flowgram_core.modeling.errors import JSONTextError, JSONTooLarge, NumberOutOfRange
+from flowgram_core.modeling.errors import JSONTextError, JSONTooLarge, JSONTooManyMembers, NumberOutOfRange
 from flowgram_core.modeling.garbage import LARGE, forget
 from flowgram_core.modeling.meter import Meter
 from flowgram_core.modeling.sizes import memory_of
@@ -58,7 +58,9 @@ ReadPiece = Callable[[str, int], Any]
 """Reads a text that is nested no deeper than a number of levels. Raises `JSONTextError`."""
 
 
-def loads_in_pieces(text: str, read_piece: ReadPiece, max_depth: int, max_memory: int | None) -> Any:
+def loads_in_pieces(
+    text: str, read_piece: ReadPiece, max_depth: int, max_memory: int | None, max_members: int | None = None
+) -> Any:
     """Reads a JSON text whose outermost value is an array or an object.
 
     Args:
@@ -66,11 +68,13 @@ def loads_in_pieces(text: str, read_piece: ReadPiece, max_depth: int, max_memory
         read_piece: Reads a piece of it.
         max_depth: Arrays and objects may be nested so deeply.
         max_memory: So many bytes of memory the value may take; None: as many as it takes.
+        max_members: So many members an object may have; None: any number.
 
     Raises:
-        JSONTextError: It is no JSON, or is nested too deeply; `JSONTooLarge` if it would take too much memory.
+        JSONTextError: It is no JSON, or is nested too deeply; `JSONTooLarge` if it would take too much memory, or has too
+            large an object.
     """
-    reader = _Reader(text, read_piece, max_depth, max_memory)
+    reader = _Reader(text, read_piece, max_depth, max_memory, max_members)
     try:
         return reader.read()
     except JSONTextError as error:
@@ -86,11 +90,19 @@ def loads_in_pieces(text: str, read_piece: ReadPiece, max_depth: int, max_memory
 
 
 class _Reader:
-    def __init__(self, text: str, read_piece: ReadPiece, max_depth: int, max_memory: int | None) -> None:
+    def __init__(
+        self,
+        text: str,
+        read_piece: ReadPiece,
+        max_depth: int,
+        max_memory: int | None,
+        max_members: int | None,
+    ) -> None:
         self._text = text
         self._read_piece = read_piece
         self._max_depth = max_depth
         self._max_memory = max_memory
+        self._max_members = max_members
         self._memory = 0
         self._whole: list[Any] = []
         # The arrays and objects around the position that was reached.
@@ -181,10 +193,7 @@ class _Reader:
         value, end = self._read_long_value(position)
         if self._max_memory is not None:
             self._count(memory_of((value,), self._max_memory, Meter()), position)
-        if name is None:
-            container.append(value)
-        else:
-            container[name] = value
+        self._put(container, name, value, position)
         end = self._skip_blanks(end)
         if self._text[end : end + 1] == ",":
             return end + 1
@@ -238,10 +247,7 @@ class _Reader:
             raise self._error(f"Nested too deeply: more than {self._max_depth} levels", position)
         container: Any = [] if mark == "[" else {}
         outer = self._around[-1]
-        if name is None:
-            outer.append(container)
-        else:
-            outer[name] = container
+        self._put(outer, name, container, position)
         self._around.append(container)
         self._count(200, position)
 
@@ -281,6 +287,7 @@ class _Reader:
             self._count(memory_of((found,), self._max_memory, Meter()), start)
         if is_object:
             container.update(found)
+            self._check_members(container, start)
             return
         before = len(container)
         container += found
@@ -288,6 +295,17 @@ class _Reader:
             forget(container)
         if before <= large_lists.LARGE < len(container):
             large_lists.let_grow(container)
+
+    def _put(self, container: Any, name: str | None, value: Any, position: int) -> None:
+        if name is None:
+            container.append(value)
+        else:
+            container[name] = value
+            self._check_members(container, position)
+
+    def _check_members(self, container: dict[str, Any], position: int) -> None:
+        if self._max_members is not None and len(container) > self._max_members:
+            raise JSONTooManyMembers(self._max_members, self._position(position))
 
     def _count(self, memory: int, position: int) -> None:
         self._memory += memory

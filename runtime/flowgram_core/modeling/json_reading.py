@@ -13,7 +13,7 @@ import orjson
 
 from flowgram_core.modeling.errors import JSONTextError, NumberOutOfRange
 from flowgram_core.modeling.json_pieces import loads_in_pieces
-from flowgram_core.modeling.json_values import MAX_DEPTH, JSONValue, contains_digits
+from flowgram_core.modeling.json_values import MAX_DEPTH, MAX_MEMBERS, JSONValue, contains_digits
 
 _LARGE: Final = 256 * 1024
 _LARGEST: Final = 1024 * 1024
@@ -37,7 +37,13 @@ _BRACKETS = re.compile(rf"[^\"\[\]{{}}]*+({_STRING}|[\[\]{{}}])", re.DOTALL)
 _WORDS = re.compile(rf"{_STRING}|[^\s,:\[\]{{}}\"]+", re.DOTALL)
 
 
-def loads(text: str | bytes, *, max_depth: int = MAX_DEPTH, max_memory: int | None = None) -> JSONValue:
+def loads(
+    text: str | bytes,
+    *,
+    max_depth: int = MAX_DEPTH,
+    max_memory: int | None = None,
+    max_members: int | None = MAX_MEMBERS,
+) -> JSONValue:
     """Reads a JSON text (bytes: UTF-8). Of members with the same name the last one wins.
 
     What would take long is read in pieces: in a thread it then holds up no other.
@@ -46,15 +52,16 @@ def loads(text: str | bytes, *, max_depth: int = MAX_DEPTH, max_memory: int | No
         text: The text.
         max_depth: Arrays and objects may be nested so deeply.
         max_memory: So many bytes of memory the value may take, about; None: as many as it takes.
+        max_members: So many members an object may have; None: any number. Texts that are read in one go never have as many.
 
     Raises:
         JSONTextError: The text is no JSON (`NaN` and `Infinity` are not), is nested more than `max_depth` levels deep,
-            has a number whose size no double can have, or takes more than `max_memory`.
+            has a number whose size no double can have, takes more than `max_memory`, or has an object of more members.
     """
     if len(text) > _LARGE or (max_memory is not None and len(text) * _MOST_MEMORY > max_memory):
         decoded = _decode(text)
         if len(text) > _LARGEST or _Counts.of(decoded).are_much(max_memory):
-            return loads_in_pieces(decoded, _read_piece, max_depth, max_memory)  # type: ignore[no-any-return]  # it is JSON
+            return loads_in_pieces(decoded, _read_piece, max_depth, max_memory, max_members)  # type: ignore[no-any-return]  # it is JSON
     return _loads(text, max_depth)
 
 

@@ -11,6 +11,10 @@ JSONValue = None | bool | int | float | str | list[Any] | JSONObject
 MAX_DEPTH: Final = 200
 """Arrays and objects may be nested so deeply. Schemas stay far below it, recursion over values far above."""
 
+MAX_MEMBERS: Final = 300_000
+"""An object from outside has no more members. From time to time one more makes the interpreter move all there are, in one go: 33 ms
+for 350,000, 70 ms for 700,000."""
+
 _DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _SLICE: Final = 512 * 1024
 """Bytes that are searched at once: about a millisecond."""

@@ -160,7 +160,7 @@ def _go_on(status: StatusInfo, task: StatusInfo, now: int) -> None:
 def node_data(schema: str, secrets: Secrets) -> dict[str, str]:
     """By node, the JSON text of what a valid schema says beyond title, inputs and outputs; blocks included, secrets masked."""
     found: dict[str, str] = {}
-    document: Any = normalize(loads(schema))
+    document: Any = normalize(loads(schema, max_members=None))
     pending: list[JSONObject] = list(document["nodes"])
     while pending:
         node = pending.pop()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgram_core.modeling import json_pieces, json_text
-from flowgram_core.modeling.errors import JSONTextError, JSONTooLarge, NumberOutOfRange
+from flowgram_core.modeling.errors import JSONTextError, JSONTooLarge, JSONTooManyMembers, NumberOutOfRange
 
 SCALARS = st.sampled_from(
     [
@@ -36,11 +36,12 @@ VALUES = st.recursive(
 ).filter(lambda value: isinstance(value, list | dict))
 
 
-def in_pieces(text: str, *, max_memory: int | None = None, max_depth: int = 200) -> Any:
-    def read(piece: str, depth: int) -> Any:
-        return json_text.loads(piece, max_depth=depth)
+def read_piece(piece: str, depth: int) -> Any:
+    return json_text.loads(piece, max_depth=depth)
 
-    return json_pieces.loads_in_pieces(text, read, max_depth, max_memory)
+
+def in_pieces(text: str, *, max_memory: int | None = None, max_depth: int = 200) -> Any:
+    return json_pieces.loads_in_pieces(text, read_piece, max_depth, max_memory)
 
 
 def outcome(read: Any, text: str) -> Any:
@@ -248,3 +249,41 @@ def test_a_long_text_is_counted_in_pieces() -> None:
     small, times = '{"a":["b",1]},', 200_000
     assert json_text.memory_bound(small * times) >= json_text.memory_bound(small) * times * 0.99
     assert json_text.memory_bound("é" + "a" * 2_000_000) >= 8_000_000
+
+
+def members(count: int) -> str:
+    return ",".join(f'"{number}":1' for number in range(count))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{{{members(101)}}}",
+        f'{{"a":{{{members(101)}}}}}',
+        f'[[{{{members(100)},"long":"{"a" * 10_000}"}}]]',
+        "{" + ",".join(f'"{number}":[[]]' for number in range(101)) + "}",
+        f'{{"long":"{"a" * 10_000}",{members(100)}}}',
+    ],
+    ids=["flat", "nested", "long at the end", "containers", "long first"],
+)
+def test_an_object_has_no_more_members_than_it_may(text: str) -> None:
+    """However it is reached; the same text is read where there is no such bound, or a higher one."""
+    with pytest.raises(JSONTooManyMembers, match="an object has more than 100 members"):
+        json_pieces.loads_in_pieces(text, read_piece, 200, None, 100)
+    assert json_pieces.loads_in_pieces(text, read_piece, 200, None, 101) == json.loads(text)
+    assert json_pieces.loads_in_pieces(text, read_piece, 200, None) == json.loads(text)
+
+
+def test_members_of_one_name_count_once() -> None:
+    """The last one is the member."""
+    text = f"{{{members(100)},{members(100)}}}"
+    assert json_pieces.loads_in_pieces(text, read_piece, 200, None, 100) == json.loads(text)
+
+
+def test_long_objects_are_bounded_where_nothing_else_is_said() -> None:
+    """An object of the most members is read."""
+    most = json_text.MAX_MEMBERS
+    assert len(json_text.loads(f"{{{members(most)}}}")) == most  # type: ignore[arg-type]  # it is an object
+    with pytest.raises(JSONTooManyMembers, match=f"more than {most} members"):
+        json_text.loads(f"{{{members(most + 1)}}}")
+    assert len(json_text.loads(f"{{{members(most + 1)}}}", max_members=None)) == most + 1  # type: ignore[arg-type]  # as above

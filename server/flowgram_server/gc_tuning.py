@@ -38,8 +38,7 @@ async def tuned_gc(clock: Clock) -> AsyncIterator[None]:
     keep_memory_mapped()
     gc.freeze()  # what was imported stays anyway; to collect the little garbage in it takes longer than to listen
     gc.set_threshold(*_THRESHOLDS)
-    quiet = sys.getallocatedblocks() + QUIET
-    collecting = asyncio.create_task(_collect(clock, quiet), name="garbage collection")
+    collecting = asyncio.create_task(_collect(clock, sys.getallocatedblocks()), name="garbage collection")
     try:
         yield
     finally:
@@ -49,13 +48,13 @@ async def tuned_gc(clock: Clock) -> AsyncIterator[None]:
         gc.unfreeze()
 
 
-async def _collect(clock: Clock, quiet: int) -> None:
-    looked_at = sys.getallocatedblocks()
+async def _collect(clock: Clock, blocks_at_start: int) -> None:
+    looked_at = blocks_at_start
     is_first = True
     while True:
         await clock.sleep(INTERVAL)
         blocks = sys.getallocatedblocks()
-        is_quiet = blocks < quiet
+        is_quiet = blocks < blocks_at_start + QUIET
         # What came since may be few objects that refer to many blocks, such as texts, which are looked at as well.
         is_little = gc.get_count()[2] <= FEW and blocks < looked_at + QUIET
         gc.collect(2 if is_quiet or is_little else 1)

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import json
 import socket
 import sqlite3
@@ -31,6 +32,7 @@ from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_server.app import ListenError, Server, _options, open_server, serve
 from flowgram_server.hosts import JOURNAL_FILE
 from flowgram_server.rpc.handlers import SERVICE_NAME
+from flowgram_server.rpc.report import ReportFold
 from flowgram_server.settings.loading import load_settings
 from flowgram_server.settings.server import Settings
 from flowgram_server.stop_signals import StopSignals
@@ -172,6 +174,25 @@ async def test_oversize_watches(tmp_path: Path) -> None:
         stub: Any = WorkflowRuntimeServiceStub(channel)
         received = await refused(stub.WatchTask(WatchTaskRequest(task_id="x" * 100_000)))
         assert (received.code, received.reason) == (StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE")
+
+
+async def test_nothing_stays_of_an_answer_that_was_too_large(tmp_path: Path) -> None:
+    """A report of some hundred megabytes that is asked for again and again would fill the memory before it is looked for garbage."""
+    settings = settings_for(tmp_path, max_message_bytes=100_000)
+    gc.disable()
+    try:
+        async with open_server(settings) as server, grpc.aio.insecure_channel(server.address) as channel:
+            stub: Any = WorkflowRuntimeServiceStub(channel)
+            inputs = json.dumps({"text": "x" * 60_000})
+            run = await stub.TaskRun(TaskRunRequest(schema=ECHO, inputs=inputs))
+            await stub.TaskResult(TaskResultRequest(task_id=run.task_id, wait=True))
+            for _ in range(3):
+                received = await refused(stub.TaskReport(TaskReportRequest(task_id=run.task_id)))
+                assert received.reason == "MESSAGE_TOO_LARGE"
+            await stub.ServerInfo(ServerInfoRequest())
+            assert not [found for found in gc.get_objects() if isinstance(found, ReportFold)]
+    finally:
+        gc.enable()
 
 
 async def test_metadata_has_a_limit_and_no_grey_zone(stub: Any) -> None:

@@ -29,7 +29,7 @@ class AllowedHosts:
     """
 
     def __init__(self, listened: str, names: Iterable[str] = ()) -> None:
-        self._names = _LOOPBACK.union(names, {listened.lower()})
+        self._names = _LOOPBACK.union((name.removesuffix(".") for name in names), {listened.lower()})
         self._any_name = "*" in self._names
         self._any_address = listened in _WILDCARDS
 
@@ -72,7 +72,10 @@ def is_own_origin(origin: str, headers: Headers) -> bool:
 
 
 def _without_port(host: str) -> str:
+    """The name itself, without the dot of the root that may end it."""
     if host.startswith("["):
         return host[1:].partition("]")[0]
-    name, _, port = host.rpartition(":")
-    return name if name and port.isdigit() else host
+    name, colon, port = host.rpartition(":")
+    if colon and name and (not port or port.isdigit()):
+        host = name
+    return host.removesuffix(".")

@@ -6,8 +6,10 @@ problems only the first are sent, with the number of the others.
 
 import secrets
 from collections.abc import Sequence
-from typing import NamedTuple, NoReturn
+from functools import partial
+from typing import Any, NamedTuple, NoReturn
 
+import grpc
 import structlog
 from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, QuotaFailure, RetryInfo
@@ -80,7 +82,23 @@ async def abort(context: Context, error: Exception) -> NoReturn:
     """Ends a call that raised an error."""
     status = rich_status(error)
     note(reason=status.reason)
-    await context.abort(status.code, status.text, ((DETAILS_KEY, status.details),))
+    _forget_frames(error)
+    try:
+        await context.abort(status.code, status.text, ((DETAILS_KEY, status.details),))
+    except grpc.aio.AbortError as aborted:
+        context.add_done_callback(partial(_forget_frames, aborted))  # type: ignore[arg-type]  # the stub names a class of its own
+        raise
+
+
+def _forget_frames(error: BaseException | None, *_: Any) -> None:
+    """Lets go of what was in the functions that an error came through.
+
+    The context of a call keeps its error, and these functions have the context: all that they had, such as a report that was too
+    large, would stay until the garbage collector comes.
+    """
+    while error is not None and error.__traceback__ is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def _metadata(error: Exception, answer: Answer) -> dict[str, str]:

@@ -212,7 +212,7 @@ class RuntimeServicer:
             data: dict[str, str] = {}
             if not basic:
                 schema = await self._application.schema(task_id, namespace=namespace)
-                data = node_data(schema, self._secrets)
+                data = await run_in_thread_if_large(len(schema), node_data, schema, self._secrets)
             inputs = "" if basic else await self._shown_inputs(record)
             fold = ReportFold(task_id, inputs, basic=basic, node_data=data)
             now = self._clock.now()

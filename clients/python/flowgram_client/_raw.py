@@ -14,6 +14,8 @@ from ._channel import Metadata
 from ._requests import Seconds
 from ._status import error_from_rpc
 
+_SERVICE: Any = runtime_service_pb2.DESCRIPTOR.services_by_name["WorkflowRuntimeService"]
+
 
 class RawClient(AsyncClient):
     """An AsyncClient with methods for the contract's messages. Calls are repeated as those of AsyncClient are.
@@ -33,6 +35,11 @@ class RawClient(AsyncClient):
     ) -> None:
         super().__init__(target, **options)
         self._more_metadata = call_metadata
+        stub: Any = self._stub
+        stub.TaskReportUndecoded = self._channel.unary_unary(
+            f"/{_SERVICE.full_name}/TaskReport",
+            request_serializer=runtime_service_pb2.TaskReportRequest.SerializeToString,
+        )
 
     def _call_metadata(self) -> Metadata:
         metadata = super()._call_metadata()
@@ -41,6 +48,11 @@ class RawClient(AsyncClient):
     async def call(self, method: str, request: Message) -> Any:
         """The response of a unary call. It may be sent several times: a TaskRunRequest needs a `request_id`."""
         return await self._finish(self._operations.call(method, request, timeout=None))
+
+    async def report_bytes(self, request: runtime_service_pb2.TaskReportRequest) -> bytes:
+        """The response of TaskReport as it came, a serialized `TaskReportResponse`: to decode a large one takes long."""
+        data: bytes = await self.call("TaskReportUndecoded", request)
+        return data
 
     async def run_messages(
         self, requests: AsyncIterator[runtime_service_pb2.TaskRunBatchRequest]

@@ -22,8 +22,9 @@ from flowgram_server.gateway.batch import BatchResponse, Lines, check_content_ty
 from flowgram_server.gateway.errors import RequestInvalid, answer_to
 from flowgram_server.gateway.event_encoding import serialized
 from flowgram_server.gateway.field_problems import problems_of
+from flowgram_server.gateway.report_encoding import report_chunks
 from flowgram_server.gateway.request_body import Body, parse_body, read_body
-from flowgram_server.gateway.responses import error_answer, json_answer
+from flowgram_server.gateway.responses import chunked_json_answer, error_answer, json_answer
 from flowgram_server.gateway.watch import (
     PROTOBUF,
     SERVER_SENT_EVENTS,
@@ -243,9 +244,8 @@ class Endpoints:
     async def report(self, task_id: _TaskID) -> Response:
         """Everything known about a task now: its status, inputs and outputs, the runs of its nodes, its messages."""
         call = service.TaskReportRequest(task_id=task_id)
-        answer = await self._call("TaskReport", call, service.TaskReportResponse)
-        shape = await json_encoding.report(answer.report)
-        return await _json_answer(answer, lambda: shape)
+        data = await self._client.report_bytes(call)
+        return chunked_json_answer(await run_in_thread_if_large(len(data), report_chunks, data))
 
     async def result(self, task_id: _TaskID) -> Response:
         """The outputs of a task; an empty object unless it has succeeded."""

@@ -4,10 +4,7 @@ JSON objects of users, which the contract carries as text, are put in as that te
 are whole milliseconds, since the epoch where they are moments.
 """
 
-import asyncio
-from collections.abc import Callable, Iterable
-from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import orjson
 from google.protobuf.duration_pb2 import Duration
@@ -20,8 +17,6 @@ from flowgram.runtime.v1.report_pb2 import (
     STATUS_PROCESSING,
     STATUS_SUCCEEDED,
     Message,
-    NodeReport,
-    Report,
     Snapshot,
     StatusInfo,
     Task,
@@ -56,11 +51,6 @@ MESSAGE_TYPES: dict[int, str] = {
 }
 """FlowGram's word for each type of message, by its number."""
 
-_Received = TypeVar("_Received")
-
-_PIECE: Final = 200
-"""So many parts of a report are put in shape before others have their turn."""
-
 LINE_ENDS: Final = bytes.maketrans(b"\r\n", b"  ")
 """For JSON text that is to be one line: ends of lines stand between its parts only, where a blank means the same."""
 
@@ -75,55 +65,6 @@ def encode(value: Any) -> bytes:
 def json_object(text: str) -> orjson.Fragment:
     """A JSON object that the contract carries as text; no text is an empty object."""
     return orjson.Fragment(text) if text else _EMPTY
-
-
-async def report(received: Report) -> dict[str, Any]:
-    """The report of a task, which may be long: a piece at a time, so that others have their turn in between."""
-    work = _Pieces()
-    reports = {node.node_id: await _node_report(node, work) for node in received.nodes}
-    by_type: dict[str, list[Message]] = {word: [] for word in MESSAGE_TYPES.values()}
-    for each in received.messages:
-        by_type[MESSAGE_TYPES.get(each.type, "log")].append(each)
-    return {
-        "id": received.task_id,
-        "inputs": json_object(received.inputs),
-        "outputs": json_object(received.outputs),
-        "workflowStatus": status(received.status),
-        "reports": reports,
-        "messages": {word: await work.encoded(found, message) for word, found in by_type.items()},
-    }
-
-
-async def _node_report(node: NodeReport, work: "_Pieces") -> dict[str, Any]:
-    """All runs of a node. The status is that of the latest one."""
-    return {
-        "id": node.node_id,
-        **status(node.status),
-        "snapshots": await work.encoded(node.snapshots, _whole_snapshot),
-    }
-
-
-class _Pieces:
-    """Work that is done a piece at a time."""
-
-    def __init__(self) -> None:
-        self._left = _PIECE
-
-    async def encoded(self, parts: Iterable[_Received], shape: Callable[[_Received], Any]) -> orjson.Fragment:
-        """A list as JSON text. What has become text costs nothing when it is put into a larger one."""
-        texts: list[bytes] = []
-        remaining = iter(parts)
-        while piece := [shape(each) for each in islice(remaining, self._left)]:
-            texts.append(encode(piece)[1:-1])
-            await self._done(len(piece))
-        await self._done(1)  # nodes with no runs, or one, are many at times
-        return orjson.Fragment(b"[%b]" % b",".join(texts))
-
-    async def _done(self, count: int) -> None:
-        self._left -= count
-        if self._left <= 0:
-            self._left = _PIECE
-            await asyncio.sleep(0)
 
 
 def milliseconds(time: Timestamp | Duration) -> int:
@@ -145,18 +86,19 @@ def status(info: StatusInfo) -> dict[str, Any]:
     return shaped
 
 
-def _whole_snapshot(received: Snapshot) -> dict[str, Any]:
+def whole_snapshot(received: Snapshot) -> dict[str, Any]:
     """One run of a node, with the fields that FlowGram demands."""
     return {
         "id": received.id,
         "nodeID": received.node_id,
         "inputs": json_object(received.inputs),
         "data": json_object(received.data),
-        **_outcome(received),
+        **outcome(received),
     }
 
 
-def _outcome(received: Snapshot) -> dict[str, Any]:
+def outcome(received: Snapshot) -> dict[str, Any]:
+    """What a run of a node has come to, so far as it has."""
     shaped: dict[str, Any] = {}
     if received.outputs:
         shaped["outputs"] = orjson.Fragment(received.outputs)

@@ -1,10 +1,11 @@
 """JSON responses and error responses, with their headers."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import Response
+from fastapi.responses import StreamingResponse
 
 from flowgram_server.gateway import json_encoding
 from flowgram_server.gateway.errors import ErrorAnswer
@@ -22,6 +23,21 @@ def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None
         {**_NEVER_SNIFFED, **(headers or {})},
         media_type="application/json",
     )
+
+
+def chunked_json_answer(chunks: list[bytes]) -> Response:
+    """An answer whose body is text of JSON, in chunks; of several each is sent by itself."""
+    if len(chunks) == 1:
+        return Response(chunks[0], headers=_NEVER_SNIFFED, media_type="application/json")
+    headers = {**_NEVER_SNIFFED, "Content-Length": str(sum(map(len, chunks)))}
+    return StreamingResponse(_freed(chunks), headers=headers, media_type="application/json")
+
+
+async def _freed(chunks: list[bytes]) -> AsyncIterator[bytes]:
+    """Chunks in order; each is let go once it was taken."""
+    chunks.reverse()
+    while chunks:
+        yield chunks.pop()
 
 
 def error_body(answer: ErrorAnswer) -> bytes:

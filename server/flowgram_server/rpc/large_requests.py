@@ -7,13 +7,14 @@ to the library.
 
 import codecs
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple, TypeVar, cast
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar, cast
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
+from flowgram_server.message_fields import DELIMITED, fields_of
 from flowgram_server.rpc.errors import ArgumentInvalid, Violation
 from flowgram_server.rpc.malformed_requests import malformed_fields
 from flowgram_server.rpc.wire import varint
@@ -34,8 +35,6 @@ _PIECE: Final = 256 * 1024
 """Bytes that are decoded at once: a millisecond at most."""
 _TEXT: Final = FieldDescriptor.TYPE_STRING
 _MESSAGE: Final = FieldDescriptor.TYPE_MESSAGE
-_DELIMITED: Final = 2
-_FIXED: Final = {1: 8, 5: 4}
 
 _Message = TypeVar("_Message", bound=Message)
 
@@ -61,16 +60,6 @@ class LargeMessage:
 def rest_of(message: object) -> Any:
     """A message, or of one that was read ahead what is left of it: without its large texts."""
     return message.rest if isinstance(message, LargeMessage) else message
-
-
-class _Field(NamedTuple):
-    """Where a field stands in a message: from `start`, its value from `begin` to before `end`."""
-
-    number: int
-    wire_type: int
-    start: int
-    begin: int
-    end: int
 
 
 def decode_in_pieces(request_type: type[_Message], data: bytes) -> _Message:
@@ -106,7 +95,7 @@ def parts_of(request_type: type[Message], data: bytes, first: frozenset[int]) ->
     parts: list[list[memoryview]] = []
     size = 0
     try:
-        for count, field in enumerate(_fields(view)):
+        for count, field in enumerate(fields_of(view)):
             if count >= MAX_RUNS:
                 raise ArgumentInvalid(Violation("runs", f"are more than {MAX_RUNS}, in one message"))
             found = view[field.start : field.end]
@@ -137,11 +126,11 @@ class _Reader:
         read: dict[str, Any] = {}
         among: Counter[str] = Counter()  # of each field that may be repeated, how many there were
         found: list[tuple[str, int, Any]] = []
-        for count, field in enumerate(_fields(data)):
+        for count, field in enumerate(fields_of(data)):
             if count >= MAX_FIELDS:
                 raise ArgumentInvalid(Violation("", f"the request has more than {MAX_FIELDS} fields"))
             declared = descriptor.fields_by_number.get(field.number)
-            is_large = field.end - field.begin > LARGE_FIELD and field.wire_type == _DELIMITED
+            is_large = field.end - field.begin > LARGE_FIELD and field.wire_type == DELIMITED
             if declared is None:
                 if not is_large:
                     self._keep(rest, data[field.start : field.end])
@@ -158,7 +147,7 @@ class _Reader:
                     inner = self.read(declared.message_type, data[field.begin : field.end])
                     found.append((name, among[name] - 1, inner))
                     # Something is there, whatever is in it.
-                    self._keep(rest, varint(field.number << 3 | _DELIMITED) + varint(0))
+                    self._keep(rest, varint(field.number << 3 | DELIMITED) + varint(0))
                     continue
             self._keep(rest, data[field.start : field.end])
         joined, message_type = b"".join(rest), GetMessageClass(descriptor)
@@ -204,38 +193,3 @@ def _decoded(name: str, value: memoryview) -> str:
     if name == "schema":
         hash(text)  # programs are looked for by it; the text remembers it
     return text
-
-
-def _fields(data: memoryview) -> Iterator[_Field]:
-    """The fields of a message. Raises `DecodeError`."""
-    position, size = 0, len(data)
-    while position < size:
-        start = position
-        key, position = _varint(data, position)
-        number, wire_type = key >> 3, key & 7
-        begin = position
-        if wire_type == 0:
-            _, position = _varint(data, position)
-        elif wire_type == _DELIMITED:
-            length, begin = _varint(data, position)
-            position = begin + length
-        elif wire_type in _FIXED:
-            position += _FIXED[wire_type]
-        else:
-            raise DecodeError("a group, or no field")
-        if not number or position > size:
-            raise DecodeError("a field is cut off")
-        yield _Field(number, wire_type, start, begin, position)
-
-
-def _varint(data: memoryview, position: int) -> tuple[int, int]:
-    number = shift = 0
-    while True:
-        if position >= len(data) or shift > 63:
-            raise DecodeError("a number is cut off")
-        byte = data[position]
-        position += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number, position
-        shift += 7

@@ -7,6 +7,7 @@ from typing import Any
 from flowgram.runtime.v1.event_pb2 import NodeStatusChanged, TaskEvent
 from flowgram.runtime.v1.report_pb2 import STATUS_CANCELED, NodeReport, Report, Snapshot, StatusInfo
 from flowgram.runtime.v1.runtime_service_pb2 import WatchTaskResponse
+from flowgram_core.concurrency.offload import run_in_thread_if_large
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.journal.interface import Batch
 from flowgram_core.modeling.json_text import JSONObject, dumps, loads
@@ -139,7 +140,7 @@ async def fold_report(fold: ReportFold, batches: AsyncIterable[Batch], max_bytes
         if fold.size > max_bytes:
             raise MessageTooLarge(max_bytes, _ADVICE)
         await asyncio.sleep(0)
-    encoded = fold.encoded(now)
+    encoded = await run_in_thread_if_large(fold.size, fold.encoded, now)
     if len(encoded) > max_bytes:
         raise MessageTooLarge(max_bytes, _ADVICE)
     return encoded

@@ -1,8 +1,7 @@
-import asyncio
 import json
 from typing import Any
 
-from flowgram.runtime.v1.report_pb2 import Message, Report, Status, StatusInfo
+from flowgram.runtime.v1.report_pb2 import Message, Status, StatusInfo
 from flowgram.runtime.v1.runtime_service_pb2 import ServerInfoResponse
 from flowgram_server.gateway import json_encoding, openapi_models
 
@@ -49,102 +48,6 @@ def test_times_are_whole_milliseconds() -> None:
     }
 
 
-async def test_an_empty_report_has_all_its_fields() -> None:
-    """Objects are empty, and every type of message has its list."""
-    assert shown(await json_encoding.report(Report(task_id="t1"))) == {
-        "id": "t1",
-        "inputs": {},
-        "outputs": {},
-        "workflowStatus": {"status": "pending", "terminated": False, "startTime": 0, "timeCost": 0},
-        "reports": {},
-        "messages": {"log": [], "info": [], "debug": [], "error": [], "warning": []},
-    }
-
-
-async def test_what_a_run_has_not_is_left_out() -> None:
-    """Outputs, branch and error come only where there are any; inputs and data always."""
-    snapshots = [
-        {"id": "a[0]/b", "node_id": "b", "iterations": [{"loop_node_id": "a", "index": 0}]},
-        {
-            "id": "a[1]/b",
-            "node_id": "b",
-            "inputs": '{"n":1}',
-            "outputs": "{}",
-            "branch": "else",
-            "error": "no",
-        },
-    ]
-    report = shown(await json_encoding.report(Report(nodes=[{"node_id": "b", "snapshots": snapshots}])))
-    assert report["reports"]["b"]["snapshots"] == [
-        {"id": "a[0]/b", "nodeID": "b", "inputs": {}, "data": {}},
-        {
-            "id": "a[1]/b",
-            "nodeID": "b",
-            "inputs": {"n": 1},
-            "data": {},
-            "outputs": {},
-            "branch": "else",
-            "error": "no",
-        },
-    ]
-
-
-async def test_messages_go_to_the_list_of_their_type() -> None:
-    """In order, with the node where there is one; a type of a later version counts as a log."""
-    messages = [
-        {"id": "1", "type": "TYPE_ERROR", "text": "a", "node_id": "n", "time": SECOND},
-        {"id": "2", "type": "TYPE_WARNING", "text": "b"},
-        {"id": "3", "type": 99, "text": "c"},
-        {"id": "4", "type": "TYPE_ERROR", "text": "d"},
-    ]
-    received = shown(await json_encoding.report(Report(messages=messages)))["messages"]
-    assert received["error"] == [
-        {"id": "1", "type": "error", "message": "a", "nodeID": "n", "timestamp": 1_700_000_000_999},
-        {"id": "4", "type": "error", "message": "d", "timestamp": 0},
-    ]
-    assert [message["message"] for message in received["warning"]] == ["b"]
-    assert received["log"] == [{"id": "3", "type": "log", "message": "c", "timestamp": 0}]
-
-
 def test_the_time_of_a_server_is_a_text() -> None:
     """As JavaScript writes it."""
     assert json_encoding.server_info(ServerInfoResponse(time=SECOND))["time"] == "2023-11-14T22:13:20.999Z"
-
-
-async def test_shapes_fit_their_schemas() -> None:
-    """What OpenAPI tells of a report is what a report is."""
-    report = Report(
-        task_id="t1",
-        nodes=[{"node_id": "b", "snapshots": [{"id": "b", "node_id": "b", "outputs": "{}"}]}],
-        messages=[{"id": "m", "type": "TYPE_INFO", "text": "hi"}],
-    )
-    received = shown(await json_encoding.report(report))
-    dumped = openapi_models.Report.model_validate(received, strict=True).model_dump(
-        by_alias=True, exclude_unset=True
-    )
-    assert dumped == received
-
-
-async def test_a_long_report_lets_others_run() -> None:
-    """Whether it is long by the runs of one node, by its nodes, or by its messages; and none of it is lost."""
-    for wide in (False, True):
-        nodes = [
-            {"node_id": f"n{number}", "snapshots": [{"id": f"{number}/{run}"} for run in range(runs)]}
-            for number, runs in enumerate([1] * 3000 if wide else [3000])
-        ]
-        messages = [{"type": Message.TYPE_INFO, "id": str(number)} for number in range(1000)]
-        fairness = 0
-
-        async def count() -> None:
-            nonlocal fairness
-            while True:
-                fairness += 1
-                await asyncio.sleep(0)
-
-        counting = asyncio.create_task(count())
-        received = shown(await json_encoding.report(Report(nodes=nodes, messages=messages)))
-        counting.cancel()
-        assert fairness >= 4000 / 200
-        ids = [run["id"] for node in received["reports"].values() for run in node["snapshots"]]
-        assert ids == [each["id"] for node in nodes for each in node["snapshots"]]
-        assert [each["id"] for each in received["messages"]["info"]] == [each["id"] for each in messages]

@@ -43,6 +43,7 @@ class LLMSettings:
         max_long_connections: Calls of one API host besides, that have taken more than a second while others wait.
         max_answer_bytes: Length of an answer's text, in UTF-8. Of what is not yet parsed, six times that and 1 MiB are held
             at most, since JSON may take so much for it.
+        max_held_bytes: What all answers that are under way hold together; beyond it those fail that hold more than their share.
         deny_private: As for http nodes.
         trust_env: Whether the environment names the authorities to trust (`SSL_CERT_FILE`, `SSL_CERT_DIR`) and, without
             `deny_private`, the proxies (`HTTPS_PROXY` and so on).
@@ -55,6 +56,7 @@ class LLMSettings:
     max_connections: int = 1000
     max_long_connections: int = 4000
     max_answer_bytes: int = 16 * MIB
+    max_held_bytes: int = 256 * MIB
     deny_private: bool | None = None
     trust_env: bool = False
 
@@ -71,6 +73,7 @@ class HTTPSettings:
         keepalive: How long they may be used again; the next request closes those that may not.
         max_redirects: How many redirects are followed.
         max_response_bytes: Length of a response's body, decompressed.
+        max_held_bytes: What all responses that are under way hold together; beyond it those fail that hold more than their share.
         user_agent: The `User-Agent` header where the node names none.
         ca_file: A PEM file of the certificate authorities to trust instead of the system's.
         deny_private: Refuses addresses that are not public (loopback, private networks, link-local …), also behind
@@ -86,6 +89,7 @@ class HTTPSettings:
     keepalive: float = 4
     max_redirects: int = 20
     max_response_bytes: int = 16 * MIB
+    max_held_bytes: int = 256 * MIB
     user_agent: str = "flowgram-server"
     ca_file: str | None = None
     deny_private: bool | None = None

@@ -62,6 +62,9 @@ class LLM(Group):
     max_answer_bytes: Count = Field(
         default=_LLM.max_answer_bytes, ge=1, description="Bytes of an answer's text."
     )
+    max_held_bytes: Count = Field(
+        default=_LLM.max_held_bytes, ge=1, description="Bytes that all answers under way hold together."
+    )
     deny_private: bool | None = Field(
         default=_LLM.deny_private, description="Refuse addresses that are not public; none: as egress says."
     )
@@ -97,6 +100,9 @@ class HTTP(Group):
     )
     max_response_bytes: Count = Field(
         default=_HTTP.max_response_bytes, ge=1, description="Bytes of a response's body."
+    )
+    max_held_bytes: Count = Field(
+        default=_HTTP.max_held_bytes, ge=1, description="Bytes that all responses under way hold together."
     )
     user_agent: str = Field(
         default=_HTTP.user_agent, description="The User-Agent header where a node names none."

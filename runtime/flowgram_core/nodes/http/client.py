@@ -11,6 +11,7 @@ from flowgram_core.engine.errors import NodeError
 from flowgram_core.nodes.errors import AttemptFailed
 from flowgram_core.nodes.network.charsets import decode_text
 from flowgram_core.nodes.network.content_codings import ACCEPTED, read_decoded
+from flowgram_core.nodes.network.held_bytes import HeldBytes, HeldShare
 from flowgram_core.nodes.network.redirects import Request, URLCheck, is_redirect, redirect
 from flowgram_core.nodes.network.transport import (
     HTTPResponse,
@@ -62,6 +63,7 @@ class HTTPClient:
         self._transport = transport
         self._time_slice = time_slice
         self._secret_names = secret_names
+        self._held = HeldBytes(settings.max_held_bytes, "http.max_held_bytes")
         self._slots = OverflowSemaphore(settings.max_parallel, settings.max_long_parallel)
         self._default_headers = {
             "accept": "*/*",
@@ -105,7 +107,8 @@ class HTTPClient:
             try:
                 location = _header(response, b"location")
                 if not is_redirect(response.status_code, location):
-                    return await self._read(response)
+                    with self._held.open() as share:
+                        return await self._read(response, share)
             finally:
                 response.close()
             assert location is not None  # noqa: S101 - it is a redirect
@@ -125,7 +128,7 @@ class HTTPClient:
         except TransportError as error:
             raise AttemptFailed(str(error)) from error
 
-    async def _read(self, response: HTTPResponse) -> Response:
+    async def _read(self, response: HTTPResponse, share: HeldShare) -> Response:
         limit = self._settings.max_response_bytes
         pieces: list[bytes] = []
         size = 0
@@ -136,6 +139,7 @@ class HTTPClient:
                     raise NodeError(
                         f"HTTP response is larger than the limit http.max_response_bytes = {limit}"
                     )
+                share.hold(size)
                 pieces.append(piece)
         except TransportError as error:
             # What was asked for was done: the request is not made again.

@@ -13,6 +13,7 @@ from flowgram_core.modeling.json_text import JSONObject
 from flowgram_core.nodes.llm.api_response import APIResponse
 from flowgram_core.nodes.llm.event_stream import EventStream
 from flowgram_core.nodes.llm.usage import TokenUsage, usage_of
+from flowgram_core.nodes.network.held_bytes import HeldShare
 from flowgram_core.nodes.network.transport import TransportError
 from flowgram_core.nodes.node_settings import MIB
 
@@ -25,6 +26,8 @@ _BESIDE_THE_TEXT: Final = MIB
 _CHARACTER: Final = 4
 """Bytes of memory that a character takes at most."""
 _MEMORY_BESIDE_THE_TEXT: Final = 64 * MIB
+_BLOCK: Final = 1000
+"""Pieces of text that are joined: each takes fifty bytes of memory, be it ever so short."""
 _PIECE: Final = 8 * 1024
 """Bytes of a stream after which others have their turn: about a thousand of the smallest events."""
 _LARGE: Final = 32 * 1024
@@ -66,7 +69,8 @@ class Answer:
         self._max_unread = max_bytes * _ESCAPED + _BESIDE_THE_TEXT
         self._max_memory = max_bytes * _CHARACTER + _MEMORY_BESIDE_THE_TEXT
         self._emit = emit
-        self._parts: list[str] = []
+        self._blocks: list[str] = []
+        self._parts: list[str] = []  # behind the blocks
         self._shown = 0
         self._size = 0
         self._message: list[str] = []
@@ -76,8 +80,8 @@ class Answer:
         self._is_finished = False
         self._other_error: str | None = None
 
-    async def read(self, response: APIResponse) -> str:
-        """Reads a response to its end, and gives the text.
+    async def read(self, response: APIResponse, share: HeldShare) -> str:
+        """Reads a response to its end, and gives the text. What it holds meanwhile is its share of what all may hold.
 
         Whether it is a stream of events or one JSON text is seen from the body: labels are often wrong.
 
@@ -89,21 +93,22 @@ class Answer:
         start = await _beginning(response)
         try:
             if start[:1] in {b"{", b"["}:
-                await self._read_whole(start, response)
+                await self._read_whole(start, response, share)
             else:
-                await self._read_events(start, response)
-            if not self._parts:
+                await self._read_events(start, response, share)
+            if not self._size:
                 self._add("".join(self._message))
         finally:
             self._show()
-        return "".join(self._parts)
+        return "".join(self._blocks) + "".join(self._parts)
 
-    async def _read_whole(self, start: bytes, response: APIResponse) -> None:
+    async def _read_whole(self, start: bytes, response: APIResponse, share: HeldShare) -> None:
         body = bytearray(start)
         self._check_unread(len(body))
         while piece := await response.read():
             body += piece
             self._check_unread(len(body))
+            share.hold(len(body))
         await self._take_in_thread_if_large(self._take_completion, body)
 
     async def _take_in_thread_if_large(self, take: Callable[[bytes], None], text: bytes | bytearray) -> None:
@@ -127,7 +132,7 @@ class Answer:
         finally:
             _dispose_if_large(data, completion)
 
-    async def _read_events(self, start: bytes, response: APIResponse) -> None:
+    async def _read_events(self, start: bytes, response: APIResponse, share: HeldShare) -> None:
         events = EventStream()
         is_stream = False
         piece = start
@@ -145,6 +150,7 @@ class Answer:
                     await self._take_in_thread_if_large(partial(self._take, event.type), event.data)
             self._show()
             self._check_unread(events.held)
+            share.hold(events.held + self._size + self._message_size)
             piece = await response.read()
         unfinished, media_type = events.unfinished, response.media_type
         if not is_stream and not unfinished and media_type != "text/event-stream":
@@ -194,7 +200,7 @@ class Answer:
         if not isinstance(delta, dict):
             raise self._no_completion()
         self._add(self._text_of(delta.get("content")))
-        if isinstance(message, dict) and not self._parts:
+        if isinstance(message, dict) and not self._size:
             # All of the text again, or all of it at last, or the next piece of it: it counts if no delta brings any.
             self._add_to_message(self._text_of(message.get("content")))
 
@@ -244,6 +250,10 @@ class Answer:
         if self._shown < len(self._parts):
             self._emit("".join(self._parts[self._shown :]))
             self._shown = len(self._parts)
+            if self._shown >= _BLOCK:
+                self._blocks.append("".join(self._parts))
+                self._parts.clear()
+                self._shown = 0
 
     def _check_size(self, size: int) -> None:
         if size > self._max_bytes:

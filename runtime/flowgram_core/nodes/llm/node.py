@@ -24,6 +24,7 @@ from flowgram_core.nodes.llm.answer import MAX_ERROR_LENGTH, Answer
 from flowgram_core.nodes.llm.api_response import APIResponse
 from flowgram_core.nodes.llm.clients import LLMClients
 from flowgram_core.nodes.llm.usage import UsageListener
+from flowgram_core.nodes.network.held_bytes import HeldBytes
 from flowgram_core.nodes.network.observation import RequestObserver
 from flowgram_core.nodes.network.own_ports import OwnPorts
 from flowgram_core.nodes.network.redirects import URLCheck
@@ -89,6 +90,7 @@ class LLMNode(Trusted):
         self._secrets = secrets or WorkflowSecrets()
         self._on_usage = on_usage
         self._observer = observer
+        self._held = HeldBytes(self._settings.max_held_bytes, "llm.max_held_bytes")
         self._asks_usage = on_usage is not None or observer is not None
         self._tells_usage: OrderedDict[str, bool] = OrderedDict()  # by API host and model, once that is known
         self._clients = LLMClients(self._settings, time_slice, transport, egress=egress, own_ports=own_ports)
@@ -171,7 +173,8 @@ class LLMNode(Trusted):
         """The text of the answer. Raises as `complete` and `read` do."""
         response = await self._answered(request, headers)
         try:
-            return await answer.read(response)
+            with self._held.open() as share:
+                return await answer.read(response, share)
         finally:
             if self._on_usage is not None:
                 self._on_usage(request.body["model"], answer.usage)

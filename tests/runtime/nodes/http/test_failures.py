@@ -220,3 +220,16 @@ async def test_tls_is_spoken_and_checked(certificate: Certificate) -> None:
         )
         plain = server.url.replace("https", "http")
         assert "no complete HTTP response" in await failure(plain)
+
+
+async def test_responses_under_way_hold_a_bounded_memory() -> None:
+    """Of many that do not end, those fail that hold more than their share."""
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n" + b"x" * 100_000
+    async with RawServer(never, head=head) as server, HTTPNode(HTTPSettings(max_held_bytes=300_000)) as node:
+        calls = [asyncio.create_task(execute(node, server.url, timeout=60_000)) for _ in range(8)]
+        ended, waiting = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+        for each in waiting:
+            each.cancel()
+    assert {str(each.exception()) for each in ended} == {
+        "All answers that come in at the moment hold more than the limit http.max_held_bytes = 300000"
+    }

@@ -458,3 +458,28 @@ async def test_a_stream_of_small_lines_is_read_in_turns() -> None:
             await node.execute(prepare(node, {}, inputs_of(server.url)), FakeContext())
         counts.append(turns)
     assert counts[1] >= counts[0] + 5
+
+
+async def test_answers_that_do_not_end_hold_a_bounded_memory() -> None:
+    """Of many that are under way, those fail that hold more than their share."""
+    settings = LLMSettings(max_held_bytes=300_000)
+    body = b"data: " + b"x" * 100_000
+    async with endless("200 OK", f"content-type: {EVENTS}", body) as server, LLMNode(settings) as node:
+        call = prepare(node, {}, inputs_of(server.url))
+        calls = [asyncio.create_task(node.execute(call, FakeContext())) for _ in range(8)]
+        ended, waiting = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+        for each in waiting:
+            each.cancel()
+    assert {str(each.exception()) for each in ended} == {
+        "All answers that come in at the moment hold more than the limit llm.max_held_bytes = 300000"
+    }
+
+
+async def test_many_small_pieces_make_one_text() -> None:
+    """In their order, also beyond those that are joined."""
+    body = b"".join(event(choice(str(number % 10))) for number in range(3500)) + DONE
+    context = FakeContext()
+    async with RawServer(response(body, Content_Type=EVENTS)) as server:
+        outputs = await ask(server.url, context=context)
+    assert outputs == {"result": "0123456789" * 350}
+    assert "".join(context.deltas) == "0123456789" * 350

@@ -12,6 +12,7 @@ from flowgram_core.engine.errors import NodeError
 from flowgram_core.nodes.llm.answer import Answer
 from flowgram_core.nodes.llm.api_response import APIResponse
 from flowgram_core.nodes.llm.node import LLMNode
+from flowgram_core.nodes.network.held_bytes import HeldBytes
 from flowgram_core.nodes.network.transport import at_once
 from flowgram_core.nodes.node_settings import LLMSettings
 from flowgram_server.fake_openai import FakeOpenAI
@@ -108,9 +109,12 @@ async def test_text_is_shown_as_it_comes() -> None:
     broken = b'data: {"error": {"message": "The model broke down."}}\n\n'
     body = PieceResponse(EVENT_STREAM, [words[0], words[1] + words[2][:9], words[2][9:], words[3] + broken])
     with pytest.raises(NodeError, match="The model broke down"):
-        await Answer("host", 100, shown.append).read(APIResponse(body, at_once))
+        await Answer("host", 100, shown.append).read(APIResponse(body, at_once), HeldBytes(1000, "x").open())
     assert shown == ["a", "b", "c", "d"]
     shown.clear()
     body = PieceResponse(EVENT_STREAM, [words[0] + words[1], words[2] + b"data: [DONE]\n\n"])
-    assert await Answer("host", 100, shown.append).read(APIResponse(body, at_once)) == "abc"
+    assert (
+        await Answer("host", 100, shown.append).read(APIResponse(body, at_once), HeldBytes(1000, "x").open())
+        == "abc"
+    )
     assert shown == ["ab", "c"]

@@ -33,7 +33,8 @@ _DECLARATIONS = frozenset(
 )
 """Names in a declaration that are none of fields."""
 
-_QUERY_FIELD: Final = re.compile(r"""(?<=[?&;])([^?=&;#\s"'<>]{1,64})=([^&;#\s"'<>]+)""")
+_QUERY_FIELD: Final = re.compile(r"""(?<=[?&;#])([^?=&;#\s"'<>]{1,64})=([^&;#\s"'<>]+)""")
+_USER_AND_PASSWORD: Final = re.compile(r"""(?<=://)([^/?#\s"'<>]+)@""")
 _LONGEST_URL: Final = 65_536
 """Characters. In longer texts no address is looked for."""
 _NAMES_SECRET: Final = re.compile(
@@ -62,14 +63,26 @@ def scrub(text: str, secrets: Iterable[str] | Mapping[str, str]) -> str:
 
 
 def mask_urls(text: str) -> str:
-    """A text with the credentials masked that stand in the queries of addresses in it."""
-    if len(text) > _LONGEST_URL or not _may_have_query(text):
+    """A text with the credentials masked that stand in addresses in it: in their queries and fragments, and before their hosts."""
+    if len(text) > _LONGEST_URL or not _may_have_credentials(text):
         return text
-    return _QUERY_FIELD.sub(_masked_field, text)
+    return _QUERY_FIELD.sub(_masked_field, _USER_AND_PASSWORD.sub(_masked_password, text))
 
 
-def _may_have_query(text: str) -> bool:
-    return "://" in text and "?" in text
+def _may_have_credentials(text: str) -> bool:
+    return "://" in text and ("?" in text or "@" in text or "#" in text)
+
+
+def _masked_password(match: re.Match[str]) -> str:
+    password = _password(match[1])
+    before = match[1].removesuffix(password)
+    return match[0] if _PLACEHOLDER.fullmatch(password) else f"{before}{mask(password)}@"
+
+
+def _password(user_and_password: str) -> str:
+    """The password; a token that stands alone is one as well."""
+    user, colon, password = user_and_password.partition(":")
+    return password if colon else user
 
 
 def _masked_field(match: re.Match[str]) -> str:
@@ -141,6 +154,7 @@ class Secrets:
                         if name == _HEADERS and isinstance(field, str):
                             yield from _parts_of_header(field)
             elif _is_address(value):
+                yield from (_password(found) for found in _USER_AND_PASSWORD.findall(value))
                 for key, field in _QUERY_FIELD.findall(value):
                     if self._is_secret_field(unquote_plus(key)) and len(field) >= _SHORTEST_ECHO:
                         yield from {field, unquote_plus(field)}
@@ -211,7 +225,7 @@ def _texts_and_names(values: Iterable[Any]) -> Iterator[str]:
 
 
 def _is_address(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= _LONGEST_URL and _may_have_query(value)
+    return isinstance(value, str) and len(value) <= _LONGEST_URL and _may_have_credentials(value)
 
 
 def _parts_of_header(value: str) -> Iterator[str]:

@@ -106,6 +106,15 @@ def test_outputs_are_masked_in_their_headers() -> None:
             "http://h/?token={{start_0.t}}&key={{a.b}}{{c.d}}",
             "http://h/?token={{start_0.t}}&key={{a.b}}{{c.d}}",
         ),
+        (f"https://h/p#access_token={KEY}&state=1", f"https://h/p#access_token={MASKED}&state=1"),
+        (f"http://user:{KEY}@h/p?q=1", f"http://user:{MASKED}@h/p?q=1"),
+        (f"http://{KEY}@h", f"http://{MASKED}@h"),
+        (f'unreachable api "http://u:a@b:{KEY}@h/"', f'unreachable api "http://u:{mask("a@b:" + KEY)}@h/"'),
+        (
+            "http://{{start_0.user}}:{{start_0.password}}@h/",
+            "http://{{start_0.user}}:{{start_0.password}}@h/",
+        ),
+        ("http://h/a@b and c@d:e@f", "http://h/a@b and c@d:e@f"),
         (f"http://h/?max_tokens=100&author={KEY}", f"http://h/?max_tokens=100&author={KEY}"),
         (f"a text with key={KEY}", f"a text with key={KEY}"),
     ],
@@ -115,6 +124,13 @@ def test_credentials_in_the_queries_of_addresses_are_masked(address: str, shown:
     assert mask_urls(address) == shown
     assert Secrets().mask_inputs({"url": address}) == {"url": shown}
     assert Secrets().mask_data({"api": {"url": {"content": address}}}) == {"api": {"url": {"content": shown}}}
+
+
+def test_passwords_in_addresses_are_secret_texts() -> None:
+    """So that no error shows them; a token that stands alone before the host is one, too."""
+    secrets = Secrets()
+    assert secrets.values({"url": f"http://user:{KEY}@h/"}) == [KEY]
+    assert secrets.values({"apiHost": f"http://{KEY}@h/"}) == [KEY]
 
 
 def test_long_texts_are_not_searched_for_addresses() -> None:

@@ -141,11 +141,13 @@ async def hostile_schemas(victim: Victim) -> list[Row]:
     """Schemas and inputs that cost much to check."""
     collisions = json.dumps(workflows.enumerated([index * (2**61 - 1) for index in range(60_000)]))
     objects = "[" + ",".join(["{}"] * 4_000_000) + "]"
+    members = "{" + ",".join(f'"{number}":1' for number in range(1_000_000)) + "}"
     rows: list[Row] = []
     for name, schema, inputs in (
         ("numbers of one hash", collisions, ""),
         ("12 MB of empty objects", json.dumps(workflows.echo()[0]), f'{{"x": {objects}}}'),
         ("12 MB that are no schema", objects, ""),
+        ("an object of a million members", json.dumps(workflows.echo()[0]), f'{{"x": {members}}}'),
     ):
         with contextlib.suppress(grpc.aio.AioRpcError):
             await victim.stub.TaskValidate(
@@ -207,6 +209,21 @@ def _post(length: int) -> bytes:
     return f"{head}Content-Length: {length}\r\nConnection: close\r\n\r\n".encode()
 
 
+async def large_report(victim: Victim) -> list[Row]:
+    """The report of a task of 180,000 events, by REST and by gRPC."""
+    ended = await victim.run(workflows.loop(60_000))
+    await victim.rows("before")
+    reader, writer = await asyncio.open_connection("127.0.0.1", victim.rest, limit=2**20)
+    target = f"/api/task/report?taskID={ended.task_id}"
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    while await reader.read(2**20):
+        pass
+    writer.close()
+    rows = await victim.rows("a REST report of 180,000 events")
+    await victim.stub.TaskReport(service.TaskReportRequest(task_id=ended.task_id), timeout=_LONGEST)
+    return rows + await victim.rows("a report of 180,000 events")
+
+
 async def taken_slots(victim: Victim) -> list[Row]:
     """Calls and scripts that never end, beside small ones; and connections that say nothing."""
     async with SlowPeer() as stuck, SlowPeer(0) as quick:
@@ -254,6 +271,7 @@ _SCENARIOS: Final[Sequence[Callable[[Victim], Awaitable[list[Row]]]]] = (
     hostile_schemas,
     growing_task,
     hostile_bodies,
+    large_report,
     taken_slots,
 )
 

@@ -112,11 +112,10 @@ class Answer:
         await self._take_in_thread_if_large(self._take_completion, body)
 
     async def _take_in_thread_if_large(self, take: Callable[[bytes], None], text: bytes | bytearray) -> None:
-        data = bytes(text)
-        if len(data) > _LARGE:
-            await asyncio.to_thread(take, data)
+        if len(text) > _LARGE:
+            await asyncio.to_thread(lambda: take(bytes(text)))
         else:
-            take(data)
+            take(bytes(text))
 
     def _take_completion(self, data: bytes) -> None:
         completion = self._parse(data)

@@ -5,13 +5,16 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 _LINE_END: Final = re.compile(rb"\r\n?|\n")
+_DATA: Final = b"data:"
+_LONG: Final = 1024
+"""Bytes from which on the value of a line of data is kept as it comes: to copy a line of megabytes takes long."""
 
 
 class Event(NamedTuple):
     """An event: its type, empty if it has none, and its data, which are never empty."""
 
     type: bytes
-    data: bytes
+    data: bytes | bytearray
 
 
 class EventStream:
@@ -21,10 +24,10 @@ class EventStream:
         self._line = bytearray()
         self._after_carriage_return = False
         self._type = b""
-        self._data = (
-            bytearray()
-        )  # each line with its end: a list of as many empty lines as may come would take much longer
+        # Each line with its end: a list of as many empty lines as may come would take much longer.
+        self._data = bytearray()
         self._data_size = 0
+        self._is_open = False  # the last line of the data goes on
 
     @property
     def held(self) -> int:
@@ -34,6 +37,8 @@ class EventStream:
     @property
     def unfinished(self) -> bytes:
         """The data of an event that has not ended, in the end one without the empty line after it."""
+        if self._is_open:
+            return bytes(self._data)
         last = bytes(self._line)
         return bytes(self._data + _value(last) if last.startswith(b"data") else self._data[:-1])
 
@@ -46,6 +51,10 @@ class EventStream:
         self._after_carriage_return = piece.endswith(b"\r")
         *lines, rest = _LINE_END.split(piece)
         for line in lines:
+            if self._is_open:
+                self._is_open = False
+                self._add(line + b"\n")
+                continue
             if self._line:
                 self._line += line
                 event = self._take(bytes(self._line))
@@ -54,14 +63,29 @@ class EventStream:
                 event = self._take(line)
             if event is not None:
                 yield event
+        if self._is_open:
+            self._add(rest)
+            return
         self._line += rest
+        if len(self._line) > _LONG and self._line.startswith(_DATA):
+            self._is_open = True
+            self._data_size += len(_DATA)
+            self._add(_value(bytes(self._line)))
+            self._line.clear()
+
+    def _add(self, value: bytes) -> None:
+        self._data += value
+        self._data_size += len(value)
 
     def _take(self, line: bytes) -> Event | None:
         """Takes a line; the empty one ends an event. An event without data is none."""
         if not line:
-            event = Event(self._type, bytes(self._data[:-1])) if len(self._data) > 1 else None
+            data, kind = self._data, self._type
             self._type, self._data, self._data_size = b"", bytearray(), 0
-            return event
+            if len(data) <= 1:
+                return None
+            del data[-1:]
+            return Event(kind, bytes(data) if len(data) <= _LONG else data)
         name = line.partition(b":")[0]
         if name == b"data":
             self._data += _value(line)

@@ -18,13 +18,13 @@ from flowgram_core.nodes.network.transport import (
     TransportError,
     TransportTimeout,
 )
-from flowgram_core.nodes.node_settings import MIB, LLMSettings
+from flowgram_core.nodes.node_settings import LLMSettings
 
 RAW_RESPONSE: Final = "x-stainless-raw-response"
 """A header by which callers of the package say how they want the response. It is not sent."""
 _MOST_REDIRECTS: Final = 20
-_MAX_ERROR_BYTES: Final = MIB
-"""Of an error's body, which the package reads whole: all that an honest API says, and far more than is shown."""
+_MAX_ERROR_BYTES: Final = 128 * 1024
+"""Of an error's body, which the package reads and parses whole, on the event loop: far more than is shown."""
 _CONTENT_TYPE: Final = b"content-type"
 _DECODED: Final = frozenset({b"content-encoding", b"content-length", _CONTENT_TYPE, b"transfer-encoding"})
 """Headers of a response that no longer hold when its body has been unpacked, and is text in UTF-8."""

@@ -1,6 +1,8 @@
 """Server-Sent Events: the same events however the stream is cut into pieces."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flowgram_core.nodes.llm.event_stream import Event, EventStream
 
@@ -45,3 +47,22 @@ def test_what_is_held_is_what_has_no_end_yet() -> None:
     for piece, held in ((b": ping\n" * 100, 0), (b"data: x\n", 7), (b"data: y", 14), (b"\n\n", 0)):
         list(events.feed(piece))
         assert events.held == held
+
+
+@given(
+    st.lists(st.integers(1, 3000), max_size=40),
+    st.sampled_from([b"\n", b"\r\n", b"\r"]),
+    st.lists(st.sampled_from([b"data:", b"data: ", b"data:  ", b"datax: ", b": ", b"event: "]), max_size=6),
+)
+def test_long_lines_are_those_of_the_stream(cuts: list[int], line_end: bytes, starts: list[bytes]) -> None:
+    """They are kept in another way than short ones, which nobody sees."""
+    lines = [start + b"x" * 500 * index for index, start in enumerate(starts, 1)]
+    stream = b"data: a" + line_end + line_end.join([*lines, b"", b"data: end", b""])
+    expected = EventStream()
+    found = [*expected.feed(stream)]
+    events, position, pieces = EventStream(), 0, []
+    for cut in [*cuts, len(stream)]:
+        pieces += events.feed(stream[position : position + cut])
+        position += cut
+    assert pieces == found
+    assert (events.unfinished, events.held) == (expected.unfinished, expected.held)

@@ -37,7 +37,8 @@ from flowgram_core.engine.limits import UNLIMITED, Limits
 from flowgram_core.engine.memory import TaskMemory, values_of
 from flowgram_core.engine.node_runs import LoopItems, LoopRun, NodeRun
 from flowgram_core.engine.node_type import Call, CancelCall, Command
-from flowgram_core.engine.program import Control, Decisions, LoopPlan, Program, Step
+from flowgram_core.engine.plan import Control, Decisions, LoopPlan, Step
+from flowgram_core.engine.program import Program
 from flowgram_core.engine.recorder import Recorder
 from flowgram_core.engine.snapshot import State, read_snapshot, write_snapshot
 from flowgram_core.engine.transitions import TASK_TRANSITIONS, transition
@@ -81,8 +82,7 @@ class Execution:
         inline_work: int = UNLIMITED,
     ) -> None:
         self.finished: Finished | None = None
-        self.is_suspended = False
-        self.work = 0
+        self.is_suspended, self.work = False, 0
         self._remains: list[Any] = []  # containers with the values that a large task held when it ended
         self.unexpected_errors: list[UnexpectedError] = []
         self.program = program

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from flowgram_core.engine.events import Iterations
-from flowgram_core.engine.program import Plan, Step
+from flowgram_core.engine.plan import Plan, Step
 from flowgram_core.engine.recorder import Recorder
 from flowgram_core.modeling.json_text import JSONObject
 from flowgram_core.modeling.values import Variable

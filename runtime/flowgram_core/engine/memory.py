@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from flowgram_core.engine.frame import Frame
 from flowgram_core.engine.node_runs import COLLECTED_BYTES, NodeRun
-from flowgram_core.engine.program import VARIABLE_BYTES
+from flowgram_core.engine.plan import VARIABLE_BYTES
 from flowgram_core.modeling.meter import Meter
 from flowgram_core.modeling.sizes import memory_of
 

@@ -6,7 +6,7 @@ from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.frame import Frame
 from flowgram_core.engine.limits import UNLIMITED
 from flowgram_core.engine.node_type import Call
-from flowgram_core.engine.program import LoopPlan, Plan, Step
+from flowgram_core.engine.plan import LoopPlan, Plan, Step
 from flowgram_core.engine.transitions import NODE_TRANSITIONS, transition
 from flowgram_core.modeling.json_text import JSONObject
 from flowgram_core.modeling.meter import PART, Meter

@@ -16,7 +16,7 @@ to shared parts by number, so that it takes no more room than what it was taken 
 It is written and read by hand, member by member: nothing of it follows from how a class happens to look.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from flowgram_core.engine.errors import ProtocolError
@@ -24,7 +24,8 @@ from flowgram_core.engine.events import MessageLogged, MessageType
 from flowgram_core.engine.frame import Frame
 from flowgram_core.engine.node_runs import LoopProgress, LoopRun, NodeRun
 from flowgram_core.engine.node_type import Call
-from flowgram_core.engine.program import Plan, Program, Step
+from flowgram_core.engine.plan import Plan, Step
+from flowgram_core.engine.program import Program
 from flowgram_core.engine.recorder import Recorder
 from flowgram_core.modeling.json_text import JSONObject
 from flowgram_core.modeling.status import Status
@@ -317,7 +318,7 @@ class _Reader:
             run.loop = LoopRun.restored(run, step.loop, step.loop.block, progress)
         return run
 
-    def _ready(self, recorded: Iterable[tuple[int, str]]) -> Ready:
+    def _ready(self, recorded: list[list[Any]]) -> Ready:
         found = []
         for number, node_id in recorded:
             frame = self._frames[number]

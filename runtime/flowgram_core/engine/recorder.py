@@ -11,11 +11,12 @@ from flowgram_core.engine.events import (
     NodeStatusChanged,
     TaskStatusChanged,
 )
-from flowgram_core.engine.program import Step
+from flowgram_core.engine.plan import Step
 from flowgram_core.modeling.errors import BindingError
 from flowgram_core.modeling.json_text import JSONObject
 from flowgram_core.modeling.meter import Meter
 from flowgram_core.modeling.sizes import size_of, too_large
+from flowgram_core.modeling.small_sizes import small_size_of
 from flowgram_core.modeling.status import Status
 
 # A NamedTuple's own constructor costs twice as much, and every node run makes one. Members of enums are found by a search.
@@ -93,7 +94,9 @@ class Recorder:
     def shown(self, values: JSONObject) -> JSONObject:
         """Checks the size of the inputs or outputs of the next event. Raises `NodeError` where they are too large."""
         limit = self._max_snapshot
-        size = size_of(values, limit, self.meter)
+        size = small_size_of(values)
+        if size < 0:
+            size = size_of(values, limit, self.meter)
         if size > limit:
             raise NodeError(too_large(limit))
         self.size += size

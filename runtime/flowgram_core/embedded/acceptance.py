@@ -83,7 +83,11 @@ class Acceptance:
                 accepted = await self._begin(request)
             return await accepted
         except (*_REFUSALS, DuplicateRequest) as error:
-            return await self._repeated(request, error)
+            failure = error
+        try:
+            return await self._repeated(request, failure)
+        finally:
+            del failure  # it refers to this frame
 
     async def accept_all(self, requests: Sequence[TaskRequest]) -> list[TaskRecord | Exception]:
         """Accepts several tasks, which become durable with one write; gives the record, or the error, of each."""

@@ -209,7 +209,10 @@ class Scheduler:
 
     async def _run(self, runner: TaskRunner) -> None:
         try:
-            await runner.run()
+            try:
+                await runner.run()
+            finally:
+                await runner.stop()
         except TaskOverLimit as error:
             await self._fail_task(runner.record, str(error))
         except Exception:  # noqa: BLE001 - a defect must not leave a task hanging

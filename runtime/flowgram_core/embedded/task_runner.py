@@ -190,7 +190,7 @@ class TaskRunner:
             answer.set_exception(error)
 
     async def run(self) -> None:
-        """Runs the task until it ends. If cancelled, it leaves the task as the log has it, to go on after a restart."""
+        """Runs the task until it ends; `stop` has to follow. If cancelled, it leaves the task as the log has it."""
         try:
             if not self.accepted:
                 self._resume()
@@ -199,11 +199,13 @@ class TaskRunner:
         except asyncio.CancelledError:
             self._is_stopped = True
             raise
-        finally:
-            self.close()
-            if self._calls is not None:
-                await self._calls.stop()
-                self._calls = None  # it refers to this object: thousands of tasks that end at once are no garbage to look for
+
+    async def stop(self) -> None:
+        """Ends what still runs for the task, which has ended or goes on after a restart."""
+        self.close()
+        if self._calls is not None:
+            await self._calls.stop()
+            self._calls = None  # it refers to this object: thousands of tasks that end at once are no garbage to look for
 
     def _resume(self) -> None:
         """Continues after a restart: calls without an outcome are made again, and the time-out is what was left of it."""
@@ -384,9 +386,9 @@ class TaskRunner:
             except JournalUnavailable as error:
                 # Many tasks may wait, for long: one line each, without a traceback.
                 _log.error("cannot commit, retrying: %s", error, extra={"task_id": self.task_id})
-                await self.services.clock.sleep(next(delays))
             else:
                 return
+            await self.services.clock.sleep(next(delays))
 
     def _set_timer(self, *, earlier: bool) -> None:
         """Sets the time-out: what is left of it, not counting the time in which no server ran."""

@@ -1,11 +1,10 @@
 """Calls: how one is made, with its slot, its time-out, and the outcome that is recorded."""
 
 import asyncio
-import copy
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 from flowgram_core.concurrency.cancellation import is_canceled
 from flowgram_core.concurrency.clock import Clock
@@ -61,6 +60,7 @@ class Caller:
         free: Callable[[list[object]], None] | None = None,
     ) -> None:
         self._free = free
+        self._settings = settings
         self._executors = executors
         self._foreign = frozenset(name for name in executors if not is_trusted(executors[name]))
         self._timeouts = settings.call_timeouts
@@ -78,8 +78,16 @@ class Caller:
 
     def scrubbing(self, names: Iterable[str]) -> "Caller":
         """A caller with the same slots, for tasks in which these inputs are secret as well."""
-        other = copy.copy(self)
-        other._secrets = self._secrets.and_also(names)  # noqa: SLF001 - it is one of these
+        other = Caller(
+            self._executors,
+            self._settings,
+            self._secrets.and_also(names),
+            self._clock,
+            self._fairness,
+            self._workflow_secrets,
+            self._free,
+        )
+        other._slots = self._slots
         return other
 
     @property
@@ -132,9 +140,7 @@ class Caller:
         failed = CallFailed(self._clock.now(), call.key, text)
         return failed, to_json(failed)
 
-    async def _scrubbed(
-        self, call: Call, context: CallContext, is_wanted: IsWanted | None
-    ) -> dict[str, object]:
+    async def _scrubbed(self, call: Call, context: CallContext, is_wanted: IsWanted | None) -> Any:
         """The outputs of a call, without what a server or a model has sent back of its secrets."""
         if not getattr(self._executors.get(call.node.type), "answers_from_outside", False):
             return await self._execute(call, context, is_wanted)
@@ -158,12 +164,11 @@ class Caller:
         size = size_of(call.inputs, LARGE)
         return _without_placeholders(call, await run_in_thread_if_large(size, find, call.inputs))
 
-    async def _execute(
-        self, call: Call, context: CallContext, is_wanted: IsWanted | None
-    ) -> dict[str, object]:
-        """The outputs of a call. Its time begins when it has its slot. Raises what its executor raises, `CallWithdrawn`."""
+    async def _execute(self, call: Call, context: CallContext, is_wanted: IsWanted | None) -> Any:
+        """What a call gives. Its time begins when it has its slot. Raises what its executor raises, `CallWithdrawn`."""
         node_type = call.node.type
-        executor = self._executors.get(node_type)
+        # Whether a node type of somebody else gives what it promises is found out where that is recorded.
+        executor: Any = self._executors.get(node_type)
         if executor is None:
             raise NodeError(f"No executor found for node type {node_type}")
         limit = self._timeouts.get(node_type)

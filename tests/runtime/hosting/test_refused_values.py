@@ -74,6 +74,7 @@ async def test_a_value_goes_in_one_go_otherwise() -> None:
     with watched_freeing() as freeing:
         value = json_text.loads(objects())
         assert freeing.most < IN_ONE_GO
+        freeing.look()
         del value
     assert freeing.most > PARTS // 2
 

@@ -126,9 +126,13 @@ class WorkerPool:
         self._dispatch()
         try:
             return await job.future
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
+            canceled = error
+        try:
             await self._withdraw(job)
-            raise
+            raise canceled
+        finally:
+            del canceled  # it refers to this frame
 
     async def aclose(self) -> None:
         """Ends all processes, one that is being started as soon as it was. Jobs that are not done fail with `WorkerDied`."""

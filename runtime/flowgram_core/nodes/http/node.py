@@ -6,7 +6,6 @@ outputs are `headers`, `statusCode` and `body`.
 """
 
 import asyncio
-import copy
 import math
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
@@ -112,9 +111,8 @@ class HTTPNode(Trusted):
 
     def pinned(self, pins: JSONObject) -> Self:
         """The node type with the time-out that a task was accepted with."""
-        other = copy.copy(self)
-        other._settings = replace(self._settings, timeout=pins.get("timeout", _PINNED_TIMEOUT))  # noqa: SLF001 - one of these
-        return other
+        settings = replace(self._settings, timeout=pins.get("timeout", _PINNED_TIMEOUT))
+        return type(self)(settings, transport=self._transport)
 
     def bind(self, node: Node) -> CallBehavior:
         """Compiles the request's bindings once. What is wrong with them fails the node when it runs, in FlowGram's order."""

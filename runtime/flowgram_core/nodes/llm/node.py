@@ -193,11 +193,14 @@ class LLMNode(Trusted):
             else:
                 self._learn_usage(api, tells=True)
                 return response
+        refused = False
         try:
             response = await request.send(request.body, "", headers)
         except APIRefusal as error:
-            if not _refuses_to_stream(error):
+            refused = _refuses_to_stream(error)
+            if not refused:
                 raise
+        if refused:
             whole = {name: value for name, value in request.body.items() if name != "stream"}
             response = await request.send(whole, "#whole", headers)
         self._learn_usage(api, tells=False)

@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run gateway-go gateway-js test test-clients test-oldest check format lint types generate bench load
+.PHONY: help setup compiled run gateway-go gateway-js test test-clients test-oldest check format lint types generate bench load
 .PHONY: helm deploy-tools try-image sbom conformance fuzz torture temporal-server constraints clean console screenshots
 
 help: ## list the targets
@@ -33,6 +33,10 @@ $(VENV): pyproject.toml clients/python/pyproject.toml constraints.txt tools/setu
 
 setup: $(VENV) ## make the environment in .venv (other targets do it when needed)
 	@tools/setup_node.sh tests/conformance
+	@$(BIN)/python tools/compile_modules.py --optional
+
+compiled: $(VENV) ## compile the modules that run for every event, so that the service is faster (needs a C compiler)
+	@$(BIN)/python tools/compile_modules.py
 	@tools/build_console.sh --optional
 
 console: $(VENV) ## build the console, the server's web page, into the server's package
@@ -92,7 +96,7 @@ bench: setup ## measure, and print the table of docs/performance.md (ARGS=peers:
 	@$(if $(filter temporal,$(ARGS)),tools/build_temporal.sh --required)
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
-load: $(VENV) ## put the service under more load than it can take, and under attack, and print what became of it (ARGS: load, attacks)
+load: setup ## put the service under more load than it can take, and under attack, and print what became of it (ARGS: load, attacks)
 	@exec $(BIN)/python -m benchmarks $(or $(ARGS),load attacks)
 
 torture: $(VENV) ## kill a loaded server KILLS times, and check that nothing that was seen is lost

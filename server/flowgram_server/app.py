@@ -17,6 +17,7 @@ import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2_grpc
 
+from flowgram_core import IS_COMPILED
 from flowgram_core.concurrency.clock import Clock, SystemClock
 from flowgram_core.concurrency.supervision import run_forever
 from flowgram_core.hosting.secrets import Secrets
@@ -234,6 +235,7 @@ async def _serve(
             http=listeners.gateway and address_of(listeners.gateway),
             metrics=listeners.metrics and address_of(listeners.metrics),
             event_loop=type(asyncio.get_running_loop()).__module__.partition(".")[0],
+            compiled=IS_COMPILED,
         )
         if lowered := settings.lowered_limits():
             _log.warning(

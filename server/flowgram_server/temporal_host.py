@@ -8,6 +8,7 @@ import structlog
 from temporalio.client import Client
 from temporalio.converter import DataConverter
 
+from flowgram_core import IS_COMPILED
 from flowgram_core.concurrency.clock import SystemClock
 from flowgram_core.concurrency.supervision import run_forever
 from flowgram_core.hosting.observation import Observer
@@ -105,6 +106,7 @@ async def work(settings: Settings, stops: StopSignals, telemetry: Telemetry | No
                 task_queue=temporal.task_queue,
                 namespace=client.namespace,
                 build_id=temporal.build_id or None,
+                compiled=IS_COMPILED,
             )
             await stops.first.wait()
             telemetry.readiness.drain()

@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
+from mypy_extensions import mypyc_attr
+
 from flowgram_core.engine.limits import UNLIMITED
 from flowgram_core.engine.node_type import NodeTypes, PinningNodeType
 from flowgram_core.engine.program import Program, link
@@ -82,6 +84,7 @@ class Prepared(NamedTuple):
     inputs_memory: int
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ProgramCache:
     """Compiles schemas and checks inputs; keeps the programs that were used most recently.
 

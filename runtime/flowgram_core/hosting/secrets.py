@@ -14,6 +14,8 @@ from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import quote, unquote_plus
 
+from mypy_extensions import mypyc_attr
+
 from flowgram_core.modeling.json_text import JSONObject, JSONTextError, dumps, loads
 from flowgram_core.nodes.network.credentials import is_credential
 
@@ -92,6 +94,7 @@ def _masked_field(match: re.Match[str]) -> str:
     return f"{name}={mask(value)}"
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Secrets:
     """Tells which values are secret.
 

@@ -68,8 +68,8 @@ class WriterThread:
         self._timer: asyncio.TimerHandle | None = None
         self._handed_over = 0  # requests that the thread has and has not answered
         self._queue: SimpleQueue[list[_Request] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
-        self._thread.start()
+        self._writer_thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
+        self._writer_thread.start()
 
     def submit(self, work: Write | Action) -> "asyncio.Future[Any]":
         """Submits a write or an action.
@@ -99,7 +99,7 @@ class WriterThread:
 
     def join(self) -> None:
         """Waits until everything submitted is done. Blocks; call it after `finish`."""
-        self._thread.join()
+        self._writer_thread.join()
 
     def _schedule(self) -> None:
         """Hands pending writes over once their batch is ready; a full group at once."""

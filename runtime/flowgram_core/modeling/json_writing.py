@@ -27,7 +27,7 @@ class _Writing(threading.local):
 _writing = _Writing()
 _PIECE: Final = 64 * 1024
 """Bytes that are written at once, about, where it is done in pieces."""
-_SURROGATES = re.compile("[\ud800-\udfff]")
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
 
 
 def dumps(value: JSONValue) -> str:

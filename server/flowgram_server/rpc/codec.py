@@ -10,6 +10,8 @@ Buffers reads.
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from mypy_extensions import mypyc_attr
+
 from flowgram.runtime.v1 import runtime_service_pb2 as service
 from flowgram_core.engine.events import (
     Event,
@@ -54,6 +56,7 @@ class _Node(NamedTuple):
     snapshot: bytes
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Codec:
     """Encodes events and results. Several threads may do so at once.
 

@@ -31,7 +31,7 @@ _WIRE_TYPES: Final = {
     FieldDescriptor.TYPE_MESSAGE: _DELIMITED,
     FieldDescriptor.TYPE_STRING: _DELIMITED,
 }
-_SURROGATES = re.compile("[\ud800-\udfff]")
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
 
 
 def varint(number: int) -> bytes:

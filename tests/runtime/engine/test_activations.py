@@ -27,9 +27,10 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=10,
 )
+SETTINGS = st.none() | st.dictionaries(TEXTS, VALUES, max_size=3)
 INPUTS = st.one_of(
-    st.builds(Queue, TIMES, st.none() | st.dictionaries(TEXTS, VALUES, max_size=3)),
-    st.builds(Start, TIMES, st.none() | st.dictionaries(TEXTS, VALUES, max_size=3)),
+    st.builds(Queue, TIMES, SETTINGS, st.none() | TEXTS),
+    st.builds(Start, TIMES, SETTINGS, st.none() | TEXTS),
     st.builds(CallSucceeded, TIMES, TEXTS, st.dictionaries(TEXTS, VALUES, max_size=3)),
     st.builds(CallFailed, TIMES, TEXTS, TEXTS),
     st.builds(Cancel, TIMES, TEXTS),

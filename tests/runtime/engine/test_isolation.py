@@ -29,7 +29,7 @@ from flowgram_core.modeling.errors import BindingError
 from flowgram_core.modeling.status import Status
 from flowgram_core.modeling.values import Variable
 from flowgram_core.nodes.registry import pure_node_types
-from flowgram_core.nodes.start import StartNode
+from flowgram_core.nodes.variable import VariableNode
 
 Run = Callable[[RunScope, dict[str, Any]], Any]
 
@@ -149,7 +149,7 @@ def test_the_data_of_a_node_is_a_copy() -> None:
         assert (own.key, own.node.id, call.inputs) == ("a", "a", {"c": [1]})
 
 
-class Derived(StartNode):
+class Derived(VariableNode):
     """Of a trusted type, by somebody else."""
 
 

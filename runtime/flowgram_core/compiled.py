@@ -28,7 +28,8 @@ SUFFIX: Final = EXTENSION_SUFFIXES[0]
 """How file names of extension modules for this interpreter end."""
 
 _MANIFEST: Final = "sources"
-_SWITCH: Final = "FLOWGRAM_COMPILED"
+SWITCH: Final = "FLOWGRAM_COMPILED"
+"""The environment variable that switches them off, where it is `0`."""
 
 
 class CompiledFinder(MetaPathFinder):
@@ -92,7 +93,7 @@ def compiled_names(folder: Path = FOLDER) -> tuple[str, ...]:
 
 def use_compiled() -> bool:
     """Lets Python import compiled modules, where there are some that may be used; says whether it does."""
-    if os.environ.get(_SWITCH) == "0":
+    if os.environ.get(SWITCH) == "0":
         return False
     names = compiled_names()
     if not names:

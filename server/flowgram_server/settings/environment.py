@@ -7,14 +7,16 @@ from typing import TypeGuard
 
 from pydantic import BaseModel
 
+from flowgram_core.compiled import SWITCH
+
 PREFIX = "FLOWGRAM_"
 """What the name of every variable of this project begins with."""
 
 CONFIG_VARIABLE = "FLOWGRAM_CONFIG"
 """The environment variable that names the TOML file where no flag does."""
 
-_OTHERS = {CONFIG_VARIABLE, "FLOWGRAM_TARGET", "FLOWGRAM_TOKEN", "FLOWGRAM_REFERENCE"}
-"""What the other programs of the project read: the command line, the gateways, the tests."""
+_OTHERS = {CONFIG_VARIABLE, SWITCH, "FLOWGRAM_TARGET", "FLOWGRAM_TOKEN", "FLOWGRAM_REFERENCE"}
+"""What is read elsewhere: by the import of compiled modules, the command line, the gateways, the tests."""
 
 _FIELD = re.compile(r'for field "(\w+)"')
 

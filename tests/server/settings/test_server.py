@@ -254,6 +254,7 @@ def test_unknown_settings_of_a_group_in_the_environment(monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     "name",
     [
+        "FLOWGRAM_COMPILED",
         "FLOWGRAM_TARGET",
         "FLOWGRAM_SERVICE_HOST",
         "FLOWGRAM_PORT",

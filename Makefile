@@ -33,11 +33,11 @@ $(VENV): pyproject.toml clients/python/pyproject.toml constraints.txt tools/setu
 
 setup: $(VENV) ## make the environment in .venv (other targets do it when needed)
 	@tools/setup_node.sh tests/conformance
+	@tools/build_console.sh --optional
 	@$(BIN)/python tools/compile_modules.py --optional
 
 compiled: $(VENV) ## compile the modules that run for every event, so that the service is faster (needs a C compiler)
 	@$(BIN)/python tools/compile_modules.py
-	@tools/build_console.sh --optional
 
 console: $(VENV) ## build the console, the server's web page, into the server's package
 	@tools/build_console.sh

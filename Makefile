@@ -128,5 +128,5 @@ sbom: $(VENV) ## write a bill of materials of the image's environment to build/s
 	@tools/make_sbom.sh $(ARGS)
 
 clean: ## remove environments, caches and builds; keeps data
-	@rm -rf .venv .venv-oldest .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist clients/js/dist
+	@rm -rf .venv .venv-oldest runtime/flowgram_core/compiled_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist clients/js/dist
 	@find . -name node_modules -prune -exec rm -rf {} + -o -name __pycache__ -prune -exec rm -rf {} +

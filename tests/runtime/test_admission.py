@@ -5,6 +5,7 @@ import random
 
 import pytest
 from support.applications import call_schema, echo_schema, logged, statuses
+from support.cancelling import while_cancelled
 from support.fakes import FakeClock, ScriptedCalls, running_application
 from support.restarts import AnsweringCalls
 
@@ -117,18 +118,7 @@ async def test_a_grace_ends_also_in_a_task_that_is_cancelled() -> None:
         await application.run(TaskRequest(call_schema("a")))
         await calls.running("a")
 
-        async def canceled() -> str:
-            task = asyncio.current_task()
-            assert task is not None
-            task.cancel()
-            try:
-                await asyncio.sleep(0)
-            except asyncio.CancelledError:
-                await application.drain(0.001)
-                return "drained"
-            return "not cancelled"
-
-        assert await asyncio.create_task(canceled()) == "drained"
+        await while_cancelled(lambda: application.drain(0.001))
 
 
 async def test_a_waiting_task_is_canceled_also_after_a_restart() -> None:

@@ -21,6 +21,7 @@ from flowgram_core.compiled import (
     write_manifest,
 )
 
+_AWAITING = (ast.Await, ast.AsyncFor, ast.AsyncWith)
 NAMES = ("flowgram_core.engine.step", "flowgram_server.rpc.codec")
 
 
@@ -99,7 +100,7 @@ def test_nothing_is_awaited_while_an_error_is_handled() -> None:
             if isinstance(node, ast.Try):
                 handled = [node.finalbody, *(handler.body for handler in node.handlers)]
                 awaited = [each for block in handled for statement in block for each in ast.walk(statement)]
-                assert not any(isinstance(each, ast.Await) for each in awaited), f"{name}:{node.lineno}"
+                assert not any(isinstance(each, _AWAITING) for each in awaited), f"{name}:{node.lineno}"
 
 
 def test_they_can_be_switched_off() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+from support.cancelling import while_cancelled
 from support.scripted_server import HANG, Refusal, history, watched
 
 import flowgram_client as fc
@@ -233,17 +234,10 @@ async def test_a_silent_server_is_left_also_while_the_task_is_cancelled(
     log = history(3)
     server.on("WatchTask", [watched(log[0]), HANG], [watched(*log[1:])])
 
-    async def canceled() -> list[int]:
-        task = asyncio.current_task()
-        assert task is not None
-        task.cancel()
-        try:
-            await asyncio.sleep(0)
-        except asyncio.CancelledError:
-            return [event.sequence async for event in client.watch("t1", heartbeat=0.02)]
-        raise AssertionError("it was not cancelled")
+    async def watch() -> list[int]:
+        return [event.sequence async for event in client.watch("t1", heartbeat=0.02)]
 
-    assert await asyncio.create_task(canceled()) == [1, 2, 3]
+    assert await while_cancelled(watch) == [1, 2, 3]
 
 
 async def test_leaving_a_watch_ends_its_call(server: Any, client: fc.AsyncClient) -> None:

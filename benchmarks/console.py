@@ -13,7 +13,7 @@ import grpc
 from benchmarks import workflows
 from benchmarks.server import free_port, running_server
 from benchmarks.service import run_request
-from benchmarks.table import Row, at_most
+from benchmarks.table import MeasurementUnavailable, Row, at_most
 from flowgram.runtime.v1 import report_pb2
 from flowgram.runtime.v1.runtime_service_pb2 import TaskGetRequest
 from flowgram.runtime.v1.runtime_service_pb2_grpc import WorkflowRuntimeServiceStub
@@ -32,12 +32,8 @@ _FOLDER: Final = Path(__file__).parent
 _PACKAGES: Final = _FOLDER.parent / "console" / "node_modules"
 
 
-class BrowserUnavailable(Exception):
-    """Something that this needs is not installed; the text says what."""
-
-
 async def measure(repeat: int = REPEAT) -> list[Row]:
-    """Opens both tasks by turns. Raises `BrowserUnavailable`."""
+    """Opens both tasks by turns. Raises `MeasurementUnavailable`."""
     chromium = _browser()
     address = f"127.0.0.1:{free_port()}"
     async with (
@@ -66,9 +62,9 @@ async def measure(repeat: int = REPEAT) -> list[Row]:
 def _browser() -> str:
     for tool in ("node", "chromium"):
         if shutil.which(tool) is None:
-            raise BrowserUnavailable(f"{tool} is not installed")
+            raise MeasurementUnavailable(f"{tool} is not installed")
     if not (BUNDLE / "index.html").is_file() or not (_PACKAGES / "playwright-core").is_dir():
-        raise BrowserUnavailable("the console is not built: make console")
+        raise MeasurementUnavailable("the console is not built: make console")
     return str(shutil.which("chromium"))
 
 

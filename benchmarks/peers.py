@@ -20,7 +20,7 @@ import psutil
 from benchmarks import workflows
 from benchmarks.server import computed, running_server
 from benchmarks.slices import Slices
-from benchmarks.table import Row, at_least, at_most, informative
+from benchmarks.table import MeasurementUnavailable, Row, at_least, at_most, informative
 
 IN_FLIGHT: Final = 32
 BATCH_IN_FLIGHT: Final = 256
@@ -60,10 +60,6 @@ _LINES: Final = (
     _Line("500 conditions in layers", lambda _: workflows.layers(500, 10), {"task": 8}, FEW_IN_FLIGHT),
 )
 _NAMES: Final = {"task": "TaskRun", "batch": "TaskRunBatch"}
-
-
-class PeersUnavailable(Exception):
-    """Something that this comparison needs is not installed; the text says what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +155,7 @@ async def _watch(peers: _Peers) -> list[Row]:
 
 
 async def measure(rounds: int = ROUNDS) -> list[Row]:
-    """All comparisons. Raises `PeersUnavailable`."""
+    """All comparisons. Raises `MeasurementUnavailable`."""
     await asyncio.to_thread(_build)
     rows: list[Row] = []
     async with _running() as peers:
@@ -173,7 +169,7 @@ async def measure(rounds: int = ROUNDS) -> list[Row]:
 def _build() -> None:
     for tool in ("go", "node"):
         if shutil.which(tool) is None:
-            raise PeersUnavailable(f"{tool} is not installed")
+            raise MeasurementUnavailable(f"{tool} is not installed")
     done = subprocess.run(  # noqa: S603 - nothing of it comes from outside
         ["go", "build", "-o", str(_BINARY), "."],  # noqa: S607 - found above
         cwd=_FOLDER / "loadgen",
@@ -182,7 +178,7 @@ def _build() -> None:
         check=False,
     )
     if done.returncode:
-        raise PeersUnavailable(f"the load generator cannot be built: {done.stderr}")
+        raise MeasurementUnavailable(f"the load generator cannot be built: {done.stderr}")
 
 
 @asynccontextmanager
@@ -203,7 +199,7 @@ async def _program(*command: str) -> AsyncIterator[tuple[Process, str]]:
     try:
         line = await process.stdout.readline()
         if not line:
-            raise PeersUnavailable(
+            raise MeasurementUnavailable(
                 f"{command[0]} has not started: are the packages of tests/conformance there?"
             )
         yield process, line.decode().strip()

@@ -4,6 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 
+class MeasurementUnavailable(Exception):
+    """Something that a benchmark needs is not installed here; the text says what."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One comparison.

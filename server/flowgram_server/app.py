@@ -51,6 +51,7 @@ from flowgram_server.telemetry.readiness import Readiness
 from flowgram_server.telemetry.sources import Sources
 from flowgram_server.telemetry.telemetry import Telemetry
 from flowgram_server.telemetry.tracing import TracingUnusable
+from flowgram_server.thread_switching import short_switch_interval
 
 _CALL_GRACE: Final = 1.0
 """Seconds that calls get to end once the application has drained: their answers are on the way."""
@@ -285,7 +286,7 @@ def run(settings: Settings, on_ready: Callable[[Server], Awaitable[None]] | None
             watchdog.begin()  # all is closed; but what was left alone may keep the event loop from ending
 
     try:
-        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        with short_switch_interval(), asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(main())
     finally:
         watchdog.cancel()

@@ -10,6 +10,8 @@ from typing import Final
 
 _LARGEST_BATCH: Final = 16
 """Larger batches gain nothing."""
+_HIGHEST_PEAK: Final = 2 * _LARGEST_BATCH
+"""What is in flight beyond it makes no difference, and would only take longer to be forgotten."""
 
 _DELAY_PER_REQUEST: Final = 0.001
 _LONGEST_DELAY: Final = 0.010
@@ -18,8 +20,11 @@ The more there are, the longer half of them take to come; few are not worth a lo
 """
 
 _DECAY: Final = 0.1
-_DECAY_AFTER_TIMEOUT: Final = 1.0
-"""By so much the remembered peak shrinks with each batch, and with one that had to start by time-out."""
+"""By so much the remembered peak shrinks with each batch."""
+_LEFT_AFTER_TIMEOUT: Final = 0.5
+"""So much of it is left once a batch had to start by time-out: the requests of the peak do not come again, and each of the next batches
+would wait for them as well.
+"""
 
 
 class BatchPolicy:
@@ -32,7 +37,7 @@ class BatchPolicy:
 
     def observe(self, in_flight: int) -> None:
         """Records how many requests are in flight now: waiting for a batch, or in one."""
-        self._peak = max(self._peak, in_flight)
+        self._peak = max(self._peak, min(in_flight, _HIGHEST_PEAK))
 
     def is_ready(self, waiting: int) -> bool:
         """Whether a batch of so many waiting requests may start."""
@@ -49,4 +54,7 @@ class BatchPolicy:
         Args:
             timed_out: Whether the batch started because it had waited long enough.
         """
-        self._peak -= _DECAY_AFTER_TIMEOUT if timed_out else _DECAY
+        if timed_out:
+            self._peak *= _LEFT_AFTER_TIMEOUT
+        else:
+            self._peak -= _DECAY

@@ -58,9 +58,21 @@ def test_a_peak_is_forgotten() -> None:
     policy.observe(30)
     policy.batch_started(timed_out=False)
     assert policy.is_ready(15)
-    for _ in range(28):
+    for _ in range(4):
         policy.batch_started(timed_out=True)
     assert policy.is_ready(1)
+
+
+@pytest.mark.parametrize("in_flight", [100, 100_000])
+def test_whatever_the_load_was_the_few_after_it_soon_wait_for_nothing(in_flight: int) -> None:
+    """After a peak of any height four batches start by time-out, the last two of them early; the next ones do not wait."""
+    policy, delays = BatchPolicy(), []
+    policy.observe(in_flight)
+    while not policy.is_ready(1):
+        delays.append(policy.delay)
+        policy.batch_started(timed_out=True)
+        policy.observe(1)
+    assert delays == [0.010, 0.010, 0.008, 0.004]
 
 
 def test_few_wait_for_others_a_short_time_only() -> None:

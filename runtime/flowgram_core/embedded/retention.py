@@ -7,7 +7,8 @@ from flowgram_core.journal.errors import JournalError
 
 _log = logging.getLogger(__name__)
 
-_BATCH = 200
+_BATCH = 1000
+"""Tasks that are removed before it is found out anew which are due."""
 
 
 async def remove_expired(services: Services) -> None:

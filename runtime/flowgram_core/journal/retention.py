@@ -19,8 +19,11 @@ SLICE = 50
 _ROWS = 200
 """Batches removed in one transaction: 1 ms for small ones, 10 ms for 20 kB each."""
 
+PAGES_PER_SLICE = 50
+"""Pages that a slice of tasks, or of logs, changes, about."""
+
 PAGES = 250
-"""Free pages returned to the file system in one transaction; the others change about as many."""
+"""Free pages returned to the file system in one transaction, which changes as many."""
 
 _START_OF_TIME = -(2**63)
 _END_OF_TIME = 2**63 - 1
@@ -63,16 +66,32 @@ class _Due(NamedTuple):
     namespace_name: str
 
 
-def remove_tasks(
-    connection: sqlite3.Connection, ended_before: int | None, keep_newest: int | None, limit: int
-) -> list[RemovedTask]:
-    """Removes the tasks that are due, and schemas that no task uses any more, in one transaction.
+class End(NamedTuple):
+    """When a task has ended, in microseconds, and its number, for those of one time."""
+
+    time: int
+    number: int
+
+
+def last_due(connection: sqlite3.Connection, ended_before: int | None, keep_newest: int | None) -> End | None:
+    """The last end that is due; None: none is. It counts as many tasks as are kept, 10 ms for 100,000, so that no commit should wait for it."""
+    ends = []
+    if ended_before is not None:
+        ends.append(End(max(_START_OF_TIME, min(ended_before - 1, _END_OF_TIME)), _END_OF_TIME))
+    if keep_newest is not None:
+        found = connection.execute(_LAST_TOO_MANY, (min(keep_newest, _END_OF_TIME),))
+        ends += [End(*row) for row in found]
+    return max(ends, default=None)
+
+
+def remove_tasks(connection: sqlite3.Connection, last: End, limit: int) -> list[RemovedTask]:
+    """Removes tasks that ended no later than `last`, and schemas that no task uses any more, in one transaction.
 
     Returns:
-        Which, in the order in which they ended.
+        Which, in the order in which they ended: the first ones, at most `limit`.
     """
     with transaction(connection):
-        due = _due(connection, ended_before, keep_newest, limit)
+        due = [_Due(*row) for row in connection.execute(_DUE, (*last, limit))]
         if due:
             numbers = json.dumps([task.number for task in due])
             connection.execute(_RECORD_REMOVED, (numbers,))
@@ -120,18 +139,3 @@ def _free(connection: sqlite3.Connection, sizes: Iterable[tuple[int, int]]) -> N
         freed[namespace] += size
     for namespace, size in freed.items():
         connection.execute(_FREE_BYTES, (namespace, size))
-
-
-def _due(
-    connection: sqlite3.Connection, ended_before: int | None, keep_newest: int | None, limit: int
-) -> list[_Due]:
-    # Everything up to the later one of two ends is due.
-    ends = []
-    if ended_before is not None:
-        last = max(_START_OF_TIME, min(ended_before - 1, _END_OF_TIME))
-        ends.append((last, _END_OF_TIME))
-    if keep_newest is not None:
-        ends.extend(connection.execute(_LAST_TOO_MANY, (min(keep_newest, _END_OF_TIME),)).fetchall())
-    if not ends:
-        return []
-    return [_Due(*row) for row in connection.execute(_DUE, (*max(ends), limit))]

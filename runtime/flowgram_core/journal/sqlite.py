@@ -108,26 +108,23 @@ class SQLiteJournal(SQLiteReads):
     ) -> list[RemovedTask]:
         """See `Journal.remove_finished`. Runs in small transactions, between which others commit."""
         removed: list[RemovedTask] = []
-        while len(removed) < limit:
+        last = await self._read(retention.last_due, ended_before, keep_newest)
+        while last is not None and len(removed) < limit:
             size = min(retention.SLICE, limit - len(removed))
-            tasks = await self._remove(
-                partial(
-                    Writer.remove_finished, ended_before=ended_before, keep_newest=keep_newest, limit=size
-                )
-            )
+            tasks = await self._remove(partial(Writer.remove_finished, last=last, limit=size))
             removed += tasks
             if len(tasks) < size:
                 break
         while await self._remove(Writer.remove_logs):
             pass
-        while await self._remove(Writer.free_pages):
+        while await self._remove(Writer.free_pages, retention.PAGES):
             pass
         return removed
 
-    def _remove(self, remove: Action) -> "asyncio.Future[Any]":
+    def _remove(self, remove: Action, pages: int = retention.PAGES_PER_SLICE) -> "asyncio.Future[Any]":
         def act(writer: Writer) -> Any:
             removed = remove(writer)
-            self._checkpointer.changed(retention.PAGES)
+            self._checkpointer.changed(pages)
             return removed
 
         return self._write(act)

@@ -106,16 +106,14 @@ class Writer:
                 return [self._explain(write, error) for write in writes]
         return [outcome for write in writes for outcome in self.apply([write])]
 
-    def remove_finished(
-        self, ended_before: int | None, keep_newest: int | None, limit: int
-    ) -> list[RemovedTask]:
-        """Removes tasks that are due, without their logs; says which.
+    def remove_finished(self, last: retention.End, limit: int) -> list[RemovedTask]:
+        """Removes the first tasks that ended no later than `last`, without their logs; says which.
 
         Raises:
             sqlite3.Error: Nothing was removed.
         """
         self._schemas.clear()  # some may go with the tasks
-        return retention.remove_tasks(self._connection, ended_before, keep_newest, limit)
+        return retention.remove_tasks(self._connection, last, limit)
 
     def remove_logs(self) -> bool:
         """Removes a slice of the logs of removed tasks; says whether there is more.

@@ -95,15 +95,15 @@ async def test_many_are_removed_in_small_batches() -> None:
     async with running_application(
         journal=journal, clock=clock, settings=RuntimeSettings(retention_age=0, retention_count=0)
     ) as application:
-        for _ in range(450):
+        for _ in range(1_100):
             await application.run(TaskRequest(echo_schema(), '{"x": 1}'))
     clock.advance(1000)
     settings = RuntimeSettings(retention_age=100, retention_count=0)
     async with running_application(journal=journal, clock=clock, settings=settings):
-        while sum(journal.sizes) < 450:
+        while sum(journal.sizes) < 1_100:
             journal.asked.clear()
             await journal.asked.wait()
-    assert journal.sizes == [200, 200, 50]
+    assert journal.sizes == [1_000, 100]
 
 
 async def test_a_watcher_of_a_task_that_is_removed_ends_with_not_found(journal: Journal) -> None:

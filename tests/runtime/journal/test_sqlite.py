@@ -14,6 +14,7 @@ from support.journals import SCHEMA, accepted, batch, finished, ids_of, new_task
 from flowgram_core.journal import queries
 from flowgram_core.journal.errors import InvalidWrite, JournalUnavailable
 from flowgram_core.journal.interface import Finish, Write
+from flowgram_core.journal.retention import End
 from flowgram_core.journal.sqlite import SQLiteJournal
 from flowgram_core.journal.write_groups import Writer
 
@@ -314,7 +315,9 @@ async def test_a_removal_that_was_interrupted_goes_on(path: Path) -> None:
     """Logs of tasks that were removed just before a crash are removed with the next removal, and harm nobody before."""
     journal = await SQLiteJournal.open(path)
     await journal.commit(finished("a"))
-    assert ids_of(await journal._writing.submit(lambda writer: writer.remove_finished(None, 0, 10))) == ["a"]
+    assert ids_of(
+        await journal._writing.submit(lambda writer: writer.remove_finished(End(2**62, 0), 10))
+    ) == ["a"]
     await journal.close()
     journal = await SQLiteJournal.open(path)
     await journal.commit(accepted("b"))
@@ -330,9 +333,11 @@ async def test_commits_go_on_between_the_steps_of_a_removal(sqlite: SQLiteJourna
     for index in range(200):
         await sqlite.commit(finished(f"task-{index}"))
     removal = asyncio.create_task(sqlite.remove_finished(ended_before=None, keep_newest=0, limit=200))
-    await asyncio.sleep(0)
-    await sqlite.commit(accepted("a"))
-    assert not removal.done()
+    passed = 0
+    while not removal.done():
+        await sqlite.commit(accepted(f"later-{passed}"))
+        passed += 1
+    assert passed > 3
     assert len(await removal) == 200
 
 

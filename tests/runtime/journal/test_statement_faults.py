@@ -16,6 +16,7 @@ from flowgram_core.journal.connection import open_writer
 from flowgram_core.journal.errors import JournalDamaged, JournalError, JournalUnavailable
 from flowgram_core.journal.interface import Finish, ServerSession, Write
 from flowgram_core.journal.migrations import VERSION, migrate, version_of
+from flowgram_core.journal.retention import End
 from flowgram_core.journal.sqlite_errors import unavailable
 from flowgram_core.journal.write_groups import Writer
 
@@ -242,7 +243,7 @@ def attempt(work: Callable[..., Any], *args: object) -> tuple[Any, sqlite3.Error
 
 Action = Callable[[Writer], Any]
 REMOVALS: Sequence[Action] = (
-    lambda writer: writer.remove_finished(None, 0, 10),
+    lambda writer: writer.remove_finished(End(2**62, 2**62), 10),
     Writer.remove_logs,
     Writer.free_pages,
 )

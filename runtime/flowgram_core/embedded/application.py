@@ -100,7 +100,7 @@ class Application:
             fairness=fairness,
             uptime=Uptime(journal, clock),
             register=register or WorkRegister(),
-            task_changes=TaskChangeLog(clock, self._check_open),
+            task_changes=TaskChangeLog(clock, self._check_open, fairness.time_slice),
             storage=StorageBudget(journal, settings, clock),
             settings=settings,
             memory=MemoryBudget(settings.max_memory),

@@ -2,9 +2,11 @@
 
 Watchers hold a cursor, not a queue. The recent changes are kept once for all watchers of a namespace, the latest one of each
 task, up to a bounded size; a watcher reads those after its cursor at its own pace. One that falls behind what is kept has to list again.
+Watchers with the same filter and cursor share what is found for the first of them. The more watchers there are, the less often each
+is answered, so that thousands leave time for everything else.
 """
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
 from flowgram_core.concurrency.clock import Clock
@@ -15,6 +17,8 @@ from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
 
 _INTERVAL: Final = 0.1
 """Seconds between two answers to one watcher: several changes of one task in between are one."""
+_INTERVAL_PER_WATCHER: Final = 0.0005
+"""More seconds for each further watcher: an answer takes a third of that to send."""
 
 _AT_ONCE: Final = 1000
 """So many changes are given at once; the contract promises no more."""
@@ -39,7 +43,7 @@ class TaskFilter(NamedTuple):
 
 
 class TaskChanges(NamedTuple):
-    """What changed. Empty: nothing did, for as long as the watcher asked for heartbeats.
+    """What changed. Empty: nothing did, for as long as the watcher asked for heartbeats. Several watchers may get the same object.
 
     Attributes:
         tasks: Tasks as they are now, without inputs and results.
@@ -66,12 +70,24 @@ class _Change(NamedTuple):
     size: int
 
 
+async def _at_once() -> None:
+    """The time slice of those who share no event loop with others."""
+
+
+_Question = tuple[int, frozenset[int], frozenset[tuple[str, str]]]
+"""A cursor, and what a filter wants."""
+_REMEMBERED: Final = 64
+"""Questions whose answers are kept for the next watcher that has the same one."""
+_NOTHING: Final = TaskChanges()
+
+
 class TaskChangeLog:
     """The recent changes of all tasks, apart by namespace: of those of which somebody watches the tasks.
 
     Args:
         clock: Tells when the next answer to a watcher is due.
         check_open: Raises an error when the service ends.
+        time_slice: Waited for before each answer: shares the event loop with everything else on it.
         kept: So many changes are kept, of all namespaces together.
         kept_characters: So many characters of their labels and names.
     """
@@ -80,12 +96,15 @@ class TaskChangeLog:
         self,
         clock: Clock,
         check_open: Callable[[], None],
+        time_slice: Callable[[], Awaitable[None]] = _at_once,
         *,
         kept: int = _KEPT,
         kept_characters: int = _KEPT_CHARACTERS,
     ) -> None:
         self._clock = clock
         self._check_open = check_open
+        self._time_slice = time_slice
+        self._watchers = 0
         self._kept = kept
         self._kept_characters = kept_characters
         self._logs: dict[str, _NamespaceLog] = {}
@@ -100,7 +119,7 @@ class TaskChangeLog:
         log = self._logs.get(record.namespace)
         if log is not None and record.status != former:
             statuses = {record.status} if former is None else {record.status, former}
-            log.add(record.task_id, record._replace(inputs="", result=None), frozenset(statuses))
+            log.add(record.task_id, record._replace(inputs="", result=None), frozenset(statuses), self._clock)
             self._trim(log)
 
     def removed(self, tasks: Iterable[RemovedTask]) -> None:
@@ -108,7 +127,7 @@ class TaskChangeLog:
         for task in tasks:
             log = self._logs.get(task.namespace)
             if log is not None:
-                log.add(task.task_id, None, frozenset())
+                log.add(task.task_id, None, frozenset(), self._clock)
                 self._trim(log)
 
     def wake(self) -> None:
@@ -135,10 +154,12 @@ class TaskChangeLog:
         if log is None:
             log = self._logs[wanted.namespace] = _NamespaceLog()
         log.watchers += 1
+        self._watchers += 1
         cursor = log.number
         try:
             yield TaskChanges()
             while True:
+                await self._time_slice()
                 self._check_open()
                 if cursor < log.dropped:
                     raise WatcherBehind
@@ -147,10 +168,11 @@ class TaskChangeLog:
                 if found.tasks or found.removed:
                     yield found
                     if caught_up:
-                        await self._clock.sleep(_INTERVAL)
+                        await self._clock.sleep(_INTERVAL + _INTERVAL_PER_WATCHER * (self._watchers - 1))
                 elif caught_up and not await log.waiters.wait(self._clock, heartbeat):
                     yield TaskChanges()
         finally:
+            self._watchers -= 1
             log.watchers -= 1
             if not log.watchers:
                 del self._logs[wanted.namespace]
@@ -178,8 +200,9 @@ class _NamespaceLog:
         self.waiters = Waiters()
         self._changes: dict[str, _Change] = {}  # by task, in the order of their numbers
         self._characters = 0
+        self._found: dict[_Question, tuple[TaskChanges, int]] = {}  # as long as nothing else changes
 
-    def add(self, task_id: str, record: TaskRecord | None, statuses: frozenset[int]) -> None:
+    def add(self, task_id: str, record: TaskRecord | None, statuses: frozenset[int], clock: Clock) -> None:
         """Adds a change of a task; what it stands for is one with the changes of that task before."""
         if (earlier := self._changes.pop(task_id, None)) is not None:
             self._characters -= earlier.size
@@ -192,9 +215,10 @@ class _NamespaceLog:
                 + sum(map(len, record.labels.values()))
             )
         self.number += 1
+        self._found.clear()
         self._changes[task_id] = _Change(self.number, record, statuses, size)
         self._characters += size
-        self.waiters.wake()
+        self.waiters.wake_gently(clock)
 
     def trim(self, kept: int, kept_characters: int) -> None:
         """Drops the oldest changes, until there are no more than these."""
@@ -205,6 +229,17 @@ class _NamespaceLog:
 
     def since(self, cursor: int, wanted: TaskFilter) -> tuple[TaskChanges, int]:
         """Some of the changes after a cursor that fit, and the cursor behind them."""
+        if cursor == self.number:
+            return _NOTHING, cursor
+        question = cursor, wanted.statuses, frozenset(wanted.labels.items())
+        found = self._found.get(question)
+        if found is None:
+            found = self._search(cursor, wanted)
+            if len(self._found) < _REMEMBERED:
+                self._found[question] = found
+        return found
+
+    def _search(self, cursor: int, wanted: TaskFilter) -> tuple[TaskChanges, int]:
         newer: list[tuple[str, _Change]] = []
         for task_id, change in reversed(self._changes.items()):
             if change.number <= cursor:

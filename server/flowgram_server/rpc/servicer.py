@@ -43,11 +43,12 @@ from flowgram_server.rpc.convert.responses import (
     task_summary,
     timestamp,
 )
-from flowgram_server.rpc.convert.watch import watch_responses, watch_tasks_responses
+from flowgram_server.rpc.convert.watch import watch_responses
 from flowgram_server.rpc.errors import ReportTooLong, TooManyWatches
 from flowgram_server.rpc.grpc_types import Context
 from flowgram_server.rpc.masking import masked_inputs, masked_schema
 from flowgram_server.rpc.report import ReportFold, fold_report, node_data
+from flowgram_server.rpc.shared_changes import SharedChanges
 
 _REPORTS: Final = 8
 """Reports and tasks that are put together at once: each takes up to some times `max_message_bytes`."""
@@ -131,6 +132,7 @@ class RuntimeServicer:
         self._quotas = Quotas(limits.quotas)
         self._reports = FairSemaphore(_REPORTS)  # by namespace
         self._long_reports = FairSemaphore(1)
+        self._shared_changes = SharedChanges(clock, limits.max_message_bytes)
         self._version = version("flowgram-server")
 
     @property
@@ -281,9 +283,7 @@ class RuntimeServicer:
         with self._counted_watch(_namespace()):
             async with aclosing(items):
                 async for changes in items:
-                    for response in watch_tasks_responses(
-                        changes, self._clock.now(), self._limits.max_message_bytes
-                    ):
+                    for response in self._shared_changes.responses(changes):
                         yield response
 
     async def server_info(self, _: service.ServerInfoRequest, __: Context) -> service.ServerInfoResponse:

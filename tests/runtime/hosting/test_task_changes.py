@@ -257,3 +257,55 @@ async def test_a_busy_namespace_pushes_out_its_own_changes_only() -> None:
         await anext(busy)
     assert len(received(await anext(quiet))) == 5
     await quiet.aclose()
+
+
+async def test_watchers_of_the_same_tasks_share_what_is_found() -> None:
+    """The same object for all of one filter, so that what is made of it is made once."""
+    log = change_log(FakeClock())
+    first, second = await opened(log), await opened(log)
+    other = await opened(log, TaskFilter(labels={"team": "a"}))
+    log.changed(record("a"), None)
+    log.changed(record("b", labels={"team": "a"}), None)
+    found = await anext(first)
+    assert await anext(second) is found
+    assert received(found) == ["a 2", "b 2"]
+    assert received(await anext(other)) == ["b 2"]
+    for watch in (first, second, other):
+        await watch.aclose()
+
+
+async def test_many_watchers_are_answered_less_often() -> None:
+    """Each gets everything, later."""
+    clock = FakeClock()
+    log = change_log(clock)
+    watches = [await opened(log) for _ in range(401)]
+    log.changed(record("a"), None)
+    for watch in watches:
+        assert received(await anext(watch)) == ["a 2"]
+    log.changed(record("b"), None)
+    following = asyncio.ensure_future(anext(watches[0]))
+    for seconds, is_done in ((0.25, False), (0.1, True)):
+        await asyncio.sleep(0)
+        clock.advance(seconds)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert following.done() == is_done
+    assert received(await following) == ["b 2"]
+    for watch in watches:
+        await watch.aclose()
+
+
+async def test_each_answer_waits_for_a_time_slice() -> None:
+    """So that thousands of watchers that wake at once leave time for others."""
+    slices = 0
+
+    async def time_slice() -> None:
+        nonlocal slices
+        slices += 1
+
+    log = TaskChangeLog(FakeClock(), always_open, time_slice)
+    watch = await opened(log)
+    log.changed(record("a"), None)
+    await anext(watch)
+    assert slices == 1
+    await watch.aclose()

@@ -1,4 +1,4 @@
-"""Batches: many runs on one stream, accepted together, whose outcomes go out as they come.
+"""A batch: many runs on one stream, accepted together, whose outcomes go out as they come.
 
 A run holds a slot from when it is read until its outcome was taken by the client. Requests are read no further while no slot
 is free: so a client that reads slowly slows down its own sending, and nothing piles up here.
@@ -6,7 +6,7 @@ is free: so a client that reads slowly slows down its own sending, and nothing p
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, cast
 
 from flowgram.runtime.v1.runtime_service_pb2 import BatchRun, TaskRunBatchRequest, TaskRunRequest
@@ -31,6 +31,8 @@ _ACCEPTED_TOGETHER: Final = 64
 """Runs that are accepted in one go: more gain nothing, and hold up the first one's outcome."""
 _READ_AHEAD_BYTES: Final = 1024 * 1024
 """So much of the inputs of runs that wait to be accepted is read, or one run."""
+_ACCEPTORS: Final = 2
+"""Groups of runs that are accepted at once: while one becomes durable, the next one is checked."""
 
 
 class BatchDefaults:
@@ -92,28 +94,36 @@ _USUAL: Final = frozenset(
 
 
 class Batch:
-    """One batch on its way: reads runs, has them accepted, and hands out their outcomes.
+    """One batch on its way: reads runs, has them accepted, and hands out their outcomes. See `batch_stream` for its use.
 
     Args:
-        requests: The stream of the client.
+        first: The first request of the stream.
+        requests: The others.
         application: Runs the tasks.
         namespace: Whose they are to be.
         encode: The serialized `TaskRunResponse` of a task that has terminated.
+
+    Raises:
+        ArgumentInvalid: The first request has no defaults, or they are not as they should be.
     """
 
     def __init__(
         self,
+        first: TaskRunBatchRequest,
         requests: AsyncIterator[TaskRunBatchRequest],
         application: TaskService,
         namespace: str,
         encode: Callable[[TaskRecord], bytes],
     ) -> None:
+        self._defaults = BatchDefaults(first, namespace)
+        self._first = first
         self._requests = requests
         self._application = application
         self._namespace = namespace
         self._encode = encode
-        self._free = 0
+        self._free = self._defaults.max_in_flight
         self._in_flight = 0
+        self._taken = 0  # outcomes of the response that the client is taking
         self._read_ahead: deque[BatchRun] = deque()
         self._read_ahead_bytes = 0
         self._arrived = asyncio.Event()
@@ -122,58 +132,66 @@ class Batch:
         self._room = asyncio.Event()
         self._waiting: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._acceptors: list[asyncio.Task[None]] = []
 
-    async def responses(self) -> AsyncGenerator[bytes, None]:
-        """The serialized responses, until all runs have an outcome and the client sends no more.
+    def start(self) -> None:
+        """Begins to read and to accept."""
+        self._reader = asyncio.create_task(self._read(), name="batch reader")
+        self._acceptors = [
+            asyncio.create_task(self._accept_all(), name="batch acceptor") for _ in range(_ACCEPTORS)
+        ]
+        for task in (self._reader, *self._acceptors):
+            task.add_done_callback(lambda _: self._news.set())
+
+    async def next_response(self) -> bytes | None:
+        """The next serialized response; the one before has been taken. None: all runs have an outcome, and no more will come.
 
         Raises:
-            ArgumentInvalid: The first request, or a key, is not as it should be.
+            ArgumentInvalid: A key is not as it should be, or defaults came again.
             ShuttingDown: The service ends before the tasks do. They go on after the next start.
         """
-        first = await anext(self._requests, None)
-        if first is None:
-            return
-        defaults = BatchDefaults(first, self._namespace)
-        self._free = defaults.max_in_flight
-        reader = asyncio.create_task(self._read(first), name="batch reader")
-        acceptor = asyncio.create_task(self._accept_all(defaults), name="batch acceptor")
-        for task in (reader, acceptor):
-            task.add_done_callback(lambda _: self._news.set())
-        try:
-            while True:
-                while self._ready:
-                    count, response = self._take()
-                    yield response
-                    self._in_flight -= count
-                    self._free += count
-                    self._room.set()
-                if self._failure is not None:
-                    raise self._failure
+        reader = self._reader
+        assert reader is not None  # noqa: S101 - it was started
+        self._free += self._taken
+        self._in_flight -= self._taken
+        if self._taken:
+            self._room.set()
+        self._taken = 0
+        while not self._ready:
+            if self._failure is not None:
+                raise self._failure
+            for acceptor in self._acceptors:
                 if acceptor.done():
                     acceptor.result()
-                if reader.done():
-                    reader.result()
-                    if not self._in_flight:
-                        return
-                await self._news.wait()
-                self._news.clear()
-        finally:
-            left = (reader, acceptor, *self._waiting)
-            for task in left:
-                task.cancel()
-            await asyncio.gather(*left, return_exceptions=True)
+            if reader.done():
+                reader.result()
+                if not self._in_flight:
+                    return None
+            await self._news.wait()
+            self._news.clear()
+        return self._take()
 
-    def _take(self) -> tuple[int, bytes]:
-        """How many outcomes a response has, and the response."""
+    async def close(self) -> None:
+        """Stops reading and accepting. The tasks go on."""
+        left = [*self._acceptors, *self._waiting]
+        if self._reader is not None:
+            left.append(self._reader)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    def _take(self) -> bytes:
         parts: list[bytes] = []
         size = 0
         while self._ready and (not parts or size + len(self._ready[0]) <= _RESPONSE_BYTES):
             size += len(self._ready[0])
             parts.append(self._ready.popleft())
-        return len(parts), b"".join(parts)
+        self._taken = len(parts)
+        return b"".join(parts)
 
-    async def _read(self, first: TaskRunBatchRequest) -> None:
-        await self._read_runs(first)
+    async def _read(self) -> None:
+        await self._read_runs(self._first)
         async for request in self._requests:
             if request.HasField("defaults"):
                 raise ArgumentInvalid(Violation("defaults", "may be in the first request only"))
@@ -196,23 +214,24 @@ class Batch:
     def _is_far_ahead(self) -> bool:
         return len(self._read_ahead) >= _ACCEPTED_TOGETHER or self._read_ahead_bytes >= _READ_AHEAD_BYTES
 
-    async def _accept_all(self, defaults: BatchDefaults) -> None:
+    async def _accept_all(self) -> None:
         """Accepts what has come while the runs before were accepted, whatever messages it came in."""
         while True:
-            await self._arrived.wait()
-            self._arrived.clear()
+            while not self._read_ahead:  # another acceptor may have taken all
+                self._arrived.clear()
+                await self._arrived.wait()
             runs = list(self._read_ahead)
             self._read_ahead.clear()
             self._read_ahead_bytes = 0
             self._room.set()
-            await self._accept(runs, defaults)
+            await self._accept(runs)
 
-    async def _accept(self, runs: Sequence[BatchRun], defaults: BatchDefaults) -> None:
+    async def _accept(self, runs: Sequence[BatchRun]) -> None:
         requests: list[TaskRequest] = []
         keys: list[str] = []
         for run in runs:
             try:
-                requests.append(defaults.request_of(run))
+                requests.append(self._defaults.request_of(run))
             except ArgumentInvalid as error:
                 self._reject(run.key, error)
             else:

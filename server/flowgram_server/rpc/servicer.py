@@ -24,7 +24,7 @@ from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.journal.interface import TaskRecord
 from flowgram_server.auth.principal import ANONYMOUS, Role, current_principal
 from flowgram_server.rpc.access_log import note
-from flowgram_server.rpc.batch import Batch
+from flowgram_server.rpc.batch_stream import batch_responses
 from flowgram_server.rpc.convert.page_token import encode_page_token
 from flowgram_server.rpc.convert.requests import (
     cancel_order,
@@ -168,7 +168,7 @@ class RuntimeServicer:
 
         with self._counted_watch(_namespace()):
             async with aclosing(
-                Batch(requests, self._application, _namespace(), encode).responses()
+                batch_responses(requests, self._application, _namespace(), encode)
             ) as responses:
                 async for response in responses:
                     yield response

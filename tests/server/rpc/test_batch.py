@@ -30,7 +30,7 @@ from flowgram_core.hosting.errors import ShuttingDown
 from flowgram_core.hosting.service import TaskRequest
 from flowgram_core.journal.interface import TaskRecord
 from flowgram_server.app import Server, open_server
-from flowgram_server.rpc.batch import Batch
+from flowgram_server.rpc.batch_stream import batch_responses
 from flowgram_server.settings.loading import load_settings
 
 OUTPUTS = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
@@ -199,8 +199,8 @@ async def test_runs_of_many_messages_are_accepted_together() -> None:
             yield first_less(numbered([number]))
         released.set()
 
-    batch = Batch(requests(), application, "default", lambda _: b"")
-    answers = [TaskRunBatchResponse.FromString(each) async for each in batch.responses()]
+    responses = batch_responses(requests(), application, "default", lambda _: b"")
+    answers = [TaskRunBatchResponse.FromString(each) async for each in responses]
     assert groups == [1, 30]
     assert sum(len(answer.outcomes) for answer in answers) == 31
 
@@ -217,7 +217,7 @@ async def test_a_slow_reader_slows_down_the_sender() -> None:
         for read in range(1, 101):
             yield TaskRunBatchRequest(runs=[run(str(read))])
 
-    responses = Batch(requests(), application, "default", lambda _: b"").responses()
+    responses = batch_responses(requests(), application, "default", lambda _: b"")
     taken = decoded(await anext(responses))
     for _ in range(1000):
         await asyncio.sleep(0)

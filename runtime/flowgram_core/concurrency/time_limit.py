@@ -27,13 +27,13 @@ class TimeLimit:
 
     __slots__ = ("_call_later", "_cancelling", "_seconds", "_task", "_timer", "is_over")
 
-    _task: asyncio.Task[object]
     _timer: Timer
-    _cancelling: int
 
     def __init__(self, call_later: CallLater, seconds: float) -> None:
         self._call_later = call_later
         self._seconds = seconds
+        self._task: asyncio.Task[object] | None = None
+        self._cancelling = 0
         self.is_over = False
 
     def __enter__(self) -> None:
@@ -47,13 +47,15 @@ class TimeLimit:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._timer.cancel()
-        canceled = self.is_over and self._task.uncancel() <= self._cancelling
+        task = self._task
         # The error, which the task may keep, refers to this object by the caller's variables: that would be a cycle.
-        del self._task
+        self._task = None
+        canceled = self.is_over and task is not None and task.uncancel() <= self._cancelling
         # The task may have been cancelled by others besides, which then counts.
         if canceled and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     def _expire(self) -> None:
-        self.is_over = True
-        self._task.cancel()
+        if self._task is not None:
+            self.is_over = True
+            self._task.cancel()

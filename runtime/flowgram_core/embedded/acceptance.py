@@ -56,7 +56,7 @@ class Acceptance:
         self,
         services: Services,
         programs: ProgramCache,
-        scheduler: Scheduler,
+        scheduler: Scheduler[TaskRunner],
         recovery: Recovery,
         new_task_id: Callable[[], str],
         check_open: Callable[[], None],

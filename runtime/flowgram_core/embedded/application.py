@@ -109,7 +109,7 @@ class Application:
             observer=observer,
             disposer=disposer,
         )
-        self._scheduler = Scheduler(
+        self._scheduler: Scheduler[TaskRunner] = Scheduler(
             settings.max_running_tasks,
             settings.max_waiting_tasks,
             settings.max_held_inputs_bytes,
@@ -233,7 +233,14 @@ class Application:
         """
         while True:
             runner = await self._runner(task_id, namespace)
-            record = await self._record(task_id, namespace) if runner is None else runner.record
+            if runner is not None:
+                record = runner.record
+            elif (
+                recent := self._services.recently_ended.get(task_id, namespace, self._clock.now())
+            ) is not None:
+                return recent
+            else:
+                record = await self._record(task_id, namespace)
             if record.ended:
                 return record
             await self._require_active(runner).live_log.changed(self._clock)

@@ -30,7 +30,9 @@ _PAGE: Final = 1000
 class Recovery:
     """Rebuilds the unfinished tasks, and hands them to the scheduler."""
 
-    def __init__(self, program_cache: ProgramCache, services: Services, scheduler: Scheduler) -> None:
+    def __init__(
+        self, program_cache: ProgramCache, services: Services, scheduler: Scheduler[TaskRunner]
+    ) -> None:
         self._services = services
         self._scheduler = scheduler
         self._replayer = Replayer(program_cache, services)

@@ -34,5 +34,6 @@ async def _remove_some(services: Services) -> int:
         keep_newest=settings.retention_count or None,
         limit=_BATCH,
     )
+    services.recently_ended.remove(task.task_id for task in removed)
     services.task_changes.removed(removed)
     return len(removed)

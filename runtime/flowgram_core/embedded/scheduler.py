@@ -8,12 +8,12 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from flowgram_core.concurrency.fair_queue import FairQueue
 from flowgram_core.concurrency.time_limit import TimeLimit
-from flowgram_core.embedded.task_runner import TaskRunner
 from flowgram_core.hosting.errors import TaskOverLimit, TooManyTasks
+from flowgram_core.hosting.live_log import LiveLog
 from flowgram_core.journal.interface import NewTask, TaskRecord
 
 _log = logging.getLogger(__name__)
@@ -21,7 +21,72 @@ _log = logging.getLogger(__name__)
 _RETRY_AFTER: Final = 1.0
 
 
-class Scheduler:
+class Runner(Protocol):
+    """Runs a task: what the scheduler knows of a `TaskRunner`."""
+
+    record: TaskRecord
+    accepted: bool
+
+    def __hash__(self) -> int:
+        """It is compared by identity."""
+        ...
+
+    @property
+    def task_id(self) -> str:
+        """The task."""
+        ...
+
+    @property
+    def inputs_size(self) -> int:
+        """Characters of its inputs."""
+        ...
+
+    @property
+    def started(self) -> bool:
+        """Whether it has left the queue."""
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has ended."""
+        ...
+
+    @property
+    def live_log(self) -> LiveLog:
+        """What is woken when no more will come."""
+        ...
+
+    def queue(self) -> None:
+        """Lets it wait to start."""
+        ...
+
+    def start(self) -> None:
+        """Starts it."""
+        ...
+
+    def accept(
+        self, task: NewTask, begun: Callable[[Any], None]
+    ) -> "tuple[asyncio.Future[TaskRecord], asyncio.Future[None]]":
+        """Makes a new task durable, with its first step."""
+        ...
+
+    async def run(self) -> None:
+        """Runs it to its end."""
+        ...
+
+    async def stop(self) -> None:
+        """Ends what still runs for it."""
+        ...
+
+    def close(self) -> None:
+        """Frees what it holds."""
+        ...
+
+
+_Runner = TypeVar("_Runner", bound=Runner)
+
+
+class Scheduler(Generic[_Runner]):
     """Admits tasks, and decides which of them run.
 
     Args:
@@ -45,11 +110,11 @@ class Scheduler:
         self._max_inputs_bytes = max_inputs_bytes
         self._fail_task = fail_task
         self._owner_of = owner_of
-        self._runners: dict[str, TaskRunner] = {}
+        self._runners: dict[str, _Runner] = {}
         self._active: dict[
-            TaskRunner, asyncio.Future[None]
+            _Runner, asyncio.Future[None]
         ] = {}  # the commit that accepts it, then the asyncio task that runs it
-        self._waiting: FairQueue[TaskRunner] = FairQueue()
+        self._waiting: FairQueue[_Runner] = FairQueue()
         self._tasks_of: Counter[str] = Counter()  # by owner
         self._waiting_of: Counter[str] = Counter()
         self._first_owner: str | None = None
@@ -75,7 +140,7 @@ class Scheduler:
         """Tasks that wait to start."""
         return len(self._waiting)
 
-    def get(self, task_id: str) -> TaskRunner | None:
+    def get(self, task_id: str) -> _Runner | None:
         """The runner of a task, or None if it is not active here."""
         return self._runners.get(task_id)
 
@@ -117,7 +182,7 @@ class Scheduler:
             )
             raise TooManyTasks(text, _RETRY_AFTER)
 
-    def admit(self, runner: TaskRunner, task: NewTask) -> asyncio.Future[TaskRecord]:
+    def admit(self, runner: _Runner, task: NewTask) -> asyncio.Future[TaskRecord]:
         """Admits a new task: it starts, or waits behind the others.
 
         Returns:
@@ -129,7 +194,7 @@ class Scheduler:
         self._add(runner, waits=waits)
         return answer
 
-    def resume(self, runner: TaskRunner) -> None:
+    def resume(self, runner: _Runner) -> None:
         """Admits a rebuilt task: it goes on if it had started, else it waits for `start_waiting`."""
         self._add(runner, waits=not runner.started)
         self._run_in_background(runner)
@@ -154,7 +219,7 @@ class Scheduler:
             self._running += 1
             runner.start()
 
-    async def ended(self, runner: TaskRunner) -> None:
+    async def ended(self, runner: _Runner) -> None:
         """Returns once a task is no longer active: it has ended, and so have its calls."""
         while (active := self._active.get(runner)) is not None:
             await asyncio.wait([active])
@@ -179,7 +244,7 @@ class Scheduler:
                 each.cancel()
             await asyncio.wait(active)
 
-    def _add(self, runner: TaskRunner, *, waits: bool) -> None:
+    def _add(self, runner: _Runner, *, waits: bool) -> None:
         owner = self._owner_of(runner.record)
         if waits:
             self._waiting.push(owner, runner)
@@ -195,36 +260,36 @@ class Scheduler:
         if not self._waiting_of[owner]:
             del self._waiting_of[owner]
 
-    def _accepted(self, runner: TaskRunner) -> None:
+    def _accepted(self, runner: _Runner) -> None:
         """The journal has answered on a new task."""
         if not runner.accepted or runner.finished or self._closed:
             self._remove(runner)
         else:
             self._run_in_background(runner)
 
-    def _run_in_background(self, runner: TaskRunner) -> None:
+    def _run_in_background(self, runner: _Runner) -> None:
         running = asyncio.create_task(self._run(runner), name=runner.task_id)
         self._active[runner] = running
         running.add_done_callback(lambda done: self._run_ended(runner, done))
 
-    async def _run(self, runner: TaskRunner) -> None:
+    async def _run(self, runner: _Runner) -> None:
         try:
-            try:
-                await runner.run()
-            finally:
-                await runner.stop()
+            await _run_and_stop(runner)
         except TaskOverLimit as error:
-            await self._fail_task(runner.record, str(error))
+            reason = str(error)
         except Exception:  # noqa: BLE001 - a defect must not leave a task hanging
             _log.exception("a task failed with an internal error", extra={"task_id": runner.task_id})
-            await self._fail_task(runner.record, "Task failed with an internal error")
+            reason = "Task failed with an internal error"
+        else:
+            return
+        await self._fail_task(runner.record, reason)
 
-    def _run_ended(self, runner: TaskRunner, done: asyncio.Task[None]) -> None:
+    def _run_ended(self, runner: _Runner, done: asyncio.Task[None]) -> None:
         if not done.cancelled() and (error := done.exception()) is not None:
             _log.error("a task could not be ended", exc_info=error, extra={"task_id": runner.task_id})
         self._remove(runner)
 
-    def _remove(self, runner: TaskRunner) -> None:
+    def _remove(self, runner: _Runner) -> None:
         runner.close()  # it may have been cancelled before it ran
         del self._active[runner]
         del self._runners[runner.task_id]
@@ -243,3 +308,18 @@ class Scheduler:
         else:
             self._running -= 1
         self.start_waiting()
+
+
+async def _run_and_stop(runner: Runner) -> None:
+    # No `finally`: nothing may be awaited while an error is handled, see CONTRIBUTING.md on compiled modules.
+    failure: BaseException | None = None
+    try:
+        await runner.run()
+    except BaseException as error:  # noqa: BLE001 - it is raised again
+        failure = error
+    await runner.stop()
+    try:
+        if failure is not None:
+            raise failure
+    finally:
+        failure = None  # it refers to this frame

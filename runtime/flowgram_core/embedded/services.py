@@ -7,6 +7,7 @@ from flowgram_core.concurrency.fair_threads import FairThreads
 from flowgram_core.concurrency.fairness import FairScheduler
 from flowgram_core.embedded.disposer import Disposer
 from flowgram_core.embedded.memory_budget import MemoryBudget
+from flowgram_core.embedded.recently_ended import RecentlyEnded
 from flowgram_core.embedded.storage import StorageBudget
 from flowgram_core.embedded.uptime import Uptime
 from flowgram_core.hosting.calls import Caller
@@ -29,6 +30,7 @@ class Services:
         threads: For node runs that take long.
         pins: The settings pinned to the tasks, as their first activation records them.
         disposer: Frees what large tasks have held.
+        recently_ended: The tasks that ended last.
         observer: Is notified of what tasks do, where somebody wants to know.
     """
 
@@ -48,6 +50,7 @@ class Services:
     pins: JSONObject | None
     observer: Observer | None = None
     disposer: Disposer = field(default_factory=Disposer)
+    recently_ended: RecentlyEnded = field(default_factory=RecentlyEnded)
 
     def changed(self, record: TaskRecord, former: int | None) -> None:
         """Notifies all observers that a task has another status, and is durable in it.

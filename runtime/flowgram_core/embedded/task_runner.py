@@ -367,6 +367,8 @@ class TaskRunner:
             None if finish is None else finish.result,
         )
         self.services.changed(self.record, former)
+        if finish is not None and former is not None:  # whoever has it accepted gets the record otherwise
+            self.services.recently_ended.add(self.record)
         if self._observer is not None:
             events, self._events = self._events, []
             self._observer.committed(self.record, events)

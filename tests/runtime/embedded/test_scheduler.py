@@ -1,6 +1,9 @@
 """The scheduler: whose tasks wait, and whose are started, where tasks have owners."""
 
+from typing import Any
+
 import pytest
+from support.journals import new_task
 
 from flowgram_core.embedded.scheduler import Scheduler
 from flowgram_core.hosting.errors import TooManyTasks
@@ -15,7 +18,7 @@ class Runner:
 
     def __init__(self, task_id: str) -> None:
         self.task_id = task_id
-        self.record = task_id
+        self.record = new_task(task_id).record()
 
     def start(self) -> None:
         self.started = True
@@ -25,12 +28,12 @@ async def _fail(record: TaskRecord, reason: str) -> None:
     raise AssertionError(record, reason)
 
 
-def scheduler(max_waiting: int) -> Scheduler:
+def scheduler(max_waiting: int) -> Scheduler[Any]:
     """One that runs a single task; the owner of a task is the first letter of its id."""
-    return Scheduler(1, max_waiting, 1000, _fail, owner_of=lambda record: str(record)[0])
+    return Scheduler(1, max_waiting, 1000, _fail, owner_of=lambda record: record.task_id[0])
 
 
-def add(made: Scheduler, task_id: str, *, waits: bool = True) -> Runner:
+def add(made: Scheduler[Any], task_id: str, *, waits: bool = True) -> Runner:
     runner = Runner(task_id)
     made._add(runner, waits=waits)  # type: ignore[arg-type]  # all that it needs
     return runner

@@ -72,6 +72,7 @@ class ScriptedServicer(WorkflowRuntimeServiceServicer):
         self.requests: dict[str, list[Any]] = defaultdict(list)
         self.metadata: list[dict[str, Any]] = []
         self.time_remaining: list[float | None] = []
+        self.peers: list[str] = []
         self.left = asyncio.Event()
         """A client has left a stream that was hanging."""
         self.hanging = asyncio.Event()
@@ -84,6 +85,7 @@ class ScriptedServicer(WorkflowRuntimeServiceServicer):
         self.requests[method].append(request)
         self.metadata.append(dict(context.invocation_metadata()))
         self.time_remaining.append(context.time_remaining())
+        self.peers.append(context.peer())
         steps = self.script[method]
         return steps.popleft() if len(steps) > 1 else steps[0]
 

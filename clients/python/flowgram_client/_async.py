@@ -28,6 +28,16 @@ from .retry import RECONNECT, RETRY, RetryPolicy
 T = TypeVar("T")
 
 
+def open_channel(
+    target: str, credentials: grpc.ChannelCredentials | None, options: Sequence[tuple[str, Any]]
+) -> grpc.aio.Channel:
+    """A channel with this package's options; those in `options` win. It connects at its first call."""
+    settings = channel_options(target, options)
+    if credentials is None:
+        return grpc.aio.insecure_channel(target, settings)
+    return grpc.aio.secure_channel(target, credentials, settings)
+
+
 class AsyncClient:
     """A client of one server, for one event loop. Make it inside the loop; use `async with`, or `close` it.
 
@@ -66,11 +76,7 @@ class AsyncClient:
     ) -> None:
         self._owns_channel = channel is None
         if channel is None:
-            settings = channel_options(target, options)
-            if credentials is None:
-                channel = grpc.aio.insecure_channel(target, settings)
-            else:
-                channel = grpc.aio.secure_channel(target, credentials, settings)
+            channel = open_channel(target, credentials, options)
         self._channel = channel
         self._stub = WorkflowRuntimeServiceStub(channel)
         self._credentials = Credentials(metadata, token)
@@ -366,7 +372,8 @@ class AsyncClient:
 
     async def _items(self, flow: Flow[None]) -> AsyncGenerator[Any, None]:
         """Perform a flow, and give what it emits."""
-        performer = _Performer(self._stub, self._call_metadata, self._sleep)
+        stub = self._begin_stream()
+        performer = _Performer(stub, self._call_metadata, self._sleep)
         try:
             walk = Walk(flow)
             while walk.effect is not None:
@@ -379,6 +386,14 @@ class AsyncClient:
             raise error.with_traceback(None) from None
         finally:
             performer.close()
+            self._end_stream(stub)
+
+    def _begin_stream(self) -> WorkflowRuntimeServiceStub:
+        """By what a stream is made that begins now."""
+        return self._stub
+
+    def _end_stream(self, stub: WorkflowRuntimeServiceStub) -> None:
+        """A stream that was made by `stub` has ended."""
 
 
 class _Performer:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
+_MOST_STREAM_CONNECTIONS = 64
+
 
 def bind_embedded(settings: Settings) -> socket.socket | None:
     """Where the gateway of a server is to listen; None if there is to be none.
@@ -68,6 +70,8 @@ async def open_embedded(
     client = RawClient(
         security.private_target or from_within(address),
         retry=RETRY,
+        # As many watches as there may be, whatever else there is.
+        stream_connections=min(settings.max_watches // settings.max_streams + 1, _MOST_STREAM_CONNECTIONS),
         # A proxy of the environment leads out of this machine, under whatever name the server listens.
         options=(("grpc.enable_http_proxy", 0),),
         call_metadata=None if security.guard is None else forwarded.get,

@@ -117,9 +117,7 @@ class Settings(BaseSettings):
         ge=65_536,
         description="Bytes of one gRPC message.",
     )
-    max_streams: Count = Field(
-        default=20_000, ge=1, description="Calls at once on one connection; a gateway has a watch in each."
-    )
+    max_streams: Count = Field(default=5_000, ge=1, description="Calls at once on one gRPC connection.")
     max_watches: Count = Field(default=_SERVICE.max_watches, ge=1, description="Clients that watch at once.")
     max_report_events: Count = Field(
         default=_SERVICE.max_report_events, ge=2, description="Events that one report adds up."

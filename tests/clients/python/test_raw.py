@@ -46,3 +46,23 @@ async def test_changes_say_when_they_are_live(server: Any) -> None:
     assert given == [None, CHANGED, None, CHANGED]
     (request, _) = server.requests("WatchTasks")
     assert (list(request.statuses), dict(request.labels)) == ([4], {"a": "b"})
+
+
+async def test_streams_have_connections_of_their_own(server: Any) -> None:
+    """Shared evenly, and used again: as many as wanted, whatever a server takes on one, and none keeps a call waiting."""
+    server.on("WatchTask", *([[watched(*history(1)), HANG]] * 5))
+    server.on("TaskResult", runtime_service_pb2.TaskResultResponse(outputs="{}"))
+    async with RawClient(server.target, stream_connections=2) as client:
+        watches = [client.watch_events("t1") for _ in range(4)]
+        for watch in watches:
+            await anext(watch)
+        await watches.pop(0).aclose()
+        watches.append(client.watch_events("t1"))
+        await anext(watches[-1])
+        await client.call("TaskResult", runtime_service_pb2.TaskResultRequest(task_id="t1"))
+        for watch in watches:
+            await watch.aclose()
+    first, second, third, fourth, fifth, call = server.servicer.peers
+    assert {first, third} == {fifth, third}
+    assert {second} == {fourth} != {first}
+    assert call not in {first, second}

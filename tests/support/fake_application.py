@@ -81,6 +81,9 @@ class FakeApplication:
         self.schemas: dict[str, str] = {}
         self.logs: dict[str, list[Batch]] = {}
         self.requests: list[TaskRequest] = []
+        self.searching = 0
+        self.found = asyncio.Event()
+        self.found.set()
         self.asked: dict[str, Any] = {}
         self.raises: Exception | None = None
         self.problems: tuple[Problem, ...] = ()
@@ -155,6 +158,8 @@ class FakeApplication:
     ) -> list[TaskRecord]:
         self._raise()
         self.asked["tasks"] = (limit, before, statuses, labels)
+        self.searching += 1
+        await self.found.wait()
         newest_first = sorted(self.records.values(), key=lambda found: -found.order)
         fitting = (found for found in newest_first if before is None or found.order < before)
         return [found for found in fitting if found.namespace == namespace][:limit]

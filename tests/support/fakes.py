@@ -22,6 +22,7 @@ from flowgram_core.modeling.document import Node
 from flowgram_core.nodes.executor import CallContext
 from flowgram_core.nodes.registry import Registry, pure_node_types
 
+_BEGIN = 1_700_000_000_000_000
 _ROUNDS = 50
 """More turns of the event loop than anything takes that waits for nothing."""
 
@@ -38,13 +39,21 @@ class FakeClock:
     """A clock that stands still until the test moves it."""
 
     def __init__(self) -> None:
-        self._now = 1_700_000_000_000_000
+        self._now = _BEGIN
+        self._set_by = 0
         self._timers: list[tuple[int, int, _Timer]] = []
         self._order = itertools.count()
         self._changed = asyncio.Event()
 
     def now(self) -> int:
-        return self._now
+        return self._now + self._set_by
+
+    def monotonic(self) -> float:
+        return (self._now - _BEGIN) / 1e6
+
+    def set_by(self, seconds: float) -> None:
+        """Sets the wall clock, as an operator or a time server does; no time passes."""
+        self._set_by += round(seconds * 1e6)
 
     async def sleep(self, seconds: float) -> None:
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()

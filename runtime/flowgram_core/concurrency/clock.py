@@ -20,7 +20,11 @@ class Clock(Protocol):
     """Tells the time, and waits."""
 
     def now(self) -> int:
-        """The time in microseconds since the epoch."""
+        """The time in microseconds since the epoch. It may be set, and then jumps."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds from any beginning, which never jump."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -39,6 +43,10 @@ class SystemClock:
     def now(self) -> int:
         """The time in microseconds since the epoch."""
         return time.time_ns() // 1000
+
+    def monotonic(self) -> float:
+        """Seconds from any beginning, which never jump."""
+        return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
         """Returns after so many seconds."""

@@ -2,7 +2,8 @@
 
 A server records its *session* in the journal: when it began, and when it was last known to be alive. The next one adds up
 the parts of all sessions that lie after the start of a task. So a time-out neither counts the time between two servers nor
-begins anew with the last event of a task.
+begins anew with the last event of a task. Where the wall clock is set while a server runs, its session ends, and another one begins:
+the hours that were skipped are no time in which a task ran.
 """
 
 import asyncio
@@ -19,6 +20,8 @@ _log = logging.getLogger(__name__)
 _FIRST_RENEWAL: Final = 1 / 16
 _RENEWAL: Final = 1.0
 """Seconds between renewals: each time twice as long. The first come soon, so that short sessions count in a crash loop."""
+_STEP: Final = 2_000_000
+"""Microseconds by which the wall clock must be off to count as set."""
 
 
 class Uptime:
@@ -33,6 +36,8 @@ class Uptime:
         self._journal = journal
         self._clock = clock
         self._began = clock.now()
+        self._began_at = clock.monotonic()
+        self._seen_at = self._began_at
         self._former: list[ServerSession] = []
         self._timed = 0
         self._needed = asyncio.Event()
@@ -40,7 +45,8 @@ class Uptime:
 
     async def begin(self) -> None:
         """Begins the session. If the journal fails, earlier sessions are not counted."""
-        self._began = self._clock.now()
+        self._began, self._began_at = self._clock.now(), self._clock.monotonic()
+        self._seen_at = self._began_at
         try:
             self._former = await self._journal.begin_session(self._began)
         except JournalError:
@@ -57,8 +63,9 @@ class Uptime:
 
     async def record(self) -> None:
         """Extends the session. If the journal fails, that is logged once until it works again."""
+        self._look_at_clock()
         try:
-            await self._journal.extend_session(ServerSession(self._began, self._clock.now()))
+            await self._journal.extend_session(ServerSession(self._began, self._began + self._own()))
         except JournalError as error:
             if not self._failing:
                 _log.warning("cannot record the server's uptime: %s", error)
@@ -73,14 +80,31 @@ class Uptime:
             time: The time, by the clock of its own session.
             earlier: Whether it lies in an earlier session. Times do not tell: the clock may have been set back since.
         """
-        own = self._clock.now() - self._began
+        self._look_at_clock()
+        own = self._own()
         if not earlier:
             return max(0, min(own, self._clock.now() - time))
         first = self._session_of(time)
         past = sum(session.alive - session.began for session in self._former[first + 1 :])
         if first >= 0:
             past += max(0, self._former[first].alive - time)
-        return past + max(0, own)
+        return past + own
+
+    def _own(self) -> int:
+        """How long this session has lasted, in microseconds."""
+        return round((self._clock.monotonic() - self._began_at) * 1e6)
+
+    def _look_at_clock(self) -> None:
+        """Begins another session where the wall clock was set since the last look."""
+        monotonic = self._clock.monotonic()
+        since_last, self._seen_at = monotonic - self._seen_at, monotonic
+        if abs(self._clock.now() - self._began - self._own()) < _STEP:
+            return
+        _log.warning("the system's clock was set: time-outs go on as if it had not been")
+        lasted = self._own() - round(since_last * 1e6)
+        self._former.append(ServerSession(self._began, self._began + lasted))
+        # What happened since the last look belongs to the new session, whose times it may have.
+        self._began, self._began_at = self._clock.now() - round(since_last * 1e6), monotonic - since_last
 
     def _session_of(self, time: int) -> int:
         """The index of the earlier session in which a time lies, or after which it comes; -1 if it is before all."""

@@ -53,6 +53,9 @@ from flowgram_server.rpc.shared_changes import SharedChanges
 _REPORTS: Final = 8
 """Reports and tasks that are put together at once: each takes up to some times `max_message_bytes`."""
 
+_LISTS: Final = 2
+"""Lists that are searched for at once: one for labels that no task has looks through all tasks, and readers are few."""
+
 _REQUEST_REST: Final = 1024 * 1024
 """Bytes that a request may have beside a schema and inputs."""
 
@@ -132,6 +135,7 @@ class RuntimeServicer:
         self._quotas = Quotas(limits.quotas)
         self._reports = FairSemaphore(_REPORTS)  # by namespace
         self._long_reports = FairSemaphore(1)
+        self._lists = FairSemaphore(_LISTS)
         self._shared_changes = SharedChanges(clock, limits.max_message_bytes)
         self._version = version("flowgram-server")
 
@@ -243,7 +247,8 @@ class RuntimeServicer:
         """A page of tasks; with long labels it has tens of megabytes, and is encoded a part at a time."""
         keys = self._application.signing_keys
         query = list_query(request, _namespace(), keys)
-        records = await self._application.tasks(**query._replace(limit=query.limit + 1)._asdict())
+        async with self._lists.slot(query.namespace):
+            records = await self._application.tasks(**query._replace(limit=query.limit + 1)._asdict())
         page, more = records[: query.limit], records[query.limit :]
         now = self._clock.now()
         token = encode_page_token(page[-1].order, query.scope, keys) if more else ""

@@ -197,3 +197,29 @@ async def test_a_server_whose_clock_was_behind_counts_for_a_task_of_the_one_befo
     await third.begin()
     clock.advance(1)
     assert third.since(ahead + 500_000, earlier=True) == 1_500_000 + 3_000_000 + 1_000_000
+
+
+@pytest.mark.parametrize("hours", [-5, 5])
+async def test_a_clock_that_is_set_while_a_server_runs_costs_a_task_no_time(hours: int) -> None:
+    """Neither those that run on nor those that start then have more or less than their time, also after a restart."""
+    journal, clock = MemoryJournal(), FakeClock()
+    calls = ScriptedCalls()
+    async with running_application(calls, journal=journal, clock=clock) as application:
+        old = await application.run(TaskRequest(call_schema("old"), timeout=TEN_SECONDS))
+        await calls.running("old")
+        await let_pass(clock, 3)
+        clock.set_by(3600 * hours)
+        await let_pass(clock, 3)
+        new = await application.run(TaskRequest(call_schema("new"), timeout=TEN_SECONDS))
+        await calls.running("new")
+        await let_pass(clock, 2)
+        await application.drain(0)
+    clock.advance(1000)
+    calls = ScriptedCalls()
+    async with running_application(calls, journal=journal, clock=clock, first_id=2) as application:
+        await calls.running("old", "new")
+        for left, record in ((2, old), (6, new)):
+            await let_pass(clock, left - 1)
+            assert not (await application.task(record.task_id)).ended
+            await let_pass(clock, 1.5)
+            assert (await application.wait(record.task_id)).status == Status.FAILED

@@ -450,3 +450,15 @@ async def test_few_reports_are_put_together_at_once(service: Service) -> None:
     assert application.open_logs == 8
     application.logs_go_on.set()
     assert {answer.report.task_id for answer in await asyncio.gather(*reports)} == {"t1"}
+
+
+async def test_lists_that_take_long_wait_for_each_other_alone(service: Service) -> None:
+    """Those that look through all tasks in vain do not take the readers from who asks for one task."""
+    application, stub = service.application, service.stub
+    application.found.clear()
+    lists = [asyncio.ensure_future(stub.TaskList(TaskListRequest(labels={"no": "task"}))) for _ in range(20)]
+    await stub.TaskResult(TaskResultRequest(task_id="t1"))
+    assert 0 < application.searching <= 2
+    application.found.set()
+    assert all(not answer.next_page_token for answer in await asyncio.gather(*lists))
+    assert application.searching == 20

@@ -2,7 +2,9 @@
 
 The table is that of IANA's registries of special-purpose addresses (RFC 6890 and what was added since), not that of the
 `ipaddress` module, which differs between versions of Python. A range is refused as a whole, also where a few addresses in
-it could be reached, and so are addresses by which clouds give their machines metadata and credentials.
+it could be reached, and so are addresses by which clouds give their machines metadata and credentials. AS112 and AMT (192.31.196.0/24,
+192.52.193.0/24, 192.175.48.0/24, 2620:4f:8000::/48) are special-purpose, too, but globally reachable by the registries: anycast services
+of the internet, which lead into no network of the server's. So they are public here; what the registries allow of 2001::/23 is refused with it.
 """
 
 import ipaddress

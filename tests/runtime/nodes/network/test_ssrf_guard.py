@@ -47,6 +47,8 @@ def test_addresses_of_other_networks_are_not_public(address: str) -> None:
         "::ffff:8.8.8.8",
         "64:ff9b::8.8.8.8",
         "2002:808:808::1",
+        # Special-purpose, and globally reachable by IANA's registries: AS112 and AMT.
+        *("192.31.196.1", "192.52.193.1", "192.175.48.1", "2620:4f:8000::1"),
     ],
 )
 def test_addresses_of_the_internet_are_public(address: str) -> None:

@@ -34,17 +34,26 @@ class Deadly(Held):
 
     def bind(self, node):
         return CallBehavior(lambda scope, inputs: os.kill(os.getpid(), signal.SIGKILL))
+
+class DeadlyCall(Held):
+    type = "deadly_call"
+
+    async def execute(self, call, context):
+        await super().execute(call, context)
+        os.kill(os.getpid(), signal.SIGKILL)
 """
+ENTRY_POINTS = "held = deadly:Held\ndeadly = deadly:Deadly\ndeadly_call = deadly:DeadlyCall"
 
 
+@pytest.mark.parametrize("deadly", ["deadly", "deadly_call"])
 async def test_a_task_that_kills_three_processes_is_parked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    deadly: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its replay kills the process twice more, whatever a supervisor does; then the server serves, and says why it failed."""
     monkeypatch.setenv("GO_ON", str(tmp_path / "go_on"))
     packages, data = tmp_path / "packages", tmp_path / "data"
-    add_package(packages, "deadly", DEADLY, "held = deadly:Held\ndeadly = deadly:Deadly")
-    nodes = [start(), node("held_0", "held"), node("deadly_0", "deadly"), end()]
+    add_package(packages, "deadly", DEADLY, ENTRY_POINTS)
+    nodes = [start(), node("held_0", "held"), node("deadly_0", deadly), end()]
     edges = [edge("start_0", "held_0"), edge("held_0", "deadly_0"), edge("deadly_0", "end_0")]
     schema = json.dumps({"nodes": nodes, "edges": edges})
     async with (

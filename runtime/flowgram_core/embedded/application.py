@@ -88,8 +88,9 @@ class Application:
         self._program_cache = ProgramCache(registry.node_types, settings, free=disposer.free)
         self._fairness = fairness = fairness or FairScheduler()
         secrets = Secrets(settings.secret_names)
+        register = register or WorkRegister()
         calls = Caller(
-            registry.executors, settings, secrets, clock, fairness, workflow_secrets, disposer.free
+            registry.executors, settings, secrets, clock, fairness, workflow_secrets, disposer.free, register
         )
         self._services = Services(
             journal=journal,
@@ -99,7 +100,7 @@ class Application:
             secrets=secrets,
             fairness=fairness,
             uptime=Uptime(journal, clock),
-            register=register or WorkRegister(),
+            register=register,
             task_changes=TaskChangeLog(clock, self._check_open, fairness.time_slice),
             storage=StorageBudget(journal, settings, clock),
             settings=settings,

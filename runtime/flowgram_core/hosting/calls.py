@@ -19,9 +19,11 @@ from flowgram_core.engine.node_type import Call, is_trusted
 from flowgram_core.hosting.delta_scrubber import ScrubbedContext
 from flowgram_core.hosting.errors import CallWithdrawn
 from flowgram_core.hosting.quotas import Quotas
+from flowgram_core.hosting.registered_work import RegisteredWork
 from flowgram_core.hosting.secrets import Secrets, mask, mask_urls, scrub, scrub_outputs
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.hosting.unexpected_errors import log_unexpected_error
+from flowgram_core.journal.work_register import WorkRegister
 from flowgram_core.modeling.secret_references import placeholder
 from flowgram_core.modeling.sizes import size_of
 from flowgram_core.nodes.executor import CallContext, Executor
@@ -47,6 +49,7 @@ class Caller:
         fairness: Keeps many calls that begin or end at once from holding the event loop.
         workflow_secrets: The secrets of the server, whose values must not appear anywhere.
         free: Frees large values that are needed no more once nothing refers to them.
+        register: Gets the steps of calls of node types from other packages; None: nobody counts the processes that die of them.
     """
 
     def __init__(
@@ -58,8 +61,10 @@ class Caller:
         fairness: FairScheduler,
         workflow_secrets: WorkflowSecrets | None = None,
         free: Callable[[list[object]], None] | None = None,
+        register: WorkRegister | None = None,
     ) -> None:
         self._free = free
+        self._register = register
         self._settings = settings
         self._executors = executors
         self._foreign = frozenset(name for name in executors if not is_trusted(executors[name]))
@@ -86,6 +91,7 @@ class Caller:
             self._fairness,
             self._workflow_secrets,
             self._free,
+            self._register,
         )
         other._slots = self._slots
         return other
@@ -177,6 +183,7 @@ class Caller:
             if is_wanted is not None and not await is_wanted():
                 raise CallWithdrawn
             if node_type in self._foreign:
+                executor = _Foreign(executor, self._register)
                 call = copy_call(call)
             if limit is None:
                 return await executor.execute(call, context)
@@ -236,6 +243,23 @@ def _without_placeholders(call: Call, secrets: list[str]) -> list[str]:
     names = {name for used in call.node.secrets.values() for name in used}
     marks = [placeholder(name) for name in names]
     return [secret for secret in secrets if not any(mark in secret for mark in marks)] if marks else secrets
+
+
+class _Foreign:
+    """An executor of another package: its steps are registered, since nobody knows what they do to the process."""
+
+    def __init__(self, executor: Any, register: WorkRegister | None) -> None:
+        self._executor = executor
+        self._register = register
+
+    async def execute(self, call: Call, context: CallContext) -> Any:
+        """See `Executor`."""
+        if self._register is None:
+            return await self._executor.execute(call, context)
+        return await RegisteredWork(self._make(call, context), self._register, context.task_id)
+
+    async def _make(self, call: Call, context: CallContext) -> Any:
+        return await self._executor.execute(call, context)
 
 
 class CallSlots:

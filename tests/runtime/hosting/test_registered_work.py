@@ -1,0 +1,73 @@
+"""Registered work: in the register while it runs, and not while it waits, whatever comes of it."""
+
+import asyncio
+
+import pytest
+
+from flowgram_core.hosting.registered_work import RegisteredWork
+from flowgram_core.journal.work_register import SIZE, WorkRegister
+
+SESSION = 7
+
+
+class Register(WorkRegister):
+    """A register whose tasks a test can see: those that the next process would find."""
+
+    def __init__(self) -> None:
+        self.content = bytearray(SIZE)
+        super().__init__(self.content)
+        self.start(SESSION)
+
+    def tasks(self) -> tuple[str, ...]:
+        return WorkRegister(bytearray(self.content)).crashed
+
+
+async def test_the_steps_of_a_coroutine_are_registered() -> None:
+    """What it does stands there, the time in which it waits does not; its result is given on."""
+    register, seen, go_on = Register(), [], asyncio.Event()
+
+    async def work() -> str:
+        seen.append(register.tasks())
+        await go_on.wait()
+        seen.append(register.tasks())
+        return "done"
+
+    async def call() -> object:
+        return await RegisteredWork(work(), register, "task")
+
+    running = asyncio.create_task(call())
+    await asyncio.sleep(0)
+    assert register.tasks() == ()
+    go_on.set()
+    assert await running == "done"
+    assert seen == [("task",), ("task",)]
+    assert register.tasks() == ()
+
+
+async def test_errors_and_cancellations_go_through() -> None:
+    """As without it, and leave nothing in the register."""
+    register, canceled = Register(), asyncio.Event()
+
+    async def fails() -> None:
+        raise ValueError("wrong")
+
+    async def waits() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            assert register.tasks() == ("task",)
+            canceled.set()
+            raise
+
+    async def call() -> None:
+        await RegisteredWork(waits(), register, "task")
+
+    with pytest.raises(ValueError, match="wrong"):
+        await RegisteredWork(fails(), register, "task")
+    running = asyncio.create_task(call())
+    await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert canceled.is_set()
+    assert register.tasks() == ()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from support.certificates import Certificate
@@ -14,7 +14,7 @@ from support.node_calls import FakeContext, prepare
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.nodes.http.node import HTTPNode
 from flowgram_core.nodes.llm.node import LLMNode
-from flowgram_core.nodes.node_settings import HTTPSettings
+from flowgram_core.nodes.node_settings import HTTPSettings, LLMSettings
 
 ANOTHERS = whole(b'{"choices": [{"message": {"content": "another\'s"}}]}', "Content-Type: application/json")
 COMPLETION = b'{"choices": [{"message": {"content": "first"}}]}'
@@ -35,6 +35,52 @@ FORMS: dict[str, tuple[bytes | Late, int, str]] = {
     "after-empty": (whole(b"") + ANOTHERS, 200, ""),
     "late": (Late(whole(b"first"), ANOTHERS), 200, "first"),
 }
+
+
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+
+
+def odd_answers(body: bytes, kind: bytes) -> dict[str, bytes]:
+    """Answers at the edge of HTTP/1.1 and beyond it, with a header that names the kind of the body."""
+    ok, size = b"HTTP/1.1 200 OK\r\n" + kind, b"Content-Length: %d\r\n" % len(body)
+    chunk, last = b"%x\r\n%b\r\n" % (len(body), body), b"0\r\n\r\n"
+    plain = ok + size + b"\r\n" + body
+    return {
+        "switching-protocols": b"HTTP/1.1 101 X\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n" + ANOTHERS,
+        "informational": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nLink: x\r\n\r\n" + plain,
+        "informational-with-body": b"HTTP/1.1 103 X\r\nContent-Length: 5\r\n\r\nfirst" + plain,
+        "informational-flood": b"HTTP/1.1 102 Processing\r\n\r\n" * 20_000 + plain,
+        "informational-after": plain + b"HTTP/1.1 100 Continue\r\n\r\n",
+        "trailers": ok + CHUNKED + b"\r\n" + chunk + b"0\r\nContent-Length: 3\r\nX: 1\r\n\r\n",
+        "trailers-and-more": ok + CHUNKED + b"\r\n" + chunk + b"0\r\nX: 1\r\n\r\n" + ANOTHERS,
+        "trailer-flood": ok + CHUNKED + b"\r\n" + chunk + b"0\r\n" + b"X: 1\r\n" * 100_000 + b"\r\n",
+        "chunk-extension": ok + CHUNKED + b"\r\n" + chunk.replace(b"\r\n", b';a="b"\r\n', 1) + b"0;x\r\n\r\n",
+        "chunk-without-size": ok + CHUNKED + b"\r\nzz\r\n" + chunk + last,
+        "chunk-beyond-64-bits": ok + CHUNKED + b"\r\n" + b"f" * 18 + chunk + last,
+        "two-equal-lengths": ok + size * 2 + b"\r\n" + body,
+        "two-lengths": ok + b"Content-Length: 2\r\n" + size + b"\r\n" + body,
+        "two-lengths-in-one": ok + size.rstrip() + b", 2\r\n\r\n" + body,
+        "length-below-zero": ok + b"Content-Length: -5\r\n\r\n" + body,
+        "length-too-short": ok + b"Content-Length: 2\r\n\r\n" + body,
+        "length-and-chunks": ok + b"Content-Length: 2\r\n" + CHUNKED + b"\r\n" + chunk + last,
+        "chunks-and-length": ok + CHUNKED + b"Content-Length: 400\r\n\r\n" + chunk + last + ANOTHERS,
+        "unknown-encoding": ok + b"Transfer-Encoding: x\r\n" + size + b"\r\n" + body + ANOTHERS,
+        "encoding-with-blank": ok + b"Transfer-Encoding : chunked\r\n" + size + b"\r\n" + body + ANOTHERS,
+        "folded-headers": ok + b"X: a\r\n  b\r\n" + size.replace(b": ", b":\r\n ") + b"\r\n" + body,
+        "nul-in-header": ok + b"X: a\0b\r\n" + size + b"\r\n" + body,
+        "return-in-header": ok + b"X: a\rContent-Length: 2\r\n" + size + b"\r\n" + body,
+        "line-without-colon": ok + b"X\r\n" + size + b"\r\n" + body,
+        "http-0.9": body,
+        "http-0.9-and-more": body + b"\r\n" + plain,
+        "http-1.0-kept": plain.replace(b"1.1", b"1.0").replace(b"\r\n", b"\r\nConnection: keep-alive\r\n", 1) + ANOTHERS,
+        "http-2": plain.replace(b"HTTP/1.1", b"HTTP/2") + ANOTHERS,
+        "bare-line-ends": plain.replace(b"\r\n", b"\n") + ANOTHERS,
+        "status-of-four-digits": plain.replace(b" 200 ", b" 2000 "),
+        "status-without-number": plain.replace(b" 200 ", b" X "),
+        "chunks-after-204": b"HTTP/1.1 204 X\r\n" + CHUNKED + b"\r\n" + chunk + last,
+        "length-after-304": b"HTTP/1.1 304 X\r\n" + size + b"\r\n" + ANOTHERS,
+        "half-of-another": plain + ANOTHERS[:30],
+    }  # fmt: skip
 
 
 @asynccontextmanager
@@ -133,6 +179,34 @@ async def test_the_next_call_of_an_llm_node_has_its_own_answer(form: str) -> Non
         second = await ask("mine")
     assert (first, second) == ({"result": "first"}, {"result": "mine"})
     assert server.requests == {path: 1, mine: 1}
+
+
+@pytest.mark.parametrize("form", odd_answers(b"", b""))
+async def test_whatever_a_server_answers_the_next_request_has_its_own_response(form: str) -> None:
+    """The first one has its own, or fails, at once; each arrives once, from http and llm nodes."""
+    kind = "Content-Type: application/json"
+    odd = odd_answers(COMPLETION, f"{kind}\r\n".encode())[form]
+    answers = {
+        "odd": odd_answers(b"first", b"")[form],
+        "odd/chat/completions": odd,
+        "mine/chat/completions": whole(MINE, kind),
+    }
+    settings = LLMSettings(max_retries=0)
+    async with KeptConnections(answers) as server, HTTPNode() as http, LLMNode(settings) as llm:
+
+        async def ask(name: str) -> object:
+            call = prepare(llm, {}, inputs_of(f"{server.url}/{name}"))
+            return await llm.execute(call, FakeContext())
+
+        for _ in range(2):
+            with suppress(NodeError):
+                first = await execute(http, f"{server.url}/odd", method="POST")
+                assert first["body"] in {"first", "fi", ""}
+            assert (await execute(http, f"{server.url}/mine"))["body"] == "mine"
+            with suppress(NodeError):
+                assert await ask("odd") == {"result": "first"}
+            assert await ask("mine") == {"result": "mine"}
+    assert set(server.requests.values()) == {2}
 
 
 async def test_a_connection_that_is_clean_is_used_again() -> None:

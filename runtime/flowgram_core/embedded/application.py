@@ -92,6 +92,7 @@ class Application:
         calls = Caller(
             registry.executors, settings, secrets, clock, fairness, workflow_secrets, disposer.free, register
         )
+        uptime = Uptime(journal, clock)
         self._services = Services(
             journal=journal,
             codec=codec,
@@ -99,10 +100,10 @@ class Application:
             caller=calls,
             secrets=secrets,
             fairness=fairness,
-            uptime=Uptime(journal, clock),
+            uptime=uptime,
             register=register,
             task_changes=TaskChangeLog(clock, self._check_open, fairness.time_slice),
-            storage=StorageBudget(journal, settings, clock),
+            storage=StorageBudget(journal, settings, clock, uptime.record),
             settings=settings,
             memory=MemoryBudget(settings.max_memory),
             threads=FairThreads(_THREADS, "node-work"),

@@ -7,10 +7,13 @@ runs from being caught by the limit together with what is new:
 - *exhausted*: running tasks wait too, between two steps, until there is room. Cancel and time-out still end them.
 
 A namespace has a quota of bytes in the same way: of one that has used it up, new tasks are refused.
+
+Where a commit has failed, whatever the reason, it is tried once a second whether the journal can be written again: until then no new
+task would be accepted.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from flowgram_core.concurrency.clock import Clock
@@ -40,11 +43,20 @@ class StorageBudget:
 
     Attributes:
         exhausted: Whether running tasks have to wait.
+        failing: Whether a commit has failed, and none has been made since, as far as is known.
         usage: What was measured last; None: nothing yet.
     """
 
-    def __init__(self, journal: Journal, settings: RuntimeSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        settings: RuntimeSettings,
+        clock: Clock,
+        try_to_write: Callable[[], Awaitable[bool]],
+    ) -> None:
         self.exhausted = False
+        self.failing = False
+        self._try_to_write = try_to_write
         self.usage: Usage | None = None
         self._journal = journal
         self._max_bytes = settings.max_journal_bytes
@@ -57,9 +69,13 @@ class StorageBudget:
         self._waiting: set[WakeUp] = set()
 
     async def keep(self) -> None:
-        """Measures periodically, until it is cancelled. Returns if there is no limit."""
-        while self._max_bytes or self._reserve or self._quotas:
-            await self.measure()
+        """Measures periodically where there is a limit, and looks after failures, until it is cancelled."""
+        has_limits = bool(self._max_bytes or self._reserve or self._quotas)
+        while True:
+            if has_limits:
+                await self.measure()
+            if self.failing and await self._try_to_write():
+                self.failing = False
             await self._clock.sleep(_INTERVAL)
 
     async def measure(self) -> None:
@@ -108,7 +124,7 @@ class StorageBudget:
         """Raises `JournalUnavailable` where no new task can be accepted."""
         if self._full:
             raise JournalUnavailable(f"the journal is full: {self._full}")
-        if not self._writable:
+        if not self._writable or self.failing:
             raise JournalUnavailable("the journal cannot be written")
 
     def wake_when_room(self, sleeper: WakeUp) -> None:

@@ -181,6 +181,8 @@ class TaskRunner:
         if error is None:
             self.accepted = True
             self._publish(write, commands)
+        elif isinstance(error, JournalUnavailable):
+            self.services.storage.failing = True
         begun(self)
         if answer.done():  # the caller is gone
             return
@@ -386,6 +388,7 @@ class TaskRunner:
             try:
                 await self.services.journal.commit(write)
             except JournalUnavailable as error:
+                self.services.storage.failing = True
                 # Many tasks may wait, for long: one line each, without a traceback.
                 _log.error("cannot commit, retrying: %s", error, extra={"task_id": self.task_id})
             else:

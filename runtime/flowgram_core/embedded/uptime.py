@@ -61,8 +61,8 @@ class Uptime:
             await self.record()
             delay = min(2 * delay, _RENEWAL)
 
-    async def record(self) -> None:
-        """Extends the session. If the journal fails, that is logged once until it works again."""
+    async def record(self) -> bool:
+        """Extends the session. If the journal fails, that is logged once until it works again. Whether it was written."""
         self._look_at_clock()
         try:
             await self._journal.extend_session(ServerSession(self._began, self._began + self._own()))
@@ -72,6 +72,7 @@ class Uptime:
             self._failing = True
         else:
             self._failing = False
+        return not self._failing
 
     def since(self, time: int, *, earlier: bool) -> int:
         """How long servers have been up since a time, in microseconds.

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from support.applications import call_schema, collect, echo_schema, logged
 from support.fakes import FakeClock, ScriptedCalls, running_application
+from support.journals import Fault, FaultyJournal
 
 from flowgram_core.hosting.errors import StorageFull
 from flowgram_core.hosting.service import TaskRequest
@@ -147,3 +148,33 @@ async def test_a_journal_that_cannot_be_written_is_not_healthy() -> None:
     async with running_application(journal=journal, settings=SETTINGS) as application:
         with pytest.raises(JournalUnavailable, match="cannot be written"):
             await application.check()
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+async def test_a_journal_that_fails_is_not_healthy_until_it_can_be_written(*, is_new: bool) -> None:
+    """Whoever notices it first, a new task or one that runs; without any limits, and without anybody who tries."""
+    failing, clock, calls = False, FakeClock(), ScriptedCalls()
+
+    def plan(operation: str, number: int) -> Fault | None:
+        return Fault.ERROR if failing and operation in {"commit", "extend_session"} else None
+
+    settings = RuntimeSettings(
+        max_journal_bytes=0, disk_reserve_bytes=0, retention_age=0, retention_count=0, default_timeout=0
+    )
+    journal = FaultyJournal(MemoryJournal(), plan)
+    async with running_application(calls, journal=journal, clock=clock, settings=settings) as application:
+        await application.run(TaskRequest(call_schema("a")))
+        await calls.running("a")
+        failing = True
+        if is_new:
+            with pytest.raises(JournalUnavailable):
+                await application.run(TaskRequest(echo_schema(), '{"x": 1}'))
+        else:
+            calls.answer("a", {})
+        for _ in range(3):
+            await measured(clock)
+            with pytest.raises(JournalUnavailable, match="cannot be written"):
+                await application.check()
+        failing = False
+        await measured(clock)
+        await application.check()

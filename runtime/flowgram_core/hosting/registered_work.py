@@ -45,10 +45,11 @@ class RegisteredWork:
             self._register.end(slot)
 
     def throw(self, *error: Any) -> Any:
-        """A step that begins with an error, such as a cancellation."""
+        """A step that begins with an error, such as a cancellation. Compiled callers give its type, the error and its traceback."""
+        raised = error[1] if len(error) > 1 and isinstance(error[1], BaseException) else error[0]
         slot = self._register.begin(self._task_id)
         try:
-            return self._coroutine.throw(*error)
+            return self._coroutine.throw(raised)
         finally:
             self._register.end(slot)
 

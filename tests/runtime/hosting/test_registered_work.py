@@ -10,43 +10,43 @@ from flowgram_core.journal.work_register import SIZE, WorkRegister
 SESSION = 7
 
 
-class Register(WorkRegister):
-    """A register whose tasks a test can see: those that the next process would find."""
+class Registered:
+    """A register, and what the next process would find in it."""
 
     def __init__(self) -> None:
-        self.content = bytearray(SIZE)
-        super().__init__(self.content)
-        self.start(SESSION)
+        self._content = bytearray(SIZE)
+        self.register = WorkRegister(self._content)
+        self.register.start(SESSION)
 
     def tasks(self) -> tuple[str, ...]:
-        return WorkRegister(bytearray(self.content)).crashed
+        return WorkRegister(bytearray(self._content)).crashed
 
 
 async def test_the_steps_of_a_coroutine_are_registered() -> None:
     """What it does stands there, the time in which it waits does not; its result is given on."""
-    register, seen, go_on = Register(), [], asyncio.Event()
+    registered, seen, go_on = Registered(), [], asyncio.Event()
 
     async def work() -> str:
-        seen.append(register.tasks())
+        seen.append(registered.tasks())
         await go_on.wait()
-        seen.append(register.tasks())
+        seen.append(registered.tasks())
         return "done"
 
     async def call() -> object:
-        return await RegisteredWork(work(), register, "task")
+        return await RegisteredWork(work(), registered.register, "task")
 
     running = asyncio.create_task(call())
     await asyncio.sleep(0)
-    assert register.tasks() == ()
+    assert registered.tasks() == ()
     go_on.set()
     assert await running == "done"
     assert seen == [("task",), ("task",)]
-    assert register.tasks() == ()
+    assert registered.tasks() == ()
 
 
 async def test_errors_and_cancellations_go_through() -> None:
     """As without it, and leave nothing in the register."""
-    register, canceled = Register(), asyncio.Event()
+    registered, canceled = Registered(), asyncio.Event()
 
     async def fails() -> None:
         raise ValueError("wrong")
@@ -55,19 +55,19 @@ async def test_errors_and_cancellations_go_through() -> None:
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            assert register.tasks() == ("task",)
+            assert registered.tasks() == ("task",)
             canceled.set()
             raise
 
     async def call() -> None:
-        await RegisteredWork(waits(), register, "task")
+        await RegisteredWork(waits(), registered.register, "task")
 
     with pytest.raises(ValueError, match="wrong"):
-        await RegisteredWork(fails(), register, "task")
+        await RegisteredWork(fails(), registered.register, "task")
     running = asyncio.create_task(call())
     await asyncio.sleep(0)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
     assert canceled.is_set()
-    assert register.tasks() == ()
+    assert registered.tasks() == ()

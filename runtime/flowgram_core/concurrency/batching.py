@@ -20,10 +20,12 @@ The more there are, the longer half of them take to come; few are not worth a lo
 """
 
 _DECAY: Final = 0.1
-"""By so much the remembered peak shrinks with each batch."""
-_LEFT_AFTER_TIMEOUT: Final = 0.5
-"""So much of it is left once a batch had to start by time-out: the requests of the peak do not come again, and each of the next batches
-would wait for them as well.
+_DECAY_AFTER_TIMEOUT: Final = 1.0
+"""By so much the remembered peak shrinks with each batch, and with one that had to start by time-out."""
+_FEW: Final = 0.25
+_LEFT: Final = 0.5
+"""Where no more than a few of the peak had come when the time was over, the load is gone, and half of the peak is forgotten at once: each of
+the next batches would wait for it as well.
 """
 
 
@@ -48,13 +50,16 @@ class BatchPolicy:
         """Seconds after which a batch starts that is not ready."""
         return min(_DELAY_PER_REQUEST * self._peak, _LONGEST_DELAY)
 
-    def batch_started(self, *, timed_out: bool) -> None:
+    def batch_started(self, size: int, *, timed_out: bool) -> None:
         """Lets the remembered peak shrink: it should follow what came lately.
 
         Args:
+            size: How many requests are in the batch.
             timed_out: Whether the batch started because it had waited long enough.
         """
-        if timed_out:
-            self._peak *= _LEFT_AFTER_TIMEOUT
-        else:
+        if not timed_out:
             self._peak -= _DECAY
+        elif size <= _FEW * self._peak:
+            self._peak *= _LEFT
+        else:
+            self._peak -= _DECAY_AFTER_TIMEOUT

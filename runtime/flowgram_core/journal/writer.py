@@ -127,7 +127,7 @@ class WriterThread:
                 handle.cancel()
         self._scheduled = self._timer = None
         group, self._pending, self._pending_bytes = self._pending, [], 0
-        self._policy.batch_started(timed_out=timed_out)
+        self._policy.batch_started(len(group), timed_out=timed_out)
         self._handed_over += len(group)
         self._handoff.submitted(len(group))
         self._queue.put(group)

@@ -19,7 +19,7 @@ def batches(in_flight: int, iterations: int) -> Iterator[int]:
         coming = 0
         policy.observe(waiting + processing)
         if waiting and policy.is_ready(waiting):
-            policy.batch_started(timed_out=False)
+            policy.batch_started(waiting, timed_out=False)
             yield waiting
             coming, processing, waiting = processing, waiting, 0
         else:
@@ -53,14 +53,16 @@ def test_sixteen_are_always_a_batch() -> None:
 
 
 def test_a_peak_is_forgotten() -> None:
-    """With every batch that starts, fewer requests are waited for; soon, where batches start by time-out."""
+    """With every batch that starts, fewer requests are waited for; sooner, where batches start by time-out."""
     policy = BatchPolicy()
     policy.observe(30)
-    policy.batch_started(timed_out=False)
+    policy.batch_started(15, timed_out=False)
     assert policy.is_ready(15)
-    for _ in range(4):
-        policy.batch_started(timed_out=True)
-    assert policy.is_ready(1)
+    policy.batch_started(14, timed_out=True)
+    assert policy.is_ready(15)
+    for _ in range(14):
+        policy.batch_started(10, timed_out=True)
+    assert policy.is_ready(8)
 
 
 @pytest.mark.parametrize("in_flight", [100, 100_000])
@@ -70,7 +72,7 @@ def test_whatever_the_load_was_the_few_after_it_soon_wait_for_nothing(in_flight:
     policy.observe(in_flight)
     while not policy.is_ready(1):
         delays.append(policy.delay)
-        policy.batch_started(timed_out=True)
+        policy.batch_started(1, timed_out=True)
         policy.observe(1)
     assert delays == [0.010, 0.010, 0.008, 0.004]
 

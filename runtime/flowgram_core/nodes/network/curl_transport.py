@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import httpx2
 import pycurl
+from mypy_extensions import mypyc_attr
 
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.nodes.network.authorities import Authorities
@@ -36,6 +37,7 @@ _IDLE_HANDLES: Final = 64
 """Of all kinds; a handle takes some 10 KB."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class CurlTransport:
     """Sends requests over connections that it keeps for a while. Its loop is the one that runs at its first request.
 

@@ -1,4 +1,4 @@
-"""How soon a thread that computes lets the event loop go on.
+"""The interpreter's switch interval: how soon a thread that computes lets the event loop go on.
 
 A thread that wants the interpreter asks for it only after the switch interval, 5 ms by default. Uvloop gives the interpreter up and takes it
 again for each callback of libuv, some three times before a timer's coroutine goes on. So beside a thread that reads a large JSON text

@@ -1,4 +1,4 @@
-"""The tasks that ended last: whoever waits for one a moment too late gets its record without a query of the journal."""
+"""Recently ended tasks: a cache of their records, so that whoever waits for one a moment too late needs no query of the journal."""
 
 from collections import OrderedDict
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Writing of a JSON value in one go, by orjson where that writes it as JavaScript does. For all but this package: `json_writing`."""
+"""Encoding of a JSON value in one go, by orjson where that writes it as JavaScript does; `json_writing` is built on it."""
 
 from collections.abc import Iterable
 from typing import Any

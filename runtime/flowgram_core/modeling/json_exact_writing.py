@@ -1,4 +1,4 @@
-"""Writing of JSON values of any depth, and of any numbers and texts: what orjson cannot write, or writes in another way than JavaScript."""
+"""Exact writing of JSON, in Python: for values that orjson cannot write, or writes in another way than JavaScript."""
 
 import math
 import re

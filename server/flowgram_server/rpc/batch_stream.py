@@ -1,4 +1,4 @@
-"""The responses of a batch, as a generator: what is compiled cannot be one."""
+"""The response stream of TaskRunBatch: an async generator, and so apart from `batch`, which is compiled."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 

@@ -1,4 +1,4 @@
-"""Shared changes: what thousands of watchers of task lists get alike is encoded once for all of them."""
+"""Shared encoding of task changes: a message that many watchers of WatchTasks get is encoded once for all of them."""
 
 from collections import deque
 from collections.abc import Sequence

@@ -33,6 +33,7 @@ DISK: Final = 1200.0
 """Megabytes of the journal: the events that one task may have, written twice, and what there was before."""
 SMALL_TASK: Final = 10.0
 """Seconds in which a small task must have ended."""
+LIST_WATCHERS: Final = 3_000
 RESTART: Final = 10.0
 """Seconds until a server that was killed serves again."""
 
@@ -251,6 +252,27 @@ async def taken_slots(victim: Victim) -> list[Row]:
     return rows
 
 
+async def watched_lists(victim: Victim) -> list[Row]:
+    """Thousands of watchers of task lists, all of which get every change."""
+
+    async def read(call: Any) -> None:
+        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.CancelledError):  # it is cancelled below
+            while await call.read() is not grpc.aio.EOF:
+                pass
+
+    calls = [victim.stub.WatchTasks(service.WatchTasksRequest()) for _ in range(LIST_WATCHERS)]
+    await asyncio.gather(*(call.read() for call in calls))  # from here on nothing is missed
+    readers = [asyncio.create_task(read(call)) for call in calls]
+    await victim.rows("before")
+    for _ in range(200):
+        await victim.run(workflows.echo())
+    rows = await victim.rows(f"{LIST_WATCHERS:,} watchers of task lists")
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*readers)
+    return rows
+
+
 async def poison() -> list[Row]:
     """A server that is killed while a task costs most, and comes back with it: three times, and then it is parked."""
     with tempfile.TemporaryDirectory() as folder:
@@ -273,6 +295,7 @@ _SCENARIOS: Final[Sequence[Callable[[Victim], Awaitable[list[Row]]]]] = (
     hostile_bodies,
     large_report,
     taken_slots,
+    watched_lists,
 )
 
 

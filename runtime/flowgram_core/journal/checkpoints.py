@@ -22,7 +22,7 @@ _PAGES: Final = 1000
 _MOST_PAGES: Final = 5000
 """After so many pages without one the writer makes it: the thread cannot keep up, or cannot work."""
 _PAGES_PER_COMMIT: Final = 7
-_PAGE_BYTES: Final = 4096
+PAGE_BYTES: Final = 4096
 _LONG_LOG: Final = 2000
 """Pages of a log that is to start over: after a crash all of it is checked, which takes 0.1 s for 4 MB."""
 
@@ -46,6 +46,7 @@ class Checkpointer:
         self._commits_at_last = -1  # so many had been counted when the last checkpoint ended
         self._pages = 0  # about so many were committed since the last one was asked for
         self._pages_left = 0  # and so many since one was made
+        self._not_copied: int | None = None  # pages that the last one left in the log; None: none was made
         self._log_is_long = False
         self._is_due = threading.Event()
         self._closing = False
@@ -55,7 +56,7 @@ class Checkpointer:
 
     def committed(self, writes: int, size: int, seconds: float) -> None:  # noqa: ARG002 - it is a `CommitListener`
         """Counts a commit of so many writes and bytes. Called by the writer's thread, once for each."""
-        self.changed(_PAGES_PER_COMMIT + writes + size // _PAGE_BYTES)
+        self.changed(_PAGES_PER_COMMIT + writes + size // PAGE_BYTES)
 
     def changed(self, pages: int) -> None:
         """Counts a transaction that has changed about so many pages. Called by the writer's thread, once for each."""
@@ -67,6 +68,11 @@ class Checkpointer:
         elif self._pages >= _PAGES:
             self._pages = 0
             self._is_due.set()
+
+    @property
+    def pages_to_copy(self) -> int | None:
+        """About how many pages of the log are not in the database file yet; None where that is not known. The others are used again."""
+        return None if self._not_copied is None else self._not_copied + self._pages_left
 
     def close(self) -> None:
         """Ends the thread, after the checkpoint that it makes. Blocks."""
@@ -109,10 +115,13 @@ class Checkpointer:
         """Makes a checkpoint; gives the pages of the log, or less than 1 where it was not possible: the log grows until the next one."""
         self._pages_left = 0
         try:
-            _, pages, _ = connection.execute(_CHECKPOINT).fetchone()
+            _, pages, copied = connection.execute(_CHECKPOINT).fetchone()
         except sqlite3.Error as error:
             _logger.warning("a checkpoint of the journal has failed: %s", error)
+            self._not_copied = None
             return 0
         finally:
             self._commits_at_last = self._commits
+        if pages >= 0:
+            self._not_copied = pages - copied
         return int(pages)

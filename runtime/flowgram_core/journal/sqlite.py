@@ -167,6 +167,9 @@ class SQLiteJournal(SQLiteReads):
         self._connection.close()
         self._lock.release()
 
+    def _pages_to_copy(self) -> int | None:
+        return self._checkpointer.pages_to_copy
+
     def _write(self, work: Write | Action) -> "asyncio.Future[Any]":
         self._check_open()
         return self._writing.submit(work)

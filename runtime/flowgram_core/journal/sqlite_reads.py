@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from flowgram_core.journal import queries
+from flowgram_core.journal.checkpoints import PAGE_BYTES
 from flowgram_core.journal.errors import JournalClosed
 from flowgram_core.journal.interface import Batch, TaskRecord, Usage
 from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
@@ -66,7 +67,7 @@ class SQLiteReads:
 
     async def usage(self) -> Usage:
         """See `Journal.usage`. The write-ahead log counts."""
-        return await self._read(_usage, self._path, self._writable)
+        return await self._read(_usage, self._path, self._writable, self._pages_to_copy())
 
     async def signing_key(self) -> bytes:
         """See `Journal.signing_key`."""
@@ -86,15 +87,23 @@ class SQLiteReads:
         if self._closing is not None:
             raise JournalClosed
 
+    def _pages_to_copy(self) -> int | None:
+        """See `Checkpointer.pages_to_copy`."""
+        return None
+
     async def _read(self, query: Callable[..., _T], *args: object) -> _T:
         self._check_open()
         return await self._readers.run(query, *args)
 
 
-def _usage(connection: sqlite3.Connection, path: Path, writable: bool) -> Usage:
+def _usage(connection: sqlite3.Connection, path: Path, writable: bool, pages_to_copy: int | None) -> Usage:
     log_bytes, free_bytes = 0, None
     with suppress(OSError):  # there is none
         log_bytes = path.with_name(path.name + "-wal").stat().st_size
+    if (
+        pages_to_copy is not None
+    ):  # the file keeps its size; as free pages of the database, what was copied is used again
+        log_bytes = min(log_bytes, pages_to_copy * PAGE_BYTES)
     with suppress(OSError):
         free_bytes = shutil.disk_usage(path.parent).free
     return Usage(

@@ -94,6 +94,24 @@ def test_another_thread_copies_the_log_after_some_megabytes(
     assert copied == pages > 1000
 
 
+def test_what_was_copied_takes_no_room(writer: sqlite3.Connection, path: Path, made: Made) -> None:
+    """The log keeps its size; what counts is what was committed since the last checkpoint, or could not be copied."""
+    with _checkpointer(writer, lambda: _open(path, made)) as checkpointer:
+        assert checkpointer.pages_to_copy is None
+        _commit(writer, checkpointer, 1200)
+        made.get(timeout=_TIMEOUT)
+    assert checkpointer.pages_to_copy == 0
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM pages").fetchone()
+    with _checkpointer(writer, lambda: _open(path, made)) as checkpointer:
+        _commit(writer, checkpointer, 1200)
+        made.get(timeout=_TIMEOUT)
+    assert checkpointer.pages_to_copy is not None
+    assert checkpointer.pages_to_copy >= 1200
+    reader.close()
+
+
 def test_small_commits_count_by_the_pages_that_each_touches(
     writer: sqlite3.Connection, path: Path, made: Made
 ) -> None:

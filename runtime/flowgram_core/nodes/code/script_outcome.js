@@ -2,13 +2,15 @@
 // the script, in the same context: it uses the built-ins that it is given, and nothing that a script can replace.
 "use strict";
 (
-  { parse, stringify, rawJSON, apply, isArray, propertyIsEnumerable, endsWith, includes, indexOf, slice, text, ...builtins },
-  { script, evaluating, failed, value },
+  { parse, stringify, rawJSON, apply, isArray, propertyIsEnumerable, endsWith, slice, text, ...builtins },
+  { isRefused, failed, value },
+  saysNull,
 ) => {
   const { BuiltinReferenceError, BuiltinSyntaxError } = builtins;
-  const VALUE = "=";
-  const ERROR = "!";
-  const SYNTAX_ERROR = "~";
+  // Kinds of outcomes: the codes of the characters that begin an answer.
+  const VALUE = 61;
+  const ERROR = 33;
+  const SYNTAX_ERROR = 126;
   const NOT_DEFINED = " is not defined";
   // An error's properties are hidden from JSON. FlowGram shows these three, of whatever object has them.
   const SHOWN = ["name", "message", "stack"];
@@ -73,24 +75,15 @@
     return text(thrown);
   };
 
-  // Whether the engine refused the script before any of it ran: then there is no function, and no code of the script,
-  // between the place of the mistake and the evaluation. A script can throw a SyntaxError as well.
-  const isRefused = (thrown) => {
-    if (!evaluating || !(thrown instanceof BuiltinSyntaxError)) return false;
-    const { stack } = thrown;
-    if (apply(indexOf, stack, ["    at <input>:"]) !== 0) return false;
-    const secondLine = apply(indexOf, stack, ["\n"]) + 1;
-    return apply(indexOf, stack, ["    at eval (native)\n    at run ("]) === secondLine;
-  };
-
   const tellError = (thrown) => {
     let message;
     try {
-      if (isRefused(thrown)) {
+      // Refused is a script before any of it runs. One that runs can throw a SyntaxError as well.
+      if (isRefused && thrown instanceof BuiltinSyntaxError) {
         return { kind: SYNTAX_ERROR, content: stringify({ __proto__: null, message: thrown.message, stack: thrown.stack }) };
       }
       // With no memory left for an error object, the engine throws null.
-      const outOfMemory = thrown === null && !apply(includes, script, ["null"]);
+      const outOfMemory = thrown === null && !saysNull;
       message = outOfMemory ? "out of memory" : describe(thrown);
     } catch {
       message = "the thrown value has no text";

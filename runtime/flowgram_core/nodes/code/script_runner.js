@@ -5,8 +5,6 @@
   "use strict";
 
   const builtins = {
-    // Called by another name, eval is indirect: the script sees the global scope, and nothing of this function.
-    evaluate: eval,
     parse: JSON.parse,
     stringify: JSON.stringify,
     rawJSON: JSON.rawJSON,
@@ -14,14 +12,12 @@
     isArray: Array.isArray,
     propertyIsEnumerable: Object.prototype.propertyIsEnumerable,
     endsWith: String.prototype.endsWith,
-    includes: String.prototype.includes,
-    indexOf: String.prototype.indexOf,
     slice: String.prototype.slice,
     text: String,
     BuiltinReferenceError: ReferenceError,
     BuiltinSyntaxError: SyntaxError,
   };
-  const { evaluate, parse, stringify, apply, isArray, propertyIsEnumerable } = builtins;
+  const { parse, stringify, apply, isArray, propertyIsEnumerable } = builtins;
   const BuiltinPromise = Promise;
   const { then } = BuiltinPromise.prototype;
 
@@ -30,11 +26,16 @@
   // With it a script could get hold of the functions in this file.
   delete Error.prepareStackTrace;
 
-  // Which outcome it was, as quickjs_worker.py lists them, and its JSON text. "" while it is open.
-  let kind = "";
+  // Kinds of outcomes: the codes of the characters that begin an answer, and two that quickjs_engine.py lists.
+  const OPEN = 0;
+  const NOT_READ = 1;
+  const VALUE = 61;
+
+  let kind = OPEN;
+  // The outcome as JSON text.
   let content = "";
   // For outcomes that are not read here: what script_outcome.js has to know.
-  const outcome = { script: "", evaluating: true, failed: false, value: undefined };
+  const outcome = { isRefused: false, failed: false, value: undefined };
 
   const hides = (value, key, property) => property !== undefined && !apply(propertyIsEnumerable, value, [key]);
 
@@ -53,38 +54,29 @@
 
   const succeed = (value) => {
     if (value === undefined) {
-      kind = "=";
+      kind = VALUE;
       return;
     }
     try {
       const json = stringify(value);
       if (json !== undefined && isSimple(value)) {
         content = json;
-        kind = "=";
+        kind = VALUE;
         return;
       }
     } catch {}
     outcome.value = value;
-    kind = "?";
+    kind = NOT_READ;
   };
 
   const fail = (thrown) => {
     outcome.failed = true;
     outcome.value = thrown;
-    kind = "?";
+    kind = NOT_READ;
   };
 
-  const run = (source, params) => {
+  const run = (params, main) => {
     try {
-      // On one line with the script's first, so that the lines of its errors are those of the script.
-      outcome.script = `'use strict';${parse(source)}
-
-if (typeof main !== 'function') {
-  throw new Error('main function is required in the script');
-}
-main`;
-      const main = evaluate(outcome.script);
-      outcome.evaluating = false;
       const result = main({ params: parse(params) });
       if (result instanceof BuiltinPromise) apply(then, result, [succeed, fail]);
       else succeed(result);
@@ -93,13 +85,27 @@ main`;
     }
   };
 
-  // Requests: to run a script with its parameters (both as JSON text); the kind of the outcome; its content; to read the
-  // outcome with script_outcome.js. Kind and content are given one by one because a string that was put together from
-  // parts cannot be handed out of the engine.
+  // Requests, as quickjs_engine.py lists them: the kind of the outcome; its content; to run with parameters as JSON text
+  // a script's `main`; the text of a script that comes as JSON text; to take what the evaluation of a script threw,
+  // or, as well, what the engine threw that refuses it; to read the outcome with the function of script_outcome.js.
   return (request, first, second) => {
-    if (request === "run") run(first, second);
-    else if (request === "kind") return kind;
-    else if (request === "content") return content;
-    else ({ kind, content } = evaluate(first)(builtins, outcome));
+    switch (request) {
+      case 0:
+        return kind;
+      case 1:
+        return content;
+      case 2:
+        run(first, second);
+        return kind;
+      case 3:
+        return parse(first);
+      case 4:
+        outcome.isRefused = second;
+        fail(first);
+        return kind;
+      case 5:
+        ({ kind, content } = first(builtins, outcome, second));
+        return kind;
+    }
   };
 })();

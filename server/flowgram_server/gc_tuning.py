@@ -17,8 +17,10 @@ from typing import Final
 from flowgram_core.concurrency.clock import Clock
 from flowgram_server.memory_tuning import keep_memory_mapped
 
-_THRESHOLDS: Final = (2_000, 10, 1_000_000)
-"""The last one stands for never."""
+_THRESHOLDS: Final = (20_000, 2, 1_000_000)
+"""The first one is more than what some hundred small tasks have while they run: they are gone before anybody looks at them. A collection of
+those that survived looks at 60,000 objects at most, some milliseconds. The last one stands for never.
+"""
 
 INTERVAL: Final = 10.0
 """Seconds between two looks."""
@@ -27,8 +29,8 @@ QUIET: Final = 100_000
 
 Blocks, which the interpreter knows, since they tell of values as well as of tasks, and counting coroutines takes a microsecond for each.
 """
-FEW: Final = 3
-"""Collections of young objects since the last look, after which the survivors are still few: 22,000 of each, at most."""
+FEW: Final = 0
+"""Collections of young objects since the last look, after which the survivors are still few: 60,000 before the first one, at most."""
 
 
 @asynccontextmanager

@@ -50,7 +50,7 @@ class TaskRequest(NamedTuple):
         return self._content_hash()
 
     def _content_hash(self) -> bytes:
-        content = [self.inputs, self.timeout, sorted(self.labels.items())]
+        content = [self.inputs, self.timeout, sorted(self.labels.items()) if self.labels else []]
         if self.display_name:  # requests of older versions have none, and keep their hash
             content.append(self.display_name)
         # The SHA-256 of a JSON array that begins with the schema: most of it is the same for many tasks.

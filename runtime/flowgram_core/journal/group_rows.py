@@ -73,7 +73,7 @@ class GroupRows:
 
     def add(self, write: Write) -> WriteRejected | None:
         """Adds a write, or returns the error that rejects it."""
-        task_id, accept, batches, started, finish = write
+        task_id, accept, started, finish = write.task_id, write.accept, write.started, write.finish
         if (
             accept is not None
             and accept.request_id
@@ -87,7 +87,7 @@ class GroupRows:
             return error
         number, namespace = self._accept(accept) if known is None else known[:2]
         self.states[task_id] = KnownTask(number, namespace, state)
-        for first, last, at, cause, events in self._stored(number, batches):
+        for first, last, at, cause, events in self._stored(number, write.batches):
             self.events.append((number, first, last, at, batch_checksum(cause, events), cause, events))
             self.sizes[namespace] += len(events)
         if started is not None or finish is not None:
@@ -96,7 +96,7 @@ class GroupRows:
             if started is not None:
                 changes.start_time = started
             if finish is not None:
-                _, changes.end_time, changes.result = finish
+                changes.end_time, changes.result = finish.end_time, finish.result
                 if self._sealer is not None:
                     changes.result = self._sealer.seal(finish.result, result_associated_data(number))
         return None
@@ -105,7 +105,7 @@ class GroupRows:
         """Batches as they are stored."""
         sealer = self._sealer
         if sealer is None:
-            return batches
+            return [batch.columns for batch in batches]
         return [
             (
                 first,
@@ -114,7 +114,7 @@ class GroupRows:
                 None if cause is None else sealer.seal(cause.encode(), cause_associated_data(number, last)),
                 sealer.seal(events, events_associated_data(number, last)),
             )
-            for first, last, at, cause, events in batches
+            for first, last, at, cause, events in (batch.columns for batch in batches)
         ]
 
     def new_schemas(self) -> list[Row]:

@@ -13,7 +13,7 @@ from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
 from flowgram_core.modeling.status import Status
 
 
-class NewTask(NamedTuple):
+class NewTask:
     """A task as requested.
 
     Attributes:
@@ -30,41 +30,64 @@ class NewTask(NamedTuple):
         namespace: Whose it is.
     """
 
-    task_id: str
-    create_time: int
-    schema_hash: bytes
-    schema: str
-    inputs: str
-    request_id: str = ""
-    request_hash: bytes = b""
-    timeout: int | None = None
-    labels: Mapping[str, str] = MappingProxyType({})
-    display_name: str = ""
-    namespace: str = DEFAULT_NAMESPACE
+    __slots__ = (
+        "create_time", "display_name", "inputs", "labels", "namespace", "request_hash", "request_id", "schema",
+        "schema_hash", "task_id", "timeout",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        task_id: str,
+        create_time: int,
+        schema_hash: bytes,
+        schema: str,
+        inputs: str,
+        request_id: str = "",
+        request_hash: bytes = b"",
+        timeout: int | None = None,
+        labels: Mapping[str, str] = MappingProxyType({}),
+        display_name: str = "",
+        namespace: str = DEFAULT_NAMESPACE,
+    ) -> None:
+        self.task_id = task_id
+        self.create_time = create_time
+        self.schema_hash = schema_hash
+        self.schema = schema
+        self.inputs = inputs
+        self.request_id = request_id
+        self.request_hash = request_hash
+        self.timeout = timeout
+        self.labels = labels
+        self.display_name = display_name
+        self.namespace = namespace
 
     def record(self, order: int = 0) -> "TaskRecord":
         """The record of the task before its first step; `order` is known once it is stored."""
-        return TaskRecord(
-            task_id=self.task_id,
-            create_time=self.create_time,
-            inputs=self.inputs,
-            schema_hash=self.schema_hash,
-            labels=self.labels,
-            timeout=self.timeout,
-            status=Status.PENDING,
-            start_time=None,
-            end_time=None,
-            last_sequence=0,
-            result=None,
-            order=order,
-            request_hash=self.request_hash,
-            display_name=self.display_name,
-            namespace=self.namespace,
+        # Not by `TaskRecord(...)`, as in `TaskRecord.moved`.
+        return tuple.__new__(
+            TaskRecord,
+            (
+                self.task_id,
+                self.create_time,
+                self.inputs,
+                self.schema_hash,
+                self.labels,
+                self.timeout,
+                Status.PENDING,
+                None,  # not started
+                None,  # not ended
+                0,  # events
+                None,  # no result
+                order,
+                self.request_hash,
+                self.display_name,
+                self.namespace,
+            ),
         )
 
 
-class Batch(NamedTuple):
-    """The events of one step of a task: one row of its log.
+class Batch:
+    """The events of one step of a task: one row of its log. Equal by its contents.
 
     Attributes:
         first_sequence: Number of the first event; the one before is the last of the batch before (0 in an empty log).
@@ -74,14 +97,36 @@ class Batch(NamedTuple):
         events: The encoded events, opaque to the journal.
     """
 
-    first_sequence: int
-    last_sequence: int
-    at: int
-    cause: str | None
-    events: bytes
+    __slots__ = ("at", "cause", "events", "first_sequence", "last_sequence")
+
+    def __init__(
+        self, first_sequence: int, last_sequence: int, at: int, cause: str | None, events: bytes
+    ) -> None:
+        self.first_sequence = first_sequence
+        self.last_sequence = last_sequence
+        self.at = at
+        self.cause = cause
+        self.events = events
+
+    @property
+    def columns(self) -> tuple[int, int, int, str | None, bytes]:
+        """All of it, in the order of the attributes."""
+        return self.first_sequence, self.last_sequence, self.at, self.cause, self.events
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the contents are the same."""
+        return isinstance(other, Batch) and self.columns == other.columns
+
+    def __hash__(self) -> int:
+        """The hash of the contents."""
+        return hash(self.columns)
+
+    def __repr__(self) -> str:
+        """The contents, as for a tuple."""
+        return f"Batch{self.columns!r}"
 
 
-class Finish(NamedTuple):
+class Finish:
     """How a task ended.
 
     Attributes:
@@ -90,12 +135,15 @@ class Finish(NamedTuple):
         result: The encoded result, opaque to the journal.
     """
 
-    status: int
-    end_time: int
-    result: bytes
+    __slots__ = ("end_time", "result", "status")
+
+    def __init__(self, status: int, end_time: int, result: bytes) -> None:
+        self.status = status
+        self.end_time = end_time
+        self.result = result
 
 
-class Write(NamedTuple):
+class Write:
     """A change of one task that becomes durable atomically.
 
     Attributes:
@@ -106,11 +154,21 @@ class Write(NamedTuple):
         finish: Ends the task; nothing can be written about it any more.
     """
 
-    task_id: str
-    accept: NewTask | None = None
-    batches: tuple[Batch, ...] = ()
-    started: int | None = None
-    finish: Finish | None = None
+    __slots__ = ("accept", "batches", "finish", "started", "task_id")
+
+    def __init__(
+        self,
+        task_id: str,
+        accept: NewTask | None = None,
+        batches: tuple[Batch, ...] = (),
+        started: int | None = None,
+        finish: Finish | None = None,
+    ) -> None:
+        self.task_id = task_id
+        self.accept = accept
+        self.batches = batches
+        self.started = started
+        self.finish = finish
 
 
 class TaskRecord(NamedTuple):

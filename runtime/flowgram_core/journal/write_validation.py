@@ -21,12 +21,11 @@ class TaskState(NamedTuple):
 
 def size_of_content(write: Write) -> int:
     """What a write adds to its task: bytes of events and of the result, and characters of inputs."""
-    _, accept, batches, _, finish = write
-    size = 0 if accept is None else len(accept.inputs)
-    for batch in batches:
+    size = 0 if write.accept is None else len(write.accept.inputs)
+    for batch in write.batches:
         size += len(batch.events)
-    if finish is not None:
-        size += len(finish.result)
+    if write.finish is not None:
+        size += len(write.finish.result)
     return size
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, NamedTuple
+from typing import Any
 
 from flowgram_core.concurrency.batching import BatchPolicy
 from flowgram_core.concurrency.gil_handoff import GILHandoff
@@ -33,18 +33,8 @@ Action = Callable[[Writer], Any]
 """An operation of the writer between two groups."""
 
 
-class _Request(NamedTuple):
-    """A request to the writer thread.
-
-    Attributes:
-        future: Its answer.
-        work: What is to be done.
-        size: Bytes that a write adds.
-    """
-
-    future: "asyncio.Future[Any]"
-    work: Write | Action
-    size: int
+_Request = tuple["asyncio.Future[Any]", Write | Action, int]
+"""A request to the writer thread: where its answer goes, what is to be done, and how many bytes a write adds."""
 
 
 _Answer = tuple["asyncio.Future[Any]", Any, Exception | None]
@@ -80,7 +70,7 @@ class WriterThread:
         """
         future: asyncio.Future[Any] = self._loop.create_future()
         size = _size(work) if isinstance(work, Write) else 0
-        self._pending.append(_Request(future, work, size))
+        self._pending.append((future, work, size))
         if isinstance(work, Write):
             self._pending_bytes += size
             self._schedule()
@@ -192,10 +182,10 @@ class WriterThread:
 
 
 def _size(write: Write) -> int:
-    _, accept, batches, _, finish = write
+    accept, finish = write.accept, write.finish
     size = 0
     try:
-        for batch in batches:
+        for batch in write.batches:
             size += len(batch.events)
         if accept is not None:
             size += len(accept.inputs) + len(accept.schema)

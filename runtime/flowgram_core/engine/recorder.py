@@ -1,6 +1,6 @@
 """The recorder: the only place that numbers the events of a task; keeps them until the host takes them."""
 
-from typing import Any
+from typing import Any, Final
 
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.events import (
@@ -19,10 +19,9 @@ from flowgram_core.modeling.sizes import size_of, too_large
 from flowgram_core.modeling.small_sizes import small_size_of
 from flowgram_core.modeling.status import Status
 
-# A NamedTuple's own constructor costs twice as much, and every node run makes one. Members of enums are found by a search.
-_new = tuple.__new__
-_PROCESSING = Status.PROCESSING
-_SUCCEEDED = Status.SUCCEEDED
+# Members of enums are found by a search.
+_PROCESSING: Final = Status.PROCESSING
+_SUCCEEDED: Final = Status.SUCCEEDED
 
 
 class Recorder:
@@ -43,7 +42,7 @@ class Recorder:
     """
 
     __slots__ = (
-        "_events", "_max_snapshot", "_texts", "_undo", "_undo_sequence", "at", "errors", "meter", "sequence", "size",
+        "_end_time", "_events", "_max_snapshot", "_texts", "_undo", "_undo_sequence", "at", "errors", "meter", "sequence", "size",
         "start_time",
     )  # fmt: skip
 
@@ -53,6 +52,9 @@ class Recorder:
         self._undo_sequence = -1
         self.sequence = 0
         self.at = 0
+        self._end_time: int | None = (
+            0  # the same for events that have one or none: an object that is made once
+        )
         self.start_time = 0
         self.errors: list[MessageLogged] = []
         self.size = 0
@@ -75,14 +77,15 @@ class Recorder:
     ) -> None:
         """Goes on from where another recorder was when all its events had been taken."""
         self.sequence = sequence
-        self.at = at
+        self.at = self._end_time = at
         self.start_time = start_time
         self.errors = errors
         self._texts = texts
 
     def move_on(self, at: int) -> None:
         """Lets the time move on. It never goes back: what came earlier and is applied now happens now."""
-        self.at = max(self.at, at)
+        if at > self.at:
+            self.at = self._end_time = at
 
     def take(self) -> list[Event]:
         """The events since the last time."""
@@ -140,10 +143,8 @@ class Recorder:
         """The task moved to a status."""
         self.sequence = sequence = self.sequence + 1
         at = self.at
-        end_time = at if status >= _SUCCEEDED else None
-        self._events.append(
-            _new(TaskStatusChanged, (sequence, at, status, self.start_time, end_time, outputs))
-        )
+        end_time = self._end_time if status is _SUCCEEDED or status > _SUCCEEDED else None
+        self._events.append(TaskStatusChanged(sequence, at, status, self.start_time, end_time, outputs))
 
     def started(self, iterations: Iterations, step: Step, key: str, inputs: JSONObject) -> None:
         """A node run began that takes time. The text budget starts anew for the next run."""
@@ -184,22 +185,19 @@ class Recorder:
         self.sequence = sequence = self.sequence + 1
         at = self.at
         self._events.append(
-            _new(
-                NodeStatusChanged,
-                (
-                    sequence,
-                    at,
-                    step.id,
-                    status,
-                    started_at,
-                    at,
-                    key,
-                    iterations,
-                    inputs,
-                    outputs,
-                    branch,
-                    error,
-                ),
+            NodeStatusChanged(
+                sequence,
+                at,
+                step.id,
+                status,
+                started_at,
+                self._end_time,
+                key,
+                iterations,
+                inputs,
+                outputs,
+                branch,
+                error,
             )
         )
 

@@ -7,7 +7,9 @@ is the one that it reports.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from itertools import islice
+from operator import ne
 from typing import Any, TypeAlias
 
 from flowgram_core.modeling import javascript, json_text
@@ -37,6 +39,9 @@ _CLASSES = {
 """By declared type, classes of JSON values all of which are of that type; a float may be an integer, too."""
 
 _FEW = 32
+
+_SLICE = 16_384
+"""So many values are looked at in one go, in which no other thread runs: less than half a millisecond."""
 
 SimpleTypes: TypeAlias = Mapping[str, frozenset[type]]
 """By the name of an input, the classes that its value may have."""
@@ -237,6 +242,9 @@ def _check_map(value: Any, schema: dict[str, Any], location: _Location, findings
 def _check_members(
     value: dict[str, Any], schema: Any, location: _Location, named: dict[str, Any], findings: _Findings
 ) -> None:
+    if not named and _are_plain(value.values(), schema):
+        findings.meter.spend(2 * PART * len(value))
+        return
     findings.meter.spend(PART * len(value))
     for name, member in value.items():
         if name not in named:
@@ -247,10 +255,49 @@ def _check_array(value: Any, schema: dict[str, Any], location: _Location, findin
     if not isinstance(value, list):
         return _expected("array", location, javascript.typeof(value))
     items = schema.get("items")
-    if javascript.truthy(items):
+    if not javascript.truthy(items):
+        return None
+    if _are_plain(value, items):
+        findings.meter.spend(PART * len(value))
+        return None
+    types = simple_types(items)
+    if types is None:
         for index, item in enumerate(value):
             _check(item, items, (location, index), findings)
+        return None
+    work = PART * (1 + 4 * len(types))
+    for index, item in enumerate(value):
+        if _is_plain_object(item, types):
+            findings.meter.spend(work)
+        else:
+            _check(item, items, (location, index), findings)
     return None
+
+
+def _are_plain(values: Collection[Any], schema: Any) -> bool:
+    """Whether all values have the one simple type that is declared: without a call for each, as in most arrays."""
+    declared = schema.get("type") if isinstance(schema, dict) else None
+    classes = _CLASSES.get(declared) if isinstance(declared, str) else None
+    if classes is None or not _NARROWING.isdisjoint(schema):
+        return False
+    remaining = iter(values)
+    while part := list(islice(remaining, _SLICE)):
+        if not classes.issuperset(map(type, part)):
+            return False
+        if float in classes and any(map(ne, part, part)):  # NaN
+            return False
+    return True
+
+
+def _is_plain_object(value: Any, types: SimpleTypes) -> bool:
+    """Whether a value is an object with a member of the right type for each name."""
+    if type(value) is not dict:
+        return False
+    for name, classes in types.items():
+        member = value.get(name)
+        if type(member) not in classes or member != member:  # noqa: PLR0124 - NaN
+            return False
+    return True
 
 
 def _add_missing(name: str, location: _Location, findings: _Findings) -> None:

@@ -8,7 +8,7 @@ Buffers reads.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, final
 
 from mypy_extensions import mypyc_attr
 
@@ -39,21 +39,37 @@ from flowgram_server.rpc.wire import (
 HEARTBEAT = b""
 """A `WatchTaskResponse` without events."""
 
-_CACHED_NODES = 10_000
+_CACHED_NODES: Final = 10_000
 
 
-class _Node(NamedTuple):
+@final
+class _Node:
     """What events about a node have in common.
 
     Attributes:
         in_event: The beginning of a `NodeStatusChanged`, up to the value of its status.
         in_snapshot: The node id in a `Snapshot`.
         snapshot: The beginning of a `Snapshot` of a run that has the id of its node: outside of loops.
+        silent: The branch of its last run outside of loops that had neither inputs nor outputs, and the `Snapshot` of that.
     """
 
-    in_event: bytes
-    in_snapshot: bytes
-    snapshot: bytes
+    __slots__ = ("in_event", "in_snapshot", "silent", "snapshot")
+
+    def __init__(self, node_id: str) -> None:
+        encoded = _text(node_id)
+        self.in_event: bytes = tags.NODE_ID + encoded + tags.NODE_STATUS
+        self.in_snapshot: bytes = tags.SNAPSHOT_NODE_ID + encoded
+        self.snapshot: bytes = tags.SNAPSHOT_ID + encoded + self.in_snapshot
+        # One attribute: several threads may encode at once.
+        self.silent: tuple[str, bytes] = ("", delimited(self.snapshot + _NOTHING))
+
+    def silent_snapshot(self, branch: str) -> bytes:
+        """The `Snapshot` of a run outside of loops that had neither inputs nor outputs, delimited."""
+        known, encoded = self.silent
+        if known != branch:
+            encoded = delimited(self.snapshot + _nothing_but(branch))
+            self.silent = branch, encoded
+        return encoded
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -65,12 +81,12 @@ class Codec:
     """
 
     def __init__(self, secrets: Secrets) -> None:
-        self._mask_inputs = secrets.mask_inputs
-        self._mask_outputs = secrets.mask_outputs
+        self._secrets = secrets
         self._nodes: dict[str, _Node] = {}
         self._moment = _Moment(0)
-        # One attribute: several threads may encode at once.
+        # One attribute each: several threads may encode at once.
         self._last_value: tuple[JSONObject, bytes] = _NO_VALUE
+        self._last_branch: tuple[str, bytes] = ("", _NOTHING)
 
     def masking(self, names: Iterable[str]) -> "Codec":
         """Such a codec for other secrets."""
@@ -78,40 +94,31 @@ class Codec:
 
     def encode(self, events: Sequence[Event]) -> bytes:
         """The events as a serialized `WatchTaskResponse`."""
+        # One list of all parts, joined once: lengths are added up before, from the innermost message to the outermost.
         parts: list[bytes] = []
         moment = self._moment
         iterations: Iterations = ()
         encoded_iterations = b""
         for event in events:
-            if event.at != moment.at:
-                moment = self._moment_at(event.at)
             if isinstance(event, NodeStatusChanged):
+                if event.at != moment.at:
+                    moment = self._moment_at(event.at)
                 if event.iterations is not iterations:
                     iterations = event.iterations
-                    encoded_iterations = b"".join(map(_iteration, iterations))
-                kind, body = (
-                    tags.EVENT_NODE_STATUS_CHANGED,
-                    self._node_status_changed(event, moment, encoded_iterations),
-                )
+                    encoded_iterations = _encode_iterations(iterations)
+                self._add_node_status_changed(parts, event, moment, encoded_iterations)
             elif isinstance(event, TaskStatusChanged):
-                kind, body = tags.EVENT_TASK_STATUS_CHANGED, self._task_status_changed(event, moment)
+                if event.at != moment.at:
+                    moment = self._moment_at(event.at)
+                body = self._task_status_changed(event, moment)
+                _begin_event(parts, event.sequence, moment.task_time, len(body))
+                parts.append(body)
             else:
-                kind, body = tags.EVENT_MESSAGE, _message(event, moment.time)
-            number, length, tagged_time = event[0], len(body), moment.tagged_time
-            sequence = SMALL_VARINTS[number] if number < SMALL else varint(number)
-            size = SMALL_VARINTS[length] if length < SMALL else varint(length)
-            length += 2 + len(sequence) + len(tagged_time) + len(size)
-            event_size = SMALL_VARINTS[length] if length < SMALL else varint(length)
-            parts += (
-                tags.RESPONSE_EVENTS,
-                event_size,
-                tags.EVENT_SEQUENCE,
-                sequence,
-                tagged_time,
-                kind,
-                size,
-                body,
-            )
+                if event.at != moment.at:
+                    moment = self._moment_at(event.at)
+                body = _message(event, moment.time)
+                _begin_event(parts, event.sequence, moment.message_time, len(body))
+                parts.append(body)
         return b"".join(parts)
 
     def encode_result(self, finished: Finished) -> bytes:
@@ -125,41 +132,89 @@ class Codec:
             parts += (tags.RESULT_ERRORS, delimited(_message(error, timestamp(error.at))))
         return b"".join(parts)
 
-    def _node_status_changed(self, event: NodeStatusChanged, moment: "_Moment", iterations: bytes) -> bytes:
-        _, _, node_id, status, start_time, end_time, snapshot_id, _, inputs, outputs, branch, error = event
-        status_info = moment.status_info(status, start_time, end_time)
-        node = self._nodes.get(node_id) or self._node(node_id)
+    def _add_node_status_changed(
+        self, parts: list[bytes], event: NodeStatusChanged, moment: "_Moment", iterations: bytes
+    ) -> None:
+        node_id, snapshot_id, inputs, outputs = event.node_id, event.snapshot_id, event.inputs, event.outputs
+        node = self._nodes.get(node_id)
+        if node is None:
+            node = self._node(node_id)
+        status_info = moment.node_status(event.status, event.start_time, event.end_time)
+        around = len(node.in_event) + len(status_info)
+        is_silent = inputs is not None and outputs is not None and not inputs and not outputs
+        is_silent = is_silent and not event.error
+        if is_silent and snapshot_id is node_id and not iterations:
+            snapshot = node.silent_snapshot(event.branch)
+            _begin_event(parts, event.sequence, moment.node_time, around + len(snapshot))
+            parts.append(node.in_event)
+            parts.append(status_info)
+            parts.append(snapshot)
+            return
+        values = self._silent_values(event.branch) if is_silent else self._values(event, inputs, outputs)
         if snapshot_id is node_id:
-            parts = [node.snapshot, iterations]
-        else:
-            key = snapshot_id.encode() if snapshot_id.isascii() else utf8(snapshot_id)
-            length = len(key)
+            begin = node.snapshot
+            length = len(begin) + len(iterations) + len(values)
             size = SMALL_VARINTS[length] if length < SMALL else varint(length)
-            parts = [tags.SNAPSHOT_ID, size, key, node.in_snapshot, iterations]
-        if not inputs and not outputs and inputs is not None and outputs is not None:
-            parts.append(_NOTHING)
+            _begin_event(parts, event.sequence, moment.node_time, around + len(size) + length)
+            parts.append(node.in_event)
+            parts.append(status_info)
+            parts.append(size)
         else:
-            if inputs is not None:
-                parts += (
-                    tags.SNAPSHOT_INPUTS,
-                    self._json(self._mask_inputs(inputs)) if inputs else _EMPTY_OBJECT,
-                )
-            if outputs is not None:
+            begin = node.in_snapshot
+            key = snapshot_id.encode() if snapshot_id.isascii() else utf8(snapshot_id)
+            key_length = len(key)
+            key_size = SMALL_VARINTS[key_length] if key_length < SMALL else varint(key_length)
+            length = (
+                len(_SNAPSHOT_ID) + len(key_size) + key_length + len(begin) + len(iterations) + len(values)
+            )
+            size = SMALL_VARINTS[length] if length < SMALL else varint(length)
+            _begin_event(parts, event.sequence, moment.node_time, around + len(size) + length)
+            parts.append(node.in_event)
+            parts.append(status_info)
+            parts.append(size)
+            parts.append(_SNAPSHOT_ID)
+            parts.append(key_size)
+            parts.append(key)
+        parts.append(begin)
+        parts.append(iterations)
+        parts.append(values)
+
+    def _silent_values(self, branch: str) -> bytes:
+        """The end of a `Snapshot` without inputs and outputs."""
+        known, encoded = self._last_branch
+        if known != branch:
+            encoded = _nothing_but(branch)
+            self._last_branch = branch, encoded
+        return encoded
+
+    def _values(
+        self, event: NodeStatusChanged, inputs: JSONObject | None, outputs: JSONObject | None
+    ) -> bytes:
+        """The end of a `Snapshot`: from the inputs on."""
+        parts: list[bytes] = []
+        if inputs is not None:
+            parts.append(tags.SNAPSHOT_INPUTS)
+            parts.append(self._json(self._secrets.mask_inputs(inputs)) if inputs else _EMPTY_OBJECT)
+        if outputs is not None:
+            parts.append(tags.SNAPSHOT_OUTPUTS)
+            if not outputs:
+                parts.append(_EMPTY_OBJECT)
+            elif inputs or inputs is None:
+                parts.append(self._json(self._secrets.mask_outputs(outputs)))
+            else:
                 # What has no inputs and gives outputs at once is mostly the start node: its outputs are the task's inputs.
-                mask = self._mask_outputs if inputs or inputs is None else self._mask_inputs
-                parts += (tags.SNAPSHOT_OUTPUTS, self._json(mask(outputs)) if outputs else _EMPTY_OBJECT)
-        if branch:
-            parts += (tags.SNAPSHOT_BRANCH, _text(branch))
-        if error:
-            parts += (tags.SNAPSHOT_ERROR, _text(error))
-        snapshot = b"".join(parts)
-        length = len(snapshot)
-        size = SMALL_VARINTS[length] if length < SMALL else varint(length)
-        return b"".join((node.in_event, status_info, tags.NODE_SNAPSHOT, size, snapshot))
+                parts.append(self._json(self._secrets.mask_inputs(outputs)))
+        if event.branch:
+            parts.append(tags.SNAPSHOT_BRANCH)
+            parts.append(_text(event.branch))
+        if event.error:
+            parts.append(tags.SNAPSHOT_ERROR)
+            parts.append(_text(event.error))
+        return b"".join(parts)
 
     def _task_status_changed(self, event: TaskStatusChanged, moment: "_Moment") -> bytes:
-        _, _, status, start_time, end_time, outputs = event
-        status_info = moment.status_info(status, start_time, end_time)
+        status_info = moment.status_info(event.status, event.start_time, event.end_time)
+        outputs = event.outputs
         if outputs is None:
             return tags.TASK_STATUS + status_info
         return b"".join((tags.TASK_STATUS, status_info, tags.TASK_OUTPUTS, self._json(outputs)))
@@ -181,11 +236,25 @@ class Codec:
     def _node(self, node_id: str) -> "_Node":
         if len(self._nodes) >= _CACHED_NODES:
             self._nodes.clear()
-        encoded = _text(node_id)
-        in_snapshot = tags.SNAPSHOT_NODE_ID + encoded
-        snapshot = tags.SNAPSHOT_ID + encoded + in_snapshot
-        node = _Node(tags.NODE_ID + encoded + tags.NODE_STATUS, in_snapshot, snapshot)
-        return self._nodes.setdefault(node_id, node)
+        return self._nodes.setdefault(node_id, _Node(node_id))
+
+
+def _nothing_but(branch: str) -> bytes:
+    """The end of the `Snapshot` of a run without inputs and outputs."""
+    return _NOTHING + tags.SNAPSHOT_BRANCH + _text(branch) if branch else _NOTHING
+
+
+def _begin_event(parts: list[bytes], sequence: int, tagged_time: bytes, length: int) -> None:
+    """The beginning of an event, up to its body of so many bytes."""
+    number = SMALL_VARINTS[sequence] if sequence < SMALL else varint(sequence)
+    size = SMALL_VARINTS[length] if length < SMALL else varint(length)
+    length += len(_EVENT_SEQUENCE) + len(number) + len(tagged_time) + len(size)
+    parts.append(_RESPONSE_EVENTS)
+    parts.append(SMALL_VARINTS[length] if length < SMALL else varint(length))
+    parts.append(_EVENT_SEQUENCE)
+    parts.append(number)
+    parts.append(tagged_time)
+    parts.append(size)
 
 
 def encode_delta(*, node_id: str, snapshot_id: str, text: str, at: int, from_start: bool = False) -> bytes:
@@ -236,54 +305,78 @@ def to_basic(events: bytes) -> bytes:
     return response.SerializeToString()
 
 
+@final
 class _Moment:
     """What the events of one step share.
 
     Attributes:
         at: The time of the step.
         time: The same, encoded.
-        tagged_time: The same as a field of an event.
-        ended: By status, the `StatusInfo` of runs that began and ended now; empty where it was not needed yet.
+        node_time: The same as a field of an event, up to the size of a `NodeStatusChanged`.
+        task_time: Up to that of a `TaskStatusChanged`.
+        message_time: Up to that of a message.
     """
 
-    __slots__ = ("at", "ended", "tagged_time", "time")
+    __slots__ = ("_ended", "_nodes_ended", "at", "message_time", "node_time", "task_time", "time")
 
     def __init__(self, at: int) -> None:
         self.at = at
-        self.time = duration(at)
-        self.tagged_time = tags.EVENT_TIME + self.time
-        self.ended = _NONE_ENDED.copy()
+        self.time = time = duration(at)
+        tagged_time = tags.EVENT_TIME + time
+        self.node_time: bytes = tagged_time + tags.EVENT_NODE_STATUS_CHANGED
+        self.task_time: bytes = tagged_time + tags.EVENT_TASK_STATUS_CHANGED
+        self.message_time: bytes = tagged_time + tags.EVENT_MESSAGE
+        # By status, of what began and ended now; empty where it was not needed yet.
+        self._ended: list[bytes] = _NONE_ENDED.copy()
+        self._nodes_ended: list[bytes] = _NONE_ENDED.copy()
+
+    def node_status(self, status: Status, start_time: int, end_time: int | None) -> bytes:
+        """The `StatusInfo` of a run that moves to a status now, and the tag of its snapshot."""
+        if start_time != self.at or end_time is None or end_time != self.at:
+            return self.status_info(status, start_time, end_time) + tags.NODE_SNAPSHOT
+        encoded = self._nodes_ended[status]
+        if not encoded:
+            encoded = self._nodes_ended[status] = (
+                self.status_info(status, start_time, end_time) + tags.NODE_SNAPSHOT
+            )
+        return encoded
 
     def status_info(self, status: Status, start_time: int, end_time: int | None) -> bytes:
         """The `StatusInfo` of a task or run that moves to a status now."""
         if start_time == self.at:
-            if end_time == self.at:
-                return self.ended[status] or self._end(status)
             if end_time is None:
                 return delimited(b"".join((_STATUS[status], tags.STATUS_START_TIME, self.time, _NO_TIME)))
+            if end_time == self.at:
+                return self._ended[status] or self._end(status)
         return _status_info(status, start_time, end_time, self.at)
 
     def _end(self, status: Status) -> bytes:
         time = self.time
-        start, end = tags.STATUS_START_TIME + time, tags.STATUS_END_TIME + time
-        info = b"".join((_STATUS[status], start, end, _NO_TIME))
-        self.ended[status] = encoded = delimited(info)
+        info = b"".join((_STATUS[status], tags.STATUS_START_TIME, time, tags.STATUS_END_TIME, time, _NO_TIME))
+        self._ended[status] = encoded = delimited(info)
         return encoded
 
 
-_NO_TIME = tags.STATUS_TIME_COST + b"\x00"
-_NONE_ENDED = [b""] * (max(Status) + 1)
-_STATUS = [
+# Here, where they are looked at for every event, without a look into the other module.
+_RESPONSE_EVENTS: Final = tags.RESPONSE_EVENTS
+_EVENT_SEQUENCE: Final = tags.EVENT_SEQUENCE
+_SNAPSHOT_ID: Final = tags.SNAPSHOT_ID
+_SNAPSHOT_ITERATIONS: Final = tags.SNAPSHOT_ITERATIONS
+_ITERATION_LOOP_NODE_ID: Final = tags.ITERATION_LOOP_NODE_ID
+_ITERATION_INDEX: Final = tags.ITERATION_INDEX
+_NO_TIME: Final = tags.STATUS_TIME_COST + b"\x00"
+_NONE_ENDED: Final = [b""] * (max(Status) + 1)
+_STATUS: Final = [
     tags.STATUS_STATUS
     + varint(status)
     + (tags.STATUS_TERMINATED + b"\x01" if status >= Status.SUCCEEDED else b"")
     for status in range(max(Status) + 1)
 ]
 """By status: the fields of a `StatusInfo` that follow from it, `status` and `terminated`."""
-_EMPTY_OBJECT = delimited(b"{}")
-_NOTHING = tags.SNAPSHOT_INPUTS + _EMPTY_OBJECT + tags.SNAPSHOT_OUTPUTS + _EMPTY_OBJECT
+_EMPTY_OBJECT: Final = delimited(b"{}")
+_NOTHING: Final = tags.SNAPSHOT_INPUTS + _EMPTY_OBJECT + tags.SNAPSHOT_OUTPUTS + _EMPTY_OBJECT
 """The inputs and outputs of a node that has neither."""
-_NO_VALUE: tuple[JSONObject, bytes] = ({}, _EMPTY_OBJECT)
+_NO_VALUE: Final[tuple[JSONObject, bytes]] = ({}, _EMPTY_OBJECT)
 
 
 def _message(event: MessageLogged, time: bytes) -> bytes:
@@ -306,10 +399,25 @@ def _status_info(status: Status, start_time: int, end_time: int | None, at: int)
     return delimited(b"".join(parts))
 
 
-def _iteration(iteration: tuple[str, int]) -> bytes:
-    loop_node_id, index = iteration
-    loop = tags.ITERATION_LOOP_NODE_ID + _text(loop_node_id)
-    return tags.SNAPSHOT_ITERATIONS + delimited(loop + tags.ITERATION_INDEX + varint(index))
+def _encode_iterations(iterations: Iterations) -> bytes:
+    encoded = b""
+    for loop_node_id, index in iterations:
+        loop = _text(loop_node_id)
+        number = SMALL_VARINTS[index] if index < SMALL else varint(index)
+        length = len(_ITERATION_LOOP_NODE_ID) + len(loop) + len(_ITERATION_INDEX) + len(number)
+        size = SMALL_VARINTS[length] if length < SMALL else varint(length)
+        encoded = b"".join(
+            (
+                encoded,
+                _SNAPSHOT_ITERATIONS,
+                size,
+                _ITERATION_LOOP_NODE_ID,
+                loop,
+                _ITERATION_INDEX,
+                number,
+            )
+        )
+    return encoded
 
 
 def _text(text: str) -> bytes:

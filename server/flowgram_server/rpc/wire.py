@@ -12,16 +12,16 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
-_BITS = 14
+_BITS: Final = 14
 SMALL: Final = 1 << _BITS
-_LOW = SMALL - 1
+_LOW: Final = SMALL - 1
 SMALL_VARINTS: Final = tuple(
     bytes((number,)) if number < 0x80 else bytes((number & 0x7F | 0x80, number >> 7))
     for number in range(SMALL)
 )
 """The integers below `SMALL`, encoded: where that counts, a look at them saves the call of `varint`."""
-_CONTINUED = tuple(bytes((number & 0x7F | 0x80, number >> 7 | 0x80)) for number in range(SMALL))
-_MICROSECONDS = 1_000_000
+_CONTINUED: Final = tuple(bytes((number & 0x7F | 0x80, number >> 7 | 0x80)) for number in range(SMALL))
+_MICROSECONDS: Final = 1_000_000
 _VARINT, _DELIMITED = 0, 2
 _WIRE_TYPES: Final = {
     FieldDescriptor.TYPE_BOOL: _VARINT,
@@ -31,7 +31,7 @@ _WIRE_TYPES: Final = {
     FieldDescriptor.TYPE_MESSAGE: _DELIMITED,
     FieldDescriptor.TYPE_STRING: _DELIMITED,
 }
-_SURROGATES = re.compile(r"[\ud800-\udfff]")
+_SURROGATES: Final = re.compile(r"[\ud800-\udfff]")
 
 
 def varint(number: int) -> bytes:
@@ -68,8 +68,8 @@ def utf8(text: str) -> bytes:
         return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text).encode()
 
 
-_SECONDS = tag(Duration, "seconds")
-_NANOS = tag(Duration, "nanos")
+_SECONDS: Final = tag(Duration, "seconds")
+_NANOS: Final = tag(Duration, "nanos")
 
 
 def duration(microseconds: int) -> bytes:

@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 import pytest
@@ -358,3 +359,38 @@ def test_simple_types_are_known(of_property: str, value: Any) -> None:
     assert have_types({"x": value, "more": None}, types)
     assert not have_types({"x": None}, types)
     assert not have_types({}, types)
+
+
+any_values = simple_values | st.just(math.nan) | st.integers(10**400, 10**400 + 1)
+members = st.dictionaries(st.sampled_from("abcd"), any_values)
+one_kind = st.sampled_from(
+    [st.integers(), st.floats(), st.text(), st.booleans(), any_values, members]
+).flatmap(lambda values: st.lists(values, max_size=6))
+types_of_items = st.sampled_from(["string", "boolean", "integer", "number"]).map(lambda name: {"type": name})
+
+
+@given(simple_declarations | types_of_items, one_kind)
+def test_arrays_of_simple_items_have_the_problems_of_their_items(items: Any, values: list[Any]) -> None:
+    """What is looked at as a whole has the problems that are found one by one: an empty enumeration allows all, but is no simple type."""
+    one_by_one = {**items, "enum": items.get("enum", [])}
+    found = validate_inputs({"type": "array", "items": items}, values)
+    assert found == validate_inputs({"type": "array", "items": one_by_one}, values)
+
+
+@given(types_of_items, one_kind)
+def test_maps_of_simple_members_have_the_problems_of_their_members(members: Any, values: list[Any]) -> None:
+    """So it is with the members of a map."""
+    named = {str(index): value for index, value in enumerate(values)}
+    found = validate_inputs({"type": "map", "additionalProperties": members}, named)
+    assert found == validate_inputs({"type": "map", "additionalProperties": {**members, "enum": []}}, named)
+
+
+@pytest.mark.parametrize("index", [0, 16_383, 16_384, 39_999])
+@pytest.mark.parametrize("wrong", [True, math.nan, "1", None])
+def test_one_wrong_item_of_many_is_found(index: int, wrong: Any) -> None:
+    """In long arrays, which are looked at piece by piece, the place of what is wrong is told."""
+    values: list[Any] = [1, 2.5] * 20_000
+    assert problems({"type": "array", "items": {"type": "number"}}, values) == []
+    values[index] = wrong
+    (found,) = problems({"type": "array", "items": {"type": "number"}}, values)
+    assert found[0] == f"inputs[{index}]"

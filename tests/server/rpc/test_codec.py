@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.events import changed
 
 from flowgram.runtime.v1.event_pb2 import TaskEvent
 from flowgram.runtime.v1.report_pb2 import Message, StatusInfo
@@ -129,7 +130,7 @@ def node_event(sequence: int = 1, **given: Any) -> NodeStatusChanged:
     event = NodeStatusChanged(
         sequence, AT, "llm_0", Status.SUCCEEDED, AT, AT, "llm_0", (), {"a": 1}, {"b": 2}, "", ""
     )
-    return event._replace(**given)
+    return changed(event, **given)
 
 
 @pytest.fixture
@@ -159,6 +160,27 @@ def test_another_codec_gives_the_same_bytes(batch: list[Event]) -> None:
     used = Codec(Secrets())
     used.encode([node_event(sequence) for sequence in range(1, 5)])
     assert used.encode(batch) == Codec(Secrets()).encode(batch)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["", "yes", "else"]), st.booleans(), st.booleans()), max_size=6))
+def test_runs_without_values_are_what_protobuf_reads(runs: list[tuple[str, bool, bool]]) -> None:
+    """What a node has in common with its last run is remembered, but never its branch, its loop or its error."""
+    node_id = "a"
+    batch = [
+        node_event(
+            sequence,
+            node_id=node_id,
+            snapshot_id="loop_0[1]/a" if in_loop else node_id,
+            iterations=(("loop_0", 1),) if in_loop else (),
+            inputs={},
+            outputs={},
+            branch=branch,
+            error="wrong" if is_wrong else "",
+        )
+        for sequence, (branch, in_loop, is_wrong) in enumerate(runs, 1)
+    ]
+    wanted = WatchTaskResponse(events=[built(event) for event in batch])
+    assert Codec(Secrets()).encode(batch) == wanted.SerializeToString()
 
 
 def test_more_nodes_than_are_remembered(codec: Codec) -> None:

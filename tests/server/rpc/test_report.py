@@ -6,6 +6,7 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 from hypothesis import given
 from hypothesis import strategies as st
+from support.events import changed
 from support.fake_application import NOW, batch_of
 
 from flowgram.runtime.v1.report_pb2 import Report
@@ -32,16 +33,16 @@ def started(
     event = NodeStatusChanged(
         sequence, at, node_id, Status.PROCESSING, at, None, snapshot_id or node_id, (), {"i": 1}, None, "", ""
     )
-    return event._replace(**given)
+    return changed(event, **given)
 
 
 def ended(
     start: NodeStatusChanged, sequence: int, at: int, status: Status = Status.SUCCEEDED, **given: Any
 ) -> NodeStatusChanged:
-    event = start._replace(
-        sequence=sequence, at=at, status=status, end_time=at, inputs=None, outputs={"o": 2}
+    event = changed(
+        start, sequence=sequence, at=at, status=status, end_time=at, inputs=None, outputs={"o": 2}
     )
-    return event._replace(**given)
+    return changed(event, **given)
 
 
 async def report_of(
@@ -57,7 +58,7 @@ async def report_of(
 
 async def test_a_whole_task() -> None:
     """A finished task: its status and outputs, its nodes with their runs, its messages, and where its log ends."""
-    start = started(2, "start_0", NOW)._replace(status=Status.SUCCEEDED, end_time=NOW, outputs={"x": 1})
+    start = changed(started(2, "start_0", NOW), status=Status.SUCCEEDED, end_time=NOW, outputs={"x": 1})
     llm = started(3, "llm_0", NOW)
     report = await report_of(
         [TaskStatusChanged(1, NOW, Status.PROCESSING, NOW, None, None), start, llm],
@@ -246,7 +247,7 @@ async def test_nodes_of_a_task_that_was_given_up_are_canceled() -> None:
     done, llm, late = started(2, "done", NOW), started(3, "llm_0", NOW + 1_000_000), started(5, "late", NOW)
     report = await report_of(
         [TaskStatusChanged(1, NOW, Status.PROCESSING, NOW, None, None), done, llm],
-        [ended(done, 4, NOW + 1_000_000), late._replace(start_time=NOW + 4_000_000)],
+        [ended(done, 4, NOW + 1_000_000), changed(late, start_time=NOW + 4_000_000)],
         [
             MessageLogged(6, NOW + 3_000_000, "m1", MessageType.ERROR, "cannot go on", ""),
             TaskStatusChanged(7, NOW + 3_000_000, Status.FAILED, NOW, NOW + 3_000_000, None),

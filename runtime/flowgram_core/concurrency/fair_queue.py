@@ -164,8 +164,7 @@ class FairSemaphore:
 
     async def acquire(self, key: Hashable) -> None:
         """Waits for a slot; returns at once if one is free for this key. `release` gives it back."""
-        if self._free > 0 and self._held.get(key, 0) < self._max_per_key and not self._waiting.has_next:
-            self._take(key)
+        if self.acquire_at_once(key):
             return
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._keys[granted] = key
@@ -178,6 +177,13 @@ class FairSemaphore:
             elif self._keys.pop(granted, None) is not None:
                 self._waiting.discard(key, granted)
             raise
+
+    def acquire_at_once(self, key: Hashable) -> bool:
+        """Takes a slot if one is free for this key, and nobody waits; whether it did. `release` gives it back."""
+        if self._free > 0 and self._held.get(key, 0) < self._max_per_key and not self._waiting.has_next:
+            self._take(key)
+            return True
+        return False
 
     def release(self, key: Hashable) -> None:
         """Gives a slot back. Raises `RuntimeError` if the key holds none."""

@@ -3,14 +3,26 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, Final, cast
 
 _SLICE: Final = 0.005
 """Seconds of one iteration of the event loop in which tasks may start; the next one starts in the next iteration."""
 _MOST_WOKEN: Final = 64
 _FIRST_WOKEN: Final = 4
 """How many are woken in one iteration at most, and at first. One that is woken in vain costs as much as a small piece of work."""
+
+
+class _AtOnce:
+    """An awaitable that waits for nothing, as often as it is awaited: a coroutine would be an object for each time."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return cast("Generator[Any, None, None]", iter(()))
+
+
+_AT_ONCE: Final = _AtOnce()
 
 
 class FairScheduler:
@@ -30,10 +42,11 @@ class FairScheduler:
         self._woken = _FIRST_WOKEN
         self._served = 0  # of those that were woken in this iteration
 
-    async def time_slice(self) -> None:
-        """Returns when the caller may run for some milliseconds: at once, while the current slice is not used up."""
-        if self.is_free():
-            return
+    def time_slice(self) -> Awaitable[None]:
+        """Waits until the caller may run for some milliseconds: not at all, while the current slice is not used up."""
+        return _AT_ONCE if self.is_free() else self._wait()
+
+    async def _wait(self) -> None:
         loop, queue = asyncio.get_running_loop(), self._waiting
         while True:
             woken: asyncio.Future[None] = loop.create_future()

@@ -29,7 +29,7 @@ class OverflowSemaphore:
         self._slots = FairSemaphore(slots)
         self._overflow = overflow
         self._long_after = long_after
-        self._holders: dict[_Holder, None] = {}  # those with a slot of the first kind, the oldest first
+        self._holders: dict[Holder, None] = {}  # those with a slot of the first kind, the oldest first
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -37,18 +37,27 @@ class OverflowSemaphore:
         """How many wait for a slot."""
         return self._slots.waiting
 
-    def slot(self, key: Hashable) -> "_Holder":
+    def slot(self, key: Hashable) -> "Holder":
         """Waits for a slot, and holds one while the block is entered."""
-        return _Holder(self, key)
+        return Holder(self, key)
 
-    async def _acquire(self, holder: "_Holder") -> None:
+    async def _acquire(self, holder: "Holder") -> None:
         if not self._slots.free:
             self._watch_holders()
         await self._slots.acquire(holder.key)
+        self._hold(holder)
+
+    def _acquire_at_once(self, holder: "Holder") -> bool:
+        if not self._slots.acquire_at_once(holder.key):
+            return False
+        self._hold(holder)
+        return True
+
+    def _hold(self, holder: "Holder") -> None:
         holder.since = asyncio.get_running_loop().time()
         self._holders[holder] = None
 
-    def _release(self, holder: "_Holder") -> None:
+    def _release(self, holder: "Holder") -> None:
         if holder.moved:
             self._overflow += 1
             self._watch_holders()
@@ -79,8 +88,11 @@ class OverflowSemaphore:
             self._watch_holders()
 
 
-class _Holder:
-    """One that holds a slot while its block is entered; `moved` says that it is one of the overflow."""
+class Holder:
+    """One that holds a slot while its block is entered; `moved` says that it is one of the overflow.
+
+    Where coroutines that wait for nothing cost too much, `enter_at_once`, else `enter`, and `leave` do what the block does.
+    """
 
     __slots__ = ("_semaphore", "key", "moved", "since")
 
@@ -89,6 +101,18 @@ class _Holder:
         self.key = key
         self.since = 0.0
         self.moved = False
+
+    def enter_at_once(self) -> bool:
+        """Enters the block if no slot has to be waited for; whether it did. `leave` ends it."""
+        return self._semaphore._acquire_at_once(self)  # noqa: SLF001 - its other half
+
+    async def enter(self) -> None:
+        """Waits for a slot, and enters the block; `leave` ends it."""
+        await self._semaphore._acquire(self)  # noqa: SLF001 - its other half
+
+    def leave(self) -> None:
+        """Gives the slot back."""
+        self._semaphore._release(self)  # noqa: SLF001 - its other half
 
     async def __aenter__(self) -> None:
         await self._semaphore._acquire(self)  # noqa: SLF001 - its other half

@@ -50,9 +50,14 @@ async def finished_per_iteration(work: list[Callable[[], object]], scheduler: Fa
 
 async def test_a_time_slice_without_others_comes_at_once(time: FakeTime) -> None:
     """Nothing is waited for: not even an iteration of the event loop passes."""
-    slice_ = FairScheduler(time).time_slice()
+    scheduler = FairScheduler(time)
+
+    async def take_two() -> None:
+        await scheduler.time_slice()
+        await scheduler.time_slice()
+
     with pytest.raises(StopIteration):
-        slice_.send(None)
+        take_two().send(None)
 
 
 async def test_others_run_between_the_slices_of_many(time: FakeTime) -> None:

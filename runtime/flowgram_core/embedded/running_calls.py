@@ -69,9 +69,10 @@ class RunningCalls:
 
     def perform(self, commands: Sequence[Command]) -> None:
         """Begins calls, and cancels others, as the core has commanded."""
+        loop = asyncio.get_running_loop()
         for command in commands:
             if isinstance(command, Call):
-                self._calls[command.key] = asyncio.create_task(self._make(command), name=command.key)
+                self._calls[command.key] = loop.create_task(self._make(command), name=command.key)
             elif (running := self._calls.get(command.key)) is not None:
                 running.cancel()
 

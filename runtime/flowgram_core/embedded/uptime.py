@@ -127,7 +127,8 @@ class Uptime:
         """
         left = max(0, age - self.since(start_time, earlier=earlier)) / 1e6
         self._timed += 1
-        self._needed.set()
+        if self._timed == 1:
+            self._needed.set()
         return _AgeTimer(self._clock.call_later(left, callback), self._forget)
 
     def _forget(self) -> None:
@@ -138,6 +139,8 @@ class Uptime:
 
 class _AgeTimer:
     """A timer that reports when it is no longer needed."""
+
+    __slots__ = ("_canceled", "_timer")
 
     def __init__(self, timer: Timer, canceled: Callable[[], None]) -> None:
         self._timer: Timer | None = timer

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
 
 from flowgram_core.concurrency.cancellation import is_canceled
@@ -24,6 +24,7 @@ from flowgram_core.hosting.secrets import Secrets, mask, mask_urls, scrub, scrub
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.hosting.unexpected_errors import log_unexpected_error
 from flowgram_core.journal.work_register import WorkRegister
+from flowgram_core.modeling.json_values import is_read_as_it_is
 from flowgram_core.modeling.secret_references import placeholder
 from flowgram_core.modeling.sizes import size_of
 from flowgram_core.nodes.executor import CallContext, Executor
@@ -67,6 +68,9 @@ class Caller:
         self._register = register
         self._settings = settings
         self._executors = executors
+        self._answering_from_outside = frozenset(
+            name for name in executors if getattr(executors[name], "answers_from_outside", False)
+        )
         self._foreign = frozenset(name for name in executors if not is_trusted(executors[name]))
         self._timeouts = settings.call_timeouts
         self._max_output_bytes = settings.max_output_bytes
@@ -124,7 +128,17 @@ class Caller:
             CallWithdrawn: It was not wanted any more, and was not made.
         """
         try:
-            outputs = await self._scrubbed(call, context, is_wanted)
+            if call.node.type not in self._answering_from_outside:
+                outputs = await self._execute(call, context, is_wanted)
+            else:
+                if size_of(call.inputs, LARGE) > LARGE:
+                    echoes = await asyncio.to_thread(self._echoes, call)
+                else:
+                    echoes = self._echoes(call)
+                if echoes or self._workflow_secrets:
+                    outputs = await self._scrubbed(call, context, is_wanted, echoes)
+                else:
+                    outputs = await self._execute(call, context, is_wanted)
             await self._fairness.time_slice()
         except CallWithdrawn:
             raise
@@ -139,23 +153,27 @@ class Caller:
         except Exception as error:  # noqa: BLE001 - a defect of a node type fails its node, and is logged
             text = self._unexpected(call, context, error)
         else:
-            return await self._recorded(call, context, CallSucceeded(self._clock.now(), call.key, outputs))
+            outcome = CallSucceeded(self._clock.now(), call.key, outputs)
+            recorded = self._recorded_if_small(call, context, outcome)
+            return recorded or await self._recorded_in_thread(call, context, outcome)
         text = scrub(text, self._workflow_secrets.known_texts())
         own = await self._own_secrets(call, self._secrets.values)
         text = mask_urls(scrub(text, own)) if len(own) <= _MOST_SECRETS else _TOO_MANY_SECRETS
         failed = CallFailed(self._clock.now(), call.key, text)
         return failed, to_json(failed)
 
-    async def _scrubbed(self, call: Call, context: CallContext, is_wanted: IsWanted | None) -> Any:
-        """The outputs of a call, without what a server or a model has sent back of its secrets."""
-        if not getattr(self._executors.get(call.node.type), "answers_from_outside", False):
-            return await self._execute(call, context, is_wanted)
-        known = self._workflow_secrets
-        own = await self._own_secrets(call, self._secrets.echoes)
+    def _echoes(self, call: Call) -> list[str]:
+        """The secrets among the inputs of a call, in the forms in which they may be sent back. A form among the inputs is read for it."""
+        own = _without_placeholders(call, self._secrets.echoes(call.inputs))
         if len(own) > _MOST_SECRETS:
             raise NodeError(_TOO_MANY_SECRETS)
-        if not own and not known:
-            return await self._execute(call, context, is_wanted)
+        return own
+
+    async def _scrubbed(
+        self, call: Call, context: CallContext, is_wanted: IsWanted | None, own: list[str]
+    ) -> Any:
+        """The outputs of a call, without what a server or a model has sent back of its secrets."""
+        known = self._workflow_secrets
         scrubbed = ScrubbedContext(context, own, known.known_texts)
         outputs = await self._execute(call, scrubbed, is_wanted)
         secrets = {**{secret: mask(secret) for secret in own}, **known.known_texts()}
@@ -178,7 +196,10 @@ class Caller:
         if executor is None:
             raise NodeError(f"No executor found for node type {node_type}")
         limit = self._timeouts.get(node_type)
-        async with self._slots.slot(node_type, context.owner):
+        slot = self._slots.slot(node_type, context.owner)
+        if not slot.enter_at_once():
+            await slot.enter()
+        try:
             await self._fairness.time_slice()
             if is_wanted is not None and not await is_wanted():
                 raise CallWithdrawn
@@ -194,19 +215,41 @@ class Caller:
             except TimeoutError:
                 if not time_limit.is_over:
                     raise
+        finally:
+            slot.leave()
         raise NodeError(f'Node timed out after {limit:g} s (setting call_timeouts, node type "{node_type}")')
 
-    async def _recorded(
+    def _recorded_if_small(
+        self, call: Call, context: CallContext, outcome: CallSucceeded
+    ) -> tuple[Outcome, str] | None:
+        """What is recorded of outputs; None where they are large."""
+        try:
+            outputs = outcome.outputs
+            if size_of(outputs, LARGE) > LARGE:
+                return None
+            if call.node.type not in self._foreign and type(outputs) is dict and is_read_as_it_is(outputs):
+                return outcome, self._text_of(outcome)
+            return self._record(outcome)
+        except Exception as error:  # noqa: BLE001 - outputs of whatever kind must not block the task
+            return self._unrecordable(call, context, outcome, error)
+
+    async def _recorded_in_thread(
         self, call: Call, context: CallContext, outcome: CallSucceeded
     ) -> tuple[Outcome, str]:
+        if self._free is not None:
+            self._free([outcome.outputs])  # what is recorded is read from its text
         try:
-            size = size_of(outcome.outputs, LARGE)
-            if size > LARGE and self._free is not None:
-                self._free([outcome.outputs])  # what is recorded is read from its text
-            return await run_in_thread_if_large(size, self._record, outcome)
-        except NodeError as error:
+            return await asyncio.to_thread(self._record, outcome)
+        except Exception as error:  # noqa: BLE001 - as above
+            return self._unrecordable(call, context, outcome, error)
+
+    def _unrecordable(
+        self, call: Call, context: CallContext, outcome: CallSucceeded, error: Exception
+    ) -> tuple[Outcome, str]:
+        """What is recorded in place of outputs that cannot be."""
+        if isinstance(error, NodeError):
             text = str(error)
-        except Exception as error:  # noqa: BLE001 - outputs of whatever kind must not block the task
+        else:
             self._unexpected(call, context, error)
             text = (
                 f"Node type {call.node.type} gave outputs that are no JSON object, or are nested too deeply"
@@ -220,11 +263,16 @@ class Caller:
         Raises:
             NodeError: The outputs are larger than they may be.
         """
+        text = self._text_of(outcome)
+        return from_json(text), text  # type: ignore[return-value]  # it is what it was
+
+    def _text_of(self, outcome: CallSucceeded) -> str:
+        """The outcome as the log has it. Raises as `_record` does."""
         text, limit = to_json(outcome), self._max_output_bytes
         # A character takes one to four bytes: most texts need not be encoded to know that they fit.
         if len(text) * 4 > limit and len(text.encode()) - _around(outcome) > limit:
             raise NodeError(f"Node outputs are larger than the limit max_output_bytes = {limit}")
-        return from_json(text), text  # type: ignore[return-value]  # it is what it was
+        return text
 
     def _unexpected(self, call: Call, context: CallContext, error: BaseException) -> str:
         """Logs an unexpected error of a node type; returns the text for users."""
@@ -240,6 +288,8 @@ def _around(outcome: CallSucceeded) -> int:
 
 def _without_placeholders(call: Call, secrets: list[str]) -> list[str]:
     """Without the texts that only name secrets of the server: they are what is shown of these."""
+    if not secrets or not call.node.secrets:
+        return secrets
     names = {name for used in call.node.secrets.values() for name in used}
     marks = [placeholder(name) for name in names]
     return [secret for secret in secrets if not any(mark in secret for mark in marks)] if marks else secrets
@@ -295,16 +345,20 @@ class CallSlots:
         """
         return _CallSlot(self, node_type, owner)
 
-    def semaphores(self, node_type: str, owner: Owner) -> Iterator[FairSemaphore]:
+    def semaphores(self, node_type: str, owner: Owner) -> list[FairSemaphore]:
         """What a call has to acquire. The narrower limits first: who waits for these must not keep others from theirs."""
         limit = self._quotas.of(owner.namespace).max_calls
+        found: list[FairSemaphore] = []
         if limit is not None:
             if not limit:
                 raise NodeError(f"Namespace {owner.namespace} may make no calls: its quota max_calls is 0")
-            yield self._by_namespace.setdefault(owner.namespace, FairSemaphore(limit))
-        for semaphore in (self._by_type.get(node_type), self._total):
-            if semaphore is not None:
-                yield semaphore
+            found.append(self._by_namespace.setdefault(owner.namespace, FairSemaphore(limit)))
+        of_type = self._by_type.get(node_type)
+        if of_type is not None:
+            found.append(of_type)
+        if self._total is not None:
+            found.append(self._total)
+        return found
 
     def forget_idle(self, namespace: str) -> None:
         """Drops the semaphore of a namespace that makes no calls now."""
@@ -314,7 +368,10 @@ class CallSlots:
 
 
 class _CallSlot:
-    """A slot while its block is entered. No generator, which takes a kilobyte: thousands of calls may wait in theirs."""
+    """A slot while its block is entered. No generator, which takes a kilobyte: thousands of calls may wait in theirs.
+
+    Where coroutines that wait for nothing cost too much, `enter_at_once`, else `enter`, and `leave` do what the block does.
+    """
 
     __slots__ = ("_held", "_node_type", "_owner", "_slots")
 
@@ -322,15 +379,29 @@ class _CallSlot:
         self._slots = slots
         self._node_type = node_type
         self._owner = owner
-        self._held: tuple[FairSemaphore, ...] = ()
+        self._held: list[FairSemaphore] = []
 
-    async def __aenter__(self) -> None:
+    def enter_at_once(self) -> bool:
+        """Enters the block if nothing has to be waited for; whether it did. Raises as `CallSlots.slot` says."""
+        owner = self._owner
+        semaphores = self._slots.semaphores(self._node_type, owner)
+        for position, semaphore in enumerate(semaphores):
+            if not semaphore.acquire_at_once(owner):
+                for acquired in semaphores[:position]:
+                    acquired.release(owner)
+                return False
+        self._held = semaphores
+        self._slots.running[self._node_type] += 1
+        return True
+
+    async def enter(self) -> None:
+        """Waits for a slot, and enters the block. Raises as `CallSlots.slot` says."""
         waiting = self._slots.waiting
         waiting[self._node_type] += 1
         try:
             for semaphore in self._slots.semaphores(self._node_type, self._owner):
                 await semaphore.acquire(self._owner)
-                self._held = (semaphore, *self._held)
+                self._held.append(semaphore)
         except BaseException:
             self._release()
             raise
@@ -338,12 +409,20 @@ class _CallSlot:
             waiting[self._node_type] -= 1
         self._slots.running[self._node_type] += 1
 
-    async def __aexit__(self, *failure: object) -> None:
+    def leave(self) -> None:
+        """Gives the slot back."""
         self._slots.running[self._node_type] -= 1
         self._release()
 
+    async def __aenter__(self) -> None:
+        if not self.enter_at_once():
+            await self.enter()
+
+    async def __aexit__(self, *failure: object) -> None:
+        self.leave()
+
     def _release(self) -> None:
-        for semaphore in self._held:
+        for semaphore in reversed(self._held):
             semaphore.release(self._owner)
-        self._held = ()
+        self._held = []
         self._slots.forget_idle(self._owner.namespace)

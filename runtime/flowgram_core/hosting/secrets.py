@@ -144,6 +144,8 @@ class Secrets:
     def echoes(self, inputs: JSONObject) -> list[str]:
         """The secret texts in the inputs of a node in all forms in which a server or a model may send them back."""
         texts = {text for text in self.values(inputs) if len(text) >= _SHORTEST_ECHO}
+        if not texts:
+            return []
         return sorted({form for text in texts for form in (text, dumps(text)[1:-1], quote(text, safe=""))})
 
     def _found(self, inputs: JSONObject) -> Iterator[Any]:

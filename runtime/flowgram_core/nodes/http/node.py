@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, Final, Self
 
 from flowgram_core.concurrency.fair_queue import Owner
-from flowgram_core.concurrency.offload import LARGE, run_in_thread_if_large
+from flowgram_core.concurrency.offload import LARGE
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.node_type import Call, CallBehavior, RunScope, Trusted
 from flowgram_core.modeling import javascript, json_text
@@ -38,6 +38,9 @@ from flowgram_core.nodes.workflow_secrets import WorkflowSecrets
 
 _PINNED_TIMEOUT: Final = 10
 """Seconds: the time-out that a log without one stands for, whatever becomes of the setting's default."""
+
+_COMMON: Final = 1_000_000_000
+"""Smaller numbers are most often what they are already."""
 
 _Render = Callable[[Scope], str]
 
@@ -130,7 +133,8 @@ class HTTPNode(Trusted):
             request: JSONObject = {"method": api["method"]} if "method" in api else {}
             request["url"] = render_url(scope)
             request["headers"] = resolve_headers(scope)
-            request["params"] = javascript.in_property_order(resolve_params(scope))
+            params = resolve_params(scope)
+            request["params"] = javascript.in_property_order(params) if params else params
             request["bodyType"] = body_type
             request["body"] = render_body(scope)
             request["retryTimes"] = _or_default(timeout.get("retryTimes"), 0)
@@ -147,26 +151,31 @@ class HTTPNode(Trusted):
                 that is not for its host.
         """
         inputs, uses = call.inputs, call.node.secrets
-        opened = self._secrets.open(uses, context.owner.namespace)
+        opened = self._secrets.open(uses, context.owner.namespace) if uses else None
         if opened is not None:
             inputs = with_secrets(inputs, uses, opened)
-        request = await run_in_thread_if_large(size_of(inputs, LARGE), http_request.build_request, inputs)
+        if size_of(inputs, LARGE) > LARGE:
+            request = await asyncio.to_thread(http_request.build_request, inputs)
+        else:
+            request = http_request.build_request(inputs)
         if opened is not None:
             opened.check_host_header(request.url, request.headers.get("host"))
-        timeout = javascript.to_number(call.inputs["timeout"])
+        timeout = _number(call.inputs["timeout"])
         if not 0 <= timeout < math.inf:
             raise NodeError(
                 f'HTTP timeout "{javascript.to_string(call.inputs["timeout"])}" is not a number of milliseconds'
             )
-        retries = javascript.to_number(call.inputs["retryTimes"])
+        retries = _number(call.inputs["retryTimes"])
         if not retries >= 0:
             raise NodeError("HTTP request failed after all retry attempts")
+        check = None if opened is None else opened.check
         attempt = 0
         while True:
             try:
-                response = await self._attempt(
-                    request, timeout / 1000, context.owner, None if opened is None else opened.check
-                )
+                if self._observer is None:
+                    response = await self._client.attempt(request, timeout / 1000, context.owner, check)
+                else:
+                    response = await self._observed(request, timeout / 1000, context.owner, check)
             except AttemptFailed as error:
                 if attempt + 1 > retries:
                     raise NodeError(f"HTTP request failed: {error}") from error
@@ -179,21 +188,25 @@ class HTTPNode(Trusted):
             await self._sleep(2**attempt)
             attempt += 1
 
-    async def _attempt(
+    async def _observed(
         self,
         request: Request,
         timeout: float,  # noqa: ASYNC109 - part of the outcome
         owner: Owner,
         check: URLCheck | None,
     ) -> Response:
-        """See `HTTPClient.attempt`."""
-        if self._observer is None:
-            return await self._client.attempt(request, timeout, owner, check)
+        """As `HTTPClient.attempt`, where there is an observer."""
+        assert self._observer is not None  # noqa: S101 - as said
         with self._observer.request(request.method, request.url) as exchange:
-            request = request._replace(headers={**exchange.headers, **request.headers})
+            headers = {**exchange.headers, **request.headers}
+            request = Request(request.method, request.url, headers, request.body)
             response = await self._client.attempt(request, timeout, owner, check)
             exchange.answered(response.status_code)
             return response
+
+
+def _number(value: Any) -> float:
+    return float(value) if type(value) is int and 0 <= value < _COMMON else javascript.to_number(value)
 
 
 def _object(value: Any) -> JSONObject:

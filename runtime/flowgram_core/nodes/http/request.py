@@ -51,7 +51,7 @@ _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 def build_request(inputs: JSONObject) -> Request:
     """The request that a node's prepared inputs describe. Raises `NodeError` where there can be none."""
     url = set_query(parse_url(inputs["url"]), _params(inputs["params"]))
-    method = javascript.to_string(inputs.get("method", "GET")).upper()
+    method = _to_string(inputs.get("method", "GET")).upper()
     if method not in METHODS:
         raise NodeError(f'Unsupported HTTP method "{method}"')
     headers = _headers(inputs["headers"])
@@ -66,6 +66,10 @@ def build_request(inputs: JSONObject) -> Request:
     if content_type is not None and not headers.get("content-type"):
         headers["content-type"] = content_type
     return Request(method, url, headers, body)
+
+
+def _to_string(value: Any) -> str:
+    return value if type(value) is str else javascript.to_string(value)
 
 
 def _params(params: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -99,7 +103,7 @@ def _headers(values: Mapping[str, Any]) -> dict[str, str]:
     headers: dict[str, str] = {}
     left = _MAX_HEADERS
     for name, value in values.items():
-        text = javascript.to_string(value).strip("\t\n\r ")
+        text = _to_string(value).strip("\t\n\r ")
         left -= len(name) + len(text) + _AROUND_HEADER
         if left < 0:
             raise NodeError(f"The headers of the HTTP request have more than {_MAX_HEADERS} bytes")

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any, Final
 
 from flowgram_core.engine.errors import NodeError
@@ -33,6 +32,7 @@ _PIECE: Final = 8 * 1024
 _LARGE: Final = 32 * 1024
 """Bytes of JSON that are read in a thread: on the loop they would take more than a millisecond."""
 _DONE: Final = b"[DONE]"
+_NO_USAGE: Final = TokenUsage()
 _UNKNOWN_ERROR: Final = "An error occurred during streaming"
 _BOM: Final = b"\xef\xbb\xbf"
 _BLANKS: Final = b" \t\r\n"
@@ -63,7 +63,7 @@ class Answer:
 
     def __init__(self, host: str, max_bytes: int, emit: Callable[[str], None]) -> None:
         self.begun = False
-        self.usage = TokenUsage()
+        self.usage = _NO_USAGE
         self._host = host
         self._max_bytes = max_bytes
         self._max_unread = max_bytes * _ESCAPED + _BESIDE_THE_TEXT
@@ -109,15 +109,13 @@ class Answer:
             body += piece
             self._check_unread(len(body))
             share.hold(len(body))
-        await self._take_in_thread_if_large(self._take_completion, body)
-
-    async def _take_in_thread_if_large(self, take: Callable[[bytes], None], text: bytes | bytearray) -> None:
-        if len(text) > _LARGE:
-            await asyncio.to_thread(lambda: take(bytes(text)))
+        if len(body) > _LARGE:
+            await asyncio.to_thread(self._take_completion, body)
         else:
-            take(bytes(text))
+            self._take_completion(body)
 
-    def _take_completion(self, data: bytes) -> None:
+    def _take_completion(self, body: bytearray) -> None:
+        data = bytes(body)
         completion = self._parse(data)
         try:
             self._refuse_error(_error_of(completion))
@@ -139,14 +137,19 @@ class Answer:
             for position in range(0, len(piece), _PIECE):
                 if position:
                     await response.pause()
-                for event in events.feed(piece[position : position + _PIECE]):
+                part = piece[position : position + _PIECE] if len(piece) > _PIECE else piece
+                for event_type, data in events.feed(part):
                     is_stream = True
-                    if event.data.startswith(_DONE):
+                    if data.startswith(_DONE):
                         self._show()
-                        await _drain(response)
+                        if not response.is_over:
+                            await _drain(response)
                         self._check_end(is_done=True)
                         return
-                    await self._take_in_thread_if_large(partial(self._take, event.type), event.data)
+                    if len(data) > _LARGE:
+                        await asyncio.to_thread(self._take, event_type, bytes(data))
+                    else:
+                        self._take(event_type, bytes(data))
             self._show()
             self._check_unread(events.held)
             share.hold(events.held + self._size + self._message_size)
@@ -369,8 +372,6 @@ def _dispose_if_large(data: bytes, value: JSONObject) -> None:
 
 
 async def _drain(response: APIResponse) -> None:
-    if response.is_over:
-        return
     with suppress(TimeoutError, TransportError):
         async with asyncio.timeout(_DRAINED_FOR):
             while await response.read():

@@ -1,11 +1,11 @@
 """The response of a model API to one request: the kind of its body, and the body in pieces."""
 
-from flowgram_core.nodes.network.content_codings import DecodedBody
+from flowgram_core.nodes.network.decoded_body import DecodedBody
 from flowgram_core.nodes.network.transport import HTTPResponse, TimeSlice
 
 
-class APIResponse:
-    """A response whose body is not yet read. Close it.
+class APIResponse(DecodedBody):
+    """A response whose body is not yet read, but as pieces, unpacked. Close it.
 
     Args:
         response: The response as it came.
@@ -16,29 +16,17 @@ class APIResponse:
         pause: Lets others go on, if they wait.
     """
 
-    __slots__ = ("_body", "_response", "media_type", "pause")
+    __slots__ = ("media_type", "pause")
 
     def __init__(self, response: HTTPResponse, time_slice: TimeSlice) -> None:
-        label = next((value for name, value in response.headers if name == b"content-type"), b"")
-        self.media_type = label.partition(b";")[0].strip().lower().decode("latin-1")
+        super().__init__(response, time_slice)
+        self.media_type = ""
         self.pause = time_slice
-        self._response = response
-        self._body = DecodedBody(response, time_slice)
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the body has come to its end, as far as this is known without waiting."""
-        return self._body.is_over
-
-    async def read(self) -> bytes:
-        """The next piece of the body, unpacked; empty at the end.
-
-        Raises:
-            NodeError: It cannot be unpacked.
-            TransportError: The connection broke, or was silent for too long.
-        """
-        return await self._body.read()
+        for name, value in response.headers:
+            if name == b"content-type":
+                self.media_type = value.partition(b";")[0].strip().lower().decode("latin-1")
+                break
 
     def close(self) -> None:
         """Ends the exchange; a connection whose response was not read to its end is closed."""
-        self._response.close()
+        self.response.close()

@@ -2,30 +2,34 @@
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from flowgram_core.concurrency.fair_queue import Owner
-from flowgram_core.concurrency.overflow import OverflowSemaphore
-from flowgram_core.nodes.llm.openai_transport import OpenAITransport
+from flowgram_core.concurrency.overflow import Holder, OverflowSemaphore
+from flowgram_core.nodes.llm.api_client import APIClient
+from flowgram_core.nodes.llm.api_requests import APIRequests
 from flowgram_core.nodes.network.client import make_transport
 from flowgram_core.nodes.network.own_ports import OwnPorts
 from flowgram_core.nodes.network.transport import HTTPTransport, TimeSlice, at_once
 from flowgram_core.nodes.node_settings import EgressSettings, LLMSettings
 
 if TYPE_CHECKING:
-    from flowgram_core.nodes.llm.api_client import APIClient
+    from flowgram_core.nodes.llm.package_client import PackageClient
 
 _KEPT: Final = 20
 _KEPT_FOR: Final = 5.0
 """Idle connections, and seconds in which they are used again."""
 
 
-@dataclass(slots=True, eq=False)
 class _Entry:
-    client: "APIClient"
-    slots: OverflowSemaphore
-    users: int = 0
+    """A client, how many use it, and the slots of its host."""
+
+    __slots__ = ("client", "slots", "users")
+
+    def __init__(self, client: APIClient, slots: OverflowSemaphore) -> None:
+        self.client = client
+        self.slots = slots
+        self.users = 0
 
 
 class LLMClients:
@@ -64,15 +68,18 @@ class LLMClients:
         """The client of an API host while the block is entered, for one call of a task, once the host has a slot for it."""
         return _ClientSlot(self, base_url, owner)
 
-    async def _acquire(self, base_url: str) -> "_Entry":
+    async def _load(self, base_url: str) -> None:
+        """Makes a client if there is none."""
+        package = await asyncio.to_thread(_import_package_client)
+        if base_url not in self._entries:  # another call may have been faster
+            self._entries[base_url] = self._entry(base_url, package)
+
+    def _acquire(self, base_url: str) -> "_Entry | None":
+        """The client of a host, which is in use from now on; None if there is none yet."""
         entry = self._entries.get(base_url)
-        if entry is None:
-            api_client = await asyncio.to_thread(_import_api_client)
-            entry = self._entries.get(base_url)  # another call may have been faster
-            if entry is None:
-                entry = self._entries[base_url] = self._entry(base_url, api_client)
-        self._entries.move_to_end(base_url)
-        entry.users += 1
+        if entry is not None:
+            self._entries.move_to_end(base_url)
+            entry.users += 1
         return entry
 
     def _release(self, entry: "_Entry") -> None:
@@ -94,14 +101,18 @@ class LLMClients:
             for base_url in unused[:surplus]:
                 del self._entries[base_url]
 
-    def _entry(self, base_url: str, api_client: "type[APIClient]") -> _Entry:
-        transport = OpenAITransport(self._transport, self._settings, self._time_slice)
-        slots = OverflowSemaphore(self._settings.max_connections, self._settings.max_long_connections)
-        return _Entry(api_client(base_url, self._settings, transport), slots)
+    def _entry(self, base_url: str, package: "type[PackageClient]") -> _Entry:
+        settings = self._settings
+        requests = APIRequests(self._transport, settings, self._time_slice)
+        client = APIClient(base_url, requests, package(base_url, settings, requests))
+        return _Entry(client, OverflowSemaphore(settings.max_connections, settings.max_long_connections))
 
 
 class _ClientSlot:
-    """A client while its block is entered. No generator: thousands of calls may wait in theirs."""
+    """A client while its block is entered. No generator: thousands of calls may wait in theirs.
+
+    Where coroutines that wait for nothing cost too much, `enter_at_once`, else `enter`, and `leave` do what the block does.
+    """
 
     __slots__ = ("_base_url", "_clients", "_entry", "_owner", "_slot")
 
@@ -109,24 +120,52 @@ class _ClientSlot:
         self._clients = clients
         self._base_url = base_url
         self._owner = owner
+        self._entry: _Entry | None = None
+        self._slot: Holder | None = None
 
-    async def __aenter__(self) -> "APIClient":
-        entry = self._entry = await self._clients._acquire(self._base_url)  # noqa: SLF001 - its other half
-        self._slot = entry.slots.slot(self._owner)
-        try:
-            await self._slot.__aenter__()
-        except BaseException:
+    def enter_at_once(self) -> APIClient | None:
+        """The client, if nothing has to be waited for; the block is entered then."""
+        entry = self._clients._acquire(self._base_url)  # noqa: SLF001 - its other half
+        if entry is None:
+            return None
+        slot = entry.slots.slot(self._owner)
+        if not slot.enter_at_once():
             self._clients._release(entry)  # noqa: SLF001 - as above
-            raise
+            return None
+        self._entry, self._slot = entry, slot
         return entry.client
 
-    async def __aexit__(self, *failure: object) -> None:
-        await self._slot.__aexit__(*failure)
+    async def enter(self) -> APIClient:
+        """The client, once there is one, and a slot for it; the block is entered."""
+        clients = self._clients
+        entry = clients._acquire(self._base_url)  # noqa: SLF001 - its other half
+        while entry is None:
+            await clients._load(self._base_url)  # noqa: SLF001 - as above
+            entry = clients._acquire(self._base_url)  # noqa: SLF001 - as above
+        slot = entry.slots.slot(self._owner)
+        try:
+            await slot.enter()
+        except BaseException:
+            clients._release(entry)  # noqa: SLF001 - as above
+            raise
+        self._entry, self._slot = entry, slot
+        return entry.client
+
+    def leave(self) -> None:
+        """Gives the slot back."""
+        assert self._entry is not None and self._slot is not None  # noqa: S101, PT018 - it was entered
+        self._slot.leave()
         self._clients._release(self._entry)  # noqa: SLF001 - its other half
 
+    async def __aenter__(self) -> APIClient:
+        return self.enter_at_once() or await self.enter()
 
-def _import_api_client() -> "type[APIClient]":
+    async def __aexit__(self, *failure: object) -> None:
+        self.leave()
+
+
+def _import_package_client() -> "type[PackageClient]":
     """The class, whose import takes about a second when it is the first: not while the server starts, and not on the loop."""
-    from flowgram_core.nodes.llm.api_client import APIClient  # noqa: PLC0415 - as said
+    from flowgram_core.nodes.llm.package_client import PackageClient  # noqa: PLC0415 - as said
 
-    return APIClient
+    return PackageClient

@@ -1,8 +1,7 @@
 """Server-Sent Events, as they come in pieces. Source: the HTML standard, "Interpreting an event stream"."""
 
 import re
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 _LINE_END: Final = re.compile(rb"\r\n?|\n")
 _DATA: Final = b"data:"
@@ -10,11 +9,8 @@ _LONG: Final = 1024
 """Bytes from which on the value of a line of data is kept as it comes: to copy a line of megabytes takes long."""
 
 
-class Event(NamedTuple):
-    """An event: its type, empty if it has none, and its data, which are never empty."""
-
-    type: bytes
-    data: bytes | bytearray
+Event = tuple[bytes, bytes | bytearray]
+"""An event: its type, empty if it has none, and its data, which are never empty."""
 
 
 class EventStream:
@@ -42,10 +38,11 @@ class EventStream:
         last = bytes(self._line)
         return bytes(self._data + _value(last) if last.startswith(b"data") else self._data[:-1])
 
-    def feed(self, piece: bytes) -> Iterator[Event]:
+    def feed(self, piece: bytes) -> list[Event]:
         """The events that end in this piece."""
+        events: list[Event] = []
         if not piece:
-            return
+            return events
         if self._after_carriage_return and piece.startswith(b"\n"):
             piece = piece[1:]
         self._after_carriage_return = piece.endswith(b"\r")
@@ -62,16 +59,17 @@ class EventStream:
             else:
                 event = self._take(line)
             if event is not None:
-                yield event
+                events.append(event)
         if self._is_open:
             self._add(rest)
-            return
+            return events
         self._line += rest
         if len(self._line) > _LONG and self._line.startswith(_DATA):
             self._is_open = True
             self._data_size += len(_DATA)
             self._add(_value(bytes(self._line)))
             self._line.clear()
+        return events
 
     def _add(self, value: bytes) -> None:
         self._data += value
@@ -85,7 +83,7 @@ class EventStream:
             if len(data) <= 1:
                 return None
             del data[-1:]
-            return Event(kind, bytes(data) if len(data) <= _LONG else data)
+            return kind, bytes(data) if len(data) <= _LONG else data
         name = line.partition(b":")[0]
         if name == b"data":
             self._data += _value(line)

@@ -4,13 +4,14 @@ Inputs: `modelName`, `apiHost`, `temperature`, `prompt`, and `apiKey` and `syste
 text. Watchers who asked for it see the text as it comes.
 """
 
+import asyncio
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from collections.abc import Awaitable, Mapping
+from typing import Any, Self
 from urllib.parse import quote
 
-from flowgram_core.concurrency.offload import LARGE, run_in_thread_if_large
+from flowgram_core.concurrency.offload import LARGE
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.node_type import Call, CallBehavior, RunScope, Trusted
 from flowgram_core.modeling import javascript, json_text
@@ -21,6 +22,7 @@ from flowgram_core.nodes.errors import APIRefusal, APITimeout, APIUnreachable
 from flowgram_core.nodes.executor import CallContext
 from flowgram_core.nodes.http.url import parse_url, scheme_of, to_utf8
 from flowgram_core.nodes.llm.answer import MAX_ERROR_LENGTH, Answer
+from flowgram_core.nodes.llm.api_client import APIClient
 from flowgram_core.nodes.llm.api_response import APIResponse
 from flowgram_core.nodes.llm.clients import LLMClients
 from flowgram_core.nodes.llm.usage import UsageListener
@@ -37,9 +39,6 @@ from flowgram_core.nodes.network.transport import (
 )
 from flowgram_core.nodes.node_settings import EgressSettings, LLMSettings
 from flowgram_core.nodes.workflow_secrets import OpenSecrets, WorkflowSecrets
-
-if TYPE_CHECKING:  # it imports the openai package, which only the first call needs
-    from flowgram_core.nodes.llm.api_client import APIClient
 
 _KEY = re.compile(r"[\x21-\x7e]+")
 _PLAIN = re.compile(r"[\w.~/\[\]:-]*", re.ASCII)
@@ -92,6 +91,7 @@ class LLMNode(Trusted):
         self._observer = observer
         self._held = HeldBytes(self._settings.max_held_bytes, "llm.max_held_bytes")
         self._asks_usage = on_usage is not None or observer is not None
+        self._base_urls: dict[str, str] = {}  # by API host as it is written
         self._tells_usage: OrderedDict[str, bool] = OrderedDict()  # by API host and model, once that is known
         self._clients = LLMClients(self._settings, time_slice, transport, egress=egress, own_ports=own_ports)
 
@@ -126,7 +126,12 @@ class LLMNode(Trusted):
     def _key(self, call: Call, context: CallContext) -> tuple[str, OpenSecrets | None]:
         """The key that the call has, or a secret of the server; empty without either."""
         given, uses, namespace = call.inputs.get("apiKey"), call.node.secrets, context.owner.namespace
-        api_key = javascript.to_string(given).strip() if javascript.truthy(given) else ""
+        if type(given) is str:
+            api_key = given.strip()
+        else:
+            api_key = javascript.to_string(given).strip() if javascript.truthy(given) else ""
+        if not uses and (api_key or not self._secrets):
+            return api_key, None
         if not api_key and not uses:
             opened = self._secrets.for_host(parse_url(call.inputs["apiHost"]), namespace)
             return "" if opened is None else next(iter(opened.values.values())), opened
@@ -143,31 +148,49 @@ class LLMNode(Trusted):
             raise NodeError('LLM node input "apiKey" has characters that no key can have')
         host = inputs["apiHost"]
         answer = Answer(host, self._settings.max_answer_bytes, context.emit_delta)
+        if size_of(inputs["prompt"], LARGE) > LARGE:
+            messages = await asyncio.to_thread(_messages, inputs)
+        else:
+            messages = _messages(inputs)
         body: JSONObject = {
             "model": _sendable(javascript.to_string(inputs["modelName"])),
-            "messages": await run_in_thread_if_large(size_of(inputs["prompt"], LARGE), _messages, inputs),
+            "messages": messages,
             "temperature": _sendable(inputs["temperature"]),
             "stream": True,
         }
-        url, observer = parse_url(host), self._observer
-        async with self._clients.client(str(url), context.owner) as client:
+        observer = self._observer
+        slot = self._clients.client(self._base_url(host), context.owner)
+        client = slot.enter_at_once() or await slot.enter()
+        try:
             request = _Request(client, body, api_key, _key_header(context.idempotency_key), check)
-            try:
-                if observer is None:
-                    return await self._asked(request, answer, {})
-                with observer.completion(body["model"], url) as exchange:
-                    try:
-                        return await self._asked(request, answer, exchange.headers)
-                    finally:
-                        exchange.used(answer.usage)
-            except (APITimeout, TransportTimeout) as error:
-                raise NodeError("Request timed out.") from error
-            except (APIUnreachable, TransportError) as error:
-                if answer.begun:
-                    raise NodeError(f'Network error: the answer of api "{host}" broke off') from error
-                raise NodeError(f'Network error: unreachable api "{host}"') from error
-            except APIRefusal as error:
-                raise NodeError(_describe(error)) from error
+            if observer is None:
+                return await self._asked(request, answer, {})
+            with observer.completion(body["model"], parse_url(host)) as exchange:
+                try:
+                    return await self._asked(request, answer, exchange.headers)
+                finally:
+                    exchange.used(answer.usage)
+        except (APITimeout, TransportTimeout) as error:
+            raise NodeError("Request timed out.") from error
+        except (APIUnreachable, TransportError) as error:
+            if answer.begun:
+                raise NodeError(f'Network error: the answer of api "{host}" broke off') from error
+            raise NodeError(f'Network error: unreachable api "{host}"') from error
+        except APIRefusal as error:
+            raise NodeError(_describe(error)) from error
+        finally:
+            slot.leave()
+
+    def _base_url(self, host: str) -> str:
+        """An API host in the form in which all ways to write it are one."""
+        known = self._base_urls.get(host)
+        if known is None:
+            known = str(parse_url(host))
+            if len(host) <= _LONGEST_API:
+                if len(self._base_urls) >= _KNOWN_APIS:
+                    self._base_urls.clear()
+                self._base_urls[host] = known
+        return known
 
     async def _asked(self, request: "_Request", answer: Answer, headers: Mapping[str, str]) -> str:
         """The text of the answer. Raises as `complete` and `read` do."""
@@ -182,8 +205,10 @@ class LLMNode(Trusted):
 
     async def _answered(self, request: "_Request", headers: Mapping[str, str]) -> APIResponse:
         """The response to a request, which is made again without what the API refuses. Raises as `complete` does."""
-        api = f"{request.client.base_url} {request.body['model']}"[:_LONGEST_API]
-        tells_usage = self._tells_usage.get(api)
+        api, tells_usage = "", None
+        if self._asks_usage:
+            api = f"{request.client.base_url} {request.body['model']}"[:_LONGEST_API]
+            tells_usage = self._tells_usage.get(api)
         if self._asks_usage and tells_usage is not False:
             try:
                 response = await request.send({**request.body, **_WITH_USAGE}, "#usage", headers)
@@ -213,18 +238,23 @@ class LLMNode(Trusted):
                 self._tells_usage.popitem(last=False)
 
 
-class _Request(NamedTuple):
+class _Request:
     """What is asked, in one form or another."""
 
-    client: "APIClient"
-    body: JSONObject
-    api_key: str
-    key: str
-    check: URLCheck | None
+    __slots__ = ("api_key", "body", "check", "client", "key")
 
-    async def send(self, body: JSONObject, form: str, headers: Mapping[str, str]) -> APIResponse:
+    def __init__(
+        self, client: APIClient, body: JSONObject, api_key: str, key: str, check: URLCheck | None
+    ) -> None:
+        self.client = client
+        self.body = body
+        self.api_key = api_key
+        self.key = key
+        self.check = check
+
+    def send(self, body: JSONObject, form: str, headers: Mapping[str, str]) -> Awaitable[APIResponse]:
         """Asks with a body; its form is a part of the idempotency key. Raises as `APIClient.complete` does."""
-        return await self.client.complete(body, self.api_key, f"{self.key}{form}", headers, self.check)
+        return self.client.complete(body, self.api_key, self.key + form, headers, self.check)
 
 
 def _key_header(key: str) -> str:
@@ -237,7 +267,7 @@ def _prepare(scope: RunScope, inputs: JSONObject) -> JSONObject:  # noqa: ARG001
     missing = [
         name
         for name in ("modelName", "temperature", "apiHost", "prompt")
-        if (inputs.get(name) is None if name == "temperature" else not javascript.truthy(inputs.get(name)))
+        if (inputs.get(name) is None if name == "temperature" else not _truthy(inputs.get(name)))
     ]
     if missing:
         names = '", "'.join(missing)
@@ -252,10 +282,14 @@ def _prepare(scope: RunScope, inputs: JSONObject) -> JSONObject:  # noqa: ARG001
     return inputs
 
 
+def _truthy(value: Any) -> bool:
+    return bool(value) if type(value) is str else javascript.truthy(value)
+
+
 def _messages(inputs: JSONObject) -> list[JSONObject]:
     messages: list[JSONObject] = []
     system_prompt = inputs.get("systemPrompt")
-    if javascript.truthy(system_prompt):
+    if _truthy(system_prompt):
         messages.append({"role": "system", "content": _content(system_prompt)})
     messages.append({"role": "user", "content": _content(inputs["prompt"])})
     return messages
@@ -270,7 +304,7 @@ def _sendable(value: Any) -> Any:
     """A value as it can be sent: half a surrogate pair in a text has no form that could be."""
     match value:
         case str():
-            return to_utf8(value).decode()
+            return value if value.isascii() else to_utf8(value).decode()
         case list():
             return [_sendable(member) for member in value]
         case dict():

@@ -1,4 +1,4 @@
-"""The transport of llm nodes: follows redirects, and serves the openai package, for which it bounds the bodies of errors."""
+"""The transport of the openai package, by which it sends its requests as all others are sent; it bounds the bodies of errors."""
 
 from collections.abc import AsyncIterator, Collection
 from contextvars import ContextVar
@@ -8,21 +8,20 @@ from typing import Final
 import httpx2
 
 from flowgram_core.nodes.http.url import to_utf8
+from flowgram_core.nodes.llm.api_requests import APIRequests
 from flowgram_core.nodes.network.charsets import decode_text
-from flowgram_core.nodes.network.content_codings import ACCEPTED, DecodedBody
-from flowgram_core.nodes.network.redirects import Request, URLCheck, is_redirect, redirect
+from flowgram_core.nodes.network.content_codings import ACCEPTED
+from flowgram_core.nodes.network.decoded_body import DecodedBody
+from flowgram_core.nodes.network.redirects import Request, URLCheck
 from flowgram_core.nodes.network.transport import (
     HTTPResponse,
-    HTTPTransport,
     TimeSlice,
     TransportError,
     TransportTimeout,
 )
-from flowgram_core.nodes.node_settings import LLMSettings
 
 RAW_RESPONSE: Final = "x-stainless-raw-response"
 """A header by which callers of the package say how they want the response. It is not sent."""
-_MOST_REDIRECTS: Final = 20
 _MAX_ERROR_BYTES: Final = 128 * 1024
 """Of an error's body, which the package reads and parses whole, on the event loop: far more than is shown."""
 _CONTENT_TYPE: Final = b"content-type"
@@ -58,56 +57,14 @@ current_call: Final[ContextVar[PackageCall]] = ContextVar("current_call")
 
 
 class OpenAITransport(httpx2.AsyncBaseTransport):
-    """Sends the requests of one API host.
+    """Sends what the package asks for, and learns from it which headers first attempts have.
 
     Args:
-        transport: Makes the connections.
-        settings: Time-outs.
-        time_slice: Shares the event loop with everything else on it.
-
-    Attributes:
-        headers: Those that the package sends with every first attempt; None before it has made one.
-        time_slice: See the arguments.
+        requests: Sends it.
     """
 
-    def __init__(
-        self,
-        transport: HTTPTransport,
-        settings: LLMSettings,
-        time_slice: TimeSlice,
-    ) -> None:
-        self.headers: dict[str, str] | None = None
-        self.time_slice = time_slice
-        self._transport = transport
-        self._settings = settings
-
-    async def send(self, request: Request, check: URLCheck | None) -> HTTPResponse:
-        """Sends a request, and follows redirects.
-
-        Raises:
-            TransportError: No response came.
-            NodeError: An address is forbidden, or the response is none that could be used.
-        """
-        for _ in range(_MOST_REDIRECTS + 1):
-            if check is not None:
-                check(request.url)
-            response = await self._transport.send(
-                request.method,
-                request.url,
-                [
-                    (name.encode("latin-1"), value.encode("latin-1"))
-                    for name, value in request.headers.items()
-                ],
-                request.body,
-                connect_timeout=self._settings.connect_timeout,
-                read_timeout=self._settings.read_timeout,
-            )
-            location = next((value for name, value in response.headers if name == b"location"), None)
-            if location is None or not is_redirect(response.status_code, location):
-                return response
-            response.close()
-            request = redirect(request, response.status_code, location)
-        raise TransportError(f"more than {_MOST_REDIRECTS} redirects")
+    def __init__(self, requests: APIRequests) -> None:
+        self._requests = requests
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Sends a request of the package, or gives what came of it already.
@@ -121,13 +78,13 @@ class OpenAITransport(httpx2.AsyncBaseTransport):
         try:
             if isinstance(outcome, TransportError):
                 raise outcome
-            response = outcome or await self.send(await self._request(request, call), call.check)
+            response = outcome or await self._requests.send(await self._request(request, call), call.check)
         except TransportError as error:
             raise _translated(error, request) from error
         return httpx2.Response(
             response.status_code,
             headers=[header for header in response.headers if header[0] not in _DECODED],
-            stream=PackageBody(response, self.time_slice, request),
+            stream=PackageBody(response, self._requests.time_slice, request),
             request=request,
         )
 
@@ -137,9 +94,9 @@ class OpenAITransport(httpx2.AsyncBaseTransport):
         }
         headers.pop(RAW_RESPONSE, None)
         headers["accept-encoding"] = ACCEPTED
-        if self.headers is None and headers.get(_RETRY_COUNT, "0") == "0":
+        if not self._requests.knows_headers and headers.get(_RETRY_COUNT, "0") == "0":
             own = _OF_ONE_ATTEMPT.union(call.headers)
-            self.headers = {name: value for name, value in headers.items() if name not in own}
+            self._requests.learn({name: value for name, value in headers.items() if name not in own})
         return Request(asked.method, asked.url, headers, await asked.aread())
 
 

@@ -15,30 +15,54 @@ _BYTE_ORDER_MARKS: Final = (
     (b"\xfe\xff", "utf-16-be"),
     (b"\xff\xfe", "utf-16-le"),
 )
-_PIECE: Final = 65_536
+_UTF_8: Final = codecs.lookup("utf-8")
+PIECE: Final = 65_536
 """Bytes that are decoded in one go: where nearly all of them are wrong, this takes some milliseconds."""
+
+_MOST_LABELS: Final = 256
+_LONGEST_LABEL: Final = 256
+_remembered: Final[dict[str, codecs.CodecInfo]] = {}
+"""By Content-Type: the same ones come again and again."""
 
 
 async def decode_text(body: bytes, content_type: str, time_slice: TimeSlice) -> str:
     """A body as text: by its byte order mark, else by the label, else as UTF-8. What has no meaning becomes U+FFFD."""
-    label = _LABEL.search(content_type)
-    encoding = webencodings.lookup(label[1]) if label else None
-    # Of the labels, only those of the web are known: Python's own have codecs that take hours, or unpack a gigabyte.
-    codec = codecs.lookup("utf-8") if encoding is None else encoding.codec_info
-    for mark, name in _BYTE_ORDER_MARKS:
-        if body.startswith(mark):
-            body = body[len(mark) :]
-            codec = codecs.lookup(name)
-            break
-    if len(body) <= _PIECE:
-        return codec.decode(body, "replace")[0]
+    if len(body) <= PIECE:
+        return decode_at_once(body, content_type)
+    codec, start = _codec_of(body, content_type)
     decoder = codec.incrementaldecoder("replace")
     parts = []
-    for start in range(0, len(body), _PIECE):
-        parts.append(decoder.decode(body[start : start + _PIECE]))
+    for position in range(start, len(body), PIECE):
+        parts.append(decoder.decode(body[position : position + PIECE]))
         await time_slice()
     parts.append(decoder.decode(b"", final=True))
     return "".join(parts)
+
+
+def decode_at_once(body: bytes, content_type: str) -> str:
+    """As `decode_text`, for a body of `PIECE` bytes at most."""
+    codec, start = _codec_of(body, content_type)
+    if start:
+        body = body[start:]
+    return body.decode("utf-8", "replace") if codec is _UTF_8 else codec.decode(body, "replace")[0]
+
+
+def _codec_of(body: bytes, content_type: str) -> tuple[codecs.CodecInfo, int]:
+    """How to decode a body, and where its text begins."""
+    for mark, name in _BYTE_ORDER_MARKS:
+        if body.startswith(mark):
+            return codecs.lookup(name), len(mark)
+    codec = _remembered.get(content_type)
+    if codec is None:
+        label = _LABEL.search(content_type)
+        # Of the labels, only those of the web are known: Python's own have codecs that take hours, or unpack a gigabyte.
+        encoding = webencodings.lookup(label[1]) if label else None
+        codec = _UTF_8 if encoding is None else encoding.codec_info
+        if len(content_type) <= _LONGEST_LABEL:
+            if len(_remembered) >= _MOST_LABELS:
+                _remembered.clear()
+            _remembered[content_type] = codec
+    return codec, 0
 
 
 def is_charset(label: str) -> bool:

@@ -158,44 +158,6 @@ class _Unpacker:
             yield from self.unpack(inner, done + 1)
 
 
-class DecodedBody:
-    """The body of a response, unpacked, in pieces of `PIECE` bytes at most.
-
-    Args:
-        response: The response.
-        time_slice: Lets others go on between two pieces that came as one.
-    """
-
-    __slots__ = ("_held", "_pieces", "_response", "_time_slice")
-
-    def __init__(self, response: HTTPResponse, time_slice: TimeSlice) -> None:
-        self._response = response
-        self._time_slice = time_slice
-        self._held = b""
-        # Most responses are not compressed: those need no generator.
-        self._pieces = read_decoded(response, time_slice) if codings_of(response.headers) else None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it has come to its end and was read. Of what is compressed this is not known."""
-        return self._pieces is None and not self._held and self._response.is_over
-
-    async def read(self) -> bytes:
-        """The next piece; empty at the end. Raises as `read_decoded` does."""
-        if self._held:
-            await self._time_slice()
-            piece = self._held
-        elif self._pieces is None:
-            piece = await self._response.read()
-        else:
-            piece = await anext(self._pieces, b"")
-        if len(piece) <= PIECE:
-            self._held = b""
-            return piece
-        self._held = piece[PIECE:]
-        return piece[:PIECE]
-
-
 async def read_decoded(response: HTTPResponse, time_slice: TimeSlice) -> AsyncIterator[bytes]:
     """The body of a response in pieces, unpacked; between two that were packed into one, others may go on.
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Collection
-from functools import lru_cache
 from typing import Final
 
 _KEY_OF: Final = (
@@ -20,14 +19,25 @@ _NO_CREDENTIAL: Final = re.compile(
 """What a server asks for or counts, and who wrote something, is no secret."""
 _COMMON: Final = 64
 """Characters of names that are remembered: the same ones come again and again."""
+_MOST_REMEMBERED: Final = 4096
+_remembered: Final[dict[str, bool]] = {}
 
 
 def is_credential(name: str, more: Collection[str] = ()) -> bool:
     """Whether a header or parameter carries a credential: by its name, or since `more` has it in lower case."""
     name = name.lower()
-    return name in more or (_is_known if len(name) <= _COMMON else _is_known.__wrapped__)(name)
+    if name in more:
+        return True
+    if len(name) > _COMMON:
+        return _is_known(name)
+    found = _remembered.get(name)
+    if found is None:
+        found = _is_known(name)
+        if len(_remembered) >= _MOST_REMEMBERED:
+            _remembered.clear()
+        _remembered[name] = found
+    return found
 
 
-@lru_cache(maxsize=4096)
 def _is_known(name: str) -> bool:
     return _CREDENTIAL.search(name) is not None and _NO_CREDENTIAL.search(name) is None

@@ -10,12 +10,20 @@ import pycurl
 
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.nodes.network.curl_errors import explain
+from flowgram_core.nodes.network.curl_handles import Callbacks, Handle, Handles
+from flowgram_core.nodes.network.egress import Egress
+from flowgram_core.nodes.network.targets import Target
 from flowgram_core.nodes.network.transport import TransportError, TransportTimeout
 
 _MAX_UNREAD: Final = 256 * 1024
 """Bytes of a body that wait for their reader; libcurl then reads no more from the connection until they are taken."""
 _SWITCHING_PROTOCOLS: Final = 101
 _OK: Final = 200
+_H: Final = 0x48
+_BLANK: Final = 0x20
+_TAB: Final = 0x09
+_CARRIAGE_RETURN: Final = 0x0D
+_LINE_FEED: Final = 0x0A
 _ABORT: Final = 0
 """What a callback of libcurl returns to end the transfer: it has taken no bytes."""
 
@@ -51,19 +59,19 @@ class Connections:
         return not poll.poll(0)
 
 
-class CurlExchange:
+class CurlExchange(Callbacks):
     """A request on its way. It is the response, too, as soon as its head has come.
 
     Args:
-        easy: The handle, with all that the request says.
-        host_and_port: Of the server, as messages name it.
-        host: The host, for messages.
+        handle: The handle, with all that the request says.
+        target: Where the request goes.
         connections: Of all exchanges whose handles share a pool.
-        refusal: Says why an address is not connected to; None: every one is.
+        egress: Says why an address is not connected to; None: every one is.
         read_timeout: Seconds for which the server may be silent while somebody waits for it.
-        recycle: Takes the handle after an exchange that went well; None: it is closed.
+        handles: Takes the handle back after an exchange that went well; None: it is closed.
 
     Attributes:
+        easy: libcurl's handle, until the exchange ends.
         status_code: Of the response.
         headers: Of the response.
         is_added: The handle is one of those that its multi handle runs.
@@ -73,18 +81,17 @@ class CurlExchange:
     __slots__ = (
         "_abandon",
         "_connections",
-        "_host",
-        "_host_and_port",
+        "_egress",
+        "_handle",
+        "_handles",
         "_is_done",
         "_is_paused",
         "_opened",
         "_read_timeout",
-        "_recycle",
-        "_refusal",
         "_refused",
-        "_resume",
         "_sendings",
         "_size",
+        "_target",
         "_timer",
         "_unread",
         "_waiter",
@@ -100,29 +107,28 @@ class CurlExchange:
 
     def __init__(
         self,
-        easy: Any,
+        handle: Handle,
+        target: Target,
         *,
-        host_and_port: str,
-        host: str,
         connections: Connections,
-        refusal: Callable[[str], str | None] | None,
+        egress: Egress | None,
         read_timeout: float | None,
-        recycle: Callable[[Any], None] | None = None,
+        handles: Handles | None = None,
     ) -> None:
-        self.easy = easy
+        self.easy: Any = handle.easy
+        self._handle = handle
+        self._handles = handles
         self.status_code = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.has_head = False
         self.is_added = False
         self.is_stale = False
         self.failure: Exception | None = None
-        self._host_and_port = host_and_port
-        self._host = host
+        self._target = target
         self._connections = connections
-        self._refusal = refusal
+        self._egress = egress
         self._refused: str | None = None
         self._read_timeout = read_timeout
-        self._recycle = recycle
         self._abandon: Callable[[CurlExchange], None] | None = None
         self._unread: list[bytes] = []
         self._size = 0
@@ -133,18 +139,18 @@ class CurlExchange:
         self._waiter: asyncio.Future[None] | None = None
         self._waiting_since = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        easy.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
-        easy.setopt(pycurl.PREREQFUNCTION, self._before_sending)
-        easy.setopt(pycurl.HEADERFUNCTION, self._take_header)
-        easy.setopt(pycurl.WRITEFUNCTION, self._take_body)
+        handle.callbacks = self
 
     # What libcurl calls. Nothing may be raised here.
 
-    def _open_socket(self, purpose: int, address: Any) -> int:  # noqa: ARG002 - there is one purpose only
-        refused = None if self._refusal is None else self._refusal(address.addr[0])
-        if refused is not None:
-            self._refused = refused
-            return int(pycurl.SOCKET_BAD)
+    def open_socket(self, address: Any) -> int:
+        """See `Callbacks`. The address of each connection is looked at, however its host was resolved."""
+        if self._egress is not None:
+            target = self._target
+            refused = self._egress.refusal_at(target.ascii_host, target.port, address.addr[0])
+            if refused is not None:
+                self._refused = refused
+                return int(pycurl.SOCKET_BAD)
         try:
             opened = socket.socket(address.family, address.socktype, address.protocol)
         except OSError:
@@ -154,7 +160,8 @@ class CurlExchange:
         self._opened.append(descriptor)
         return descriptor
 
-    def _before_sending(self, remote: str, local: str, remote_port: int, local_port: int) -> int:
+    def before_sending(self, remote: str, local: str, remote_port: int, local_port: int) -> int:
+        """See `Callbacks`."""
         self._sendings += 1
         if self._sendings > 1:
             # libcurl would send again what an idle connection lost as it was closed: the server may have seen it.
@@ -182,20 +189,23 @@ class CurlExchange:
                     opened.detach()
         return self._opened[-1]
 
-    def _take_header(self, line: bytes) -> int | None:
+    def take_header(self, line: bytes) -> int | None:
+        """See `Callbacks`."""
         if self.has_head:
             return None  # a trailer
-        if line.startswith(b"HTTP/"):
+        first = line[0] if line else 0
+        if first == _H and line.startswith(b"HTTP/"):
             self.headers = []
             code = line.split(None, 2)[1:2]
             self.status_code = int(code[0]) if code and code[0].isdigit() else 0
             if self.status_code == _SWITCHING_PROTOCOLS:
                 return _ABORT
-        elif line in {b"\r\n", b"\n"}:
+        elif first == _LINE_FEED or (first == _CARRIAGE_RETURN and line == b"\r\n"):
             if self.status_code >= _OK:
                 self.has_head = True
                 self._wake()
-        elif line[:1] in b" \t" and self.headers:  # a header that goes on, as was once allowed
+        elif first in (_BLANK, _TAB) and self.headers:
+            # A header that goes on, as was once allowed.
             name, value = self.headers[-1]
             self.headers[-1] = (name, value + b" " + line.strip())
         else:
@@ -203,7 +213,8 @@ class CurlExchange:
             self.headers.append((name.strip().lower(), value.strip()))
         return None
 
-    def _take_body(self, piece: bytes) -> int | None:
+    def take_body(self, piece: bytes) -> int | None:
+        """See `Callbacks`."""
         if self._size >= _MAX_UNREAD:
             self._is_paused = True
             return int(pycurl.WRITEFUNC_PAUSE)
@@ -217,7 +228,7 @@ class CurlExchange:
     def use_once(self) -> None:
         """Neither the connection nor the handle is used again."""
         self.easy.setopt(pycurl.FORBID_REUSE, 1)
-        self._recycle = None
+        self._handles = None
 
     def started(self, abandon: "Callable[[CurlExchange], None]") -> None:
         """The exchange runs; it can be abandoned."""
@@ -227,14 +238,16 @@ class CurlExchange:
         """The exchange has ended, with a code and message of libcurl where it has failed."""
         if error is not None and self.failure is None:
             if self._refused is not None and not self._sendings:
-                self.failure = NodeError(f'"{self._host_and_port}" {self._refused}')
+                self.failure = NodeError(f'"{self._target.host_and_port}" {self._refused}')
             else:
                 os_error = int(self.easy.getinfo(pycurl.OS_ERRNO))
-                self.failure = explain(*error, os_error, host_and_port=self._host_and_port, host=self._host)
+                self.failure = explain(
+                    *error, os_error, host_and_port=self._target.host_and_port, host=self._target.host
+                )
         elif not self.has_head and self.failure is None:
-            self.failure = TransportError(f'no complete HTTP response from "{self._host_and_port}"')
-        elif error is None and self.failure is None and self._recycle is not None:
-            self._recycle(self.easy)
+            self.failure = TransportError(f'no complete HTTP response from "{self._target.host_and_port}"')
+        elif error is None and self.failure is None and self._handles is not None:
+            self._handles.give_back(self._handle)
             self.easy = None
         self._end()
 
@@ -252,7 +265,7 @@ class CurlExchange:
             self._timer = None
         if self.easy is not None:
             # Its callbacks hold this object.
-            self.easy.close()
+            self._handle.close()
             self.easy = None
         self._wake()
 
@@ -263,15 +276,14 @@ class CurlExchange:
         """See `HTTPResponse`."""
         return self._is_done and not self._unread and self.failure is None
 
-    async def head(self) -> None:
-        """Returns when the head of the response has come, or the exchange is stale."""
-        while not self.has_head:
-            if self._is_done:
-                if self.is_stale:
-                    return
-                assert self.failure is not None  # noqa: S101 - without a head, it has failed
-                raise self.failure
-            await self._wait()
+    def is_waiting_for_head(self) -> bool:
+        """Whether the head of the response may still come: not when it has come, or the exchange is stale. Raises why it will not come."""
+        if self.has_head or (self._is_done and self.is_stale):
+            return False
+        if self._is_done:
+            assert self.failure is not None  # noqa: S101 - it has ended without a head, so it has failed
+            raise self.failure
+        return True
 
     async def read(self) -> bytes:
         """See `HTTPResponse`."""
@@ -280,7 +292,7 @@ class CurlExchange:
                 if self.failure is not None:
                     raise self.failure
                 return b""
-            await self._wait()
+            await self.news()
         piece = self._unread[0] if len(self._unread) == 1 else b"".join(self._unread)
         self._unread = []
         self._size = 0
@@ -296,12 +308,8 @@ class CurlExchange:
             self._abandon(self)
         self._unread = []
 
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    async def _wait(self) -> None:
-        """Returns when something has come. Raises `TransportTimeout` where nothing comes in time."""
+    def news(self) -> "asyncio.Future[None]":
+        """Is done when something has come, for the one who waits for it. Raises `TransportTimeout` where nothing comes in time."""
         loop = asyncio.get_running_loop()
         waiter = self._waiter = loop.create_future()
         if self._read_timeout is not None:
@@ -309,12 +317,12 @@ class CurlExchange:
             self._waiting_since = loop.time()
             if self._timer is None:
                 self._timer = loop.call_later(self._read_timeout, self._check_silence, loop)
-        try:
-            await waiter
-        except TimeoutError as error:
-            raise TransportTimeout(f'"{self._host_and_port}" was silent for too long') from error
-        finally:
-            self._waiter = None
+        return waiter
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def _check_silence(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
@@ -325,4 +333,5 @@ class CurlExchange:
         if left > 0:
             self._timer = loop.call_later(left, self._check_silence, loop)
         else:
-            self._waiter.set_exception(TimeoutError())
+            waiter, self._waiter = self._waiter, None
+            waiter.set_exception(TransportTimeout(f'"{self._target.host_and_port}" was silent for too long'))

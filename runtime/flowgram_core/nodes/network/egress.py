@@ -54,6 +54,7 @@ class Egress:
         self._allow = tuple(allow)
         self._own_ports = own_ports or OwnPorts()
         self._decisions: dict[tuple[str, int], str | None] = {}
+        self._decisions_of_addresses: dict[tuple[str, int, str], str | None] = {}
 
     def refusal_of_host(self, host: str, port: int) -> str | None:
         """Why a host is not connected to, as far as its name tells; None where nothing speaks against it.
@@ -86,6 +87,25 @@ class Egress:
         ):
             return _NOT_ALLOWED
         return None
+
+    def refusal_at(self, host: str, port: int, address: str) -> str | None:
+        """Why an address is not connected to, as `refusal_of_address` has it; decisions are remembered.
+
+        Args:
+            host: As for `refusal_of_host`.
+            port: Of the connection.
+            address: What the host has been resolved to, as a text; one of IPv6 may name a network interface behind a percent sign.
+        """
+        if port in self._own_ports or len(host) > _LONGEST_NAME:
+            return self.refusal_of_address(host, port, _address(address))
+        decisions = self._decisions_of_addresses
+        known = (host, port, address)
+        if known in decisions:
+            return decisions[known]
+        if len(decisions) >= _MOST_DECISIONS:
+            decisions.clear()
+        decision = decisions[known] = self.refusal_of_address(host, port, _address(address))
+        return decision
 
     def refusal_of_address(self, host: str, port: int, address: Address) -> str | None:
         """Why an address is not connected to; None where it may be.
@@ -120,6 +140,10 @@ class Egress:
 
 
 _NOT_ALLOWED: Final = "is not among what the setting egress.allow names"
+
+
+def _address(text: str) -> Address:
+    return ipaddress.ip_address(text.partition("%")[0])
 
 
 def _by_rule(text: str) -> str:

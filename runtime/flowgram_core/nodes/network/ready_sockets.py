@@ -1,11 +1,12 @@
 """Socket readiness for libcurl: one object polls all of its sockets, and the event loop watches that object as one file."""
 
-import select
 import selectors
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Protocol
+
+from flowgram_core.nodes.network.epoll_sockets import EpollSockets
 
 READ = 1
 WRITE = 2
@@ -39,51 +40,6 @@ class ReadySockets(Protocol):
 def make_ready_sockets() -> ReadySockets:
     """What is fastest on this system."""
     return EpollSockets() if sys.platform == "linux" else SelectorSockets()
-
-
-if sys.platform == "linux":
-
-    class EpollSockets:
-        """Linux's own interface; the module `selectors` takes four times as long around it."""
-
-        def __init__(self) -> None:
-            self._epoll = select.epoll()
-            self._masks = (0, select.EPOLLIN, select.EPOLLOUT, select.EPOLLIN | select.EPOLLOUT)
-            self._watched: dict[int, int] = {}
-
-        def fileno(self) -> int:
-            """See `ReadySockets`."""
-            return self._epoll.fileno()
-
-        def watch(self, descriptor: int, events: int) -> None:
-            """See `ReadySockets`."""
-            self._watched[descriptor] = events
-            try:
-                self._epoll.register(descriptor, self._masks[events])
-            except FileExistsError:
-                self._epoll.modify(descriptor, self._masks[events])
-
-        def forget(self, descriptor: int) -> None:
-            """See `ReadySockets`."""
-            self._watched.pop(descriptor, None)
-            with suppress(OSError):
-                self._epoll.unregister(descriptor)
-
-        def ready(self) -> Iterable[tuple[int, int]]:
-            """See `ReadySockets`."""
-            # An error, or the end, shows when the socket is read or written.
-            return [
-                (
-                    descriptor,
-                    self._watched.get(descriptor, 0)
-                    & ((READ if mask & ~select.EPOLLOUT else 0) | (WRITE if mask & ~select.EPOLLIN else 0)),
-                )
-                for descriptor, mask in self._epoll.poll(0)
-            ]
-
-        def close(self) -> None:
-            """See `ReadySockets`."""
-            self._epoll.close()
 
 
 class SelectorSockets:

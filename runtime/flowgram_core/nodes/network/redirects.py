@@ -1,7 +1,7 @@
 """Redirects, by the rules of the web. Source: the fetch standard, "HTTP-redirect fetch"."""
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 from urllib.parse import urljoin
 
 import httpx2
@@ -18,7 +18,7 @@ URLCheck = Callable[[httpx2.URL], None]
 """Raises `NodeError` for an address that a request must not be sent to."""
 
 
-class Request(NamedTuple):
+class Request:
     """A request, ready to be sent as often as it takes.
 
     Attributes:
@@ -28,10 +28,13 @@ class Request(NamedTuple):
         body: None for no body at all.
     """
 
-    method: str
-    url: httpx2.URL
-    headers: Mapping[str, str]
-    body: bytes | None
+    __slots__ = ("body", "headers", "method", "url")
+
+    def __init__(self, method: str, url: httpx2.URL, headers: Mapping[str, str], body: bytes | None) -> None:
+        self.method = method
+        self.url = url
+        self.headers = headers
+        self.body = body
 
 
 def is_redirect(status_code: int, location: bytes | None) -> bool:
@@ -53,7 +56,7 @@ def redirect(
     Raises:
         NodeError: The address cannot be used.
     """
-    method, url, headers, body = request
+    method, url, headers, body = request.method, request.url, request.headers, request.body
     try:
         target = parse_url(urljoin(str(url), location.decode("utf-8", "replace")))
     except (NodeError, ValueError) as error:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowgram_core.nodes.llm.event_stream import Event, EventStream
+from flowgram_core.nodes.llm.event_stream import EventStream
 
 STREAM = b"""\
 : a comment
@@ -24,9 +24,9 @@ data: \xc3\xa9\x0b\xe2\x80\xa8
 
 data: unfinished"""
 EVENTS = [
-    Event(b"", b"one"),
-    Event(b"error", b"two\n lines\n"),
-    Event(b"", b"\xc3\xa9\x0b\xe2\x80\xa8"),
+    (b"", b"one"),
+    (b"error", b"two\n lines\n"),
+    (b"", b"\xc3\xa9\x0b\xe2\x80\xa8"),
 ]
 
 

@@ -17,11 +17,11 @@ from flowgram_core.engine.errors import NodeError
 from flowgram_core.nodes.network import content_codings
 from flowgram_core.nodes.network.content_codings import (
     PIECE,
-    DecodedBody,
     codings_of,
     read_decoded,
     zstd,  # type: ignore[attr-defined]  # which one is its part
 )
+from flowgram_core.nodes.network.decoded_body import DecodedBody
 
 TEXT = "grüße ".encode() * 100
 

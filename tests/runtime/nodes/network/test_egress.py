@@ -159,8 +159,26 @@ def test_a_port_that_the_server_takes_later_is_denied_from_then_on() -> None:
     own_ports = OwnPorts()
     egress = Egress(own_ports=own_ports)
     assert egress.refusal_of_host("127.0.0.1", 50051) is None
+    assert egress.refusal_at("localhost", 50051, "127.0.0.1") is None
     own_ports.add(50051)
+    assert egress.refusal_at("localhost", 50051, "127.0.0.1") == 'is denied by the egress rule "own ports"'
     assert egress.refusal_of_host("127.0.0.1", 50051) == 'is denied by the egress rule "own ports"'
+
+
+def test_addresses_are_refused_each_by_itself_however_often_a_host_is_asked_for() -> None:
+    """What is remembered of one address of a name counts for no other, nor for another port or name."""
+    egress = Egress(rules("open.example"), rules("10.0.0.0/8:80", "fe80::/10"), denies_private=True)
+    for _ in range(2):
+        assert egress.refusal_at("open.example", 80, "93.184.215.14") is None
+        assert egress.refusal_at("open.example", 443, "10.0.0.1") is None
+        assert (
+            egress.refusal_at("open.example", 80, "10.0.0.1")
+            == 'is denied by the egress rule "10.0.0.0/8:80"'
+        )
+        assert egress.refusal_at("open.example", 443, "fe80::1%eth0") == (
+            'is denied by the egress rule "link-local"'
+        )
+        assert egress.refusal_at("other.example", 443, "10.0.0.1") is not None
 
 
 def test_own_ports_are_denied_at_the_addresses_of_network_interfaces() -> None:

@@ -1,7 +1,6 @@
 """The SSRF guard: which addresses are public, and that no other one is connected to."""
 
 import ipaddress
-from typing import Any
 
 import pycurl
 import pytest
@@ -11,6 +10,7 @@ from support.raw_http import RawServer, response
 
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.nodes.network.authorities import Authorities
+from flowgram_core.nodes.network.curl_handles import Handle, Handles, Kind
 from flowgram_core.nodes.network.curl_transport import CurlTransport
 from flowgram_core.nodes.network.egress import Egress
 from flowgram_core.nodes.network.egress_rules import EgressRule
@@ -134,26 +134,29 @@ async def test_proxies_are_not_used_where_addresses_are_guarded(monkeypatch: pyt
     assert 'is denied by the egress rule "private"' in message
 
 
-class Resolving(CurlTransport):
-    """A transport whose name service gives these addresses for every name."""
+class ResolvingHandles(Handles):
+    """Handles whose name service gives these addresses for every name."""
 
     addresses = ""
 
-    def _make_handle(self, kind: Any) -> Any:
-        easy = super()._make_handle(kind)
-        easy.setopt(pycurl.RESOLVE, [f"+{kind.origin.rpartition('/')[2]}:{self.addresses}"])
-        return easy
+    def make(self, kind: Kind) -> Handle:
+        handle = super().make(kind)
+        handle.easy.setopt(pycurl.RESOLVE, [f"+{kind[0].rpartition('/')[2]}:{self.addresses}"])
+        return handle
 
 
 @pytest.mark.parametrize("addresses", ["10.0.0.1,127.0.0.1", "127.0.0.1,10.0.0.1", "[fd00::1],127.0.0.1"])
 async def test_of_several_addresses_the_allowed_one_is_connected_to(addresses: str) -> None:
     """In whatever order they come; where none is left, the error names the rule."""
     egress = Egress(deny=[EgressRule.parse("10.0.0.0/8"), EgressRule.parse("fd00::/8")])
-    transport = Resolving(authorities=Authorities(), max_keepalive=5, keepalive=60, egress=egress)
-    transport.addresses = addresses
+    handles = ResolvingHandles(Authorities(), keepalive=60)
+    handles.addresses = addresses
+    transport = CurlTransport(
+        authorities=Authorities(), max_keepalive=5, keepalive=60, egress=egress, handles=handles
+    )
     async with RawServer(response(b"here")) as server, http_node.HTTPNode(transport=transport) as node:
         url = f"http://mixed.test:{server.port}/"
         assert (await http_node.execute(node, url))["body"] == "here"
-        transport.addresses = "10.0.0.1,[fd00::1]"
+        handles.addresses = "10.0.0.1,[fd00::1]"
         with pytest.raises(NodeError, match='egress rule "'):
             await http_node.execute(node, url.replace("mixed", "none"))

@@ -21,6 +21,7 @@ from flowgram_core.journal.work_register import WorkRegister
 from flowgram_core.modeling.document import Node
 from flowgram_core.nodes.executor import CallContext
 from flowgram_core.nodes.registry import Registry, pure_node_types
+from support.events import changed
 
 _BEGIN = 1_700_000_000_000_000
 _ROUNDS = 50
@@ -168,7 +169,7 @@ class ListingCodec:
 
     def _shown(self, event: Event) -> Event:
         if isinstance(event, NodeStatusChanged) and event.inputs is not None:
-            return event._replace(inputs=self._secrets.mask_inputs(event.inputs))
+            return changed(event, inputs=self._secrets.mask_inputs(event.inputs))
         return event
 
     def encode_result(self, finished: Finished) -> bytes:

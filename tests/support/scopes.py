@@ -2,12 +2,13 @@
 
 from typing import Any
 
+from flowgram_core.engine.node_type import RunScope
 from flowgram_core.modeling.errors import BindingError
 from flowgram_core.modeling.meter import Meter
 from flowgram_core.modeling.values import Variable, type_of
 
 
-class Variables:
+class Variables(RunScope):
     """A scope of variables by `node.key`; plain values have the types that they show.
 
     Attributes:
@@ -21,12 +22,16 @@ class Variables:
     def __init__(
         self, variables: dict[str, Any] | None = None, task_inputs: dict[str, Any] | None = None
     ) -> None:
-        self.task_inputs = task_inputs or {}
+        self._task_inputs = task_inputs or {}
         self.meter = Meter()
         self._variables = {
             name: value if isinstance(value, Variable) else Variable(value, type_of(value))
             for name, value in (variables or {}).items()
         }
+
+    @property
+    def task_inputs(self) -> dict[str, Any]:
+        return self._task_inputs
 
     def spend(self, size: int) -> int:
         self.texts -= size

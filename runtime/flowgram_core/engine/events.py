@@ -4,7 +4,7 @@ Those of which every node run makes one are plain classes: compiled, they are ma
 """
 
 from enum import IntEnum
-from typing import NamedTuple, final
+from typing import Final, NamedTuple, final
 
 from flowgram_core.modeling.json_text import JSONObject
 from flowgram_core.modeling.status import Status
@@ -21,6 +21,13 @@ class MessageType(IntEnum):
     DEBUG = 3
     WARNING = 4
     ERROR = 5
+
+
+_TASK_FIELDS: Final = ("sequence", "at", "status", "start_time", "end_time", "outputs")
+_NODE_FIELDS: Final = (
+    "sequence", "at", "node_id", "status", "start_time", "end_time", "snapshot_id", "iterations", "inputs", "outputs",
+    "branch", "error",
+)  # fmt: skip
 
 
 @final
@@ -61,7 +68,8 @@ class TaskStatusChanged:
         return hash((self.sequence, self.at))
 
     def __repr__(self) -> str:
-        return f"TaskStatusChanged{self._fields()}"
+        shown = (f"{name}={value!r}" for name, value in zip(_TASK_FIELDS, self._fields(), strict=True))
+        return f"TaskStatusChanged({', '.join(shown)})"
 
     def _fields(self) -> tuple[object, ...]:
         return (
@@ -143,7 +151,8 @@ class NodeStatusChanged:
         return hash((self.sequence, self.at))
 
     def __repr__(self) -> str:
-        return f"NodeStatusChanged{self._fields()}"
+        shown = (f"{name}={value!r}" for name, value in zip(_NODE_FIELDS, self._fields(), strict=True))
+        return f"NodeStatusChanged({', '.join(shown)})"
 
     def _fields(self) -> tuple[object, ...]:
         return (

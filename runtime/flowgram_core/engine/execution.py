@@ -18,7 +18,7 @@ Rules:
    before it, until the host calls it with a checkpoint, in a thread where it may take its time. Neither shows in the events.
 """
 
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from flowgram_core.engine.activations import (
     Activation,
@@ -37,7 +37,7 @@ from flowgram_core.engine.limits import UNLIMITED, Limits
 from flowgram_core.engine.memory import TaskMemory, values_of
 from flowgram_core.engine.node_runs import LoopItems, LoopRun, NodeRun
 from flowgram_core.engine.node_type import Call, CancelCall, Command
-from flowgram_core.engine.plan import Control, Decisions, LoopPlan, Step
+from flowgram_core.engine.plan import BREAK, END, NO_CONTROL, Decisions, LoopPlan, Step
 from flowgram_core.engine.program import Program
 from flowgram_core.engine.recorder import Recorder
 from flowgram_core.engine.snapshot import State, read_snapshot, write_snapshot
@@ -46,13 +46,9 @@ from flowgram_core.modeling.errors import BindingError, WorkLimitExceeded
 from flowgram_core.modeling.json_text import JSONObject
 from flowgram_core.modeling.meter import Checkpoint, Meter, WorkSuspended
 from flowgram_core.modeling.secret_references import SECRETS, variables
-from flowgram_core.modeling.status import Status
+from flowgram_core.modeling.status import PENDING, PROCESSING, SUCCEEDED, Status
 
-_GLOBAL = "global"
-
-# Members of enums are found by a search; these are needed for every task, or every node run.
-_PENDING, _PROCESSING, _SUCCEEDED = Status.PENDING, Status.PROCESSING, Status.SUCCEEDED
-_NO_CONTROL, _END = Control.NONE, Control.END
+_GLOBAL: Final = "global"
 
 
 class Execution:
@@ -112,7 +108,7 @@ class Execution:
     @property
     def status(self) -> Status:
         """The status of the task."""
-        return self._status or _PENDING
+        return self._status or PENDING
 
     @property
     def sequence(self) -> int:
@@ -138,7 +134,7 @@ class Execution:
     def has_work(self) -> bool:
         """Whether `advance` has something to do."""
         return self.finished is None and (
-            self._has_node_work or (self._memory.is_due and self._status is _PROCESSING)
+            self._has_node_work or (self._memory.is_due and self._status is PROCESSING)
         )
 
     @property
@@ -174,7 +170,7 @@ class Execution:
         state = read_snapshot(snapshot, program, inputs, execution._recorder)
         execution._status, execution._outputs, execution._failing = state.status, state.outputs, state.failing
         execution._wave, execution._ready, execution._runs = state.wave, state.ready, state.runs
-        if state.status is _PROCESSING:
+        if state.status is PROCESSING:
             execution._meter.begin(is_limited=False)
             execution._measure()
         return execution
@@ -199,7 +195,7 @@ class Execution:
         recorder = self._recorder
         match activation:
             case Start():
-                self._move(_PROCESSING)
+                self._move(PROCESSING)
                 recorder.move_on(activation.at)
                 recorder.start_time = recorder.at
                 self._start()
@@ -219,9 +215,9 @@ class Execution:
             case Queue():
                 if self._status is not None:
                     raise ProtocolError("only a new task can be queued")
-                self._status = _PENDING
+                self._status = PENDING
                 recorder.move_on(activation.at)
-                recorder.task(_PENDING)
+                recorder.task(PENDING)
 
     def advance(  # noqa: PLR0915 - the innermost loop: calls would cost as much as what they do
         self,
@@ -246,7 +242,7 @@ class Execution:
         if at is not None:
             recorder.move_on(at)
         budget = left = min(budget, 1 + max_bytes // self.program.root.event_bytes)
-        wave, position, end, run = self._wave, self._position, len(self._wave), self._run
+        wave, position, end = self._wave, self._position, len(self._wave)
         meter, memory, work, inline_work = self._meter, self._memory, 0, self._inline_work
         max_work = min(max_work, inline_work)
         # A replay looks before each run whether it has come to the end of what it may do.
@@ -277,7 +273,7 @@ class Execution:
                 break
             frame, step = wave[position]
             try:
-                run(frame, step)
+                self._run(frame, step)
             except WorkSuspended:
                 recorder.roll_back()
                 meter.allocated = allocated
@@ -330,7 +326,7 @@ class Execution:
             self._recorder.message(MessageType.ERROR, text)
 
     def _start(self) -> None:
-        self._recorder.task(_PROCESSING)
+        self._recorder.task(PROCESSING)
         frame = Frame(self.program.root, self._inputs, self._recorder)
         if declarations := self.program.document.global_variables:
             frame.variables[_GLOBAL] = {
@@ -358,7 +354,7 @@ class Execution:
             self._terminate(Status.FAILED)
             return
         self._memory.add_value(outcome.outputs)
-        self._end_run(run, _SUCCEEDED)
+        self._end_run(run, SUCCEEDED)
         self._complete(run.frame, run.step, outcome.outputs, "", run.key, run.started_at, None)
 
     def _run(self, frame: Frame, step: Step) -> None:
@@ -369,11 +365,12 @@ class Execution:
         try:
             if step.resolve_inputs is not None:
                 inputs = recorder.shown(step.resolve_inputs(frame))
-            run = step.run
-            if run is None:
+            pure = step.pure
+            if pure is None:
                 self._begin(frame, step, key, inputs)
                 return
-            outputs, branch = run(frame, inputs)
+            result = pure.run(frame, inputs)
+            outputs, branch = result.outputs, result.branch
             if outputs:
                 recorder.shown(outputs)
         except Exception as error:  # noqa: BLE001 - whatever a node type raises fails its node, in a replay as well
@@ -415,20 +412,20 @@ class Execution:
                 error = f'Branch "{branch}" not found' if branch else f'Node "{step.id}" has no next nodes'
                 self._fail(frame, step, key, started_at, inputs, outputs, branch, error)
                 return
-        decisions, only = way
         recorder = self._recorder
-        recorder.ended(_SUCCEEDED, frame.iterations, step, key, started_at, inputs, outputs, branch)
+        recorder.ended(SUCCEEDED, frame.iterations, step, key, started_at, inputs, outputs, branch)
         control = step.control
-        if control is not _NO_CONTROL:
-            if control is _END:
+        if control is not NO_CONTROL:
+            if control is END:
                 self._outputs = outputs
-            elif control is Control.BREAK:
+            elif control is BREAK:
                 frame.broken = True
             else:
                 frame.continued = True
-        if only is None:
-            if decisions:
-                self._decide(frame, decisions)
+        only = way.only
+        if only < 0:
+            if way.decisions:
+                self._decide(frame, way.decisions)
             frame.active -= 1
             if not frame.active:
                 self._end_frame(frame)
@@ -441,6 +438,7 @@ class Execution:
 
     def _decide(self, frame: Frame, decisions: Decisions) -> None:
         """Decides edges, and those behind the nodes that are skipped by it. Rule 1."""
+        frame.own_decisions()
         waiting, reached, steps = frame.waiting, frame.reached, frame.plan.steps
         skipped: list[Decisions] = []
         index = 0
@@ -462,7 +460,7 @@ class Execution:
 
     def _start_run(self, frame: Frame, step: Step, key: str, inputs: JSONObject) -> NodeRun:
         run = NodeRun(frame, step, key, self._recorder.at)
-        run.move(_PROCESSING)
+        run.move(PROCESSING)
         self._runs[key] = run
         self._recorder.started(frame.iterations, step, key, inputs)
         return run
@@ -496,8 +494,8 @@ class Execution:
             return
         loop = frame.loop
         if loop is None:
-            self._move(_SUCCEEDED)
-            self._terminate(_SUCCEEDED)
+            self._move(SUCCEEDED)
+            self._terminate(SUCCEEDED)
         elif (
             frame.continued
             or frame.broken
@@ -534,7 +532,7 @@ class Execution:
         except (NodeError, WorkLimitExceeded) as error:
             self._fail_run(run, str(error))
             return
-        self._end_run(run, _SUCCEEDED)
+        self._end_run(run, SUCCEEDED)
         self._complete(run.frame, run.step, outputs, "", run.key, run.started_at, None)
 
     def _fail_run(self, run: NodeRun, error: str) -> None:
@@ -577,7 +575,7 @@ class Execution:
         if self._runs:
             self._cancel_runs()
         self._wave, self._ready, self._position, self._ending, self._root = [], [], 0, None, None
-        outputs = self._outputs if status is _SUCCEEDED else None
+        outputs = self._outputs if status is SUCCEEDED else None
         self.finished = Finished(status, outputs, tuple(recorder.errors), recorder.start_time, recorder.at)
         recorder.task(status, outputs)
 
@@ -597,4 +595,4 @@ class Execution:
         self._commands = [CancelCall(key) for key in calls if key not in not_taken]
 
     def _move(self, status: Status) -> None:
-        self._status = transition(TASK_TRANSITIONS, self._status or _PENDING, status)
+        self._status = transition(TASK_TRANSITIONS, self._status or PENDING, status)

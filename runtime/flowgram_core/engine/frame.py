@@ -4,15 +4,16 @@ from typing import TYPE_CHECKING
 
 from flowgram_core.engine.events import Iterations
 from flowgram_core.engine.plan import Plan, Step
+from flowgram_core.engine.pure_behavior import RunScope
 from flowgram_core.engine.recorder import Recorder
 from flowgram_core.modeling.json_text import JSONObject
-from flowgram_core.modeling.values import Variable
+from flowgram_core.modeling.values import Variable, variable_of
 
 if TYPE_CHECKING:
     from flowgram_core.engine.node_runs import LoopRun
 
 
-class Frame:
+class Frame(RunScope):
     """The state of one graph instance; also the variable scope that its nodes see.
 
     Attributes:
@@ -20,14 +21,13 @@ class Frame:
         reached: For each node, whether one of its incoming edges was taken.
         active: How many nodes are ready or running. At zero the instance has ended.
         recorder: Counts the texts that bindings make, and keeps what undoes a run that is suspended.
-        meter: See `Scope.meter`.
         variables: By node id, then by key.
         loop: The loop run that this is an iteration of, or None for the workflow itself.
     """
 
     __slots__ = (
-        "active", "broken", "continued", "iterations", "key_prefix", "loop", "meter", "parent", "plan", "reached", "recorder",
-        "task_inputs", "variables", "waiting",
+        "_task_inputs", "active", "broken", "continued", "iterations", "key_prefix", "loop", "parent", "plan", "reached",
+        "recorder", "variables", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -41,19 +41,31 @@ class Frame:
         iterations: Iterations = (),
     ) -> None:
         self.plan = plan
-        self.task_inputs = task_inputs
+        self._task_inputs = task_inputs
         self.recorder = recorder
         self.meter = recorder.meter
         self.parent = parent
         self.loop = loop
         self.key_prefix = key_prefix
         self.iterations = iterations
-        self.waiting = plan.waits.copy()
-        self.reached = plan.unreached.copy()
+        # Most iterations of loops decide no edge among several: they share these, and `own_decisions` copies them.
+        self.waiting = plan.waits
+        self.reached = plan.unreached
         self.active = 0
         self.broken = False
         self.continued = False
         self.variables: dict[str, dict[str, Variable]] = {}
+
+    @property
+    def task_inputs(self) -> JSONObject:
+        """See `RunScope`."""
+        return self._task_inputs
+
+    def own_decisions(self) -> None:
+        """Makes `waiting` and `reached` those of this frame alone, to be changed."""
+        if self.waiting is self.plan.waits:
+            self.waiting = self.waiting.copy()
+            self.reached = self.reached.copy()
 
     def spend(self, size: int) -> int:
         """See `Scope.spend`."""
@@ -98,10 +110,14 @@ class Frame:
 
     def declare_outputs(self, step: Step, outputs: JSONObject) -> None:
         """Makes the variables that a node declares: the output's value, or the default where it is null or missing."""
-        variables = {
-            declaration.key: declaration.variable(outputs.get(declaration.key))
-            for declaration in step.outputs
-        }
+        variables: dict[str, Variable] = {}
+        for output in step.outputs:
+            value = outputs.get(output.key)
+            if value is None:
+                value = output.default
+            variables[output.key] = (
+                variable_of(value) if output.type is None else Variable(value, output.type, output.items_type)
+            )
         known = self.variables.get(step.id)
         if known is None:
             self.variables[step.id] = variables

@@ -37,7 +37,7 @@ def bind(node_type: NodeType, node: Node) -> Behavior:
     except Exception as error:  # noqa: BLE001 - reported and logged when the node runs
         return PureBehavior(_failing(node.type, error))
     if isinstance(behavior, PureBehavior):
-        return PureBehavior(_pure(node.type, behavior.run))
+        return PureBehavior(_pure(node.type, behavior.function or behavior.run))
     if isinstance(behavior, CallBehavior):
         return CallBehavior(_prepare(node.type, behavior.prepare))
     return PureBehavior(_failing(node.type, TypeError(f"bind gave {type(behavior).__name__}, no behavior")))
@@ -48,7 +48,7 @@ def copy_call(call: Call) -> Call:
     return Call(call.key, _copy_node(call.node), copied(call.inputs))
 
 
-class _CopiedScope:
+class _CopiedScope(RunScope):
     """The variables that a third-party node sees: copies of the real ones."""
 
     __slots__ = ("_name", "_scope")
@@ -56,23 +56,18 @@ class _CopiedScope:
     def __init__(self, name: str, scope: RunScope) -> None:
         self._name = name
         self._scope = scope
+        self.meter = scope.meter
 
     @property
     def task_inputs(self) -> JSONObject:
         return copied(self._scope.task_inputs, self._scope.meter)
-
-    @property
-    def meter(self) -> Meter:
-        return self._scope.meter
 
     def spend(self, size: int) -> int:
         return self._scope.spend(size)
 
     def lookup(self, node_id: str, key: str) -> Variable | None:
         variable = self._scope.lookup(node_id, key)
-        return (
-            None if variable is None else variable._replace(value=copied(variable.value, self._scope.meter))
-        )
+        return None if variable is None else variable.with_value(copied(variable.value, self._scope.meter))
 
     def declare(self, node_id: str, key: str, variable: Variable) -> None:
         self._scope.declare(node_id, key, self._checked(variable))
@@ -81,9 +76,7 @@ class _CopiedScope:
         return self._scope.assign(node_id, key, self._checked(variable))
 
     def _checked(self, variable: Variable) -> Variable:
-        return variable._replace(
-            value=_json(self._name, "a variable that is", variable.value, self._scope.meter)
-        )
+        return variable.with_value(_json(self._name, "a variable that is", variable.value, self._scope.meter))
 
 
 def _failing(name: str, error: Exception) -> _Run:

@@ -14,9 +14,6 @@ from flowgram_core.modeling.sizes import list_memory, size_of, too_large
 from flowgram_core.modeling.status import Status
 from flowgram_core.modeling.values import ARRAY, NULL, NUMBER, UNDEFINED, Undefined, Variable
 
-# As in the recorder: half the cost of the NamedTuple's own constructor, for every iteration.
-_new = tuple.__new__
-
 _SCALARS: Final = frozenset({int, float, bool, type(None), Undefined})
 _SCALAR_SIZE: Final = 5
 _SHORT: Final = 256
@@ -148,8 +145,8 @@ class LoopRun:
         key_prefix = f"{run.key}[{index}]/"
         frame = Frame(found.block, outer.task_inputs, outer.recorder, outer, self, key_prefix, iterations)
         frame.variables[self._plan.locals_id] = {
-            "item": _new(Variable, (items[index], found.items_type, None)),
-            "index": _new(Variable, (index, NUMBER, None)),
+            "item": Variable(items[index], found.items_type),
+            "index": Variable(index, NUMBER),
         }
         return frame
 

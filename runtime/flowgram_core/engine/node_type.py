@@ -9,45 +9,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from flowgram_core.engine.pure_behavior import NodeResult, PureBehavior, RunScope
 from flowgram_core.modeling.document import Node
 from flowgram_core.modeling.json_text import JSONObject
-from flowgram_core.modeling.scope import Scope
-from flowgram_core.modeling.values import Variable
 
-
-class RunScope(Scope, Protocol):
-    """The variables that a running node sees, and may set."""
-
-    @property
-    def task_inputs(self) -> JSONObject:
-        """The inputs of the task."""
-        ...
-
-    def declare(self, node_id: str, key: str, variable: Variable) -> None:
-        """Makes or replaces a variable in the innermost scope."""
-        ...
-
-    def assign(self, node_id: str, key: str, variable: Variable) -> bool:
-        """Replaces a variable in the nearest scope that knows the node; False if there is none."""
-        ...
-
-
-class NodeResult(NamedTuple):
-    """The result of a node run: its outputs, and the chosen port if the node branches."""
-
-    outputs: JSONObject
-    branch: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class PureBehavior:
-    """A node that needs nothing from outside.
-
-    Attributes:
-        run: Takes the scope and the node's inputs. Raises `NodeError` (or `BindingError`) when the node fails.
-    """
-
-    run: Callable[[RunScope, JSONObject], NodeResult]
+__all__ = [
+    "Behavior",
+    "Call",
+    "CallBehavior",
+    "CancelCall",
+    "Command",
+    "NodeResult",
+    "NodeType",
+    "NodeTypes",
+    "PinningNodeType",
+    "PureBehavior",
+    "RunScope",
+    "Trusted",
+    "is_trusted",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ may choose, so that a running task only walks tuples.
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Any, Final, final
 
 from flowgram_core.engine.isolation import bind
 from flowgram_core.engine.node_type import Behavior, CallBehavior, NodeTypes, PureBehavior
@@ -34,17 +34,21 @@ _EVENT_BYTES: Final = 100
 """About how many bytes an event has besides names, inputs and outputs."""
 
 
-class Way(NamedTuple):
+@final
+class Way:
     """What follows when a node has run and left by one of its ports.
 
     Attributes:
         decisions: Those about all of its outgoing edges.
         only: The position of the step that is ready by that, where the node has one edge, which is the only one that the step
-            waits for; else None.
+            waits for; else -1.
     """
 
-    decisions: Decisions
-    only: int | None
+    __slots__ = ("decisions", "only")
+
+    def __init__(self, decisions: Decisions, only: int) -> None:
+        self.decisions = decisions
+        self.only = only
 
 
 class Control(Enum):
@@ -55,6 +59,11 @@ class Control(Enum):
     BREAK = 2
     CONTINUE = 3
 
+
+# Members of enums are found by a search.
+NO_CONTROL: Final = Control.NONE
+END: Final = Control.END
+BREAK: Final = Control.BREAK
 
 _CONTROLS: Final = {"end": Control.END, "break": Control.BREAK, "continue": Control.CONTINUE}
 
@@ -82,6 +91,18 @@ class LoopPlan:
         self.locals_id = f"{node.id}_locals"
 
 
+class Output:
+    """A variable that a node declares, as `Declaration` has it."""
+
+    __slots__ = ("default", "items_type", "key", "type")
+
+    def __init__(self, declaration: Declaration) -> None:
+        self.key = declaration.key
+        self.type = declaration.type
+        self.items_type = declaration.items_type
+        self.default: Any = declaration.default
+
+
 class Step:
     """A node as the engine runs it.
 
@@ -91,21 +112,21 @@ class Step:
 
     __slots__ = (
         "_edges", "_ports", "control", "event_bytes", "id", "key", "loop", "node", "outputs",
-        "outputs_memory", "prepare", "resolve_inputs", "run", "skipped", "ways",
+        "outputs_memory", "prepare", "pure", "resolve_inputs", "skipped", "ways",
     )  # fmt: skip
 
     def __init__(self, node: Node, behavior: Behavior | None, loop: LoopPlan | None) -> None:
         self.node = node
         self.id = node.id
         self.key = _escape(node.id)
-        self.run = behavior.run if isinstance(behavior, PureBehavior) else None
+        self.pure = behavior if isinstance(behavior, PureBehavior) else None
         self.prepare = behavior.prepare if isinstance(behavior, CallBehavior) else None
         self.loop = loop
         self.control = _CONTROLS.get(node.type, Control.NONE)
         self.resolve_inputs: InputsResolver | None = (
             None if node.resolve_inputs is no_inputs else node.resolve_inputs
         )
-        self.outputs: tuple[Declaration, ...] = node.outputs
+        self.outputs: tuple[Output, ...] = tuple(Output(declaration) for declaration in node.outputs)
         self.outputs_memory: int = VARIABLE_BYTES * len(node.outputs)
         self.skipped: Decisions = tuple((edge.target, False) for edge in node.edges)
         self.ways: dict[str, Way] = {}
@@ -132,7 +153,7 @@ class Step:
     def way(self, port: str) -> Way | None:
         """What follows if the node leaves by a port; None if it has no such port."""
         if port and port not in self.ways and port in self._ports:
-            return Way(self._decisions(port), None)
+            return Way(self._decisions(port), -1)
         return self.ways.get(port)
 
     def _decisions(self, port: str) -> Decisions:
@@ -140,7 +161,7 @@ class Step:
 
 
 def _way(decisions: Decisions, waits: Sequence[int]) -> Way:
-    only = None
+    only = -1
     if len(decisions) == 1:
         target, taken = decisions[0]
         if taken and waits[target] == 1:

@@ -1,6 +1,6 @@
 """The recorder: the only place that numbers the events of a task; keeps them until the host takes them."""
 
-from typing import Any, Final
+from typing import Any
 
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.events import (
@@ -17,11 +17,7 @@ from flowgram_core.modeling.json_text import JSONObject
 from flowgram_core.modeling.meter import Meter
 from flowgram_core.modeling.sizes import size_of, too_large
 from flowgram_core.modeling.small_sizes import small_size_of
-from flowgram_core.modeling.status import Status
-
-# Members of enums are found by a search.
-_PROCESSING: Final = Status.PROCESSING
-_SUCCEEDED: Final = Status.SUCCEEDED
+from flowgram_core.modeling.status import PROCESSING, SUCCEEDED, Status
 
 
 class Recorder:
@@ -143,7 +139,7 @@ class Recorder:
         """The task moved to a status."""
         self.sequence = sequence = self.sequence + 1
         at = self.at
-        end_time = self._end_time if status is _SUCCEEDED or status > _SUCCEEDED else None
+        end_time = self._end_time if status is SUCCEEDED or status > SUCCEEDED else None
         self._events.append(TaskStatusChanged(sequence, at, status, self.start_time, end_time, outputs))
 
     def started(self, iterations: Iterations, step: Step, key: str, inputs: JSONObject) -> None:
@@ -156,7 +152,7 @@ class Recorder:
                 self.sequence,
                 at,
                 step.id,
-                _PROCESSING,
+                PROCESSING,
                 at,
                 None,
                 key,

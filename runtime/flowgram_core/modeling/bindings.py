@@ -31,7 +31,7 @@ _FEW_INPUTS: Final = 16 * PART
 """Work that is not worth while counting."""
 
 
-class ConstantBinding:
+class ConstantBinding(Binding):
     """`{"type": "constant", "content": …}`: takes the declared type unchecked; null is as if absent."""
 
     __slots__ = ("_content", "_parsed", "_variables")
@@ -52,7 +52,7 @@ class ConstantBinding:
         return variable
 
 
-class TemplateBinding:
+class TemplateBinding(Binding):
     """`{"type": "template", "content": "… {{node.key.path}} …"}`: a string."""
 
     __slots__ = ("_template",)
@@ -66,7 +66,7 @@ class TemplateBinding:
         return None if text is None else Variable(text, "string")
 
 
-class NestedBinding:
+class NestedBinding(Binding):
     """An object of bindings: `{name: binding, …}`, which may nest again."""
 
     __slots__ = ("_members",)
@@ -86,7 +86,7 @@ class NestedBinding:
         return Variable(value, MAP if declared_type == MAP else OBJECT)
 
 
-class InvalidBinding:
+class InvalidBinding(Binding):
     """An invalid binding: using it is an error."""
 
     __slots__ = ("_message",)
@@ -171,7 +171,7 @@ def compile_inputs(values: Any, declare: Any) -> InputsResolver:
     if not isinstance(values, dict) or not isinstance(properties, dict):
         return no_inputs
     entries = tuple(
-        (name, compile_value(value).resolve, _declared_type(properties[name]))
+        (name, compile_value(value), _declared_type(properties[name]))
         for name, value in values.items()
         if javascript.truthy(properties.get(name))
     )
@@ -185,10 +185,10 @@ def compile_inputs(values: Any, declare: Any) -> InputsResolver:
         if work > _FEW_INPUTS:
             scope.meter.spend(work)
         for name, binding, declared in entries:
-            variable = binding(scope, declared)
+            variable = binding.resolve(scope, declared)
             if variable is None:
                 continue
-            value, kind, _ = variable
+            value, kind = variable.value, variable.type
             if value is not UNDEFINED and (
                 declared is None or kind == declared or types_equal(kind, declared)
             ):
@@ -206,10 +206,10 @@ def compile_undeclared_inputs(values: Any) -> InputsResolver:
     """
     if not isinstance(values, dict) or not values:
         return no_inputs
-    entries = tuple((name, compile_value(value).resolve) for name, value in values.items())
+    entries = tuple((name, compile_value(value)) for name, value in values.items())
 
     def resolve(scope: Scope) -> JSONObject:
-        variables = ((name, binding(scope, None)) for name, binding in entries)
+        variables = ((name, binding.resolve(scope)) for name, binding in entries)
         return {
             name: variable.value
             for name, variable in variables

@@ -8,7 +8,7 @@ from flowgram_core.modeling.scope import Binding, Scope
 from flowgram_core.modeling.values import UNDEFINED, Variable, variable_of
 
 
-class VariableBinding:
+class VariableBinding(Binding):
     """`{"type": "ref", "content": [node, key]}`: a variable, which is found without any work that counts.
 
     Attributes:
@@ -27,7 +27,7 @@ class VariableBinding:
         return scope.lookup(self.node_id, self.key)
 
 
-class PathBinding:
+class PathBinding(Binding):
     """`{"type": "ref", "content": [node, key, …path]}`: what lies inside a variable."""
 
     __slots__ = ("_key", "_node_id", "_path")
@@ -48,14 +48,14 @@ class PathBinding:
         return variable_of(value)
 
 
-class AbsentBinding:
+class AbsentBinding(Binding):
     """A binding that never has a value, such as a reference that names no variable."""
 
     __slots__ = ()
 
-    def resolve(self, scope: Scope, declared_type: str | None = None) -> None:  # noqa: ARG002
+    def resolve(self, scope: Scope, declared_type: str | None = None) -> Variable | None:  # noqa: ARG002
         """None."""
-        return
+        return None
 
 
 def compile_path(content: Any) -> Binding:

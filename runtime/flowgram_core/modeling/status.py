@@ -1,6 +1,7 @@
 """The status of tasks and of node runs: the one enum that all packages use."""
 
 from enum import IntEnum
+from typing import Final
 
 
 class Status(IntEnum):
@@ -16,3 +17,9 @@ class Status(IntEnum):
     def terminated(self) -> bool:
         """Whether nothing follows."""
         return self >= Status.SUCCEEDED
+
+
+# Members of enums are found by a search; these are needed for every task and every node run.
+PENDING: Final = Status.PENDING
+PROCESSING: Final = Status.PROCESSING
+SUCCEEDED: Final = Status.SUCCEEDED

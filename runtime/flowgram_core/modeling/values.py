@@ -6,7 +6,7 @@ FlowGram believes declarations and never checks them.
 
 import math
 import re
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar, final
 
 from flowgram_core.modeling.meter import PART, Meter
 from flowgram_core.modeling.sizes import dict_memory
@@ -26,9 +26,9 @@ UNKNOWN: Final = "unknown"
 JSON_TYPES: Final = frozenset({OBJECT, ARRAY, MAP})
 """Declared types whose constants and defaults may be written as JSON text."""
 
-_NUMERIC = frozenset({INTEGER, NUMBER})
+_NUMERIC: Final = frozenset({INTEGER, NUMBER})
 
-_DATE_TIME = re.compile(
+_DATE_TIME: Final = re.compile(
     r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
     r"T(?:(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{3})?|24:00:00(?:\.000)?)Z?"
 )
@@ -50,7 +50,8 @@ class Undefined:
 UNDEFINED: Final = Undefined()
 
 
-class Variable(NamedTuple):
+@final
+class Variable:
     """A value with its type: what a reference finds.
 
     Attributes:
@@ -59,14 +60,35 @@ class Variable(NamedTuple):
         items_type: For arrays, the type of their items; None where it is unknown.
     """
 
-    value: Any
-    type: str | None
-    items_type: str | None = None
+    __slots__ = ("items_type", "type", "value")
+
+    def __init__(self, value: Any, type: str | None, items_type: str | None = None) -> None:  # noqa: A002 - as the attribute
+        self.value = value
+        self.type = type
+        self.items_type = items_type
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Variable)
+            and bool(self.value == other.value)
+            and self.type == other.type
+            and self.items_type == other.items_type
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.items_type))
+
+    def __repr__(self) -> str:
+        return f"Variable({self.value!r}, {self.type!r}, {self.items_type!r})"
+
+    def with_value(self, value: Any) -> "Variable":
+        """A variable of the same types."""
+        return Variable(value, self.type, self.items_type)
 
 
 _AnyJSON = TypeVar("_AnyJSON")
 
-_MAX_BITS = 1024
+_MAX_BITS: Final = 1024
 """Of the largest integers that a double can be about as large as."""
 
 

@@ -3,11 +3,13 @@
 The engine itself carries out what break and continue mean for their loop.
 """
 
+from typing import Final
+
 from flowgram_core.engine.node_type import NodeResult, PureBehavior, RunScope, Trusted
 from flowgram_core.modeling.document import Node
 from flowgram_core.modeling.json_text import JSONObject
 
-_NOTHING = NodeResult({})
+_NOTHING: Final = NodeResult({})
 
 
 class MarkerNode(Trusted):
@@ -22,8 +24,9 @@ class MarkerNode(Trusted):
 
     def bind(self, node: Node) -> PureBehavior:  # noqa: ARG002 - all markers behave alike
         """The outputs are empty."""
-        return PureBehavior(_run)
+        return _Marker()
 
 
-def _run(scope: RunScope, inputs: JSONObject) -> NodeResult:  # noqa: ARG001
-    return _NOTHING
+class _Marker(PureBehavior):
+    def run(self, scope: RunScope, inputs: JSONObject) -> NodeResult:  # noqa: ARG002
+        return _NOTHING

@@ -57,7 +57,7 @@ class _Declare:
     def run(self, scope: RunScope, declared: dict[str, None]) -> None:
         found = self._right.resolve(scope, self._type)
         value = _value(found)
-        variable = Variable(value, type_of(value)) if found is None else found._replace(value=value)
+        variable = Variable(value, type_of(value)) if found is None else found.with_value(value)
         scope.declare(self._node_id, self._name, variable)
         declared[self._name] = None
 
@@ -76,7 +76,7 @@ class _Assign:
         # A constant takes the type of the variable that it is assigned to.
         value = _value(self._right.resolve(scope, None if self._path else variable.type))
         changed = _replace(variable.value, self._path, value, scope.meter) if self._path else value
-        scope.assign(self._node_id, self._key, variable._replace(value=changed))
+        scope.assign(self._node_id, self._key, variable.with_value(changed))
 
 
 class _Invalid:

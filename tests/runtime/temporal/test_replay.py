@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("temporalio")
 
+from support.events import changed
 from support.temporal_histories import FOLDER, AnsweringCalls
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
@@ -36,7 +37,7 @@ class OtherCodec(Codec):
         return OtherCodec(Secrets(names))
 
     def encode(self, events: Sequence[Event]) -> bytes:
-        return super().encode([event._replace(at=event.at + 1) for event in events])
+        return super().encode([changed(event, at=event.at + 1) for event in events])
 
 
 class OtherConditions:

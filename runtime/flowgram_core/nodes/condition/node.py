@@ -22,8 +22,8 @@ from flowgram_core.nodes.condition.operators import RULES, Holds
 ELSE = "else"
 """The branch that is chosen when no condition holds."""
 
-_NOTHING: JSONObject = {}
-_ELSE = NodeResult(_NOTHING, ELSE)
+_NOTHING: Final[JSONObject] = {}
+_ELSE: Final = NodeResult(_NOTHING, ELSE)
 
 
 class ConditionNode(Trusted):
@@ -41,7 +41,7 @@ class ConditionNode(Trusted):
         conditions, branches = node.data.get("conditions"), node.data.get("branch")
         if isinstance(conditions, list):
             compiled = [_compile(item) for item in conditions]
-            return PureBehavior(_one(compiled[0]) if len(compiled) == 1 else _single(compiled))
+            return _One(compiled[0]) if len(compiled) == 1 else PureBehavior(_single(compiled))
         if isinstance(branches, list):
             return PureBehavior(
                 _multiple([_compile_branch(index, item) for index, item in enumerate(branches)])
@@ -141,8 +141,8 @@ def _left_of(condition: _Condition, scope: RunScope) -> tuple[Any, str]:
     found = condition.left.resolve(scope)
     if found is None:
         return None, NULL
-    left, left_type, _ = found
-    return None if left is UNDEFINED else left, left_type or NULL
+    left = found.value
+    return None if left is UNDEFINED else left, found.type or NULL
 
 
 def _decider(condition: _Condition, left: Any, left_type: str, scope: RunScope) -> _Decider:
@@ -167,27 +167,34 @@ def _decider(condition: _Condition, left: Any, left_type: str, scope: RunScope) 
     return predicate, left, right
 
 
-def _one(condition: _Condition) -> Callable[[RunScope, JSONObject], NodeResult]:
+class _One(PureBehavior):
     """A single condition, the usual case."""
-    resolve_left, known, result = condition.left.resolve, condition.known, NodeResult(_NOTHING, condition.key)
 
-    def run(scope: RunScope, inputs: JSONObject) -> NodeResult:  # noqa: ARG001
-        found = resolve_left(scope)
-        if found is None:
-            left, left_type = None, NULL
-        else:
-            left, declared, _ = found
-            left_type = declared or NULL
+    __slots__ = ("_condition", "_known", "_left", "_result")
+
+    def __init__(self, condition: _Condition) -> None:
+        super().__init__()
+        self._condition = condition
+        self._known = condition.known
+        self._left = condition.left
+        self._result = NodeResult(_NOTHING, condition.key)
+
+    def run(self, scope: RunScope, inputs: JSONObject) -> NodeResult:  # noqa: ARG002
+        """Whether it holds."""
+        found = self._left.resolve(scope)
+        left: Any = None
+        left_type = NULL
+        if found is not None:
+            left_type = found.type or NULL
+            left = found.value
             if left is UNDEFINED:
                 left = None
-        rule = known.get(left_type)
+        rule = self._known.get(left_type)
         if rule is None:
-            holds, left, right = _decider(condition, left, left_type, scope)
+            holds, left, right = _decider(self._condition, left, left_type, scope)
         else:
             holds, right = rule
-        return result if holds is not None and holds(left, right, scope.meter) else _ELSE
-
-    return run
+        return self._result if holds is not None and holds(left, right, scope.meter) else _ELSE
 
 
 def _single(conditions: list[_Condition]) -> Callable[[RunScope, JSONObject], NodeResult]:

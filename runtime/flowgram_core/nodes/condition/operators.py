@@ -40,12 +40,15 @@ class Rule(NamedTuple):
     holds: Holds
 
 
-_NUMBERS = frozenset({int, float})
-"""Types that compare in Python as they do in JavaScript: the usual case, which needs none of its other rules."""
-
 _LONGEST_TEXT = 32 * 1024 * 1024
 _ORDERED = 4
 """Work of ordering a character among others: texts are encoded for it."""
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it compares in Python as it does in JavaScript: the usual case, which needs none of its other rules."""
+    kind = type(value)
+    return kind is int or kind is float
 
 
 def _equal(left: Any, right: Any, meter: Meter) -> bool:
@@ -73,25 +76,25 @@ def _primitive(value: Any, meter: Meter) -> Any:
 
 
 def _less(left: Any, right: Any, meter: Meter) -> bool:
-    if type(left) in _NUMBERS and type(right) in _NUMBERS:
+    if _is_number(left) and _is_number(right):
         return bool(left < right)
     return javascript.less_than(_primitive(left, meter), _primitive(right, meter)) is True
 
 
 def _greater(left: Any, right: Any, meter: Meter) -> bool:
-    if type(left) in _NUMBERS and type(right) in _NUMBERS:
+    if _is_number(left) and _is_number(right):
         return bool(left > right)
     return javascript.less_than(_primitive(right, meter), _primitive(left, meter)) is True
 
 
 def _at_most(left: Any, right: Any, meter: Meter) -> bool:
-    if type(left) in _NUMBERS and type(right) in _NUMBERS:
+    if _is_number(left) and _is_number(right):
         return bool(left <= right)
     return javascript.less_than(_primitive(right, meter), _primitive(left, meter)) is False
 
 
 def _at_least(left: Any, right: Any, meter: Meter) -> bool:
-    if type(left) in _NUMBERS and type(right) in _NUMBERS:
+    if _is_number(left) and _is_number(right):
         return bool(left >= right)
     return javascript.less_than(_primitive(left, meter), _primitive(right, meter)) is False
 

@@ -11,9 +11,11 @@ TypeScript, and from those that are called JavaScript, are none, and are TypeScr
 TypeScript and saves it under that name.
 """
 
+import asyncio
 import functools
 from collections import OrderedDict
-from typing import Any, Final, NamedTuple, Self
+from collections.abc import Awaitable
+from typing import Any, Final, Self
 
 from flowgram_core.concurrency.fair_queue import FairSemaphore
 from flowgram_core.concurrency.offload import LARGE, run_in_thread_if_large
@@ -23,6 +25,7 @@ from flowgram_core.modeling import javascript, json_text
 from flowgram_core.modeling.document import Node
 from flowgram_core.modeling.json_text import JSONObject, JSONTextError
 from flowgram_core.modeling.sizes import size_of
+from flowgram_core.modeling.small_sizes import small_size_of
 from flowgram_core.modeling.values import UNDEFINED
 from flowgram_core.nodes.code import worker_protocol
 from flowgram_core.nodes.code.worker_commands import quickjs_command, typescript_command
@@ -42,13 +45,6 @@ _CACHED_SCRIPT: Final = 64 * 1024
 
 _LONGEST_SCRIPT: Final = 64 * MIB
 """Bytes of a script without its types, which is no longer than with them."""
-
-
-class _Answer(NamedTuple):
-    """What a process made of a job: the first byte of `worker_protocol`, and what follows it."""
-
-    kind: bytes
-    content: bytes
 
 
 class CodeNode(Trusted):
@@ -103,31 +99,35 @@ class CodeNode(Trusted):
         Raises:
             NodeError: `Code execution failed: …`.
         """
-        size = size_of(call.inputs, LARGE)
-        if size <= LARGE_JOB:
-            return await self._execute(call, size, context)
-        # What waits for a process exists as text besides: of large inputs there are few at a time.
-        async with self._large_jobs.slot(context.owner):
-            return await self._execute(call, size, context)
+        size = small_size_of(call.inputs)
+        if size < 0:
+            size = size_of(call.inputs, LARGE)
+        if size > LARGE_JOB:
+            # What waits for a process exists as text besides: of large inputs there are few at a time.
+            async with self._large_jobs.slot(context.owner):
+                return await self._execute(
+                    call, await run_in_thread_if_large(size, json_text.encode, call.inputs), context
+                )
+        return await self._execute(call, json_text.encode(call.inputs), context)
 
-    async def _execute(self, call: Call, size: int, context: CallContext) -> JSONObject:
+    async def _execute(self, call: Call, params: bytes, context: CallContext) -> JSONObject:
         script = call.node.data["script"]
         source: str = script["content"]
-        params = await run_in_thread_if_large(size, json_text.encode, call.inputs)
         has_types = script["language"] == _TYPESCRIPT or source in self._stripped
         if has_types:
             source = await self._strip_types(source, context)
         answer = await self._run(source, params, context)
-        if answer.kind == worker_protocol.SYNTAX_ERROR and not has_types:
+        if answer.startswith(worker_protocol.SYNTAX_ERROR) and not has_types:
             without_types = await self._strip_types_if_any(source, context)
             if without_types is not None:
                 answer = await self._run(without_types, params, context)
-        return await self._outputs(answer, source)
+        if len(answer) > LARGE:
+            return await asyncio.to_thread(self._outputs, answer, source)
+        return self._outputs(answer, source)
 
-    async def _run(self, source: str, params: bytes, context: CallContext) -> _Answer:
+    def _run(self, source: str, params: bytes, context: CallContext) -> Awaitable[bytes]:
         script = _known_script(source) if len(source) <= _CACHED_SCRIPT else _script(source)
-        content = script + worker_protocol.frame(params)
-        return await self._ask(_JAVASCRIPT, content, context)
+        return self._ask(_JAVASCRIPT, script + worker_protocol.frame(params), context)
 
     async def _strip_types_if_any(self, source: str, context: CallContext) -> str | None:
         """The script without its types; None where it has none, or is no TypeScript."""
@@ -145,8 +145,8 @@ class CodeNode(Trusted):
             self._stripped.move_to_end(source)
             return self._stripped[source]
         answer = await self._ask(_TYPESCRIPT, source.encode("utf-8", "surrogatepass"), context)
-        text = answer.content.decode("utf-8", "surrogatepass")
-        if answer.kind != worker_protocol.VALUE:
+        text = answer[1:].decode("utf-8", "surrogatepass")
+        if not answer.startswith(worker_protocol.VALUE):
             raise _NotTypeScript(text)
         if text != source and len(source) <= _CACHED_SCRIPT:
             self._stripped[source] = text
@@ -154,27 +154,25 @@ class CodeNode(Trusted):
                 self._stripped.popitem(last=False)
         return text
 
-    async def _ask(self, language: str, content: bytes, context: CallContext) -> _Answer:
+    async def _ask(self, language: str, content: bytes, context: CallContext) -> bytes:
+        """What a process made of a job: an answer as `worker_protocol` has it, which begins with its kind."""
         pool = self._pools.get(language)
         if pool is None:
             pool = self._pools[language] = self._make_pool(language)
         try:
-            answer = await pool.ask(context.owner, content)
+            return await pool.ask(context.owner, content)
         except WorkerError as error:
             raise _failed(self._explain(error)) from error
-        return _Answer(answer[:1], answer[1:])
 
-    async def _outputs(self, answer: _Answer, source: str) -> JSONObject:
+    def _outputs(self, answer: bytes, source: str) -> JSONObject:
         """The outputs of a script that has run. Raises `NodeError` for one that failed."""
-        kind, content = answer
+        kind, content = answer[:1], answer[1:]
         if kind == worker_protocol.TOO_LARGE:
             raise _failed(
                 f"the result is larger than the limit code.max_result_bytes = {self._settings.max_result_bytes}"
             )
         try:
-            value = (
-                await run_in_thread_if_large(len(content), json_text.loads, content) if content else UNDEFINED
-            )
+            value = json_text.loads(content) if content else UNDEFINED
         except JSONTextError as error:
             raise _failed(f"the result is not usable: {error}") from error
         if kind == worker_protocol.SYNTAX_ERROR:

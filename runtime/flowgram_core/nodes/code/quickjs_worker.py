@@ -33,13 +33,13 @@ def main(arguments: list[str]) -> None:
     except sandbox.ParentGone:
         return
     write_answer(READY, " ".join(missing).encode())
-    while not sandbox.is_worn_out():
+    cpu_time = sandbox.CPUTime(cpu_seconds)
+    while cpu_time.renew():
         context = engine.prepare()  # while nobody waits for it
         try:
             job, content = read_job()
         except EOFError:
             return
-        sandbox.allow_cpu_time(cpu_seconds)
         script, params = split_frames(content)
         answer = context.run(script, params)
         if len(answer) - 1 > answer_bytes:

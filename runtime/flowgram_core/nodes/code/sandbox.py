@@ -132,23 +132,28 @@ def enter(process_bytes: int, stack_bytes: int) -> list[str]:
     return missing
 
 
-def allow_cpu_time(seconds: int) -> None:
-    """So many more for the next job: if nobody is left who kills this process, the kernel does."""
-    limit = _used_cpu_seconds() + seconds
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(
-        resource.RLIMIT_CPU, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard)
-    )
+class CPUTime:
+    """The CPU time of the jobs of this process: if nobody is left who kills it, the kernel does.
 
+    Args:
+        seconds: How much each job may take.
+    """
 
-def is_worn_out() -> bool:
-    """Whether this process should end before its hard limit of CPU time hits a job."""
-    return _used_cpu_seconds() >= CPU_SECONDS
+    def __init__(self, seconds: int) -> None:
+        self._seconds = seconds
+        self._limit = -1
+        self._hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
 
-
-def _used_cpu_seconds() -> int:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return int(used.ru_utime + used.ru_stime)
+    def renew(self) -> bool:
+        """Allows it to the next job. Returns False where the process should end first: the hard limit would hit a job."""
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        seconds = int(used.ru_utime + used.ru_stime)
+        limit = seconds + self._seconds
+        if limit != self._limit:
+            self._limit = limit
+            soft = limit if self._hard == resource.RLIM_INFINITY else min(limit, self._hard)
+            resource.setrlimit(resource.RLIMIT_CPU, (soft, self._hard))
+        return seconds < CPU_SECONDS
 
 
 def _end_with_parent() -> None:

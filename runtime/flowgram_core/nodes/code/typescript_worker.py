@@ -21,12 +21,12 @@ def main(arguments: list[str]) -> None:
     except sandbox.ParentGone:
         return
     write_answer(READY, " ".join(missing).encode())
-    while not sandbox.is_worn_out():
+    cpu_time = sandbox.CPUTime(int(cpu_seconds))
+    while cpu_time.renew():
         try:
             job, content = read_job()
         except EOFError:
             return
-        sandbox.allow_cpu_time(int(cpu_seconds))
         try:
             answer = VALUE + strip_types(parse, content.decode("utf-8", "surrogatepass")).encode(
                 "utf-8", "surrogatepass"

@@ -10,14 +10,13 @@ process that serves gRPC does not survive.
 """
 
 import asyncio
-import itertools
 import logging
 import signal
 from collections.abc import Hashable, Sequence
 from typing import Final, Self
 
 from flowgram_core.concurrency.fair_queue import FairQueue
-from flowgram_core.nodes.code.worker_process import CAN_TAKE_BACK, WorkerProcess
+from flowgram_core.nodes.code.worker_process import CAN_TAKE_BACK, WorkerListener, WorkerProcess
 from flowgram_core.nodes.code.worker_protocol import READY
 from flowgram_core.nodes.code.worker_state import Job, Worker
 from flowgram_core.nodes.errors import WorkerBroken, WorkerDied, WorkerError, WorkerTimedOut
@@ -36,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class WorkerPool:
-    """Has processes answer jobs. An async context manager.
+    """Has processes answer jobs. An async context manager, made where an event loop runs.
 
     Args:
         command: What starts a process.
@@ -73,15 +72,13 @@ class WorkerPool:
         self._waiting: FairQueue[Job] = FairQueue()
         self._waiting_long: FairQueue[Job] = FairQueue()
         self._workers: set[Worker] = set()
-        self._counts = {
-            False: 0,
-            True: 0,
-        }  # by kind, with those that are being started: how many of these there are
+        # By kind, with those that are being started: how many of these there are.
+        self._counts = {False: 0, True: 0}
         self._starting = {False: 0, True: 0}
-        self._idle: list[
-            Worker
-        ] = []  # the one that was used last comes last: the others' memory may be paged out
-        self._identities = itertools.count()
+        # The one that was used last comes last: the others' memory may be paged out.
+        self._idle: list[Worker] = []
+        self._last_identity = 0
+        self._loop = asyncio.get_running_loop()
         self._background: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._has_reported = False
@@ -119,11 +116,7 @@ class WorkerPool:
                 at that moment.
             WorkerBroken: The answer is nonsense, or too long; the process was killed.
         """
-        self._check_open()
-        identity = (1 + next(self._identities) % 0xFFFFFFFF).to_bytes(4, "big")
-        job = Job(key, identity, content, asyncio.get_running_loop().create_future())
-        self._waiting.push(key, job)
-        self._dispatch()
+        job = self._submit(key, content)
         try:
             return await job.future
         except asyncio.CancelledError as error:
@@ -133,6 +126,20 @@ class WorkerPool:
             raise canceled
         finally:
             del canceled  # it refers to this frame
+
+    def _submit(self, key: Hashable, content: bytes) -> Job:
+        """Gives a job to a process, or has it wait for one."""
+        if self._closed:
+            raise WorkerDied("the pool is closed")
+        self._last_identity = self._last_identity % 0xFFFFFFFF + 1
+        job = Job(key, self._last_identity.to_bytes(4, "big"), content, self._loop.create_future())
+        if self._idle and not self._waiting.has_next:
+            self._give(self._idle.pop(), job)
+            self._start_timer()
+        else:
+            self._waiting.push(key, job)
+            self._dispatch()
+        return job
 
     async def aclose(self) -> None:
         """Ends all processes, one that is being started as soon as it was. Jobs that are not done fail with `WorkerDied`."""
@@ -145,10 +152,6 @@ class WorkerPool:
             worker.kill(WorkerDied("the pool is closed"))
         while self._background:
             await asyncio.wait(self._background)
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise WorkerDied("the pool is closed")
 
     async def _withdraw(self, job: Job) -> None:
         """Of a job whose caller is gone nothing runs on when this returns, nor what was started for it."""
@@ -195,13 +198,18 @@ class WorkerPool:
         if self.waiting:
             self._start_workers(long=False, count=self._size, waiting=len(self._waiting))
             self._start_workers(long=True, count=self._long_workers, waiting=len(self._waiting_long))
-        if self._timer is None and len(self._idle) < len(self._workers):
-            self._timer = asyncio.get_running_loop().call_later(_TICK, self._tick)
+        if len(self._idle) < len(self._workers):
+            self._start_timer()
+
+    def _start_timer(self) -> None:
+        if self._timer is None:
+            self._timer = self._loop.call_later(_TICK, self._tick)
 
     def _busy_worker_with_room(self) -> Worker | None:
         """The process with the fewest jobs, of those that are likely to have done them soon."""
-        soon = asyncio.get_running_loop().time() - _SHORT
-        found, fewest = None, AHEAD + 1
+        soon = self._loop.time() - _SHORT
+        found: Worker | None = None
+        fewest = AHEAD + 1
         for worker in self._workers:
             if (
                 0 < len(worker.jobs) < fewest
@@ -216,7 +224,7 @@ class WorkerPool:
 
     def _give(self, worker: Worker, job: Job) -> None:
         if not worker.jobs:
-            worker.since = asyncio.get_running_loop().time()
+            worker.since = self._loop.time()
         job.worker = worker
         worker.jobs.append(job)
         worker.sent += 1
@@ -245,7 +253,7 @@ class WorkerPool:
     def _tick(self) -> None:
         """Looks at the jobs that run, and comes again as long as there are any."""
         self._timer = None
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         for worker in tuple(self._workers):
             if worker.jobs and worker.fate is None:
                 self._look_at(worker, now - worker.since)
@@ -280,7 +288,7 @@ class WorkerPool:
         for _ in range(min(waiting - self._starting[long] - not_ready, room)):
             self._counts[long] += 1
             self._starting[long] += 1
-            task = asyncio.get_running_loop().create_task(self._run_worker(long=long))
+            task = self._loop.create_task(self._run_worker(long=long))
             self._background.add(task)
             task.add_done_callback(self._background.discard)
 
@@ -299,7 +307,7 @@ class WorkerPool:
         process.listen(_Listener(self, worker))
         if self._closed:
             worker.kill(WorkerDied("the pool is closed"))
-        timer = asyncio.get_running_loop().call_later(self._start_timeout, self._check_ready, worker)
+        timer = self._loop.call_later(self._start_timeout, self._check_ready, worker)
         try:
             status = await process.wait()
             self._ended(worker, was_killed=status == -signal.SIGKILL)
@@ -344,7 +352,7 @@ class WorkerPool:
 
     def _go_on(self, worker: Worker) -> None:
         """A process has got ready, has done a job, or is rid of all its jobs."""
-        worker.since = asyncio.get_running_loop().time()
+        worker.since = self._loop.time()
         if worker.jobs or worker.fate is not None:
             return
         if self._is_used_up(worker):
@@ -368,7 +376,7 @@ class WorkerPool:
             self._start_failed(fate, long=worker.long)
             return
         # The kernel may have given a job to a process that was idle, and killed from outside, before it was gone.
-        just_begun = asyncio.get_running_loop().time() - worker.since < LONG
+        just_begun = self._loop.time() - worker.since < LONG
         for job in worker.jobs:
             job.worker = None
             if job.future.done():
@@ -384,7 +392,7 @@ class WorkerPool:
         self._dispatch()
 
 
-class _Listener:
+class _Listener(WorkerListener):
     """Tells the pool what one process does."""
 
     def __init__(self, pool: WorkerPool, worker: Worker) -> None:

@@ -12,7 +12,7 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 from flowgram_core.nodes.code.worker_protocol import HEADER, PIECE
 from flowgram_core.nodes.errors import WorkerDied
@@ -32,16 +32,16 @@ _END_TIMEOUT: Final = 1
 """Seconds after which a process is killed that has closed its channel and not ended."""
 
 
-class WorkerListener(Protocol):
-    """Who is notified of what a process does."""
+class WorkerListener:
+    """Who is notified of what a process does. A base class: compiled code calls its methods directly."""
 
     def answered(self, job: bytes, content: bytes) -> None:
         """The process has answered a job."""
-        ...
+        raise NotImplementedError
 
     def broke(self) -> None:
         """The process gave an answer that is too long. Nothing more is read of it."""
-        ...
+        raise NotImplementedError
 
 
 class WorkerProcess:
@@ -125,6 +125,10 @@ class WorkerProcess:
         """
         message = job + len(content).to_bytes(4, "big") + content
         if len(message) <= PIECE:
+            if not self._unsent:
+                message = self._send_now(message)
+                if not message:
+                    return
             self._unsent.append(memoryview(message))
         else:
             view = memoryview(message)
@@ -185,6 +189,13 @@ class WorkerProcess:
             return self._far_end.recv(PIECE, socket.MSG_DONTWAIT | flags)
         except OSError:
             return b""
+
+    def _send_now(self, message: bytes) -> bytes:
+        """Sends a piece if the socket takes it. Returns what it does not take."""
+        try:
+            return message[self._jobs.send(message) :]
+        except OSError:  # it is full, or the process has gone: `_write` finds out
+            return message
 
     def _write(self) -> None:
         try:

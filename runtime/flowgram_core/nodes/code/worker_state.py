@@ -18,9 +18,10 @@ class Job:
         future: Gets the answer.
         worker: Who has it; None while it waits, and when it is done.
         was_lost: Whether a process has died that was about to begin it.
+        is_large: Whether it goes only to a process that has no other job.
     """
 
-    __slots__ = ("content", "future", "identity", "key", "was_lost", "worker")
+    __slots__ = ("content", "future", "identity", "is_large", "key", "was_lost", "worker")
 
     def __init__(self, key: Hashable, identity: bytes, content: bytes, future: asyncio.Future[bytes]) -> None:
         self.key = key
@@ -29,11 +30,7 @@ class Job:
         self.future = future
         self.worker: Worker | None = None
         self.was_lost = False
-
-    @property
-    def is_large(self) -> bool:
-        """Whether it goes only to a process that has no other job."""
-        return len(self.content) > LARGE_JOB
+        self.is_large = len(content) > LARGE_JOB
 
     def fail(self, error: WorkerError) -> None:
         """Ends it, unless its caller has gone."""

@@ -97,11 +97,28 @@ import time
 for size in (10, 1 << 16, 1 << 24):
     data = [bytes(size) for _ in range(3)]
     del data
-sandbox.allow_cpu_time(10)
-sandbox.allow_cpu_time(20)
-tell(repr((time.time() > 0, sandbox.is_worn_out(), time.localtime().tm_year > 2000)))
+renewed = [sandbox.CPUTime(seconds).renew() for seconds in (10, 20)]
+tell(repr((time.time() > 0, renewed, time.localtime().tm_year > 2000)))
 """
-    assert run(program) == "(True, False, True)"
+    assert run(program) == "(True, [True, True], True)"
+
+
+@LINUX
+def test_each_job_gets_its_cpu_time() -> None:
+    """From what the ones before it took; what is over makes room for another process."""
+    program = """
+import time
+def limit():
+    return resource.getrlimit(resource.RLIMIT_CPU)[0]
+cpu_time = sandbox.CPUTime(10)
+found = [cpu_time.renew(), limit()]
+while time.process_time() < 1.01:
+    pass
+found += [cpu_time.renew(), cpu_time.renew(), limit()]
+sandbox.CPU_SECONDS = 1
+tell(repr((found, cpu_time.renew())))
+"""
+    assert run(program) == "([True, 10, True, True, 11], False)"
 
 
 @LINUX

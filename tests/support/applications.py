@@ -3,15 +3,22 @@
 import asyncio
 import re
 from contextlib import aclosing
+from typing import Any
 
 from flowgram_core.embedded.application import Application
-from flowgram_core.hosting.service import TaskService
+from flowgram_core.hosting.service import TaskRequest, TaskService
 from flowgram_core.hosting.settings import RuntimeSettings
 from flowgram_core.journal.errors import JournalUnavailable
 from flowgram_core.journal.interface import Batch, Write
 from flowgram_core.journal.memory import MemoryJournal
 from flowgram_core.modeling import json_text
 from support.graphs import constant, declare, edge, end, node, ref, start
+
+
+def changed(request: TaskRequest, **changes: Any) -> TaskRequest:
+    """A request that differs in these."""
+    names = ("schema", "inputs", "request_id", "timeout", "labels", "display_name", "namespace")
+    return TaskRequest(**{name: getattr(request, name) for name in names} | changes)
 
 
 def echo_schema() -> str:

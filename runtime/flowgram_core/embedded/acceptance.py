@@ -166,19 +166,18 @@ class Acceptance:
             self._start_rates.take(namespace)  # last: what is refused for another reason is no start
 
     def _new_task(self, request: TaskRequest, program: Program, request_hash: bytes) -> NewTask:
-        schema, inputs, request_id, timeout, labels, display_name, namespace = request
         return NewTask(
             task_id=self._new_task_id(),
             create_time=self._services.clock.now(),
             schema_hash=program.document.digest,
-            schema=schema,
-            inputs=inputs or "{}",
-            request_id=request_id,
+            schema=request.schema,
+            inputs=request.inputs or "{}",
+            request_id=request.request_id,
             request_hash=request_hash,
-            timeout=self._default_timeout if timeout is None else timeout,
-            labels=dict(labels),
-            display_name=display_name,
-            namespace=namespace,
+            timeout=self._default_timeout if request.timeout is None else request.timeout,
+            labels=dict(request.labels) if request.labels else {},
+            display_name=request.display_name,
+            namespace=request.namespace,
         )
 
     async def _repeated(self, request: TaskRequest, error: Exception) -> TaskRecord:

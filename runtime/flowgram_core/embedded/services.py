@@ -59,7 +59,8 @@ class Services:
             record: The task as it is now.
             former: Its status before; None for a task that was just accepted.
         """
-        self.task_changes.changed(record, former)
+        if self.task_changes.watchers:
+            self.task_changes.changed(record, former)
         if self.observer is not None and former != record.status:
             if former is None:
                 self.observer.accepted()

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from flowgram_core.concurrency.offload import LARGE
 from flowgram_core.hosting.live_log import OutputDelta
@@ -16,7 +16,7 @@ from flowgram_core.journal.namespaces import DEFAULT_NAMESPACE
 from flowgram_core.modeling.json_text import encode, writing_in_pieces
 
 
-class TaskRequest(NamedTuple):
+class TaskRequest:
     """A request to run a workflow.
 
     Attributes:
@@ -29,13 +29,25 @@ class TaskRequest(NamedTuple):
         namespace: Whose the task is to be.
     """
 
-    schema: str
-    inputs: str = ""
-    request_id: str = ""
-    timeout: int | None = None
-    labels: Mapping[str, str] = MappingProxyType({})
-    display_name: str = ""
-    namespace: str = DEFAULT_NAMESPACE
+    __slots__ = ("display_name", "inputs", "labels", "namespace", "request_id", "schema", "timeout")
+
+    def __init__(
+        self,
+        schema: str,
+        inputs: str = "",
+        request_id: str = "",
+        timeout: int | None = None,
+        labels: Mapping[str, str] = MappingProxyType({}),
+        display_name: str = "",
+        namespace: str = DEFAULT_NAMESPACE,
+    ) -> None:
+        self.schema = schema
+        self.inputs = inputs
+        self.request_id = request_id
+        self.timeout = timeout
+        self.labels = labels
+        self.display_name = display_name
+        self.namespace = namespace
 
     @property
     def is_large(self) -> bool:

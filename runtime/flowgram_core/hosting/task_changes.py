@@ -90,6 +90,9 @@ class TaskChangeLog:
         time_slice: Waited for before each answer: shares the event loop with everything else on it.
         kept: So many changes are kept, of all namespaces together.
         kept_characters: So many characters of their labels and names.
+
+    Attributes:
+        watchers: How many there are.
     """
 
     def __init__(
@@ -104,7 +107,7 @@ class TaskChangeLog:
         self._clock = clock
         self._check_open = check_open
         self._time_slice = time_slice
-        self._watchers = 0
+        self.watchers = 0
         self._kept = kept
         self._kept_characters = kept_characters
         self._logs: dict[str, _NamespaceLog] = {}
@@ -154,7 +157,7 @@ class TaskChangeLog:
         if log is None:
             log = self._logs[wanted.namespace] = _NamespaceLog()
         log.watchers += 1
-        self._watchers += 1
+        self.watchers += 1
         cursor = log.number
         try:
             yield TaskChanges()
@@ -168,11 +171,11 @@ class TaskChangeLog:
                 if found.tasks or found.removed:
                     yield found
                     if caught_up:
-                        await self._clock.sleep(_INTERVAL + _INTERVAL_PER_WATCHER * (self._watchers - 1))
+                        await self._clock.sleep(_INTERVAL + _INTERVAL_PER_WATCHER * (self.watchers - 1))
                 elif caught_up and not await log.waiters.wait(self._clock, heartbeat):
                     yield TaskChanges()
         finally:
-            self._watchers -= 1
+            self.watchers -= 1
             log.watchers -= 1
             if not log.watchers:
                 del self._logs[wanted.namespace]

@@ -7,7 +7,7 @@ import json
 import math
 import re
 from codecs import getincrementaldecoder
-from typing import Final, NamedTuple, NoReturn
+from typing import Final, NoReturn
 
 import orjson
 
@@ -70,34 +70,35 @@ def memory_bound(text: str) -> int:
     return _Counts.of(text).memory
 
 
-class _Counts(NamedTuple):
+class _Counts:
     """What a look at the characters of a text says about reading it: the time, and the memory of the value, at most."""
 
-    nanoseconds: int
-    memory: int
+    def __init__(self, nanoseconds: int, memory: int) -> None:
+        self.nanoseconds = nanoseconds
+        self.memory = memory
 
     @classmethod
     def of(cls, text: str) -> "_Counts":
         length = len(text)
         if length <= _SLICE:
-            return cls._of(text, 1 if text.isascii() else 4)
+            return _counts(text, 1 if text.isascii() else 4)
         width = 1 if text.isascii() else 4
-        parts = [cls._of(text[start : start + _SLICE], width) for start in range(0, length, _SLICE)]
+        parts = [_counts(text[start : start + _SLICE], width) for start in range(0, length, _SLICE)]
         return cls(sum(part.nanoseconds for part in parts), sum(part.memory for part in parts))
-
-    @classmethod
-    def _of(cls, text: str, width: int) -> "_Counts":
-        objects, arrays, texts = text.count("{"), text.count("["), text.count('"') >> 1
-        items, members = text.count(",") + objects + arrays, text.count(":")
-        length = len(text)
-        return cls(
-            100 * objects + 60 * arrays + 30 * texts + 15 * items + 3 * length,
-            140 * objects + 60 * arrays + 60 * texts + 40 * items + 100 * members + width * length,
-        )
 
     def are_much(self, max_memory: int | None) -> bool:
         """Whether the text is to be read in pieces."""
         return self.nanoseconds > _LONG or (max_memory is not None and self.memory > max_memory)
+
+
+def _counts(text: str, width: int) -> _Counts:
+    objects, arrays, texts = text.count("{"), text.count("["), text.count('"') >> 1
+    items, members = text.count(",") + objects + arrays, text.count(":")
+    length = len(text)
+    return _Counts(
+        100 * objects + 60 * arrays + 30 * texts + 15 * items + 3 * length,
+        140 * objects + 60 * arrays + 60 * texts + 40 * items + 100 * members + width * length,
+    )
 
 
 def _read_piece(text: str, max_depth: int) -> JSONValue:

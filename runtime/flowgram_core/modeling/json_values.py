@@ -25,11 +25,12 @@ _SLICE: Final = 512 * 1024
 
 def contains_digits(data: bytes, digits: bytes) -> bool:
     """Whether such characters are in a text, where 0 stands for any digit. Large texts are looked at in pieces."""
+    # `find`, since `in` tries whether bytes are a number first, which makes an error.
     if len(data) <= _SLICE:
-        return digits in data.translate(_DIGITS_TO_ZERO)
+        return len(data) >= len(digits) and data.translate(_DIGITS_TO_ZERO).find(digits) >= 0
     overlap = len(digits) - 1
     return any(
-        digits in data[start : start + _SLICE + overlap].translate(_DIGITS_TO_ZERO)
+        data[start : start + _SLICE + overlap].translate(_DIGITS_TO_ZERO).find(digits) >= 0
         for start in range(0, len(data), _SLICE)
     )
 

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from support.applications import call_schema, echo_schema
+from support.applications import call_schema, changed, echo_schema
 from support.fakes import FakeClock, ScriptedCalls, running_application
 
 from flowgram_core.hosting.errors import QuotaExceeded
@@ -54,10 +54,10 @@ async def test_starts_are_slowed_down() -> None:
         for _ in range(2):
             await application.run(request)
         with pytest.raises(QuotaExceeded) as refused:
-            await application.run(request._replace(request_id="r"))
+            await application.run(changed(request, request_id="r"))
         assert refused.value.retry_after == 0.5
         clock.advance(0.5)
-        assert (await application.run(request._replace(request_id="r"))).status == Status.SUCCEEDED
+        assert (await application.run(changed(request, request_id="r"))).status == Status.SUCCEEDED
 
 
 async def settled() -> None:
@@ -79,7 +79,7 @@ async def test_bytes_are_counted() -> None:
             QuotaExceeded, match=r"its tasks take \d+ bytes: the limit max_bytes = 1 is reached"
         ):
             await application.run(request)
-        await application.run(request._replace(namespace="zoo"))
+        await application.run(changed(request, namespace="zoo"))
         await journal.remove_finished(ended_before=None, keep_newest=0, limit=100)
         clock.advance(1)
         await settled()

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.applications import call_schema, logged, quiet, shown
+from support.applications import call_schema, changed, logged, quiet, shown
 from support.fakes import FakeClock, ScriptedCalls, running_application
 from support.graphs import constant, declare, edge, end, node, ref, start
 from support.journals import accepted
@@ -163,11 +163,11 @@ async def test_tasks_that_are_accepted_later_go_by_the_new_settings() -> None:
         calls := HTTPCalls(20), journal=journal, settings=settings, first_id=1
     ) as application:
         await calls.running("a")
-        new = await application.run(revealing()._replace(request_id="", inputs='{"items": [1]}'))
+        new = await application.run(changed(revealing(), request_id="", inputs='{"items": [1]}'))
         await calls.running("a")
         assert "'timeout': 20000" in shown(await logged(application, new.task_id))
         assert "'timeout': 10000" in shown(await logged(application, old))
-        refused = await application.run(revealing()._replace(request_id=""))
+        refused = await application.run(changed(revealing(), request_id=""))
         assert b"max_loop_iterations = 2" in ((await application.wait(refused.task_id)).result or b"")
 
 
@@ -211,19 +211,19 @@ async def test_tasks_of_all_settings_share_the_slots_of_calls() -> None:
         await code.running("next")
 
 
-@pytest.mark.parametrize("changed", ["max_inputs_bytes", "max_schema_bytes", "max_nodes"])
-async def test_a_request_that_was_accepted_is_found_also_when_limits_are_lower(changed: str) -> None:
+@pytest.mark.parametrize("setting", ["max_inputs_bytes", "max_schema_bytes", "max_nodes"])
+async def test_a_request_that_was_accepted_is_found_also_when_limits_are_lower(setting: str) -> None:
     """A retry gets its task, and another request of its id the conflict; what is new is refused, although it is compiled."""
-    journal, settings = MemoryJournal(), OTHERS[changed].settings
+    journal, settings = MemoryJournal(), OTHERS[setting].settings
     async with running_application(HTTPCalls(10), journal=journal, settings=quiet()) as application:
         task_id = (await application.run(revealing())).task_id
     async with running_application(HTTPCalls(10), journal=journal, settings=settings) as application:
         assert (await application.run(revealing())).task_id == task_id
         with pytest.raises(RequestConflict):
-            await application.run(revealing()._replace(labels={"another": "one"}))
+            await application.run(changed(revealing(), labels={"another": "one"}))
         for request_id in ("", "new"):
-            with pytest.raises(InvalidWorkflow, match=changed):
-                await application.run(revealing()._replace(request_id=request_id))
+            with pytest.raises(InvalidWorkflow, match=setting):
+                await application.run(changed(revealing(), request_id=request_id))
 
 
 async def first_cause(setup: Setup) -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from support.applications import call_schema, echo_schema
+from support.applications import call_schema, changed, echo_schema
 from support.fakes import ScriptedCalls
 from support.temporal_host import KEYS, events_of, temporal_host
 from support.temporal_server import TemporalServer
@@ -81,7 +81,7 @@ async def test_keys_are_changed(cluster: TemporalServer) -> None:
             front = during.front()
             assert (await front.run(request)).task_id == task.task_id
             with pytest.raises(RequestConflict):
-                await front.run(request._replace(schema=echo_schema()))
+                await front.run(changed(request, schema=echo_schema()))
             await listed(front, request)
             calls.made.clear()
             async with during.worker():
@@ -89,7 +89,7 @@ async def test_keys_are_changed(cluster: TemporalServer) -> None:
                 calls.answer("a", {"v": "later"})
                 assert (await front.wait(task.task_id)).status == Status.SUCCEEDED
                 events = await events_of(front, task.task_id)
-                new = await front.run(request._replace(request_id=f"{queue} new"))
+                new = await front.run(changed(request, request_id=f"{queue} new"))
                 await calls.running("a")
                 calls.answer("a", {"v": "new"})
                 assert (await front.wait(new.task_id)).status == Status.SUCCEEDED

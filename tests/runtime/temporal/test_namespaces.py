@@ -5,7 +5,7 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from support.applications import call_schema, echo_schema
+from support.applications import call_schema, changed, echo_schema
 from support.fakes import ScriptedCalls
 from support.temporal_host import temporal_host
 from support.temporal_server import TemporalServer
@@ -74,7 +74,7 @@ async def test_request_ids_belong_to_a_namespace(cluster: TemporalServer) -> Non
     async with temporal_host(cluster.address) as host, host.worker():
         front = host.front()
         request = TaskRequest(echo_schema(), '{"x": 1}', request_id="of everybody")
-        wanted = [request._replace(namespace=name) for name in ("default", "acme", "zoo")]
+        wanted = [changed(request, namespace=name) for name in ("default", "acme", "zoo")]
         first = [await front.run(each) for each in wanted]
         assert len({record.task_id for record in first}) == 3
         again = [await front.run(each) for each in wanted]
@@ -134,13 +134,13 @@ async def test_quotas_of_tasks_and_starts(cluster: TemporalServer) -> None:
         request = TaskRequest(call_schema("a"), request_id="first", namespace="few")
         first = await front.run(request)
         with pytest.raises(QuotaExceeded, match="1 tasks run and wait: the limit max_tasks is reached"):
-            await front.run(request._replace(request_id="second"))
+            await front.run(changed(request, request_id="second"))
         assert (await front.run(request)).task_id == first.task_id
         quick = TaskRequest(echo_schema(), '{"x": 1}', namespace="slow")
         await front.run(quick)
         with pytest.raises(QuotaExceeded, match="max_starts_per_second"):
             await front.run(quick)
-        await front.run(quick._replace(namespace="other"))
+        await front.run(changed(quick, namespace="other"))
         await front.cancel(first.task_id, "", namespace="few")
 
 

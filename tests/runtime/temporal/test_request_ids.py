@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from support.applications import call_schema, echo_schema
+from support.applications import call_schema, changed, echo_schema
 from support.temporal_host import temporal_host
 from support.temporal_server import TemporalServer
 
@@ -23,7 +23,7 @@ async def test_one_request_is_one_task_on_all_servers(cluster: TemporalServer) -
         assert len({record.task_id for record in records}) == 1
         for front in fronts:
             with pytest.raises(RequestConflict):
-                await front.run(request._replace(inputs='{"x": 2}'))
+                await front.run(changed(request, inputs='{"x": 2}'))
         ended = await fronts[1].wait(records[0].task_id)
         assert ended.status == Status.SUCCEEDED
         assert (await fronts[0].run(request)).status == Status.SUCCEEDED
@@ -51,7 +51,7 @@ async def test_another_request_with_the_same_id(cluster: TemporalServer) -> None
         task = await fronts[0].run(request)
         for changes in OTHER:
             with pytest.raises(RequestConflict):
-                await fronts[1].run(request._replace(**changes))
+                await fronts[1].run(changed(request, **changes))
         async with host.worker():
             await fronts[1].wait(task.task_id)
         for front in fronts:
@@ -59,7 +59,7 @@ async def test_another_request_with_the_same_id(cluster: TemporalServer) -> None
             assert (found.task_id, found.status) == (task.task_id, Status.SUCCEEDED)
             for changes in OTHER:
                 with pytest.raises(RequestConflict):
-                    await front.run(request._replace(**changes))
+                    await front.run(changed(request, **changes))
 
 
 async def test_two_requests_race_for_an_id(cluster: TemporalServer) -> None:
@@ -70,7 +70,7 @@ async def test_two_requests_race_for_an_id(cluster: TemporalServer) -> None:
         sent = [f'{{"x": {index % 2}}}' for index in range(12)]
         outcomes = await asyncio.gather(
             *(
-                fronts[index // 2 % 2].run(request._replace(inputs=inputs))
+                fronts[index // 2 % 2].run(changed(request, inputs=inputs))
                 for index, inputs in enumerate(sent)
             ),
             return_exceptions=True,
@@ -98,7 +98,7 @@ async def test_a_batch_that_is_sent_again(cluster: TemporalServer) -> None:
         ids = [outcome.task_id for outcome in first if not isinstance(outcome, Exception)]
         assert ids == [outcome.task_id for outcome in second if not isinstance(outcome, Exception)]
         assert len(set(ids)) == len(requests)
-        bad = requests[0]._replace(schema="{}", request_id="bad")
+        bad = changed(requests[0], schema="{}", request_id="bad")
         ended, refused = await fronts[1].run_many([requests[3], bad])
         assert not isinstance(ended, Exception)
         assert ended.task_id == ids[3]

@@ -13,18 +13,19 @@ from flowgram_core.nodes.code.quickjs_library import (
     EVAL_GLOBAL,
     EVAL_INDIRECT,
     TAG_EXCEPTION,
+    TAG_INTEGER,
     UNDEFINED,
     Library,
     Value,
     integer,
 )
-from flowgram_core.nodes.code.worker_protocol import ERROR
+from flowgram_core.nodes.code.worker_protocol import ERROR, VALUE
 
 _OPEN = 0
 _NOT_READ = 1
 """Kinds of outcomes besides the first bytes of answers: there is none yet; script_outcome.js has to read it."""
 
-_KIND, _CONTENT, _RUN, _PARSE, _FAIL, _READ = map(integer, range(6))
+_OUTCOME, _CONTENT, _RUN, _PARSE, _FAIL, _READ = map(integer, range(6))
 """The requests of script_runner.js."""
 
 _NEVER_SETTLES = ERROR + b'"the promise returned by main never settles"'
@@ -81,7 +82,9 @@ class Context:
         self._engine = engine
         self._library = engine.library
         self._runtime = self._library.NewRuntime()
-        self._context = self._library.NewContext(self._runtime)
+        self._context = self._library.NewContext(self._runtime) if self._runtime else None
+        if not self._context:
+            raise MemoryError  # which ends this process: it could not run the next script either
         self._request: Value | None = None  # the function of script_runner.js
         self._functions: list[Value] = []
 
@@ -116,8 +119,8 @@ class Context:
             return _OUT_OF_MEMORY
         try:
             return self._run(script, params)
-        except _ThrownError:
-            # Whatever the script itself throws is part of its outcome: this is the engine at its limits around it.
+        except (_ThrownError, MemoryError):
+            # Whatever the script itself throws is part of its outcome: this is the engine, or the process, at its limits.
             return _OUT_OF_MEMORY
 
     def close(self) -> None:
@@ -128,31 +131,30 @@ class Context:
         self._library.FreeRuntime(self._runtime)
 
     def _run(self, script: bytes, params: bytes) -> bytes:
-        kind = self._begin(script, params)
+        outcome = self._begin(script, params)
+        if outcome.tag == TAG_INTEGER and outcome.bits == _OPEN:
+            outcome = self._wait()
+        if outcome.tag != TAG_INTEGER:
+            return VALUE + self._taken_text(outcome)
+        kind = outcome.bits
         if kind == _OPEN:
-            kind = self._wait()
-            if kind == _OPEN:
-                return _NEVER_SETTLES
-        if kind == _NOT_READ:
-            reader = self._evaluate(self._engine.reader)
-            kind = self._call(_READ, reader, integer(b"null" in script)).bits
+            return _NEVER_SETTLES
+        reader = self._evaluate(self._engine.reader)
+        kind = self._call(_READ, reader, integer(b"null" in script)).bits
         return b"%c%b" % (kind, self._taken_text(self._call(_CONTENT)))
 
-    def _begin(self, script: bytes, params: bytes) -> int:
-        """Evaluates a script, and calls its main. Returns the kind of the outcome."""
+    def _begin(self, script: bytes, params: bytes) -> Value:
+        """Evaluates a script, and calls its main. Returns the outcome: a value's JSON text, or the kind."""
         code = self._engine.scripts.get(script)
-        if code is None:
-            try:
-                function = self._compile_script(script)
-            except _RefusedError:
-                return self._fail(is_refused=True)
-        else:
-            function = self._read(code)
+        try:
+            function = self._read(code) if code is not None else self._compile_script(script)
+        except _RefusedError:
+            return self._fail(is_refused=True)
         try:
             main = self._start(function)
         except _ThrownError:
             return self._fail(is_refused=False)
-        return int(self._call_with_text(_RUN, params, main).bits)
+        return self._call_with_text(_RUN, params, main)
 
     def _compile_script(self, script: bytes) -> Value:
         """A script's function. Raises `_RefusedError`."""
@@ -161,30 +163,32 @@ class Context:
             function = self._compile(_BEFORE + text + _AFTER, EVAL_INDIRECT)
         except _ThrownError as error:
             raise _RefusedError from error
-        if len(script) <= _CACHED_SCRIPT:
-            try:
-                self._engine.scripts.add(script, self._write(function))
-            except BaseException:
-                self._library.FreeValue(self._context, function)
-                raise
-        return function
+        if len(script) > _CACHED_SCRIPT:
+            return function
+        try:
+            code = self._write(function)
+        finally:
+            self._library.FreeValue(self._context, function)
+        self._engine.scripts.add(script, code)
+        return self._read(code)  # so that a heap looks the same each time that the script runs
 
-    def _wait(self) -> int:
-        """Runs microtasks until there is an outcome, or no more of them. Returns its kind."""
+    def _wait(self) -> Value:
+        """Runs microtasks until there is an outcome, or no more of them. Returns what there is then."""
         job_context = ctypes.byref(ctypes.c_void_p())
         while (result := self._library.ExecutePendingJob(self._runtime, job_context)) != 0:
             if result < 0:
                 # A microtask threw. Nobody in the script caught it, and main's promise may settle all the same.
                 self._library.FreeValue(self._context, self._library.GetException(self._context))
-            if kind := int(self._call(_KIND).bits):
-                return kind
-        return _OPEN
+            outcome = self._call(_OUTCOME)
+            if outcome.tag != TAG_INTEGER or outcome.bits != _OPEN:
+                return outcome
+        return integer(_OPEN)
 
-    def _fail(self, *, is_refused: bool) -> int:
-        """Makes what was thrown the outcome. Returns its kind."""
+    def _fail(self, *, is_refused: bool) -> Value:
+        """Makes what was thrown the outcome, which it returns."""
         exception = self._library.GetException(self._context)
         try:
-            return int(self._call(_FAIL, exception, integer(is_refused)).bits)
+            return self._call(_FAIL, exception, integer(is_refused))
         finally:
             self._library.FreeValue(self._context, exception)
 

@@ -11,6 +11,7 @@ TYPE_CHECKING = False  # the module `typing` takes longer to import than all tha
 if TYPE_CHECKING:
     from typing import Any
 
+TAG_INTEGER = 0
 TAG_UNDEFINED = 3
 TAG_EXCEPTION = 6
 
@@ -30,7 +31,7 @@ class Value(ctypes.Structure):
 
 def integer(number: int) -> Value:
     """A small number that is not negative."""
-    return Value(number, 0)
+    return Value(number, TAG_INTEGER)
 
 
 UNDEFINED = Value(0, TAG_UNDEFINED)

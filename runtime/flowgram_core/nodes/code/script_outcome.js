@@ -2,7 +2,7 @@
 // the script, in the same context: it uses the built-ins that it is given, and nothing that a script can replace.
 "use strict";
 (
-  { parse, stringify, rawJSON, apply, isArray, propertyIsEnumerable, endsWith, slice, text, ...builtins },
+  { parse, stringify, rawJSON, call, isArray, propertyIsEnumerable, slice, text, ...builtins },
   { isRefused, failed, value },
   saysNull,
 ) => {
@@ -35,7 +35,7 @@
     for (let index = 0; index < SHOWN.length; index++) {
       const key = SHOWN[index];
       const property = value[key];
-      if (property === undefined || apply(propertyIsEnumerable, value, [key])) continue;
+      if (property === undefined || call(propertyIsEnumerable, value, key)) continue;
       hidden[key] = property;
       found = true;
     }
@@ -63,8 +63,8 @@
       const { message } = thrown;
       if (typeof message === "string") {
         // FlowGram's engine quotes the name, and this is the mistake that users meet most.
-        if (thrown instanceof BuiltinReferenceError && apply(endsWith, message, [NOT_DEFINED])) {
-          const name = apply(slice, message, [0, -NOT_DEFINED.length]);
+        if (thrown instanceof BuiltinReferenceError && call(slice, message, -NOT_DEFINED.length) === NOT_DEFINED) {
+          const name = call(slice, message, 0, -NOT_DEFINED.length);
           if (name[0] !== "'") return `'${name}'${NOT_DEFINED}`;
         }
         return message;

@@ -8,16 +8,16 @@
     parse: JSON.parse,
     stringify: JSON.stringify,
     rawJSON: JSON.rawJSON,
-    apply: Reflect.apply,
+    // `call(f, this, ...)`, whatever becomes of `f.call`. Reflect.apply does the same; reading it makes all functions of Reflect.
+    call: Function.prototype.call.bind(Function.prototype.call),
     isArray: Array.isArray,
     propertyIsEnumerable: Object.prototype.propertyIsEnumerable,
-    endsWith: String.prototype.endsWith,
     slice: String.prototype.slice,
     text: String,
     BuiltinReferenceError: ReferenceError,
     BuiltinSyntaxError: SyntaxError,
   };
-  const { parse, stringify, apply, isArray, propertyIsEnumerable } = builtins;
+  const { parse, stringify, call, isArray, propertyIsEnumerable } = builtins;
   const BuiltinPromise = Promise;
   const { then } = BuiltinPromise.prototype;
 
@@ -37,7 +37,7 @@
   // For outcomes that are not read here: what script_outcome.js has to know.
   const outcome = { isRefused: false, failed: false, value: undefined };
 
-  const hides = (value, key, property) => property !== undefined && !apply(propertyIsEnumerable, value, [key]);
+  const hides = (value, key, property) => property !== undefined && !call(propertyIsEnumerable, value, key);
 
   const isSimple = (value) => {
     switch (typeof value) {
@@ -78,34 +78,36 @@
   const run = (params, main) => {
     try {
       const result = main({ params: parse(params) });
-      if (result instanceof BuiltinPromise) apply(then, result, [succeed, fail]);
+      if (result instanceof BuiltinPromise) call(then, result, succeed, fail);
       else succeed(result);
     } catch (error) {
       fail(error);
     }
   };
 
-  // Requests, as quickjs_engine.py lists them: the kind of the outcome; its content; to run with parameters as JSON text
-  // a script's `main`; the text of a script that comes as JSON text; to take what the evaluation of a script threw,
-  // or, as well, what the engine threw that refuses it; to read the outcome with the function of script_outcome.js.
+  // Requests, as quickjs_engine.py lists them: the kind of the outcome, or its content where the outcome is a value that was
+  // read; its content; to run with parameters as JSON text a script's `main`; the text of a script that comes as JSON text; to
+  // take what the evaluation of a script threw, or, as well, what the engine threw that refuses it; to read the outcome with
+  // the function of script_outcome.js.
   return (request, first, second) => {
     switch (request) {
       case 0:
-        return kind;
+        break;
       case 1:
         return content;
       case 2:
         run(first, second);
-        return kind;
+        break;
       case 3:
         return parse(first);
       case 4:
         outcome.isRefused = second;
         fail(first);
-        return kind;
+        break;
       case 5:
         ({ kind, content } = first(builtins, outcome, second));
         return kind;
     }
+    return kind === VALUE ? content : kind;
   };
 })();

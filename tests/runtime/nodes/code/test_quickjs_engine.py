@@ -1,7 +1,6 @@
 """Scripts in the engine itself, one after the other in one process."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
@@ -10,7 +9,7 @@ from flowgram_core.nodes.node_settings import CodeSettings
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
+def engine() -> Engine:
     settings = CodeSettings()
     return Engine(settings.heap_bytes, settings.stack_bytes)
 

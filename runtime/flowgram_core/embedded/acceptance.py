@@ -140,7 +140,7 @@ class Acceptance:
         self, request: TaskRequest, prepared: Prepared, request_hash: bytes
     ) -> "asyncio.Future[TaskRecord]":
         services, settings = self._services, self._settings
-        program, inputs, inputs_memory = prepared
+        program, inputs, inputs_memory = prepared.program, prepared.inputs, prepared.inputs_memory
         self._check_open()
         self._check(request, program, inputs_memory)
         task = self._new_task(request, program, request_hash)

@@ -99,6 +99,8 @@ class NodeStatusChanged:
         outputs: The node's outputs, if it produced any.
         branch: The output port that was taken, for nodes that branch.
         error: Why it failed.
+        key: The end of `snapshot_id`: what names the node in its graph.
+        key_prefix: The beginning of it: what names the iteration, the same text for all of its events; empty outside of loops.
     """
 
     __slots__ = (
@@ -108,10 +110,11 @@ class NodeStatusChanged:
         "error",
         "inputs",
         "iterations",
+        "key",
+        "key_prefix",
         "node_id",
         "outputs",
         "sequence",
-        "snapshot_id",
         "start_time",
         "status",
     )
@@ -130,6 +133,7 @@ class NodeStatusChanged:
         outputs: JSONObject | None,
         branch: str,
         error: str,
+        key_prefix: str = "",
     ) -> None:
         self.sequence = sequence
         self.at = at
@@ -137,12 +141,18 @@ class NodeStatusChanged:
         self.status = status
         self.start_time = start_time
         self.end_time = end_time
-        self.snapshot_id = snapshot_id
+        self.key = snapshot_id  # with `key_prefix` before it
         self.iterations = iterations
         self.inputs = inputs
         self.outputs = outputs
         self.branch = branch
         self.error = error
+        self.key_prefix = key_prefix
+
+    @property
+    def snapshot_id(self) -> str:
+        """See `NodeStatusChanged`."""
+        return self.key_prefix + self.key
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, NodeStatusChanged) and self._fields() == other._fields()
@@ -194,7 +204,8 @@ class MessageLogged(NamedTuple):
 Event = TaskStatusChanged | NodeStatusChanged | MessageLogged
 
 
-class Finished(NamedTuple):
+@final
+class Finished:
     """How a task ended.
 
     Attributes:
@@ -205,8 +216,30 @@ class Finished(NamedTuple):
         end_time: When it ended.
     """
 
-    status: Status
-    outputs: JSONObject | None
-    errors: tuple[MessageLogged, ...]
-    start_time: int
-    end_time: int
+    __slots__ = ("end_time", "errors", "outputs", "start_time", "status")
+
+    def __init__(
+        self,
+        status: Status,
+        outputs: JSONObject | None,
+        errors: tuple[MessageLogged, ...],
+        start_time: int,
+        end_time: int,
+    ) -> None:
+        self.status = status
+        self.outputs = outputs
+        self.errors = errors
+        self.start_time = start_time
+        self.end_time = end_time
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Finished) and self._fields() == other._fields()
+
+    def __hash__(self) -> int:
+        return hash((self.status, self.start_time, self.end_time))
+
+    def __repr__(self) -> str:
+        return f"Finished{self._fields()}"
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.status, self.outputs, self.errors, self.start_time, self.end_time)

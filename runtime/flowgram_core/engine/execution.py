@@ -49,6 +49,7 @@ from flowgram_core.modeling.secret_references import SECRETS, variables
 from flowgram_core.modeling.status import PENDING, PROCESSING, SUCCEEDED, Status
 
 _GLOBAL: Final = "global"
+_NO_INPUTS: Final[JSONObject] = {}
 
 
 class Execution:
@@ -355,19 +356,17 @@ class Execution:
             return
         self._memory.add_value(outcome.outputs)
         self._end_run(run, SUCCEEDED)
-        self._complete(run.frame, run.step, outcome.outputs, "", run.key, run.started_at, None)
+        self._complete(run.frame, run.step, outcome.outputs, "", run.started_at, None)
 
     def _run(self, frame: Frame, step: Step) -> None:
         """Runs a ready node: to its end, if nothing from outside is needed, or as far as a call or a loop."""
-        inputs: JSONObject = {}
-        key = frame.key_prefix + step.key
-        recorder = self._recorder
+        pure, recorder = step.pure, self._recorder
+        inputs: JSONObject = {} if pure is None else _NO_INPUTS
         try:
             if step.resolve_inputs is not None:
                 inputs = recorder.shown(step.resolve_inputs(frame))
-            pure = step.pure
             if pure is None:
-                self._begin(frame, step, key, inputs)
+                self._begin(frame, step, inputs)
                 return
             result = pure.run(frame, inputs)
             outputs, branch = result.outputs, result.branch
@@ -378,12 +377,13 @@ class Execution:
             text = str(error) if for_users else f"Node type {step.node.type} failed with an internal error"
             if not for_users or isinstance(error, NodeTypeError):
                 self.unexpected_errors.append(UnexpectedError(step.id, inputs, error))
-            self._fail(frame, step, key, recorder.at, inputs, None, "", text)
+            self._fail(frame, step, recorder.at, inputs, None, "", text)
             return
-        self._complete(frame, step, outputs, branch, key, recorder.at, inputs)
+        self._complete(frame, step, outputs, branch, recorder.at, inputs)
 
-    def _begin(self, frame: Frame, step: Step, key: str, inputs: JSONObject) -> None:
+    def _begin(self, frame: Frame, step: Step, inputs: JSONObject) -> None:
         """Begins a node run that takes time."""
+        key = frame.key_prefix + step.key
         if step.loop is not None:
             self._start_loop(frame, step, step.loop, key, inputs)
         elif step.prepare is not None:
@@ -397,7 +397,6 @@ class Execution:
         step: Step,
         outputs: JSONObject,
         branch: str,
-        key: str,
         started_at: int,
         inputs: JSONObject | None,
     ) -> None:
@@ -410,10 +409,10 @@ class Execution:
             way = step.way(branch)
             if way is None:
                 error = f'Branch "{branch}" not found' if branch else f'Node "{step.id}" has no next nodes'
-                self._fail(frame, step, key, started_at, inputs, outputs, branch, error)
+                self._fail(frame, step, started_at, inputs, outputs, branch, error)
                 return
         recorder = self._recorder
-        recorder.ended(SUCCEEDED, frame.iterations, step, key, started_at, inputs, outputs, branch)
+        recorder.ended(SUCCEEDED, frame, step, started_at, inputs, outputs, branch)
         control = step.control
         if control is not NO_CONTROL:
             if control is END:
@@ -462,7 +461,7 @@ class Execution:
         run = NodeRun(frame, step, key, self._recorder.at)
         run.move(PROCESSING)
         self._runs[key] = run
-        self._recorder.started(frame.iterations, step, key, inputs)
+        self._recorder.started(frame, step, inputs)
         return run
 
     def _end_run(self, run: NodeRun, status: Status) -> None:
@@ -533,17 +532,16 @@ class Execution:
             self._fail_run(run, str(error))
             return
         self._end_run(run, SUCCEEDED)
-        self._complete(run.frame, run.step, outputs, "", run.key, run.started_at, None)
+        self._complete(run.frame, run.step, outputs, "", run.started_at, None)
 
     def _fail_run(self, run: NodeRun, error: str) -> None:
         self._end_run(run, Status.FAILED)
-        self._fail(run.frame, run.step, run.key, run.started_at, None, None, "", error)
+        self._fail(run.frame, run.step, run.started_at, None, None, "", error)
 
     def _fail(
         self,
         frame: Frame,
         step: Step,
-        key: str,
         started_at: int,
         inputs: JSONObject | None,
         outputs: JSONObject | None,
@@ -552,9 +550,7 @@ class Execution:
     ) -> None:
         """A node has failed, and with it the loops around it; the task follows at the end of the wave. Rule 2."""
         self._failing = True
-        self._recorder.ended(
-            Status.FAILED, frame.iterations, step, key, started_at, inputs, outputs, branch, error
-        )
+        self._recorder.ended(Status.FAILED, frame, step, started_at, inputs, outputs, branch, error)
         self._recorder.message(MessageType.ERROR, error, step.id)
         frame.active -= 1
         outer = frame.loop
@@ -571,7 +567,8 @@ class Execution:
         """Ends the task: cancels what still runs, and drops pending work."""
         recorder = self._recorder
         self._position = 0
-        self._remains = self._memory.remains(self._root, self._frames(), self._runs.values())
+        if self._memory.is_large:
+            self._remains = self._memory.remains(self._root, self._frames(), self._runs.values())
         if self._runs:
             self._cancel_runs()
         self._wave, self._ready, self._position, self._ending, self._root = [], [], 0, None, None
@@ -581,6 +578,8 @@ class Execution:
 
     def release(self) -> list[Any]:
         """What a large task holds, or held at its end: the host frees it piece by piece, once it has dropped the execution."""
+        if not self._memory.is_large:
+            return self._remains
         frames, runs = self._frames(), self._runs.values()
         return self._remains + self._memory.remains(self._root, frames, runs, self._inputs, self._outputs)
 
@@ -588,7 +587,7 @@ class Execution:
         runs = list(self._runs.values())
         for run in runs:
             self._end_run(run, Status.CANCELED)
-            self._recorder.ended(Status.CANCELED, run.frame.iterations, run.step, run.key, run.started_at)
+            self._recorder.ended(Status.CANCELED, run.frame, run.step, run.started_at)
         # A call that the host has not seen yet needs no cancellation.
         not_taken = {command.key for command in self._commands}
         calls = (run.key for run in runs if run.call is not None)

@@ -104,7 +104,7 @@ def _size_of(found: Variable | None, limit: int, meter: Meter | None = None) -> 
 class LoopRun:
     """A running loop: one iteration after the other, each in its own frame."""
 
-    __slots__ = ("_collected", "_found", "_index", "_iterations", "_plan", "_size", "run")
+    __slots__ = ("_collected", "_found", "_index", "_iterations", "_lists", "_plan", "_size", "run")
 
     def __init__(self, run: NodeRun, plan: LoopPlan, found: LoopItems) -> None:
         self.run = run
@@ -113,6 +113,7 @@ class LoopRun:
         self._index = -1
         self._iterations = run.frame.iterations
         self._collected: dict[str, list[Variable | None]] = {name: [] for name, _ in plan.outputs}
+        self._lists = list(self._collected.values())
         self._size = 0
 
     @property
@@ -130,6 +131,7 @@ class LoopRun:
         """A loop with this progress."""
         loop = cls(run, plan, LoopItems(progress.items, progress.items_type, block))
         loop._index, loop._collected = progress.position, progress.collected
+        loop._lists = list(progress.collected.values())
         loop._size = sum(_size_of(found, UNLIMITED) for each in progress.collected.values() for found in each)
         return loop
 
@@ -159,7 +161,7 @@ class LoopRun:
         variables = self._plan.variables
         if variables is None:
             return False
-        values = []
+        values: list[Variable | None] = []
         for node_id, key in variables:
             found = frame.lookup(node_id, key)
             if found is not None and type(found.value) not in _SCALARS:
@@ -198,8 +200,8 @@ class LoopRun:
 
     def _add(self, values: list[Variable | None], meter: Meter) -> None:
         meter.allocated += COLLECTED_BYTES * len(values)
-        for collected, found in zip(self._collected.values(), values):  # noqa: B905 - they are of one length, and this is fast
-            collected.append(found)
+        for index in range(len(values)):
+            self._lists[index].append(values[index])
 
     def outputs(self) -> JSONObject:
         """The loop's outputs, also made variables: for each name the values of the iterations, null where an iteration had none."""

@@ -1,11 +1,10 @@
 """The recorder: the only place that numbers the events of a task; keeps them until the host takes them."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.events import (
     Event,
-    Iterations,
     MessageLogged,
     MessageType,
     NodeStatusChanged,
@@ -18,6 +17,9 @@ from flowgram_core.modeling.meter import Meter
 from flowgram_core.modeling.sizes import size_of, too_large
 from flowgram_core.modeling.small_sizes import small_size_of
 from flowgram_core.modeling.status import PROCESSING, SUCCEEDED, Status
+
+if TYPE_CHECKING:
+    from flowgram_core.engine.frame import Frame
 
 
 class Recorder:
@@ -142,7 +144,7 @@ class Recorder:
         end_time = self._end_time if status is SUCCEEDED or status > SUCCEEDED else None
         self._events.append(TaskStatusChanged(sequence, at, status, self.start_time, end_time, outputs))
 
-    def started(self, iterations: Iterations, step: Step, key: str, inputs: JSONObject) -> None:
+    def started(self, frame: "Frame", step: Step, inputs: JSONObject) -> None:
         """A node run began that takes time. The text budget starts anew for the next run."""
         self._texts = 0
         self.sequence += 1
@@ -155,21 +157,21 @@ class Recorder:
                 PROCESSING,
                 at,
                 None,
-                key,
-                iterations,
+                step.key,
+                frame.iterations,
                 inputs,
                 None,
                 "",
                 "",
+                frame.key_prefix,
             )
         )
 
     def ended(
         self,
         status: Status,
-        iterations: Iterations,
+        frame: "Frame",
         step: Step,
-        key: str,
         started_at: int,
         inputs: JSONObject | None = None,
         outputs: JSONObject | None = None,
@@ -188,12 +190,13 @@ class Recorder:
                 status,
                 started_at,
                 self._end_time,
-                key,
-                iterations,
+                step.key,
+                frame.iterations,
                 inputs,
                 outputs,
                 branch,
                 error,
+                frame.key_prefix,
             )
         )
 

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast, final
 
 from mypy_extensions import mypyc_attr
 
@@ -31,10 +31,11 @@ from flowgram_core.modeling.errors import (
     SchemaInvalid,
     WorkLimitExceeded,
 )
-from flowgram_core.modeling.inputs_validation import have_types, validate_inputs
+from flowgram_core.modeling.inputs_validation import validate_inputs
 from flowgram_core.modeling.json_text import JSONObject, JSONValue
 from flowgram_core.modeling.meter import Meter
 from flowgram_core.modeling.normalization import normalize
+from flowgram_core.modeling.simple_types import have_types
 from flowgram_core.modeling.sizes import utf8_length
 from flowgram_core.modeling.warnings import find_warnings
 
@@ -70,7 +71,8 @@ class Validation(NamedTuple):
     warnings: tuple[Problem, ...] = ()
 
 
-class Prepared(NamedTuple):
+@final
+class Prepared:
     """A program and inputs for it.
 
     Attributes:
@@ -79,9 +81,12 @@ class Prepared(NamedTuple):
         inputs_memory: Bytes of memory that they take at most, about.
     """
 
-    program: Program
-    inputs: JSONObject
-    inputs_memory: int
+    __slots__ = ("inputs", "inputs_memory", "program")
+
+    def __init__(self, program: Program, inputs: JSONObject, inputs_memory: int) -> None:
+        self.program = program
+        self.inputs = inputs
+        self.inputs_memory = inputs_memory
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

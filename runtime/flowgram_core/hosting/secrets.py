@@ -113,7 +113,7 @@ class Secrets:
 
     def mask_inputs(self, inputs: JSONObject) -> JSONObject:
         """The inputs of a node as they may be shown: the same object where nothing can be secret."""
-        if self._concerned.isdisjoint(inputs) and not any(map(_is_address, inputs.values())):
+        if self._concerned.isdisjoint(inputs) and not _has_address(inputs):
             return inputs
         shown = {
             name: _hide(value) if name in self._names else self._mask_fields(name, value)
@@ -227,6 +227,13 @@ def _texts_and_names(values: Iterable[Any]) -> Iterator[str]:
             pending.extend(value.values())
         elif isinstance(value, list):
             pending.extend(value)
+
+
+def _has_address(inputs: JSONObject) -> bool:
+    for value in inputs.values():  # noqa: SIM110 - for every node run: a generator would take twice as long
+        if _is_address(value):
+            return True
+    return False
 
 
 def _is_address(value: Any) -> bool:

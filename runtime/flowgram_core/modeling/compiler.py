@@ -23,7 +23,6 @@ from flowgram_core.modeling.errors import (
     Problem,
     SchemaInvalid,
 )
-from flowgram_core.modeling.inputs_validation import simple_types
 from flowgram_core.modeling.normalization import normalize
 from flowgram_core.modeling.schema import EdgeSchema, NodeSchema, WorkflowSchema
 from flowgram_core.modeling.secret_references import (
@@ -31,6 +30,7 @@ from flowgram_core.modeling.secret_references import (
     SecretUses,
     find_secret_references,
 )
+from flowgram_core.modeling.simple_types import simple_types
 from flowgram_core.modeling.validation import validate_schema
 from flowgram_core.modeling.values import UNDEFINED, UNKNOWN
 

@@ -4,7 +4,6 @@ Nodes of one graph refer to each other by their position in it, so that a runnin
 document holds no cycles.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +12,7 @@ from flowgram_core.modeling.disposal import Disposable
 from flowgram_core.modeling.errors import Problem
 from flowgram_core.modeling.json_text import JSONObject
 from flowgram_core.modeling.secret_references import SecretUses
+from flowgram_core.modeling.simple_types import SimpleTypes
 from flowgram_core.modeling.values import Variable, variable_of
 
 DEFAULT_PORT = "defaultOutput"
@@ -109,7 +109,7 @@ class Document(Disposable):
         nodes: How many there are, blocks included.
         inputs_schema: What the start node declares as the workflow's inputs (FlowGram's kind of JSON schema).
         inputs_schema_size: How long that is as JSON text, in bytes.
-        simple_inputs: The types of the inputs where these are a few simple values; see `inputs_validation.simple_types`.
+        simple_inputs: The types of the inputs where these are a few simple values; see `simple_types`.
         name_problems: Names that are too long for a new task.
         secret_problems: References to secrets that a new task may not have.
         memory: Bytes of memory that the document takes, at most about.
@@ -122,7 +122,7 @@ class Document(Disposable):
     nodes: int
     inputs_schema: JSONObject
     inputs_schema_size: int
-    simple_inputs: Mapping[str, frozenset[type]] | None = None
+    simple_inputs: SimpleTypes | None = None
     name_problems: tuple[Problem, ...] = ()
     secret_problems: tuple[Problem, ...] = ()
     memory: int = 0

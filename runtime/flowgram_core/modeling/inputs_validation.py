@@ -6,8 +6,7 @@ none, for any value. And where it stops at the first problem, the others are fou
 is the one that it reports.
 """
 
-import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from itertools import islice
 from operator import ne
 from typing import Any, TypeAlias
@@ -16,6 +15,7 @@ from flowgram_core.modeling import javascript, json_text
 from flowgram_core.modeling.disposal import dispose
 from flowgram_core.modeling.errors import Problem
 from flowgram_core.modeling.meter import PART, Meter
+from flowgram_core.modeling.simple_types import CLASSES, NARROWING, SimpleTypes, is_plain_object, simple_types
 from flowgram_core.modeling.sizes import size_of
 from flowgram_core.modeling.values import DATE_TIME, UNDEFINED, type_of
 
@@ -27,24 +27,8 @@ MAX_PROBLEM_CHARACTERS = 1_000_000
 
 _ROOT = "root"
 
-_NARROWING = frozenset({"$ref", "enum", "additionalProperties"})
-"""Members of a declaration that say more of a value than its type."""
-
-_CLASSES = {
-    "string": frozenset({str}),
-    "boolean": frozenset({bool}),
-    "integer": frozenset({int}),
-    "number": frozenset({int, float}),
-}
-"""By declared type, classes of JSON values all of which are of that type; a float may be an integer, too."""
-
-_FEW = 32
-
 _SLICE = 16_384
 """So many values are looked at in one go, in which no other thread runs: less than half a millisecond."""
-
-SimpleTypes: TypeAlias = Mapping[str, frozenset[type]]
-"""By the name of an input, the classes that its value may have."""
 
 
 # The location of a value: that of its container, and its name or index there. That of the outermost value is None. It becomes
@@ -68,6 +52,7 @@ class _Findings(list[Problem]):
         self.meter = meter
         self._characters = 0
         self._members: dict[int, frozenset[Any]] = {}
+        self._types: dict[int, SimpleTypes | None] = {}
 
     def add(self, location: _Location, text: str) -> None:
         """Adds a problem of the value at a location. Raises `_Enough` beyond the number that is reported."""
@@ -84,6 +69,13 @@ class _Findings(list[Problem]):
             self.meter.spend(PART * len(declared))
         return javascript.identity(value) in members
 
+    def simple_types(self, declared: Any) -> SimpleTypes | None:
+        """`simple_types` of a declaration, for many values."""
+        key = id(declared)
+        if key not in self._types:
+            self._types[key] = simple_types(declared)
+        return self._types[key]
+
     def finish(self) -> None:
         """Adds that there are more problems than are reported."""
         self._append("inputs", f"only the first {len(self)} problems are listed")
@@ -91,36 +83,6 @@ class _Findings(list[Problem]):
     def _append(self, field: str, text: str) -> None:
         full_text = f"JSON Schema validation failed: {text}"
         self.append(Problem(json_text.to_well_formed(field), json_text.to_well_formed(full_text)))
-
-
-def simple_types(declared: Any) -> SimpleTypes | None:
-    """The types of the inputs of a declaration that asks for a few simple values, as most do; None for any other declaration.
-
-    Inputs that `have_types` of it have no problems; others may have some.
-    """
-    if not isinstance(declared, dict) or declared.get("type") != "object":
-        return None
-    properties, required = declared.get("properties"), declared.get("required", [])
-    if not isinstance(properties, dict) or len(properties) > _FEW or not isinstance(required, list):
-        return None
-    if not all(isinstance(name, str) and name in properties for name in required):
-        return None
-    types: dict[str, frozenset[type]] = {}
-    for name, of_property in properties.items():
-        declared_type = of_property.get("type") if isinstance(of_property, dict) else None
-        classes = _CLASSES.get(declared_type) if isinstance(declared_type, str) else None
-        if classes is None or not _NARROWING.isdisjoint(of_property):
-            return None
-        types[name] = classes
-    return types if _NARROWING.isdisjoint(declared) else None
-
-
-def have_types(inputs: dict[str, Any], types: SimpleTypes) -> bool:
-    """Whether there is a value of the right type for each name."""
-    for name, classes in types.items():  # noqa: SIM110 - a generator would take twice as long, for every task
-        if type(inputs.get(name)) not in classes:
-            return False
-    return True
 
 
 def validate_inputs(declared: Any, inputs: Any, meter: Meter | None = None) -> tuple[Problem, ...]:
@@ -183,7 +145,7 @@ def _check_value(value: Any, schema: Any, location: _Location, findings: _Findin
             whole = _is_number(value) and (isinstance(value, int) or value.is_integer())
             return None if whole else _expected(declared, location, _shown(value))
         case "number":
-            number = _is_number(value) and not math.isnan(value)
+            number = _is_number(value) and value == value  # noqa: PLR0124 - NaN
             return None if number else _expected(declared, location, _shown(value))
         case "object":
             return _check_object(value, schema, location, findings)
@@ -260,14 +222,14 @@ def _check_array(value: Any, schema: dict[str, Any], location: _Location, findin
     if _are_plain(value, items):
         findings.meter.spend(PART * len(value))
         return None
-    types = simple_types(items)
+    types = findings.simple_types(items)
     if types is None:
         for index, item in enumerate(value):
             _check(item, items, (location, index), findings)
         return None
     work = PART * (1 + 4 * len(types))
     for index, item in enumerate(value):
-        if _is_plain_object(item, types):
+        if is_plain_object(item, types):
             findings.meter.spend(work)
         else:
             _check(item, items, (location, index), findings)
@@ -277,25 +239,14 @@ def _check_array(value: Any, schema: dict[str, Any], location: _Location, findin
 def _are_plain(values: Collection[Any], schema: Any) -> bool:
     """Whether all values have the one simple type that is declared: without a call for each, as in most arrays."""
     declared = schema.get("type") if isinstance(schema, dict) else None
-    classes = _CLASSES.get(declared) if isinstance(declared, str) else None
-    if classes is None or not _NARROWING.isdisjoint(schema):
+    classes = CLASSES.get(declared) if isinstance(declared, str) else None
+    if classes is None or not NARROWING.isdisjoint(schema):
         return False
     remaining = iter(values)
     while part := list(islice(remaining, _SLICE)):
         if not classes.issuperset(map(type, part)):
             return False
         if float in classes and any(map(ne, part, part)):  # NaN
-            return False
-    return True
-
-
-def _is_plain_object(value: Any, types: SimpleTypes) -> bool:
-    """Whether a value is an object with a member of the right type for each name."""
-    if type(value) is not dict:
-        return False
-    for name, classes in types.items():
-        member = value.get(name)
-        if type(member) not in classes or member != member:  # noqa: PLR0124 - NaN
             return False
     return True
 

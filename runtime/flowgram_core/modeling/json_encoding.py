@@ -20,7 +20,8 @@ def encode_at_once(value: JSONValue) -> bytes:
         return data
     # JavaScript prints 3.0 as `3`; floats that it prints differently show themselves by these characters, which may also
     # stand in texts.
-    if data.find(b".0") >= 0 or contains_digits(data, b"0e"):  # `in` makes an error before it looks for bytes
+    # `in` makes an error before it looks for bytes.
+    if data.find(b".0") >= 0 or (data.find(b"e") >= 0 and contains_digits(data, b"0e")):
         replaced = _with_odd_floats_replaced(value)
         if replaced is not value:
             return orjson.dumps(replaced)

@@ -50,25 +50,38 @@ class _Node:
         in_event: The beginning of a `NodeStatusChanged`, up to the value of its status.
         in_snapshot: The node id in a `Snapshot`.
         snapshot: The beginning of a `Snapshot` of a run that has the id of its node: outside of loops.
-        silent: The branch of its last run outside of loops that had neither inputs nor outputs, and the `Snapshot` of that.
+        in_loop: What follows the prefix in a `Snapshot` of a run in a loop, for a node whose key is its id.
+        key_length: How many bytes of that are the key.
     """
 
-    __slots__ = ("in_event", "in_snapshot", "silent", "snapshot")
+    __slots__ = ("_silent", "_started", "in_event", "in_loop", "in_snapshot", "key_length", "snapshot")
 
     def __init__(self, node_id: str) -> None:
-        encoded = _text(node_id)
+        key = utf8(node_id)
+        encoded = delimited(key)
+        self.key_length: int = len(key)
         self.in_event: bytes = tags.NODE_ID + encoded + tags.NODE_STATUS
         self.in_snapshot: bytes = tags.SNAPSHOT_NODE_ID + encoded
+        self.in_loop: bytes = key + self.in_snapshot
         self.snapshot: bytes = tags.SNAPSHOT_ID + encoded + self.in_snapshot
-        # One attribute: several threads may encode at once.
-        self.silent: tuple[str, bytes] = ("", delimited(self.snapshot + _NOTHING))
+        # One attribute each: several threads may encode at once.
+        self._silent: tuple[str, bytes] = ("", delimited(self.snapshot + _NOTHING))
+        self._started: tuple[bytes, bytes] = (b"", self.in_event)
 
     def silent_snapshot(self, branch: str) -> bytes:
         """The `Snapshot` of a run outside of loops that had neither inputs nor outputs, delimited."""
-        known, encoded = self.silent
+        known, encoded = self._silent
         if known != branch:
             encoded = delimited(self.snapshot + _nothing_but(branch))
-            self.silent = branch, encoded
+            self._silent = branch, encoded
+        return encoded
+
+    def up_to_snapshot(self, status_info: bytes) -> bytes:
+        """The beginning of a `NodeStatusChanged`, up to the value of its snapshot."""
+        known, encoded = self._started
+        if known is not status_info:
+            encoded = self.in_event + status_info
+            self._started = status_info, encoded
         return encoded
 
 
@@ -83,6 +96,7 @@ class Codec:
     def __init__(self, secrets: Secrets) -> None:
         self._secrets = secrets
         self._nodes: dict[str, _Node] = {}
+        self._loops: dict[str, bytes] = {}
         self._moment = _Moment(0)
         # One attribute each: several threads may encode at once.
         self._last_value: tuple[JSONObject, bytes] = _NO_VALUE
@@ -99,14 +113,22 @@ class Codec:
         moment = self._moment
         iterations: Iterations = ()
         encoded_iterations = b""
+        prefix = ""
+        encoded_prefix = b""
         for event in events:
             if isinstance(event, NodeStatusChanged):
                 if event.at != moment.at:
                     moment = self._moment_at(event.at)
                 if event.iterations is not iterations:
                     iterations = event.iterations
-                    encoded_iterations = _encode_iterations(iterations)
-                self._add_node_status_changed(parts, event, moment, encoded_iterations)
+                    encoded_iterations = self._iterations(iterations)
+                if event.key_prefix is not prefix:
+                    prefix = event.key_prefix
+                    encoded_prefix = utf8(prefix)
+                if encoded_prefix:
+                    self._add_run_in_loop(parts, event, moment, encoded_prefix, encoded_iterations)
+                else:
+                    self._add_run(parts, event, moment, encoded_iterations)
             elif isinstance(event, TaskStatusChanged):
                 if event.at != moment.at:
                     moment = self._moment_at(event.at)
@@ -123,7 +145,7 @@ class Codec:
 
     def encode_result(self, finished: Finished) -> bytes:
         """The outcome of a task as a serialized `TaskResultResponse`."""
-        status, _, _, start_time, end_time = finished
+        status, start_time, end_time = finished.status, finished.start_time, finished.end_time
         parts = [tags.RESULT_STATUS, self._moment_at(end_time).status_info(status, start_time, end_time)]
         if finished.outputs is not None:
             parts += (tags.RESULT_OUTPUTS, self._json(finished.outputs))
@@ -132,55 +154,93 @@ class Codec:
             parts += (tags.RESULT_ERRORS, delimited(_message(error, timestamp(error.at))))
         return b"".join(parts)
 
-    def _add_node_status_changed(
+    def _add_run(
         self, parts: list[bytes], event: NodeStatusChanged, moment: "_Moment", iterations: bytes
     ) -> None:
-        node_id, snapshot_id, inputs, outputs = event.node_id, event.snapshot_id, event.inputs, event.outputs
+        node_id, inputs, outputs = event.node_id, event.inputs, event.outputs
         node = self._nodes.get(node_id)
         if node is None:
             node = self._node(node_id)
         status_info = moment.node_status(event.status, event.start_time, event.end_time)
-        around = len(node.in_event) + len(status_info)
         is_silent = inputs is not None and outputs is not None and not inputs and not outputs
         is_silent = is_silent and not event.error
-        if is_silent and snapshot_id is node_id and not iterations:
+        if is_silent and event.key is node_id and not iterations:
             snapshot = node.silent_snapshot(event.branch)
-            _begin_event(parts, event.sequence, moment.node_time, around + len(snapshot))
-            parts.append(node.in_event)
-            parts.append(status_info)
-            parts.append(snapshot)
-            return
-        values = self._silent_values(event.branch) if is_silent else self._values(event, inputs, outputs)
-        if snapshot_id is node_id:
-            begin = node.snapshot
+        else:
+            begin = (
+                node.snapshot if event.key is node_id else _SNAPSHOT_ID + _text(event.key) + node.in_snapshot
+            )
+            values = self._silent_values(event.branch) if is_silent else self._values(event, inputs, outputs)
             length = len(begin) + len(iterations) + len(values)
             size = SMALL_VARINTS[length] if length < SMALL else varint(length)
-            _begin_event(parts, event.sequence, moment.node_time, around + len(size) + length)
-            parts.append(node.in_event)
-            parts.append(status_info)
-            parts.append(size)
+            snapshot = b"".join((size, begin, iterations, values))
+        length = len(node.in_event) + len(status_info) + len(snapshot)
+        _begin_event(parts, event.sequence, moment.node_time, length)
+        parts.append(node.in_event)
+        parts.append(status_info)
+        parts.append(snapshot)
+
+    def _add_run_in_loop(
+        self,
+        parts: list[bytes],
+        event: NodeStatusChanged,
+        moment: "_Moment",
+        prefix: bytes,
+        iterations: bytes,
+    ) -> None:
+        node_id, inputs, outputs = event.node_id, event.inputs, event.outputs
+        node = self._nodes.get(node_id)
+        if node is None:
+            node = self._node(node_id)
+        begin = node.up_to_snapshot(moment.node_status(event.status, event.start_time, event.end_time))
+        if event.key is node_id:
+            key_length, end_of_key = node.key_length, node.in_loop
         else:
-            begin = node.in_snapshot
-            key = snapshot_id.encode() if snapshot_id.isascii() else utf8(snapshot_id)
-            key_length = len(key)
-            key_size = SMALL_VARINTS[key_length] if key_length < SMALL else varint(key_length)
-            length = (
-                len(_SNAPSHOT_ID) + len(key_size) + key_length + len(begin) + len(iterations) + len(values)
-            )
-            size = SMALL_VARINTS[length] if length < SMALL else varint(length)
-            _begin_event(parts, event.sequence, moment.node_time, around + len(size) + length)
-            parts.append(node.in_event)
-            parts.append(status_info)
-            parts.append(size)
-            parts.append(_SNAPSHOT_ID)
-            parts.append(key_size)
-            parts.append(key)
+            key = utf8(event.key)
+            key_length, end_of_key = len(key), key + node.in_snapshot
+        key_length += len(prefix)
+        key_size = SMALL_VARINTS[key_length] if key_length < SMALL else varint(key_length)
+        if inputs is not None and outputs is not None and not inputs and not outputs and not event.error:
+            values = self._silent_values(event.branch)
+        else:
+            values = self._values(event, inputs, outputs)
+        length = (
+            len(_SNAPSHOT_ID) + len(key_size) + len(prefix) + len(end_of_key) + len(iterations) + len(values)
+        )
+        head = _SNAPSHOT_HEADS[length] if length < _FEW_BYTES else varint(length) + _SNAPSHOT_ID
+        _begin_event(
+            parts, event.sequence, moment.node_time, len(begin) + len(head) - len(_SNAPSHOT_ID) + length
+        )
         parts.append(begin)
+        parts.append(head)
+        parts.append(key_size)
+        parts.append(prefix)
+        parts.append(end_of_key)
         parts.append(iterations)
         parts.append(values)
 
+    def _iterations(self, iterations: Iterations) -> bytes:
+        encoded = b""
+        for loop_node_id, index in iterations:
+            loop = self._loops.get(loop_node_id)
+            if loop is None:
+                loop = self._loop(loop_node_id)
+            number = SMALL_VARINTS[index] if index < SMALL else varint(index)
+            length = len(loop) + len(number)
+            size = SMALL_VARINTS[length] if length < SMALL else varint(length)
+            encoded = b"".join((encoded, _SNAPSHOT_ITERATIONS, size, loop, number))
+        return encoded
+
+    def _loop(self, loop_node_id: str) -> bytes:
+        if len(self._loops) >= _CACHED_NODES:
+            self._loops.clear()
+        encoded = tags.ITERATION_LOOP_NODE_ID + _text(loop_node_id) + tags.ITERATION_INDEX
+        return self._loops.setdefault(loop_node_id, encoded)
+
     def _silent_values(self, branch: str) -> bytes:
         """The end of a `Snapshot` without inputs and outputs."""
+        if not branch:
+            return _NOTHING
         known, encoded = self._last_branch
         if known != branch:
             encoded = _nothing_but(branch)
@@ -249,9 +309,11 @@ def _begin_event(parts: list[bytes], sequence: int, tagged_time: bytes, length: 
     number = SMALL_VARINTS[sequence] if sequence < SMALL else varint(sequence)
     size = SMALL_VARINTS[length] if length < SMALL else varint(length)
     length += len(_EVENT_SEQUENCE) + len(number) + len(tagged_time) + len(size)
-    parts.append(_RESPONSE_EVENTS)
-    parts.append(SMALL_VARINTS[length] if length < SMALL else varint(length))
-    parts.append(_EVENT_SEQUENCE)
+    parts.append(
+        _EVENT_HEADS[length]
+        if length < _FEW_BYTES
+        else tags.RESPONSE_EVENTS + varint(length) + tags.EVENT_SEQUENCE
+    )
     parts.append(number)
     parts.append(tagged_time)
     parts.append(size)
@@ -358,12 +420,16 @@ class _Moment:
 
 
 # Here, where they are looked at for every event, without a look into the other module.
-_RESPONSE_EVENTS: Final = tags.RESPONSE_EVENTS
 _EVENT_SEQUENCE: Final = tags.EVENT_SEQUENCE
 _SNAPSHOT_ID: Final = tags.SNAPSHOT_ID
 _SNAPSHOT_ITERATIONS: Final = tags.SNAPSHOT_ITERATIONS
-_ITERATION_LOOP_NODE_ID: Final = tags.ITERATION_LOOP_NODE_ID
-_ITERATION_INDEX: Final = tags.ITERATION_INDEX
+_FEW_BYTES: Final = 1024
+_EVENT_HEADS: Final = tuple(
+    tags.RESPONSE_EVENTS + varint(length) + tags.EVENT_SEQUENCE for length in range(_FEW_BYTES)
+)
+"""By the length of an event: its beginning, up to its number."""
+_SNAPSHOT_HEADS: Final = tuple(varint(length) + tags.SNAPSHOT_ID for length in range(_FEW_BYTES))
+"""By the length of a snapshot: its beginning, up to its id."""
 _NO_TIME: Final = tags.STATUS_TIME_COST + b"\x00"
 _NONE_ENDED: Final = [b""] * (max(Status) + 1)
 _STATUS: Final = [
@@ -397,27 +463,6 @@ def _status_info(status: Status, start_time: int, end_time: int | None, at: int)
         elapsed = (at if end_time is None else end_time) - start_time
         parts += (tags.STATUS_TIME_COST, duration(elapsed) if elapsed > 0 else b"\x00")
     return delimited(b"".join(parts))
-
-
-def _encode_iterations(iterations: Iterations) -> bytes:
-    encoded = b""
-    for loop_node_id, index in iterations:
-        loop = _text(loop_node_id)
-        number = SMALL_VARINTS[index] if index < SMALL else varint(index)
-        length = len(_ITERATION_LOOP_NODE_ID) + len(loop) + len(_ITERATION_INDEX) + len(number)
-        size = SMALL_VARINTS[length] if length < SMALL else varint(length)
-        encoded = b"".join(
-            (
-                encoded,
-                _SNAPSHOT_ITERATIONS,
-                size,
-                _ITERATION_LOOP_NODE_ID,
-                loop,
-                _ITERATION_INDEX,
-                number,
-            )
-        )
-    return encoded
 
 
 def _text(text: str) -> bytes:

@@ -74,7 +74,8 @@ _NANOS: Final = tag(Duration, "nanos")
 
 def duration(microseconds: int) -> bytes:
     """A `Duration`, delimited."""
-    seconds, remainder = divmod(microseconds, _MICROSECONDS)
+    seconds = microseconds // _MICROSECONDS
+    remainder = microseconds - seconds * _MICROSECONDS
     encoded = _SECONDS + varint(seconds) if seconds else b""
     return delimited(encoded + _NANOS + varint(remainder * 1000) if remainder else encoded)
 

@@ -149,7 +149,7 @@ async def test_who_leaves_makes_no_room_for_more_work() -> None:
         await asyncio.wait(asking)
     assert await asyncio.to_thread(lambda: shelf.reading) == 2
     shelf.open.set()
-    assert (await shelf.prepare(schema(), text))[1] == {}
+    assert (await shelf.prepare(schema(), text)).inputs == {}
 
 
 async def test_the_loop_goes_on_where_much_is_declared_for_many_values() -> None:
@@ -193,7 +193,7 @@ async def test_the_loop_goes_on_while_a_large_schema_is_compiled() -> None:
     shelf, text = ProgramCache(node_types, RuntimeSettings()), large_schema(1_000)
     programs = await asyncio.gather(*(shelf.prepare(text, "") for _ in range(5)))
     assert len({id(each.program) for each in programs}) == 1
-    assert shelf.program(text) is programs[0][0]
+    assert shelf.program(text) is programs[0].program
 
 
 async def test_the_loop_goes_on_while_large_inputs_are_read() -> None:
@@ -226,7 +226,7 @@ async def test_who_goes_does_not_take_the_schema_from_others() -> None:
         await asyncio.wait([first, second])
         assert first.cancelled()
         if text[0] == "{":
-            assert second.result()[0] is shelf.program(text)
+            assert second.result().program is shelf.program(text)
         else:
             assert isinstance(second.exception(), InvalidWorkflow)
 

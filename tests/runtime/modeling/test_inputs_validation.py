@@ -10,11 +10,10 @@ from flowgram_core.modeling.errors import Problem
 from flowgram_core.modeling.inputs_validation import (
     MAX_PROBLEM_CHARACTERS,
     MAX_PROBLEMS,
-    have_types,
-    simple_types,
     validate_inputs,
 )
 from flowgram_core.modeling.meter import Meter
+from flowgram_core.modeling.simple_types import have_types, simple_types
 from flowgram_core.modeling.values import UNDEFINED
 
 names = st.sampled_from(

@@ -74,6 +74,7 @@ def events(draw: st.DrawFn) -> Event:
         draw(st.none() | objects),
         draw(names),
         draw(names),
+        draw(st.just("") | names),
     )
 
 
@@ -166,16 +167,21 @@ def test_another_codec_gives_the_same_bytes(batch: list[Event]) -> None:
 def test_runs_without_values_are_what_protobuf_reads(runs: list[tuple[str, bool, bool]]) -> None:
     """What a node has in common with its last run is remembered, but never its branch, its loop or its error."""
     node_id = "a"
-    batch = [
-        node_event(
+    batch: list[Event] = [
+        NodeStatusChanged(
             sequence,
-            node_id=node_id,
-            snapshot_id="loop_0[1]/a" if in_loop else node_id,
-            iterations=(("loop_0", 1),) if in_loop else (),
-            inputs={},
-            outputs={},
-            branch=branch,
-            error="wrong" if is_wrong else "",
+            AT,
+            node_id,
+            Status.SUCCEEDED,
+            AT,
+            AT,
+            node_id,
+            (("loop_0", 1),) if in_loop else (),
+            {},
+            {},
+            branch,
+            "wrong" if is_wrong else "",
+            "loop_0[1]/" if in_loop else "",
         )
         for sequence, (branch, in_loop, is_wrong) in enumerate(runs, 1)
     ]

@@ -12,8 +12,10 @@ from flowgram_core.nodes.code.quickjs_library import (
     EVAL_COMPILE_ONLY,
     EVAL_GLOBAL,
     EVAL_INDIRECT,
+    PROMISE_PENDING,
     TAG_EXCEPTION,
     TAG_INTEGER,
+    TAG_OBJECT,
     UNDEFINED,
     Library,
     Value,
@@ -27,6 +29,9 @@ _NOT_READ = 1
 
 _OUTCOME, _CONTENT, _RUN, _PARSE, _FAIL, _READ = map(integer, range(6))
 """The requests of script_runner.js."""
+
+_IGNORED = ctypes.byref(ctypes.c_void_p())
+"""Gets the context of a microtask that has run."""
 
 _NEVER_SETTLES = ERROR + b'"the promise returned by main never settles"'
 _OUT_OF_MEMORY = ERROR + b'"out of memory"'
@@ -69,9 +74,9 @@ class Engine:
         compiler.close()
 
     def prepare(self) -> "Context":
-        """A fresh context that is ready for a script."""
+        """A fresh context that is ready for a script. A heap that is too small for that shows in the answer."""
         context = Context(self)
-        context.prepare()
+        context.limit()
         return context
 
 
@@ -88,8 +93,8 @@ class Context:
         self._request: Value | None = None  # the function of script_runner.js
         self._functions: list[Value] = []
 
-    def prepare(self) -> None:
-        """Sets the limits, and evaluates script_runner.js. A heap that is too small for that shows in the answer."""
+    def limit(self) -> None:
+        """Sets the limits of scripts, and evaluates script_runner.js, if the heap is large enough for that."""
         self._library.SetMemoryLimit(self._runtime, self._engine.heap_bytes)
         self._library.SetMaxStackSize(self._runtime, self._engine.stack_bytes)
         try:
@@ -132,8 +137,8 @@ class Context:
 
     def _run(self, script: bytes, params: bytes) -> bytes:
         outcome = self._begin(script, params)
-        if outcome.tag == TAG_INTEGER and outcome.bits == _OPEN:
-            outcome = self._wait()
+        if outcome.tag == TAG_OBJECT:
+            outcome = self._wait(outcome)
         if outcome.tag != TAG_INTEGER:
             return VALUE + self._taken_text(outcome)
         kind = outcome.bits
@@ -144,7 +149,7 @@ class Context:
         return b"%c%b" % (kind, self._taken_text(self._call(_CONTENT)))
 
     def _begin(self, script: bytes, params: bytes) -> Value:
-        """Evaluates a script, and calls its main. Returns the outcome: a value's JSON text, or the kind."""
+        """Evaluates a script, and calls its main. Returns the outcome: a value's JSON text, or the kind; or a promise."""
         code = self._engine.scripts.get(script)
         try:
             function = self._read(code) if code is not None else self._compile_script(script)
@@ -172,16 +177,22 @@ class Context:
         self._engine.scripts.add(script, code)
         return self._read(code)  # so that a heap looks the same each time that the script runs
 
-    def _wait(self) -> Value:
-        """Runs microtasks until there is an outcome, or no more of them. Returns what there is then."""
-        job_context = ctypes.byref(ctypes.c_void_p())
-        while (result := self._library.ExecutePendingJob(self._runtime, job_context)) != 0:
-            if result < 0:
-                # A microtask threw. Nobody in the script caught it, and main's promise may settle all the same.
-                self._library.FreeValue(self._context, self._library.GetException(self._context))
-            outcome = self._call(_OUTCOME)
-            if outcome.tag != TAG_INTEGER or outcome.bits != _OPEN:
-                return outcome
+    def _wait(self, promise: Value) -> Value:
+        """Runs microtasks until there is an outcome, or no more of them. Frees main's promise. Returns the outcome."""
+        library, runtime, context = self._library, self._runtime, self._context
+        try:
+            while (result := library.ExecutePendingJob(runtime, _IGNORED)) != 0:
+                if result < 0:
+                    # A microtask threw. Nobody in the script caught it, and main's promise may settle all the same.
+                    library.FreeValue(context, library.GetException(context))
+                # The state is found faster than the outcome, and scripts have thousands of microtasks.
+                if library.PromiseState(context, promise) == PROMISE_PENDING:
+                    continue
+                outcome = self._call(_OUTCOME)
+                if outcome.tag != TAG_INTEGER or outcome.bits != _OPEN:
+                    return outcome
+        finally:
+            library.FreeValue(context, promise)
         return integer(_OPEN)
 
     def _fail(self, *, is_refused: bool) -> Value:

@@ -11,6 +11,7 @@ TYPE_CHECKING = False  # the module `typing` takes longer to import than all tha
 if TYPE_CHECKING:
     from typing import Any
 
+TAG_OBJECT = -1
 TAG_INTEGER = 0
 TAG_UNDEFINED = 3
 TAG_EXCEPTION = 6
@@ -19,6 +20,7 @@ EVAL_GLOBAL = 0
 EVAL_INDIRECT = 3
 """As `eval` does under another name: in the global scope, with declarations of its own."""
 EVAL_COMPILE_ONLY = 1 << 5
+PROMISE_PENDING = 0
 BYTECODE = 1
 """For `JS_WriteObject` and `JS_ReadObject`."""
 
@@ -64,6 +66,7 @@ class Library:
         self.ReadObject = declare("JS_ReadObject", Value, pointer, text, size, integral)
         self.Call = declare("JS_Call", Value, pointer, Value, Value, integral, ctypes.POINTER(Value))
         self.ExecutePendingJob = declare("JS_ExecutePendingJob", integral, pointer, pointer_out)
+        self.PromiseState = declare("JS_PromiseState", integral, pointer, Value)
         self.GetException = declare("JS_GetException", Value, pointer)
         self.NewStringLen = declare("JS_NewStringLen", Value, pointer, text, size)
         self.ToCStringLen2 = declare("JS_ToCStringLen2", pointer, pointer, size_out, Value, ctypes.c_bool)

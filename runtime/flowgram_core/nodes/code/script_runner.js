@@ -75,18 +75,23 @@
     kind = NOT_READ;
   };
 
+  // Returns the promise that there is an outcome after, if there is one.
   const run = (params, main) => {
     try {
       const result = main({ params: parse(params) });
-      if (result instanceof BuiltinPromise) call(then, result, succeed, fail);
-      else succeed(result);
+      if (result instanceof BuiltinPromise) {
+        call(then, result, succeed, fail);
+        return result;
+      }
+      succeed(result);
     } catch (error) {
       fail(error);
     }
   };
 
   // Requests, as quickjs_engine.py lists them: the kind of the outcome, or its content where the outcome is a value that was
-  // read; its content; to run with parameters as JSON text a script's `main`; the text of a script that comes as JSON text; to
+  // read; its content; to run with parameters as JSON text a script's `main`,
+  // which may give its promise first; the text of a script that comes as JSON text; to
   // take what the evaluation of a script threw, or, as well, what the engine threw that refuses it; to read the outcome with
   // the function of script_outcome.js.
   return (request, first, second) => {
@@ -96,8 +101,7 @@
       case 1:
         return content;
       case 2:
-        run(first, second);
-        break;
+        return run(first, second) ?? (kind === VALUE ? content : kind);
       case 3:
         return parse(first);
       case 4:

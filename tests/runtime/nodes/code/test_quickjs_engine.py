@@ -131,3 +131,30 @@ def test_bytecode_is_kept_within_a_limit() -> None:
     assert [name for name in (b"a", b"b", b"c", b"d") if cache.get(name)] == [b"a", b"c", b"d"]
     cache.add(b"e", b"." * 100)
     assert not any(map(cache.get, (b"a", b"c", b"d", b"e")))
+
+
+@pytest.mark.parametrize(
+    ("script", "answer"),
+    [
+        ("async function main() { for (let i = 0; i < 300; i++) await i; return { i: 1 } }", b'={"i":1}'),
+        ("async function main() { await 1; throw new Error('late') }", b'!"late"'),
+        ("async function main() { await 1; return new Map() }", b"={}"),
+        ("function main() { return new (class extends Promise {})(done => done(1)) }", b"=1"),
+        ("function main() { return Object.create(Promise.prototype) }", b'!"Promise object expected"'),
+        ("function main() { return new Proxy(Promise.resolve(1), {}) }", b'!"Promise object expected"'),
+        ("const main = () => ({ then: done => done(1) })", b"={}"),
+        ("async function main() { return { then: done => done(1) } }", b"=1"),
+        ("function main() { Promise.prototype.then = () => 1; return Promise.resolve(2) }", b"=2"),
+        (
+            "async function main() { Promise.resolve().then(() => { throw 1 }); await 1; await 1; return 3 }",
+            b"=3",
+        ),
+        (
+            "function main() { return new Promise(() => {}) }",
+            b'!"the promise returned by main never settles"',
+        ),
+    ],
+)
+def test_promises_are_waited_for(engine: Engine, script: str, answer: bytes) -> None:
+    """Those of the engine; what only looks like one is none."""
+    assert [run(engine, script) for _ in range(2)] == [answer, answer]

@@ -85,7 +85,7 @@ class HTTPSettings:
     timeout: float = 10
     max_parallel: int = 256
     max_long_parallel: int = 4096
-    max_keepalive: int = 20
+    max_keepalive: int = 250
     keepalive: float = 4
     max_redirects: int = 20
     max_response_bytes: int = 16 * MIB

@@ -16,7 +16,7 @@ from flowgram_core.nodes.node_settings import EgressSettings, LLMSettings
 if TYPE_CHECKING:
     from flowgram_core.nodes.llm.package_client import PackageClient
 
-_KEPT: Final = 20
+_KEPT: Final = 250
 _KEPT_FOR: Final = 5.0
 """Idle connections, and seconds in which they are used again."""
 

@@ -5,10 +5,12 @@ from support.llm_node import KEY, ask, inputs_of
 from support.node_calls import FakeContext, prepare
 from support.raw_http import RawServer, response
 
+from flowgram_core.concurrency.fair_queue import Owner
 from flowgram_core.nodes.llm.clients import LLMClients
 from flowgram_core.nodes.llm.node import LLMNode
 from flowgram_core.nodes.node_settings import LLMSettings
 
+OWNER = Owner("default", "task")
 COMPLETION = response(
     b'{"choices": [{"message": {"content": "x"}}]}', Content_Type="application/json", Set_Cookie="a=1"
 )
@@ -17,16 +19,16 @@ COMPLETION = response(
 async def test_clients_are_kept_for_the_hosts_used_last() -> None:
     """One for each host; the oldest goes, but never one that is in use."""
     clients = LLMClients(LLMSettings(max_clients=2))
-    async with clients.client("http://a/", "task") as first:
-        async with clients.client("http://b/", "task"), clients.client("http://c/", "task"):
+    async with clients.client("http://a/", OWNER) as first:
+        async with clients.client("http://b/", OWNER), clients.client("http://c/", OWNER):
             assert len(clients) == 3
-        async with clients.client("http://a/", "task") as again:
+        async with clients.client("http://a/", OWNER) as again:
             assert again is first
         assert len(clients) == 2
     for host in ("http://d/", "http://e/"):
-        async with clients.client(host, "task"):
+        async with clients.client(host, OWNER):
             pass
-    async with clients.client("http://a/", "task") as later:
+    async with clients.client("http://a/", OWNER) as later:
         assert later is not first
     await clients.aclose()
     assert len(clients) == 0

@@ -11,6 +11,7 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote, unquote_plus
 
@@ -146,7 +147,7 @@ class Secrets:
         texts = {text for text in self.values(inputs) if len(text) >= _SHORTEST_ECHO}
         if not texts:
             return []
-        return sorted({form for text in texts for form in (text, dumps(text)[1:-1], quote(text, safe=""))})
+        return sorted({form for text in texts for form in _forms(text)})
 
     def _found(self, inputs: JSONObject) -> Iterator[Any]:
         for name, value in inputs.items():
@@ -193,6 +194,12 @@ class Secrets:
 
     def _is_secret_field(self, name: str) -> bool:
         return is_credential(name, self._lower_names)
+
+
+@lru_cache(maxsize=64)
+def _forms(text: str) -> tuple[str, str, str]:
+    """The forms in which a secret text may be sent back. Calls have the same ones again and again."""
+    return text, dumps(text)[1:-1], quote(text, safe="")
 
 
 def scrub_outputs(value: Any, secrets: Iterable[str] | Mapping[str, str]) -> Any:

@@ -46,7 +46,8 @@ class EventStream:
         if self._after_carriage_return and piece.startswith(b"\n"):
             piece = piece[1:]
         self._after_carriage_return = piece.endswith(b"\r")
-        *lines, rest = _LINE_END.split(piece)
+        lines = _LINE_END.split(piece) if b"\r" in piece else piece.split(b"\n")
+        rest = lines.pop()
         for line in lines:
             if self._is_open:
                 self._is_open = False

@@ -153,7 +153,7 @@ class LLMNode(Trusted):
         else:
             messages = _messages(inputs)
         body: JSONObject = {
-            "model": _sendable(javascript.to_string(inputs["modelName"])),
+            "model": _sendable(_to_string(inputs["modelName"])),
             "messages": messages,
             "temperature": _sendable(inputs["temperature"]),
             "stream": True,
@@ -282,6 +282,10 @@ def _prepare(scope: RunScope, inputs: JSONObject) -> JSONObject:  # noqa: ARG001
     return inputs
 
 
+def _to_string(value: Any) -> str:
+    return value if type(value) is str else javascript.to_string(value)
+
+
 def _truthy(value: Any) -> bool:
     return bool(value) if type(value) is str else javascript.truthy(value)
 
@@ -297,7 +301,7 @@ def _messages(inputs: JSONObject) -> list[JSONObject]:
 
 def _content(prompt: Any) -> Any:
     """A prompt as the API takes it: a text, or a list of content parts."""
-    return _sendable(prompt if isinstance(prompt, list) else javascript.to_string(prompt))
+    return _sendable(prompt if isinstance(prompt, list) else _to_string(prompt))
 
 
 def _sendable(value: Any) -> Any:

@@ -12,6 +12,7 @@ from flowgram_core.concurrency.fair_queue import FairSemaphore, Owner
 from flowgram_core.concurrency.fairness import FairScheduler
 from flowgram_core.concurrency.offload import LARGE, run_in_thread_if_large
 from flowgram_core.concurrency.time_limit import TimeLimit
+from flowgram_core.concurrency.timer_queue import TimerQueue
 from flowgram_core.engine.activations import CallFailed, CallSucceeded, from_json, to_json
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.engine.isolation import copy_call
@@ -76,7 +77,9 @@ class Caller:
         self._max_output_bytes = settings.max_output_bytes
         self._secrets = secrets
         self._workflow_secrets = workflow_secrets or WorkflowSecrets()
+        self._has_workflow_secrets = bool(self._workflow_secrets)
         self._clock = clock
+        self._timers = TimerQueue(clock.call_later, clock.monotonic)
         self._fairness = fairness
         self._slots = CallSlots(
             settings.max_calls,
@@ -135,7 +138,7 @@ class Caller:
                     echoes = await asyncio.to_thread(self._echoes, call)
                 else:
                     echoes = self._echoes(call)
-                if echoes or self._workflow_secrets:
+                if echoes or self._has_workflow_secrets:
                     outputs = await self._scrubbed(call, context, is_wanted, echoes)
                 else:
                     outputs = await self._execute(call, context, is_wanted)
@@ -208,7 +211,7 @@ class Caller:
                 call = copy_call(call)
             if limit is None:
                 return await executor.execute(call, context)
-            time_limit = TimeLimit(self._clock.call_later, limit)
+            time_limit = TimeLimit(self._timers.call_later, limit)
             try:
                 with time_limit:
                     return await executor.execute(call, context)

@@ -1,11 +1,12 @@
 """The HTTP client of http nodes: one attempt at a request, its redirects, and its response within bounds."""
 
-import asyncio
 from collections.abc import Collection, Mapping, Sequence
 
+from flowgram_core.concurrency.clock import SystemClock
 from flowgram_core.concurrency.fair_queue import Owner
 from flowgram_core.concurrency.overflow import OverflowSemaphore
 from flowgram_core.concurrency.time_limit import TimeLimit
+from flowgram_core.concurrency.timer_queue import TimerQueue
 from flowgram_core.engine.errors import NodeError
 from flowgram_core.nodes.errors import AttemptFailed
 from flowgram_core.nodes.network.charsets import PIECE, decode_at_once, decode_text
@@ -68,6 +69,8 @@ class HTTPClient:
         self._secret_names = secret_names
         self._held = HeldBytes(settings.max_held_bytes, "http.max_held_bytes")
         self._slots = OverflowSemaphore(settings.max_parallel, settings.max_long_parallel)
+        clock = SystemClock()
+        self._timers = TimerQueue(clock.call_later, clock.monotonic)
         self._default_headers = {
             "accept": "*/*",
             "accept-encoding": ACCEPTED,
@@ -99,7 +102,7 @@ class HTTPClient:
             await slot.enter()
         try:
             await self._time_slice()
-            with TimeLimit(asyncio.get_running_loop().call_later, timeout):
+            with TimeLimit(self._timers.call_later, timeout):
                 return await self._follow(request, check)
         except TimeoutError as error:
             host_and_port, milliseconds = request.url.netloc.decode("ascii"), f"{timeout * 1000:g}"

@@ -97,7 +97,9 @@ class SQLiteJournal(SQLiteReads):
 
     def commit(self, write: Write) -> "asyncio.Future[None]":
         """See `Journal.commit`."""
-        return self._write(write)
+        if self._closing is not None:
+            self._check_open()
+        return self._writing.submit(write)
 
     async def unfinished(self, *, after: int = 0, limit: int | None = None) -> list[TaskRecord]:
         """See `Journal.unfinished`. Unreadable tasks are logged and left out."""
@@ -170,6 +172,6 @@ class SQLiteJournal(SQLiteReads):
     def _pages_to_copy(self) -> int | None:
         return self._checkpointer.pages_to_copy
 
-    def _write(self, work: Write | Action) -> "asyncio.Future[Any]":
+    def _write(self, work: Action) -> "asyncio.Future[Any]":
         self._check_open()
         return self._writing.submit(work)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, cast
 
 from flowgram.runtime.v1.runtime_service_pb2 import BatchRun, TaskRunBatchRequest, TaskRunRequest
+from flowgram_core.concurrency.wake_up import WakeUp
 from flowgram_core.hosting.errors import ShuttingDown
 from flowgram_core.hosting.service import TaskRequest, TaskService
 from flowgram_core.journal.interface import TaskRecord
@@ -135,8 +136,9 @@ class Batch:
         self._read_ahead: deque[BatchRun] = deque()
         self._read_ahead_bytes = 0
         self._arrived = asyncio.Event()
+        self._idle_acceptors = 0
         self._ready: deque[bytes] = deque()
-        self._news = asyncio.Event()
+        self._news = WakeUp()
         self._room = asyncio.Event()
         self._waiting: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
@@ -177,7 +179,6 @@ class Batch:
                 if not self._in_flight:
                     return None
             await self._news.wait()
-            self._news.clear()
         return self._take()
 
     async def close(self) -> None:
@@ -217,7 +218,8 @@ class Batch:
             self._in_flight += 1
             self._read_ahead.append(run)
             self._read_ahead_bytes += len(run.request.inputs)
-            self._arrived.set()
+            if self._idle_acceptors:
+                self._arrived.set()
 
     def _is_far_ahead(self) -> bool:
         return len(self._read_ahead) >= _ACCEPTED_TOGETHER or self._read_ahead_bytes >= _READ_AHEAD_BYTES
@@ -227,7 +229,9 @@ class Batch:
         while True:
             while not self._read_ahead:  # another acceptor may have taken all
                 self._arrived.clear()
-                await self._arrived.wait()
+                self._idle_acceptors += 1
+                await self._arrived.wait()  # where it is cancelled, the batch ends
+                self._idle_acceptors -= 1
             runs = list(self._read_ahead)
             self._read_ahead.clear()
             self._read_ahead_bytes = 0

@@ -1,10 +1,13 @@
 """Events: what happened in a task, numbered 1, 2, 3 … by the core. They make up the task's log.
 
 Those of which every node run makes one are plain classes: compiled, they are made and read at a fraction of a NamedTuple's cost.
+They hold JSON values, which never lead back to them: the garbage collector need not look at them.
 """
 
 from enum import IntEnum
 from typing import Final, NamedTuple, final
+
+from mypy_extensions import mypyc_attr
 
 from flowgram_core.modeling.json_text import JSONObject
 from flowgram_core.modeling.status import Status
@@ -31,6 +34,7 @@ _NODE_FIELDS: Final = (
 
 
 @final
+@mypyc_attr(acyclic=True)
 class TaskStatusChanged:
     """The task moved to another status.
 
@@ -83,6 +87,7 @@ class TaskStatusChanged:
 
 
 @final
+@mypyc_attr(acyclic=True)
 class NodeStatusChanged:
     """A node started or ended one run. A run without I/O sends its end alone.
 
@@ -205,6 +210,7 @@ Event = TaskStatusChanged | NodeStatusChanged | MessageLogged
 
 
 @final
+@mypyc_attr(acyclic=True)
 class Finished:
     """How a task ended.
 

@@ -12,9 +12,8 @@ from flowgram_core.modeling.json_text import JSONObject
 from flowgram_core.modeling.meter import PART, Meter
 from flowgram_core.modeling.sizes import list_memory, size_of, too_large
 from flowgram_core.modeling.status import Status
-from flowgram_core.modeling.values import ARRAY, NULL, NUMBER, UNDEFINED, Undefined, Variable
+from flowgram_core.modeling.values import ARRAY, NULL, NUMBER, UNDEFINED, Variable
 
-_SCALARS: Final = frozenset({int, float, bool, type(None), Undefined})
 _SCALAR_SIZE: Final = 5
 _SHORT: Final = 256
 COLLECTED_BYTES: Final = 80
@@ -91,9 +90,14 @@ class LoopProgress(NamedTuple):
     collected: dict[str, list[Variable | None]]
 
 
+def _is_scalar(value: Any) -> bool:
+    kind = type(value)
+    return kind is int or value is None or kind is bool or kind is float or value is UNDEFINED
+
+
 def _size_of(found: Variable | None, limit: int, meter: Meter | None = None) -> int:
     """About how long a loop output of one iteration is as JSON text, with its comma."""
-    if found is None or type(found.value) in _SCALARS:
+    if found is None or _is_scalar(found.value):
         return _SCALAR_SIZE
     value = found.value
     if type(value) is str and len(value) <= _SHORT and value.isascii():
@@ -164,7 +168,7 @@ class LoopRun:
         values: list[Variable | None] = []
         for node_id, key in variables:
             found = frame.lookup(node_id, key)
-            if found is not None and type(found.value) not in _SCALARS:
+            if found is not None and not _is_scalar(found.value):
                 return False
             values.append(found)
         size = self._size + _SCALAR_SIZE * len(values)

@@ -28,6 +28,7 @@ _LONG: Final = 10_000_000
 # Integers of up to 18 digits fit into 64 bits; orjson reads longer ones as floats if they do not. The first look is fast,
 # the second one spares fractions the slower way.
 _LONG_DIGITS: Final = b"0" * 19
+_SHORT: Final = 18
 _LONG_NUMBER = re.compile(rb"[0-9.]{19,}+")
 _LONGEST_INTEGER: Final = 309
 """Digits of the largest double."""
@@ -108,7 +109,7 @@ def _read_piece(text: str, max_depth: int) -> JSONValue:
 def _loads(text: str | bytes, max_depth: int) -> JSONValue:
     try:
         data = text.encode() if isinstance(text, str) else text
-        if contains_digits(data, _LONG_DIGITS) and _has_long_integer(data):
+        if len(data) > _SHORT and contains_digits(data, _LONG_DIGITS) and _has_long_integer(data):
             return _read_exactly(text, max_depth)
         value: JSONValue = orjson.loads(data)
     except (orjson.JSONDecodeError, UnicodeEncodeError):

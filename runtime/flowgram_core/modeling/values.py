@@ -8,6 +8,8 @@ import math
 import re
 from typing import Any, Final, TypeVar, final
 
+from mypy_extensions import mypyc_attr
+
 from flowgram_core.modeling.meter import PART, Meter
 from flowgram_core.modeling.sizes import dict_memory
 
@@ -51,6 +53,7 @@ UNDEFINED: Final = Undefined()
 
 
 @final
+@mypyc_attr(acyclic=True)
 class Variable:
     """A value with its type: what a reference finds.
 

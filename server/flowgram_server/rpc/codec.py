@@ -23,7 +23,7 @@ from flowgram_core.engine.events import (
 )
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.modeling.json_text import JSONObject, encode
-from flowgram_core.modeling.status import Status
+from flowgram_core.modeling.status import SUCCEEDED, Status
 from flowgram_server.rpc import tags
 from flowgram_server.rpc.wire import (
     SMALL,
@@ -379,7 +379,7 @@ class _Moment:
         message_time: Up to that of a message.
     """
 
-    __slots__ = ("_ended", "_nodes_ended", "at", "message_time", "node_time", "task_time", "time")
+    __slots__ = ("_ended", "_node_succeeded", "at", "message_time", "node_time", "task_time", "time")
 
     def __init__(self, at: int) -> None:
         self.at = at
@@ -390,18 +390,17 @@ class _Moment:
         self.message_time: bytes = tagged_time + tags.EVENT_MESSAGE
         # By status, of what began and ended now; empty where it was not needed yet.
         self._ended: list[bytes] = _NONE_ENDED.copy()
-        self._nodes_ended: list[bytes] = _NONE_ENDED.copy()
+        self._node_succeeded = b""  # of runs that did; empty as well
 
     def node_status(self, status: Status, start_time: int, end_time: int | None) -> bytes:
         """The `StatusInfo` of a run that moves to a status now, and the tag of its snapshot."""
         if start_time != self.at or end_time is None or end_time != self.at:
             return self.status_info(status, start_time, end_time) + tags.NODE_SNAPSHOT
-        encoded = self._nodes_ended[status]
-        if not encoded:
-            encoded = self._nodes_ended[status] = (
-                self.status_info(status, start_time, end_time) + tags.NODE_SNAPSHOT
-            )
-        return encoded
+        if status is not SUCCEEDED:
+            return self.status_info(status, start_time, end_time) + tags.NODE_SNAPSHOT
+        if not self._node_succeeded:
+            self._node_succeeded = self.status_info(status, start_time, end_time) + tags.NODE_SNAPSHOT
+        return self._node_succeeded
 
     def status_info(self, status: Status, start_time: int, end_time: int | None) -> bytes:
         """The `StatusInfo` of a task or run that moves to a status now."""

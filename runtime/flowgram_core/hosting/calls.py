@@ -180,11 +180,12 @@ class Caller:
         scrubbed = ScrubbedContext(context, own, known.known_texts)
         outputs = await self._execute(call, scrubbed, is_wanted)
         secrets = {**{secret: mask(secret) for secret in own}, **known.known_texts()}
-        found: dict[str, object] = await run_in_thread_if_large(
-            len(secrets) * size_of(outputs, LARGE), scrub_outputs, outputs, secrets
-        )
+        if len(secrets) * size_of(outputs, LARGE) > LARGE:
+            outputs = await asyncio.to_thread(scrub_outputs, outputs, secrets)
+        else:
+            outputs = scrub_outputs(outputs, secrets)
         scrubbed.flush()
-        return found
+        return outputs
 
     async def _own_secrets(self, call: Call, find: Callable[[dict[str, object]], list[str]]) -> list[str]:
         """The secrets among the inputs of a call; a form among them is read for it, which takes long where it is large."""

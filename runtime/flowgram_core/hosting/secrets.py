@@ -204,8 +204,10 @@ def _forms(text: str) -> tuple[str, str, str]:
 
 def scrub_outputs(value: Any, secrets: Iterable[str] | Mapping[str, str]) -> Any:
     """Outputs of a call without what a server or a model has sent back of the secrets: the same object where it is nothing."""
-    if not isinstance(secrets, Mapping):
-        secrets = {secret: mask(secret) for secret in secrets}
+    if not isinstance(secrets, dict):
+        secrets = (
+            dict(secrets) if isinstance(secrets, Mapping) else {secret: mask(secret) for secret in secrets}
+        )
     if not secrets or not any(secret in text for text in _texts_and_names([value]) for secret in secrets):
         return value
     return _scrubbed(value, secrets)

@@ -5,6 +5,8 @@ from typing import Final
 import httpx2
 
 _PORTS: Final = {"http": 80, "https": 443}
+_LONGEST: Final = 2048
+"""Characters of a path that is remembered."""
 _MOST: Final = 256
 """Targets that are remembered; then all are made anew."""
 
@@ -45,9 +47,12 @@ class Targets:
     def find(self, url: httpx2.URL) -> Target:
         """The target of an address."""
         known = self._known.get(id(url))
-        if known is None:
+        if known is not None:
+            return known
+        target = Target(url)
+        if len(target.path) <= _LONGEST:
             if len(self._known) >= _MOST:
                 self._known.clear()
             # The address is held with its parts, so that no other can have its identity.
-            known = self._known[id(url)] = Target(url)
-        return known
+            self._known[id(url)] = target
+        return target

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import httpx2
@@ -156,6 +156,32 @@ async def test_a_body_that_was_sent_is_not_kept() -> None:
     async with RawServer() as server, transport_of() as transport:
         await whole(await transport.send("POST", parse_url(server.url), [], body))
         assert sys.getrefcount(body) == before
+
+
+async def test_requests_that_share_a_handle_are_as_those_of_new_ones() -> None:
+    """Whatever the one before has sent: nothing of it is sent again, and nothing is left out that is the same."""
+    private = [(b"authorization", b"Bearer x"), (b"Accept", b"a/b")]
+    usual = ((b"accept", b"*/*"), (b"accept-encoding", b"gzip"), (b"user-agent", b"me"))
+    requests: list[tuple[str, Sequence[tuple[bytes, bytes]], bytes | None]] = [
+        ("/a", private, b"first"),
+        ("/b", usual, b""),
+        ("/b?c", usual, b"second"),
+        ("/b?c", list(usual), b"third"),
+        ("/a", [], b"x"),
+        ("/a", usual, b"x"),
+        ("/a", [*usual, *private], b"x"),
+        ("/a", [*usual, (b"x-empty", b"")], b"x"),
+        ("/a", [], b""),
+    ]
+    async with RawServer() as server:
+        async with transport_of() as transport:
+            for path, headers, body in requests:
+                await whole(await transport.send("POST", parse_url(server.url + path), headers, body))
+        for path, headers, body in requests:
+            async with transport_of() as transport:
+                await whole(await transport.send("POST", parse_url(server.url + path), headers, body))
+        received = server.received
+    assert received[: len(requests)] == received[len(requests) :]
 
 
 async def test_many_requests_at_once() -> None:

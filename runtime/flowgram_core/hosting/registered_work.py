@@ -52,6 +52,8 @@ class RegisteredWork:
             return self._coroutine.throw(raised)
         finally:
             self._register.end(slot)
+            # The error refers to this frame by its traceback: that would be a cycle.
+            del error, raised
 
     def close(self) -> None:
         """Ends the coroutine."""

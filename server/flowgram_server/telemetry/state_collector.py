@@ -49,6 +49,9 @@ class StateCollector(Collector):
                 "flowgram_serving", "1 where tasks can be run and shown, as /readyz says.", sources.serving()
             )
 
+    def _known(self, node_type: str) -> str:
+        return node_type if node_type in self._sources.node_types else OTHER
+
     def _of_host(self, host: HostStatistics) -> Iterator[Metric]:
         if host.tasks:
             tasks = GaugeMetricFamily("flowgram_tasks", "Tasks that have not ended.", labels=("status",))
@@ -58,11 +61,12 @@ class StateCollector(Collector):
         calls = GaugeMetricFamily(
             "flowgram_calls", "Calls of nodes that run, and that wait for a slot.", labels=("type", "state")
         )
+        # Both states of each type that was called, so that nobody misses a series that is 0.
+        names = {name: self._known(name) for name in (*host.running_calls, *host.waiting_calls)}
         for state, counts in (("running", host.running_calls), ("waiting", host.waiting_calls)):
-            by_type: dict[str, int] = {}
+            by_type = dict.fromkeys(names.values(), 0)
             for node_type, count in counts.items():
-                known = node_type if node_type in self._sources.node_types else OTHER
-                by_type[known] = by_type.get(known, 0) + count
+                by_type[names[node_type]] += count
             for node_type, count in by_type.items():
                 calls.add_metric((node_type, state), count)
         yield calls

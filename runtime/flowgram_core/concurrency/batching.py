@@ -3,7 +3,7 @@
 A batch costs about half of what its requests cost one by one: code and data stay in the processor's caches, and the fixed
 part (a hand-over to a thread, a transaction) is paid once. Waiting for a batch to fill costs latency, though. So a batch
 starts as soon as it holds half of all requests that are in flight: while one half is processed, the other half gathers,
-and neither side is idle. A lone request is more than half, and starts at once.
+and neither side is idle. Where few are in flight, none waits.
 """
 
 from typing import Final
@@ -12,6 +12,9 @@ _LARGEST_BATCH: Final = 16
 """Larger batches gain nothing."""
 _HIGHEST_PEAK: Final = 2 * _LARGEST_BATCH
 """What is in flight beyond it makes no difference, and would only take longer to be forgotten."""
+
+_LEAST_PEAK: Final = 4
+"""Where no more are in flight, a batch saves less than it costs to wait for its second request."""
 
 _DELAY_PER_REQUEST: Final = 0.001
 _LONGEST_DELAY: Final = 0.010
@@ -43,7 +46,7 @@ class BatchPolicy:
 
     def is_ready(self, waiting: int) -> bool:
         """Whether a batch of so many waiting requests may start."""
-        return 2 * waiting >= self._peak or waiting >= _LARGEST_BATCH
+        return 2 * waiting >= self._peak or waiting >= _LARGEST_BATCH or self._peak <= _LEAST_PEAK
 
     @property
     def delay(self) -> float:

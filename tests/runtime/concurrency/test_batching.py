@@ -34,7 +34,7 @@ def test_no_batch_waits_for_requests_that_are_being_processed(in_flight: int) ->
     assert all(1 <= size <= in_flight for size in sizes)
 
 
-@pytest.mark.parametrize("in_flight", [1, 2, 3, 8, 16])
+@pytest.mark.parametrize("in_flight", [1, 2, 5, 8, 16])
 def test_a_batch_is_half_of_the_peak(in_flight: int) -> None:
     """Half of what has been in flight starts; one request fewer does not, unless the batch is large."""
     policy = BatchPolicy()
@@ -42,6 +42,14 @@ def test_a_batch_is_half_of_the_peak(in_flight: int) -> None:
     ready = [size for size in range(1, in_flight + 1) if policy.is_ready(size)]
     assert ready[0] == -(-in_flight // 2)
     assert all(after == before + 1 for before, after in pairwise(ready))
+
+
+@pytest.mark.parametrize("in_flight", [1, 2, 3, 4])
+def test_where_few_are_in_flight_none_waits(in_flight: int) -> None:
+    """To wait for the second one would take longer than the batch saves."""
+    policy = BatchPolicy()
+    policy.observe(in_flight)
+    assert policy.is_ready(1)
 
 
 def test_sixteen_are_always_a_batch() -> None:
@@ -67,14 +75,14 @@ def test_a_peak_is_forgotten() -> None:
 
 @pytest.mark.parametrize("in_flight", [100, 100_000])
 def test_whatever_the_load_was_the_few_after_it_soon_wait_for_nothing(in_flight: int) -> None:
-    """After a peak of any height four batches start by time-out, the last two of them early; the next ones do not wait."""
+    """After a peak of any height three batches start by time-out, the last one of them early; the next ones do not wait."""
     policy, delays = BatchPolicy(), []
     policy.observe(in_flight)
     while not policy.is_ready(1):
         delays.append(policy.delay)
         policy.batch_started(1, timed_out=True)
         policy.observe(1)
-    assert delays == [0.010, 0.010, 0.008, 0.004]
+    assert delays == [0.010, 0.010, 0.008]
 
 
 def test_few_wait_for_others_a_short_time_only() -> None:

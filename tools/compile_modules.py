@@ -29,6 +29,10 @@ _CORE = (
     "flowgram_server.",
 )
 """Beginnings of names: the modules that call each other most, in one library. Two take half the time that one takes to compile."""
+_FLAGS = "-fcommon -fno-semantic-interposition -fvisibility=hidden"
+"""One C file per module compiles in two thirds of the time of one per library. Each defines the library's table of exports, which are to be
+one; and the compiler may know that nobody replaces a library's functions.
+"""
 _SETUP = """
 import json, sys
 from setuptools import setup
@@ -37,7 +41,8 @@ from mypyc.build import mypycify
 groups = json.loads(sys.argv[1])
 options = ["--config-file=", "--cache-dir=../mypy_cache", "--follow-imports=silent", "--ignore-missing-imports"]
 sources = [source for group, _ in groups for source in group]
-extensions = mypycify([*options, *sources], opt_level="1", debug_level="0", separate=[tuple(group) for group in groups])
+separate = [tuple(group) for group in groups]
+extensions = mypycify([*options, *sources], opt_level="2", debug_level="0", multi_file=True, separate=separate)
 build = ["build_ext", "--parallel", "2", "--build-lib", "built", "--build-temp", "objects"]
 setup(name="flowgram", ext_modules=extensions, script_args=build)
 """
@@ -69,7 +74,10 @@ def compile_modules(names: list[str]) -> None:
     _BUILD.mkdir(parents=True)
     root = _TOOLS.parent
     packages = ("runtime", "server", "clients/python")
-    environment = os.environ | {"MYPYPATH": os.pathsep.join(str(root / each) for each in packages)}
+    environment = os.environ | {
+        "MYPYPATH": os.pathsep.join(str(root / each) for each in packages),
+        "CFLAGS": f"{os.environ.get('CFLAGS', '')} {_FLAGS}",
+    }
     first = [name for name in names if name.startswith(_CORE)]
     groups = (first, [name for name in names if name not in first])
     sources = [[str(compiled.source_of(name)) for name in group] for group in groups]

@@ -28,7 +28,7 @@ _CORE = (
     "flowgram_core.nodes.condition.",
     "flowgram_server.",
 )
-"""Beginnings of names: the modules that call each other most, in one library. Two take half the time that one takes to compile."""
+"""Beginnings of names: the modules that call each other most, in one library. There are two, which are compiled side by side."""
 _FLAGS = "-fcommon -fno-semantic-interposition -fvisibility=hidden"
 """One C file per module compiles in two thirds of the time of one per library. Each defines the library's table of exports, which are to be
 one; and the compiler may know that nobody replaces a library's functions.

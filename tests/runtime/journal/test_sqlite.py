@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from support.journals import SCHEMA, accepted, batch, finished, ids_of, new_task
 
 from flowgram_core.journal import queries
 from flowgram_core.journal.errors import InvalidWrite, JournalUnavailable
-from flowgram_core.journal.interface import Finish, Write
+from flowgram_core.journal.interface import Finish, NewTask, Write
 from flowgram_core.journal.retention import End
 from flowgram_core.journal.sqlite import SQLiteJournal
 from flowgram_core.journal.write_groups import Writer
@@ -254,7 +255,18 @@ async def test_a_value_that_cannot_be_stored_fails_its_write_only(
     assert await sqlite.task("x") is None
 
 
-@pytest.mark.parametrize("values", [{"labels": {("no", "text"): "x"}}, {"inputs": None}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"labels": {("no", "text"): "x"}},
+        pytest.param(
+            {"inputs": None},
+            marks=pytest.mark.skipif(
+                not isinstance(NewTask.__init__, FunctionType), reason="a compiled record refuses it itself"
+            ),
+        ),
+    ],
+)
 async def test_a_defect_in_the_writer_is_raised_to_its_waiters(
     sqlite: SQLiteJournal, values: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -7,9 +7,9 @@ from flowgram_core.hosting.live_log import OutputDelta
 from flowgram_core.hosting.service import Heartbeat
 from flowgram_core.hosting.task_changes import TaskChanges
 from flowgram_core.journal.interface import Batch
-from flowgram_server.rpc.codec import HEARTBEAT, encode_delta, split, to_basic, without_first
 from flowgram_server.rpc.convert.requests import WatchQuery
 from flowgram_server.rpc.convert.responses import task_summary
+from flowgram_server.rpc.encoded_responses import HEARTBEAT, encode_delta, split, to_basic, without_first
 from flowgram_server.rpc.errors import RAISE_THE_LIMIT, MessageTooLarge
 
 RESPONSE_BYTES = 1024 * 1024

@@ -5,9 +5,9 @@ from flowgram.runtime.v1.runtime_service_pb2 import WatchTaskResponse, WatchTask
 from flowgram_core.hosting.live_log import OutputDelta
 from flowgram_core.hosting.task_changes import TaskChanges
 from flowgram_core.journal.interface import Batch
-from flowgram_server.rpc.codec import encode_delta
 from flowgram_server.rpc.convert.requests import WatchQuery
 from flowgram_server.rpc.convert.watch import RESPONSE_BYTES, watch_responses, watch_tasks_responses
+from flowgram_server.rpc.encoded_responses import encode_delta
 from flowgram_server.rpc.errors import MessageTooLarge
 
 LIMIT = 65_536

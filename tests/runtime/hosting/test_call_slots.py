@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from flowgram_core.concurrency.fair_queue import Owner
-from flowgram_core.hosting.calls import CallSlots
+from flowgram_core.hosting.call_slots import CallSlots
 
 
 class Workers:

@@ -22,13 +22,12 @@ from flowgram_core.engine.events import (
 )
 from flowgram_core.hosting.secrets import Secrets
 from flowgram_core.modeling.json_text import JSONObject, encode
-from flowgram_core.modeling.status import SUCCEEDED, Status
 from flowgram_server.rpc import tags
+from flowgram_server.rpc.moment import Moment
 from flowgram_server.rpc.wire import (
     SMALL,
     SMALL_VARINTS,
     delimited,
-    duration,
     timestamp,
     utf8,
     varint,
@@ -92,7 +91,7 @@ class Codec:
         self._secrets = secrets
         self._nodes: dict[str, _Node] = {}
         self._loops: dict[str, bytes] = {}
-        self._moment = _Moment(0)
+        self._moment = Moment(0)
         # One attribute each: several threads may encode at once.
         self._last_value: tuple[JSONObject, bytes] = _NO_VALUE
         self._last_branch: tuple[str, bytes] = ("", _NOTHING)
@@ -150,7 +149,7 @@ class Codec:
         return b"".join(parts)
 
     def _add_run(
-        self, parts: list[bytes], event: NodeStatusChanged, moment: "_Moment", iterations: bytes
+        self, parts: list[bytes], event: NodeStatusChanged, moment: Moment, iterations: bytes
     ) -> None:
         node_id, inputs, outputs = event.node_id, event.inputs, event.outputs
         node = self._nodes.get(node_id)
@@ -179,7 +178,7 @@ class Codec:
         self,
         parts: list[bytes],
         event: NodeStatusChanged,
-        moment: "_Moment",
+        moment: Moment,
         prefix: bytes,
         iterations: bytes,
     ) -> None:
@@ -267,17 +266,17 @@ class Codec:
             parts.append(_text(event.error))
         return b"".join(parts)
 
-    def _task_status_changed(self, event: TaskStatusChanged, moment: "_Moment") -> bytes:
+    def _task_status_changed(self, event: TaskStatusChanged, moment: Moment) -> bytes:
         status_info = moment.status_info(event.status, event.start_time, event.end_time)
         outputs = event.outputs
         if outputs is None:
             return tags.TASK_STATUS + status_info
         return b"".join((tags.TASK_STATUS, status_info, tags.TASK_OUTPUTS, self._json(outputs)))
 
-    def _moment_at(self, at: int) -> "_Moment":
+    def _moment_at(self, at: int) -> Moment:
         moment = self._moment
         if at != moment.at:
-            self._moment = moment = _Moment(at)
+            self._moment = moment = Moment(at)
         return moment
 
     def _json(self, value: JSONObject) -> bytes:
@@ -314,57 +313,6 @@ def _begin_event(parts: list[bytes], sequence: int, tagged_time: bytes, length: 
     parts.append(size)
 
 
-@final
-class _Moment:
-    """What the events of one step share.
-
-    Attributes:
-        at: The time of the step.
-        time: The same, encoded.
-        node_time: The same as a field of an event, up to the size of a `NodeStatusChanged`.
-        task_time: Up to that of a `TaskStatusChanged`.
-        message_time: Up to that of a message.
-    """
-
-    __slots__ = ("_ended", "_node_succeeded", "at", "message_time", "node_time", "task_time", "time")
-
-    def __init__(self, at: int) -> None:
-        self.at = at
-        self.time = time = duration(at)
-        tagged_time = tags.EVENT_TIME + time
-        self.node_time: bytes = tagged_time + tags.EVENT_NODE_STATUS_CHANGED
-        self.task_time: bytes = tagged_time + tags.EVENT_TASK_STATUS_CHANGED
-        self.message_time: bytes = tagged_time + tags.EVENT_MESSAGE
-        # By status, of what began and ended now; empty where it was not needed yet.
-        self._ended: list[bytes] = _NONE_ENDED.copy()
-        self._node_succeeded = b""  # of runs that did; empty as well
-
-    def node_status(self, status: Status, start_time: int, end_time: int | None) -> bytes:
-        """The `StatusInfo` of a run that moves to a status now, and the tag of its snapshot."""
-        if start_time != self.at or end_time is None or end_time != self.at:
-            return self.status_info(status, start_time, end_time) + tags.NODE_SNAPSHOT
-        if status is not SUCCEEDED:
-            return self.status_info(status, start_time, end_time) + tags.NODE_SNAPSHOT
-        if not self._node_succeeded:
-            self._node_succeeded = self.status_info(status, start_time, end_time) + tags.NODE_SNAPSHOT
-        return self._node_succeeded
-
-    def status_info(self, status: Status, start_time: int, end_time: int | None) -> bytes:
-        """The `StatusInfo` of a task or run that moves to a status now."""
-        if start_time == self.at:
-            if end_time is None:
-                return delimited(b"".join((_STATUS[status], tags.STATUS_START_TIME, self.time, _NO_TIME)))
-            if end_time == self.at:
-                return self._ended[status] or self._end(status)
-        return _status_info(status, start_time, end_time, self.at)
-
-    def _end(self, status: Status) -> bytes:
-        time = self.time
-        info = b"".join((_STATUS[status], tags.STATUS_START_TIME, time, tags.STATUS_END_TIME, time, _NO_TIME))
-        self._ended[status] = encoded = delimited(info)
-        return encoded
-
-
 # Here, where they are looked at for every event, without a look into the other module.
 _EVENT_SEQUENCE: Final = tags.EVENT_SEQUENCE
 _SNAPSHOT_ID: Final = tags.SNAPSHOT_ID
@@ -376,15 +324,6 @@ _EVENT_HEADS: Final = tuple(
 """By the length of an event: its beginning, up to its number."""
 _SNAPSHOT_HEADS: Final = tuple(varint(length) + tags.SNAPSHOT_ID for length in range(_FEW_BYTES))
 """By the length of a snapshot: its beginning, up to its id."""
-_NO_TIME: Final = tags.STATUS_TIME_COST + b"\x00"
-_NONE_ENDED: Final = [b""] * (max(Status) + 1)
-_STATUS: Final = [
-    tags.STATUS_STATUS
-    + varint(status)
-    + (tags.STATUS_TERMINATED + b"\x01" if status >= Status.SUCCEEDED else b"")
-    for status in range(max(Status) + 1)
-]
-"""By status: the fields of a `StatusInfo` that follow from it, `status` and `terminated`."""
 _EMPTY_OBJECT: Final = delimited(b"{}")
 _NOTHING: Final = tags.SNAPSHOT_INPUTS + _EMPTY_OBJECT + tags.SNAPSHOT_OUTPUTS + _EMPTY_OBJECT
 """The inputs and outputs of a node that has neither."""
@@ -397,18 +336,6 @@ def _message(event: MessageLogged, time: bytes) -> bytes:
     if event.node_id:
         parts += (tags.MESSAGE_NODE_ID, _text(event.node_id))
     return b"".join((*parts, tags.MESSAGE_TIME, time))
-
-
-def _status_info(status: Status, start_time: int, end_time: int | None, at: int) -> bytes:
-    parts = [_STATUS[status]]
-    if start_time:
-        parts += (tags.STATUS_START_TIME, timestamp(start_time))
-    if end_time is not None:
-        parts += (tags.STATUS_END_TIME, timestamp(end_time))
-    if start_time:
-        elapsed = (at if end_time is None else end_time) - start_time
-        parts += (tags.STATUS_TIME_COST, duration(elapsed) if elapsed > 0 else b"\x00")
-    return delimited(b"".join(parts))
 
 
 def _text(text: str) -> bytes:

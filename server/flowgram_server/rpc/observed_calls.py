@@ -5,7 +5,7 @@ One layer around a handler for all of them, since each costs every message of a 
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from contextvars import ContextVar
 from inspect import isasyncgenfunction, iscoroutinefunction
@@ -24,11 +24,6 @@ _TYPES: Final = {
     "stream_unary": "client_stream",
     "stream_stream": "bidi_stream",
 }
-
-_REGISTERED: Final = frozenset({"TaskReport", "TaskResult", "TaskRun", "WatchTask"})
-"""The methods that are called for each task. gRPC finds a registered one with less work, but waits anew for the next call of each of them
-whenever any call comes, which costs a microsecond or two per registered method: with all methods, an eighth of an empty call.
-"""
 
 _notes: ContextVar[dict[str, str] | None] = ContextVar("call_notes", default=None)
 
@@ -142,14 +137,27 @@ class ObservedServer:
         self._observers = observers
         self._clock = clock
 
-    def add_registered_method_handlers(self, service: str, handlers: dict[str, Handler]) -> None:
-        """Adds the methods of a service, by their names."""
+    def add_methods(
+        self, service: str, handlers: dict[str, Handler], *, frequent: Collection[str] = ()
+    ) -> None:
+        """Adds the methods of a service.
+
+        Args:
+            service: `package.Service`.
+            handlers: By the methods' names.
+            frequent: Those that are called most, which should be few: gRPC finds them with less work, but waits anew for the next call of
+                each of them whenever any call comes, which takes a microsecond or two per method.
+        """
         if self._observers:
             handlers = {name: self._observed(service, name, handler) for name, handler in handlers.items()}
-        registered = {name: handler for name, handler in handlers.items() if name in _REGISTERED}
-        if registered:
+        if frequent:
+            registered = {name: handlers[name] for name in frequent}
             self._server.add_registered_method_handlers(service, registered)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+
+    def add_registered_method_handlers(self, service: str, handlers: dict[str, Handler]) -> None:
+        """Adds the methods of a service, as what is generated does."""
+        self.add_methods(service, handlers)
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """Adds nothing: what is generated calls this as well, with the methods that it registers."""

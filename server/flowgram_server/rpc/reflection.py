@@ -32,7 +32,7 @@ def add_reflection(server: ObservedServer, services: Iterable[str]) -> None:
             request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
             response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
         )
-        server.add_registered_method_handlers(name, {"ServerReflectionInfo": handler})
+        server.add_methods(name, {"ServerReflectionInfo": handler})
 
 
 class _Servicer(ReflectionServicer):

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 READ: Final = 1
 WRITE: Final = 2
-"""As in `ready_sockets`."""
+"""libcurl's numbers, both for what is watched and for what is ready; also those of the module `selectors`."""
 
 _select: Any = select
 """Elsewhere than on Linux the module has no epoll, which types would tell."""

@@ -8,10 +8,6 @@ from typing import Protocol
 
 from flowgram_core.nodes.network.epoll_sockets import EpollSockets
 
-READ = 1
-WRITE = 2
-"""libcurl's numbers, both for what is watched and for what is ready; also those of the module `selectors`."""
-
 
 class ReadySockets(Protocol):
     """Watches sockets."""

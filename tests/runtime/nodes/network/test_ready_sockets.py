@@ -5,9 +5,8 @@ import socket
 
 import pytest
 
+from flowgram_core.nodes.network.epoll_sockets import READ, WRITE
 from flowgram_core.nodes.network.ready_sockets import (
-    READ,
-    WRITE,
     ReadySockets,
     SelectorSockets,
     make_ready_sockets,
